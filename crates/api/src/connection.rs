@@ -1,0 +1,306 @@
+//! `Connection`: one external system and who we are there. It never holds a secret in clear.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube_derive::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::schema::{self, exactly_one, rule};
+
+/// One external system and who we are there. It never holds a secret in clear.
+#[derive(Clone, CustomResource, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[kube(
+    group = "dataimporter.io",
+    version = "v1alpha1",
+    kind = "Connection",
+    namespaced,
+    crates(kube_core = "::kube_core"),
+    status = "ConnectionStatus",
+    derive = "PartialEq",
+    shortname = "conn",
+    category = "dataimporter",
+    doc = "One external system and who we are there. It never holds a secret in clear.",
+    printcolumn(name = "System", type_ = "string", json_path = ".status.metadata.system"),
+    printcolumn(name = "Account", type_ = "string", json_path = ".status.metadata.user"),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
+    printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspend"),
+    printcolumn(name = "Verified", type_ = "date", json_path = ".status.lastVerified"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    exactly_one(&["salesforce", "postgres"]),
+    rule("has(self.salesforce) == has(oldSelf.salesforce)", "the kind of system is immutable: create another Connection"),
+]))]
+pub struct ConnectionSpec {
+    /// A Salesforce org.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salesforce: Option<Salesforce>,
+    /// A PostgreSQL database. Always TLS with full verification of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres: Option<Postgres>,
+    /// Where the secret comes from.
+    pub credentials: Credentials,
+    /// No run may use this connection while true. Absent: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    exactly_one(&["myDomain", "loginUrl"]),
+    rule("!has(self.tls) || has(self.loginUrl)", "tls goes with loginUrl: Salesforce's own hosts are verified with public roots"),
+    rule("!has(self.tls) || !has(self.tls.serverName)", "serverName is for databases: a login host is verified by its own name"),
+]))]
+pub struct Salesforce {
+    /// The org's My Domain name: `acme` for `https://acme.my.salesforce.com`, `acme--uat.sandbox` for a sandbox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 80), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub my_domain: Option<String>,
+    /// Base URL to log in at instead; its host must be one of the Region's `allowedLoginHosts` or Salesforce's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 300), regex(pattern = "^https://[^/@?#]+/?$"))]
+    pub login_url: Option<String>,
+    /// How we authenticate.
+    pub auth: SalesforceAuth,
+    /// Trust for a login host with a private certificate authority. Absent: public roots only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["clientCredentials", "jwtBearer"])]))]
+pub struct SalesforceAuth {
+    /// OAuth 2.0 client credentials flow; Secret key `clientSecret`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_credentials: Option<ClientCredentials>,
+    /// OAuth 2.0 JWT bearer flow; Secret key `privateKey` (PEM).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwt_bearer: Option<JwtBearer>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientCredentials {
+    /// Consumer key of the External Client App in your org.
+    #[schemars(length(min = 1, max = 512))]
+    pub client_id: String,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JwtBearer {
+    /// Consumer key of the External Client App in your org.
+    #[schemars(length(min = 1, max = 512))]
+    pub client_id: String,
+    /// The Salesforce user we act as.
+    #[schemars(length(min = 1, max = 254))]
+    pub username: String,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Postgres {
+    /// Host name or address.
+    #[schemars(length(min = 1, max = 253))]
+    pub host: String,
+    /// TCP port. Absent: 5432.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: Option<i32>,
+    /// Database name.
+    #[schemars(length(min = 1, max = 63))]
+    pub database: String,
+    /// Role to log in as; Secret key `password`.
+    #[schemars(length(min = 1, max = 63))]
+    pub user: String,
+    /// Trust for the server's certificate. Absent: public roots and the host name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tls {
+    /// PEM certificates that may sign the server's, besides the public roots. Absent: public roots only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 65536))]
+    pub ca_bundle: Option<String>,
+    /// Name the server's certificate must carry, for databases. Absent: the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub server_name: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["secretRef"])]))]
+pub struct Credentials {
+    /// A Secret in the same namespace that is read once per change and stored encrypted elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretRef>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRef {
+    /// Name of the Secret. The keeper may read it only through a Role of yours: `kubectl import intake` prints it.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// What happens to the Secret once it is stored encrypted. `Keep` leaves it readable in this namespace (condition `PlaintextSource`).
+    pub after_intake: AfterIntake,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum AfterIntake {
+    Keep,
+    Delete,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionStatus {
+    /// Generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, PlaintextSource.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+    /// What the system says about itself and us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<ConnectionMetadata>,
+    /// Digest of host, port, TLS identity, login host and client id that the stored credential is bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub endpoint_digest: Option<String>,
+    /// Version of the stored credential; grows with every change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_version: Option<i64>,
+    /// Id of the key that encrypts the stored credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub key_id: Option<String>,
+    /// When the system last accepted the credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_verified: Option<Time>,
+    /// When a worker last got it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used: Option<Time>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionMetadata {
+    /// Name of the system, e.g. `Salesforce 00D… (acme)` or `PostgreSQL 15.18`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub system: Option<String>,
+    /// Who we are there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 254))]
+    pub user: Option<String>,
+    /// Salesforce organization id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 18))]
+    pub org_id: Option<String>,
+    /// Base URL of the org's API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 300))]
+    pub instance_url: Option<String>,
+}
+
+impl Salesforce {
+    /// Base URL to log in at, without a trailing slash.
+    pub fn login_base(&self) -> String {
+        match (&self.login_url, &self.my_domain) {
+            (Some(url), _) => url.trim_end_matches('/').to_owned(),
+            (None, domain) => format!("https://{}.my.salesforce.com", domain.as_deref().unwrap_or_default()),
+        }
+    }
+}
+
+impl Postgres {
+    pub const DEFAULT_PORT: u16 = 5432;
+
+    pub fn port(&self) -> u16 {
+        self.port.and_then(|p| u16::try_from(p).ok()).unwrap_or(Self::DEFAULT_PORT)
+    }
+}
+
+impl ConnectionSpec {
+    pub fn suspended(&self) -> bool {
+        self.suspend.unwrap_or(false)
+    }
+
+    /// What a stored credential is bound to: whoever changes any of it must bring the secret again, else the stored one could be
+    /// sent to a server of their choice.
+    pub fn endpoint_digest(&self) -> String {
+        let mut parts: Vec<&str> = Vec::new();
+        let (base, port);
+        if let Some(sf) = &self.salesforce {
+            base = sf.login_base();
+            parts.extend(["salesforce", &base]);
+            match (&sf.auth.client_credentials, &sf.auth.jwt_bearer) {
+                (Some(cc), _) => parts.extend(["clientCredentials", cc.client_id.as_str()]),
+                (_, Some(jwt)) => parts.extend(["jwtBearer", jwt.client_id.as_str(), jwt.username.as_str()]),
+                _ => {}
+            }
+            parts.extend(tls_parts(sf.tls.as_ref()));
+        } else if let Some(pg) = &self.postgres {
+            port = pg.port().to_string();
+            parts.extend(["postgres", &pg.host, &port, &pg.database, &pg.user]);
+            parts.extend(tls_parts(pg.tls.as_ref()));
+        }
+        let mut digest = Sha256::new();
+        for part in parts {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        hex::encode(digest.finalize())
+    }
+}
+
+fn tls_parts(tls: Option<&Tls>) -> [&str; 2] {
+    let text = |part: fn(&Tls) -> Option<&String>| tls.and_then(part).map_or("", String::as_str);
+    [text(|t| t.ca_bundle.as_ref()), text(|t| t.server_name.as_ref())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn postgres(edit: impl Fn(&mut Postgres)) -> ConnectionSpec {
+        let mut pg = Postgres { host: "db".into(), port: None, database: "crm".into(), user: "reader".into(), tls: None };
+        edit(&mut pg);
+        let credentials = Credentials { secret_ref: Some(SecretRef { name: "s".into(), after_intake: AfterIntake::Keep }) };
+        ConnectionSpec { salesforce: None, postgres: Some(pg), credentials, suspend: None }
+    }
+
+    #[test]
+    fn the_endpoint_digest_moves_with_every_part_of_the_servers_identity() {
+        let base = postgres(|_| ()).endpoint_digest();
+        let edits: [fn(&mut Postgres); 6] = [
+            |p| p.host = "db2".into(),
+            |p| p.port = Some(5433),
+            |p| p.database = "x".into(),
+            |p| p.user = "x".into(),
+            |p| p.tls = Some(Tls { ca_bundle: Some("pem".into()), server_name: None }),
+            |p| p.tls = Some(Tls { ca_bundle: None, server_name: Some("pem".into()) }),
+        ];
+        let digests: std::collections::BTreeSet<_> = edits.iter().map(|e| postgres(e).endpoint_digest()).collect();
+        assert_eq!(digests.len(), edits.len());
+        assert!(!digests.contains(&base));
+    }
+
+    #[test]
+    fn the_endpoint_digest_ignores_what_is_not_the_server() {
+        let mut other = postgres(|p| p.port = Some(5432));
+        other.suspend = Some(true);
+        assert_eq!(other.endpoint_digest(), postgres(|_| ()).endpoint_digest());
+    }
+}

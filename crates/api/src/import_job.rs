@@ -1,0 +1,346 @@
+//! `ImportJob`: what to load, how, from where, when.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube_derive::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::meta::{Empty, LocalRef};
+use crate::schema::{self, exactly_one, rule};
+use crate::tenant::ResultRetention;
+
+/// What to load into Salesforce, how, from where and when.
+#[derive(Clone, CustomResource, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[kube(
+    group = "dataimporter.io",
+    version = "v1alpha1",
+    kind = "ImportJob",
+    namespaced,
+    crates(kube_core = "::kube_core"),
+    status = "ImportJobStatus",
+    derive = "PartialEq",
+    shortname = "ij",
+    category = "dataimporter",
+    doc = "What to load into Salesforce, how, from where and when.",
+    printcolumn(name = "Object", type_ = "string", json_path = ".spec.target.salesforce.object"),
+    printcolumn(name = "Operation", type_ = "string", json_path = ".spec.target.salesforce.operation"),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
+    printcolumn(name = "Last Run", type_ = "string", json_path = ".status.lastRun.name"),
+    printcolumn(name = "Succeeded", type_ = "string", json_path = r#".status.conditions[?(@.type=="LastRunSucceeded")].status"#),
+    printcolumn(name = "Next", type_ = "string", json_path = ".status.nextRunAt"),
+    printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspend"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    rule("!has(self.trigger) || !has(self.trigger.schedule) || !has(self.source.upload)", "an upload lives one hour: it cannot be read on a schedule"),
+]))]
+pub struct ImportJobSpec {
+    /// Where the rows come from.
+    pub source: Source,
+    /// What happens to every row before mapping, in this order. Absent: nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub steps: Vec<Step>,
+    /// Where the rows go.
+    pub target: Target,
+    /// When runs start. Absent: once, with id "1".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<Trigger>,
+    /// How long result files are kept, never longer than the tenant's rule. Absent: the tenant's rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub results: Option<ResultRetention>,
+    /// What stops a run. Absent: only the default deadline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guards: Option<Guards>,
+    /// No new run starts by itself while true; a running one goes on. Absent: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["upload", "sql"])]))]
+pub struct Source {
+    /// A file that a person uploaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload: Option<UploadSource>,
+    /// Rows of a database query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sql: Option<SqlSource>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UploadSource {
+    /// Name of the Upload, in the same namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// How the file is read. Absent: CSV with everything detected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["csv"])]))]
+pub struct Format {
+    /// Comma-separated values (RFC 4180) and its relatives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub csv: Option<CsvFormat>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CsvFormat {
+    /// One ASCII character between fields. Absent: detected among comma, semicolon, tab and bar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1))]
+    pub delimiter: Option<String>,
+    /// Character encoding by its WHATWG name, e.g. `windows-1252`. Absent: the byte order mark decides, else UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 40))]
+    pub encoding: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SqlSource {
+    /// Connection to the database, in the same namespace.
+    pub connection_ref: LocalRef,
+    /// One SELECT statement, without a trailing semicolon.
+    #[schemars(length(min = 1, max = 65536))]
+    pub query: String,
+    /// Columns that order the rows and identify each one; with them a killed run goes on where it stopped. Absent: such a run stops with NeedsDecision.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(min = 1, max = 63)))]
+    pub order_by: Vec<String>,
+}
+
+/// One step; has exactly one key.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["filter", "dedupe"])]))]
+pub struct Step {
+    /// A formula; rows for which it is false are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub filter: Option<String>,
+    /// Leaves out rows that repeat earlier ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dedupe: Option<Dedupe>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Dedupe {
+    /// Columns that together must be new; the first row is kept.
+    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 255)))]
+    pub by: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["salesforce"])]))]
+pub struct Target {
+    /// A Salesforce org.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salesforce: Option<SalesforceTarget>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    rule("(self.operation == 'Upsert') == (has(self.matchBy) && self.matchBy.size() > 0)", "matchBy names the external id field of an Upsert, and only of an Upsert"),
+    rule("!(self.operation in ['Update', 'Delete']) || self.mapping.exists(m, m.to == 'Id')", "Update and Delete need a mapping to Id"),
+]))]
+pub struct SalesforceTarget {
+    /// Connection to the org, in the same namespace.
+    pub connection_ref: LocalRef,
+    /// API name of the object, e.g. `Account` or `Invoice__c`.
+    #[schemars(length(min = 1, max = 80), regex(pattern = "^[A-Za-z][A-Za-z0-9_]*$"))]
+    pub object: String,
+    /// What happens there.
+    pub operation: Operation,
+    /// External id field that decides whether an Upsert creates or updates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1), inner(length(min = 1, max = 80)))]
+    pub match_by: Vec<String>,
+    /// What an empty cell means. Absent: `Ignore`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blank_cells: Option<BlankCells>,
+    /// Which field gets what.
+    #[schemars(length(min = 1, max = 500), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["to"]))]
+    pub mapping: Vec<MappingEntry>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Operation {
+    Insert,
+    Update,
+    Upsert,
+    Delete,
+}
+
+/// `Ignore` leaves the field as it is, `Clear` empties it, `Fail` fails the row.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum BlankCells {
+    Ignore,
+    Clear,
+    Fail,
+}
+
+/// One field and where its value comes from.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["from", "value", "formula"])]))]
+pub struct MappingEntry {
+    /// API name of the field, or `Relationship.ExternalIdField`.
+    #[schemars(length(min = 1, max = 255))]
+    pub to: String,
+    /// Name of an input column.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub from: Option<String>,
+    /// The same text for every row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub value: Option<String>,
+    /// A formula over the input columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub formula: Option<String>,
+    /// What an empty cell means for this field. Absent: the target's `blankCells`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blank_cells: Option<BlankCells>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["once", "manual", "schedule"])]))]
+pub struct Trigger {
+    /// One run per id; another id starts another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub once: Option<Once>,
+    /// Runs start only when a person or program creates an ImportRun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manual: Option<Empty>,
+    /// Runs start by the clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Once {
+    /// Any text; the run is named after it.
+    #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub id: String,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Schedule {
+    /// Five fields: minute, hour, day of month, month, day of week.
+    #[schemars(length(min = 9, max = 100))]
+    pub cron: String,
+    /// IANA time zone, e.g. `Europe/Berlin`. Absent: UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub time_zone: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Guards {
+    /// Stop when more than this share of the rows with an outcome failed, looked at after each chunk from 1,000 rows on. Absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub max_failed_percent: Option<i32>,
+    /// Stop when fewer than the rest of the org's daily API requests remain: 80 leaves 20 %. Absent: 80.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub api_budget_percent: Option<i32>,
+    /// Seconds after which a run is stopped. Absent: 21600 (6 hours).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 60, max = 604800))]
+    pub deadline_seconds: Option<i64>,
+}
+
+impl Guards {
+    pub const DEFAULT_DEADLINE_SECONDS: i64 = 21_600;
+    pub const DEFAULT_API_BUDGET_PERCENT: i32 = 80;
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportJobStatus {
+    /// Generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready: valid and armed (or done); LastRunSucceeded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+    /// The newest run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_run: Option<LastRun>,
+    /// When the schedule starts the next run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_run_at: Option<Time>,
+    /// What applies where the spec is silent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective: Option<EffectiveJob>,
+}
+
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LastRun {
+    #[schemars(length(max = 253))]
+    pub name: String,
+    #[schemars(length(max = 64))]
+    pub uid: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EffectiveJob {
+    /// When runs start: `once <id>`, `manual` or `schedule`.
+    #[schemars(length(max = 64))]
+    pub trigger: String,
+    pub blank_cells: BlankCells,
+    pub results: ResultRetention,
+    pub deadline_seconds: i64,
+}
+
+impl ImportJobSpec {
+    pub fn suspended(&self) -> bool {
+        self.suspend.unwrap_or(false)
+    }
+
+    /// The Connections a run of this job uses, each once, in the order source, target.
+    pub fn connection_names(&self) -> Vec<&str> {
+        let source = self.source.sql.as_ref().map(|s| s.connection_ref.name.as_str());
+        let target = self.target.salesforce.as_ref().map(|t| t.connection_ref.name.as_str());
+        let mut names: Vec<&str> = Vec::new();
+        for name in source.into_iter().chain(target) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    pub fn deadline_seconds(&self) -> i64 {
+        self.guards.as_ref().and_then(|g| g.deadline_seconds).unwrap_or(Guards::DEFAULT_DEADLINE_SECONDS)
+    }
+}
+
+impl SalesforceTarget {
+    pub fn blank_cells(&self) -> BlankCells {
+        self.blank_cells.unwrap_or(BlankCells::Ignore)
+    }
+}

@@ -1,0 +1,359 @@
+//! `ImportRun`: one execution of a job: history, audit record, and what a person follows.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube_derive::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::meta::Empty;
+use crate::schema::{self, exactly_one, rule};
+
+/// One execution of an ImportJob.
+#[derive(Clone, CustomResource, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[kube(
+    group = "dataimporter.io",
+    version = "v1alpha1",
+    kind = "ImportRun",
+    namespaced,
+    crates(kube_core = "::kube_core"),
+    status = "ImportRunStatus",
+    derive = "PartialEq",
+    shortname = "ir",
+    category = "dataimporter",
+    doc = "One execution of an ImportJob: its history, its audit record, and what a person follows.",
+    selectable = ".spec.jobRef.name",
+    printcolumn(name = "Job", type_ = "string", json_path = ".spec.jobRef.name"),
+    printcolumn(name = "Succeeded", type_ = "string", json_path = r#".status.conditions[?(@.type=="Succeeded")].status"#),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
+    printcolumn(name = "Read", type_ = "integer", json_path = ".status.rows.read"),
+    printcolumn(name = "OK", type_ = "integer", json_path = ".status.rows.succeeded"),
+    printcolumn(name = "Failed", type_ = "integer", json_path = ".status.rows.failed"),
+    printcolumn(name = "Region", type_ = "string", json_path = ".status.placement.region"),
+    printcolumn(name = "Node", type_ = "string", json_path = ".status.placement.node", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    rule("self.jobRef == oldSelf.jobRef && self.action == oldSelf.action && self.startBefore == oldSelf.startBefore", "everything but cancel is immutable: create another ImportRun"),
+    rule("!(has(oldSelf.cancel) && oldSelf.cancel) || (has(self.cancel) && self.cancel)", "a cancelled run stays cancelled"),
+]))]
+pub struct ImportRunSpec {
+    /// The job this is a run of.
+    pub job_ref: JobRef,
+    /// What to do.
+    pub action: Action,
+    /// The run never starts after this time: one restored from a backup ends `Stale`.
+    pub start_before: Time,
+    /// Stop: no new chunk, chunks already committed are waited for, results are written. Absent: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<bool>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobRef {
+    /// Name of the ImportJob, in the same namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// UID of the living job. Another job of the same name is another job.
+    #[schemars(length(min = 1, max = 64))]
+    pub uid: String,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["run"])]))]
+pub struct Action {
+    /// Read everything and load it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Empty>,
+}
+
+impl Action {
+    pub fn run() -> Self {
+        Self { run: Some(Empty {}) }
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportRunStatus {
+    /// Generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, Succeeded, and Reconciling or Stalled while True.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+    /// SHA-256 of the job's snapshot that this run works from, hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub snapshot_digest: Option<String>,
+    /// Worker pods, oldest first. A pod has authority only if it is the last one here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["number"]))]
+    pub attempts: Vec<Attempt>,
+    /// Where the run runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// Every row read is in exactly one of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<Rows>,
+    /// What was done chunk by chunk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunks: Option<Chunks>,
+    /// Result files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub results: Vec<ResultFile>,
+    /// How the last worker said it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+}
+
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// 1, 2, …; written before the pod is made.
+    #[schemars(range(min = 1))]
+    pub number: i32,
+    /// UID of the pod, written once it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "podUID")]
+    #[schemars(length(max = 64))]
+    pub pod_uid: Option<String>,
+    /// Node the pod was bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub node: Option<String>,
+    pub created_at: Time,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// Why it ended: Completed, Error, OOMKilled, Disrupted, ….
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub reason: Option<String>,
+    /// Whether it counts against the limit; disruptions do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Placement {
+    #[schemars(length(max = 63))]
+    pub region: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub node: Option<String>,
+    /// Namespace of the worker pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub run_namespace: Option<String>,
+    /// Id of the tenant key in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub key_id: Option<String>,
+}
+
+/// `read = filtered + deduplicated + notSampled + succeeded + failed + unprocessed` once the run has ended.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Rows {
+    pub read: i64,
+    /// Left out by a filter.
+    pub filtered: i64,
+    /// Left out as repetitions.
+    pub deduplicated: i64,
+    /// Left out by a sample.
+    pub not_sampled: i64,
+    pub succeeded: i64,
+    pub failed: i64,
+    /// Read, but without an outcome because the run stopped.
+    pub unprocessed: i64,
+}
+
+impl Rows {
+    /// Adds field by field.
+    pub fn add(&mut self, more: &Self) {
+        let Self { read, filtered, deduplicated, not_sampled, succeeded, failed, unprocessed } = more;
+        self.read += read;
+        self.filtered += filtered;
+        self.deduplicated += deduplicated;
+        self.not_sampled += not_sampled;
+        self.succeeded += succeeded;
+        self.failed += failed;
+        self.unprocessed += unprocessed;
+    }
+
+    pub fn balanced(&self) -> bool {
+        self.read == self.filtered + self.deduplicated + self.not_sampled + self.succeeded + self.failed + self.unprocessed
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Chunks {
+    pub total: i64,
+    pub done: i64,
+    /// The oldest finished chunks, folded together when more than 200 would be listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folded: Option<FoldedChunks>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["number"]))]
+    pub listed: Vec<Chunk>,
+}
+
+/// Chunks 0 … count-1, all finished (Done, or Abandoned and sent again).
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FoldedChunks {
+    pub count: i64,
+    /// Input rows consumed by them, with those that were left out.
+    pub input_rows: i64,
+    pub rows: Rows,
+    /// Chained SHA-256 over their `sha256`, in order, without those that sent rows again: what a restart must read again.
+    #[schemars(length(max = 64))]
+    pub sha256: String,
+    /// Where the source goes on, sealed with the tenant's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16384))]
+    pub sealed_cursor: Option<String>,
+}
+
+/// One Bulk API 2.0 job's worth of rows; the unit of resume.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Chunk {
+    /// 0, 1, … in input order; rows that are sent again get a new number behind all others.
+    pub number: i64,
+    /// The chunk whose unprocessed rows these are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resends: Option<i64>,
+    pub state: ChunkState,
+    /// Number of the first data row of this chunk, from 1.
+    pub first_row: i64,
+    /// Input rows this chunk consumed, with those that were left out.
+    pub input_rows: i64,
+    /// Rows sent, bytes and SHA-256 of the body sent.
+    pub sent_rows: i64,
+    pub bytes: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub sha256: Option<String>,
+    /// Salesforce job id.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "jobID")]
+    #[schemars(length(max = 18))]
+    pub job_id: Option<String>,
+    /// What became of the input rows; complete when Done.
+    #[serde(default)]
+    pub rows: Rows,
+    /// Where the source goes on behind this chunk, sealed with the tenant's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16384))]
+    pub sealed_cursor: Option<String>,
+}
+
+/// Write-ahead states of a chunk. `Uploaded` is written before the commit, so that a restart knows the data was whole.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+pub enum ChunkState {
+    Created,
+    Uploaded,
+    Done,
+    Abandoned,
+    NeedsDecision,
+}
+
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResultFile {
+    /// `succeeded.csv`, `failed.csv` or `unprocessed.csv`, with the attempt's number when it is not the first.
+    #[schemars(length(max = 64))]
+    pub name: String,
+    /// Id of the stored file.
+    #[schemars(length(max = 64))]
+    pub file: String,
+    pub rows: i64,
+    pub bytes: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased_at: Option<Time>,
+}
+
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outcome {
+    pub attempt: i32,
+    pub reason: RunReason,
+    /// What happened and what to do; never holds a row.
+    #[schemars(length(max = 4096))]
+    pub message: String,
+    pub at: Time,
+}
+
+/// Why a run is as it is: a closed list.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+pub enum RunReason {
+    Completed,
+    CompletedWithFailedRows,
+    TooManyFailedRows,
+    PreflightFailed,
+    SourceFailed,
+    SourceChanged,
+    TargetFailed,
+    AuthorizationFailed,
+    Cancelled,
+    UploadExpired,
+    NeedsDecision,
+    QuotaExceeded,
+    Deadline,
+    AccountingMismatch,
+    FileTooComplex,
+    Stale,
+    WorkerFailed,
+    Interrupted,
+    Internal,
+}
+
+impl RunReason {
+    /// Whether the run did what it was asked to, failed rows or not.
+    pub fn is_success(self) -> bool {
+        matches!(self, Self::Completed | Self::CompletedWithFailedRows)
+    }
+
+    /// Whether another worker may go on where this one stopped.
+    pub fn is_resumable(self) -> bool {
+        matches!(self, Self::Interrupted)
+    }
+}
+
+impl std::fmt::Display for RunReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(self, f)
+    }
+}
+
+impl ImportRunSpec {
+    pub fn cancelled(&self) -> bool {
+        self.cancel.unwrap_or(false)
+    }
+}
+
+impl FoldedChunks {
+    /// The digest with one more chunk: SHA-256 over the digest so far (empty at first) and the next chunk's (empty when it sent nothing),
+    /// both as hexadecimal text. Who folds and who reads again have to agree on it.
+    pub fn chain(so_far: &str, next: &str) -> String {
+        hex::encode(Sha256::new().chain_update(so_far).chain_update(next).finalize())
+    }
+}
+
+impl ImportRunStatus {
+    pub fn current_attempt(&self) -> Option<&Attempt> {
+        self.attempts.iter().max_by_key(|a| a.number)
+    }
+}

@@ -1,0 +1,209 @@
+//! Wire types of the keeper's HTTP API, as JSON. Secrets are `SecretText`: no Debug, wiped when dropped.
+//!
+//! | call | who | request → reply |
+//! |---|---|---|
+//! | `POST /v1/runs/{uid}/lease` | worker | [`LeaseRequest`] → [`Lease`] |
+//! | `POST /v1/runs/{uid}/session` | worker | [`SessionRequest`] → [`SalesforceSession`] |
+//! | `PUT /v1/runs/{uid}/chunks/{number}` | worker | [`ChunkWrite`] → [`Control`] |
+//! | `POST /v1/runs/{uid}/progress` | worker | [`Progress`] → [`Control`] |
+//! | `POST /v1/runs/{uid}/files` | worker | [`NewFile`] → [`FileGrant`] |
+//! | `PUT /v1/files/{uid}`, `GET /v1/files/{uid}` | worker | ciphertext |
+//! | `POST /v1/runs/{uid}/outcome` | worker | [`OutcomeReport`] → nothing |
+//! | `PUT /v1/namespaces/{ns}/uploads/{name}` | people | plain bytes over TLS → [`UploadReceipt`] |
+//! | `GET /v1/namespaces/{ns}/importruns/{name}/results/{file}` | people | plain bytes over TLS |
+//!
+//! Every refusal of a worker's call is the same `403` with an empty body; `409` says the attempt is stale: stop.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::import_run::{Chunk, Chunks, Rows, RunReason};
+use crate::region::PrivateEndpoint;
+use crate::snapshot::Snapshot;
+
+/// A secret on its way through TLS; cannot be printed.
+#[derive(Clone)]
+pub struct SecretText(SecretString);
+
+impl SecretText {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(SecretString::from(text.into()))
+    }
+
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    pub fn into_secret(self) -> SecretString {
+        self.0
+    }
+}
+
+impl Serialize for SecretText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.expose())
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
+    }
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeaseRequest {
+    pub attempt: i32,
+}
+
+/// All that a worker needs, once.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lease {
+    pub snapshot: Snapshot,
+    pub source: SourceCredential,
+    pub target: SalesforceSession,
+    /// What earlier attempts wrote; empty at the first.
+    pub chunks: Chunks,
+    /// Cursor behind each listed chunk that has one, opened.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cursors: Vec<ChunkCursor>,
+    /// Server time, for the worker's deadline arithmetic.
+    pub now: jiff::Timestamp,
+    /// Private addresses that the run may reach: those of the Region's list that name its tenant.
+    pub private_endpoints: Vec<PrivateEndpoint>,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChunkCursor {
+    pub chunk: i64,
+    /// The `orderBy` values of the last row consumed.
+    pub last_key: Vec<SecretText>,
+}
+
+#[expect(clippy::large_enum_variant, reason = "made once a run")]
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SourceCredential {
+    Upload(UploadGrant),
+    Database { password: SecretText },
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UploadGrant {
+    pub file: FileGrant,
+    pub bytes: u64,
+    /// SHA-256 of the plain file, hexadecimal.
+    pub sha256: String,
+    pub expires_at: jiff::Timestamp,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SalesforceSession {
+    pub instance_url: String,
+    pub access_token: SecretText,
+}
+
+/// Asks for a new access token because the one with this SHA-256 was refused.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionRequest {
+    pub attempt: i32,
+    pub connection: String,
+    pub refused_sha256: String,
+}
+
+/// A file's key and identity; the bytes go through `/v1/files/{uid}`.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FileGrant {
+    pub uid: String,
+    /// Id and key of this file only, as `envelope::FileKey` writes them: 48 bytes, base64.
+    pub key: SecretText,
+    /// What the file's ciphertext is bound to.
+    pub context: FileContext,
+}
+
+/// The names that a file's ciphertext is bound to; endpoint and fields are empty for a file.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FileContext {
+    pub region: String,
+    pub installation_uid: String,
+    pub tenant_uid: String,
+    pub namespace: String,
+    /// `Upload` or `ImportRun`.
+    pub kind: String,
+    /// Name of the Upload or ImportRun.
+    pub name: String,
+    /// Id of the file.
+    pub uid: String,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewFile {
+    pub attempt: i32,
+    /// `succeeded.csv`, `failed.csv` or `unprocessed.csv`.
+    pub name: String,
+}
+
+/// One write-ahead step. Applied only if the attempt is current.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChunkWrite {
+    pub attempt: i32,
+    /// `sealedCursor` is left empty; the keeper seals `cursor` itself.
+    pub chunk: Chunk,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<ChunkCursor>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    pub attempt: i32,
+    pub rows: Rows,
+}
+
+/// What the worker should do next.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Control {
+    /// Start no new chunk, finish what is committed, write results.
+    pub cancel: bool,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutcomeReport {
+    pub attempt: i32,
+    pub reason: RunReason,
+    pub message: String,
+    pub rows: Rows,
+    /// Rows per result file written; the keeper knows size and expiry.
+    pub results: Vec<WrittenFile>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WrittenFile {
+    pub name: String,
+    pub file: String,
+    pub rows: i64,
+    /// Size of the plain file.
+    pub bytes: i64,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UploadReceipt {
+    pub bytes: u64,
+    pub sha256: String,
+    pub completed_at: jiff::Timestamp,
+    pub expires_at: jiff::Timestamp,
+}

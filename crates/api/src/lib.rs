@@ -1,0 +1,28 @@
+//! What users write and read: the custom resource types of group `dataimporter.io/v1alpha1`, their conditions, names
+//! and references, and the wire types of the keeper. Nothing here talks to a cluster, reads a clock or opens a file.
+
+pub mod conditions;
+pub mod connection;
+pub mod crds;
+pub mod import_job;
+pub mod import_run;
+pub mod keeper;
+pub mod meta;
+pub mod names;
+pub mod region;
+mod schema;
+pub mod snapshot;
+pub mod tenant;
+pub mod upload;
+
+pub use connection::{Connection, ConnectionSpec, ConnectionStatus};
+pub use import_job::{ImportJob, ImportJobSpec, ImportJobStatus};
+pub use import_run::{ImportRun, ImportRunSpec, ImportRunStatus};
+pub use region::{Region, RegionSpec, RegionStatus};
+pub use tenant::{Tenant, TenantSpec, TenantStatus};
+pub use upload::{Upload, UploadSpec, UploadStatus};
+
+/// API group of every kind.
+pub const GROUP: &str = "dataimporter.io";
+/// The one served version.
+pub const VERSION: &str = "v1alpha1";

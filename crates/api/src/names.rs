@@ -1,0 +1,133 @@
+//! Names that are derived, never chosen: two processes that compute one get the same, so a child is never made twice.
+//! Also the labels, annotations and account names that several processes must agree on.
+
+use jiff::{Timestamp, tz::TimeZone};
+use sha2::{Digest, Sha256};
+
+/// Namespace prefix of everything that runs for a tenant.
+pub const RUN_NAMESPACE_PREFIX: &str = "dataimporter-run-";
+/// ServiceAccount of the worker pods, one in each run namespace.
+pub const WORKER_ACCOUNT: &str = "worker";
+/// ServiceAccounts without bindings, in each tenant namespace, that people ask file tokens of.
+pub const FILES_READER_ACCOUNT: &str = "dataimporter-files-reader";
+pub const FILES_WRITER_ACCOUNT: &str = "dataimporter-files-writer";
+
+/// Only an admin may set it on a node (NodeRestriction forbids it to kubelets).
+pub const NODE_REGION_LABEL: &str = "node-restriction.kubernetes.io/dataimporter-region";
+
+pub const REGION_LABEL: &str = "dataimporter.io/region";
+pub const TENANT_LABEL: &str = "dataimporter.io/tenant";
+pub const RUN_UID_LABEL: &str = "dataimporter.io/run-uid";
+pub const RUN_NAME_LABEL: &str = "dataimporter.io/run";
+pub const RUN_NAMESPACE_LABEL: &str = "dataimporter.io/namespace";
+pub const ATTEMPT_LABEL: &str = "dataimporter.io/attempt";
+pub const JOB_LABEL: &str = "dataimporter.io/job";
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+
+/// Must equal the object's name before a Tenant or Region may be deleted.
+pub const CONFIRM_DELETION_ANNOTATION: &str = "dataimporter.io/confirm-deletion";
+/// The UID of a re-created namespace that the tenant's admin accepts.
+pub const ACCEPT_NAMESPACE_ANNOTATION: &str = "dataimporter.io/accept-namespace";
+/// Any change of its value asks for a reconcile now.
+pub const RECONCILE_ANNOTATION: &str = "dataimporter.io/reconcile-at";
+/// The tenant's admin lets go of a tenant whose erasure cannot be finished.
+pub const RELEASE_ANNOTATION: &str = "dataimporter.io/release-unerased";
+
+/// On a Tenant or Region: a time (RFC 3339); keys made before it are replaced.
+pub const ROTATE_KEYS_ANNOTATION: &str = "dataimporter.io/rotate-keys";
+
+/// Field managers, one per writer.
+pub const OPERATOR_MANAGER: &str = "dataimporter-operator";
+pub const KEEPER_MANAGER: &str = "dataimporter-keeper";
+
+/// Finalizers, each with one owner.
+pub const TENANT_RUNS_FINALIZER: &str = "dataimporter.io/runs";
+pub const TENANT_ERASURE_FINALIZER: &str = "dataimporter.io/erasure";
+pub const CONNECTION_REVOKE_FINALIZER: &str = "dataimporter.io/revoke";
+
+/// ConfigMap in the system namespace: random installation UID, made at first start, immutable.
+pub const INSTALLATION_CONFIGMAP: &str = "dataimporter-installation";
+pub const INSTALLATION_UID_KEY: &str = "uid";
+/// ConfigMap in the system namespace that everybody may read: CA of the keeper, gateway address, installation UID.
+pub const PUBLIC_CONFIGMAP: &str = "dataimporter-public";
+pub const PUBLIC_CA_KEY: &str = "ca.crt";
+/// `host:port` of the file gateway as people reach it.
+pub const PUBLIC_GATEWAY_KEY: &str = "gateway";
+pub const PUBLIC_INSTALLATION_KEY: &str = "installation";
+/// Where a worker finds its one token.
+pub const WORKER_TOKEN_PATH: &str = "/var/run/secrets/dataimporter/token";
+/// The key of the snapshot in its ConfigMap.
+pub const SNAPSHOT_KEY: &str = "snapshot.json";
+
+const NAME_LIMIT: usize = 253;
+const LABEL_LIMIT: usize = 63;
+
+pub fn run_namespace(tenant: &str) -> String {
+    format!("{RUN_NAMESPACE_PREFIX}{tenant}")
+}
+
+/// Audience of a worker's token: it says nothing to any other region or installation.
+pub fn keeper_audience(region: &str, installation: &str) -> String {
+    format!("dataimporter-keeper.{region}.{installation}")
+}
+
+/// Audience of a person's file token.
+pub fn files_audience(region: &str, installation: &str) -> String {
+    format!("dataimporter-files.{region}.{installation}")
+}
+
+pub fn snapshot_configmap(run_uid: &str) -> String {
+    format!("run-{run_uid}")
+}
+
+pub fn worker_pod(run_uid: &str, attempt: u32) -> String {
+    format!("run-{run_uid}-a{attempt}")
+}
+
+/// The run of a `once` trigger: applying the job again finds it.
+pub fn once_run(job: &str, id: &str) -> String {
+    bounded(&format!("{job}-once-{id}"), NAME_LIMIT)
+}
+
+/// The run of a scheduled minute (UTC): the same minute never starts twice.
+pub fn scheduled_run(job: &str, minute: Timestamp) -> String {
+    let at = minute.to_zoned(TimeZone::UTC);
+    bounded(&format!("{job}-{}", at.strftime("%Y%m%d%H%M")), NAME_LIMIT)
+}
+
+/// A label value that stands for a name of any length.
+pub fn label_value(name: &str) -> String {
+    bounded(name, LABEL_LIMIT)
+}
+
+/// Cuts a name that is too long and appends a digest of the whole, so that two long names stay two.
+fn bounded(name: &str, limit: usize) -> String {
+    if name.len() <= limit {
+        return name.to_owned();
+    }
+    let digest = hex::encode(&Sha256::digest(name.as_bytes())[..5]);
+    let mut keep = limit - digest.len() - 1;
+    while !name.is_char_boundary(keep) {
+        keep -= 1;
+    }
+    format!("{}-{digest}", name[..keep].trim_end_matches(['-', '.']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scheduled_run_carries_its_minute_in_utc() {
+        let minute: Timestamp = "2026-11-24T06:00:00+01:00".parse().unwrap();
+        assert_eq!(scheduled_run("accounts", minute), "accounts-202611240500");
+    }
+
+    #[test]
+    fn long_names_that_differ_only_at_the_end_stay_different() {
+        let (a, b) = (format!("{}a", "x".repeat(300)), format!("{}b", "x".repeat(300)));
+        assert_ne!(once_run(&a, "1"), once_run(&b, "1"));
+        assert!(once_run(&a, "1").len() <= NAME_LIMIT);
+        assert!(label_value(&a).len() <= LABEL_LIMIT);
+    }
+}

@@ -1,0 +1,179 @@
+//! `Region`: a place data may live.
+
+use k8s_openapi::api::core::v1::{LocalObjectReference, Toleration};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube_derive::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::meta::Empty;
+use crate::schema::{self, exactly_one, rule};
+
+/// A place data may live. It owns storage, the root key, the node label and the private addresses that workers may reach.
+#[derive(Clone, CustomResource, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[kube(
+    group = "dataimporter.io",
+    version = "v1alpha1",
+    kind = "Region",
+    crates(kube_core = "::kube_core"),
+    status = "RegionStatus",
+    derive = "PartialEq",
+    shortname = "reg",
+    category = "dataimporter",
+    doc = "A place data may live: it owns storage, the root key, the node label and the private addresses that workers may reach.",
+    printcolumn(name = "City", type_ = "string", json_path = ".spec.location.city"),
+    printcolumn(name = "Isolation", type_ = "string", json_path = ".spec.isolation"),
+    printcolumn(name = "Nodes", type_ = "integer", json_path = ".status.nodes"),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
+    printcolumn(name = "Keys", type_ = "string", json_path = r#".status.conditions[?(@.type=="KeyCustody")].reason"#),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    rule("self.location == oldSelf.location", "location is immutable: create another Region"),
+    rule("self.isolation == oldSelf.isolation", "isolation is immutable: create another Region"),
+    rule("self.storage == oldSelf.storage", "storage is immutable: create another Region"),
+    rule("self.isolation == 'Cell' || !has(self.nodes.all)", "nodes.all needs isolation Cell: in a shared cluster a region's nodes must be labelled"),
+]))]
+pub struct RegionSpec {
+    /// Where the region is. Immutable.
+    pub location: Location,
+    /// Whether this cluster serves one region only. Immutable.
+    pub isolation: Isolation,
+    /// Where uploads and result files live, always encrypted. Immutable.
+    pub storage: Storage,
+    /// Who holds the root key that wraps all others. Changing it is a rotation.
+    pub root_key: RootKey,
+    /// Which nodes may run workers of this region.
+    pub nodes: Nodes,
+    /// Private addresses that workers of this region may reach. Absent: none, only public addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub private_endpoints: Vec<PrivateEndpoint>,
+    /// Host names besides Salesforce's own that a Connection may log in at (sandboxes behind proxies, the emulator). Absent: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 253)))]
+    pub allowed_login_hosts: Vec<String>,
+    /// How worker pods are placed and their image pulled. Absent: no tolerations, no pull secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<Workers>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Location {
+    /// City, for people.
+    #[schemars(length(min = 1, max = 100))]
+    pub city: String,
+    /// Country, ISO 3166-1 alpha-2.
+    #[schemars(length(min = 2, max = 2), regex(pattern = "^[A-Z]{2}$"))]
+    pub country: String,
+}
+
+/// `Cell`: this cluster serves this region only. `Placement`: several regions in one cluster, for trials and tests; makes no residency claim.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Isolation {
+    Cell,
+    Placement,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["volume"])]))]
+pub struct Storage {
+    /// A volume mounted into the keeper, named in the chart's value `storage.volumes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<NamedMount>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NamedMount {
+    /// Name as given in the chart's values.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["secret", "file"])]))]
+pub struct RootKey {
+    /// The key is made and kept in a Secret of the system namespace: for trials only, it lies beside what it protects (condition `KeyCustody`, reason `InCluster`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Empty>,
+    /// The key is a file mounted into the keeper, named in the chart's value `rootKeys`: one key a line as 64 hexadecimal digits, the first wraps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<NamedMount>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["labelled", "all"])]))]
+pub struct Nodes {
+    /// Only nodes that carry `node-restriction.kubernetes.io/dataimporter-region=<region>`, a label that only an admin can set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labelled: Option<Empty>,
+    /// Every node: the whole cluster is the boundary. Only with isolation `Cell`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all: Option<Empty>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["service", "cidr"])]))]
+pub struct PrivateEndpoint {
+    /// A Service of this cluster; its pods are reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceEndpoint>,
+    /// A range of private addresses, e.g. `10.1.2.3/32`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 49))]
+    pub cidr: Option<String>,
+    /// TCP ports that may be reached there.
+    #[schemars(length(min = 1, max = 16), inner(range(min = 1, max = 65535)))]
+    pub ports: Vec<i32>,
+    /// Names of the tenants that may reach it. Absent: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 40)))]
+    pub tenants: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceEndpoint {
+    /// Namespace of the Service.
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: String,
+    /// Name of the Service. Its selector decides which pods are reached.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Workers {
+    /// Tolerations of the worker pods. Absent: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub tolerations: Vec<Toleration>,
+    /// Secrets in the run namespace that hold registry credentials. Absent: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub image_pull_secrets: Vec<LocalObjectReference>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RegionStatus {
+    /// Generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, Residency (operator); StorageReady, KeyCustody (keeper).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+    /// Nodes that may run workers of this region now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<i32>,
+}

@@ -1,0 +1,63 @@
+//! What schemars does not say in the words of an API server: CEL rules, list maps, and a pass that removes what API
+//! servers complain about (unsigned formats, `nullable` for values that may be absent but never null).
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
+
+/// One CEL rule with the message a person reads.
+pub(crate) fn rule(rule: &str, message: &str) -> Value {
+    json!({"rule": rule, "message": message})
+}
+
+/// A union: an object with exactly one of these keys.
+pub(crate) fn exactly_one(keys: &[&str]) -> Value {
+    let has = keys.iter().map(|k| format!("has(self.{k})")).collect::<Vec<_>>().join(", ");
+    rule(&format!("[{has}].filter(x, x).size() == 1"), &format!("exactly one of {} must be set", keys.join(", ")))
+}
+
+/// `metav1.Condition` as a list map, the way every Kubernetes tool expects it.
+pub(crate) fn conditions(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 32,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "items": {
+            "type": "object",
+            "required": ["type", "status", "reason", "lastTransitionTime"],
+            "properties": {
+                "type": {"type": "string", "maxLength": 316, "description": "What is judged."},
+                "status": {"type": "string", "enum": ["True", "False", "Unknown"], "description": "Whether it holds."},
+                "reason": {"type": "string", "maxLength": 1024, "description": "Why, as one word for programs."},
+                "message": {"type": "string", "maxLength": 32768, "description": "Why, and what to do, for people."},
+                "observedGeneration": {"type": "integer", "format": "int64", "description": "Generation of the spec that was judged."},
+                "lastTransitionTime": {"type": "string", "format": "date-time", "description": "When status last changed."}
+            }
+        }
+    })
+}
+
+/// Removes what an API server would warn about or what would make absent and null two things.
+pub(crate) fn tidy(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.remove("nullable");
+            if map.get("format").and_then(Value::as_str).is_some_and(|f| !["date-time", "int32", "int64", "double", "byte"].contains(&f)) {
+                map.remove("format");
+            }
+            // An optional enum may be absent; a null it may not be.
+            if let Some(Value::Array(choices)) = map.get_mut("enum") {
+                choices.retain(|choice| !choice.is_null());
+            }
+            // schemars writes whole-number bounds as floats; API servers print them that way in messages.
+            for key in ["minimum", "maximum"] {
+                if let Some(bound) = map.get(key).and_then(Value::as_f64).filter(|b| b.fract() == 0.0) {
+                    map.insert(key.into(), json!(bound as i64));
+                }
+            }
+            map.values_mut().for_each(tidy);
+        }
+        Value::Array(items) => items.iter_mut().for_each(tidy),
+        _ => {}
+    }
+}

@@ -1,0 +1,181 @@
+//! `Tenant`: a customer, for ever in one region.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube_derive::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::meta::Empty;
+use crate::schema::{self, exactly_one, rule};
+
+/// A customer: one region for ever, its namespaces, members, plan and retention.
+#[derive(Clone, CustomResource, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[kube(
+    group = "dataimporter.io",
+    version = "v1alpha1",
+    kind = "Tenant",
+    crates(kube_core = "::kube_core"),
+    status = "TenantStatus",
+    derive = "PartialEq",
+    shortname = "ten",
+    category = "dataimporter",
+    doc = "A customer: one region for ever, its namespaces, members, plan and retention.",
+    selectable = ".spec.region",
+    printcolumn(name = "Region", type_ = "string", json_path = ".spec.region"),
+    printcolumn(name = "Plan", type_ = "string", json_path = ".spec.plan"),
+    printcolumn(name = "Namespaces", type_ = "string", json_path = ".spec.namespaces"),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    rule("self.region == oldSelf.region", "region is immutable: sign up again in the other region instead"),
+    rule("!has(self.retention) || self.plan == 'Enterprise'", "only plan Enterprise may choose its retention"),
+]))]
+pub struct TenantSpec {
+    /// Name of the Region that everything of this tenant stays in. Immutable.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub region: String,
+    /// Existing namespaces that belong to this tenant. They are never created or deleted for you.
+    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
+    pub namespaces: Vec<String>,
+    /// Who answers for this tenant.
+    pub contact: Contact,
+    /// What the tenant has paid for.
+    pub plan: Plan,
+    /// How long result files are kept. Only plan Enterprise may set it. Absent: 14 days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
+    /// People and what they may do in the tenant's namespaces. Absent: nobody but the cluster's own admins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["email"]))]
+    pub members: Vec<Member>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Contact {
+    /// First name.
+    #[schemars(length(min = 1, max = 100))]
+    pub first_name: String,
+    /// Last name.
+    #[schemars(length(min = 1, max = 100))]
+    pub last_name: String,
+    /// Where messages about this tenant go.
+    #[schemars(length(min = 3, max = 254))]
+    pub email: String,
+    /// Company. Absent: a private person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 200))]
+    pub company: Option<String>,
+    /// Country, ISO 3166-1 alpha-2.
+    #[schemars(length(min = 2, max = 2), regex(pattern = "^[A-Z]{2}$"))]
+    pub country: String,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Plan {
+    Free,
+    Standard,
+    Enterprise,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Retention {
+    /// Result files of runs.
+    pub results: ResultRetention,
+}
+
+/// How long result files live.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["keepDays", "none"])]))]
+pub struct ResultRetention {
+    /// Days after a run's end. 0: one minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 30))]
+    pub keep_days: Option<i32>,
+    /// Result files are never written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub none: Option<Empty>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    /// User name as the cluster's authentication knows it, usually an email address.
+    #[schemars(length(min = 1, max = 254))]
+    pub email: String,
+    /// What the person may do.
+    pub role: Role,
+}
+
+/// `Owner` and `Editor` may write jobs and connections and upload files, `Owner` may also intake credentials; `Viewer` reads.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+pub enum Role {
+    Owner,
+    Editor,
+    Viewer,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantStatus {
+    /// Generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready (operator); KeysReady (keeper).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+    /// UID of the Region this tenant was bound to. Another Region of the same name is not the same place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), extend("x-kubernetes-validations" = [rule("self == oldSelf", "regionUID is written once")]))]
+    #[serde(rename = "regionUID")]
+    pub region_uid: Option<String>,
+    /// Namespaces held by this tenant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub namespaces: Vec<BoundNamespace>,
+    /// Namespace that this tenant's workers run in, made at the first run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_namespace: Option<BoundNamespace>,
+    /// Encryption keys of this tenant, without the keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
+    pub keys: Vec<KeyInfo>,
+    /// Rows that ended in Salesforce this calendar month (UTC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records_this_month: Option<i64>,
+}
+
+/// A namespace and the UID it had when it was bound.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BoundNamespace {
+    #[schemars(length(max = 63))]
+    pub name: String,
+    #[schemars(length(max = 64))]
+    pub uid: String,
+}
+
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyInfo {
+    /// Random id of the key, hexadecimal.
+    #[schemars(length(max = 64))]
+    pub id: String,
+    /// preActive, active, decryptOnly, destroyed or compromised.
+    #[schemars(length(max = 32))]
+    pub state: String,
+    /// When the key was made.
+    pub created_at: Time,
+}
+
+impl ResultRetention {
+    pub fn days(days: i32) -> Self {
+        Self { keep_days: Some(days), none: None }
+    }
+}

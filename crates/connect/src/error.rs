@@ -1,0 +1,180 @@
+//! Why a connection did not come about, with the remedy where there is one. Nothing here quotes a secret or a query.
+
+use std::error::Error as StdError;
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use rustls::CertificateError;
+
+use crate::address::AddressKind;
+
+const TLS_REFUSED: &str = "TlsRefused";
+const UNREACHABLE: &str = "Unreachable";
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("no address found for {host}: {reason}")]
+    NoAddress { host: String, reason: String },
+
+    #[error("{target} is at {address}, a {kind} address: it may be dialed only when the Region's privateEndpoints list it")]
+    AddressRefused { target: String, address: IpAddr, kind: AddressKind },
+
+    #[error("{target} cannot be reached")]
+    Unreachable {
+        target: String,
+        #[source]
+        source: io::Error,
+    },
+
+    #[error("{target} did not answer within {} s", after.as_secs())]
+    TimedOut { target: String, after: Duration },
+
+    #[error("the connection to {target} is not safe: {reason}")]
+    Tls { target: String, reason: String },
+
+    #[error("{target} refuses TLS, and nothing is sent in clear: turn on ssl in its postgresql.conf")]
+    PostgresWithoutTls { target: String },
+
+    #[error("{target} refused the login: {reason}")]
+    PostgresRefused { target: String, code: String, reason: String },
+
+    #[error("{target} does not behave like PostgreSQL: {reason}")]
+    PostgresProtocol { target: String, reason: String },
+
+    #[error("the CA bundle cannot be used: {reason}")]
+    CaBundle { reason: String },
+
+    #[error("no certificate authority is trusted: the system has none (SSL_CERT_FILE), and no CA bundle is given")]
+    NoRoots,
+
+    #[error("{name:?} is not a name that a certificate can carry")]
+    ServerName { name: String },
+
+    #[error("the HTTP client cannot be built")]
+    Http(#[source] reqwest::Error),
+}
+
+impl Error {
+    /// A short CamelCase word for a condition's reason.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NoAddress { .. } => "HostNotFound",
+            Self::AddressRefused { .. } => "AddressRefused",
+            Self::Unreachable { .. } | Self::TimedOut { .. } => UNREACHABLE,
+            Self::Tls { .. } | Self::PostgresWithoutTls { .. } => TLS_REFUSED,
+            Self::PostgresRefused { .. } => "LoginRefused",
+            Self::PostgresProtocol { .. } => "NotPostgres",
+            Self::CaBundle { .. } | Self::NoRoots | Self::ServerName { .. } => "TrustUnusable",
+            Self::Http(_) => "ClientUnusable",
+        }
+    }
+
+    /// Whether trying again later may help without anybody changing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::NoAddress { .. } | Self::Unreachable { .. } | Self::TimedOut { .. } => true,
+            // 53: out of resources, 57: shutting down or starting up, 08: connection trouble.
+            Self::PostgresRefused { code, .. } => ["53", "57", "08"].iter().any(|class| code.starts_with(class)),
+            _ => false,
+        }
+    }
+}
+
+/// What an error of a library comes down to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Diagnosis {
+    /// A short CamelCase word for a condition's reason.
+    pub reason: &'static str,
+    /// The innermost cause that says something, with its remedy.
+    pub text: String,
+    /// Whether trying again later may help without anybody changing anything.
+    pub transient: bool,
+}
+
+/// Looks through an error whose outer layers only say that something failed.
+pub fn diagnose(error: &(dyn StdError + 'static)) -> Diagnosis {
+    let mut innermost = error;
+    let mut next = Some(error);
+    while let Some(current) = next {
+        if let Some(ours) = current.downcast_ref::<Error>() {
+            return Diagnosis { reason: ours.reason(), text: chain(ours), transient: ours.is_transient() };
+        }
+        if let Some(tls) = current.downcast_ref::<rustls::Error>() {
+            return Diagnosis { reason: TLS_REFUSED, text: tls_reason(tls), transient: false };
+        }
+        innermost = current;
+        next = inner(current);
+    }
+    Diagnosis { reason: UNREACHABLE, text: innermost.to_string(), transient: true }
+}
+
+/// [`diagnose`], for people only.
+pub fn explain(error: &(dyn StdError + 'static)) -> String {
+    diagnose(error).text
+}
+
+/// An error that wraps another in an `io::Error` hides it from `source`.
+fn inner<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
+    }
+}
+
+fn chain(error: &Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+/// What a TLS failure means for a person.
+fn tls_reason(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(certificate) => certificate_reason(certificate),
+        rustls::Error::InvalidMessage(_) => "the server does not speak TLS on this port".to_owned(),
+        rustls::Error::PeerIncompatible(_) => format!("the server offers nothing we accept, and TLS 1.2 is the least: {error}"),
+        rustls::Error::General(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn certificate_reason(error: &CertificateError) -> String {
+    match error {
+        CertificateError::UnknownIssuer => {
+            "its certificate is signed by nobody we trust: put the PEM of its authority into tls.caBundle".to_owned()
+        }
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            format!(
+                "its certificate is not for {}, but for {}: correct the host, or name the right one in tls.serverName",
+                expected.to_str(),
+                presented.join(", ")
+            )
+        }
+        CertificateError::NotValidForName => "its certificate is for another name: correct the host or tls.serverName".to_owned(),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "its certificate has expired: renew it".to_owned(),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "its certificate is not valid yet: check the clocks".to_owned()
+        }
+        other => format!("its certificate is not acceptable: {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_found_under_layers_that_hide_it() {
+        let expired = rustls::Error::InvalidCertificate(CertificateError::Expired);
+        let hidden = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, expired));
+        let found = diagnose(&hidden);
+        assert_eq!((found.reason, found.transient), ("TlsRefused", false));
+        assert!(found.text.contains("expired"), "{}", found.text);
+
+        let refused = Error::Unreachable { target: "db:1".into(), source: io::ErrorKind::ConnectionRefused.into() };
+        let found = diagnose(&io::Error::other(refused));
+        assert_eq!(found, Diagnosis { reason: "Unreachable", text: "db:1 cannot be reached: connection refused".into(), transient: true });
+    }
+}

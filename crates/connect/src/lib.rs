@@ -1,0 +1,21 @@
+//! Every outgoing connection: the one dialer.
+//!
+//! A [`Dialer`] resolves names itself, refuses addresses its [`AddressPolicy`] does not allow, dials exactly what it has checked, and
+//! speaks TLS with full verification or not at all. It knows nothing of Kubernetes, of Regions or of what the connection is for.
+
+mod address;
+mod dial;
+mod error;
+mod https;
+mod names;
+mod policy;
+mod postgres;
+mod trust;
+
+pub use dial::Dialer;
+pub use error::{Diagnosis, Error, diagnose, explain};
+pub use https::HttpsOptions;
+pub use names::{FixedNames, Names, SystemNames};
+pub use policy::{AddressPolicy, NotANetwork};
+pub use postgres::{PostgresParams, PostgresSession};
+pub use trust::Trust;

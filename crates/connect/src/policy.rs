@@ -1,0 +1,162 @@
+//! Which addresses may be dialed.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use crate::address::AddressKind;
+use crate::error::Error;
+
+/// Public addresses, and those private ones that somebody with the right to has listed.
+#[derive(Clone, Debug)]
+pub struct AddressPolicy {
+    /// `None`: everything goes.
+    openings: Option<Arc<Vec<Opening>>>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Opening {
+    target: Target,
+    /// Empty: every port.
+    ports: Vec<u16>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Target {
+    Network(IpNet),
+    Host(String),
+}
+
+/// The text is not a network.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{0:?} is not a network: write it like 10.1.2.0/24 or 10.1.2.3/32")]
+pub struct NotANetwork(String);
+
+impl AddressPolicy {
+    /// Public addresses only.
+    pub fn public_only() -> Self {
+        Self { openings: Some(Arc::default()) }
+    }
+
+    /// Everything: for a person's own machine, where that person already reaches what it reaches.
+    pub fn unrestricted() -> Self {
+        Self { openings: None }
+    }
+
+    /// Also allows a network, whatever kind it is. No ports mean every port.
+    pub fn open_network(self, cidr: &str, ports: &[u16]) -> Result<Self, NotANetwork> {
+        let network =
+            cidr.parse::<IpNet>().or_else(|_| cidr.parse::<IpAddr>().map(IpNet::from)).map_err(|_| NotANetwork(cidr.to_owned()))?;
+        Ok(self.open(Target::Network(network.trunc()), ports))
+    }
+
+    /// Also allows the private addresses of a host by that very name. Never loopback or link-local ones: a name says nothing about
+    /// where it points tomorrow. No ports mean every port.
+    pub fn open_host(self, host: &str, ports: &[u16]) -> Self {
+        self.open(Target::Host(folded(host)), ports)
+    }
+
+    /// Also allows a Service of this cluster, under each of the names it is usually called by.
+    pub fn open_service(self, namespace: &str, name: &str, ports: &[u16]) -> Self {
+        ["", ".svc", ".svc.cluster.local"]
+            .into_iter()
+            .fold(self, |policy, suffix| policy.open_host(&format!("{name}.{namespace}{suffix}"), ports))
+    }
+
+    fn open(mut self, target: Target, ports: &[u16]) -> Self {
+        if let Some(openings) = &mut self.openings {
+            Arc::make_mut(openings).push(Opening { target, ports: ports.to_vec() });
+        }
+        self
+    }
+
+    /// Whether `host`, which is at `address`, may be dialed. Without a port, any listed port will do: an HTTP client resolves names
+    /// without knowing where it is about to dial.
+    pub(crate) fn check(&self, host: &str, address: IpAddr, port: Option<u16>) -> Result<(), Error> {
+        let Some(openings) = &self.openings else { return Ok(()) };
+        let kind = AddressKind::of(address);
+        let allowed = kind == AddressKind::Public || openings.iter().any(|opening| opening.allows(host, address, kind, port));
+        if allowed { Ok(()) } else { Err(Error::AddressRefused { target: target(host, port), address, kind }) }
+    }
+}
+
+impl Opening {
+    fn allows(&self, host: &str, address: IpAddr, kind: AddressKind, port: Option<u16>) -> bool {
+        let port_fits = self.ports.is_empty() || port.is_none_or(|port| self.ports.contains(&port));
+        let target_fits = match &self.target {
+            Target::Network(network) => network.contains(&address.to_canonical()),
+            Target::Host(listed) => kind == AddressKind::Private && *listed == folded(host),
+        };
+        port_fits && target_fits
+    }
+}
+
+fn folded(host: &str) -> String {
+    host.trim_end_matches('.').to_ascii_lowercase()
+}
+
+fn target(host: &str, port: Option<u16>) -> String {
+    port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allows(policy: &AddressPolicy, host: &str, address: &str, port: u16) -> bool {
+        policy.check(host, address.parse().unwrap(), Some(port)).is_ok()
+    }
+
+    #[test]
+    fn only_the_internet_is_open_by_default() {
+        let policy = AddressPolicy::public_only();
+        assert!(allows(&policy, "acme.my.salesforce.com", "13.108.0.1", 443));
+        for address in ["10.0.0.1", "127.0.0.1", "169.254.169.254", "::1", "fd00::1", "::ffff:10.0.0.1", "0.0.0.0"] {
+            assert!(!allows(&policy, "db", address, 5432), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_listed_network_opens_its_addresses_and_ports_and_no_others() {
+        let policy = AddressPolicy::public_only().open_network("10.1.2.0/24", &[5432]).unwrap();
+        assert!(allows(&policy, "db", "10.1.2.3", 5432));
+        assert!(allows(&policy, "db", "::ffff:10.1.2.3", 5432));
+        assert!(!allows(&policy, "db", "10.1.2.3", 22));
+        assert!(!allows(&policy, "db", "10.1.3.3", 5432));
+    }
+
+    #[test]
+    fn a_listed_host_opens_private_addresses_under_its_own_name_only() {
+        let policy = AddressPolicy::public_only().open_host("Salesforce-Emulator.demo.svc.", &[]);
+        assert!(allows(&policy, "salesforce-emulator.demo.svc", "10.96.0.7", 8443));
+        assert!(!allows(&policy, "other.demo.svc", "10.96.0.7", 8443));
+        assert!(!allows(&policy, "salesforce-emulator.demo.svc", "169.254.169.254", 8443));
+        assert!(!allows(&policy, "salesforce-emulator.demo.svc", "127.0.0.1", 8443));
+    }
+
+    #[test]
+    fn a_service_is_known_by_its_cluster_names_and_not_by_a_look_alike() {
+        let policy = AddressPolicy::public_only().open_service("demo", "postgres", &[5432]);
+        for host in ["postgres.demo", "postgres.demo.svc", "postgres.demo.svc.cluster.local"] {
+            assert!(allows(&policy, host, "10.96.0.7", 5432), "{host}");
+        }
+        assert!(!allows(&policy, "postgres.demo.svc.evil.example", "10.96.0.7", 5432));
+        assert!(!allows(&policy, "postgres", "10.96.0.7", 5432));
+    }
+
+    #[test]
+    fn a_refusal_names_the_target_the_address_and_the_way_out() {
+        let error = AddressPolicy::public_only().check("db.internal", "10.0.0.5".parse().unwrap(), Some(5432)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "db.internal:5432 is at 10.0.0.5, a private address: it may be dialed only when the Region's privateEndpoints list it"
+        );
+    }
+
+    #[test]
+    fn a_single_address_is_a_network_and_nonsense_is_none() {
+        assert!(AddressPolicy::public_only().open_network("10.1.2.3", &[]).is_ok());
+        assert!(AddressPolicy::public_only().open_network("10.1.2.3/33", &[]).is_err());
+    }
+}

@@ -1,0 +1,99 @@
+//! Whose signature under a server's certificate counts, and the one TLS configuration that follows.
+
+use std::sync::{Arc, OnceLock};
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::error::Error;
+
+/// Whom a connection trusts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Trust<'a> {
+    /// The operating system's authorities (`SSL_CERT_FILE` is honoured) and those of the PEM bundle, if any.
+    SystemAnd(Option<&'a str>),
+    /// The authorities of the PEM bundle and nobody else.
+    Only(&'a str),
+}
+
+impl Trust<'_> {
+    fn roots(self) -> Result<RootCertStore, Error> {
+        let mut roots = RootCertStore::empty();
+        let bundle = match self {
+            Self::SystemAnd(bundle) => {
+                roots.add_parsable_certificates(system_roots().iter().cloned());
+                bundle
+            }
+            Self::Only(bundle) => Some(bundle),
+        };
+        if let Some(bundle) = bundle {
+            add_bundle(&mut roots, bundle)?;
+        }
+        if roots.is_empty() { Err(Error::NoRoots) } else { Ok(roots) }
+    }
+
+    pub(crate) fn verifier(self) -> Result<Arc<WebPkiServerVerifier>, Error> {
+        WebPkiServerVerifier::builder_with_provider(Arc::new(self.roots()?), provider())
+            .build()
+            .map_err(|error| Error::CaBundle { reason: error.to_string() })
+    }
+}
+
+/// The one configuration: TLS 1.2 or later, full verification, no client certificate.
+pub(crate) fn client_config(verifier: Arc<dyn rustls::client::danger::ServerCertVerifier>) -> Result<ClientConfig, Error> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::CaBundle { reason: error.to_string() })?;
+    // The name of this step belongs to the library: what it takes is the standard verifier, at most narrowed by our address policy.
+    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    Arc::clone(PROVIDER.get_or_init(|| Arc::new(aws_lc_rs::default_provider())))
+}
+
+/// Read once: a process does not change its mind about the machine it runs on.
+fn system_roots() -> &'static [CertificateDer<'static>] {
+    static ROOTS: OnceLock<Vec<CertificateDer<'static>>> = OnceLock::new();
+    ROOTS.get_or_init(|| {
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::warn!(%error, "a certificate store of the system cannot be read");
+        }
+        found.certs
+    })
+}
+
+fn add_bundle(roots: &mut RootCertStore, bundle: &str) -> Result<(), Error> {
+    let unusable = |reason: String| Error::CaBundle { reason };
+    let mut found = 0;
+    for certificate in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
+        found += 1;
+        let certificate = certificate.map_err(|error| unusable(format!("certificate {found} is not PEM: {error}")))?;
+        roots.add(certificate).map_err(|error| unusable(format!("certificate {found}: {error}")))?;
+    }
+    if found == 0 { Err(unusable("it holds no certificate in PEM (-----BEGIN CERTIFICATE-----)".to_owned())) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_without_certificates_or_with_a_broken_one_is_refused() {
+        for bundle in ["", "hello", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+            assert!(matches!(Trust::Only(bundle).roots(), Err(Error::CaBundle { .. })), "{bundle}");
+        }
+    }
+
+    #[test]
+    fn a_bundle_alone_is_the_only_trust() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::new(vec!["ca".into()]).unwrap().self_signed(&key).unwrap();
+        assert_eq!(Trust::Only(&certificate.pem()).roots().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,18 @@
+//! Is an ImportJob valid and armed, and does a run start now? Editing a job never starts a run; suspending or deleting it never
+//! stops one.
+
+mod observed;
+pub mod plan;
+mod references;
+mod rules;
+mod schedule;
+mod status;
+
+pub use observed::Observed;
+pub(crate) use references::{connection_trouble, region_trouble, upload_expired, upload_trouble};
+pub use rules::{Decision, Start, decide, once_name};
+pub use schedule::{Cron, ScheduleError};
+pub use status::{OWNED_CONDITIONS, owned_part, status, trigger};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,33 @@
+//! Everything that bears on one ImportJob.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api::{Connection, ImportJob, ImportRun, Region, Tenant, Upload};
+
+#[derive(Clone, Debug)]
+pub struct Observed {
+    pub job: Arc<ImportJob>,
+    /// The Tenant that holds the job's namespace as it is now.
+    pub tenant: Option<Arc<Tenant>>,
+    pub region: Option<Arc<Region>>,
+    /// By the names the job uses; those that exist.
+    pub connections: BTreeMap<String, Arc<Connection>>,
+    pub upload: Option<Arc<Upload>>,
+    /// Runs of this very job (by UID).
+    pub runs: Vec<Arc<ImportRun>>,
+    /// The run that bears the name of a `once` trigger, whosever it is.
+    pub once_run: Option<Arc<ImportRun>>,
+}
+
+impl Observed {
+    /// The newest run of this job.
+    pub fn last_run(&self) -> Option<&Arc<ImportRun>> {
+        self.runs.iter().max_by_key(|run| (run.metadata.creation_timestamp.clone().map(|t| t.0), run.metadata.name.clone()))
+    }
+
+    /// A run of this job that has not ended.
+    pub fn unfinished_run(&self) -> Option<&Arc<ImportRun>> {
+        self.runs.iter().find(|run| !crate::import_run::is_finished(run))
+    }
+}

@@ -1,0 +1,5 @@
+//! The child of an ImportJob: `run`.
+
+mod run;
+
+pub use run::import_run;

@@ -1,0 +1,94 @@
+//! What is wrong with the objects a job refers to. Jobs and runs ask the same questions, so they get the same answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::conditions::{self, READY};
+use api::import_job::ImportJobSpec;
+use api::{Connection, Region, Tenant, Upload};
+use jiff::Timestamp;
+
+use crate::finding::Finding;
+
+/// A file that expires sooner is not begun: the run could not finish reading it.
+const UPLOAD_MARGIN: Duration = Duration::from_secs(300);
+
+/// Nothing runs for a tenant whose region is not the one it was bound to, or that cannot be served now.
+pub(crate) fn region_trouble(tenant: Option<&Arc<Tenant>>, region: Option<&Arc<Region>>, namespace: &str) -> Option<Finding> {
+    let Some(tenant) = tenant else {
+        return Some(Finding::waiting("NoTenant", format!("namespace {namespace} belongs to no Tenant: list it in one")));
+    };
+    let name = &tenant.spec.region;
+    let Some(region) = region else {
+        return Some(Finding::waiting("RegionNotFound", format!("Region {name} does not exist")));
+    };
+    let bound = tenant.status.as_ref().and_then(|s| s.region_uid.as_ref());
+    if bound != region.metadata.uid.as_ref() {
+        return Some(Finding::waiting(
+            "RegionReplaced",
+            format!("Region {name} is not the one this tenant was bound to: nothing runs there"),
+        ));
+    }
+    let ready = region.status.as_ref().is_some_and(|s| conditions::is_true(&s.conditions, READY));
+    (!ready).then(|| Finding::waiting("RegionNotReady", format!("Region {name} is not ready")))
+}
+
+/// The first Connection that a run could not use, in the order source, target.
+pub(crate) fn connection_trouble(spec: &ImportJobSpec, connections: &BTreeMap<String, Arc<Connection>>) -> Option<Finding> {
+    let source = spec.source.sql.as_ref().map(|s| (s.connection_ref.name.as_str(), System::Postgres));
+    let target = spec.target.salesforce.as_ref().map(|t| (t.connection_ref.name.as_str(), System::Salesforce));
+    source.into_iter().chain(target).find_map(|(name, system)| trouble(name, system, connections.get(name)))
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum System {
+    Postgres,
+    Salesforce,
+}
+
+fn trouble(name: &str, wanted: System, connection: Option<&Arc<Connection>>) -> Option<Finding> {
+    let Some(connection) = connection else {
+        return Some(Finding::waiting("ConnectionNotFound", format!("Connection {name} does not exist in this namespace")));
+    };
+    let (found, words) = match wanted {
+        System::Postgres => (connection.spec.postgres.is_some(), "a source.sql needs a Connection of kind postgres"),
+        System::Salesforce => (connection.spec.salesforce.is_some(), "target.salesforce needs a Connection of kind salesforce"),
+    };
+    if !found {
+        return Some(Finding::stalled("WrongConnectionKind", format!("Connection {name}: {words}")));
+    }
+    if connection.metadata.deletion_timestamp.is_some() {
+        return Some(Finding::waiting("ConnectionNotFound", format!("Connection {name} is being deleted")));
+    }
+    if connection.spec.suspended() {
+        return Some(Finding::waiting("ConnectionSuspended", format!("Connection {name} is suspended: set its spec.suspend to false")));
+    }
+    let ready = connection.status.as_ref().and_then(|s| conditions::find(&s.conditions, READY));
+    match ready {
+        Some(ready) if ready.status == "True" && ready.observed_generation.is_none_or(|g| Some(g) >= connection.metadata.generation) => {
+            None
+        }
+        Some(ready) if ready.status == "False" => {
+            Some(Finding::waiting("ConnectionNotReady", format!("Connection {name}: {}: {}", ready.reason, ready.message)))
+        }
+        _ => Some(Finding::waiting("ConnectionNotReady", format!("Connection {name} is not verified yet"))),
+    }
+}
+
+/// Whether the upload is gone or so close to its end that no run may begin.
+pub(crate) fn upload_expired(upload: &Upload, now: Timestamp) -> bool {
+    upload.status.as_ref().is_some_and(|status| {
+        let too_late = |at: Timestamp| now + UPLOAD_MARGIN >= at;
+        status.erased_at.is_some() || status.expires_at.as_ref().is_some_and(|at| too_late(at.0))
+    })
+}
+
+/// Why the upload cannot be read yet.
+pub(crate) fn upload_trouble(name: &str, upload: Option<&Arc<Upload>>) -> Option<Finding> {
+    let Some(upload) = upload else {
+        return Some(Finding::waiting("UploadNotFound", format!("Upload {name} does not exist in this namespace")));
+    };
+    let ready = upload.status.as_ref().is_some_and(|s| conditions::is_true(&s.conditions, READY));
+    (!ready).then(|| Finding::waiting("UploadNotReady", format!("Upload {name} has no file yet: send it with `kubectl import upload`")))
+}

@@ -1,0 +1,154 @@
+//! From what was observed to how the job stands and whether a run starts now.
+
+use std::time::Duration;
+
+use api::import_job::{ImportJobSpec, Schedule};
+use api::{ImportJob, names};
+use jiff::Timestamp;
+
+use super::references::{connection_trouble, region_trouble, upload_expired, upload_trouble};
+use super::{Cron, Observed};
+use crate::finding::Finding;
+use crate::import_run::{is_finished, reason_of};
+use crate::labels;
+
+/// A scheduled run that could not be created within this time after its minute is left out.
+const SCHEDULE_GRACE: Duration = Duration::from_secs(600);
+/// How long a run of a `once` trigger may wait for its start.
+const ONCE_GRACE: Duration = Duration::from_secs(3600);
+/// The id of a job that names no trigger.
+pub(crate) const DEFAULT_ONCE_ID: &str = "1";
+
+/// What follows from a look at a job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    pub finding: Finding,
+    /// The run to create, under a name that is the same every time.
+    pub start: Option<Start>,
+    pub next_run_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Start {
+    pub name: String,
+    pub start_before: Timestamp,
+}
+
+pub(crate) enum When<'a> {
+    Once(&'a str),
+    Manual,
+    Schedule(&'a Schedule),
+}
+
+pub(crate) fn when(spec: &ImportJobSpec) -> When<'_> {
+    match &spec.trigger {
+        Some(trigger) if trigger.manual.is_some() => When::Manual,
+        Some(trigger) => match (&trigger.schedule, &trigger.once) {
+            (Some(schedule), _) => When::Schedule(schedule),
+            (None, once) => When::Once(once.as_ref().map_or(DEFAULT_ONCE_ID, |o| &o.id)),
+        },
+        None => When::Once(DEFAULT_ONCE_ID),
+    }
+}
+
+/// Name of the run of a `once` trigger, if the job has one.
+pub fn once_name(job: &ImportJob) -> Option<String> {
+    match when(&job.spec) {
+        When::Once(id) => Some(names::once_run(labels::name(&job.metadata), id)),
+        When::Manual | When::Schedule(_) => None,
+    }
+}
+
+type Rule = fn(&Observed, Timestamp) -> Option<Finding>;
+
+const RULES: &[Rule] = &[
+    already_ran, // a `once` run exists: done, whatever became of its references since
+    suspended,   // a person said stop
+    schedule_unreadable,
+    namespace_or_region, // no tenant, no place
+    connection,          // missing, of the wrong kind, suspended, unverified
+    upload_too_old,      // past its hour, or nearly
+    upload_not_there,    // not created, or no file sent yet
+];
+
+pub fn decide(o: &Observed, now: Timestamp) -> Decision {
+    let blocked = RULES.iter().find_map(|rule| rule(o, now));
+    match (blocked, when(&o.job.spec)) {
+        (Some(finding), _) => Decision { finding, start: None, next_run_at: None },
+        (None, When::Manual) => {
+            let finding = Finding::ready("Armed", "runs start when somebody creates an ImportRun: `kubectl import run`");
+            Decision { finding, start: None, next_run_at: None }
+        }
+        (None, When::Once(id)) => {
+            let name = names::once_run(labels::name(&o.job.metadata), id);
+            let start = Start { name: name.clone(), start_before: now + ONCE_GRACE };
+            Decision { finding: Finding::ready("Started", format!("starts ImportRun {name}")), start: Some(start), next_run_at: None }
+        }
+        (None, When::Schedule(schedule)) => scheduled(o, schedule, now),
+    }
+}
+
+fn scheduled(o: &Observed, schedule: &Schedule, now: Timestamp) -> Decision {
+    // An unreadable schedule was found by its rule.
+    let next = Cron::parse(schedule).ok().and_then(|cron| cron.next_after(now));
+    let finding = match next {
+        Some(at) => {
+            let wait = at.duration_since(now).unsigned_abs();
+            Finding::ready("Armed", "runs start by the clock: see nextRunAt").again_in(wait)
+        }
+        None => Finding::stalled("InvalidSchedule", format!("cron {:?} never comes: there is no such date", schedule.cron)),
+    };
+    Decision { start: due(o, now), finding, next_run_at: next }
+}
+
+/// The minute that was announced for this very spec, has come, and is not long past. An edited schedule announces anew, so that editing
+/// never starts a run.
+fn due(o: &Observed, now: Timestamp) -> Option<Start> {
+    let status = o.job.status.as_ref().filter(|s| s.observed_generation == o.job.metadata.generation)?;
+    let at = status.next_run_at.as_ref()?.0;
+    if at > now || now.duration_since(at).unsigned_abs() > SCHEDULE_GRACE || o.unfinished_run().is_some() {
+        return None;
+    }
+    Some(Start { name: names::scheduled_run(labels::name(&o.job.metadata), at), start_before: at + SCHEDULE_GRACE })
+}
+
+fn already_ran(o: &Observed, _: Timestamp) -> Option<Finding> {
+    let When::Once(id) = when(&o.job.spec) else { return None };
+    let run = o.once_run.as_ref()?;
+    let name = labels::name(&run.metadata);
+    Some(if Some(&run.spec.job_ref.uid) != o.job.metadata.uid.as_ref() {
+        Finding::ready("AlreadyRan", format!("ImportRun {name} of a former job has id {id:?}: to run again, change trigger.once.id"))
+    } else if is_finished(run) {
+        Finding::ready("Done", format!("ImportRun {name} ended: {}: to run again, change trigger.once.id", reason_of(run)))
+    } else {
+        Finding::ready("Started", format!("ImportRun {name} is under way"))
+    })
+}
+
+fn suspended(o: &Observed, _: Timestamp) -> Option<Finding> {
+    o.job.spec.suspended().then(|| Finding::ready("Suspended", "no run starts by itself until spec.suspend is false"))
+}
+
+fn schedule_unreadable(o: &Observed, _: Timestamp) -> Option<Finding> {
+    let When::Schedule(schedule) = when(&o.job.spec) else { return None };
+    Cron::parse(schedule).err().map(|error| Finding::stalled("InvalidSchedule", error.to_string()))
+}
+
+fn namespace_or_region(o: &Observed, _: Timestamp) -> Option<Finding> {
+    region_trouble(o.tenant.as_ref(), o.region.as_ref(), labels::namespace(&o.job.metadata))
+}
+
+fn connection(o: &Observed, _: Timestamp) -> Option<Finding> {
+    connection_trouble(&o.job.spec, &o.connections)
+}
+
+fn upload_too_old(o: &Observed, now: Timestamp) -> Option<Finding> {
+    let upload = o.upload.as_ref().filter(|upload| upload_expired(upload, now))?;
+    let name = labels::name(&upload.metadata);
+    Some(Finding::waiting("UploadExpired", format!("Upload {name} is past its hour: create another one and name it in source.upload")))
+}
+
+fn upload_not_there(o: &Observed, _: Timestamp) -> Option<Finding> {
+    let source = o.job.spec.source.upload.as_ref()?;
+    upload_trouble(&source.name, o.upload.as_ref())
+}

@@ -1,0 +1,220 @@
+//! When a job is ready and when a run starts.
+
+use std::sync::Arc;
+
+use api::conditions::{LAST_RUN_SUCCEEDED, READY, find};
+use api::{ImportJob, ImportRun};
+use jiff::{Timestamp, ToSpan};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::*;
+use crate::finding::Standing;
+use crate::testing::{FRESH, MANUAL, ONCE, SQL, UPLOAD, at, now, observed_job, run};
+
+fn edit(source: &str, trigger: &str, change: impl FnOnce(&mut Observed)) -> Observed {
+    let mut observed = observed_job(source, trigger);
+    change(&mut observed);
+    observed
+}
+
+fn ended(reason: &str, succeeded: &str) -> ImportRun {
+    run(&format!(
+        r#"{{finishedAt: "2026-11-24T05:59:30Z", conditions: [{{type: Succeeded, status: "{succeeded}", reason: {reason}, message: m, lastTransitionTime: "2026-11-24T05:59:30Z"}}]}}"#
+    ))
+}
+
+#[test]
+fn how_a_job_stands() {
+    type Case = (&'static str, &'static str, &'static str, fn(&mut Observed), &'static str, Standing);
+    let table: [Case; 15] = [
+        ("in order", UPLOAD, MANUAL, |_| (), "Armed", Standing::Ready),
+        ("no tenant", UPLOAD, MANUAL, |o| o.tenant = None, "NoTenant", Standing::Waiting),
+        ("no region", UPLOAD, MANUAL, |o| o.region = None, "RegionNotFound", Standing::Waiting),
+        (
+            "region made anew",
+            UPLOAD,
+            MANUAL,
+            |o| Arc::make_mut(o.region.as_mut().unwrap()).metadata.uid = Some("x".into()),
+            "RegionReplaced",
+            Standing::Waiting,
+        ),
+        (
+            "region not ready",
+            UPLOAD,
+            MANUAL,
+            |o| Arc::make_mut(o.region.as_mut().unwrap()).status = None,
+            "RegionNotReady",
+            Standing::Waiting,
+        ),
+        ("no connection", UPLOAD, MANUAL, |o| o.connections.clear(), "ConnectionNotFound", Standing::Waiting),
+        (
+            "source and target swapped",
+            SQL,
+            MANUAL,
+            |o| {
+                let crm = o.connections["crm"].clone();
+                o.connections.insert("lake".into(), crm);
+            },
+            "WrongConnectionKind",
+            Standing::Stalled,
+        ),
+        (
+            "connection not verified",
+            SQL,
+            MANUAL,
+            |o| Arc::make_mut(o.connections.get_mut("lake").unwrap()).status = None,
+            "ConnectionNotReady",
+            Standing::Waiting,
+        ),
+        (
+            "connection edited since it was verified",
+            SQL,
+            MANUAL,
+            |o| {
+                let lake = Arc::make_mut(o.connections.get_mut("lake").unwrap());
+                lake.metadata.generation = Some(2);
+                lake.status.as_mut().unwrap().conditions[0].observed_generation = Some(1);
+            },
+            "ConnectionNotReady",
+            Standing::Waiting,
+        ),
+        (
+            "connection suspended",
+            SQL,
+            MANUAL,
+            |o| Arc::make_mut(o.connections.get_mut("lake").unwrap()).spec.suspend = Some(true),
+            "ConnectionSuspended",
+            Standing::Waiting,
+        ),
+        ("no upload", UPLOAD, MANUAL, |o| o.upload = None, "UploadNotFound", Standing::Waiting),
+        ("empty upload", UPLOAD, MANUAL, |o| Arc::make_mut(o.upload.as_mut().unwrap()).status = None, "UploadNotReady", Standing::Waiting),
+        (
+            "upload nearly over",
+            UPLOAD,
+            MANUAL,
+            |o| {
+                let status = Arc::make_mut(o.upload.as_mut().unwrap()).status.as_mut().unwrap();
+                status.expires_at = Some(Time(now() + 299.seconds()));
+            },
+            "UploadExpired",
+            Standing::Waiting,
+        ),
+        ("bad cron", SQL, "{schedule: {cron: '99 6 * * *'}}", |_| (), "InvalidSchedule", Standing::Stalled),
+        ("a day that never comes", SQL, "{schedule: {cron: '0 0 30 2 *'}}", |_| (), "InvalidSchedule", Standing::Stalled),
+    ];
+    for (name, source, trigger, change, reason, standing) in table {
+        let decision = decide(&edit(source, trigger, change), now());
+        assert_eq!((decision.finding.reason, decision.finding.standing), (reason, standing), "{name}: {}", decision.finding.message);
+        assert_eq!(decision.start, None, "{name}");
+    }
+}
+
+#[test]
+fn a_once_job_starts_one_run_whose_name_is_always_the_same() {
+    let first = decide(&observed_job(UPLOAD, ONCE), now());
+    assert_eq!(first.start.as_ref().unwrap().name, "accounts-once-1");
+    let again = decide(&edit(UPLOAD, ONCE, |o| o.once_run = Some(Arc::new(run(FRESH)))), now());
+    assert_eq!((again.start, again.finding.reason), (None, "Started"));
+    let done = decide(&edit(UPLOAD, ONCE, |o| o.once_run = Some(Arc::new(ended("Completed", "True")))), now());
+    assert_eq!((done.start, done.finding.reason), (None, "Done"));
+}
+
+#[test]
+fn an_absent_trigger_is_once_with_id_1() {
+    let mut observed = observed_job(UPLOAD, ONCE);
+    Arc::make_mut(&mut observed.job).spec.trigger = None;
+    assert_eq!(once_name(&observed.job).as_deref(), Some("accounts-once-1"));
+}
+
+#[test]
+fn a_job_made_anew_finds_the_run_of_the_former_one() {
+    let observed = edit(UPLOAD, ONCE, |o| {
+        Arc::make_mut(&mut o.job).metadata.uid = Some("another".into());
+        o.once_run = Some(Arc::new(run(FRESH)));
+    });
+    let decision = decide(&observed, now());
+    assert_eq!((decision.finding.reason, decision.finding.standing, decision.start), ("AlreadyRan", Standing::Ready, None));
+}
+
+#[test]
+fn a_done_job_stays_ready_when_its_upload_and_connection_are_gone() {
+    let observed = edit(UPLOAD, ONCE, |o| {
+        o.once_run = Some(Arc::new(ended("Completed", "True")));
+        o.connections.clear();
+        o.upload = None;
+    });
+    assert_eq!(decide(&observed, now()).finding.reason, "Done");
+}
+
+#[test]
+fn a_suspended_job_starts_nothing_and_is_not_broken() {
+    let observed = edit(UPLOAD, ONCE, |o| Arc::make_mut(&mut o.job).spec.suspend = Some(true));
+    let decision = decide(&observed, now());
+    assert_eq!((decision.finding.reason, decision.finding.standing, decision.start), ("Suspended", Standing::Ready, None));
+}
+
+const DAILY: &str = "{schedule: {cron: '0 6 * * *', timeZone: Europe/Berlin}}";
+
+fn announced(job: &mut Arc<ImportJob>, generation: i64, next: Timestamp) {
+    let status = api::ImportJobStatus { observed_generation: Some(generation), next_run_at: Some(Time(next)), ..Default::default() };
+    Arc::make_mut(job).status = Some(status);
+}
+
+#[test]
+fn a_schedule_announces_its_next_minute_and_starts_it_when_it_comes() {
+    let observed = observed_job(SQL, DAILY);
+    let decision = decide(&observed, at("2026-11-24T04:00:00Z"));
+    assert_eq!((decision.start.clone(), decision.next_run_at), (None, Some(at("2026-11-24T05:00:00Z"))));
+    assert_eq!(decision.finding.next, Some(std::time::Duration::from_secs(3600)));
+    let due = edit(SQL, DAILY, |o| announced(&mut o.job, 4, at("2026-11-24T05:00:00Z")));
+    let decision = decide(&due, at("2026-11-24T05:00:02Z"));
+    let start = decision.start.unwrap();
+    assert_eq!((start.name.as_str(), start.start_before), ("accounts-202611240500", at("2026-11-24T05:10:00Z")));
+    assert_eq!(decision.next_run_at, Some(at("2026-11-25T05:00:00Z")));
+}
+
+#[test]
+fn a_minute_missed_by_more_than_ten_minutes_is_left_out() {
+    let due = edit(SQL, DAILY, |o| announced(&mut o.job, 4, at("2026-11-24T05:00:00Z")));
+    assert!(decide(&due, at("2026-11-24T05:09:59Z")).start.is_some());
+    assert!(decide(&due, at("2026-11-24T05:10:01Z")).start.is_none());
+}
+
+#[test]
+fn editing_a_schedule_never_starts_a_run() {
+    let edited = edit(SQL, DAILY, |o| announced(&mut o.job, 3, at("2026-11-24T05:00:00Z")));
+    assert_eq!(decide(&edited, at("2026-11-24T05:00:02Z")).start, None);
+}
+
+#[test]
+fn no_second_run_of_a_job_starts_by_the_clock_while_one_is_under_way() {
+    let busy = edit(SQL, DAILY, |o| {
+        announced(&mut o.job, 4, at("2026-11-24T05:00:00Z"));
+        o.runs = vec![Arc::new(run(FRESH))];
+    });
+    assert_eq!(decide(&busy, at("2026-11-24T05:00:02Z")).start, None);
+}
+
+#[test]
+fn the_last_outcome_is_told_apart_from_ready() {
+    let observed = edit(SQL, MANUAL, |o| o.runs = vec![Arc::new(ended("TargetFailed", "False"))]);
+    let status = status(&observed, &decide(&observed, now()), now());
+    assert_eq!(find(&status.conditions, READY).unwrap().status, "True");
+    let last = find(&status.conditions, LAST_RUN_SUCCEEDED).unwrap();
+    assert_eq!((last.status.as_str(), last.reason.as_str()), ("False", "TargetFailed"));
+    assert_eq!(status.last_run.unwrap().name, "accounts-once-1");
+}
+
+#[test]
+fn the_status_says_what_applies_where_the_spec_is_silent() {
+    let observed = observed_job(SQL, MANUAL);
+    let effective = status(&observed, &decide(&observed, now()), now()).effective.unwrap();
+    assert_eq!((effective.trigger.as_str(), effective.deadline_seconds, effective.results.keep_days), ("manual", 3600, Some(14)));
+}
+
+#[test]
+fn the_run_that_a_trigger_creates() {
+    let observed = observed_job(UPLOAD, ONCE);
+    let start = decide(&observed, now()).start.unwrap();
+    insta::assert_yaml_snapshot!("import_run", plan::import_run(&observed.job, &start));
+}

@@ -1,0 +1,112 @@
+//! Everything that bears on one ImportRun.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api::{Connection, ImportJob, ImportRun, Region, Tenant, Upload, names};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+
+use crate::labels;
+
+#[derive(Clone, Debug)]
+pub struct Observed {
+    pub run: Arc<ImportRun>,
+    /// The object that bears the job's name now; perhaps not the job.
+    pub job: Option<Arc<ImportJob>>,
+    /// The Tenant that holds the run's namespace as it is now.
+    pub tenant: Option<Arc<Tenant>>,
+    pub region: Option<Arc<Region>>,
+    pub connections: BTreeMap<String, Arc<Connection>>,
+    pub upload: Option<Arc<Upload>>,
+    /// Another run of the same job that goes first.
+    pub ahead: Option<String>,
+    /// The tenant's run namespace as it is now.
+    pub run_namespace: Option<RunNamespaceFacts>,
+    pub anchor: Option<Anchor>,
+    /// The pod of the current attempt: from the watch, and if that shows none, by a live read.
+    pub pod: Option<PodFacts>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RunNamespaceFacts {
+    pub name: String,
+    pub uid: String,
+    pub terminating: bool,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Anchor {
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+}
+
+/// What a decision needs to know of a worker pod.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PodFacts {
+    pub uid: String,
+    pub name: String,
+    pub run_uid: Option<String>,
+    pub attempt: Option<String>,
+    pub node: Option<String>,
+    pub phase: String,
+    /// Reason in the pod's own status, e.g. `Evicted`.
+    pub reason: Option<String>,
+    /// The pod is being taken away for the cluster's sake, not its own.
+    pub disrupted: bool,
+    /// When its grace period is over, if it is being deleted.
+    pub deleted_by: Option<Timestamp>,
+    /// Of the worker container, once it ended.
+    pub exit_code: Option<i32>,
+    pub exit_reason: Option<String>,
+    /// Why it is not scheduled or started, for people.
+    pub holdup: Option<(HoldUp, String)>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HoldUp {
+    Unschedulable,
+    Image,
+}
+
+impl PodFacts {
+    pub fn of(pod: &Pod) -> Self {
+        let meta = &pod.metadata;
+        let status = pod.status.clone().unwrap_or_default();
+        let conditions = status.conditions.unwrap_or_default();
+        let condition = |type_: &str| conditions.iter().find(|c| c.type_ == type_);
+        let container = status.container_statuses.unwrap_or_default().into_iter().next();
+        let (terminated, waiting) = container.and_then(|c| c.state).map_or((None, None), |state| (state.terminated, state.waiting));
+        let unschedulable = condition("PodScheduled")
+            .filter(|c| c.status == "False")
+            .map(|c| (HoldUp::Unschedulable, c.message.clone().unwrap_or_default()));
+        let image = waiting
+            .filter(|w| w.reason.as_deref().is_some_and(|r| r.contains("Image")))
+            .map(|w| (HoldUp::Image, format!("{}: {}", w.reason.unwrap_or_default(), w.message.unwrap_or_default())));
+        Self {
+            uid: labels::uid(meta).to_owned(),
+            name: labels::name(meta).to_owned(),
+            run_uid: labels::label(meta, names::RUN_UID_LABEL).map(str::to_owned),
+            attempt: labels::label(meta, names::ATTEMPT_LABEL).map(str::to_owned),
+            node: pod.spec.as_ref().and_then(|s| s.node_name.clone()),
+            phase: status.phase.unwrap_or_default(),
+            reason: status.reason,
+            disrupted: condition("DisruptionTarget").is_some_and(|c| c.status == "True"),
+            deleted_by: meta.deletion_timestamp.as_ref().map(|t| t.0),
+            exit_code: terminated.as_ref().map(|t| t.exit_code),
+            exit_reason: terminated.and_then(|t| t.reason),
+            holdup: unschedulable.or(image),
+        }
+    }
+
+    /// All its containers have ended.
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase.as_str(), "Succeeded" | "Failed")
+    }
+
+    /// Made by us for this attempt of this run; a pod of the right name alone proves nothing.
+    pub fn belongs_to(&self, run_uid: &str, attempt: i32) -> bool {
+        self.run_uid.as_deref() == Some(run_uid) && self.attempt.as_deref() == Some(&attempt.to_string())
+    }
+}

@@ -1,0 +1,72 @@
+//! Proof that a run may run, and where. The fields are private and `Placed` is made here only, from facts that were checked:
+//! whoever builds a worker pod must show one.
+
+use std::sync::Arc;
+
+use api::{ImportRun, Region, Tenant, import_run, names};
+
+use super::{Observed, RunNamespaceFacts};
+use crate::import_job::region_trouble;
+use crate::labels;
+
+#[derive(Clone, Debug)]
+pub struct Placed {
+    run: Arc<ImportRun>,
+    tenant: Arc<Tenant>,
+    region: Arc<Region>,
+    run_namespace: RunNamespaceFacts,
+}
+
+impl Placed {
+    /// None unless the tenant holds the run's namespace, its region is the one it was bound to and is ready, and the run namespace is
+    /// the one whose UID the tenant's status records.
+    pub fn prove(o: &Observed) -> Option<Self> {
+        let (tenant, region) = (o.tenant.as_ref()?, o.region.as_ref()?);
+        if region_trouble(o.tenant.as_ref(), o.region.as_ref(), labels::namespace(&o.run.metadata)).is_some() {
+            return None;
+        }
+        let living = o.run_namespace.as_ref().filter(|ns| !ns.terminating)?;
+        let recorded = tenant.status.as_ref()?.run_namespace.as_ref()?;
+        (recorded.name == living.name && recorded.uid == living.uid).then(|| Self {
+            run: o.run.clone(),
+            tenant: tenant.clone(),
+            region: region.clone(),
+            run_namespace: living.clone(),
+        })
+    }
+
+    pub fn run(&self) -> &ImportRun {
+        &self.run
+    }
+
+    pub fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+
+    pub fn namespace(&self) -> &str {
+        &self.run_namespace.name
+    }
+
+    pub fn run_uid(&self) -> &str {
+        labels::uid(&self.run.metadata)
+    }
+
+    pub fn audience(&self, installation: &str) -> String {
+        names::keeper_audience(labels::name(&self.region.metadata), installation)
+    }
+
+    /// For status: where the run runs, before a node is known.
+    pub fn placement(&self) -> import_run::Placement {
+        let keys = self.tenant.status.as_ref().map_or(&[][..], |s| &s.keys);
+        import_run::Placement {
+            region: labels::name(&self.region.metadata).to_owned(),
+            node: None,
+            run_namespace: Some(self.run_namespace.name.clone()),
+            key_id: keys.iter().find(|key| key.state == "active").map(|key| key.id.clone()),
+        }
+    }
+}

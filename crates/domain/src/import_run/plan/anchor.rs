@@ -1,0 +1,92 @@
+//! The anchor: an immutable ConfigMap in the run namespace that holds what the run works from and owns its pods. Run and
+//! pods live in different namespaces, where an owner reference would make the garbage collector delete the pods.
+
+use std::time::Duration;
+
+use api::Connection;
+use api::import_job::ImportJobSpec;
+use api::names::{self, REGION_LABEL, RUN_NAME_LABEL, RUN_NAMESPACE_LABEL, RUN_UID_LABEL, SNAPSHOT_KEY, TENANT_LABEL};
+use api::snapshot::{ObjectId, Snapshot, SnapshotConnection};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::import_run::{Observed, Placed};
+use crate::labels::{self, RUN_NAME_ANNOTATION};
+use crate::retention;
+
+/// A snapshot as it is stored and digested.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AnchorText(pub String);
+
+impl AnchorText {
+    pub fn digest(&self) -> String {
+        Snapshot::digest(&self.0)
+    }
+}
+
+/// What the run works from; none if what it needs has gone since the rules were asked.
+pub fn snapshot(o: &Observed, placed: &Placed, now: Timestamp) -> Option<Snapshot> {
+    let job = o.job.as_ref()?;
+    let mut connections = std::collections::BTreeMap::new();
+    for name in job.spec.connection_names() {
+        connections.insert(name.to_owned(), connection(o.connections.get(name)?));
+    }
+    let upload = match &job.spec.source.upload {
+        Some(_) => Some(id(&o.upload.as_ref()?.metadata)),
+        None => None,
+    };
+    Some(Snapshot {
+        run: id(&placed.run().metadata),
+        job: id(&job.metadata),
+        tenant: id(&placed.tenant().metadata),
+        region: id(&placed.region().metadata),
+        action: placed.run().spec.action.clone(),
+        results: retention::effective(&retention::tenant_rule(&placed.tenant().spec), job.spec.results.as_ref()),
+        connections,
+        upload,
+        started_at: now,
+        deadline: now + deadline(&job.spec),
+        job_spec: job.spec.clone(),
+    })
+}
+
+fn deadline(spec: &ImportJobSpec) -> Duration {
+    Duration::from_secs(spec.deadline_seconds().unsigned_abs())
+}
+
+fn connection(connection: &Connection) -> SnapshotConnection {
+    SnapshotConnection {
+        uid: labels::uid(&connection.metadata).to_owned(),
+        endpoint_digest: connection.spec.endpoint_digest(),
+        min_credential_version: connection.status.as_ref().and_then(|s| s.credential_version).unwrap_or_default(),
+        spec: connection.spec.clone(),
+    }
+}
+
+fn id(meta: &ObjectMeta) -> ObjectId {
+    ObjectId { namespace: meta.namespace.clone(), name: labels::name(meta).to_owned(), uid: labels::uid(meta).to_owned() }
+}
+
+pub fn anchor(placed: &Placed, text: &AnchorText) -> ConfigMap {
+    let run = &placed.run().metadata;
+    let labels = labels::set(&[
+        (RUN_UID_LABEL, placed.run_uid()),
+        (RUN_NAME_LABEL, &names::label_value(labels::name(run))),
+        (RUN_NAMESPACE_LABEL, labels::namespace(run)),
+        (TENANT_LABEL, labels::name(&placed.tenant().metadata)),
+        (REGION_LABEL, labels::name(&placed.region().metadata)),
+    ]);
+    ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(names::snapshot_configmap(placed.run_uid())),
+            namespace: Some(placed.namespace().to_owned()),
+            labels: Some(labels),
+            annotations: Some([(RUN_NAME_ANNOTATION.to_owned(), labels::name(run).to_owned())].into()),
+            ..Default::default()
+        },
+        data: Some([(SNAPSHOT_KEY.to_owned(), text.0.clone())].into()),
+        immutable: Some(true),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,326 @@
+//! What to do with a run now: an ordered list of named rules, the first that speaks decides.
+
+use std::time::Duration;
+
+use api::conditions::{self, KEYS_READY};
+use api::import_run::{Attempt, ImportRunStatus, Outcome, RunReason};
+use jiff::Timestamp;
+
+use super::observed::HoldUp;
+use super::{Ending, Observed, Placed, State, backoff, ending_of, is_finished};
+use crate::finding::Finding;
+use crate::import_job::{connection_trouble, region_trouble, upload_expired, upload_trouble};
+use crate::labels;
+
+/// Attempts that ended by the run's own doing.
+pub const COUNTED_LIMIT: usize = 5;
+/// All attempts: what the status can hold.
+const TOTAL_LIMIT: usize = 16;
+/// A worker that reported its outcome is given this long to end by itself.
+const FAREWELL: Duration = Duration::from_secs(60);
+/// A pod whose grace period ended this long ago sits on a node that does not answer.
+const NODE_SILENCE: Duration = Duration::from_secs(60);
+/// The worker watches the deadline itself and winds up in good order; after this time it is cut off.
+const OVERTIME: Duration = Duration::from_secs(300);
+/// A blocked run looks again this often even if nothing happens.
+const RECHECK: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// Nothing at all, not even a status.
+    Leave,
+    /// The run is over: its anchor goes, and its pods with it.
+    CleanUp,
+    /// Nothing to do but to say how it stands.
+    Report(Finding),
+    /// The pod's node is known: write it down, the keeper asks for it.
+    NoteNode { node: String, finding: Finding },
+    /// Make the anchor, announce the next attempt, make its pod.
+    Start(Box<Placed>),
+    /// The attempt is announced: find its pod or make it.
+    Join(Box<Placed>),
+    /// The attempt is over, the run is not.
+    EndAttempt(Ending),
+    /// The run is over.
+    Finish { reason: RunReason, message: String, ending: Option<Ending> },
+}
+
+type Rule = fn(&Observed, Timestamp) -> Option<Decision>;
+
+const RULES: &[Rule] = &[
+    finished,              // clean up and never look again
+    being_deleted,         // the sweep removes what is left
+    outcome_reported,      // the worker said how it ended
+    pod_over,              // it ended without saying so
+    pod_gone,              // nothing there any more
+    node_silent,           // its node is gone
+    overdue,               // past its deadline and the overtime
+    cancelled_unscheduled, // nobody works yet
+    pod_working,           // leave it alone
+    cancelled,             // before the first or between two attempts
+    attempts_used_up,
+    deadline_passed,
+    too_late_to_start, // restored from a backup, or blocked for too long
+    job_replaced,      // the job is gone or another one of its name
+    tenant_leaving,
+    no_place, // no tenant, no region, region not ready
+    keys_not_ready,
+    upload_expired_before_start,
+    connection_unusable,
+    upload_not_ready,
+    another_run_first,
+    backing_off,
+    run_namespace_missing,
+];
+
+pub fn decide(o: &Observed, now: Timestamp) -> Decision {
+    if let Some(decision) = RULES.iter().find_map(|rule| rule(o, now)) {
+        return decision;
+    }
+    match (Placed::prove(o), state(o)) {
+        (Some(placed), State::Announced(_)) => Decision::Join(Box::new(placed)),
+        (Some(placed), _) => Decision::Start(Box::new(placed)),
+        (None, _) => {
+            Decision::Report(Finding::waiting("RunNamespaceNotReady", "the tenant's run namespace is not ready").again_in(RECHECK))
+        }
+    }
+}
+
+fn status(o: &Observed) -> Option<&ImportRunStatus> {
+    o.run.status.as_ref()
+}
+
+fn state(o: &Observed) -> State<'_> {
+    State::of(status(o))
+}
+
+fn attempts(o: &Observed) -> &[Attempt] {
+    status(o).map_or(&[], |s| &s.attempts)
+}
+
+fn counted(o: &Observed) -> usize {
+    attempts(o).iter().filter(|a| a.counted == Some(true)).count()
+}
+
+/// The pod that has authority: the one whose UID the current attempt records.
+fn authoritative(o: &Observed) -> Option<&super::PodFacts> {
+    let State::Working { pod_uid, .. } = state(o) else { return None };
+    o.pod.as_ref().filter(|pod| pod.uid == pod_uid)
+}
+
+fn blocked(finding: Finding) -> Decision {
+    Decision::Report(finding.again_in(RECHECK))
+}
+
+fn finish(reason: RunReason, message: impl Into<String>) -> Decision {
+    Decision::Finish { reason, message: message.into(), ending: None }
+}
+
+fn finished(o: &Observed, _: Timestamp) -> Option<Decision> {
+    is_finished(&o.run).then(|| if o.anchor.is_some() { Decision::CleanUp } else { Decision::Leave })
+}
+
+fn being_deleted(o: &Observed, _: Timestamp) -> Option<Decision> {
+    o.run.metadata.deletion_timestamp.is_some().then_some(Decision::Leave)
+}
+
+fn outcome_reported(o: &Observed, now: Timestamp) -> Option<Decision> {
+    let outcome = status(o)?.outcome.as_ref()?;
+    let current = match state(o) {
+        State::Working { attempt, .. } | State::Between(attempt) => attempt,
+        State::Fresh | State::Announced(_) => return None,
+    };
+    if outcome.attempt != current.number || outcome.reason.is_resumable() {
+        return None;
+    }
+    let waited = now.duration_since(outcome.at.0).unsigned_abs();
+    match authoritative(o) {
+        Some(pod) if !pod.is_over() && waited < FAREWELL => {
+            // Nothing new to say: a status for this moment would be one write more for each run.
+            Some(Decision::Report(working(o, pod).again_in(FAREWELL - waited)))
+        }
+        _ => Some(accounted(o, outcome)),
+    }
+}
+
+/// A run that says it succeeded must account for every row.
+fn accounted(o: &Observed, outcome: &Outcome) -> Decision {
+    let rows = status(o).and_then(|s| s.rows).unwrap_or_default();
+    let ending = Some(Ending { reason: "Completed", counted: false, message: String::new() });
+    if outcome.reason.is_success() && !rows.balanced() {
+        let message = format!(
+            "read {} rows, but {} filtered + {} deduplicated + {} not sampled + {} succeeded + {} failed + {} unprocessed do not add up to it",
+            rows.read, rows.filtered, rows.deduplicated, rows.not_sampled, rows.succeeded, rows.failed, rows.unprocessed
+        );
+        return Decision::Finish { reason: RunReason::AccountingMismatch, message, ending };
+    }
+    Decision::Finish { reason: outcome.reason, message: outcome.message.clone(), ending }
+}
+
+fn pod_over(o: &Observed, _: Timestamp) -> Option<Decision> {
+    authoritative(o).filter(|pod| pod.is_over()).map(|pod| Decision::EndAttempt(ending_of(pod)))
+}
+
+fn pod_gone(o: &Observed, _: Timestamp) -> Option<Decision> {
+    (matches!(state(o), State::Working { .. }) && authoritative(o).is_none()).then(|| Decision::EndAttempt(Ending::lost()))
+}
+
+fn node_silent(o: &Observed, now: Timestamp) -> Option<Decision> {
+    let pod = authoritative(o)?;
+    let overdue = now.duration_since(pod.deleted_by?);
+    (overdue.is_positive() && overdue.unsigned_abs() > NODE_SILENCE)
+        .then(|| Decision::EndAttempt(Ending::node_lost(pod.node.as_deref().unwrap_or("unknown"))))
+}
+
+fn deadline(o: &Observed) -> Option<Timestamp> {
+    let started = status(o)?.started_at.as_ref()?.0;
+    let seconds = o.job.as_ref().map_or(api::import_job::Guards::DEFAULT_DEADLINE_SECONDS, |job| job.spec.deadline_seconds());
+    Some(started + Duration::from_secs(seconds.unsigned_abs()))
+}
+
+fn overdue(o: &Observed, now: Timestamp) -> Option<Decision> {
+    let end = deadline(o)? + OVERTIME;
+    let working = matches!(state(o), State::Working { .. } | State::Announced(_));
+    (working && now >= end).then(|| Decision::Finish {
+        reason: RunReason::Deadline,
+        message: "the run was still working after guards.deadlineSeconds and was cut off: rows of its open chunks are unprocessed".into(),
+        ending: Some(Ending { reason: "Deadline", counted: true, message: String::new() }),
+    })
+}
+
+fn cancelled_unscheduled(o: &Observed, _: Timestamp) -> Option<Decision> {
+    let pod = authoritative(o)?;
+    (o.run.spec.cancelled() && pod.node.is_none()).then(|| Decision::Finish {
+        reason: RunReason::Cancelled,
+        message: "cancelled before a worker began".into(),
+        ending: Some(Ending { reason: "Cancelled", counted: false, message: String::new() }),
+    })
+}
+
+fn pod_working(o: &Observed, now: Timestamp) -> Option<Decision> {
+    let pod = authoritative(o)?;
+    let finding = working(o, pod);
+    let until = deadline(o).map_or(RECHECK, |end| (end + OVERTIME).duration_since(now).unsigned_abs());
+    let finding = match pod.deleted_by {
+        Some(_) => finding.again_in(NODE_SILENCE),
+        None => finding.again_in(until),
+    };
+    let State::Working { attempt, .. } = state(o) else { return None };
+    Some(match &pod.node {
+        Some(node) if attempt.node.as_ref() != Some(node) => Decision::NoteNode { node: node.clone(), finding },
+        _ => Decision::Report(finding),
+    })
+}
+
+fn working(o: &Observed, pod: &super::PodFacts) -> Finding {
+    if o.run.spec.cancelled() {
+        return Finding::progressing("Cancelling", "no new chunk starts; committed ones are waited for, then results are written");
+    }
+    match (&pod.holdup, pod.phase.as_str()) {
+        (Some((HoldUp::Unschedulable, why)), _) => Finding::progressing("Unschedulable", format!("no node takes the worker: {why}")),
+        (Some((HoldUp::Image, why)), _) => Finding::progressing("ImageNotPulled", format!("the worker's image cannot be had: {why}")),
+        (None, "Running") => Finding::progressing("Running", "a worker reads and loads"),
+        (None, _) => starting(),
+    }
+}
+
+/// From the announcement of an attempt until its pod runs: the same words throughout, so that nothing is written twice.
+pub fn starting() -> Finding {
+    Finding::progressing("Starting", "a worker pod is being made")
+}
+
+fn cancelled(o: &Observed, _: Timestamp) -> Option<Decision> {
+    // An announced attempt may have a pod that we do not know of: it is found first.
+    let idle = matches!(state(o), State::Fresh | State::Between(_)) || (matches!(state(o), State::Announced(_)) && o.pod.is_none());
+    (idle && o.run.spec.cancelled()).then(|| {
+        let message = if attempts(o).is_empty() { "cancelled before it started" } else { "cancelled between two attempts" };
+        finish(RunReason::Cancelled, message)
+    })
+}
+
+fn attempts_used_up(o: &Observed, _: Timestamp) -> Option<Decision> {
+    let State::Between(last) = state(o) else { return None };
+    let why = last.reason.as_deref().unwrap_or("unknown");
+    if counted(o) >= COUNTED_LIMIT {
+        return Some(finish(RunReason::WorkerFailed, format!("{COUNTED_LIMIT} attempts failed, the last one with {why}")));
+    }
+    (attempts(o).len() >= TOTAL_LIMIT)
+        .then(|| finish(RunReason::WorkerFailed, format!("{TOTAL_LIMIT} attempts were cut short, the last one with {why}")))
+}
+
+fn deadline_passed(o: &Observed, now: Timestamp) -> Option<Decision> {
+    let State::Between(_) = state(o) else { return None };
+    (now >= deadline(o)?).then(|| finish(RunReason::Deadline, "guards.deadlineSeconds passed between two attempts"))
+}
+
+fn too_late_to_start(o: &Observed, now: Timestamp) -> Option<Decision> {
+    (state(o) == State::Fresh && now >= o.run.spec.start_before.0).then(|| {
+        let why = status(o)
+            .and_then(|s| conditions::find(&s.conditions, conditions::READY))
+            .map_or(String::new(), |c| format!(" ({})", c.message));
+        finish(RunReason::Stale, format!("it did not start before spec.startBefore{why}: create another ImportRun"))
+    })
+}
+
+fn job_replaced(o: &Observed, _: Timestamp) -> Option<Decision> {
+    let wanted = &o.run.spec.job_ref;
+    let living = o.job.as_ref().and_then(|job| job.metadata.uid.as_ref());
+    (state(o) == State::Fresh && living != Some(&wanted.uid)).then(|| {
+        let what = if living.is_none() { "does not exist" } else { "is another job of that name" };
+        finish(RunReason::Stale, format!("ImportJob {} {what}: spec.jobRef.uid names the job this run was made for", wanted.name))
+    })
+}
+
+fn tenant_leaving(o: &Observed, _: Timestamp) -> Option<Decision> {
+    let tenant = o.tenant.as_ref().filter(|t| t.metadata.deletion_timestamp.is_some())?;
+    Some(finish(RunReason::Cancelled, format!("Tenant {} is being deleted", labels::name(&tenant.metadata))))
+}
+
+fn no_place(o: &Observed, _: Timestamp) -> Option<Decision> {
+    region_trouble(o.tenant.as_ref(), o.region.as_ref(), labels::namespace(&o.run.metadata)).map(blocked)
+}
+
+fn keys_not_ready(o: &Observed, _: Timestamp) -> Option<Decision> {
+    let tenant = o.tenant.as_ref()?.status.as_ref()?;
+    (!conditions::is_true(&tenant.conditions, KEYS_READY))
+        .then(|| blocked(Finding::waiting("KeysNotReady", "the keeper has not made this tenant's keys yet")))
+}
+
+fn upload_expired_before_start(o: &Observed, now: Timestamp) -> Option<Decision> {
+    let upload = o.upload.as_ref().filter(|_| state(o) == State::Fresh).filter(|u| upload_expired(u, now))?;
+    let name = labels::name(&upload.metadata);
+    Some(finish(
+        RunReason::UploadExpired,
+        format!("Upload {name} is past its hour or has less than five minutes left: send the file again"),
+    ))
+}
+
+fn connection_unusable(o: &Observed, _: Timestamp) -> Option<Decision> {
+    connection_trouble(&o.job.as_ref()?.spec, &o.connections).map(blocked)
+}
+
+fn upload_not_ready(o: &Observed, _: Timestamp) -> Option<Decision> {
+    let source = o.job.as_ref()?.spec.source.upload.as_ref().filter(|_| state(o) == State::Fresh)?;
+    upload_trouble(&source.name, o.upload.as_ref()).map(blocked)
+}
+
+fn another_run_first(o: &Observed, _: Timestamp) -> Option<Decision> {
+    let ahead = o.ahead.as_ref().filter(|_| state(o) == State::Fresh)?;
+    Some(blocked(Finding::waiting("OtherRunActive", format!("ImportRun {ahead} of the same job goes first"))))
+}
+
+fn backing_off(o: &Observed, now: Timestamp) -> Option<Decision> {
+    let State::Between(last) = state(o) else { return None };
+    let due = last.finished_at.as_ref()?.0 + backoff(counted(o), last.counted == Some(true));
+    (now < due).then(|| {
+        let why = last.reason.as_deref().unwrap_or("unknown");
+        let message = format!("attempt {} ended with {why}; the next one starts at {}", last.number, due.strftime("%H:%M:%SZ"));
+        Decision::Report(Finding::progressing("BackingOff", message).again_in(due.duration_since(now).unsigned_abs()))
+    })
+}
+
+fn run_namespace_missing(o: &Observed, _: Timestamp) -> Option<Decision> {
+    let recorded = o.tenant.as_ref()?.status.as_ref()?.run_namespace.as_ref();
+    let ready = o.run_namespace.as_ref().is_some_and(|ns| !ns.terminating && recorded.is_some_and(|r| r.uid == ns.uid));
+    (!ready).then(|| blocked(Finding::progressing("PreparingNamespace", "the tenant's run namespace is being made")))
+}

@@ -1,0 +1,47 @@
+//! Labels that all our children carry, and small readers of object metadata.
+
+use std::collections::BTreeMap;
+
+use api::names;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+
+/// Value of `app.kubernetes.io/managed-by`.
+pub const MANAGED_BY: &str = "dataimporter";
+/// Selects everything we make.
+pub const MANAGED_SELECTOR: &str = "app.kubernetes.io/managed-by=dataimporter";
+/// On a run namespace: the UID of the Tenant it was made for.
+pub const TENANT_UID_LABEL: &str = "dataimporter.io/tenant-uid";
+/// On worker pods that read a PostgreSQL source: opens its port towards public addresses.
+pub const EGRESS_POSTGRES_LABEL: &str = "dataimporter.io/egress-postgres";
+/// On anchors: the run's full name, which a label cannot always hold.
+pub const RUN_NAME_ANNOTATION: &str = "dataimporter.io/run-name";
+
+pub fn set(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let ours = [(names::MANAGED_BY_LABEL, MANAGED_BY)];
+    ours.iter().chain(pairs).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+pub fn name(meta: &ObjectMeta) -> &str {
+    meta.name.as_deref().unwrap_or_default()
+}
+
+pub fn namespace(meta: &ObjectMeta) -> &str {
+    meta.namespace.as_deref().unwrap_or_default()
+}
+
+pub fn uid(meta: &ObjectMeta) -> &str {
+    meta.uid.as_deref().unwrap_or_default()
+}
+
+pub fn label<'a>(meta: &'a ObjectMeta, key: &str) -> Option<&'a str> {
+    meta.labels.as_ref().and_then(|labels| labels.get(key)).map(String::as_str)
+}
+
+pub fn annotation<'a>(meta: &'a ObjectMeta, key: &str) -> Option<&'a str> {
+    meta.annotations.as_ref().and_then(|annotations| annotations.get(key)).map(String::as_str)
+}
+
+/// The conditions of these types: what one writer owns of a list that several share.
+pub fn owned(conditions: &[Condition], types: &[&str]) -> Vec<Condition> {
+    conditions.iter().filter(|c| types.contains(&c.type_.as_str())).cloned().collect()
+}

@@ -1,0 +1,116 @@
+//! Whether a run may have one connection's credential now.
+
+use api::Connection;
+
+use super::Admitted;
+use super::rules::Refusal;
+
+/// What is known of a stored credential without opening it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StoredCredential {
+    pub version: i64,
+    pub endpoint_digest: String,
+}
+
+pub struct ConnectionObserved {
+    /// The live object of that name in the run's namespace.
+    pub connection: Option<Connection>,
+    pub stored: Option<StoredCredential>,
+    /// Highest version ever stored, as far as anything remembers.
+    pub ledger: i64,
+}
+
+/// The proof that a run may use a connection now.
+pub struct Usable {
+    connection: Connection,
+    version: i64,
+}
+
+impl Usable {
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub fn version(&self) -> i64 {
+        self.version
+    }
+}
+
+/// Same tenant and namespace follow from [`Admitted`]: the name is looked up in the run's namespace and nowhere else.
+pub fn judge_connection(admitted: &Admitted, name: &str, observed: ConnectionObserved) -> Result<Usable, Refusal> {
+    let expected = admitted.snapshot().connections.get(name).ok_or(Refusal::NotInSnapshot)?;
+    let connection = observed.connection.ok_or(Refusal::ConnectionGone)?;
+    if connection.metadata.uid.as_ref() != Some(&expected.uid) || connection.metadata.deletion_timestamp.is_some() {
+        return Err(Refusal::ConnectionGone);
+    }
+    if connection.metadata.namespace.as_deref() != Some(admitted.namespace()) {
+        return Err(Refusal::ConnectionGone);
+    }
+    if connection.spec.suspended() {
+        return Err(Refusal::ConnectionSuspended);
+    }
+    if connection.spec.endpoint_digest() != expected.endpoint_digest {
+        return Err(Refusal::Endpoint);
+    }
+    let stored = observed.stored.ok_or(Refusal::NoCredential)?;
+    if stored.endpoint_digest != expected.endpoint_digest {
+        return Err(Refusal::NoCredential);
+    }
+    if stored.version < expected.min_credential_version || stored.version < observed.ledger {
+        return Err(Refusal::CredentialRolledBack);
+    }
+    Ok(Usable { connection, version: stored.version })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures;
+    use super::*;
+
+    fn good() -> ConnectionObserved {
+        let connection = fixtures::connection();
+        let endpoint_digest = connection.spec.endpoint_digest();
+        ConnectionObserved { connection: Some(connection), stored: Some(StoredCredential { version: 3, endpoint_digest }), ledger: 3 }
+    }
+
+    fn judge(edit: fn(&mut ConnectionObserved)) -> Result<i64, Refusal> {
+        let admitted = super::super::admit(fixtures::observed()).unwrap_or_else(|r| panic!("{r}"));
+        let mut observed = good();
+        edit(&mut observed);
+        judge_connection(&admitted, "crm", observed).map(|usable| usable.version())
+    }
+
+    #[test]
+    fn a_connection_is_usable_only_as_the_snapshot_saw_it() {
+        type Edit = fn(&mut ConnectionObserved);
+        let cases: &[(&str, Result<i64, Refusal>, Edit)] = &[
+            ("as it was", Ok(3), |_| ()),
+            ("newer credential", Ok(4), |o| o.stored.as_mut().unwrap().version = 4),
+            ("gone", Err(Refusal::ConnectionGone), |o| o.connection = None),
+            ("re-created", Err(Refusal::ConnectionGone), |o| o.connection.as_mut().unwrap().metadata.uid = Some("new".into())),
+            ("of another namespace", Err(Refusal::ConnectionGone), |o| {
+                o.connection.as_mut().unwrap().metadata.namespace = Some("beta".into())
+            }),
+            ("suspended", Err(Refusal::ConnectionSuspended), |o| o.connection.as_mut().unwrap().spec.suspend = Some(true)),
+            ("pointed elsewhere", Err(Refusal::Endpoint), |o| {
+                o.connection.as_mut().unwrap().spec.postgres.as_mut().unwrap().host = "evil.example".into();
+            }),
+            ("nothing stored", Err(Refusal::NoCredential), |o| o.stored = None),
+            ("stored for another endpoint", Err(Refusal::NoCredential), |o| o.stored.as_mut().unwrap().endpoint_digest = "x".into()),
+            ("older than the snapshot", Err(Refusal::CredentialRolledBack), |o| {
+                o.stored.as_mut().unwrap().version = 1;
+                o.ledger = 0;
+            }),
+            ("older than the ledger", Err(Refusal::CredentialRolledBack), |o| o.ledger = 9),
+        ];
+        for (name, expected, edit) in cases {
+            assert_eq!(judge(*edit), *expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_connection_the_snapshot_does_not_name_is_refused() {
+        let admitted = super::super::admit(fixtures::observed()).unwrap_or_else(|r| panic!("{r}"));
+        assert_eq!(judge_connection(&admitted, "other", good()).err(), Some(Refusal::NotInSnapshot));
+    }
+}

@@ -1,0 +1,63 @@
+//! Who may have what a run needs. A caller proves which pod it is; every rule of [`rules`] must hold, in order, and the answer to the
+//! caller is the same whichever failed: only the audit line knows.
+//!
+//! What comes out is a proof: [`Admitted`] and [`Usable`] have private fields and are made here only, and whatever opens a credential or
+//! a file asks for one of them.
+
+mod connection;
+#[cfg(test)]
+mod fixtures;
+mod observed;
+mod rules;
+
+pub use connection::{ConnectionObserved, StoredCredential, Usable, judge_connection};
+pub use observed::{Caller, Observed, PeerIpCheck};
+pub use rules::{Refusal, admit, peer_matches, stale};
+
+use api::snapshot::Snapshot;
+use api::{ImportRun, Region, Tenant};
+
+/// A caller that is the current worker of a run, with what was read to find that out.
+pub struct Admitted {
+    run: ImportRun,
+    tenant: Tenant,
+    region: Region,
+    snapshot: Snapshot,
+    attempt: i32,
+    pod_uid: String,
+}
+
+impl Admitted {
+    pub fn run(&self) -> &ImportRun {
+        &self.run
+    }
+
+    pub fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    pub fn attempt(&self) -> i32 {
+        self.attempt
+    }
+
+    pub fn pod_uid(&self) -> &str {
+        &self.pod_uid
+    }
+
+    pub fn run_uid(&self) -> &str {
+        &self.snapshot.run.uid
+    }
+
+    /// Namespace of the run, its job, connections and uploads.
+    pub fn namespace(&self) -> &str {
+        self.snapshot.run.namespace.as_deref().unwrap_or_default()
+    }
+}

@@ -1,0 +1,352 @@
+//! The checks of a worker's call, in order. The first that fails names the refusal.
+
+use std::net::IpAddr;
+
+use api::names;
+use api::snapshot::Snapshot;
+use api::tenant::BoundNamespace;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+
+use super::observed::{Observed, PeerIpCheck};
+use super::{Admitted, Caller};
+
+/// Why a call was refused. For the audit; the caller never learns it.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, thiserror::Error)]
+pub enum Refusal {
+    #[error("the API server does not know the token")]
+    Token,
+    #[error("the token is for none of our audiences")]
+    Audience,
+    #[error("the account is not the worker of a tenant's run namespace")]
+    Account,
+    #[error("the run namespace or the namespace of the run is not the one bound to the tenant")]
+    Namespace,
+    #[error("the tenant is unknown or being deleted")]
+    Tenant,
+    #[error("the region of the tenant is unknown or was replaced")]
+    Region,
+    #[error("the token is for another region")]
+    RegionAudience,
+    #[error("the pod does not exist, is another one, is terminating or finished")]
+    Pod,
+    #[error("the run does not exist or is being deleted")]
+    Run,
+    #[error("the pod is no attempt of the run")]
+    Attempt,
+    #[error("the pod is an attempt that was replaced, or says it is another one")]
+    StaleAttempt,
+    #[error("the pod is not on the node that was recorded")]
+    Node,
+    #[error("the node does not carry the label of the region")]
+    NodeRegion,
+    #[error("the call does not come from an address of the pod")]
+    Peer,
+    #[error("the token was shown by another pod before")]
+    TokenReused,
+    #[error("the snapshot is missing, altered or of another run")]
+    Snapshot,
+    #[error("the run does not use this connection")]
+    NotInSnapshot,
+    #[error("the connection does not exist any more, or another one has its name")]
+    ConnectionGone,
+    #[error("the connection is suspended")]
+    ConnectionSuspended,
+    #[error("the connection points to another endpoint than when the run started")]
+    Endpoint,
+    #[error("no credential is stored, or it is for another endpoint")]
+    NoCredential,
+    #[error("the stored credential is older than one that was used before")]
+    CredentialRolledBack,
+    #[error("the upload does not exist any more, is incomplete or expired")]
+    Upload,
+    #[error("the file is none of this run")]
+    File,
+}
+
+type Rule = fn(&Observed) -> Option<Refusal>;
+
+/// In the order in which they are judged.
+const RULES: &[Rule] = &[
+    token,
+    audience,
+    account,
+    namespaces,
+    tenant,
+    region,
+    region_audience,
+    pod,
+    run,
+    attempt,
+    current_attempt,
+    node,
+    node_region,
+    peer,
+    token_reused,
+    snapshot,
+];
+
+/// The proof that the caller is the current worker of the run, or the first rule that does not hold.
+pub fn admit(observed: Observed) -> Result<Admitted, Refusal> {
+    if let Some(refusal) = RULES.iter().find_map(|rule| rule(&observed)) {
+        return Err(refusal);
+    }
+    let snapshot = read_snapshot(&observed).ok_or(Refusal::Snapshot)?;
+    let pod_uid = observed.caller.and_then(|c| c.pod_uid).ok_or(Refusal::Pod)?;
+    Ok(Admitted {
+        run: observed.run.ok_or(Refusal::Run)?,
+        tenant: observed.tenant.ok_or(Refusal::Tenant)?,
+        region: observed.region.ok_or(Refusal::Region)?,
+        snapshot,
+        attempt: observed.attempt,
+        pod_uid,
+    })
+}
+
+/// Whether the worker should be told to stop because another attempt took its place: it proved who it is, it is only late.
+pub fn stale(refusal: Refusal) -> bool {
+    refusal == Refusal::StaleAttempt
+}
+
+fn unless(holds: bool, refusal: Refusal) -> Option<Refusal> {
+    (!holds).then_some(refusal)
+}
+
+fn caller(o: &Observed) -> Option<&Caller> {
+    o.caller.as_ref()
+}
+
+fn token(o: &Observed) -> Option<Refusal> {
+    unless(o.caller.is_some(), Refusal::Token)
+}
+
+fn audience(o: &Observed) -> Option<Refusal> {
+    let ours = format!(".{}", o.installation);
+    let named = |a: &String| a.starts_with("dataimporter-keeper.") && a.ends_with(&ours);
+    unless(caller(o).is_some_and(|c| c.audiences.iter().any(named)), Refusal::Audience)
+}
+
+/// The user name says which run namespace, the run namespace says which tenant: nothing the caller sends decides it.
+fn account(o: &Observed) -> Option<Refusal> {
+    let expected = o
+        .tenant
+        .as_ref()
+        .and_then(|t| t.status.as_ref()?.run_namespace.as_ref())
+        .map(|bound| format!("system:serviceaccount:{}:{}", bound.name, names::WORKER_ACCOUNT));
+    unless(caller(o).map(|c| &c.username) == expected.as_ref(), Refusal::Account)
+}
+
+/// Both namespaces are the very ones that were bound: one re-created under the same name is not.
+fn namespaces(o: &Observed) -> Option<Refusal> {
+    let status = o.tenant.as_ref().and_then(|t| t.status.as_ref());
+    let run_namespace = status.and_then(|s| s.run_namespace.as_ref());
+    let home = o.run.as_ref().and_then(|r| r.metadata.namespace.as_deref());
+    let bound = status.and_then(|s| s.namespaces.iter().find(|b| Some(b.name.as_str()) == home));
+    unless(is_bound(run_namespace, o.run_namespace.as_ref()) && is_bound(bound, o.tenant_namespace.as_ref()), Refusal::Namespace)
+}
+
+fn is_bound(bound: Option<&BoundNamespace>, live: Option<&Namespace>) -> bool {
+    match (bound, live) {
+        (Some(bound), Some(live)) => live.metadata.uid.as_ref() == Some(&bound.uid) && live.metadata.name.as_ref() == Some(&bound.name),
+        _ => false,
+    }
+}
+
+fn tenant(o: &Observed) -> Option<Refusal> {
+    unless(o.tenant.as_ref().is_some_and(|t| t.metadata.deletion_timestamp.is_none()), Refusal::Tenant)
+}
+
+/// Another Region of the same name is not the place the tenant chose.
+fn region(o: &Observed) -> Option<Refusal> {
+    let bound = o.tenant.as_ref().and_then(|t| t.status.as_ref()?.region_uid.as_ref());
+    let live = o.region.as_ref().and_then(|r| r.metadata.uid.as_ref());
+    unless(bound.is_some() && bound == live, Refusal::Region)
+}
+
+fn region_audience(o: &Observed) -> Option<Refusal> {
+    let expected = o.tenant.as_ref().map(|t| names::keeper_audience(&t.spec.region, &o.installation));
+    unless(expected.is_some_and(|e| caller(o).is_some_and(|c| c.audiences.contains(&e))), Refusal::RegionAudience)
+}
+
+fn pod(o: &Observed) -> Option<Refusal> {
+    let Some(pod) = &o.pod else { return Some(Refusal::Pod) };
+    let proven = caller(o).and_then(|c| c.pod_uid.as_ref());
+    let same = proven.is_some() && pod.metadata.uid.as_ref() == proven;
+    let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref()).unwrap_or_default();
+    unless(same && pod.metadata.deletion_timestamp.is_none() && !matches!(phase, "Succeeded" | "Failed"), Refusal::Pod)
+}
+
+fn run(o: &Observed) -> Option<Refusal> {
+    let lives = |uid: Option<&String>, deleted: bool| uid == Some(&o.run_uid) && !deleted;
+    let found = o.run.as_ref().is_some_and(|r| lives(r.metadata.uid.as_ref(), r.metadata.deletion_timestamp.is_some()));
+    unless(found, Refusal::Run)
+}
+
+fn attempt(o: &Observed) -> Option<Refusal> {
+    let proven = caller(o).and_then(|c| c.pod_uid.as_deref());
+    let known = o.run.as_ref().and_then(|r| r.status.as_ref()).is_some_and(|s| s.attempts.iter().any(|a| a.pod_uid.as_deref() == proven));
+    unless(proven.is_some() && known, Refusal::Attempt)
+}
+
+fn current_attempt(o: &Observed) -> Option<Refusal> {
+    let proven = caller(o).and_then(|c| c.pod_uid.as_deref());
+    let current = o.run.as_ref().and_then(|r| r.status.as_ref()).and_then(|s| s.current_attempt());
+    let holds = current.is_some_and(|a| a.pod_uid.as_deref() == proven && a.number == o.attempt && a.finished_at.is_none());
+    unless(holds, Refusal::StaleAttempt)
+}
+
+fn node(o: &Observed) -> Option<Refusal> {
+    let recorded = o.run.as_ref().and_then(|r| r.status.as_ref()?.current_attempt()?.node.as_deref());
+    let bound = o.pod.as_ref().and_then(|p| p.spec.as_ref()?.node_name.as_deref());
+    let claimed = caller(o).and_then(|c| c.node_name.as_deref());
+    unless(recorded.is_some() && recorded == bound && claimed.is_none_or(|c| Some(c) == bound), Refusal::Node)
+}
+
+fn node_region(o: &Observed) -> Option<Refusal> {
+    let (Some(region), Some(node)) = (&o.region, &o.node) else { return Some(Refusal::NodeRegion) };
+    if region.spec.nodes.all.is_some() {
+        return None;
+    }
+    let label = node.metadata.labels.as_ref().and_then(|l| l.get(names::NODE_REGION_LABEL));
+    unless(label.is_some() && label == region.metadata.name.as_ref(), Refusal::NodeRegion)
+}
+
+fn peer(o: &Observed) -> Option<Refusal> {
+    let matches = o.pod.as_ref().is_some_and(|pod| peer_matches(pod, o.peer));
+    unless(matches || o.peer_check == PeerIpCheck::Report, Refusal::Peer)
+}
+
+/// Whether `peer` is an address of the pod.
+pub fn peer_matches(pod: &Pod, peer: IpAddr) -> bool {
+    let Some(status) = &pod.status else { return false };
+    let listed = status.pod_ips.iter().flatten().map(|ip| ip.ip.as_str());
+    listed.chain(status.pod_ip.as_deref()).any(|ip| ip.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical() == peer.to_canonical()))
+}
+
+fn token_reused(o: &Observed) -> Option<Refusal> {
+    let proven = caller(o).and_then(|c| c.pod_uid.as_ref());
+    unless(o.token_first_shown_by.as_ref().is_none_or(|first| Some(first) == proven), Refusal::TokenReused)
+}
+
+fn snapshot(o: &Observed) -> Option<Refusal> {
+    unless(read_snapshot(o).is_some(), Refusal::Snapshot)
+}
+
+fn read_snapshot(o: &Observed) -> Option<Snapshot> {
+    let (text, run, tenant, region) = (o.snapshot.as_ref()?, o.run.as_ref()?, o.tenant.as_ref()?, o.region.as_ref()?);
+    let recorded = run.status.as_ref()?.snapshot_digest.as_ref()?;
+    if Snapshot::digest(text) != *recorded {
+        return None;
+    }
+    let snapshot: Snapshot = serde_json::from_str(text).ok()?;
+    let same = snapshot.run.uid == o.run_uid
+        && snapshot.run.namespace == run.metadata.namespace
+        && Some(&snapshot.tenant.uid) == tenant.metadata.uid.as_ref()
+        && Some(&snapshot.region.uid) == region.metadata.uid.as_ref();
+    same.then_some(snapshot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{self, observed};
+    use super::*;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    type Edit = fn(&mut Observed);
+
+    fn caller_of(o: &mut Observed) -> &mut Caller {
+        o.caller.as_mut().unwrap()
+    }
+
+    fn deleted() -> Option<Time> {
+        Some(Time(jiff::Timestamp::UNIX_EPOCH))
+    }
+
+    #[test]
+    fn the_current_worker_is_admitted() {
+        let admitted = admit(observed()).map_err(|r| r.to_string()).unwrap_or_else(|r| panic!("{r}"));
+        assert_eq!((admitted.run_uid(), admitted.attempt(), admitted.namespace()), (fixtures::RUN, 2, "acme"));
+    }
+
+    #[test]
+    fn each_check_refuses_by_itself() {
+        let cases: &[(Refusal, &str, Edit)] = &[
+            (Refusal::Token, "unknown token", |o| o.caller = None),
+            (Refusal::Audience, "no audience of ours in the reply", |o| caller_of(o).audiences.clear()),
+            (Refusal::Audience, "another installation", |o| caller_of(o).audiences = vec!["dataimporter-keeper.eu-frankfurt.other".into()]),
+            (Refusal::Account, "another account of the namespace", |o| {
+                caller_of(o).username = "system:serviceaccount:dataimporter-run-acme:default".into();
+            }),
+            (Refusal::Account, "a worker of a neighbour", |o| {
+                caller_of(o).username = "system:serviceaccount:dataimporter-run-beta:worker".into()
+            }),
+            (Refusal::Account, "no tenant has that namespace", |o| o.tenant = None),
+            (Refusal::Namespace, "run namespace re-created", |o| o.run_namespace.as_mut().unwrap().metadata.uid = Some("new".into())),
+            (Refusal::Namespace, "tenant namespace re-created", |o| o.tenant_namespace.as_mut().unwrap().metadata.uid = Some("new".into())),
+            (Refusal::Namespace, "run in a namespace of nobody", |o| {
+                o.run.as_mut().unwrap().metadata.namespace = Some("kube-system".into())
+            }),
+            (Refusal::Tenant, "tenant being deleted", |o| o.tenant.as_mut().unwrap().metadata.deletion_timestamp = deleted()),
+            (Refusal::Region, "region re-created", |o| o.region.as_mut().unwrap().metadata.uid = Some("new".into())),
+            (Refusal::RegionAudience, "token of another region", |o| {
+                caller_of(o).audiences = vec![names::keeper_audience("us-dallas", fixtures::INSTALLATION)];
+            }),
+            (Refusal::Pod, "pod gone", |o| o.pod = None),
+            (Refusal::Pod, "another pod of that name", |o| o.pod.as_mut().unwrap().metadata.uid = Some("new".into())),
+            (Refusal::Pod, "terminating", |o| o.pod.as_mut().unwrap().metadata.deletion_timestamp = deleted()),
+            (Refusal::Pod, "finished", |o| o.pod.as_mut().unwrap().status.as_mut().unwrap().phase = Some("Failed".into())),
+            (Refusal::Pod, "token bound to no pod", |o| caller_of(o).pod_uid = None),
+            (Refusal::Run, "another run in the path", |o| o.run_uid = "other".into()),
+            (Refusal::Run, "run being deleted", |o| o.run.as_mut().unwrap().metadata.deletion_timestamp = deleted()),
+            (Refusal::Attempt, "pod never recorded", |o| o.run.as_mut().unwrap().status.as_mut().unwrap().attempts.clear()),
+            (Refusal::StaleAttempt, "a newer attempt exists", |o| {
+                o.run.as_mut().unwrap().status.as_mut().unwrap().attempts.push(fixtures::attempt(3, Some("newer")));
+            }),
+            (Refusal::StaleAttempt, "says another number", |o| o.attempt = 1),
+            (Refusal::StaleAttempt, "recorded as finished", |o| {
+                o.run.as_mut().unwrap().status.as_mut().unwrap().attempts[1].finished_at = deleted();
+            }),
+            (Refusal::Node, "moved", |o| o.pod.as_mut().unwrap().spec.as_mut().unwrap().node_name = Some("node-2".into())),
+            (Refusal::Node, "token made on another node", |o| caller_of(o).node_name = Some("node-2".into())),
+            (Refusal::Node, "node not recorded yet", |o| o.run.as_mut().unwrap().status.as_mut().unwrap().attempts[1].node = None),
+            (Refusal::NodeRegion, "label of another region", |o| {
+                o.node.as_mut().unwrap().metadata.labels.as_mut().unwrap().insert(names::NODE_REGION_LABEL.into(), "us-dallas".into());
+            }),
+            (Refusal::NodeRegion, "no label", |o| o.node.as_mut().unwrap().metadata.labels = None),
+            (Refusal::Peer, "another address", |o| o.peer = "10.1.0.99".parse().unwrap()),
+            (Refusal::TokenReused, "shown by another pod", |o| o.token_first_shown_by = Some("other".into())),
+            (Refusal::Snapshot, "missing", |o| o.snapshot = None),
+            (Refusal::Snapshot, "altered", |o| o.snapshot.as_mut().unwrap().push(' ')),
+            (Refusal::Snapshot, "of another run", |o| fixtures::edit_snapshot(o, |s| s.run.uid = "other".into())),
+            (Refusal::Snapshot, "of another tenant", |o| fixtures::edit_snapshot(o, |s| s.tenant.uid = "other".into())),
+            (Refusal::Snapshot, "of another region", |o| fixtures::edit_snapshot(o, |s| s.region.uid = "other".into())),
+        ];
+        for (expected, name, edit) in cases {
+            let mut o = observed();
+            edit(&mut o);
+            assert_eq!(admit(o).err(), Some(*expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_mesh_address_passes_when_only_reported() {
+        let mut o = observed();
+        o.peer = "10.1.0.99".parse().unwrap();
+        o.peer_check = PeerIpCheck::Report;
+        assert!(admit(o).is_ok());
+    }
+
+    #[test]
+    fn a_cell_needs_no_node_label() {
+        let mut o = observed();
+        o.region.as_mut().unwrap().spec.nodes = api::region::Nodes { labelled: None, all: Some(api::meta::Empty {}) };
+        o.node.as_mut().unwrap().metadata.labels = None;
+        assert!(admit(o).is_ok());
+    }
+
+    #[test]
+    fn an_address_written_as_mapped_ipv6_is_the_same_address() {
+        let mut o = observed();
+        o.peer = "::ffff:10.1.0.7".parse().unwrap();
+        assert!(admit(o).is_ok());
+    }
+}

@@ -1,0 +1,14 @@
+//! Everything that bears on one Region.
+
+use std::sync::Arc;
+
+use api::Region;
+
+#[derive(Clone, Debug)]
+pub struct Observed {
+    pub region: Arc<Region>,
+    /// Nodes that may run its workers.
+    pub nodes: usize,
+    /// Names of the other Regions in this cluster.
+    pub others: Vec<String>,
+}

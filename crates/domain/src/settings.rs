@@ -1,0 +1,42 @@
+//! What the installation fixes for every worker: flags of the operator and facts the keeper published.
+
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Settings {
+    /// Namespace of operator and keeper.
+    pub system_namespace: String,
+    /// UID of the installation; part of every audience.
+    pub installation: String,
+    pub worker: WorkerSettings,
+    pub keeper: KeeperSettings,
+    pub network: NetworkSettings,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct WorkerSettings {
+    pub image: String,
+    pub image_pull_policy: String,
+    /// Request and limit: a worker that could take more than it asked for would be the node's first victim.
+    pub memory: String,
+    pub cpu: String,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct KeeperSettings {
+    pub url: String,
+    pub port: u16,
+    /// PEM of the authority that signs the keeper's certificate.
+    pub ca: String,
+    pub selector: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct NetworkSettings {
+    /// Ranges of the cluster itself, which are not public although they may look so.
+    pub cluster_cidrs: Vec<String>,
+    pub dns_namespace: String,
+    pub dns_selector: BTreeMap<String, String>,
+    /// DNS servers that are not pods.
+    pub dns_cidrs: Vec<String>,
+}

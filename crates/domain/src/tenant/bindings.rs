@@ -1,0 +1,67 @@
+//! Who holds a namespace. A binding is a UID in a Tenant's status, never a label on the namespace: whoever may label
+//! namespaces must not be able to move one between customers.
+
+use api::Tenant;
+use api::names::ACCEPT_NAMESPACE_ANNOTATION;
+use api::tenant::BoundNamespace;
+
+use super::Observed;
+use crate::labels;
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Binding {
+    Held(BoundNamespace),
+    /// There is no such namespace.
+    Missing,
+    Terminating,
+    /// Another Tenant was first.
+    Taken {
+        by: String,
+    },
+    /// Made anew under another UID since it was bound.
+    Replaced {
+        uid: String,
+    },
+}
+
+/// One answer per listed namespace, in the order of the list.
+pub fn bindings(observed: &Observed) -> Vec<(String, Binding)> {
+    observed.tenant.spec.namespaces.iter().map(|name| (name.clone(), binding(observed, name))).collect()
+}
+
+fn binding(o: &Observed, name: &str) -> Binding {
+    let Some(living) = o.namespaces.get(name) else { return Binding::Missing };
+    let held = held(&o.tenant).iter().find(|bound| bound.name == name);
+    if let Some(by) = o.others.iter().find(|other| precedes(other, &o.tenant, name, &living.uid, held.is_some())) {
+        return Binding::Taken { by: labels::name(&by.metadata).to_owned() };
+    }
+    if living.terminating {
+        return Binding::Terminating;
+    }
+    let accepted = labels::annotation(&o.tenant.metadata, ACCEPT_NAMESPACE_ANNOTATION);
+    match held {
+        Some(bound) if bound.uid != living.uid && accepted != Some(&living.uid) => Binding::Replaced { uid: living.uid.clone() },
+        _ => Binding::Held(BoundNamespace { name: name.to_owned(), uid: living.uid.clone() }),
+    }
+}
+
+/// Whether another Tenant has the better right: it holds the namespace, or nobody does and it asked first.
+fn precedes(other: &Tenant, tenant: &Tenant, name: &str, uid: &str, we_hold: bool) -> bool {
+    if holds(other, name, uid) {
+        return true;
+    }
+    if we_hold || other.metadata.deletion_timestamp.is_some() || !other.spec.namespaces.iter().any(|n| n == name) {
+        return false;
+    }
+    let asked = |t: &Tenant| (t.metadata.creation_timestamp.clone().map(|t| t.0), labels::name(&t.metadata).to_owned());
+    asked(other) < asked(tenant)
+}
+
+/// Whether this Tenant holds the namespace that has this name and UID now.
+pub fn holds(tenant: &Tenant, name: &str, uid: &str) -> bool {
+    held(tenant).iter().any(|bound| bound.name == name && bound.uid == uid)
+}
+
+fn held(tenant: &Tenant) -> &[BoundNamespace] {
+    tenant.status.as_ref().map_or(&[], |status| &status.namespaces)
+}

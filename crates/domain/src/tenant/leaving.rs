@@ -1,0 +1,38 @@
+//! The way out of a Tenant, one step at a time: stop runs, delete the run namespace, let go. The keeper's part (revoke,
+//! delete files, destroy keys) has its own finalizer. Looks at nothing but what must go, so a bad spec blocks nothing.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Observed, RunNamespaceState, UnfinishedRun, run_namespace_state};
+
+/// How long runs may take to stop in good order; then their namespace goes with them in it.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Leaving {
+    /// Ask these runs to stop and wait for all of them.
+    StopRuns(Vec<UnfinishedRun>),
+    DeleteRunNamespace {
+        uid: String,
+    },
+    /// The namespace is on its way out.
+    AwaitRunNamespace,
+    /// Nothing of ours is left.
+    LetGo,
+}
+
+pub fn leaving(observed: &Observed, now: Timestamp) -> Leaving {
+    let since = observed.tenant.metadata.deletion_timestamp.as_ref().map_or(now, |t| t.0);
+    let patient = now.duration_since(since).unsigned_abs() < PATIENCE;
+    if patient && !observed.unfinished_runs.is_empty() {
+        return Leaving::StopRuns(observed.unfinished_runs.iter().filter(|run| !run.cancelled).cloned().collect());
+    }
+    match run_namespace_state(observed) {
+        RunNamespaceState::Ours(bound) => Leaving::DeleteRunNamespace { uid: bound.uid },
+        RunNamespaceState::Terminating => Leaving::AwaitRunNamespace,
+        // A namespace that is not ours is not ours to delete.
+        RunNamespaceState::NotNeeded | RunNamespaceState::Wanted | RunNamespaceState::Taken => Leaving::LetGo,
+    }
+}

@@ -1,0 +1,52 @@
+//! Everything that bears on one Tenant.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api::{Region, Tenant};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+#[derive(Clone, Debug)]
+pub struct Observed {
+    pub tenant: Arc<Tenant>,
+    pub region: Option<Arc<Region>>,
+    /// Namespaces that are there now, among those listed or held.
+    pub namespaces: BTreeMap<String, Living>,
+    /// Every other Tenant.
+    pub others: Vec<Arc<Tenant>>,
+    /// The namespace that bears the run namespace's name, if there is one.
+    pub run_namespace: Option<RunNamespace>,
+    /// Runs in held namespaces that have not ended.
+    pub unfinished_runs: Vec<UnfinishedRun>,
+    /// Services that the Region lists as private endpoints for this tenant, by namespace and name.
+    pub services: BTreeMap<(String, String), ServiceFacts>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Living {
+    pub uid: String,
+    pub terminating: bool,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RunNamespace {
+    pub uid: String,
+    /// The Tenant that its label names.
+    pub tenant_uid: Option<String>,
+    pub terminating: bool,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct UnfinishedRun {
+    pub namespace: String,
+    pub name: String,
+    pub cancelled: bool,
+}
+
+/// What decides which pods stand behind a Service.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ServiceFacts {
+    pub selector: BTreeMap<String, String>,
+    /// Port of the Service → port of the pod, a number or a name.
+    pub target_ports: BTreeMap<i32, IntOrString>,
+}

@@ -1,0 +1,115 @@
+//! The children of a Tenant: `members` and `accounts` in its own namespaces, `run_namespace`, `quota` and `network` where its
+//! workers run. Pure: facts in, objects out.
+
+pub mod accounts;
+pub mod members;
+pub mod network;
+pub mod quota;
+pub mod run_namespace;
+
+use api::Tenant;
+use api::tenant::BoundNamespace;
+use k8s_openapi::api::core::v1::{Namespace, ResourceQuota, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::rbac::v1::RoleBinding;
+
+use super::{Binding, Observed, RunNamespaceState, bindings, run_namespace_state};
+use crate::settings::Settings;
+
+/// Everything wanted for a Tenant that stays. Apply destructures it in full.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Namespaces that are held, with what belongs into each.
+    pub held: Vec<HeldNamespace>,
+    /// Namespaces that were held and are not any more: our objects there go.
+    pub released: Vec<BoundNamespace>,
+    pub run_namespace: RunNamespacePlan,
+}
+
+#[derive(Clone, Debug)]
+pub struct HeldNamespace {
+    pub bound: BoundNamespace,
+    pub role_bindings: Vec<RoleBinding>,
+    /// RoleBindings of roles that nobody has.
+    pub vacant: Vec<&'static str>,
+    pub accounts: Vec<ServiceAccount>,
+}
+
+#[derive(Clone, Debug)]
+pub enum RunNamespacePlan {
+    /// Not needed, not ours, or no place to run in.
+    Leave {
+        keep: Option<BoundNamespace>,
+    },
+    Create(Box<Namespace>),
+    Furnish {
+        bound: BoundNamespace,
+        contents: Box<RunNamespaceContents>,
+    },
+}
+
+/// What stands in a run namespace before the first worker. Order matters: policies before the account that pods need.
+#[derive(Clone, Debug)]
+pub struct RunNamespaceContents {
+    /// Value of the namespace's own label about nodes; the Region may have changed since it was made.
+    pub nodes: &'static str,
+    pub policies: Vec<NetworkPolicy>,
+    pub quota: ResourceQuota,
+    pub account: ServiceAccount,
+}
+
+pub fn plan(observed: &Observed, settings: &Settings) -> Plan {
+    let tenant = &observed.tenant;
+    let held: Vec<BoundNamespace> = bindings(observed)
+        .into_iter()
+        .filter_map(|(_, binding)| match binding {
+            Binding::Held(bound) => Some(bound),
+            Binding::Missing | Binding::Terminating | Binding::Taken { .. } | Binding::Replaced { .. } => None,
+        })
+        .collect();
+    let before = tenant.status.as_ref().map_or(&[][..], |s| &s.namespaces);
+    let released = before.iter().filter(|b| !tenant.spec.namespaces.contains(&b.name)).cloned().collect();
+    // A namespace made anew and not accepted stays written down under its old UID: else it would look new and be bound.
+    Plan {
+        held: held.into_iter().map(|bound| furnish(tenant, bound)).collect(),
+        released,
+        run_namespace: run_namespace_plan(observed, settings),
+    }
+}
+
+/// Bindings that cannot be confirmed now but must not be forgotten: the namespace is gone, or another one has its name.
+pub fn remembered(observed: &Observed) -> Vec<BoundNamespace> {
+    let before = observed.tenant.status.as_ref().map_or(&[][..], |s| &s.namespaces);
+    let open = |name: &str, binding: &Binding| {
+        matches!(binding, Binding::Missing | Binding::Terminating | Binding::Replaced { .. }).then(|| name.to_owned())
+    };
+    let names: Vec<String> = bindings(observed).iter().filter_map(|(name, binding)| open(name, binding)).collect();
+    before.iter().filter(|bound| names.contains(&bound.name)).cloned().collect()
+}
+
+fn furnish(tenant: &Tenant, bound: BoundNamespace) -> HeldNamespace {
+    let (role_bindings, vacant) = members::role_bindings(tenant, &bound.name);
+    HeldNamespace { role_bindings, vacant, accounts: accounts::files_accounts(tenant, &bound.name), bound }
+}
+
+fn run_namespace_plan(o: &Observed, settings: &Settings) -> RunNamespacePlan {
+    let recorded = o.tenant.status.as_ref().and_then(|s| s.run_namespace.clone());
+    let bound_region = o.tenant.status.as_ref().and_then(|s| s.region_uid.clone());
+    let region = o.region.as_ref().filter(|r| bound_region.is_none() || r.metadata.uid == bound_region);
+    match (run_namespace_state(o), region) {
+        (RunNamespaceState::Wanted, Some(region)) => RunNamespacePlan::Create(Box::new(run_namespace::namespace(&o.tenant, region))),
+        (RunNamespaceState::Ours(bound), Some(region)) => {
+            let contents = RunNamespaceContents {
+                nodes: run_namespace::nodes(region),
+                policies: network::policies(&o.tenant, region, &o.services, settings),
+                quota: quota::quota(&o.tenant),
+                account: accounts::worker_account(&o.tenant),
+            };
+            RunNamespacePlan::Furnish { bound, contents: Box::new(contents) }
+        }
+        (RunNamespaceState::Ours(bound), None) => RunNamespacePlan::Leave { keep: Some(bound) },
+        // Nobody needs it and it is gone: nothing to remember.
+        (RunNamespaceState::NotNeeded | RunNamespaceState::Terminating, _) => RunNamespacePlan::Leave { keep: None },
+        (RunNamespaceState::Wanted | RunNamespaceState::Taken, _) => RunNamespacePlan::Leave { keep: recorded },
+    }
+}

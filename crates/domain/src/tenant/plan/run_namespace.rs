@@ -1,0 +1,29 @@
+//! The namespace that a tenant's workers run in. Tenants have no rights there.
+
+use api::names::{REGION_LABEL, TENANT_LABEL, run_namespace};
+use api::{Region, Tenant};
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::labels::{self, TENANT_UID_LABEL};
+
+/// Says to the admission policy of worker pods whether they must be bound to the region's nodes: `labelled` or `all`.
+pub const NODES_LABEL: &str = "dataimporter.io/nodes";
+
+pub fn nodes(region: &Region) -> &'static str {
+    if region.spec.nodes.all.is_some() { "all" } else { "labelled" }
+}
+
+pub fn namespace(tenant: &Tenant, region: &Region) -> Namespace {
+    let name = labels::name(&tenant.metadata);
+    let labels = labels::set(&[
+        (REGION_LABEL, &tenant.spec.region),
+        (TENANT_LABEL, name),
+        (TENANT_UID_LABEL, labels::uid(&tenant.metadata)),
+        (NODES_LABEL, nodes(region)),
+        ("pod-security.kubernetes.io/enforce", "restricted"),
+        ("pod-security.kubernetes.io/audit", "restricted"),
+        ("pod-security.kubernetes.io/warn", "restricted"),
+    ]);
+    Namespace { metadata: ObjectMeta { name: Some(run_namespace(name)), labels: Some(labels), ..Default::default() }, ..Default::default() }
+}

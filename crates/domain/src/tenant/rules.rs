@@ -1,0 +1,145 @@
+//! Wrong situations of a Tenant, worst first, and how its run namespace stands.
+
+use std::time::Duration;
+
+use api::names;
+use api::tenant::BoundNamespace;
+
+use super::{Binding, Observed, bindings};
+use crate::finding::Finding;
+use crate::labels;
+
+type Rule = fn(&Observed) -> Option<Finding>;
+
+const RULES: &[Rule] = &[
+    region_replaced,     // another place under the old name: nothing may run
+    region_not_found,    // the place is not there (yet)
+    namespace_taken,     // another customer was first
+    namespace_replaced,  // made anew: may hold a stranger's objects
+    run_namespace_taken, // somebody else made the namespace our workers would run in
+    namespace_not_found, // the platform team makes it
+];
+
+/// Services are not watched: those that a policy was made from are looked at again this often.
+const RESYNC: Duration = Duration::from_secs(300);
+/// A Service that is not there yet is looked for more often.
+const RECHECK: Duration = Duration::from_secs(30);
+
+pub fn decide(observed: &Observed) -> Finding {
+    let finding = RULES.iter().find_map(|rule| rule(observed)).unwrap_or_else(|| {
+        let (count, region) = (observed.tenant.spec.namespaces.len(), &observed.tenant.spec.region);
+        let word = if count == 1 { "namespace" } else { "namespaces" };
+        Finding::ready("Bound", format!("{count} {word} bound, region {region}"))
+    });
+    match services(observed) {
+        Services::None => finding,
+        Services::Found => finding.again_in(RESYNC),
+        Services::Missing => finding.again_in(RECHECK),
+    }
+}
+
+enum Services {
+    None,
+    Found,
+    Missing,
+}
+
+/// Those that the Region lists for this tenant.
+fn services(o: &Observed) -> Services {
+    let name = labels::name(&o.tenant.metadata);
+    let endpoints = o.region.iter().flat_map(|r| &r.spec.private_endpoints).filter(|e| e.tenants.iter().any(|t| t == name));
+    let listed: Vec<_> = endpoints.filter_map(|e| e.service.as_ref()).collect();
+    let found = |s: &&api::region::ServiceEndpoint| o.services.contains_key(&(s.namespace.clone(), s.name.clone()));
+    match (listed.is_empty(), listed.iter().all(found)) {
+        (true, _) => Services::None,
+        (false, true) => Services::Found,
+        (false, false) => Services::Missing,
+    }
+}
+
+fn region_replaced(o: &Observed) -> Option<Finding> {
+    let bound = o.tenant.status.as_ref()?.region_uid.as_ref()?;
+    let uid = labels::uid(&o.region.as_ref()?.metadata);
+    (uid != bound).then(|| {
+        let region = &o.tenant.spec.region;
+        Finding::stalled(
+            "RegionReplaced",
+            format!(
+                "Region {region} was deleted and made anew (UID {uid}, was {bound}): it is another place, nothing of this tenant runs there"
+            ),
+        )
+    })
+}
+
+fn region_not_found(o: &Observed) -> Option<Finding> {
+    o.region.is_none().then(|| Finding::waiting("RegionNotFound", format!("Region {} does not exist", o.tenant.spec.region)))
+}
+
+fn namespace_taken(o: &Observed) -> Option<Finding> {
+    bindings(o).into_iter().find_map(|(name, binding)| match binding {
+        Binding::Taken { by } => {
+            Some(Finding::stalled("NamespaceTaken", format!("namespace {name} belongs to Tenant {by}: remove it from one of the two")))
+        }
+        _ => None,
+    })
+}
+
+fn namespace_replaced(o: &Observed) -> Option<Finding> {
+    bindings(o).into_iter().find_map(|(name, binding)| match binding {
+        Binding::Replaced { uid } => Some(Finding::stalled(
+            "NamespaceReplaced",
+            format!(
+                "namespace {name} was deleted and made anew: if it is yours, annotate the Tenant with {}={uid}",
+                names::ACCEPT_NAMESPACE_ANNOTATION
+            ),
+        )),
+        _ => None,
+    })
+}
+
+fn run_namespace_taken(o: &Observed) -> Option<Finding> {
+    let name = names::run_namespace(labels::name(&o.tenant.metadata));
+    matches!(run_namespace_state(o), RunNamespaceState::Taken)
+        .then(|| Finding::stalled("RunNamespaceTaken", format!("namespace {name} exists and was not made for this Tenant: delete it")))
+}
+
+fn namespace_not_found(o: &Observed) -> Option<Finding> {
+    bindings(o).into_iter().find_map(|(name, binding)| match binding {
+        Binding::Missing => Some(Finding::waiting("NamespaceNotFound", format!("namespace {name} does not exist: create it"))),
+        Binding::Terminating => Some(Finding::waiting("NamespaceTerminating", format!("namespace {name} is being deleted"))),
+        _ => None,
+    })
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum RunNamespaceState {
+    /// No run has needed it yet.
+    NotNeeded,
+    /// A run waits for it and it is not there.
+    Wanted,
+    Ours(BoundNamespace),
+    /// On its way out; it is made anew afterwards if a run needs it.
+    Terminating,
+    Taken,
+}
+
+/// The namespace is ours if its UID stands in our status, or if it carries this very Tenant's UID: only the operator's account may create
+/// or label namespaces of that name, so the label is our own word from before a crash that lost the status write.
+pub fn run_namespace_state(o: &Observed) -> RunNamespaceState {
+    let recorded = o.tenant.status.as_ref().and_then(|s| s.run_namespace.as_ref());
+    match &o.run_namespace {
+        None if o.unfinished_runs.is_empty() => RunNamespaceState::NotNeeded,
+        None => RunNamespaceState::Wanted,
+        Some(living) => {
+            let ours = recorded.is_some_and(|r| r.uid == living.uid) || living.tenant_uid.as_deref() == o.tenant.metadata.uid.as_deref();
+            match (ours, living.terminating) {
+                (false, _) => RunNamespaceState::Taken,
+                (true, true) => RunNamespaceState::Terminating,
+                (true, false) => RunNamespaceState::Ours(BoundNamespace {
+                    name: names::run_namespace(labels::name(&o.tenant.metadata)),
+                    uid: living.uid.clone(),
+                }),
+            }
+        }
+    }
+}

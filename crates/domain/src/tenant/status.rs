@@ -1,0 +1,45 @@
+//! The operator's part of a Tenant's status, from what was really applied.
+
+use api::conditions::{Conditions, READY, RECONCILING, STALLED};
+use api::tenant::{BoundNamespace, TenantStatus};
+use jiff::Timestamp;
+
+use super::Observed;
+use crate::finding::Finding;
+use crate::labels;
+
+pub const OWNED_CONDITIONS: &[&str] = &[READY, RECONCILING, STALLED];
+
+/// What apply achieved.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Outcome {
+    pub namespaces: Vec<BoundNamespace>,
+    pub run_namespace: Option<BoundNamespace>,
+}
+
+/// What the operator wrote last time.
+pub fn owned_part(status: &TenantStatus) -> TenantStatus {
+    let TenantStatus { observed_generation, conditions, region_uid, namespaces, run_namespace, keys: _, records_this_month: _ } = status;
+    TenantStatus {
+        observed_generation: *observed_generation,
+        conditions: labels::owned(conditions, OWNED_CONDITIONS),
+        region_uid: region_uid.clone(),
+        namespaces: namespaces.clone(),
+        run_namespace: run_namespace.clone(),
+        ..Default::default()
+    }
+}
+
+pub fn status(observed: &Observed, finding: &Finding, outcome: Outcome, now: Timestamp) -> TenantStatus {
+    let tenant = &observed.tenant;
+    let previous = tenant.status.clone().unwrap_or_default();
+    let region_uid = previous.region_uid.or_else(|| observed.region.as_ref().and_then(|r| r.metadata.uid.clone()));
+    TenantStatus {
+        observed_generation: tenant.metadata.generation,
+        conditions: finding.mark(Conditions::from(&previous.conditions, tenant.metadata.generation, now)).build(),
+        region_uid,
+        namespaces: outcome.namespaces,
+        run_namespace: outcome.run_namespace,
+        ..Default::default()
+    }
+}

@@ -1,0 +1,191 @@
+//! Namespaces between tenants, the run namespace, and the children as they go over the wire.
+
+use std::sync::Arc;
+
+use api::Tenant;
+use jiff::ToSpan;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::plan::{RunNamespacePlan, plan};
+use super::*;
+use crate::testing::{now, observed_tenant, settings};
+
+fn edit(change: impl FnOnce(&mut Observed)) -> Observed {
+    let mut observed = observed_tenant();
+    change(&mut observed);
+    observed
+}
+
+fn edit_tenant(change: impl FnOnce(&mut Tenant)) -> Observed {
+    edit(|o| change(Arc::make_mut(&mut o.tenant)))
+}
+
+fn rival(change: impl FnOnce(&mut Tenant)) -> Arc<Tenant> {
+    let mut rival = crate::testing::tenant();
+    rival.metadata.name = Some("globex".into());
+    rival.metadata.uid = Some("globex-uid".into());
+    rival.status = None;
+    change(&mut rival);
+    Arc::new(rival)
+}
+
+#[test]
+fn how_a_tenant_stands() {
+    type Case = (&'static str, fn(&mut Observed), &'static str);
+    let table: [Case; 10] = [
+        ("all in order", |_| (), "Bound"),
+        ("no such region", |o| o.region = None, "RegionNotFound"),
+        ("the region was made anew", |o| Arc::make_mut(o.region.as_mut().unwrap()).metadata.uid = Some("other".into()), "RegionReplaced"),
+        ("the namespace is not there", |o| o.namespaces.clear(), "NamespaceNotFound"),
+        ("the namespace goes", |o| o.namespaces.get_mut("acme").unwrap().terminating = true, "NamespaceTerminating"),
+        ("the namespace was made anew", |o| o.namespaces.get_mut("acme").unwrap().uid = "new".into(), "NamespaceReplaced"),
+        (
+            "… and was accepted",
+            |o| {
+                o.namespaces.get_mut("acme").unwrap().uid = "new".into();
+                let annotations = [("dataimporter.io/accept-namespace".to_owned(), "new".to_owned())].into();
+                Arc::make_mut(&mut o.tenant).metadata.annotations = Some(annotations);
+            },
+            "Bound",
+        ),
+        (
+            "another UID was accepted",
+            |o| {
+                o.namespaces.get_mut("acme").unwrap().uid = "new".into();
+                let annotations = [("dataimporter.io/accept-namespace".to_owned(), "older".to_owned())].into();
+                Arc::make_mut(&mut o.tenant).metadata.annotations = Some(annotations);
+            },
+            "NamespaceReplaced",
+        ),
+        (
+            "a stranger made the run namespace",
+            |o| o.run_namespace = Some(RunNamespace { uid: "x".into(), tenant_uid: None, terminating: false }),
+            "RunNamespaceTaken",
+        ),
+        (
+            "the run namespace of a former tenant of this name",
+            |o| o.run_namespace = Some(RunNamespace { uid: "x".into(), tenant_uid: Some("former".into()), terminating: false }),
+            "RunNamespaceTaken",
+        ),
+    ];
+    for (name, change, reason) in table {
+        let finding = decide(&edit(change));
+        assert_eq!(finding.reason, reason, "{name}: {}", finding.message);
+    }
+}
+
+#[test]
+fn the_first_tenant_to_hold_a_namespace_keeps_it_whoever_else_lists_it() {
+    let holder = rival(|t| t.status = crate::testing::tenant().status);
+    let observed = edit(|o| {
+        Arc::make_mut(&mut o.tenant).status = None;
+        o.others = vec![holder];
+    });
+    assert_eq!(bindings(&observed)[0].1, Binding::Taken { by: "globex".into() });
+    assert_eq!(decide(&observed).reason, "NamespaceTaken");
+}
+
+#[test]
+fn of_two_that_ask_at_the_same_time_exactly_one_gets_it() {
+    let mut ours = crate::testing::tenant();
+    ours.status = None;
+    let theirs = rival(|_| ());
+    let a = edit(|o| (o.tenant, o.others) = (Arc::new(ours.clone()), vec![theirs.clone()]));
+    let b = edit(|o| (o.tenant, o.others) = (theirs, vec![Arc::new(ours)]));
+    let held = |o: &Observed| matches!(bindings(o)[0].1, Binding::Held(_));
+    assert!(held(&a) != held(&b), "{:?} {:?}", bindings(&a), bindings(&b));
+}
+
+#[test]
+fn an_older_listing_does_not_take_a_namespace_that_is_held() {
+    let older = rival(|t| t.metadata.creation_timestamp = Some(Time(now() - 10.hours())));
+    let observed = edit(|o| o.others = vec![older]);
+    assert!(matches!(bindings(&observed)[0].1, Binding::Held(_)));
+}
+
+#[test]
+fn a_replaced_namespace_stays_written_down_under_its_old_uid() {
+    let observed = edit(|o| o.namespaces.get_mut("acme").unwrap().uid = "new".into());
+    assert!(plan(&observed, &settings()).held.is_empty(), "nothing is made in a stranger's namespace");
+    assert_eq!(plan::remembered(&observed)[0].uid, "acme-uid");
+}
+
+#[test]
+fn the_run_namespace_is_made_when_a_run_needs_it_and_not_before() {
+    let run = UnfinishedRun { namespace: "acme".into(), name: "r".into(), cancelled: false };
+    let without = |runs: Vec<UnfinishedRun>| {
+        edit(|o| {
+            o.run_namespace = None;
+            Arc::make_mut(&mut o.tenant).status.as_mut().unwrap().run_namespace = None;
+            o.unfinished_runs = runs;
+        })
+    };
+    assert_eq!(run_namespace_state(&without(vec![])), RunNamespaceState::NotNeeded);
+    assert!(matches!(plan(&without(vec![]), &settings()).run_namespace, RunNamespacePlan::Leave { keep: None }));
+    assert!(matches!(plan(&without(vec![run]), &settings()).run_namespace, RunNamespacePlan::Create(_)));
+}
+
+#[test]
+fn a_run_namespace_whose_uid_was_not_written_down_before_a_crash_is_recognised() {
+    let observed = edit(|o| Arc::make_mut(&mut o.tenant).status.as_mut().unwrap().run_namespace = None);
+    assert!(matches!(run_namespace_state(&observed), RunNamespaceState::Ours(bound) if bound.uid == "run-ns-uid"));
+}
+
+#[test]
+fn a_namespace_taken_off_the_list_is_released() {
+    let observed = edit_tenant(|t| t.spec.namespaces = vec!["other".into()]);
+    assert_eq!(plan(&observed, &settings()).released[0].name, "acme");
+}
+
+#[test]
+fn leaving_stops_runs_then_deletes_the_run_namespace_then_lets_go() {
+    let run = UnfinishedRun { namespace: "acme".into(), name: "r".into(), cancelled: false };
+    let cancelled = UnfinishedRun { cancelled: true, ..run.clone() };
+    let deleted = |change: fn(&mut Observed)| {
+        let mut observed = edit_tenant(|t| t.metadata.deletion_timestamp = Some(Time(now())));
+        change(&mut observed);
+        observed
+    };
+    let mut observed = deleted(|_| ());
+    observed.unfinished_runs = vec![run.clone(), cancelled];
+    assert_eq!(leaving(&observed, now() + 10.seconds()), Leaving::StopRuns(vec![run]), "only those not asked yet");
+    assert_eq!(leaving(&observed, now() + 6.minutes()), Leaving::DeleteRunNamespace { uid: "run-ns-uid".into() }, "patience ends");
+    assert_eq!(leaving(&deleted(|_| ()), now()), Leaving::DeleteRunNamespace { uid: "run-ns-uid".into() });
+    assert_eq!(leaving(&deleted(|o| o.run_namespace.as_mut().unwrap().terminating = true), now()), Leaving::AwaitRunNamespace);
+    assert_eq!(leaving(&deleted(|o| o.run_namespace = None), now()), Leaving::LetGo);
+    let stranger = deleted(|o| o.run_namespace = Some(RunNamespace { uid: "x".into(), tenant_uid: None, terminating: false }));
+    assert_eq!(leaving(&stranger, now()), Leaving::LetGo, "never deletes what it did not make");
+    let spoiled = deleted(|o| (o.region, o.run_namespace) = (None, None));
+    assert_eq!(leaving(&spoiled, now()), Leaving::LetGo, "a bad spec does not block a deletion");
+}
+
+#[test]
+fn children_in_a_held_namespace() {
+    let plan = plan(&observed_tenant(), &settings());
+    let held = &plan.held[0];
+    insta::assert_yaml_snapshot!("held_namespace", (&held.role_bindings, &held.vacant, &held.accounts));
+}
+
+#[test]
+fn contents_of_the_run_namespace() {
+    let mut observed = observed_tenant();
+    let facts = ServiceFacts {
+        selector: [("app".to_owned(), "postgres".to_owned())].into(),
+        target_ports: [(5432, IntOrString::String("pg".into()))].into(),
+    };
+    observed.services.insert(("demo".into(), "postgres".into()), facts);
+    let RunNamespacePlan::Furnish { contents, .. } = plan(&observed, &settings()).run_namespace else { panic!("furnished") };
+    let namespace = plan::run_namespace::namespace(&observed.tenant, observed.region.as_ref().unwrap());
+    insta::assert_yaml_snapshot!("run_namespace", (&namespace, &contents.account, &contents.quota));
+    insta::assert_yaml_snapshot!("network_policies", contents.policies);
+}
+
+#[test]
+fn a_service_that_is_not_there_opens_nothing() {
+    let RunNamespacePlan::Furnish { contents, .. } = plan(&observed_tenant(), &settings()).run_namespace else { panic!("furnished") };
+    let private = contents.policies.last().unwrap().spec.as_ref().unwrap().egress.as_ref().unwrap();
+    assert_eq!(private.len(), 1, "only the address range: {private:?}");
+    assert_eq!(private[0].to.as_ref().unwrap()[0].ip_block.as_ref().unwrap().cidr, "10.1.2.3/32");
+    assert_eq!(decide(&observed_tenant()).next, Some(std::time::Duration::from_secs(30)), "and it is looked for again");
+}

@@ -1,0 +1,79 @@
+//! What an Upload's status says.
+
+use api::UploadStatus;
+use api::conditions::Conditions;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::retention;
+
+/// What came, once all of it came.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Received {
+    pub bytes: u64,
+    pub sha256: String,
+    pub completed_at: Timestamp,
+}
+
+/// Waits for its one PUT.
+pub fn waiting(previous: &UploadStatus, generation: Option<i64>, now: Timestamp) -> UploadStatus {
+    let message =
+        "waiting for the file: send it with `kubectl import upload`, or PUT it to the gateway named in ConfigMap dataimporter-public";
+    UploadStatus {
+        observed_generation: generation,
+        conditions: Conditions::from(&previous.conditions, generation, now).progressing("WaitingForFile", message).build(),
+        ..UploadStatus::default()
+    }
+}
+
+pub fn complete(previous: &UploadStatus, generation: Option<i64>, received: &Received, now: Timestamp) -> UploadStatus {
+    let expires_at = retention::upload_expiry(received.completed_at);
+    UploadStatus {
+        observed_generation: generation,
+        conditions: Conditions::from(&previous.conditions, generation, now)
+            .ready("Complete", &format!("readable until {expires_at}, then erased"))
+            .build(),
+        bytes: i64::try_from(received.bytes).ok(),
+        sha256: Some(received.sha256.clone()),
+        completed_at: Some(Time(received.completed_at)),
+        expires_at: Some(Time(expires_at)),
+        erased_at: None,
+    }
+}
+
+/// After the bytes and their key were proved gone.
+pub fn erased(previous: &UploadStatus, generation: Option<i64>, now: Timestamp) -> UploadStatus {
+    UploadStatus {
+        observed_generation: generation,
+        conditions: Conditions::from(&previous.conditions, generation, now)
+            .stalled("Expired", "the file and its key were erased; upload the file again under a new name")
+            .build(),
+        erased_at: Some(Time(now)),
+        ..previous.clone()
+    }
+}
+
+/// Whether the one PUT may still come.
+pub fn accepts_file(status: Option<&UploadStatus>) -> bool {
+    status.is_none_or(|s| s.completed_at.is_none() && s.erased_at.is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::conditions::{self, READY, STALLED};
+
+    #[test]
+    fn an_upload_waits_then_is_ready_for_an_hour_then_is_gone() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let waiting = waiting(&UploadStatus::default(), Some(1), at(0));
+        assert!(accepts_file(Some(&waiting)) && !conditions::is_true(&waiting.conditions, READY));
+        let received = Received { bytes: 3, sha256: "ab".into(), completed_at: at(100) };
+        let complete = complete(&waiting, Some(1), &received, at(100));
+        assert!(!accepts_file(Some(&complete)) && conditions::is_true(&complete.conditions, READY));
+        assert_eq!(complete.expires_at, Some(Time(at(3700))));
+        let erased = erased(&complete, Some(1), at(3705));
+        assert!(!accepts_file(Some(&erased)) && conditions::is_true(&erased.conditions, STALLED));
+        assert_eq!((erased.bytes, erased.erased_at), (Some(3), Some(Time(at(3705)))));
+    }
+}

@@ -1,0 +1,114 @@
+//! How fast rows are read and mapped, as ratios to the `csv` crate reading the same bytes in the same run.
+//! `cargo bench -p engine`; a number of rows may follow `--`.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use api::import_job::ImportJobSpec;
+use bytes::Bytes;
+use csv::ByteRecord;
+use engine::pipeline::{Outcome, Pipeline};
+use engine::read::Source;
+use engine::read::csv::{CsvOptions, CsvSource};
+use engine::row::Batch;
+use futures::executor::block_on;
+use futures::stream;
+use serde_json::{Value, json};
+
+const COLUMNS: [&str; 10] = ["Id__c", "Name", "Street", "City", "Postal", "Country", "Phone", "Site", "Employees", "Note"];
+
+fn main() {
+    let rows: u64 = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(1_000_000);
+    let file = file(rows);
+    let megabytes = file.len() as f64 / 1e6;
+    println!("{rows} rows, {megabytes:.0} MB");
+
+    let peer = timed("csv crate, ByteRecord", megabytes, None, || {
+        let mut reader = csv::ReaderBuilder::new().from_reader(&*file);
+        let mut record = ByteRecord::new();
+        let mut read = 0;
+        while reader.read_byte_record(&mut record).unwrap() {
+            read += u64::from(black_box(record.len() == 10));
+        }
+        assert_eq!(read, rows);
+    });
+    timed("read", megabytes, Some(peer), || assert_eq!(run(&file, None), rows));
+    let plain: Vec<Value> = COLUMNS.iter().map(|column| json!({"from": column, "to": column})).collect();
+    timed("read and map", megabytes, Some(peer), || assert_eq!(run(&file, Some(job(json!([]), plain.clone()))), rows));
+    let mut formulas = plain.clone();
+    formulas[1] = json!({"formula": "TRIM([Name]) & \" (\" & [City] & \")\"", "to": "Name"});
+    formulas[6] = json!({"formula": "SUBSTITUTE([Phone], \"-\", \"\")", "to": "Phone"});
+    formulas[8] = json!({"formula": "IF([Employees] > 500, \"large\", \"small\")", "to": "Employees"});
+    timed("read and map, 3 formulas", megabytes, Some(peer), || assert_eq!(run(&file, Some(job(json!([]), formulas.clone()))), rows));
+    let steps = json!([{"filter": "AND([Country] = \"DE\", LEN([Name]) > 0)"}, {"dedupe": {"by": ["Id__c"]}}]);
+    timed("read, filter, dedupe, map", megabytes, Some(peer), || assert_eq!(run(&file, Some(job(steps.clone(), plain.clone()))), rows));
+}
+
+fn timed(what: &str, megabytes: f64, peer: Option<f64>, work: impl Fn()) -> f64 {
+    let best = (0..3)
+        .map(|_| {
+            let begun = Instant::now();
+            work();
+            begun.elapsed().as_secs_f64()
+        })
+        .fold(f64::INFINITY, f64::min);
+    let ratio = peer.map(|peer| format!(", {:.2} × the csv crate", best / peer)).unwrap_or_default();
+    println!("{what:28} {best:6.3} s, {:5.0} MB/s{ratio}", megabytes / best);
+    best
+}
+
+fn file(rows: u64) -> Bytes {
+    let mut file = COLUMNS.join(",") + "\n";
+    for row in 0..rows {
+        let note = if row % 10 == 0 { "\"quoted, with a comma and \"\"quotes\"\"\"" } else { "a note that says nothing much at all" };
+        file += &format!(
+            "A{row:09},Example Company {row} GmbH,{} Long Street Name,Frankfurt am Main,{:05},DE,+49-69-{:07},https://www.example{row}.com/x,{},{note}\n",
+            row % 997,
+            row % 99_999,
+            row % 9_999_999,
+            row % 1000
+        );
+    }
+    file.into()
+}
+
+/// How many rows came through.
+fn run(file: &Bytes, job: Option<ImportJobSpec>) -> u64 {
+    let pieces: Vec<_> = file.chunks(64 << 10).map(|piece| Ok(file.slice_ref(piece))).collect();
+    block_on(async {
+        let mut source = CsvSource::open(stream::iter(pieces), CsvOptions::default()).await.unwrap();
+        let mut pipeline = job.map(|job| Pipeline::compile(&job, source.header(), &serde_json::from_value(describe()).unwrap()).unwrap());
+        let (mut batch, mut mapped, mut through) = (Batch::new(), ByteRecord::new(), 0);
+        while source.next(&mut batch).await.unwrap() {
+            for row in batch.rows() {
+                assert!(row.fault.is_none());
+                let outcome = pipeline.as_mut().map_or(Outcome::Mapped, |pipeline| pipeline.process(&row.cells, &mut mapped));
+                through += u64::from(black_box(outcome) == Outcome::Mapped);
+            }
+        }
+        through
+    })
+}
+
+fn job(steps: Value, mapping: Vec<Value>) -> ImportJobSpec {
+    serde_json::from_value(json!({
+        "source": {"upload": {"name": "file"}},
+        "steps": steps,
+        "target": {"salesforce": {"connectionRef": {"name": "crm"}, "object": "Company__c", "operation": "Insert", "mapping": mapping}},
+    }))
+    .unwrap()
+}
+
+fn describe() -> Value {
+    let field = |name: &&str| {
+        json!({
+            "name": name, "label": name, "type": "string", "length": 255, "nillable": true, "createable": true, "updateable": true,
+            "externalId": false, "idLookup": false, "defaultedOnCreate": false, "unique": false, "caseSensitive": false
+        })
+    };
+    let fields: Vec<Value> = COLUMNS.iter().map(field).collect();
+    json!({
+        "name": "Company__c", "label": "Company", "createable": true, "updateable": true, "deletable": true, "queryable": true,
+        "fields": fields
+    })
+}

@@ -1,0 +1,71 @@
+//! What is wrong with a job, found before anything is sent: all findings at once, each with its place and a way out.
+
+use api::import_job::Operation;
+
+use crate::row::{ColumnError, RowError};
+
+/// One thing to mend in the job, the file or the org. Holds no row.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub struct Finding {
+    pub place: Place,
+    pub problem: Problem,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Place {
+    /// Counted from 1.
+    #[error("step {0}")]
+    Step(usize),
+    #[error("mapping to {0}")]
+    Mapping(String),
+    #[error("target")]
+    Target,
+}
+
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Problem {
+    #[error(transparent)]
+    Column(#[from] ColumnError),
+    #[error("{0}")]
+    Formula(#[from] formula::FormulaError),
+    #[error("a step has exactly one of filter and dedupe")]
+    StepShape,
+    #[error("an entry has exactly one of from, value and formula")]
+    EntryShape,
+    #[error("the job has no Salesforce target")]
+    NoTarget,
+    #[error("{object} does not allow {operation:?} for this user")]
+    ObjectNotWritable { object: String, operation: Operation },
+    #[error("{object} has no field {field}, or this user may not see it{}", .near.as_ref().map(|near| format!(", did you mean {near}?")).unwrap_or_default())]
+    UnknownField { object: String, field: String, near: Option<String> },
+    #[error("{field} cannot be written on {operation:?}: it is calculated or kept by Salesforce, or this user may not edit it")]
+    NotWritable { field: String, operation: Operation },
+    #[error("{field} is mapped twice; names differ only in case")]
+    Repeated { field: String },
+    #[error("{object} has no relationship {relationship}{}", .near.as_ref().map(|near| format!(", did you mean {near}?")).unwrap_or_default())]
+    UnknownRelationship { object: String, relationship: String, near: Option<String> },
+    #[error("a relationship is written {relationship}.ExternalIdField, one level deep")]
+    RelationshipShape { relationship: String },
+    #[error("{relationship} may point to {}: write {}:{relationship}.…", .objects.join(", "), .objects.first().map_or("Object", String::as_str))]
+    ObjectTypeMissing { relationship: String, objects: Vec<String> },
+    #[error("{relationship} points to {object} only: leave out the part before the colon")]
+    ObjectTypeNeedless { relationship: String, object: String },
+    #[error("{relationship} cannot point to {object}, only to {}", .objects.join(", "))]
+    ObjectTypeUnknown { relationship: String, object: String, objects: Vec<String> },
+    #[error("{field} and {relationship} set the same parent: keep one of them")]
+    ParentTwice { field: String, relationship: String },
+    #[error("matchBy names exactly one field on Upsert, and none otherwise")]
+    MatchByShape,
+    #[error("matchBy {field} is neither an external id nor a field that Salesforce can look up by; mark it as External ID in Setup")]
+    NotAKey { field: String },
+    #[error("{operation:?} finds its rows by {field}: map it")]
+    KeyNotMapped { field: String, operation: Operation },
+    #[error("Delete takes nothing but Id")]
+    DeleteTakesOnlyId,
+    #[error("the names of all mapped fields together have {found} characters, more than {limit}")]
+    HeaderTooLong { found: usize, limit: usize },
+    /// A constant that would fail every row.
+    #[error("{0}")]
+    Constant(RowError),
+}

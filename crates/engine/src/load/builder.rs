@@ -1,0 +1,354 @@
+//! Collects rows until they are a chunk: what is sent, what is kept for the results, and what links the two. No I/O.
+
+use std::io;
+use std::sync::Arc;
+
+use api::import_run::Rows;
+use csv::ByteRecord;
+
+use super::body::{Body, BodyWriter, MAX_BYTES};
+use crate::results::Escape;
+use crate::results::correlate::{Expected, Fingerprints};
+use crate::results::kept::{KeptRows, RowKeeper};
+use crate::results::outcome::Outcomes;
+
+/// Longest line of one row; the reader refuses longer records long before.
+const LONGEST_ROW: u64 = 8 << 20;
+
+/// Encoded rows may be larger than the input they come from (constants), but memory is memory.
+const ENCODED_PER_INPUT: u64 = 4;
+
+/// When a chunk is full.
+#[derive(Clone, Copy, Debug)]
+pub struct ChunkLimits {
+    /// Bytes of input rows that are sent or reported.
+    pub input_bytes: u64,
+}
+
+impl ChunkLimits {
+    pub const DEFAULT_INPUT_BYTES: u64 = 8 << 20;
+
+    /// An eighth of what the process may use, and never less than the default: four chunks are in flight while a fifth is built.
+    pub fn for_memory(limit: Option<u64>) -> Self {
+        Self { input_bytes: limit.map_or(0, |limit| limit / 8).max(Self::DEFAULT_INPUT_BYTES) }
+    }
+
+    fn encoded_bytes(self) -> u64 {
+        (self.input_bytes * ENCODED_PER_INPUT).min(MAX_BYTES - LONGEST_ROW)
+    }
+}
+
+impl Default for ChunkLimits {
+    fn default() -> Self {
+        Self { input_bytes: Self::DEFAULT_INPUT_BYTES }
+    }
+}
+
+/// How rows are built into chunks.
+pub(crate) struct ChunkShape {
+    /// Header of what is sent.
+    pub(crate) columns: ByteRecord,
+    /// Column of what is sent that identifies a row.
+    pub(crate) key_column: Option<usize>,
+    pub(crate) limits: ChunkLimits,
+    /// Keep input rows for result files, escaped like this.
+    pub(crate) keep: Option<Escape>,
+}
+
+/// Rows of one chunk, complete.
+pub(crate) struct Batch {
+    /// Number of the first data row, from 1.
+    pub(crate) first_row: i64,
+    /// Rows consumed, with those that were left out.
+    pub(crate) input_rows: i64,
+    /// What is already known of them: all but the outcomes of those sent.
+    pub(crate) counted: Rows,
+    /// Absent when nothing is to be sent.
+    pub(crate) body: Option<Body>,
+    pub(crate) rows: BatchRows,
+    /// Where the source goes on.
+    pub(crate) last_key: Option<Vec<String>>,
+}
+
+/// What is needed to tell every row's outcome.
+pub(crate) struct BatchRows {
+    /// Absent when no results are written.
+    pub(crate) kept: Option<Arc<KeptRows>>,
+    /// Places among the kept rows that belong to this chunk, if not all.
+    pub(crate) chosen: Option<Vec<u32>>,
+    /// Data row number of each place, counted from `first_row`.
+    pub(crate) numbers: Arc<Vec<u32>>,
+    pub(crate) outcomes: Outcomes,
+    pub(crate) expected: Expected,
+}
+
+impl BatchRows {
+    pub(crate) fn sent(&self) -> u64 {
+        self.expected.len() as u64
+    }
+}
+
+/// Where a chunk ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Cut {
+    WhenFull,
+    /// When it is full, and never behind so many input rows: others follow that are on record.
+    FullOrAfter(i64),
+    /// Behind exactly so many input rows: it was cut there before.
+    After(i64),
+}
+
+/// A row as it was read.
+#[derive(Clone, Copy)]
+pub struct InputRow<'a> {
+    pub cells: &'a ByteRecord,
+    /// Where the source goes on behind it; empty for sources that do not say.
+    pub key: &'a ByteRecord,
+}
+
+pub(crate) struct ChunkBuilder {
+    limits: ChunkLimits,
+    prints: Fingerprints,
+    keeper: Option<RowKeeper>,
+    body: BodyWriter,
+    next_row: i64,
+    input_rows: i64,
+    input_bytes: u64,
+    counted: Rows,
+    numbers: Vec<u32>,
+    outcomes: Outcomes,
+    expected: Expected,
+    last_key: ByteRecord,
+    cut: Cut,
+    scratch: ByteRecord,
+}
+
+impl ChunkBuilder {
+    /// `first_row` is the number of the first row to come.
+    pub(crate) fn new(shape: ChunkShape, first_row: i64) -> io::Result<Self> {
+        let prints = Fingerprints::new(shape.key_column);
+        Ok(Self {
+            limits: shape.limits,
+            keeper: shape.keep.map(RowKeeper::new).transpose()?,
+            body: BodyWriter::new(&shape.columns)?,
+            next_row: first_row,
+            input_rows: 0,
+            input_bytes: 0,
+            counted: Rows::default(),
+            numbers: Vec::new(),
+            outcomes: Outcomes::default(),
+            expected: Expected::new(prints.clone()),
+            prints,
+            last_key: ByteRecord::new(),
+            cut: Cut::WhenFull,
+            scratch: ByteRecord::new(),
+        })
+    }
+
+    /// Where the current chunk ends.
+    pub(crate) fn cut(&mut self, cut: Cut) {
+        self.cut = cut;
+    }
+
+    pub(crate) fn filtered(&mut self, input: InputRow<'_>) {
+        self.counted.filtered += 1;
+        self.consumed(input);
+    }
+
+    pub(crate) fn deduplicated(&mut self, input: InputRow<'_>) {
+        self.counted.deduplicated += 1;
+        self.consumed(input);
+    }
+
+    /// A row that fails before it is sent.
+    pub(crate) fn rejected(&mut self, input: InputRow<'_>, reason: &str) -> io::Result<()> {
+        self.counted.failed += 1;
+        self.keep(input.cells)?;
+        self.outcomes.push_rejected(reason);
+        self.consumed(input);
+        Ok(())
+    }
+
+    /// A row to send.
+    pub(crate) fn send(&mut self, input: InputRow<'_>, mapped: &ByteRecord) -> io::Result<()> {
+        self.keep(input.cells)?;
+        let place = self.outcomes.len();
+        self.outcomes.push_waiting();
+        if mapped.as_slice().contains(&b'\r') {
+            one_line_ending(mapped, &mut self.scratch);
+            self.expected.push(place, &self.scratch);
+            self.body.push(&self.scratch)?;
+        } else {
+            self.expected.push(place, mapped);
+            self.body.push(mapped)?;
+        }
+        self.consumed(input);
+        Ok(())
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        let full = self.input_bytes >= self.limits.input_bytes || self.body.bytes() >= self.limits.encoded_bytes();
+        match self.cut {
+            Cut::WhenFull => full,
+            Cut::FullOrAfter(rows) => full || self.input_rows >= rows,
+            Cut::After(rows) => self.input_rows >= rows,
+        }
+    }
+
+    /// Rows consumed since the last chunk was taken.
+    pub(crate) fn pending(&self) -> i64 {
+        self.input_rows
+    }
+
+    /// Everything since the last chunk was taken.
+    pub(crate) fn close(&mut self) -> io::Result<Batch> {
+        let input_rows = std::mem::take(&mut self.input_rows);
+        let first_row = self.next_row;
+        self.next_row += input_rows;
+        self.input_bytes = 0;
+        self.cut = Cut::WhenFull;
+        let mut counted = std::mem::take(&mut self.counted);
+        counted.read = input_rows;
+        let kept = self.keeper.as_mut().map(RowKeeper::finish).transpose()?.map(Arc::new);
+        let mut expected = std::mem::replace(&mut self.expected, Expected::new(self.prints.clone()));
+        expected.seal();
+        let last_key =
+            (!self.last_key.is_empty()).then(|| self.last_key.iter().map(|cell| String::from_utf8_lossy(cell).into_owned()).collect());
+        let outcomes = std::mem::take(&mut self.outcomes);
+        let numbers = Arc::new(std::mem::take(&mut self.numbers));
+        let rows = BatchRows { kept, chosen: None, numbers, outcomes, expected };
+        Ok(Batch { first_row, input_rows, counted, body: self.body.finish()?, rows, last_key })
+    }
+
+    /// A body and the marks of rows that are sent again, from the cells Salesforce gave back; places ascend.
+    pub(crate) fn resend(prints: &Fingerprints, columns: &ByteRecord, rows: &[ByteRecord]) -> io::Result<(Option<Body>, Expected)> {
+        let mut body = BodyWriter::new(columns)?;
+        let mut expected = Expected::new(prints.clone());
+        for (place, cells) in (0..).zip(rows) {
+            body.push(cells)?;
+            expected.push(place, cells);
+        }
+        expected.seal();
+        Ok((body.finish()?, expected))
+    }
+
+    pub(crate) fn prints(&self) -> &Fingerprints {
+        &self.prints
+    }
+
+    fn keep(&mut self, input: &ByteRecord) -> io::Result<()> {
+        self.input_bytes += (input.as_slice().len() + input.len()) as u64;
+        self.numbers.push(self.input_rows as u32);
+        self.keeper.as_mut().map_or(Ok(()), |keeper| keeper.push(input))
+    }
+
+    fn consumed(&mut self, input: InputRow<'_>) {
+        self.input_rows += 1;
+        if !input.key.is_empty() {
+            self.last_key.clear();
+            input.key.iter().for_each(|cell| self.last_key.push_field(cell));
+        }
+    }
+}
+
+/// Salesforce wants one line ending in the whole file, inside quoted cells too: CRLF and CR become LF.
+fn one_line_ending(row: &ByteRecord, out: &mut ByteRecord) {
+    let mut text = Vec::new();
+    out.clear();
+    for cell in row {
+        text.clear();
+        for (place, &byte) in cell.iter().enumerate() {
+            match byte {
+                b'\r' if cell.get(place + 1) == Some(&b'\n') => {}
+                b'\r' => text.push(b'\n'),
+                other => text.push(other),
+            }
+        }
+        out.push_field(&text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn builder(limits: ChunkLimits) -> ChunkBuilder {
+        let columns = ByteRecord::from(vec!["Name"]);
+        let shape = ChunkShape { columns, key_column: None, limits, keep: Some(Escape::Formulas) };
+        ChunkBuilder::new(shape, 1).unwrap()
+    }
+
+    fn text(body: &Body) -> Vec<u8> {
+        body.open().unwrap().flat_map(Result::unwrap).collect()
+    }
+
+    fn key() -> ByteRecord {
+        ByteRecord::from(vec!["4"])
+    }
+
+    fn read<'a>(cells: &'a ByteRecord, key: &'a ByteRecord) -> InputRow<'a> {
+        InputRow { cells, key }
+    }
+
+    fn row(cells: &[&str]) -> ByteRecord {
+        ByteRecord::from(cells.to_vec())
+    }
+
+    #[test]
+    fn every_row_is_counted_once_and_only_mapped_ones_are_sent() {
+        let mut chunk = builder(ChunkLimits::default());
+        chunk.filtered(read(&row(&["a", "1"]), &key()));
+        chunk.send(read(&row(&["b", "2"]), &key()), &row(&["B"])).unwrap();
+        chunk.rejected(read(&row(&["c", "3"]), &key()), "no").unwrap();
+        chunk.deduplicated(read(&row(&["d", "4"]), &key()));
+        let batch = chunk.close().unwrap();
+        assert_eq!(batch.counted, Rows { read: 4, filtered: 1, deduplicated: 1, failed: 1, ..Rows::default() });
+        assert_eq!((batch.first_row, batch.input_rows, batch.rows.sent()), (1, 4, 1));
+        assert_eq!(*batch.rows.numbers, [1, 2]);
+        assert_eq!(batch.last_key, Some(vec!["4".to_owned()]));
+        assert_eq!(text(&batch.body.unwrap()), b"Name\nB\n");
+        chunk.filtered(read(&row(&["e", "5"]), &key()));
+        let next = chunk.close().unwrap();
+        assert_eq!((next.first_row, next.input_rows), (5, 1));
+        assert!(next.body.is_none());
+    }
+
+    #[test]
+    fn a_chunk_is_full_by_the_input_it_keeps_or_by_what_it_encodes() {
+        let mut chunk = builder(ChunkLimits { input_bytes: 20 });
+        chunk.filtered(read(&row(&["a long row that is left out", "1"]), &key()));
+        assert!(!chunk.is_full());
+        chunk.send(read(&row(&["aaaaaaaa", "bbbbbbbbbb"]), &key()), &row(&["x"])).unwrap();
+        assert!(chunk.is_full());
+        chunk.close().unwrap();
+        chunk.send(read(&row(&["a", "b"]), &key()), &row(&[&"x".repeat(80)])).unwrap();
+        assert!(chunk.is_full());
+    }
+
+    #[test]
+    fn a_chunk_cut_before_is_cut_the_same_way_again() {
+        let mut chunk = builder(ChunkLimits { input_bytes: 1 });
+        chunk.cut(Cut::After(2));
+        chunk.send(read(&row(&["a", "1"]), &key()), &row(&["A"])).unwrap();
+        assert!(!chunk.is_full());
+        chunk.filtered(read(&row(&["b", "2"]), &key()));
+        assert!(chunk.is_full());
+    }
+
+    #[test]
+    fn line_ends_inside_cells_become_lf() {
+        let mut chunk = builder(ChunkLimits::default());
+        chunk.send(read(&row(&["a", "1"]), &key()), &row(&["x\r\ny\rz\n"])).unwrap();
+        let mut batch = chunk.close().unwrap();
+        assert_eq!(text(&batch.body.unwrap()), b"Name\n\"x\ny\nz\n\"\n");
+        assert_eq!(batch.rows.expected.take(&row(&["x\ny\nz\n"])), Some(0));
+    }
+
+    #[test]
+    fn more_memory_means_larger_chunks_and_never_more_than_salesforce_takes() {
+        assert_eq!(ChunkLimits::for_memory(None).input_bytes, 8 << 20);
+        assert_eq!(ChunkLimits::for_memory(Some(32 << 20)).input_bytes, 8 << 20);
+        assert_eq!(ChunkLimits::for_memory(Some(256 << 20)).input_bytes, 32 << 20);
+        assert!(ChunkLimits::for_memory(Some(64 << 30)).encoded_bytes() + LONGEST_ROW <= MAX_BYTES);
+    }
+}

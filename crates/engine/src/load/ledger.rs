@@ -1,0 +1,172 @@
+//! The books of a run: what became of how many rows, while it runs and at its end.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use api::import_run::{Chunk, Rows, RunReason};
+
+/// Rows shown to a person with their reasons; all others are in the result files.
+const SHOWN: usize = 10;
+
+/// From so many rows with an outcome on, the share of failed ones says something.
+const SHARE_FROM: i64 = 1_000;
+
+/// One failed row.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct FailedRow {
+    /// Number of the data row, from 1.
+    pub row: i64,
+    pub reason: String,
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Progress {
+    /// Balances only at the end: until then rows are read that have no outcome yet.
+    pub rows: Rows,
+    pub chunks: i64,
+    pub chunks_done: i64,
+}
+
+#[derive(Default)]
+pub struct Ledger {
+    read: AtomicI64,
+    next_number: AtomicI64,
+    /// Chunks of earlier attempts that send rows of others again, by those others.
+    resent: Mutex<BTreeMap<i64, Chunk>>,
+    books: Mutex<Books>,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Books {
+    /// Sum over finished chunks.
+    pub(crate) rows: Rows,
+    pub(crate) chunks: i64,
+    pub(crate) chunks_done: i64,
+    pub(crate) failed_rows: Vec<FailedRow>,
+    pub(crate) unmatched: u64,
+    /// Chunks of earlier attempts whose results could not be read once more.
+    pub(crate) untold: u64,
+    /// What a person has to decide, per chunk.
+    pub(crate) undecided: Vec<String>,
+}
+
+impl Ledger {
+    pub fn progress(&self) -> Progress {
+        let books = self.books();
+        let read = self.read.load(Ordering::Relaxed).max(books.rows.read);
+        Progress { rows: Rows { read, ..books.rows }, chunks: books.chunks, chunks_done: books.chunks_done }
+    }
+
+    /// Numbers are given out from here on; `resent`: chunks of earlier attempts that send rows again.
+    pub(crate) fn going_on(next_number: i64, resent: BTreeMap<i64, Chunk>) -> Self {
+        Self { next_number: AtomicI64::new(next_number), resent: Mutex::new(resent), ..Self::default() }
+    }
+
+    pub(crate) fn next_number(&self) -> i64 {
+        self.next_number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The chunk that an earlier attempt made of the untried rows of `parent`.
+    pub(crate) fn take_resent(&self, parent: i64) -> Option<Chunk> {
+        self.resent.lock().unwrap_or_else(PoisonError::into_inner).remove(&parent)
+    }
+
+    pub(crate) fn take_all_resent(&self) -> Vec<Chunk> {
+        std::mem::take(&mut *self.resent.lock().unwrap_or_else(PoisonError::into_inner)).into_values().collect()
+    }
+
+    pub(crate) fn note_read(&self, rows: i64) {
+        self.read.store(rows, Ordering::Relaxed);
+    }
+
+    pub(crate) fn edit(&self, edit: impl FnOnce(&mut Books)) {
+        edit(&mut self.books.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(crate) fn books(&self) -> Books {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Books {
+    pub(crate) fn finished(&mut self, rows: &Rows) {
+        self.rows.add(rows);
+        self.chunks_done += 1;
+    }
+
+    pub(crate) fn show(&mut self, failed: impl Iterator<Item = FailedRow>) {
+        self.failed_rows.extend(failed.take(SHOWN));
+        self.failed_rows.sort_unstable();
+        self.failed_rows.truncate(SHOWN);
+    }
+
+    /// Whether too many rows fail.
+    pub(crate) fn exceeds(&self, max_failed_percent: Option<i32>) -> bool {
+        let (failed, told) = (self.rows.failed, self.rows.failed + self.rows.succeeded);
+        max_failed_percent.is_some_and(|percent| told >= SHARE_FROM && failed * 100 > told * i64::from(percent))
+    }
+
+    /// How a run that nobody stopped has ended.
+    pub(crate) fn verdict(&self, stopped: Option<(RunReason, String)>) -> (RunReason, String) {
+        if !self.rows.balanced() {
+            return (RunReason::AccountingMismatch, self.imbalance());
+        }
+        match stopped {
+            Some(stopped) => stopped,
+            None if !self.undecided.is_empty() => (RunReason::NeedsDecision, self.undecided.join("; ")),
+            None if self.rows.unprocessed > 0 => (RunReason::AccountingMismatch, self.imbalance()),
+            None if self.rows.failed > 0 => (RunReason::CompletedWithFailedRows, String::new()),
+            None => (RunReason::Completed, String::new()),
+        }
+    }
+
+    fn imbalance(&self) -> String {
+        let Rows { read, filtered, deduplicated, not_sampled, succeeded, failed, unprocessed } = self.rows;
+        format!(
+            "{read} rows were read, but {filtered} filtered + {deduplicated} deduplicated + {not_sampled} not sampled + {succeeded} succeeded \
+             + {failed} failed + {unprocessed} unprocessed do not account for them: compare the result files with the org before loading again"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn books(rows: Rows) -> Books {
+        Books { rows, ..Books::default() }
+    }
+
+    #[test]
+    fn a_share_of_few_rows_says_nothing() {
+        let few = books(Rows { succeeded: 1, failed: 998, ..Rows::default() });
+        assert!(!few.exceeds(Some(5)));
+        let enough = books(Rows { succeeded: 949, failed: 51, ..Rows::default() });
+        assert!(enough.exceeds(Some(5)) && !enough.exceeds(Some(6)) && !enough.exceeds(None));
+        let exactly = books(Rows { succeeded: 950, failed: 50, ..Rows::default() });
+        assert!(!exactly.exceeds(Some(5)));
+        assert!(exactly.exceeds(Some(0)));
+    }
+
+    #[test]
+    fn books_that_do_not_balance_fail_the_run_whatever_else_happened() {
+        let off = books(Rows { read: 3, succeeded: 2, ..Rows::default() });
+        assert_eq!(off.verdict(None).0, RunReason::AccountingMismatch);
+        assert_eq!(off.verdict(Some((RunReason::Cancelled, String::new()))).0, RunReason::AccountingMismatch);
+        let even = books(Rows { read: 3, succeeded: 2, failed: 1, ..Rows::default() });
+        assert_eq!(even.verdict(None).0, RunReason::CompletedWithFailedRows);
+        let quiet = books(Rows { read: 3, succeeded: 2, unprocessed: 1, ..Rows::default() });
+        assert_eq!(quiet.verdict(None).0, RunReason::AccountingMismatch);
+        assert_eq!(quiet.verdict(Some((RunReason::Cancelled, String::new()))).0, RunReason::Cancelled);
+    }
+
+    #[test]
+    fn the_first_failed_rows_are_shown_in_row_order() {
+        let mut books = Books::default();
+        books.show([30, 20].into_iter().map(|row| FailedRow { row, reason: "r".into() }));
+        books.show((1..100).map(|row| FailedRow { row, reason: "r".into() }));
+        assert_eq!(books.failed_rows.iter().map(|f| f.row).collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
+    }
+}

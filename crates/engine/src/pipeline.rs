@@ -1,0 +1,117 @@
+//! The steps of a job, compiled once against the header and the org's fields: one input row in, at most one mapped row
+//! out. No I/O and no clock; the same rows give the same answers, on which resuming relies.
+
+use api::import_job::{ImportJobSpec, Step as StepSpec};
+use csv::ByteRecord;
+use salesforce::Describe;
+
+use crate::dedupe::Dedupe;
+use crate::filter::Filter;
+use crate::finding::{Finding, Place, Problem};
+use crate::map::Mapping;
+use crate::row::{Header, RowError};
+
+/// What became of an input row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It goes to the target.
+    Mapped,
+    /// A filter left it out.
+    Filtered,
+    /// It repeats an earlier row.
+    Deduplicated,
+    /// It cannot be used.
+    Failed(RowError),
+}
+
+pub struct Pipeline {
+    steps: Vec<Step>,
+    mapping: Mapping,
+    /// Formulas work in it; it keeps only its capacity.
+    scratch: String,
+}
+
+enum Step {
+    /// With its number in the job.
+    Filter(usize, Filter),
+    Dedupe(Dedupe),
+}
+
+impl Pipeline {
+    /// Checks everything that header and describe can tell; nothing has been sent when this fails.
+    pub fn compile(spec: &ImportJobSpec, header: &Header, describe: &Describe) -> Result<Self, Vec<Finding>> {
+        let mut findings = Vec::new();
+        let mut steps = Vec::new();
+        for (at, step) in spec.steps.iter().enumerate() {
+            match compile_step(at + 1, step, header) {
+                Ok(step) => steps.push(step),
+                Err(problems) => findings.extend(problems.into_iter().map(|problem| Finding { place: Place::Step(at + 1), problem })),
+            }
+        }
+        let mapping = match &spec.target.salesforce {
+            Some(target) => Mapping::compile(target, header, describe, &mut findings),
+            None => {
+                findings.push(Finding { place: Place::Target, problem: Problem::NoTarget });
+                None
+            }
+        };
+        match mapping {
+            Some(mapping) if findings.is_empty() => Ok(Self { steps, mapping, scratch: String::new() }),
+            _ => Err(findings),
+        }
+    }
+
+    /// Names of the mapped cells, as Salesforce spells them.
+    pub fn fields(&self) -> &ByteRecord {
+        self.mapping.fields()
+    }
+
+    /// Which mapped cell finds the row in Salesforce: the external id of an Upsert, the id of an Update or Delete.
+    pub fn key(&self) -> Option<usize> {
+        self.mapping.key()
+    }
+
+    /// A row's outcome depends on the rows before it: to go on behind some rows they must be processed again.
+    pub fn remembers_rows(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Dedupe(_)))
+    }
+
+    /// Takes a row without a fault. `mapped` is complete only when the outcome is `Mapped`.
+    pub fn process(&mut self, input: &ByteRecord, mapped: &mut ByteRecord) -> Outcome {
+        for step in &mut self.steps {
+            match step {
+                Step::Filter(number, filter) => match filter.keeps(input, &mut self.scratch) {
+                    Ok(true) => {}
+                    Ok(false) => return Outcome::Filtered,
+                    Err(source) => return Outcome::Failed(RowError::Formula { place: Place::Step(*number).to_string(), source }),
+                },
+                Step::Dedupe(dedupe) => match dedupe.is_new(input) {
+                    Ok(true) => {}
+                    Ok(false) => return Outcome::Deduplicated,
+                    Err(error) => return Outcome::Failed(error),
+                },
+            }
+        }
+        match self.mapping.map(input, mapped, &mut self.scratch) {
+            Ok(()) => Outcome::Mapped,
+            Err(error) => Outcome::Failed(error),
+        }
+    }
+}
+
+fn compile_step(number: usize, step: &StepSpec, header: &Header) -> Result<Step, Vec<Problem>> {
+    match (&step.filter, &step.dedupe) {
+        (Some(source), None) => {
+            let filter = Filter::compile(source, header).map_err(|error| vec![error.into()])?;
+            Ok(Step::Filter(number, filter))
+        }
+        (None, Some(dedupe)) => {
+            let dedupe = Dedupe::compile(&dedupe.by, header).map_err(|errors| errors.into_iter().map(Problem::from).collect::<Vec<_>>())?;
+            Ok(Step::Dedupe(dedupe))
+        }
+        _ => Err(vec![Problem::StepShape]),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+//! Watches the quotes of a record that `csv-core` parses. That parser finds some reading of anything and never says
+//! what was wrong; this follows the same rules byte by byte, but looks only at quotes and what stands beside them, so a
+//! file without quotes costs one search per record.
+
+use memchr::{memchr, memchr_iter};
+
+const QUOTE: u8 = b'"';
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    Outside,
+    Inside,
+    /// Behind a quote inside a quoted field: it closes the field, or a second one follows.
+    Closing,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum FaultKind {
+    TextBehindQuote,
+    BlankBeforeQuote,
+}
+
+/// A place in the record.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Place {
+    /// Line ends inside quotes before it.
+    pub(super) lines: u64,
+    pub(super) byte: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Quotes {
+    delimiter: u8,
+    state: State,
+    /// The next byte is the first of its field.
+    at_start: bool,
+    /// Nothing but blanks stands between the start of the field and the next byte.
+    only_blanks: bool,
+    lines: u64,
+    opened: Place,
+    fault: Option<(FaultKind, Place)>,
+}
+
+impl Quotes {
+    pub(super) fn new(delimiter: u8) -> Self {
+        let opened = Place::default();
+        Self { delimiter, state: State::Outside, at_start: true, only_blanks: true, lines: 0, opened, fault: None }
+    }
+
+    /// A record begins.
+    pub(super) fn begin(&mut self) {
+        *self = Self::new(self.delimiter);
+    }
+
+    /// Line ends inside quotes of this record.
+    pub(super) fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// The first thing wrong with this record.
+    pub(super) fn fault(&self) -> Option<(FaultKind, Place)> {
+        self.fault
+    }
+
+    /// The quote that is open.
+    pub(super) fn open(&self) -> Option<Place> {
+        (self.state == State::Inside).then_some(self.opened)
+    }
+
+    /// Looks at the next bytes of the record; `base` is the place of the first in the file.
+    pub(super) fn scan(&mut self, raw: &[u8], base: u64) {
+        let mut at = 0;
+        while at < raw.len() {
+            let rest = &raw[at..];
+            match self.state {
+                State::Outside => match memchr(QUOTE, rest) {
+                    None => break,
+                    Some(step) => {
+                        self.outside(raw, at + step, base);
+                        at += step + 1;
+                    }
+                },
+                State::Inside => {
+                    let step = memchr(QUOTE, rest);
+                    self.lines += memchr_iter(b'\n', &rest[..step.unwrap_or(rest.len())]).count() as u64;
+                    let Some(step) = step else { return };
+                    self.state = State::Closing;
+                    at += step + 1;
+                }
+                State::Closing if rest[0] == QUOTE => {
+                    self.state = State::Inside;
+                    at += 1;
+                }
+                State::Closing => {
+                    self.state = State::Outside;
+                    if rest[0] != self.delimiter && !matches!(rest[0], b'\r' | b'\n') {
+                        self.note(FaultKind::TextBehindQuote, base + at as u64);
+                    }
+                }
+            }
+        }
+        self.remember_edge(raw);
+    }
+
+    fn outside(&mut self, raw: &[u8], quote: usize, base: u64) {
+        let blanks_from = self.blanks_before(raw, quote);
+        let field_starts = if blanks_from == 0 { self.only_blanks } else { raw[blanks_from - 1] == self.delimiter };
+        if !field_starts {
+            return; // A quote in the middle of unquoted text is text, for us as for every spreadsheet.
+        }
+        if blanks_from == quote && (quote > 0 || self.at_start) {
+            self.state = State::Inside;
+            self.opened = Place { lines: self.lines, byte: base + quote as u64 };
+        } else {
+            self.note(FaultKind::BlankBeforeQuote, base + quote as u64);
+        }
+    }
+
+    fn blanks_before(&self, raw: &[u8], end: usize) -> usize {
+        if self.delimiter == b' ' {
+            return end;
+        }
+        end - raw[..end].iter().rev().take_while(|byte| **byte == b' ').count()
+    }
+
+    fn note(&mut self, kind: FaultKind, byte: u64) {
+        self.fault.get_or_insert((kind, Place { lines: self.lines, byte }));
+    }
+
+    /// The next bytes may come in another call: what stood before them is kept.
+    fn remember_edge(&mut self, raw: &[u8]) {
+        if raw.is_empty() || self.state != State::Outside {
+            return;
+        }
+        let blanks_from = self.blanks_before(raw, raw.len());
+        let blanks = blanks_from < raw.len();
+        let starts = if blanks_from == 0 { self.only_blanks } else { raw[blanks_from - 1] == self.delimiter };
+        self.at_start = starts && !blanks;
+        self.only_blanks = starts;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scans in pieces of every size; all must agree.
+    fn scan(raw: &str) -> (Option<(FaultKind, u64)>, Option<u64>, u64) {
+        let mut results: Vec<_> = (1..=raw.len())
+            .map(|step| {
+                let mut quotes = Quotes::new(b',');
+                let mut base = 0;
+                for piece in raw.as_bytes().chunks(step) {
+                    quotes.scan(piece, base);
+                    base += piece.len() as u64;
+                }
+                (quotes.fault().map(|(kind, place)| (kind, place.byte)), quotes.open().map(|place| place.byte), quotes.lines())
+            })
+            .collect();
+        results.dedup();
+        assert_eq!(results.len(), 1, "{raw:?}: pieces disagree: {results:?}");
+        results[0]
+    }
+
+    #[test]
+    fn good_quotes_are_left_alone_and_bad_ones_are_told() {
+        use FaultKind::{BlankBeforeQuote, TextBehindQuote};
+        let table = [
+            ("a,b\n", None, None, 0),
+            ("\"a\",\"b\"\n", None, None, 0),
+            ("\"a,\"\"b\"\"\",c\n", None, None, 0),
+            ("\"\",\"\"\"\"\n", None, None, 0),
+            ("\"two\nlines\r\n\",b\n", None, None, 2),
+            ("5\" pipe,say \"hi\",x\n", None, None, 0),
+            ("\"a\" b,c\n", Some((TextBehindQuote, 3)), None, 0),
+            ("\"a\"\"b\"c\n", Some((TextBehindQuote, 6)), None, 0),
+            ("\"John\", \"Smith, Jr\"\n", Some((BlankBeforeQuote, 8)), None, 0),
+            ("  \"a\",b\n", Some((BlankBeforeQuote, 2)), None, 0),
+            ("a,\"b\nc\n", None, Some(2), 2),
+            ("a,\"b\"\"", None, Some(2), 0),
+            ("a,\"b\"", None, None, 0),
+            ("a b \"c\",d\n", None, None, 0),
+        ];
+        for (raw, fault, open, lines) in table {
+            assert_eq!(scan(raw), (fault, open, lines), "{raw:?}");
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The three result files: every input column in input order, then what Salesforce said. Rows come chunk by chunk; where the bytes go is
+//! the sink's business.
+
+use std::io;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use csv::ByteRecord;
+
+use super::escape::Escape;
+use super::kept::KeptRows;
+use super::outcome::{Outcome, Outcomes};
+
+/// Handed to the sink at this size.
+const BUFFER: usize = 64 << 10;
+
+const OWN_COLUMNS: &[u8] = b",sf__Id,sf__Created,sf__Error\n";
+
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum FileKind {
+    Succeeded,
+    Failed,
+    Unprocessed,
+}
+
+impl FileKind {
+    pub const ALL: [Self; 3] = [Self::Succeeded, Self::Failed, Self::Unprocessed];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded.csv",
+            Self::Failed => "failed.csv",
+            Self::Unprocessed => "unprocessed.csv",
+        }
+    }
+}
+
+/// Why a result file could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    #[error("result files cannot be written: {0}")]
+    Io(#[from] io::Error),
+    /// Another worker may go on later.
+    #[error("result files cannot be stored now: {0}")]
+    Unreachable(String),
+    /// This worker has no say any more.
+    #[error("result files are not accepted from this attempt")]
+    Fenced,
+}
+
+/// Takes the bytes of the files, in order within each.
+#[async_trait]
+pub trait ResultsSink: Send {
+    async fn write(&mut self, file: FileKind, bytes: Bytes) -> Result<(), SinkError>;
+    /// All three files are complete. Returns where each is, by the names the sink gives.
+    async fn finish(&mut self) -> Result<Vec<(FileKind, String)>, SinkError>;
+}
+
+/// One finished file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct WrittenResult {
+    pub kind: FileKind,
+    /// Where it is: a path, or the keeper's file id.
+    pub location: String,
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+/// The rows of one chunk with what became of them.
+pub(crate) struct ChunkResults<'a> {
+    pub(crate) kept: &'a KeptRows,
+    /// Places of the rows that this chunk tells of, if not all that are kept: rows that were sent again.
+    pub(crate) chosen: Option<&'a [u32]>,
+    pub(crate) outcomes: &'a Outcomes,
+}
+
+pub(crate) struct ResultFiles {
+    sink: Box<dyn ResultsSink>,
+    escape: Escape,
+    input_columns: usize,
+    files: [Pending; 3],
+}
+
+#[derive(Default)]
+struct Pending {
+    buffer: BytesMut,
+    line: Vec<u8>,
+    rows: u64,
+    bytes: u64,
+}
+
+impl ResultFiles {
+    pub(crate) fn new(sink: Box<dyn ResultsSink>, escape: Escape, header: &ByteRecord) -> Self {
+        let mut line = Vec::new();
+        for (place, column) in header.iter().enumerate() {
+            if place > 0 {
+                line.push(b',');
+            }
+            escape.cell(&mut line, column);
+        }
+        line.extend_from_slice(OWN_COLUMNS);
+        let mut files: [Pending; 3] = Default::default();
+        files.iter_mut().for_each(|file| file.buffer.extend_from_slice(&line));
+        Self { sink, escape, input_columns: header.len(), files }
+    }
+
+    /// Appends the rows of one chunk, in input order.
+    pub(crate) async fn write(&mut self, chunk: ChunkResults<'_>) -> Result<(), SinkError> {
+        let ChunkResults { kept, chosen, outcomes } = chunk;
+        let mut told = outcomes.iter();
+        let mut chosen = chosen.map(|places| places.iter().copied().peekable());
+        let mut reader = kept.reader()?;
+        let mut place = 0;
+        while let Some(lines) = reader.next_block()? {
+            for line in lines {
+                let mine = chosen.as_mut().is_none_or(|places| places.next_if_eq(&place).is_some());
+                place += 1;
+                if let Some(outcome) = mine.then(|| told.next()).flatten() {
+                    self.row(line, outcome, outcomes);
+                }
+            }
+            self.flush(BUFFER).await?;
+        }
+        for result in outcomes.unmatched_results() {
+            let kind = if result.succeeded { FileKind::Succeeded } else { FileKind::Failed };
+            let blank = vec![b','; self.input_columns.saturating_sub(1)];
+            let text = format!("this result matches no row of the file: {}", result.text);
+            self.push(kind, &blank, result.id.as_bytes(), created(result.created), &text);
+        }
+        self.flush(BUFFER).await
+    }
+
+    fn row(&mut self, line: &[u8], outcome: Outcome, outcomes: &Outcomes) {
+        match outcome {
+            Outcome::Succeeded { id, created: new } => self.push(FileKind::Succeeded, line, id.as_bytes(), created(new), ""),
+            Outcome::Failed { id, error } => self.push(FileKind::Failed, line, id.as_bytes(), b"", outcomes.text(error)),
+            Outcome::Rejected { error } => self.push(FileKind::Failed, line, b"", b"", outcomes.text(error)),
+            Outcome::Unprocessed => self.push(FileKind::Unprocessed, line, b"", b"", ""),
+            Outcome::Waiting => {
+                let text = "sent, but the run ended without a result that matches this row: look for the record before sending it again";
+                self.push(FileKind::Unprocessed, line, b"", b"", text);
+            }
+            Outcome::Resent => {}
+        }
+    }
+
+    fn push(&mut self, kind: FileKind, line: &[u8], id: &[u8], created: &[u8], error: &str) {
+        let file = &mut self.files[kind as usize];
+        let out = &mut file.line;
+        out.clear();
+        for part in [line, b",", id, b",", created, b","] {
+            out.extend_from_slice(part);
+        }
+        self.escape.cell(out, error.as_bytes());
+        out.push(b'\n');
+        file.buffer.extend_from_slice(out);
+        file.rows += 1;
+    }
+
+    async fn flush(&mut self, at_least: usize) -> Result<(), SinkError> {
+        for kind in FileKind::ALL {
+            let file = &mut self.files[kind as usize];
+            if file.buffer.len() >= at_least {
+                file.bytes += file.buffer.len() as u64;
+                self.sink.write(kind, file.buffer.split().freeze()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the files. All three exist, so that an absent one never has to be explained.
+    pub(crate) async fn finish(mut self) -> Result<Vec<WrittenResult>, SinkError> {
+        self.flush(1).await?;
+        let places = self.sink.finish().await?;
+        let files = self.files;
+        Ok(places
+            .into_iter()
+            .map(|(kind, location)| {
+                let Pending { rows, bytes, .. } = files[kind as usize];
+                WrittenResult { kind, location, rows, bytes }
+            })
+            .collect())
+    }
+}
+
+fn created(new: bool) -> &'static [u8] {
+    if new { b"true" } else { b"false" }
+}
+
+/// Files in memory, for tests and for callers that want the text.
+#[derive(Clone, Default)]
+pub struct MemorySink(Arc<std::sync::Mutex<[Vec<u8>; 3]>>);
+
+impl MemorySink {
+    pub fn text(&self, kind: FileKind) -> String {
+        let files = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        String::from_utf8_lossy(&files[kind as usize]).into_owned()
+    }
+}
+
+#[async_trait]
+impl ResultsSink for MemorySink {
+    async fn write(&mut self, file: FileKind, bytes: Bytes) -> Result<(), SinkError> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[file as usize].extend_from_slice(&bytes);
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> Result<Vec<(FileKind, String)>, SinkError> {
+        Ok(FileKind::ALL.into_iter().map(|kind| (kind, kind.name().to_owned())).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::kept::RowKeeper;
+    use crate::results::outcome::{RecordId, Unmatched};
+
+    #[tokio::test]
+    async fn every_row_stands_in_one_file_with_all_its_columns() {
+        let header = ByteRecord::from(vec!["Name", "Note"]);
+        let mut keeper = RowKeeper::new(Escape::Formulas).unwrap();
+        let mut outcomes = Outcomes::default();
+        for name in ["ok", "=bad", "skipped", "lost", "moved"] {
+            keeper.push(&ByteRecord::from(vec![name, "a,b"])).unwrap();
+            outcomes.push_waiting();
+        }
+        outcomes.succeeded(0, RecordId::new("0018c00002DJIpJAAX"), true);
+        outcomes.failed(1, RecordId::default(), "X_Y:no, \"never\":--");
+        outcomes.hand_over(&[4]);
+        outcomes.unprocessed(2);
+        outcomes.unmatched(Unmatched { succeeded: true, created: false, id: RecordId::new("1"), text: "q".into() });
+        let sink = MemorySink::default();
+        let mut files = ResultFiles::new(Box::new(sink.clone()), Escape::Formulas, &header);
+        files.write(ChunkResults { kept: &keeper.finish().unwrap(), chosen: None, outcomes: &outcomes }).await.unwrap();
+        let written = files.finish().await.unwrap();
+        let head = "Name,Note,sf__Id,sf__Created,sf__Error\n";
+        assert_eq!(
+            sink.text(FileKind::Succeeded),
+            format!("{head}ok,\"a,b\",0018c00002DJIpJAAX,true,\n,,1,false,this result matches no row of the file: q\n")
+        );
+        assert_eq!(sink.text(FileKind::Failed), format!("{head}\"'=bad\",\"a,b\",,,\"X_Y:no, \"\"never\"\":--\"\n"));
+        let unprocessed = sink.text(FileKind::Unprocessed);
+        assert!(unprocessed.starts_with(&format!("{head}skipped,\"a,b\",,,\nlost,\"a,b\",,,\"sent, but")));
+        assert!(!unprocessed.contains("moved"));
+        assert_eq!(written.iter().map(|w| w.rows).collect::<Vec<_>>(), [2, 1, 2]);
+        assert_eq!(written[2].bytes, unprocessed.len() as u64);
+    }
+
+    #[tokio::test]
+    async fn a_chunk_of_rows_sent_again_tells_only_of_those() {
+        let mut keeper = RowKeeper::new(Escape::Formulas).unwrap();
+        ["a", "b", "c"].iter().for_each(|n| keeper.push(&ByteRecord::from(vec![*n])).unwrap());
+        let mut outcomes = Outcomes::default();
+        outcomes.push_waiting();
+        outcomes.succeeded(0, RecordId::new("1"), false);
+        let sink = MemorySink::default();
+        let mut files = ResultFiles::new(Box::new(sink.clone()), Escape::Formulas, &ByteRecord::from(vec!["N"]));
+        files.write(ChunkResults { kept: &keeper.finish().unwrap(), chosen: Some(&[1]), outcomes: &outcomes }).await.unwrap();
+        files.finish().await.unwrap();
+        assert_eq!(sink.text(FileKind::Succeeded), "N,sf__Id,sf__Created,sf__Error\nb,1,false,\n");
+    }
+}

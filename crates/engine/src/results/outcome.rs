@@ -1,0 +1,212 @@
+//! What became of each row of one chunk.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Longest Salesforce id.
+const ID: usize = 18;
+
+/// A Salesforce id, empty where there is none.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct RecordId {
+    bytes: [u8; ID],
+    length: u8,
+}
+
+impl RecordId {
+    /// Anything longer than an id is none.
+    pub(crate) fn new(text: &str) -> Self {
+        let mut id = Self::default();
+        if text.len() <= ID {
+            id.bytes[..text.len()].copy_from_slice(text.as_bytes());
+            id.length = text.len() as u8;
+        }
+        id
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Outcome {
+    /// Sent, and not heard of.
+    Waiting,
+    Succeeded {
+        id: RecordId,
+        created: bool,
+    },
+    Failed {
+        id: RecordId,
+        error: TextId,
+    },
+    /// Never sent: it failed in a step or in the mapping.
+    Rejected {
+        error: TextId,
+    },
+    Unprocessed,
+    /// Sent again with another chunk, which tells the rest.
+    Resent,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct TextId(u32);
+
+/// Error texts, each kept once: a million rows tend to fail in few ways.
+#[derive(Clone, Debug, Default)]
+struct Texts {
+    texts: Vec<Arc<str>>,
+    known: HashMap<Arc<str>, TextId>,
+}
+
+impl Texts {
+    fn add(&mut self, text: &str) -> TextId {
+        if let Some(known) = self.known.get(text) {
+            return *known;
+        }
+        let (id, text) = (TextId(self.texts.len() as u32), Arc::<str>::from(text));
+        self.texts.push(text.clone());
+        self.known.insert(text, id);
+        id
+    }
+}
+
+/// A result that fits no row.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Unmatched {
+    pub(crate) succeeded: bool,
+    pub(crate) created: bool,
+    pub(crate) id: RecordId,
+    /// The error if there is one, and the cells as they were echoed.
+    pub(crate) text: String,
+}
+
+/// Outcomes of the rows of one chunk, by their place in it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcomes {
+    rows: Vec<Outcome>,
+    texts: Texts,
+    unmatched: Vec<Unmatched>,
+}
+
+impl Outcomes {
+    pub(crate) fn len(&self) -> u32 {
+        self.rows.len() as u32
+    }
+
+    pub(crate) fn push_waiting(&mut self) {
+        self.rows.push(Outcome::Waiting);
+    }
+
+    pub(crate) fn push_rejected(&mut self, error: &str) {
+        let error = self.texts.add(error);
+        self.rows.push(Outcome::Rejected { error });
+    }
+
+    pub(crate) fn succeeded(&mut self, row: u32, id: RecordId, created: bool) {
+        self.rows[row as usize] = Outcome::Succeeded { id, created };
+    }
+
+    pub(crate) fn failed(&mut self, row: u32, id: RecordId, error: &str) {
+        let error = self.texts.add(error);
+        self.rows[row as usize] = Outcome::Failed { id, error };
+    }
+
+    pub(crate) fn unprocessed(&mut self, row: u32) {
+        self.rows[row as usize] = Outcome::Unprocessed;
+    }
+
+    /// Nothing was sent, and nothing will be.
+    pub(crate) fn all_unprocessed(&mut self) {
+        for row in self.rows.iter_mut().filter(|row| matches!(row, Outcome::Waiting)) {
+            *row = Outcome::Unprocessed;
+        }
+    }
+
+    pub(crate) fn unmatched(&mut self, result: Unmatched) {
+        self.unmatched.push(result);
+    }
+
+    pub(crate) fn unmatched_results(&self) -> &[Unmatched] {
+        &self.unmatched
+    }
+
+    /// Back to how it was when the chunk was sent: its results are read from the start.
+    pub(crate) fn forget_results(&mut self) {
+        self.unmatched.clear();
+        for row in self.rows.iter_mut().filter(|row| !matches!(row, Outcome::Rejected { .. })) {
+            *row = Outcome::Waiting;
+        }
+    }
+
+    /// These rows go with another chunk, which gets outcomes of its own.
+    pub(crate) fn hand_over(&mut self, places: &[u32]) -> Self {
+        let mut theirs = Self::default();
+        for place in places {
+            self.rows[*place as usize] = Outcome::Resent;
+            theirs.push_waiting();
+        }
+        theirs
+    }
+
+    pub(crate) fn text(&self, id: TextId) -> &str {
+        &self.texts.texts[id.0 as usize]
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Outcome> + '_ {
+        self.rows.iter().copied()
+    }
+
+    /// The first rows that failed, with their reasons.
+    pub(crate) fn failures(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.rows.iter().zip(0..).filter_map(|(row, place)| match row {
+            Outcome::Failed { error, .. } | Outcome::Rejected { error } => Some((place, self.text(*error))),
+            _ => None,
+        })
+    }
+}
+
+/// Rows of result sets, as Salesforce gave them.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Tally {
+    pub succeeded: u64,
+    pub failed: u64,
+    pub unprocessed: u64,
+}
+
+impl Tally {
+    pub fn total(self) -> u64 {
+        self.succeeded + self.failed + self.unprocessed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_results_again_keeps_what_was_rejected_before_sending() {
+        let mut outcomes = Outcomes::default();
+        outcomes.push_waiting();
+        outcomes.push_rejected("too long");
+        outcomes.failed(0, RecordId::default(), "X:m:--");
+        assert_eq!(outcomes.failures().collect::<Vec<_>>(), [(0, "X:m:--"), (1, "too long")]);
+        outcomes.forget_results();
+        assert_eq!(outcomes.iter().next(), Some(Outcome::Waiting));
+        assert_eq!(outcomes.failures().collect::<Vec<_>>(), [(1, "too long")]);
+    }
+
+    #[test]
+    fn an_error_text_is_kept_once() {
+        let mut outcomes = Outcomes::default();
+        (0..1000).for_each(|_| outcomes.push_rejected("same"));
+        assert_eq!(outcomes.texts.texts.len(), 1);
+    }
+
+    #[test]
+    fn an_id_longer_than_an_id_is_none() {
+        assert_eq!(RecordId::new("0018c00002DJIpJAAX").as_bytes(), b"0018c00002DJIpJAAX");
+        assert_eq!(RecordId::new("0018c00002DJIpJAAXX").as_bytes(), b"");
+    }
+}

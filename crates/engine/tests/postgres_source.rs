@@ -1,0 +1,198 @@
+//! The PostgreSQL source against a real server.
+
+mod support;
+
+use api::import_job::SqlSource;
+use api::import_run::RunReason;
+use engine::read::postgres::{PostgresSource, Replay, Start};
+use engine::read::{ReadError, Source};
+use engine::row::Batch;
+use support::Server;
+use tokio_postgres::Client;
+
+fn spec(query: &str, order_by: &[&str]) -> SqlSource {
+    serde_json::from_value(serde_json::json!({"connectionRef": {"name": "db"}, "query": query, "orderBy": order_by})).unwrap()
+}
+
+struct Found {
+    cells: Vec<String>,
+    key: Vec<String>,
+    seen: bool,
+    fault: Option<String>,
+}
+
+async fn read(client: &Client, query: &str, order_by: &[&str], start: Start) -> Result<(Vec<String>, Vec<Found>), ReadError> {
+    let text = |record: &csv::ByteRecord| record.iter().map(|cell| String::from_utf8(cell.to_vec()).unwrap()).collect::<Vec<_>>();
+    let _ = client.batch_execute("ROLLBACK").await;
+    let mut source = PostgresSource::open(client, &spec(query, order_by), &start).await?;
+    let mut batch = Batch::new();
+    let mut found = Vec::new();
+    while source.next(&mut batch).await? {
+        for row in batch.rows() {
+            assert_eq!(row.number, found.len() as u64 + 1);
+            let fault = row.fault.as_ref().map(ToString::to_string);
+            found.push(Found { cells: text(&row.cells), key: text(&row.key), seen: row.seen, fault });
+        }
+    }
+    Ok((source.header().names().to_vec(), found))
+}
+
+fn behind(key: &[&str], replay: Replay) -> Start {
+    Start::Behind { key: key.iter().map(|text| text.to_string()).collect(), replay }
+}
+
+#[tokio::test]
+async fn every_type_arrives_as_salesforce_reads_it_whatever_the_servers_settings() {
+    let server = Server::start();
+    let client = server.connect().await;
+    client
+        .batch_execute(
+            "CREATE DOMAIN moment AS timestamptz; CREATE TYPE mood AS ENUM ('sad', 'it''s ok');
+             SET datestyle = 'German'; SET timezone = 'Asia/Kolkata'; SET extra_float_digits = -15; SET bytea_output = 'escape'",
+        )
+        .await
+        .unwrap();
+    let query = "SELECT 1::int AS id, true AS yes, false AS no, 1234.50::numeric AS plain, 1e21::float8 AS big, 0.1::float8 AS tenth,
+        timestamptz '2026-11-24 06:10:00.123456+05:30' AS at, timestamp '2026-11-24 06:10:00' AS local, moment '2026-01-01 00:00Z' AS domain,
+        date '2026-11-24' AS day, time '09:30' AS hour, NULL::text AS none, '' AS empty, E'tab\\t line\\n back\\\\ cr\\r \\\\N' AS odd,
+        'Zoë 🛫' AS name, mood 'it''s ok' AS mood, ARRAY['a', 'b'] AS list, '{\"a\": 1}'::jsonb AS json, 1234.5::money AS money,
+        interval '1 day 2 hours' AS long, 'abc'::char(5) AS padded, 12345678901234567890::numeric AS exact -- the end";
+    let (header, rows) = read(&client, query, &[], Start::First).await.unwrap();
+    let expected = [
+        ("id", "1"),
+        ("yes", "true"),
+        ("no", "false"),
+        ("plain", "1234.50"),
+        ("big", "1000000000000000000000"),
+        ("tenth", "0.1"),
+        ("at", "2026-11-24T00:40:00.123Z"),
+        ("local", "2026-11-24T06:10:00.000Z"),
+        ("domain", "2026-01-01T00:00:00.000Z"),
+        ("day", "2026-11-24"),
+        ("hour", "09:30:00.000Z"),
+        ("none", ""),
+        ("empty", ""),
+        ("odd", "tab\t line\n back\\ cr\r \\N"),
+        ("name", "Zoë 🛫"),
+        ("mood", "it's ok"),
+        ("list", "{a,b}"),
+        ("json", "{\"a\": 1}"),
+        ("money", "1234.50"),
+        ("long", "P1DT2H"),
+        ("padded", "abc  "),
+        ("exact", "12345678901234567890"),
+    ];
+    let [row] = rows.as_slice() else { panic!("{} rows", rows.len()) };
+    assert!(row.fault.is_none());
+    assert!(row.key.is_empty());
+    let found: Vec<(&str, &str)> = header.iter().map(String::as_str).zip(row.cells.iter().map(String::as_str)).collect();
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn values_that_salesforce_cannot_hold_fail_their_row_only() {
+    let server = Server::start();
+    let client = server.connect().await;
+    let query = "SELECT * FROM (VALUES (1, date '2026-01-01'), (2, date 'infinity'), (3, date '0044-03-15 BC')) v(id, day)";
+    let (_, rows) = read(&client, query, &["id"], Start::First).await.unwrap();
+    assert!(rows[0].fault.is_none());
+    assert_eq!(
+        rows[1].fault.as_deref(),
+        Some("row 2: column \"day\" holds a value that is not between the years 0001 and 9999, which Salesforce cannot store")
+    );
+    assert_eq!(rows[2].cells, ["3", "0044-03-15 BC"]);
+    assert!(rows[2].fault.is_some());
+}
+
+#[tokio::test]
+async fn a_killed_run_goes_on_behind_its_last_key_and_loses_nothing() {
+    let server = Server::start();
+    let client = server.connect().await;
+    client
+        .batch_execute(
+            "CREATE TABLE rows (region text COLLATE \"C\", at timestamptz, ratio float8, note text, PRIMARY KEY (region, at, ratio));
+             INSERT INTO rows SELECT 'R''\\' || (n % 3), timestamptz '2026-01-01' + (n / 7) * interval '0.000001 s', n / 10.0, 'n' || n
+             FROM generate_series(1, 5000) n",
+        )
+        .await
+        .unwrap();
+    let order = ["region", "at", "ratio"];
+    let query = "SELECT note, at, ratio, region FROM rows";
+    let (_, all) = read(&client, query, &order, Start::First).await.unwrap();
+    assert_eq!(all.len(), 5000);
+    for stop in [0, 1, 1023, 1666, 1667, 3333, 4998, 4999] {
+        let key: Vec<&str> = all[stop].key.iter().map(String::as_str).collect();
+        let (_, rest) = read(&client, query, &order, behind(&key, Replay::None)).await.unwrap();
+        let notes = |rows: &[Found]| rows.iter().map(|row| row.cells[0].clone()).collect::<Vec<_>>();
+        assert_eq!(notes(&rest), notes(&all[stop + 1..]), "behind {key:?}");
+        assert!(rest.iter().all(|row| !row.seen));
+    }
+    let key: Vec<&str> = all[1999].key.iter().map(String::as_str).collect();
+    let (_, again) = read(&client, query, &order, behind(&key, Replay::Seen)).await.unwrap();
+    assert_eq!(again.len(), 5000);
+    assert!(again.iter().enumerate().all(|(at, row)| row.seen == (at < 2000)));
+    assert_eq!(again[4999].cells.len(), 4);
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_resumed_behind_are_refused_even_after_a_restart() {
+    let server = Server::start();
+    let client = server.connect().await;
+    let nulls = "SELECT * FROM (VALUES (1, 'a'), (2, 'b'), (NULL, 'c')) v(id, name)";
+    for start in [Start::First, behind(&["2"], Replay::None)] {
+        let error = read(&client, nulls, &["id"], start).await.err().unwrap();
+        assert!(matches!(&error, ReadError::KeyIsNull { column, .. } if column == "id"), "{error}");
+    }
+    let twice = "SELECT * FROM (VALUES (1, 'a'), (2, 'b'), (2, 'c')) v(id, name)";
+    let error = read(&client, twice, &["id"], Start::First).await.err().unwrap();
+    assert_eq!(error.to_string(), "row 3: the row before has the same id; orderBy needs columns that together identify each row");
+    assert!(read(&client, twice, &["id", "name"], Start::First).await.is_ok());
+    assert!(read(&client, twice, &[], Start::First).await.is_ok());
+    let error = read(&client, twice, &["ID_"], Start::First).await.err().unwrap();
+    assert_eq!(error.to_string(), "orderBy: there is no column \"ID_\", did you mean \"id\"?");
+    let error = read(&client, twice, &["id"], behind(&["1", "2"], Replay::None)).await.err().unwrap();
+    assert!(matches!(error, ReadError::KeyShape { expected: 1, found: 2 }));
+}
+
+#[tokio::test]
+async fn a_query_that_fails_says_so_without_telling_values() {
+    let server = Server::start();
+    let client = server.connect().await;
+    let error = read(&client, "SELECT nme FROM pg_class", &[], Start::First).await.err().unwrap();
+    assert_eq!(error.to_string(), "the database refused the query: column \"nme\" does not exist (42703)");
+    assert_eq!(error.reason(), RunReason::SourceFailed);
+    // Fails at row 3,000, when rows have been sent already; the server's words would name the value.
+    let late = "SELECT CASE WHEN n = 3000 THEN ('secret' || n)::int ELSE n END AS v FROM generate_series(1, 4000) n";
+    let error = read(&client, late, &[], Start::First).await.err().unwrap();
+    assert_eq!(error.to_string(), "the database stopped the query with error 22P02");
+    assert!(std::error::Error::source(&error).is_none());
+    // Nothing in the query may write.
+    client
+        .batch_execute(
+            "ROLLBACK; CREATE TABLE t (n int); CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'INSERT INTO t VALUES (1) RETURNING n'",
+        )
+        .await
+        .unwrap();
+    let error = read(&client, "SELECT f()", &[], Start::First).await.err().unwrap();
+    assert!(matches!(&error, ReadError::Database { code } | ReadError::Query { code, .. } if code == "25006"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_goes_away_is_worth_another_attempt() {
+    let server = Server::start();
+    let client = server.connect().await;
+    let spec = spec("SELECT n, repeat('x', 1000) FROM generate_series(1, 10000000) n", &[]);
+    let mut source = PostgresSource::open(&client, &spec, &Start::First).await.unwrap();
+    let mut batch = Batch::new();
+    assert!(source.next(&mut batch).await.unwrap());
+    drop(server);
+    let error = loop {
+        match source.next(&mut batch).await {
+            Ok(true) => {}
+            Ok(false) => panic!("a cut stream is no end"),
+            Err(error) => break error,
+        }
+    };
+    assert!(error.is_transient(), "{error}");
+    assert_eq!(error.reason(), RunReason::Interrupted);
+}

@@ -1,0 +1,39 @@
+//! Everything this product keeps encrypted: the record format, file streams, keys and their rotation.
+//!
+//! The format is written down in `docs/formats/record.md`; names here are the names there.
+//!
+//! - [`record`] seals and opens small things in one call, [`stream`] files of any size as they pass by.
+//! - [`KeyRing`] holds a tenant's opened keys and is what most callers use; [`TenantRing`] is the same ring as stored, keys wrapped.
+//! - [`Ring::decide`] says which rotation step is due at a moment; [`RootCustody`] is what holds the region's root key.
+//!
+//! It knows nothing of Kubernetes, HTTP, files or clocks: callers bring bytes, the time and a source of randomness.
+//!
+//! Key types have no `Debug`, so that no log line can hold one; ids have.
+//! ```
+//! fn loggable<T: std::fmt::Debug>() {}
+//! loggable::<envelope::Kid>();
+//! ```
+//! ```compile_fail,E0277
+//! fn loggable<T: std::fmt::Debug>() {}
+//! loggable::<envelope::TenantKey>();
+//! ```
+
+mod cobblestone;
+mod context;
+mod digest;
+mod error;
+mod header;
+mod keys;
+pub mod record;
+mod ring;
+mod root;
+pub mod stream;
+#[cfg(test)]
+mod vectors;
+
+pub use context::{Context, Scope};
+pub use error::{CustodyError, MessageTooLong, OpenError, RingError};
+pub use header::{HEADER_LEN, Header, Purpose};
+pub use keys::{FileKey, Kid, KidError, TenantKey};
+pub use ring::{Entry, KeyRing, KeyState, Observed, Opened, Policy, Ring, RootRing, Step, TenantRing};
+pub use root::{FileRoot, RootCustody, SecretRoot};

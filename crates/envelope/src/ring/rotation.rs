@@ -1,0 +1,177 @@
+//! What is due in the life of a ring, as a function of the ring, of what was observed, and of the time.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Entry, KeyState, Ring};
+use crate::keys::Kid;
+
+/// How long keys serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// A key that sealed for so long is replaced.
+    pub serves: SignedDuration,
+    /// Between the moment every replica stopped sealing under a key and its destruction: what was being sealed then has been written by now, and counted.
+    pub settles: SignedDuration,
+}
+
+impl Policy {
+    pub const TENANT: Self = Self { serves: SignedDuration::from_hours(30 * 24), settles: SignedDuration::from_hours(1) };
+    pub const ROOT: Self = Self { serves: SignedDuration::from_hours(90 * 24), settles: SignedDuration::from_hours(1) };
+}
+
+/// What the keeper sees before it decides.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// For every keeper replica, the revision of this ring it has loaded. One that has not said yet counts as 0.
+    pub replicas: BTreeMap<String, u64>,
+    /// Records there are under each key of the ring, counted now. A key that is not named has none.
+    pub records: BTreeMap<Kid, u64>,
+    /// When somebody asked for a new key.
+    pub requested: Option<Timestamp>,
+}
+
+impl Observed {
+    /// No replica known means none is known to have loaded anything.
+    fn every_replica_loaded(&self, revision: u64) -> bool {
+        !self.replicas.is_empty() && self.replicas.values().all(|loaded| *loaded >= revision)
+    }
+}
+
+/// One thing to do. Steps change the ring one at a time; what follows is decided anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Make a key that waits.
+    Create,
+    /// Let the waiting key seal.
+    Promote(Kid),
+    /// Seal the records under this key again, under the active one.
+    Reseal(Kid),
+    /// Write down that no replica seals under this key any more: [`Ring::settle`].
+    Settle(Kid),
+    /// Destroy this key: nothing is left under it.
+    Destroy(Kid),
+}
+
+impl<M> Ring<M> {
+    /// What is due at `now`. Nothing due is the usual answer.
+    pub fn decide(&self, policy: &Policy, observed: &Observed, now: Timestamp) -> Vec<Step> {
+        let mut steps: Vec<Step> = self.next_key(policy, observed, now).into_iter().collect();
+        steps.extend(self.keys.iter().filter_map(|entry| self.farewell(entry, policy, observed, now)));
+        steps
+    }
+
+    fn next_key(&self, policy: &Policy, observed: &Observed, now: Timestamp) -> Option<Step> {
+        match self.waiting() {
+            Some(key) => observed.every_replica_loaded(key.created_at_revision).then_some(Step::Promote(key.kid)),
+            None => self.wants_a_key(policy, observed, now).then_some(Step::Create),
+        }
+    }
+
+    fn wants_a_key(&self, policy: &Policy, observed: &Observed, now: Timestamp) -> bool {
+        let Some(active) = self.active() else { return true };
+        let served = now.duration_since(active.activated.unwrap_or(active.created));
+        served >= policy.serves || observed.requested.is_some_and(|requested| active.created < requested)
+    }
+
+    /// The way out of a key that no longer seals.
+    fn farewell(&self, entry: &Entry<M>, policy: &Policy, observed: &Observed, now: Timestamp) -> Option<Step> {
+        if !matches!(entry.state, KeyState::DecryptOnly | KeyState::Compromised) {
+            return None;
+        }
+        if observed.records.get(&entry.kid).is_some_and(|count| *count > 0) {
+            return self.active().map(|_| Step::Reseal(entry.kid));
+        }
+        // A replica that has not read of the retirement seals under the key; what it sealed just before it read of it may not be written yet.
+        let (_, revision) = entry.retired?;
+        if !observed.every_replica_loaded(revision) {
+            return None;
+        }
+        match entry.settling_since {
+            None => Some(Step::Settle(entry.kid)),
+            Some(since) => (now.duration_since(since) >= policy.settles).then_some(Step::Destroy(entry.kid)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: Policy = Policy::TENANT;
+
+    fn kid(byte: u8) -> Kid {
+        Kid::from_bytes([byte; 16])
+    }
+
+    fn hour(hours: i64) -> Timestamp {
+        Timestamp::from_second(hours * 3600).unwrap()
+    }
+
+    fn replicas(loaded: &[u64]) -> Observed {
+        let replicas = loaded.iter().enumerate().map(|(number, loaded)| (format!("keeper-{number}"), *loaded)).collect();
+        Observed { replicas, ..Observed::default() }
+    }
+
+    fn ring() -> Ring<()> {
+        Ring::with_first(kid(1), (), hour(0))
+    }
+
+    #[test]
+    fn nothing_is_due_while_the_key_serves_its_time() {
+        assert_eq!(ring().decide(&POLICY, &replicas(&[1]), hour(30 * 24 - 1)), []);
+        assert_eq!(ring().decide(&POLICY, &replicas(&[1]), hour(30 * 24)), [Step::Create]);
+        assert_eq!(ring().decide(&Policy::ROOT, &replicas(&[1]), hour(90 * 24 - 1)), []);
+        assert_eq!(ring().decide(&Policy::ROOT, &replicas(&[1]), hour(90 * 24)), [Step::Create]);
+    }
+
+    #[test]
+    fn a_request_is_answered_once() {
+        let mut ring = ring();
+        let observed = Observed { requested: Some(hour(5)), ..replicas(&[2, 2]) };
+        assert_eq!(ring.decide(&POLICY, &observed, hour(5)), [Step::Create]);
+        ring.add(kid(2), (), hour(5)).unwrap();
+        assert_eq!(ring.decide(&POLICY, &observed, hour(5)), [Step::Promote(kid(2))]);
+        ring.promote(kid(2), hour(5)).unwrap();
+        assert_eq!(ring.decide(&POLICY, &observed, hour(5)), []);
+    }
+
+    #[test]
+    fn promotion_waits_for_the_last_replica() {
+        let mut ring = ring();
+        ring.add(kid(2), (), hour(720)).unwrap();
+        assert_eq!(ring.decide(&POLICY, &replicas(&[2, 1]), hour(800)), []);
+        assert_eq!(ring.decide(&POLICY, &replicas(&[]), hour(800)), []);
+        assert_eq!(ring.decide(&POLICY, &replicas(&[2, 2]), hour(800)), [Step::Promote(kid(2))]);
+    }
+
+    #[test]
+    fn a_retired_key_goes_when_nothing_is_under_it_and_everybody_knows_for_an_hour() {
+        let mut ring = ring();
+        ring.add(kid(2), (), hour(720)).unwrap();
+        ring.promote(kid(2), hour(721)).unwrap();
+        let under_it = |count, loaded: &[u64]| Observed { records: [(kid(1), count)].into(), ..replicas(loaded) };
+        assert_eq!(ring.decide(&POLICY, &under_it(3, &[3, 3]), hour(750)), [Step::Reseal(kid(1))]);
+        assert_eq!(ring.decide(&POLICY, &under_it(0, &[3, 2]), hour(750)), []);
+        assert_eq!(ring.decide(&POLICY, &under_it(0, &[]), hour(750)), []);
+        assert_eq!(ring.decide(&POLICY, &under_it(0, &[3, 3]), hour(750)), [Step::Settle(kid(1))]);
+        ring.settle(kid(1), hour(750)).unwrap();
+        assert_eq!(ring.decide(&POLICY, &under_it(0, &[4, 3]), hour(750)), []);
+        assert_eq!(ring.decide(&POLICY, &under_it(1, &[4, 4]), hour(751)), [Step::Reseal(kid(1))]);
+        assert_eq!(ring.decide(&POLICY, &under_it(0, &[4, 4, 0]), hour(751)), []);
+        assert_eq!(ring.decide(&POLICY, &under_it(0, &[4, 4]), hour(751)), [Step::Destroy(kid(1))]);
+    }
+
+    #[test]
+    fn a_compromised_key_is_replaced_at_once_and_its_records_wait_for_the_new_one() {
+        let mut ring = ring();
+        ring.declare_compromised(kid(1), hour(1)).unwrap();
+        let observed = Observed { records: [(kid(1), 9)].into(), ..replicas(&[9]) };
+        assert_eq!(ring.decide(&POLICY, &observed, hour(1)), [Step::Create]);
+        ring.add(kid(2), (), hour(1)).unwrap();
+        assert_eq!(ring.decide(&POLICY, &observed, hour(1)), [Step::Promote(kid(2))]);
+        ring.promote(kid(2), hour(1)).unwrap();
+        assert_eq!(ring.decide(&POLICY, &observed, hour(1)), [Step::Reseal(kid(1))]);
+    }
+}

@@ -1,0 +1,41 @@
+//! The region's root key, wherever it is held. It wraps tenant keys and nothing else.
+//!
+//! Custody is the edge: what is here is given its bytes and does no I/O.
+
+mod file;
+mod secret;
+
+pub use file::FileRoot;
+pub use secret::SecretRoot;
+
+use rand::CryptoRng;
+
+use crate::context::Context;
+use crate::error::{CustodyError, OpenError};
+use crate::header::{Header, Purpose};
+use crate::keys::{KeyBytes, Kid, RootKey, TenantKey};
+use crate::record::{open_under, seal_under};
+
+/// Whoever holds the root key. `context` names the tenant and the kid of the tenant key.
+pub trait RootCustody: Send + Sync {
+    /// The root key that wraps now.
+    fn wrapping_kid(&self) -> Result<Kid, CustodyError>;
+
+    /// Wraps a tenant key as a record of version `version` under the root key that wraps now.
+    fn wrap(&self, key: &TenantKey, version: u64, context: &Context, rng: &mut dyn CryptoRng) -> Result<Vec<u8>, CustodyError>;
+
+    /// Unwraps the tenant key `kid`.
+    fn unwrap(&self, kid: Kid, context: &Context, record: &[u8]) -> Result<TenantKey, CustodyError>;
+}
+
+fn wrap_under(root: &RootKey, key: &TenantKey, version: u64, context: &Context, rng: &mut dyn CryptoRng) -> Vec<u8> {
+    let header = Header { purpose: Purpose::TenantKey, kid: root.kid, version };
+    seal_under(&root.bytes, &header, context, key.bytes.expose(), rng)
+}
+
+fn unwrap_under(root: &RootKey, kid: Kid, context: &Context, record: &[u8]) -> Result<TenantKey, CustodyError> {
+    let header = Header::expect(record, Purpose::TenantKey, root.kid)?;
+    let content = open_under(&root.bytes, &header, context, record)?;
+    let bytes = KeyBytes::from_slice(&content.plaintext).ok_or(OpenError::Malformed)?;
+    Ok(TenantKey { kid, bytes })
+}

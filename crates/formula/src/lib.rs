@@ -1,0 +1,76 @@
+//! The formula language: text → tokens → tree → checked program, compiled once against the columns, then evaluated for
+//! every row into a reused buffer. Knows no rows but through [`Cells`], no files and no clock.
+//!
+//! The rules in short: cells are text. A column is read as a number where a number stands beside it; what is no number
+//! is then an error of that row, and a blank is a blank: it makes a calculation blank and a comparison false. `=`
+//! compares texts exactly, case included. Where a column could be meant both ways the formula is refused and says how
+//! to be clear.
+
+mod check;
+mod error;
+mod eval;
+mod function;
+mod near;
+mod number;
+mod parse;
+mod program;
+mod token;
+mod tree;
+
+pub use error::{EvalError, FormulaError, Problem};
+pub use function::{FUNCTIONS, Signature};
+pub use near::nearest;
+
+use program::{BoolNode, TextNode};
+
+/// Longest formula, in characters.
+pub const MAX_LENGTH: usize = 4_096;
+/// Deepest nesting.
+pub const MAX_DEPTH: usize = 128;
+/// Longest text that a formula may make, in bytes.
+pub const MAX_TEXT: usize = 400_000;
+
+/// Where a formula finds its columns.
+pub trait Columns {
+    /// Index of the column, or what is wrong with the name.
+    fn find(&self, name: &str) -> Result<usize, String>;
+}
+
+/// The cells of one row.
+pub trait Cells {
+    fn cell(&self, column: usize) -> &str;
+}
+
+/// A formula whose value is text, as a cell holds it.
+#[derive(Debug)]
+pub struct Value(TextNode);
+
+/// A formula that is true or false.
+#[derive(Debug)]
+pub struct Condition(BoolNode);
+
+impl Value {
+    pub fn compile(source: &str, columns: &dyn Columns) -> Result<Self, FormulaError> {
+        check::value(&parse::parse(source)?, columns).map(Self)
+    }
+
+    /// Appends the value to `out`.
+    pub fn write(&self, cells: &dyn Cells, out: &mut String) -> Result<(), EvalError> {
+        self.0.write(cells, out)
+    }
+}
+
+impl Condition {
+    pub fn compile(source: &str, columns: &dyn Columns) -> Result<Self, FormulaError> {
+        check::condition(&parse::parse(source)?, columns).map(Self)
+    }
+
+    /// Whether the row meets it. `scratch` keeps its capacity from row to row and nothing else.
+    pub fn holds(&self, cells: &dyn Cells, scratch: &mut String) -> Result<bool, EvalError> {
+        scratch.clear();
+        self.0.value(cells, scratch)
+    }
+}
+
+#[cfg(test)]
+mod tests;

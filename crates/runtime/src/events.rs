@@ -1,0 +1,61 @@
+//! Events (events.k8s.io) on our objects: what a person sees in `kubectl describe`. Reasons come from closed lists; an event
+//! that cannot be written is logged and forgotten.
+
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Client, Resource};
+
+use crate::metrics::Metrics;
+
+/// The API's limit for a note, in bytes.
+const NOTE_LIMIT: usize = 1024;
+
+#[derive(Clone)]
+pub struct Events {
+    recorder: Recorder,
+    metrics: Metrics,
+}
+
+impl Events {
+    pub fn new(client: Client, controller: &str, instance: &str, metrics: Metrics) -> Self {
+        let reporter = Reporter { controller: controller.to_owned(), instance: Some(instance.to_owned()) };
+        Self { recorder: Recorder::new(client, reporter), metrics }
+    }
+
+    pub async fn normal<K: Resource<DynamicType = ()>>(&self, about: &K, reason: &str, note: &str) {
+        self.publish(about, EventType::Normal, reason, note).await;
+    }
+
+    pub async fn warning<K: Resource<DynamicType = ()>>(&self, about: &K, reason: &str, note: &str) {
+        self.publish(about, EventType::Warning, reason, note).await;
+    }
+
+    async fn publish<K: Resource<DynamicType = ()>>(&self, about: &K, type_: EventType, reason: &str, note: &str) {
+        let note = Some(cut(note, NOTE_LIMIT).to_owned());
+        let event = Event { type_, reason: reason.to_owned(), note, action: "Reconcile".into(), secondary: None };
+        let outcome = self.recorder.publish(&event, &about.object_ref(&())).await;
+        self.metrics.wrote("Event", "create", outcome.is_err());
+        if let Err(error) = outcome {
+            tracing::warn!(reason, error = %error, "event not written");
+        }
+    }
+}
+
+/// The longest beginning of at most `limit` bytes that ends on a character.
+fn cut(text: &str, limit: usize) -> &str {
+    let mut end = text.len().min(limit);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn notes_are_cut_on_a_character() {
+        assert_eq!(cut("aé", 2), "a");
+        assert_eq!(cut("aé", 3), "aé");
+    }
+}

@@ -1,0 +1,110 @@
+//! `/livez`, `/readyz` and `/metrics` over plain HTTP, for the kubelet and a scraper. What ready means is told by the owner.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Metrics;
+
+/// A process whose main loop has not turned for this long is stuck and better begun again.
+const STUCK_AFTER: Duration = Duration::from_secs(60);
+
+#[derive(Clone)]
+pub struct Health {
+    state: Arc<RwLock<Inner>>,
+}
+
+struct Inner {
+    /// Why the process is not ready; none: it is.
+    waiting_for: Option<String>,
+    beat: Instant,
+}
+
+impl Health {
+    pub fn new(now: Instant) -> Self {
+        Self { state: Arc::new(RwLock::new(Inner { waiting_for: Some("start".into()), beat: now })) }
+    }
+
+    pub fn waiting_for(&self, what: impl Into<String>) {
+        self.write(|inner| inner.waiting_for = Some(what.into()));
+    }
+
+    pub fn ready(&self) {
+        self.write(|inner| inner.waiting_for = None);
+    }
+
+    /// The main loop turned.
+    pub fn beat(&self, now: Instant) {
+        self.write(|inner| inner.beat = now);
+    }
+
+    fn live(&self, now: Instant) -> Result<(), String> {
+        let silent = now.saturating_duration_since(self.state.read().unwrap_or_else(PoisonError::into_inner).beat);
+        if silent > STUCK_AFTER { Err(format!("no turn of the main loop for {} s", silent.as_secs())) } else { Ok(()) }
+    }
+
+    fn readiness(&self) -> Result<(), String> {
+        match &self.state.read().unwrap_or_else(PoisonError::into_inner).waiting_for {
+            Some(what) => Err(format!("waiting for {what}")),
+            None => Ok(()),
+        }
+    }
+
+    fn write(&self, f: impl FnOnce(&mut Inner)) {
+        f(&mut self.state.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Serves until cancelled. Fails at once if the address cannot be had.
+pub async fn serve(address: SocketAddr, health: Health, metrics: Metrics, stop: CancellationToken) -> std::io::Result<()> {
+    let listener = TcpListener::bind(address).await?;
+    let app = axum::Router::new()
+        .route("/livez", get(|State((health, _)): State<(Health, Metrics)>| async move { answer(health.live(Instant::now())) }))
+        .route("/readyz", get(|State((health, _)): State<(Health, Metrics)>| async move { answer(health.readiness()) }))
+        .route(
+            "/metrics",
+            get(|State((_, metrics)): State<(Health, Metrics)>| async move {
+                ([("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8")], metrics.render())
+            }),
+        )
+        .with_state((health, metrics));
+    axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+fn answer(outcome: Result<(), String>) -> (StatusCode, String) {
+    match outcome {
+        Ok(()) => (StatusCode::OK, "ok\n".into()),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_not_ready_until_told_and_says_what_it_waits_for() {
+        let health = Health::new(Instant::now());
+        assert!(health.readiness().is_err());
+        health.waiting_for("ConfigMap dataimporter-public");
+        assert_eq!(health.readiness(), Err("waiting for ConfigMap dataimporter-public".into()));
+        health.ready();
+        assert_eq!(health.readiness(), Ok(()));
+    }
+
+    #[test]
+    fn a_main_loop_that_stands_still_is_not_alive() {
+        let start = Instant::now();
+        let health = Health::new(start);
+        assert!(health.live(start + Duration::from_secs(59)).is_ok());
+        assert!(health.live(start + Duration::from_secs(61)).is_err());
+        health.beat(start + Duration::from_secs(60));
+        assert!(health.live(start + Duration::from_secs(61)).is_ok());
+    }
+}

@@ -1,0 +1,102 @@
+//! Counters of a process, in the OpenMetrics text format. Label values come from closed lists.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct KindLabel {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct WriteLabel {
+    kind: String,
+    verb: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    reconciles: Family<KindLabel, Counter>,
+    errors: Family<KindLabel, Counter>,
+    seconds: Family<KindLabel, Histogram>,
+    writes: Family<WriteLabel, Counter>,
+    watch_errors: Family<KindLabel, Counter>,
+    invalid_objects: Family<KindLabel, Counter>,
+    queue_depth: Gauge,
+    leader: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("dataimporter");
+        let reconciles = Family::<KindLabel, Counter>::default();
+        let errors = Family::<KindLabel, Counter>::default();
+        // 1 ms … 16 s: a reconcile is a few API calls.
+        let seconds = Family::<KindLabel, Histogram>::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 15)));
+        let writes = Family::<WriteLabel, Counter>::default();
+        let watch_errors = Family::<KindLabel, Counter>::default();
+        let invalid_objects = Family::<KindLabel, Counter>::default();
+        let (queue_depth, leader) = (Gauge::default(), Gauge::default());
+        registry.register("reconciles", "Reconciles begun", reconciles.clone());
+        registry.register("reconcile_errors", "Reconciles that failed and are tried again", errors.clone());
+        registry.register("reconcile_seconds", "Time a reconcile took", seconds.clone());
+        registry.register("api_writes", "Writes to the Kubernetes API", writes.clone());
+        registry.register("watch_errors", "Watches that failed and are begun again", watch_errors.clone());
+        registry.register("invalid_objects", "Objects seen that do not fit their type", invalid_objects.clone());
+        registry.register("queue_depth", "Keys due for a reconcile and not begun", queue_depth.clone());
+        registry.register("leader", "1 while this process holds the lease", leader.clone());
+        Self { registry: Arc::new(registry), reconciles, errors, seconds, writes, watch_errors, invalid_objects, queue_depth, leader }
+    }
+
+    pub fn reconciled(&self, kind: &'static str, took: Duration, failed: bool) {
+        self.reconciles.get_or_create(&KindLabel { kind }).inc();
+        self.seconds.get_or_create(&KindLabel { kind }).observe(took.as_secs_f64());
+        if failed {
+            self.errors.get_or_create(&KindLabel { kind }).inc();
+        }
+    }
+
+    pub fn wrote(&self, kind: &str, verb: &'static str, failed: bool) {
+        let result = if failed { "error" } else { "ok" };
+        self.writes.get_or_create(&WriteLabel { kind: kind.to_owned(), verb, result }).inc();
+    }
+
+    pub fn watch_error(&self, kind: &'static str) {
+        self.watch_errors.get_or_create(&KindLabel { kind }).inc();
+    }
+
+    pub fn invalid_object(&self, kind: &'static str) {
+        self.invalid_objects.get_or_create(&KindLabel { kind }).inc();
+    }
+
+    pub fn set_queue_depth(&self, depth: usize) {
+        self.queue_depth.set(i64::try_from(depth).unwrap_or(i64::MAX));
+    }
+
+    pub fn set_leader(&self, leading: bool) {
+        self.leader.set(i64::from(leading));
+    }
+
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}

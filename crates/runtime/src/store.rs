@@ -1,0 +1,259 @@
+//! What we last saw or wrote of one kind. Unlike a plain mirror of the watch it never goes back in time: the server's answer
+//! to our own write is put in at once, and an older event that arrives later is ignored. So a reconcile always sees its own
+//! last write. What the watch itself showed last is kept apart, so that our own writes are changes, too, when their events
+//! arrive. Does not know how objects arrive.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use kube::{Resource, ResourceExt};
+
+/// Namespace (none for cluster-scoped kinds) and name.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ObjectKey {
+    pub namespace: Option<String>,
+    pub name: String,
+}
+
+impl ObjectKey {
+    pub fn cluster(name: impl Into<String>) -> Self {
+        Self { namespace: None, name: name.into() }
+    }
+
+    pub fn namespaced(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: Some(namespace.into()), name: name.into() }
+    }
+
+    pub fn of(object: &impl ResourceExt) -> Self {
+        Self { namespace: object.namespace(), name: object.name_any() }
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{namespace}/{}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+/// Words under which an object is found again.
+pub type Index<K> = fn(&K) -> Vec<String>;
+
+/// How many deleted UIDs are remembered, so that the late answer to a write does not bring a deleted object back.
+const TOMBSTONES: usize = 4096;
+
+pub struct Store<K> {
+    inner: Arc<RwLock<Inner<K>>>,
+    index: Index<K>,
+}
+
+struct Entry<K> {
+    /// The newest version we know of.
+    newest: Arc<K>,
+    /// The version that the watch showed last; usually the same.
+    watched: Option<Arc<K>>,
+}
+
+struct Inner<K> {
+    objects: BTreeMap<ObjectKey, Entry<K>>,
+    words: BTreeMap<String, BTreeSet<ObjectKey>>,
+    deleted: VecDeque<String>,
+}
+
+impl<K> Clone for Store<K> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), index: self.index }
+    }
+}
+
+impl<K: Resource<DynamicType = ()>> Store<K> {
+    pub fn new(index: Index<K>) -> Self {
+        let inner = Inner { objects: BTreeMap::new(), words: BTreeMap::new(), deleted: VecDeque::new() };
+        Self { inner: Arc::new(RwLock::new(inner)), index }
+    }
+
+    pub fn get(&self, key: &ObjectKey) -> Option<Arc<K>> {
+        self.read(|inner| inner.objects.get(key).map(|entry| entry.newest.clone()))
+    }
+
+    pub fn all(&self) -> Vec<Arc<K>> {
+        self.read(|inner| inner.objects.values().map(|entry| entry.newest.clone()).collect())
+    }
+
+    pub fn len(&self) -> usize {
+        self.read(|inner| inner.objects.len())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Objects that the index lists under this word, by key.
+    pub fn by(&self, word: &str) -> Vec<Arc<K>> {
+        self.read(|inner| {
+            let keys = inner.words.get(word).into_iter().flatten();
+            keys.filter_map(|key| inner.objects.get(key).map(|entry| entry.newest.clone())).collect()
+        })
+    }
+
+    /// The watch shows an object. Gives what it showed before, and the newest version known now.
+    pub fn saw(&self, object: K) -> (Option<Arc<K>>, Option<Arc<K>>) {
+        let (key, object) = (ObjectKey::of(&object), Arc::new(object));
+        self.take(&key, object.clone());
+        self.write(|inner| {
+            let Some(entry) = inner.objects.get_mut(&key) else { return (None, None) };
+            (entry.watched.replace(object), Some(entry.newest.clone()))
+        })
+    }
+
+    /// The server answered a write of ours with this.
+    pub fn wrote(&self, object: K) {
+        self.take(&ObjectKey::of(&object), Arc::new(object));
+    }
+
+    /// Takes an object in unless what is there is newer, or it is known to be gone.
+    fn take(&self, key: &ObjectKey, object: Arc<K>) {
+        self.write(|inner| {
+            let gone = object.meta().uid.as_ref().is_some_and(|uid| inner.deleted.contains(uid));
+            let old = inner.objects.get(key).map(|entry| (entry.newest.clone(), entry.watched.clone()));
+            let (old, watched) = old.unzip();
+            if gone || old.as_deref().is_some_and(|old| is_older(object.as_ref(), old)) {
+                return;
+            }
+            inner.unindex(key, old.as_deref(), self.index);
+            for word in (self.index)(&object) {
+                inner.words.entry(word).or_default().insert(key.clone());
+            }
+            inner.objects.insert(key.clone(), Entry { newest: object, watched: watched.flatten() });
+        });
+    }
+
+    /// Forgets an object; another one of the same name that came later stays.
+    pub fn remove(&self, key: &ObjectKey, uid: Option<&str>) -> Option<Arc<K>> {
+        self.write(|inner| {
+            if let Some(uid) = uid {
+                inner.deleted.push_back(uid.to_owned());
+                if inner.deleted.len() > TOMBSTONES {
+                    inner.deleted.pop_front();
+                }
+            }
+            let old = inner.objects.get(key).map(|entry| entry.newest.clone());
+            let old = old.filter(|old| uid.is_none() || old.meta().uid.as_deref() == uid)?;
+            inner.unindex(key, Some(&old), self.index);
+            inner.objects.remove(key);
+            Some(old)
+        })
+    }
+
+    /// Keys that are here but not in a fresh list.
+    pub fn absent_from(&self, listed: &BTreeSet<ObjectKey>) -> Vec<ObjectKey> {
+        self.read(|inner| inner.objects.keys().filter(|key| !listed.contains(key)).cloned().collect())
+    }
+
+    fn read<T>(&self, f: impl FnOnce(&Inner<K>) -> T) -> T {
+        f(&self.inner.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write<T>(&self, f: impl FnOnce(&mut Inner<K>) -> T) -> T {
+        f(&mut self.inner.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<K> Inner<K> {
+    fn unindex(&mut self, key: &ObjectKey, old: Option<&K>, index: Index<K>) {
+        for word in old.into_iter().flat_map(index) {
+            if let Some(keys) = self.words.get_mut(&word) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.words.remove(&word);
+                }
+            }
+        }
+    }
+}
+
+/// Of the same object, by the server's own count; another object of the same name is never older.
+fn is_older<K: Resource>(new: &K, old: &K) -> bool {
+    let version = |k: &K| k.meta().resource_version.as_deref().and_then(|v| v.parse::<u64>().ok());
+    new.meta().uid == old.meta().uid && matches!((version(new), version(old)), (Some(n), Some(o)) if n < o)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::api::ObjectMeta;
+
+    fn map(name: &str, uid: &str, version: &str) -> ConfigMap {
+        let labels = [("of".to_owned(), version.to_owned())].into();
+        let metadata = ObjectMeta {
+            namespace: Some("acme".into()),
+            name: Some(name.into()),
+            uid: Some(uid.into()),
+            resource_version: Some(version.into()),
+            labels: Some(labels),
+            ..Default::default()
+        };
+        ConfigMap { metadata, ..Default::default() }
+    }
+
+    fn version(map: Option<Arc<ConfigMap>>) -> String {
+        map.and_then(|map| map.resource_version()).unwrap_or_default()
+    }
+
+    fn by_version(map: &ConfigMap) -> Vec<String> {
+        map.labels().values().cloned().collect()
+    }
+
+    #[test]
+    fn an_event_older_than_our_own_write_is_ignored() {
+        let store = Store::new(by_version);
+        store.saw(map("a", "1", "7"));
+        store.wrote(map("a", "1", "10"));
+        let (before, newest) = store.saw(map("a", "1", "9"));
+        assert_eq!((version(before), version(newest)), ("7".into(), "10".into()));
+        assert_eq!(store.get(&ObjectKey::namespaced("acme", "a")).unwrap().resource_version().as_deref(), Some("10"));
+    }
+
+    #[test]
+    fn our_own_write_is_a_change_when_its_event_arrives() {
+        let store = Store::new(by_version);
+        store.saw(map("a", "1", "7"));
+        store.wrote(map("a", "1", "10"));
+        let (before, newest) = store.saw(map("a", "1", "10"));
+        assert_eq!((version(before), version(newest)), ("7".into(), "10".into()));
+    }
+
+    #[test]
+    fn the_index_follows_changes_and_deletions() {
+        let store = Store::new(by_version);
+        store.saw(map("a", "1", "7"));
+        store.saw(map("a", "1", "8"));
+        assert!(store.by("7").is_empty());
+        assert_eq!(store.by("8").len(), 1);
+        store.remove(&ObjectKey::namespaced("acme", "a"), Some("1"));
+        assert!(store.by("8").is_empty() && store.is_empty());
+    }
+
+    #[test]
+    fn the_late_answer_to_a_write_does_not_bring_a_deleted_object_back() {
+        let store = Store::new(by_version);
+        store.saw(map("a", "1", "7"));
+        store.remove(&ObjectKey::namespaced("acme", "a"), Some("1"));
+        store.wrote(map("a", "1", "8"));
+        assert!(store.is_empty());
+        store.saw(map("a", "2", "9"));
+        assert_eq!(store.len(), 1, "a new object of the same name is another object");
+    }
+
+    #[test]
+    fn a_deletion_of_the_former_object_leaves_the_new_one() {
+        let store = Store::new(by_version);
+        store.saw(map("a", "2", "9"));
+        assert!(store.remove(&ObjectKey::namespaced("acme", "a"), Some("1")).is_none());
+        assert_eq!(store.len(), 1);
+    }
+}

@@ -1,0 +1,286 @@
+//! The library's front door: build a server, start it on loopback, look inside while it runs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::app::app;
+use crate::bulk::job;
+use crate::config::{Behaviour, Client, Config};
+use crate::faults::Fault;
+use crate::journal::Entry;
+use crate::oauth::{IssuedToken, opaque};
+use crate::org::Org;
+use crate::schema::{DEFAULT_SCHEMA, Schema, SchemaError};
+use crate::serve::serve;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    #[error("a validation rule of the schema is not a condition: {0}")]
+    Rule(String),
+    #[error("the address {0} cannot be listened on")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    #[error("the TLS certificate or key is not usable")]
+    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("client {0}: its publicKey is neither an RSA public key nor a certificate in PEM")]
+    PublicKey(String),
+}
+
+enum Tls {
+    /// A certificate of an authority made for this server alone.
+    OwnAuthority,
+    Given {
+        certificate: String,
+        key: String,
+    },
+    Plain,
+}
+
+pub struct Emulator {
+    config: Config,
+    schema: String,
+    listen: SocketAddr,
+    tls: Tls,
+}
+
+impl Emulator {
+    /// TLS on a free port of loopback, the default schema, one client with random credentials.
+    pub fn builder() -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self { config: Config::default(), schema: DEFAULT_SCHEMA.to_owned(), listen, tls: Tls::OwnAuthority }
+    }
+
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
+    pub fn plain_http(mut self) -> Self {
+        self.tls = Tls::Plain;
+        self
+    }
+
+    pub fn tls(mut self, certificate_pem: String, key_pem: String) -> Self {
+        self.tls = Tls::Given { certificate: certificate_pem, key: key_pem };
+        self
+    }
+
+    pub fn schema(mut self, yaml: impl Into<String>) -> Self {
+        self.schema = yaml.into();
+        self
+    }
+
+    /// The first client is the one `Running` names.
+    pub fn client(mut self, client: Client) -> Self {
+        self.config.clients.push(client);
+        self
+    }
+
+    pub fn config(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    pub fn behaviour(mut self, change: impl FnOnce(&mut Behaviour)) -> Self {
+        change(&mut self.config.behaviour);
+        self
+    }
+
+    pub fn admin(mut self) -> Self {
+        self.config.admin = true;
+        self
+    }
+
+    pub async fn start(mut self) -> Result<Running, StartError> {
+        if self.config.clients.is_empty() {
+            self.config.clients.push(Client::random());
+        }
+        if self.config.password.is_empty() {
+            self.config.password = opaque(24);
+        }
+        for client in &self.config.clients {
+            if client.public_key.as_deref().is_some_and(|pem| !crate::oauth::is_public_key(pem)) {
+                return Err(StartError::PublicKey(client.client_id.clone()));
+            }
+        }
+        let (tls, ca_pem) = match self.tls {
+            Tls::Plain => (None, None),
+            Tls::Given { certificate, key } => (Some(server_config(&certificate, &key).map_err(StartError::Tls)?), None),
+            Tls::OwnAuthority => {
+                let made = crate::authority::make().map_err(|error| StartError::Tls(Box::new(error)))?;
+                (Some(server_config(&made.certificate_pem, &made.key_pem).map_err(StartError::Tls)?), Some(made.ca_pem))
+            }
+        };
+        let listener = TcpListener::bind(self.listen).await.map_err(|error| StartError::Listen(self.listen, error))?;
+        let address = listener.local_addr().map_err(|error| StartError::Listen(self.listen, error))?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let own_url = self.config.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
+        let url = own_url.trim_end_matches('/').to_owned();
+        let schema = Schema::parse(&self.schema)?;
+        let first = self.config.clients[0].clone();
+        let (username, password) = (self.config.username.clone(), self.config.password.clone());
+        let org = Arc::new(Org::new(self.config, url.clone(), schema).map_err(|error| StartError::Rule(error.message))?);
+        let server = tokio::spawn(serve(listener, tls, app(org.clone())));
+        Ok(Running {
+            url,
+            address,
+            client_id: first.client_id,
+            client_secret: first.client_secret,
+            username,
+            password,
+            ca_pem,
+            org,
+            server,
+        })
+    }
+}
+
+impl Client {
+    pub fn random() -> Self {
+        Self {
+            client_id: format!("3MVG9{}", opaque(80)),
+            client_secret: opaque(64).to_ascii_uppercase(),
+            public_key: None,
+            redirect_uris: Vec::new(),
+            rotate_refresh_tokens: false,
+            public: false,
+        }
+    }
+}
+
+fn server_config(certificate: &str, key: &str) -> Result<Arc<rustls::ServerConfig>, Box<dyn std::error::Error + Send + Sync>> {
+    let chain = CertificateDer::pem_slice_iter(certificate.as_bytes()).collect::<Result<Vec<_>, _>>()?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes())?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let mut config = builder.with_no_client_auth().with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// A server that runs until it is dropped.
+pub struct Running {
+    pub url: String,
+    pub address: SocketAddr,
+    pub client_id: String,
+    pub client_secret: String,
+    pub username: String,
+    pub password: String,
+    /// The authority to trust, when the server made its own certificate.
+    pub ca_pem: Option<String>,
+    org: Arc<Org>,
+    server: JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// An ingest job as the organisation sees it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobSummary {
+    pub id: String,
+    pub object: String,
+    pub operation: &'static str,
+    pub state: &'static str,
+    pub uploads: u32,
+    pub upload_bytes: usize,
+    pub upload_sha256: String,
+    pub processed: usize,
+    pub failed: u64,
+    pub retries: u32,
+    pub error: Option<String>,
+}
+
+impl Running {
+    /// Waits for the server, which ends only by being dropped.
+    pub async fn forever(mut self) {
+        let _ = (&mut self.server).await;
+    }
+
+    pub fn jobs(&self) -> Vec<JobSummary> {
+        jobs(&self.org)
+    }
+
+    /// Live rows of an object; zero for an object that does not exist.
+    pub fn count(&self, object: &str) -> u64 {
+        self.org.schema.object(object).map_or(0, |object| self.org.store().count(object))
+    }
+
+    /// Live rows as the values of these fields, in the order they were made.
+    pub fn rows(&self, object: &str, fields: &[&str]) -> Vec<Vec<Option<String>>> {
+        let Some(object) = self.org.schema.object(object) else { return Vec::new() };
+        let numbers: Vec<Option<usize>> = fields.iter().map(|field| self.org.schema.objects[object].field(field)).collect();
+        let store = self.org.store();
+        let live = store.numbers(object).map(|number| store.view(object, number)).filter(|view| view.is_live());
+        live.map(|view| numbers.iter().map(|field| view.get((*field)?).map(|text| text.into_owned())).collect()).collect()
+    }
+
+    /// Row count and SHA-256 over the fields of all rows, whatever their order.
+    pub fn digest(&self, object: &str, fields: &[&str]) -> Option<(u64, String)> {
+        let object = self.org.schema.object(object)?;
+        let fields = fields.iter().map(|field| self.org.schema.objects[object].field(field)).collect::<Option<Vec<_>>>()?;
+        Some(self.org.digest(object, &fields))
+    }
+
+    pub fn tokens(&self) -> Vec<IssuedToken> {
+        self.org.tokens().all(self.org.now(), self.org.config.session_timeout)
+    }
+
+    pub fn requests(&self) -> Vec<Entry> {
+        self.org.journal().entries().cloned().collect()
+    }
+
+    pub fn inject(&self, fault: Fault) {
+        self.org.faults().add(fault);
+    }
+
+    pub fn clear_faults(&self) {
+        self.org.faults().clear();
+    }
+
+    /// Faults that did not happen yet.
+    pub fn pending_faults(&self) -> Vec<Fault> {
+        self.org.faults().rules().to_vec()
+    }
+
+    pub fn expire_sessions(&self) {
+        self.org.tokens().expire_sessions();
+    }
+
+    /// Puts the organisation's clock forward.
+    pub fn advance_clock(&self, by: std::time::Duration) {
+        self.org.advance_clock(i64::try_from(by.as_millis()).unwrap_or(i64::MAX));
+    }
+}
+
+pub(crate) fn jobs(org: &Org) -> Vec<JobSummary> {
+    org.jobs.all().iter().map(|job| summary(job)).collect()
+}
+
+fn summary(job: &job::Job) -> JobSummary {
+    use sha2::Digest;
+    let progress = job.progress();
+    JobSummary {
+        id: job.id.clone(),
+        object: job.spec.object_name.clone(),
+        operation: job.spec.operation.name(),
+        state: progress.state.name(),
+        uploads: progress.uploads,
+        upload_bytes: progress.upload.len(),
+        upload_sha256: hex::encode(sha2::Sha256::digest(&progress.upload)),
+        processed: progress.rows.len(),
+        failed: progress.failed,
+        retries: progress.retries,
+        error: progress.error.clone(),
+    }
+}

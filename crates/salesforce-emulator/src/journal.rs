@@ -1,0 +1,33 @@
+//! The last requests as the server saw them: method, path, status. No bodies, no headers, no query strings.
+
+use std::collections::VecDeque;
+
+use serde::Serialize;
+
+const KEPT: usize = 10_000;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    pub method: String,
+    pub path: String,
+    /// 0 when the connection was dropped instead of answered.
+    pub status: u16,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    entries: VecDeque<Entry>,
+}
+
+impl Journal {
+    pub(crate) fn add(&mut self, entry: Entry) {
+        if self.entries.len() == KEPT {
+            self.entries.pop_front();
+        }
+        self.entries.push_back(entry);
+    }
+
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+}

@@ -1,0 +1,141 @@
+//! Delete, undelete and purge: the Recycle Bin keeps what a deletion took along, for fifteen days.
+
+use super::{RowError, State, Store};
+
+const BIN_MS: i64 = 15 * 24 * 3600 * 1000;
+
+/// When a row was deleted and by which deletion: undeleting a parent brings back what went with it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Binned {
+    pub(super) at: i64,
+    deletion: u64,
+}
+
+impl Store {
+    /// Deletes a row and the children that follow it; nothing is deleted when a child holds the row back.
+    pub(crate) fn delete(&mut self, object: usize, id: &str, now: i64, hard: bool) -> Result<u32, RowError> {
+        let number = self.live_row(object, id)?;
+        let mut taken = vec![(object, number)];
+        let mut at = 0;
+        while at < taken.len() {
+            let (object, number) = taken[at];
+            let children = self.children(object, number);
+            children.into_iter().filter(|child| !taken.contains(child)).collect::<Vec<_>>().into_iter().for_each(|c| taken.push(c));
+            at += 1;
+        }
+        self.deletions += 1;
+        for (object, number) in taken {
+            self.touch(object, number);
+            self.remove_from_indexes(object, number);
+            self.tables[object].live -= 1;
+            let row = &mut self.tables[object].rows[number as usize];
+            row.state = State::Deleted;
+            row.modified = now;
+            if hard {
+                row.purge();
+            } else {
+                self.bin.insert((object, number), Binned { at: now, deletion: self.deletions });
+            }
+        }
+        Ok(number)
+    }
+
+    fn children(&self, object: usize, number: u32) -> Vec<(usize, u32)> {
+        let id = self.id_of(object, number);
+        let following = self.schema.objects[object].children.iter().filter(|child| child.cascade_delete);
+        following.flat_map(|child| self.by_key(child.object, child.field, &id).into_iter().map(|row| (child.object, row))).collect()
+    }
+
+    /// Brings a row back with everything its deletion took along.
+    pub(crate) fn undelete(&mut self, object: usize, id: &str, now: i64) -> Result<(), RowError> {
+        let canonical = super::id::canonical(id).ok_or_else(|| RowError::on("MALFORMED_ID", format!("malformed id {id}"), "Id"))?;
+        let number = self.find(object, &canonical).ok_or_else(RowError::no_such_row)?;
+        if !self.schema.objects[object].undeletable {
+            return Err(RowError::new("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "Entity type is not undeletable"));
+        }
+        let binned = self.bin.get(&(object, number)).copied().filter(|binned| now - binned.at <= BIN_MS);
+        let Some(binned) = binned else {
+            return Err(RowError::on("UNDELETE_FAILED", "Entity is not in the recycle bin", "Id"));
+        };
+        let together: Vec<(usize, u32)> =
+            self.bin.iter().filter(|(_, other)| other.deletion == binned.deletion).map(|(row, _)| *row).collect();
+        for (object, number) in together {
+            self.bin.remove(&(object, number));
+            let row = &mut self.tables[object].rows[number as usize];
+            row.state = State::Live;
+            row.modified = now;
+            self.tables[object].live += 1;
+            self.add_to_indexes(object, number);
+        }
+        Ok(())
+    }
+
+    /// Removes a row from the Recycle Bin for good.
+    pub(crate) fn purge(&mut self, object: usize, id: &str) -> Result<(), RowError> {
+        let canonical = super::id::canonical(id).ok_or_else(|| RowError::on("MALFORMED_ID", format!("malformed id {id}"), "Id"))?;
+        let number = self.find(object, &canonical).ok_or_else(RowError::no_such_row)?;
+        if self.bin.remove(&(object, number)).is_none() {
+            return Err(RowError::on("INVALID_ID_FIELD", "Invalid record id; no recycle bin entry found", "Id"));
+        }
+        self.tables[object].rows[number as usize].purge();
+        Ok(())
+    }
+
+    /// Rows deleted in a time span, for the deleted feed.
+    pub(crate) fn deleted_between(&self, object: usize, from: i64, to: i64) -> Vec<(String, i64)> {
+        let inside = |at: i64| at >= from && at <= to;
+        let rows = self.bin.iter().filter(|((other, _), binned)| *other == object && inside(binned.at));
+        let mut rows: Vec<(String, i64)> = rows.map(|((_, number), binned)| (self.id_of(object, *number), binned.at)).collect();
+        rows.sort();
+        rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::sync::Arc;
+
+    use super::super::{Cell, Draft, WriteOptions};
+    use super::*;
+    use crate::schema::{DEFAULT_SCHEMA, Schema};
+
+    fn family() -> (Store, usize, usize, String, String) {
+        let mut store = Store::new(Arc::new(Schema::parse(DEFAULT_SCHEMA).unwrap()), false, |_| Vec::new());
+        let (account, contact) = (store.schema.standard("Account"), store.schema.standard("Contact"));
+        let options = WriteOptions { now: 0, allow_duplicates: false };
+        let field = |store: &Store, object: usize, name: &str| store.schema.objects[object].field(name).unwrap();
+        let name = field(&store, account, "Name");
+        let parent = Draft { cells: vec![(name, Cell::Text(Cow::Borrowed("A")))], parents: vec![] };
+        store.insert(account, parent, options).unwrap();
+        let account_id = store.id_of(account, 0);
+        let cells = vec![
+            (field(&store, contact, "LastName"), Cell::Text(Cow::Borrowed("C"))),
+            (field(&store, contact, "AccountId"), Cell::Text(Cow::Owned(account_id.clone()))),
+        ];
+        store.insert(contact, Draft { cells, parents: vec![] }, options).unwrap();
+        let contact_id = store.id_of(contact, 0);
+        (store, account, contact, account_id, contact_id)
+    }
+
+    #[test]
+    fn children_go_and_come_back_with_their_parent() {
+        let (mut store, account, contact, account_id, contact_id) = family();
+        store.delete(account, &account_id, 1, false).unwrap();
+        assert_eq!((store.count(account), store.count(contact)), (0, 0));
+        assert_eq!(store.live_row(contact, &contact_id).unwrap_err().code, "ENTITY_IS_DELETED");
+        store.undelete(account, &account_id, 2).unwrap();
+        assert_eq!((store.count(account), store.count(contact)), (1, 1));
+    }
+
+    #[test]
+    fn after_fifteen_days_or_a_purge_nothing_comes_back() {
+        let (mut store, account, contact, account_id, contact_id) = family();
+        store.delete(contact, &contact_id, 0, false).unwrap();
+        assert_eq!(store.undelete(contact, &contact_id, BIN_MS + 1).unwrap_err().code, "UNDELETE_FAILED");
+        store.purge(contact, &contact_id).unwrap();
+        assert!(store.undelete(contact, &contact_id, 1).is_err());
+        store.delete(account, &account_id, 0, true).unwrap();
+        assert_eq!(store.undelete(account, &account_id, 1).unwrap_err().code, "INVALID_CROSS_REFERENCE_KEY");
+    }
+}

@@ -1,0 +1,301 @@
+//! The result sets of a job, read row by row as they arrive. Nothing here knows which input row a result belongs to.
+
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use csv::ByteRecord;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use reqwest::Response;
+
+use crate::client::broke_off;
+use crate::error::Error;
+
+const CALL: &str = "read the results of the bulk job";
+
+/// How long the next part of a result set may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A result row is a row we sent (at most 400,000 characters) and an error text.
+const MAX_ROW: usize = 8 << 20;
+
+/// Which rows of a job.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum ResultKind {
+    /// Written. Readable when the job is `JobComplete` or `Failed`.
+    Successful,
+    /// Tried and refused. Readable when the job is `JobComplete` or `Failed`.
+    Failed,
+    /// Never tried. Readable when the job is `Failed` or `Aborted`.
+    Unprocessed,
+}
+
+impl ResultKind {
+    pub(super) fn path(self) -> &'static str {
+        match self {
+            Self::Successful => "successfulResults",
+            Self::Failed => "failedResults",
+            Self::Unprocessed => "unprocessedrecords",
+        }
+    }
+}
+
+/// One row of a result set, split into what Salesforce added and what it echoes. Reused from row to row.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ResultRow {
+    /// `sf__Id`; empty where Salesforce gave none (a failed insert, an unprocessed row).
+    pub id: String,
+    /// `sf__Created`; false where the set has no such column.
+    pub created: bool,
+    /// `sf__Error` as it stands; see [`crate::RowError::parse`].
+    pub error: String,
+    /// The echoed cells, decoded, in the order of [`ResultReader::columns`].
+    pub cells: ByteRecord,
+}
+
+/// Reads one result set. Rows come in no particular order.
+pub struct ResultReader {
+    rows: Rows,
+    columns: ByteRecord,
+    id: Option<usize>,
+    created: Option<usize>,
+    error: Option<usize>,
+    width: usize,
+    expected: Option<u64>,
+    read: u64,
+    raw: ByteRecord,
+}
+
+impl ResultReader {
+    pub(super) async fn open(kind: ResultKind, response: Response) -> Result<Self, Error> {
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        if header("sforce-locator").is_some_and(|locator| locator != "null") {
+            return Err(Error::unreadable(CALL, "it is only a part: a locator names another"));
+        }
+        let expected = header("sforce-numberofrecords").and_then(|number| number.parse().ok());
+        let host = response.url().host_str().unwrap_or_default().to_owned();
+        let body = response.bytes_stream().map(move |part| part.map_err(|error| broke_off(CALL, &host, error))).boxed();
+        Self::start(kind, Rows::new(body), expected).await
+    }
+
+    async fn start(kind: ResultKind, mut rows: Rows, expected: Option<u64>) -> Result<Self, Error> {
+        let mut header = ByteRecord::new();
+        // With no rows some orgs answer a header, some nothing.
+        let found = rows.next(&mut header).await?;
+        let place = |name: &str| header.iter().position(|cell| cell.eq_ignore_ascii_case(name.as_bytes()));
+        let (id, created, error) = match kind {
+            ResultKind::Unprocessed => (None, None, None),
+            ResultKind::Successful => (place("sf__Id"), place("sf__Created"), None),
+            ResultKind::Failed => (place("sf__Id"), None, place("sf__Error")),
+        };
+        let complete = match kind {
+            ResultKind::Unprocessed => true,
+            ResultKind::Successful => id.is_some() && created.is_some(),
+            ResultKind::Failed => error.is_some(),
+        };
+        if found && !complete {
+            return Err(Error::unreadable(CALL, "its header lacks Salesforce's own columns"));
+        }
+        let own = [id, created, error];
+        let columns = header.iter().enumerate().filter(|(i, _)| !own.contains(&Some(*i))).map(|(_, cell)| cell).collect();
+        Ok(Self { rows, columns, id, created, error, width: header.len(), expected, read: 0, raw: ByteRecord::new() })
+    }
+
+    /// Makes the end of the set an error unless exactly `rows` were read: the job's own counters.
+    pub fn expecting(mut self, rows: u64) -> Self {
+        self.expected = Some(rows);
+        self
+    }
+
+    /// The echoed columns, Salesforce's own left out.
+    pub fn columns(&self) -> &ByteRecord {
+        &self.columns
+    }
+
+    /// Rows read so far.
+    pub fn rows_read(&self) -> u64 {
+        self.read
+    }
+
+    /// Reads the next row; false at the end. An error leaves the reader useless: ask for a new one.
+    pub async fn next(&mut self, row: &mut ResultRow) -> Result<bool, Error> {
+        if !self.rows.next(&mut self.raw).await? {
+            return self.finish();
+        }
+        if self.raw.len() != self.width {
+            return Err(Error::unreadable(
+                CALL,
+                format_args!("row {} has {} cells, the header {}", self.read + 1, self.raw.len(), self.width),
+            ));
+        }
+        let own = |place: Option<usize>| place.map_or(&[][..], |at| &self.raw[at]);
+        set_text(&mut row.id, own(self.id));
+        set_text(&mut row.error, own(self.error));
+        row.created = own(self.created) == b"true";
+        row.cells.clear();
+        let places = [self.id, self.created, self.error];
+        for (_, cell) in self.raw.iter().enumerate().filter(|(i, _)| !places.contains(&Some(*i))) {
+            row.cells.push_field(cell);
+        }
+        self.read += 1;
+        Ok(true)
+    }
+
+    fn finish(&self) -> Result<bool, Error> {
+        match self.expected {
+            Some(expected) if expected != self.read => {
+                Err(Error::unreadable(CALL, format_args!("it has {} rows, salesforce counted {expected}", self.read)))
+            }
+            _ => Ok(false),
+        }
+    }
+}
+
+fn set_text(text: &mut String, cell: &[u8]) {
+    text.clear();
+    text.push_str(&String::from_utf8_lossy(cell));
+}
+
+/// CSV records out of a stream of bytes.
+struct Rows {
+    body: BoxStream<'static, Result<Bytes, Error>>,
+    ended: bool,
+    unread: Bytes,
+    parser: csv_core::Reader,
+    cells: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Rows {
+    fn new(body: BoxStream<'static, Result<Bytes, Error>>) -> Self {
+        Self { body, ended: false, unread: Bytes::new(), parser: csv_core::Reader::new(), cells: vec![0; 4096], ends: vec![0; 64] }
+    }
+
+    async fn next(&mut self, record: &mut ByteRecord) -> Result<bool, Error> {
+        let (mut filled, mut fields) = (0, 0);
+        loop {
+            if self.unread.is_empty() && !self.ended {
+                self.refill().await?;
+            }
+            let (result, read, wrote, ended) = self.parser.read_record(&self.unread, &mut self.cells[filled..], &mut self.ends[fields..]);
+            self.unread.advance(read);
+            filled += wrote;
+            fields += ended;
+            match result {
+                csv_core::ReadRecordResult::InputEmpty => {}
+                csv_core::ReadRecordResult::OutputFull if self.cells.len() >= MAX_ROW => {
+                    return Err(Error::unreadable(CALL, format_args!("a row is longer than {MAX_ROW} bytes")));
+                }
+                csv_core::ReadRecordResult::OutputFull => self.cells.resize(self.cells.len() * 2, 0),
+                csv_core::ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
+                csv_core::ReadRecordResult::Record => {
+                    self.copy_to(record, fields);
+                    return Ok(true);
+                }
+                csv_core::ReadRecordResult::End => return Ok(false),
+            }
+        }
+    }
+
+    fn copy_to(&self, record: &mut ByteRecord, fields: usize) {
+        record.clear();
+        let mut start = 0;
+        for &end in &self.ends[..fields] {
+            record.push_field(&self.cells[start..end]);
+            start = end;
+        }
+    }
+
+    /// Takes the next part; an empty `unread` afterwards means the end, which the parser wants to be told by empty input.
+    async fn refill(&mut self) -> Result<(), Error> {
+        while self.unread.is_empty() && !self.ended {
+            let part = tokio::time::timeout(PATIENCE, self.body.next()).await;
+            match part.map_err(|_| Error::stalled(CALL, "the instance", PATIENCE))? {
+                Some(part) => self.unread = part?,
+                None => self.ended = true,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SUCCESS: &str = "\"sf__Id\",\"sf__Created\",Icao__c,Name\n\"0018c00002DJIpJAAX\",\"true\",\"EDDF\",\"Frankfurt \"\"Main\"\"\"\n\"0018c00002DJIpKAAX\",\"false\",\"KDFW\",\"a\nb\"\n";
+
+    async fn reader(kind: ResultKind, text: &str, part: usize, expected: Option<u64>) -> Result<ResultReader, Error> {
+        let parts: Vec<_> = text.as_bytes().chunks(part).map(|bytes| Ok(Bytes::copy_from_slice(bytes))).collect();
+        ResultReader::start(kind, Rows::new(futures::stream::iter(parts).boxed()), expected).await
+    }
+
+    async fn all(kind: ResultKind, text: &str, part: usize) -> Vec<ResultRow> {
+        let mut reader = reader(kind, text, part, None).await.unwrap_or_else(|e| panic!("{e}"));
+        let mut rows = Vec::new();
+        let mut row = ResultRow::default();
+        while reader.next(&mut row).await.unwrap() {
+            rows.push(row.clone());
+        }
+        rows
+    }
+
+    #[tokio::test]
+    async fn rows_do_not_depend_on_how_the_bytes_arrive() {
+        let whole = all(ResultKind::Successful, SUCCESS, SUCCESS.len()).await;
+        assert_eq!(whole.len(), 2);
+        assert_eq!((whole[0].id.as_str(), whole[0].created, whole[1].created), ("0018c00002DJIpJAAX", true, false));
+        assert_eq!(whole[0].cells, vec!["EDDF", "Frankfurt \"Main\""]);
+        assert_eq!(whole[1].cells, vec!["KDFW", "a\nb"]);
+        for part in 1..20 {
+            assert_eq!(all(ResultKind::Successful, SUCCESS, part).await, whole);
+        }
+    }
+
+    #[tokio::test]
+    async fn salesforces_columns_are_found_wherever_they_stand() {
+        let rows = all(ResultKind::Failed, "Name,sf__Error,sf__Id\nx,\"A_B:m:Name --\",\n", 7).await;
+        assert_eq!(rows[0].error, "A_B:m:Name --");
+        assert_eq!(rows[0].id, "");
+        assert_eq!(rows[0].cells, vec!["x"]);
+    }
+
+    #[tokio::test]
+    async fn unprocessed_rows_echo_every_column() {
+        let rows = all(ResultKind::Unprocessed, "Name,sf__Id\nx,y", 100).await;
+        assert_eq!(rows[0].cells, vec!["x", "y"]);
+    }
+
+    #[tokio::test]
+    async fn an_empty_set_has_a_header_or_nothing_at_all() {
+        assert!(all(ResultKind::Successful, "", 1).await.is_empty());
+        assert!(all(ResultKind::Successful, "\"sf__Id\",\"sf__Created\",Name\n", 100).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_set_with_fewer_rows_than_counted_is_an_error_at_its_end() {
+        let mut short = reader(ResultKind::Successful, SUCCESS, 1000, None).await.unwrap_or_else(|e| panic!("{e}")).expecting(3);
+        let mut row = ResultRow::default();
+        assert!(short.next(&mut row).await.unwrap());
+        assert!(short.next(&mut row).await.unwrap());
+        let error = short.next(&mut row).await.unwrap_err();
+        assert!(error.to_string().contains("2 rows, salesforce counted 3"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_row_that_breaks_off_and_a_foreign_header_are_errors() {
+        let mut broken =
+            reader(ResultKind::Successful, "sf__Id,sf__Created,Name\n001,true", 5, None).await.unwrap_or_else(|e| panic!("{e}"));
+        assert!(broken.next(&mut ResultRow::default()).await.is_err());
+        assert!(reader(ResultKind::Failed, "<html>", 5, None).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_row_larger_than_every_buffer_is_read_and_an_endless_one_is_not() {
+        let long = format!("sf__Id,sf__Created,Name\n1,true,\"{}\"\n", "x".repeat(400_000));
+        assert_eq!(all(ResultKind::Successful, &long, 60_000).await[0].cells[0].len(), 400_000);
+        let endless = format!("sf__Id,sf__Created,Name\n1,true,\"{}", "x".repeat(MAX_ROW + 1));
+        let mut reader = reader(ResultKind::Successful, &endless, 60_000, None).await.unwrap_or_else(|e| panic!("{e}"));
+        assert!(reader.next(&mut ResultRow::default()).await.is_err());
+    }
+}

@@ -1,0 +1,245 @@
+//! What an org's objects and fields are like, reduced to what a load needs: a describe is 60 to 390 KB of JSON, this a few.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::client::{Client, READ};
+use crate::error::Error;
+
+/// One object in the global list.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectSummary {
+    pub name: String,
+    pub label: String,
+    pub key_prefix: Option<String>,
+    pub custom: bool,
+    pub createable: bool,
+    pub updateable: bool,
+    pub deletable: bool,
+    pub queryable: bool,
+}
+
+/// An object and its fields.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Describe {
+    pub name: String,
+    pub label: String,
+    pub createable: bool,
+    pub updateable: bool,
+    pub deletable: bool,
+    /// Deleted rows can be brought back.
+    pub undeletable: bool,
+    pub queryable: bool,
+    pub fields: Vec<Field>,
+    by_name: HashMap<String, usize>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Field {
+    pub name: String,
+    pub label: String,
+    #[serde(rename = "type")]
+    pub kind: FieldType,
+    /// Characters a text may have; zero where it does not apply.
+    pub length: u32,
+    pub nillable: bool,
+    pub createable: bool,
+    pub updateable: bool,
+    pub external_id: bool,
+    pub id_lookup: bool,
+    pub defaulted_on_create: bool,
+    pub unique: bool,
+    pub case_sensitive: bool,
+    /// Objects a reference may point to.
+    #[serde(default)]
+    pub reference_to: Vec<String>,
+    /// How parents are named in queries and CSV headers, e.g. `Owner`.
+    #[serde(default)]
+    pub relationship_name: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum FieldType {
+    Address,
+    AnyType,
+    Base64,
+    Boolean,
+    Combobox,
+    Currency,
+    Date,
+    DateTime,
+    Double,
+    Email,
+    EncryptedString,
+    Id,
+    Int,
+    Location,
+    Long,
+    MultiPicklist,
+    Percent,
+    Phone,
+    Picklist,
+    Reference,
+    String,
+    TextArea,
+    Time,
+    Url,
+    /// A type newer than this client.
+    Other,
+}
+
+impl<'de> Deserialize<'de> for FieldType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match String::deserialize(deserializer)?.as_str() {
+            "address" => Self::Address,
+            "anyType" => Self::AnyType,
+            "base64" => Self::Base64,
+            "boolean" => Self::Boolean,
+            "combobox" => Self::Combobox,
+            "currency" => Self::Currency,
+            "date" => Self::Date,
+            "datetime" => Self::DateTime,
+            "double" => Self::Double,
+            "email" => Self::Email,
+            "encryptedstring" => Self::EncryptedString,
+            "id" => Self::Id,
+            "int" => Self::Int,
+            "location" => Self::Location,
+            "long" => Self::Long,
+            "multipicklist" => Self::MultiPicklist,
+            "percent" => Self::Percent,
+            "phone" => Self::Phone,
+            "picklist" => Self::Picklist,
+            "reference" => Self::Reference,
+            "string" => Self::String,
+            "textarea" => Self::TextArea,
+            "time" => Self::Time,
+            "url" => Self::Url,
+            _ => Self::Other,
+        })
+    }
+}
+
+impl Field {
+    /// Salesforce refuses an insert without a value here. Booleans are never nillable but defaulted.
+    pub fn required_on_insert(&self) -> bool {
+        self.createable && !self.nillable && !self.defaulted_on_create
+    }
+
+    /// Rows can be found by this field: as key of an upsert or in a relationship column.
+    pub fn is_key(&self) -> bool {
+        self.id_lookup || self.external_id
+    }
+
+    /// The reference may point to more than one object. (`polymorphicForeignKey` says something else.)
+    pub fn is_polymorphic(&self) -> bool {
+        self.reference_to.len() > 1
+    }
+}
+
+impl Describe {
+    /// Finds a field; Salesforce does not mind the case of names.
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.by_name.get(&name.to_ascii_lowercase()).map(|&at| &self.fields[at])
+    }
+}
+
+impl<'de> Deserialize<'de> for Describe {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Wire {
+            name: String,
+            label: String,
+            createable: bool,
+            updateable: bool,
+            deletable: bool,
+            #[serde(default)]
+            undeletable: bool,
+            queryable: bool,
+            fields: Vec<Field>,
+        }
+        let Wire { name, label, createable, updateable, deletable, undeletable, queryable, fields } = Wire::deserialize(deserializer)?;
+        let by_name = fields.iter().enumerate().map(|(at, field)| (field.name.to_ascii_lowercase(), at)).collect();
+        Ok(Self { name, label, createable, updateable, deletable, undeletable, queryable, fields, by_name })
+    }
+}
+
+impl Client {
+    /// Lists the org's objects. Harmless to repeat.
+    pub async fn describe_global(&self) -> Result<Vec<ObjectSummary>, Error> {
+        #[derive(Deserialize)]
+        struct Wire {
+            sobjects: Vec<ObjectSummary>,
+        }
+        let wire: Wire = self.get_json(READ.named("list the objects"), &["sobjects"], &[]).await?;
+        Ok(wire.sobjects)
+    }
+
+    /// Describes one object. Harmless to repeat. An object that does not exist, or that the user may not see, is `NOT_FOUND`.
+    pub async fn describe(&self, object: &str) -> Result<Describe, Error> {
+        self.get_json(READ.named("describe the object"), &["sobjects", object, "describe"], &[]).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(name: &str, kind: &str, edit: impl Fn(&mut serde_json::Value)) -> serde_json::Value {
+        let mut value = serde_json::json!({
+            "name": name, "label": name, "type": kind, "length": 80, "nillable": true, "createable": true, "updateable": true,
+            "externalId": false, "idLookup": false, "defaultedOnCreate": false, "unique": false, "caseSensitive": false,
+            "referenceTo": [], "relationshipName": null, "byteLength": 240
+        });
+        edit(&mut value);
+        value
+    }
+
+    fn contact() -> Describe {
+        let fields = [
+            field("Id", "id", |f| {
+                f["createable"] = false.into();
+                f["idLookup"] = true.into();
+                f["nillable"] = false.into();
+                f["defaultedOnCreate"] = true.into();
+            }),
+            field("LastName", "string", |f| f["nillable"] = false.into()),
+            field("DoNotCall", "boolean", |f| {
+                f["nillable"] = false.into();
+                f["defaultedOnCreate"] = true.into();
+            }),
+            field("OwnerId", "reference", |f| f["referenceTo"] = serde_json::json!(["Group", "User"])),
+            field("Shape__c", "hologram", |_| ()),
+        ];
+        serde_json::from_value(serde_json::json!({
+            "name": "Contact", "label": "Contact", "createable": true, "updateable": true, "deletable": true, "undeletable": true,
+            "queryable": true, "fields": fields, "childRelationships": []
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn required_means_createable_without_default() {
+        let contact = contact();
+        let required: Vec<_> = contact.fields.iter().filter(|f| f.required_on_insert()).map(|f| f.name.as_str()).collect();
+        assert_eq!(required, ["LastName"]);
+    }
+
+    #[test]
+    fn fields_are_found_whatever_their_case_and_keep_their_exact_name() {
+        assert_eq!(contact().field("lastname").unwrap().name, "LastName");
+        assert!(contact().field("Nope").is_none());
+    }
+
+    #[test]
+    fn keys_references_and_unknown_types_are_told() {
+        let contact = contact();
+        assert!(contact.field("Id").unwrap().is_key());
+        assert!(!contact.field("LastName").unwrap().is_key());
+        assert!(contact.field("OwnerId").unwrap().is_polymorphic());
+        assert_eq!(contact.field("Shape__c").unwrap().kind, FieldType::Other);
+    }
+}

@@ -1,0 +1,10 @@
+//! For tests: a real API server of their own, and helpers to fill and watch it. It runs etcd and kube-apiserver and
+//! nothing else: no controllers, no nodes, so pods stay as they are written and deleted namespaces never quite go. Knows
+//! nothing of our controllers.
+
+mod api_server;
+pub mod kstatus;
+mod objects;
+
+pub use api_server::ApiServer;
+pub use objects::{apply_yaml, wait_for};

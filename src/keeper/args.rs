@@ -1,0 +1,69 @@
+//! Flags and environment of the keeper.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use domain::lease::PeerIpCheck;
+
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// Namespace that the keeper runs in and keeps its Secrets in.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "dataimporter-system")]
+    pub namespace: String,
+    /// Name of this process among its replicas; its audit chains carry it.
+    #[arg(long, env = "POD_NAME", default_value = "keeper")]
+    pub identity: String,
+    /// Address that serves /livez, /readyz and /metrics, plain.
+    #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Address that serves workers, TLS.
+    #[arg(long, env = "WORKER_LISTEN", default_value = "0.0.0.0:8443")]
+    pub worker_listen: SocketAddr,
+    /// Address of the file gateway for people, TLS.
+    #[arg(long, env = "GATEWAY_LISTEN", default_value = "0.0.0.0:8444")]
+    pub gateway_listen: SocketAddr,
+    /// Names and addresses by which people reach the gateway; the first one is published.
+    #[arg(long, env = "GATEWAY_HOSTS", value_delimiter = ',')]
+    pub gateway_hosts: Vec<String>,
+    /// Port by which people reach the gateway.
+    #[arg(long, env = "GATEWAY_PORT", default_value_t = 443)]
+    pub gateway_port: u16,
+    /// Folder with one folder per storage volume that Regions name.
+    #[arg(long, env = "STORAGE_DIR", default_value = "/storage")]
+    pub storage_dir: PathBuf,
+    /// Folder with one entry per root key that Regions name: a file, or a folder with the file `key`.
+    #[arg(long, env = "ROOT_KEY_DIR", default_value = "/root-keys")]
+    pub root_key_dir: PathBuf,
+    /// What happens when a worker's call comes from an address that is not its pod's: Enforce or Report (for service meshes).
+    #[arg(long, env = "PEER_IP_CHECK", default_value = "Enforce", value_parser = peer_ip_check)]
+    pub peer_ip_check: PeerIpCheck,
+}
+
+/// `dataimporter verify-audit FILE…`
+#[derive(clap::Args, Clone, Debug)]
+pub struct VerifyAudit {
+    /// Chains of the audit, as they lie in `<volume>/<region>/audit/` or as they were exported.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+}
+
+impl VerifyAudit {
+    /// Says for each chain how many lines it has; fails at the first that is not whole.
+    pub fn run(self) -> anyhow::Result<()> {
+        for path in self.files {
+            let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+            let lines = super::verify_audit(&text).with_context(|| path.display().to_string())?;
+            println!("{}: {lines} lines, whole", path.display());
+        }
+        Ok(())
+    }
+}
+
+fn peer_ip_check(text: &str) -> Result<PeerIpCheck, String> {
+    match text {
+        "Enforce" => Ok(PeerIpCheck::Enforce),
+        "Report" => Ok(PeerIpCheck::Report),
+        _ => Err("say Enforce or Report".into()),
+    }
+}

@@ -1,0 +1,114 @@
+//! What time it is for everything that expires: the API server's time, carried on by a clock that never goes back. A machine whose own
+//! clock is far off is not trusted with anything that dies.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use http::Request;
+use jiff::{SignedDuration, Timestamp};
+use kube::Client;
+use kube::client::Body;
+
+use super::error::{Error, Result, kube};
+
+/// More than this between our clock and the server's and nothing that expires is served.
+const MAX_SKEW: SignedDuration = SignedDuration::from_secs(30);
+
+#[derive(Default)]
+pub(crate) struct Clock {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    reading: Option<Reading>,
+    latest: Option<Timestamp>,
+    ahead: SignedDuration,
+}
+
+#[derive(Clone, Copy)]
+struct Reading {
+    server: Timestamp,
+    at: Instant,
+    skew: SignedDuration,
+}
+
+impl Clock {
+    /// The server's time now; never earlier than any answer before.
+    pub(crate) fn now(&self) -> Result<Timestamp> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).now(Instant::now())
+    }
+
+    /// Asks the API server for its time.
+    pub(crate) async fn read(&self, client: &Client) -> Result<()> {
+        let request = Request::get("/version").body(Body::empty()).expect("a constant request is well-formed");
+        let answer = client.send(request).await.map_err(kube("ask the API server for the time"))?;
+        let date = answer.headers().get(http::header::DATE).and_then(|value| value.to_str().ok()).and_then(parse_date);
+        let server = date.ok_or(Error::NoTime)?;
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).take(server, Timestamp::now(), Instant::now());
+        Ok(())
+    }
+
+    /// Moves this clock ahead: how a rehearsal sees an hour pass.
+    pub(crate) fn advance(&self, by: SignedDuration) {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).ahead += by;
+    }
+}
+
+impl Inner {
+    fn take(&mut self, server: Timestamp, local: Timestamp, at: Instant) {
+        self.reading = Some(Reading { server, at, skew: local.duration_since(server) });
+    }
+
+    fn now(&mut self, at: Instant) -> Result<Timestamp> {
+        let reading = self.reading.ok_or(Error::NoTime)?;
+        if reading.skew.abs() > MAX_SKEW {
+            return Err(Error::Skew { seconds: reading.skew.as_secs() });
+        }
+        let elapsed = SignedDuration::try_from(at.saturating_duration_since(reading.at)).unwrap_or(SignedDuration::MAX);
+        let now = reading.server + elapsed + self.ahead;
+        let latest = self.latest.map_or(now, |latest| latest.max(now));
+        self.latest = Some(latest);
+        Ok(latest)
+    }
+}
+
+fn parse_date(text: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::parse(text).ok().map(|zoned| zoned.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn time_goes_on_between_readings_and_never_back() {
+        let start = Instant::now();
+        let mut clock = Inner::default();
+        assert!(matches!(clock.now(start), Err(Error::NoTime)));
+        clock.take(at(1000), at(1003), start);
+        assert_eq!(clock.now(start + Duration::from_secs(5)).unwrap(), at(1005));
+        clock.take(at(900), at(903), start + Duration::from_secs(6));
+        assert_eq!(clock.now(start + Duration::from_secs(6)).unwrap(), at(1005), "a leap back extends nothing");
+    }
+
+    #[test]
+    fn a_clock_far_from_the_servers_is_not_used() {
+        let start = Instant::now();
+        let mut clock = Inner::default();
+        clock.take(at(1000), at(1031), start);
+        assert!(matches!(clock.now(start), Err(Error::Skew { seconds: 31 })));
+        clock.take(at(1000), at(970), start);
+        assert!(clock.now(start).is_ok());
+    }
+
+    #[test]
+    fn the_date_header_is_read() {
+        assert_eq!(parse_date("Tue, 24 Nov 2026 00:00:10 GMT"), Some("2026-11-24T00:00:10Z".parse().unwrap()));
+    }
+}

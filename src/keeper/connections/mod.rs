@@ -1,0 +1,250 @@
+//! The Connection controller: takes secrets in, shows them to the systems they are for, says what came of it, and ends what ends.
+//! observe → decide (crates/domain) → act → report.
+
+mod disconnect;
+mod source;
+mod verify;
+
+use api::conditions::Conditions;
+use api::connection::AfterIntake;
+use api::{Connection, ConnectionStatus, conditions, names};
+use domain::connection::{Decision, Observed, Source, decide};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{Api, ResourceExt};
+use runtime::store::ObjectKey;
+use runtime::work::Next;
+use serde_json::json;
+
+use super::audit::Event;
+use super::credentials::{self, Stored};
+use super::error::{Error, Result};
+use super::state::{Home, Keeper};
+use source::Read;
+
+pub(super) use disconnect::revoke;
+
+/// Called by the work queue for one Connection.
+pub(crate) async fn reconcile(keeper: &Keeper, namespace: &str, name: &str) -> Result<Next> {
+    // Read live: a change just written must not be decided on twice.
+    let Some(connection) = keeper.connection(namespace, name).await? else { return Ok(Next::Idle) };
+    if connection.metadata.deletion_timestamp.is_some() {
+        return disconnect::disconnect(keeper, &connection).await;
+    }
+    ensure_finalizer(keeper, &connection).await?;
+    if connection.spec.suspended() && connection.status.as_ref().is_some_and(|s| s.observed_generation.is_some()) {
+        // Keeps its last Ready; the column shows the suspension.
+        return Ok(Next::Idle);
+    }
+    let mut report = Report::of(keeper, &connection)?;
+    match keeper.tenant_of(namespace) {
+        None => report.wait("NamespaceNotHeld", "no Tenant lists this namespace, or it holds another one of that name"),
+        Some(tenant) => match keeper.home(tenant).await {
+            Ok(home) => work(keeper, &home, &connection, &mut report).await?,
+            Err(error @ (Error::Unbound(_) | Error::NoRegion(_))) => report.wait(error.reason(), &error.chain()),
+            Err(error) => return Err(error),
+        },
+    }
+    report.write(keeper, &connection).await?;
+    Ok(Next::After(domain::connection::SOURCE_INTERVAL.unsigned_abs()))
+}
+
+/// A worker got the credential: the next report says so.
+pub(crate) fn mark_used(keeper: &Keeper, connection: &Connection) {
+    if let Ok(now) = keeper.now() {
+        let mut memory = keeper.memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        memory.used.insert(connection.uid().unwrap_or_default(), now);
+    }
+}
+
+async fn work(keeper: &Keeper, home: &Home, connection: &Connection, report: &mut Report) -> Result<()> {
+    let stored = keeper.stored(connection).await?;
+    let Read { source, secret } = source::read(keeper, home, connection, stored.as_ref()).await?;
+    let reference = connection.spec.credentials.secret_ref.as_ref();
+    let secret_name = reference.map(|r| r.name.clone()).unwrap_or_default();
+    let keeps = reference.is_some_and(|r| r.after_intake == AfterIntake::Keep);
+    report.plaintext = matches!(source, Source::Found { .. }).then(|| secret_name.clone()).filter(|_| keeps);
+    let observed = Observed { spec: &connection.spec, source, stored: stored.as_ref().map(|s| s.credential.clone()) };
+    let ledger = connection.status.as_ref().and_then(|s| s.credential_version).unwrap_or_default();
+    let stored = match decide(&observed, ledger) {
+        Decision::WaitForRole => {
+            report.stall("SourceForbidden", &source::role_hint(connection, &secret_name));
+            return Ok(());
+        }
+        Decision::WaitForSecret => {
+            let message = format!(
+                "Secret {secret_name} is not there: create it with {}",
+                domain::connection::required_keys(&connection.spec).join(", ")
+            );
+            report.wait("SourceMissing", &message);
+            return Ok(());
+        }
+        Decision::KeysMissing(keys) => {
+            report.stall("KeysMissing", &format!("Secret {secret_name} lacks {}", keys.join(", ")));
+            return Ok(());
+        }
+        Decision::SourceManaged(tool) => {
+            let message =
+                format!("Secret {secret_name} is managed by {tool}, which would bring it back: use afterIntake Keep, or create it by hand");
+            report.stall("SourceManaged", &message);
+            return Ok(());
+        }
+        Decision::NeedsReauthentication => {
+            let message = format!(
+                "the endpoint changed since the stored credential was given, so it is not sent there: put a new value into Secret {secret_name}, or point the Connection back"
+            );
+            report.endpoint_of(stored.as_ref());
+            report.stall("NeedsReauthentication", &message);
+            return Ok(());
+        }
+        Decision::Store { version, delete_source } => {
+            store(keeper, home, connection, secret.as_ref(), version, stored).await?;
+            source::remove(keeper, connection, secret, delete_source).await?;
+            keeper.stored(connection).await?
+        }
+        Decision::Keep { delete_source } => {
+            source::remove(keeper, connection, secret, delete_source).await?;
+            stored
+        }
+    };
+    let Some(stored) = stored else { return Ok(()) };
+    report.stored(&stored, connection);
+    verify::verify(keeper, home, connection, &stored, report).await
+}
+
+async fn store(
+    keeper: &Keeper,
+    home: &Home,
+    connection: &Connection,
+    secret: Option<&source::Found>,
+    version: i64,
+    previous: Option<Stored>,
+) -> Result<()> {
+    let Some(found) = secret else { return Ok(()) };
+    let uid = connection.uid().unwrap_or_default();
+    keeper.audit(&home.region, Event::new("CredentialStored").with("connection", uid).with("version", version)).await?;
+    let key_id = credentials::store(&keeper.records, &home.ring, home.scope.clone(), connection, &found.entries, version, previous).await?;
+    tracing::info!(namespace = connection.namespace(), connection = connection.name_any(), version, key_id, "credential stored");
+    keeper.events.normal(connection, "CredentialStored", &format!("version {version} of the credential is stored encrypted")).await;
+    Ok(())
+}
+
+async fn ensure_finalizer(keeper: &Keeper, connection: &Connection) -> Result<()> {
+    if connection.finalizers().iter().any(|f| f == names::CONNECTION_REVOKE_FINALIZER) {
+        return Ok(());
+    }
+    set_finalizers(keeper, connection, &[names::CONNECTION_REVOKE_FINALIZER]).await
+}
+
+pub(super) async fn set_finalizers(keeper: &Keeper, connection: &Connection, finalizers: &[&str]) -> Result<()> {
+    let api: Api<Connection> = Api::namespaced(keeper.client.clone(), &connection.namespace().unwrap_or_default());
+    let mut metadata = json!({"uid": connection.uid()});
+    if !finalizers.is_empty() {
+        metadata["finalizers"] = json!(finalizers);
+    }
+    keeper.writer.apply_fields(&api, &ObjectKey::of(connection), json!({"metadata": metadata})).await?;
+    Ok(())
+}
+
+/// The status as it will be.
+pub(super) struct Report {
+    now: Timestamp,
+    status: ConnectionStatus,
+    conditions: Option<Conditions>,
+    plaintext: Option<String>,
+}
+
+impl Report {
+    fn of(keeper: &Keeper, connection: &Connection) -> Result<Self> {
+        let now = keeper.now()?;
+        let previous = connection.status.clone().unwrap_or_default();
+        let used = keeper
+            .memory
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .used
+            .get(&connection.uid().unwrap_or_default())
+            .copied();
+        let mut status = previous.clone();
+        status.observed_generation = connection.metadata.generation;
+        status.last_used = used.map(Time).or(previous.last_used);
+        let conditions = Conditions::from(&previous.conditions, connection.metadata.generation, now);
+        Ok(Self { now, status, conditions: Some(conditions), plaintext: None })
+    }
+
+    fn change(&mut self, f: impl FnOnce(Conditions) -> Conditions) {
+        self.conditions = self.conditions.take().map(f);
+    }
+
+    fn wait(&mut self, reason: &str, message: &str) {
+        self.change(|c| c.waiting(reason, message));
+    }
+
+    fn stall(&mut self, reason: &str, message: &str) {
+        self.change(|c| c.stalled(reason, message));
+    }
+
+    fn keep_ready(&mut self) {
+        self.change(|c| c.keep(conditions::READY));
+    }
+
+    fn ready(&mut self, message: &str) {
+        self.status.last_verified = Some(Time(self.now));
+        self.change(|c| c.ready("Verified", message));
+    }
+
+    fn endpoint_of(&mut self, stored: Option<&Stored>) {
+        self.status.endpoint_digest = stored.map(|s| s.credential.endpoint_digest.clone());
+    }
+
+    fn stored(&mut self, stored: &Stored, connection: &Connection) {
+        self.status.endpoint_digest = Some(connection.spec.endpoint_digest());
+        self.status.credential_version = Some(stored.credential.version);
+        self.status.key_id = Some(stored.key_id.clone());
+    }
+
+    /// Whether the credential was accepted lately, as it is now.
+    fn verified(&self, previous: Option<&ConnectionStatus>, stored: &Stored, endpoint: &str) -> bool {
+        previous.is_some_and(|s| {
+            conditions::is_true(&s.conditions, conditions::READY)
+                && s.credential_version == Some(stored.credential.version)
+                && s.endpoint_digest.as_deref() == Some(endpoint)
+                && s.last_verified.as_ref().is_some_and(|at| self.now.duration_since(at.0) < fresh())
+        })
+    }
+
+    async fn write(self, keeper: &Keeper, connection: &Connection) -> Result<()> {
+        let mut conditions = self.conditions;
+        if let Some(secret) = &self.plaintext {
+            let message = format!(
+                "Secret {secret} is still readable in this namespace: whoever may read it has the credential. afterIntake Delete removes it"
+            );
+            conditions = conditions.map(|c| c.with_true(conditions::PLAINTEXT_SOURCE, "Kept", &message));
+        }
+        let status = ConnectionStatus { conditions: conditions.map(Conditions::build).unwrap_or_default(), ..self.status };
+        if connection.status.as_ref() == Some(&status) {
+            return Ok(());
+        }
+        tell(keeper, connection, &status).await;
+        let api: Api<Connection> = Api::namespaced(keeper.client.clone(), &connection.namespace().unwrap_or_default());
+        keeper.writer.apply_status(&api, &ObjectKey::of(connection), None, &status).await?;
+        Ok(())
+    }
+}
+
+fn fresh() -> SignedDuration {
+    domain::connection::VERIFY_INTERVAL
+}
+
+/// An event when Ready turns or its reason changes.
+async fn tell(keeper: &Keeper, connection: &Connection, status: &ConnectionStatus) {
+    let before = connection.status.as_ref().and_then(|s| conditions::find(&s.conditions, conditions::READY));
+    let Some(after) = conditions::find(&status.conditions, conditions::READY) else { return };
+    if before.is_some_and(|b| b.status == after.status && b.reason == after.reason) {
+        return;
+    }
+    match after.status.as_str() {
+        "True" => keeper.events.normal(connection, &after.reason, &after.message).await,
+        _ => keeper.events.warning(connection, &after.reason, &after.message).await,
+    }
+}

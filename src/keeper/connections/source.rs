@@ -1,0 +1,95 @@
+//! The source Secret in the tenant's namespace: read by name and only if the namespace's admin wrote a Role for it.
+
+use std::collections::BTreeMap;
+
+use api::Connection;
+use domain::connection::{Source, managed_by, required_keys};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DeleteParams, Preconditions};
+use kube::{Api, ResourceExt};
+use zeroize::Zeroize;
+
+use super::super::credentials::{Entries, Stored, digest_bound};
+use super::super::error::{Error, Result, kube};
+use super::super::key_rings::failed;
+use super::super::state::{Home, Keeper};
+
+/// What was read, and the values of the keys that matter.
+pub(super) struct Read {
+    pub(super) source: Source,
+    pub(super) secret: Option<Found>,
+}
+
+pub(super) struct Found {
+    pub(super) entries: Entries,
+    name: String,
+    uid: Option<String>,
+    version: Option<String>,
+}
+
+pub(super) async fn read(keeper: &Keeper, home: &Home, connection: &Connection, stored: Option<&Stored>) -> Result<Read> {
+    let Some(reference) = &connection.spec.credentials.secret_ref else { return Ok(Read { source: Source::Missing, secret: None }) };
+    let namespace = connection.namespace().unwrap_or_default();
+    let secrets: Api<Secret> = Api::namespaced(keeper.client.clone(), &namespace);
+    let secret = match secrets.get(&reference.name).await {
+        Ok(secret) => secret,
+        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Read { source: Source::Missing, secret: None }),
+        Err(kube::Error::Api(status)) if status.code == 403 => return Ok(Read { source: Source::Forbidden, secret: None }),
+        Err(error) => return Err(kube(format!("read Secret {namespace}/{}", reference.name))(error)),
+    };
+    let managed_by = managed_by(&secret.metadata);
+    let (name, uid, version) = (secret.name_any(), secret.uid(), secret.resource_version());
+    let entries = entries(connection, secret);
+    let same_as_stored = match stored.and_then(|s| s.source_digest.as_deref()) {
+        Some(digest) => {
+            let context = digest_bound(connection).context(home.scope.clone());
+            match home.ring.source_unchanged(&context, entries.as_map(), digest) {
+                Ok(same) => Some(same),
+                // The key of the digest is gone: nobody can tell, so the source counts as new.
+                Err(envelope::RingError::DestroyedKey(_)) => Some(false),
+                Err(source) => return Err(failed(&home.tenant)(source)),
+            }
+        }
+        None => None,
+    };
+    let keys = entries.keys().into_iter().collect();
+    Ok(Read { source: Source::Found { keys, same_as_stored, managed_by }, secret: Some(Found { entries, name, uid, version }) })
+}
+
+/// The values of the required keys that are not empty; everything else is wiped unread.
+fn entries(connection: &Connection, secret: Secret) -> Entries {
+    let required = required_keys(&connection.spec);
+    let mut kept = BTreeMap::new();
+    for (key, mut value) in secret.data.unwrap_or_default() {
+        if required.contains(&key.as_str()) && !value.0.is_empty() {
+            kept.insert(key, value.0);
+        } else {
+            value.0.zeroize();
+        }
+    }
+    Entries::new(kept)
+}
+
+/// Deletes exactly the version that was taken in: a secret changed since is taken in first.
+pub(super) async fn remove(keeper: &Keeper, connection: &Connection, found: Option<Found>, wanted: bool) -> Result<()> {
+    let Some(found) = found.filter(|_| wanted) else { return Ok(()) };
+    let secrets: Api<Secret> = Api::namespaced(keeper.client.clone(), &connection.namespace().unwrap_or_default());
+    let preconditions = Some(Preconditions { uid: found.uid, resource_version: found.version });
+    match secrets.delete(&found.name, &DeleteParams { preconditions, ..DeleteParams::default() }).await {
+        Ok(_) => {
+            keeper.events.normal(connection, "SourceDeleted", &format!("Secret {} was deleted after its intake", found.name)).await;
+            Ok(())
+        }
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(error) => Err(Error::Kube { doing: format!("delete Secret {} after its intake", found.name), source: Box::new(error) }),
+    }
+}
+
+/// What the namespace's admin has to write.
+pub(super) fn role_hint(connection: &Connection, secret: &str) -> String {
+    let namespace = connection.namespace().unwrap_or_default();
+    format!(
+        "the keeper may not read Secret {secret}: the namespace's admin allows it with `kubectl import intake {namespace}/{}`, which prints a Role in {namespace} with resources [secrets], resourceNames [{secret}], verbs [get, delete], bound to ServiceAccount dataimporter-keeper of the system namespace",
+        connection.name_any()
+    )
+}

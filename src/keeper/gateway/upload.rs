@@ -1,0 +1,239 @@
+//! One file in: sealed as it streams by, visible only when whole, readable for an hour.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::keeper::UploadReceipt;
+use api::{Upload, UploadStatus, names};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::BytesMut;
+use domain::upload::Received;
+use envelope::stream::Sealer;
+use envelope::{FileKey, Scope};
+use futures::StreamExt;
+use http::HeaderMap;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, ResourceExt};
+use runtime::store::ObjectKey;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroize;
+
+use super::super::audit::Event;
+use super::super::error::{Error, kube};
+use super::super::files::{FileRecord, State as FileState, UPLOAD};
+use super::super::state::{Home, Keeper};
+use super::super::storage::Incoming;
+use super::super::workers::Call;
+use super::Refused;
+
+/// Larger than any file a person sends from a browser or a laptop.
+const MAX_UPLOAD: u64 = 16 << 30;
+
+pub(super) async fn put_file(
+    State(keeper): State<Arc<Keeper>>,
+    call: Call,
+    Path((namespace, name)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<UploadReceipt>, Refused> {
+    let (home, credential) = keeper.person(&call, &namespace, names::FILES_WRITER_ACCOUNT).await?;
+    let announced = announced_digest(&headers)?;
+    let uploads: Api<Upload> = Api::namespaced(keeper.client.clone(), &namespace);
+    let title = format!("Upload {namespace}/{name}");
+    let upload = uploads.get_opt(&name).await.map_err(kube("read the Upload"))?.ok_or_else(|| Refused::NotFound(title.clone()))?;
+    if !domain::upload::accepts_file(upload.status.as_ref()) || upload.metadata.deletion_timestamp.is_some() {
+        return Err(Refused::Taken(title));
+    }
+    let claim = claim(&upload, &home, keeper.now()?);
+    let claimed = keeper.files.claim(&claim).await?.ok_or(Refused::Taken(title))?;
+    let taken = match keeper.take_upload(&home, &claim, announced, body).await {
+        Ok((key, received)) => keeper.complete_upload(&home, &upload, claim.clone(), &claimed, key, received, &credential).await,
+        Err(refused) => Err(refused),
+    };
+    if taken.is_err() {
+        // Nothing of it stays: the key was only in memory, and the name is free again.
+        keeper.undo_upload(&home, &claim, &claimed).await;
+    }
+    taken.map(Json)
+}
+
+/// An Upload has one file, whose id is its own.
+fn claim(upload: &Upload, home: &Home, now: Timestamp) -> FileRecord {
+    let uid = upload.uid().unwrap_or_default();
+    FileRecord {
+        uid: uid.clone(),
+        region: home.region.name_any(),
+        tenant_uid: home.tenant.uid().unwrap_or_default(),
+        namespace: upload.namespace().unwrap_or_default(),
+        kind: UPLOAD.into(),
+        owner: upload.name_any(),
+        owner_uid: uid,
+        file_name: "upload".into(),
+        state: FileState::Pending,
+        created: now,
+        not_after: now + domain::retention::ABANDONED_AFTER,
+        ended: None,
+        bytes: None,
+    }
+}
+
+/// `x-content-sha256: <hex>` or `content-digest: sha-256=:<base64>:` (RFC 9530).
+fn announced_digest(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Refused> {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().map_err(|_| Refused::BadDigest)).transpose();
+    let bytes = match (text("x-content-sha256")?, text("content-digest")?) {
+        (Some(hex), _) => hex::decode(hex.trim()).ok(),
+        (None, Some(fields)) => match fields.split(',').find_map(|f| f.trim().strip_prefix("sha-256=:")?.strip_suffix(':')) {
+            Some(encoded) => BASE64.decode(encoded).ok(),
+            // Another algorithm than ours is not checked, as the RFC has it.
+            None => return Ok(None),
+        },
+        (None, None) => return Ok(None),
+    };
+    bytes.and_then(|b| b.try_into().ok()).map(Some).ok_or(Refused::BadDigest)
+}
+
+/// Nothing moved for this long: whoever was sending is gone, and the name must become free again.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A file on its way through: digest of what came, ciphertext of what goes on.
+struct Passing {
+    digest: Sha256,
+    bytes: u64,
+    sealer: Sealer,
+    out: BytesMut,
+    incoming: Incoming,
+}
+
+impl Passing {
+    async fn take(&mut self, mut part: bytes::Bytes) -> Result<(), Refused> {
+        self.bytes += part.len() as u64;
+        if self.bytes > MAX_UPLOAD {
+            return Err(Refused::TooLarge(MAX_UPLOAD));
+        }
+        self.digest.update(&part);
+        self.sealer.update(&part, &mut self.out).map_err(|error| Error::File(error.into()))?;
+        // Wiped where nobody else holds it; what the TLS layer holds is its own.
+        if let Ok(mut plain) = std::mem::take(&mut part).try_into_mut() {
+            plain.zeroize();
+        }
+        self.flush().await
+    }
+
+    async fn flush(&mut self) -> Result<(), Refused> {
+        let sealed = self.out.split().freeze();
+        Ok(if sealed.is_empty() { Ok(()) } else { self.incoming.write(sealed).await }?)
+    }
+}
+
+impl Keeper {
+    async fn take_upload(
+        &self,
+        home: &Home,
+        claim: &FileRecord,
+        announced: Option<[u8; 32]>,
+        body: Body,
+    ) -> Result<(FileKey, Received), Refused> {
+        let key = FileKey::generate(&mut rand::rng());
+        // Sealing consumes a key, so that no second file is sealed under it; the record needs its twin.
+        let twin = FileKey::from_bytes(zeroize::Zeroizing::new(key.to_bytes().to_vec())).expect("48 bytes are a file key");
+        let mut out = BytesMut::new();
+        let sealer = Sealer::begin(key, &claim.context(home.scope.clone()), &mut rand::rng(), &mut out);
+        let incoming = self.storage(&home.region)?.begin(&claim.tenant_uid, &claim.uid).await?;
+        let mut passing = Passing { digest: Sha256::new(), bytes: 0, sealer, out, incoming };
+        let mut parts = body.into_data_stream();
+        let failure = loop {
+            let Ok(part) = tokio::time::timeout(PATIENCE, parts.next()).await else { break Some(Refused::CutOff) };
+            match part {
+                Some(Ok(part)) => {
+                    if let Err(refused) = passing.take(part).await {
+                        break Some(refused);
+                    }
+                }
+                Some(Err(_)) => break Some(Refused::CutOff),
+                None => break None,
+            }
+        };
+        let Passing { digest, bytes, sealer, mut out, mut incoming } = passing;
+        let digest: [u8; 32] = digest.finalize().into();
+        let failure = failure.or_else(|| (bytes == 0).then_some(Refused::Empty));
+        let failure = failure.or_else(|| announced.is_some_and(|a| a != digest).then_some(Refused::Digest));
+        if let Some(refused) = failure {
+            incoming.abort().await?;
+            return Err(refused);
+        }
+        sealer.finish(&mut out).map_err(|error| Error::File(error.into()))?;
+        incoming.write(out.freeze()).await?;
+        incoming.finish().await?;
+        Ok((twin, Received { bytes, sha256: hex::encode(digest), completed_at: self.now()? }))
+    }
+
+    /// Key, audit, status: in this order, so that whoever sees a complete Upload can read it, and everything born is in the audit.
+    #[allow(clippy::too_many_arguments)]
+    async fn complete_upload(
+        &self,
+        home: &Home,
+        upload: &Upload,
+        claim: FileRecord,
+        claimed: &Secret,
+        key: FileKey,
+        received: Received,
+        credential: &str,
+    ) -> Result<UploadReceipt, Refused> {
+        let not_after = domain::retention::upload_expiry(received.completed_at);
+        let record = FileRecord { state: FileState::Complete, not_after, bytes: Some(received.bytes), ..claim };
+        let event = Event::new("FileBorn").with("file", record.uid.as_str()).with("credential", credential).with("bytes", received.bytes);
+        self.audit(&home.region, event).await?;
+        let scope: Scope = home.scope.clone();
+        self.files.complete(claimed.clone(), &record, &home.ring, scope, &key).await?;
+        let previous = upload.status.clone().unwrap_or_default();
+        let status = domain::upload::complete(&previous, upload.metadata.generation, &received, received.completed_at);
+        self.write_upload(upload, &status).await?;
+        Ok(UploadReceipt { bytes: received.bytes, sha256: received.sha256, completed_at: received.completed_at, expires_at: not_after })
+    }
+
+    async fn undo_upload(&self, home: &Home, claim: &FileRecord, claimed: &Secret) {
+        let erased = match self.storage(&home.region) {
+            Ok(storage) => storage.erase(&claim.tenant_uid, &claim.uid).await,
+            Err(error) => Err(error),
+        };
+        // What cannot be removed now is found by the sweeper: its claim never becomes a file.
+        if let Err(error) = erased {
+            tracing::warn!(file = claim.uid, error = error.chain(), "what came of a cut-off upload could not be removed yet");
+        } else if let Err(error) = self.files.drop_claim(claimed).await {
+            tracing::warn!(file = claim.uid, error = error.chain(), "the claim of a cut-off upload could not be removed yet");
+        }
+    }
+
+    pub(in crate::keeper) async fn write_upload(&self, upload: &Upload, status: &UploadStatus) -> Result<(), Error> {
+        let namespace = upload.namespace().unwrap_or_default();
+        let uploads: Api<Upload> = Api::namespaced(self.client.clone(), &namespace);
+        self.writer.apply_status(&uploads, &ObjectKey::of(upload), None, status).await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: &'static str, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(http::HeaderName::from_static(name), value.parse().unwrap())])
+    }
+
+    #[test]
+    fn digests_are_read_in_both_writings() {
+        let digest: [u8; 32] = Sha256::digest(b"a").into();
+        let hex = hex::encode(digest);
+        assert_eq!(announced_digest(&headers("x-content-sha256", &hex)).unwrap(), Some(digest));
+        let field = format!("sha-512=:AAAA:, sha-256=:{}:", BASE64.encode(digest));
+        assert_eq!(announced_digest(&headers("content-digest", &field)).unwrap(), Some(digest));
+        assert_eq!(announced_digest(&headers("content-digest", "sha-512=:AAAA:")).unwrap(), None);
+        assert_eq!(announced_digest(&HeaderMap::new()).unwrap(), None);
+        assert!(matches!(announced_digest(&headers("x-content-sha256", "abc")), Err(Refused::BadDigest)));
+    }
+}

@@ -1,0 +1,46 @@
+//! `dataimporter keeper`: the one process that opens credentials and files. It takes secrets in, keeps them sealed, hands workers what
+//! their run may have and nothing else, passes files in and out, and erases what has had its time.
+//!
+//! | file | one idea |
+//! |---|---|
+//! | `installation`, `authority`, `serve` | who we are, and TLS that proves it |
+//! | `clock` | what time it is for everything that expires |
+//! | `records`, `bound` | our own Secrets, and what their content is bound to |
+//! | `custody`, `key_rings`, `reseal` | root keys, tenant keys, rotation |
+//! | `credentials`, `sessions` | stored credentials, access tokens |
+//! | `storage`, `files`, `sweeper` | ciphertext on the volume, file keys apart from it, their end |
+//! | `audit` | what was decided and opened, hash-chained |
+//! | `workers/`, `gateway/` | the two listeners |
+//! | `regions`, `tenants`, `connections/`, `uploads` | one controller per kind |
+
+mod args;
+mod audit;
+mod authority;
+mod bound;
+mod clock;
+mod connections;
+mod credentials;
+mod custody;
+mod error;
+mod files;
+mod gateway;
+mod installation;
+mod key_rings;
+mod records;
+mod regions;
+mod reseal;
+mod serve;
+mod sessions;
+mod start;
+mod state;
+mod storage;
+mod sweeper;
+mod tenants;
+mod uploads;
+mod workers;
+
+pub use args::{Args, VerifyAudit};
+pub use audit::{Broken, verify as verify_audit};
+pub use files::accept as accept_file_grant;
+pub use start::{Running, run, start};
+pub(crate) use state::address_policy;

@@ -1,0 +1,86 @@
+//! Seals records again under the key that seals now, so that an old key can go. Runs beside everything else: a record is replaced only
+//! if nobody changed it since it was read.
+
+use std::collections::BTreeMap;
+
+use api::{Region, Tenant};
+use envelope::{Header, KeyRing, Kid, Purpose, Scope};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Resource, ResourceExt};
+
+use super::bound::Bound;
+use super::credentials::{Entries, SOURCE_DIGEST};
+use super::error::{Error, Result};
+use super::key_rings::failed;
+use super::records::{KEY_ID_LABEL, Kind, RECORD, label, sealed};
+use super::state::Keeper;
+
+/// Seals again what is under `stale` keys. Answers how many records were.
+pub(crate) async fn reseal(keeper: &Keeper, tenant: &Tenant, region: &Region, stale: &[Kid]) -> Result<usize> {
+    let ring = keeper.rings.of(tenant, region, keeper.now()?).await?;
+    let scope = keeper.rings.scope(tenant, region);
+    let mut count = 0;
+    for kind in Kind::SEALED {
+        for listed in keeper.records.list(kind, tenant.uid().as_deref()).await? {
+            let kid = label(listed.meta(), KEY_ID_LABEL).and_then(|k| k.parse::<Kid>().ok());
+            if !kid.is_some_and(|kid| stale.contains(&kid)) {
+                continue;
+            }
+            let Some(secret) = keeper.records.get(&listed.name_any()).await? else { continue };
+            let fresh = one(kind, &ring, scope.clone(), secret).map_err(|e| name(e, tenant))?;
+            match keeper.records.replace(&fresh).await {
+                Ok(_) => count += 1,
+                // Written meanwhile, and so under the new key already; the next round sees.
+                Err(error) if error.is_conflict() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    tracing::info!(tenant = tenant.name_any(), count, "records sealed again");
+    Ok(count)
+}
+
+fn name(error: RingOr, tenant: &Tenant) -> Error {
+    match error {
+        RingOr::Ring(source) => failed(tenant)(source),
+        RingOr::Other(error) => error,
+    }
+}
+
+enum RingOr {
+    Ring(envelope::RingError),
+    Other(Error),
+}
+
+impl From<envelope::RingError> for RingOr {
+    fn from(error: envelope::RingError) -> Self {
+        Self::Ring(error)
+    }
+}
+
+impl From<Error> for RingOr {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+fn one(kind: Kind, ring: &KeyRing, scope: Scope, mut secret: Secret) -> std::result::Result<Secret, RingOr> {
+    let purpose = if kind == Kind::File { Purpose::FileKey } else { Purpose::Credential };
+    let bound = Bound::of(&secret.metadata)?;
+    let context = bound.context(scope.clone());
+    let record = ring.reseal(purpose, &context, sealed(&secret)?, &mut rand::rng())?;
+    if kind == Kind::Credential {
+        // The digest of the source is keyed too; its key goes with the rest.
+        let opened = ring.open(purpose, &context, &record)?;
+        if let Some(entries) = Entries::from_json(&opened.plaintext) {
+            let unbound = Bound { endpoint_digest: String::new(), fields: Default::default(), ..bound };
+            let digest = ring.source_digest(&unbound.context(scope), entries.as_map())?;
+            secret.metadata.annotations.get_or_insert_default().insert(SOURCE_DIGEST.into(), digest);
+        }
+    }
+    let kid = Header::parse(&record).map_err(envelope::RingError::from)?.kid;
+    secret.metadata.labels.get_or_insert_default().insert(KEY_ID_LABEL.into(), kid.to_string());
+    secret.data = Some(BTreeMap::from([(RECORD.to_owned(), ByteString(record))]));
+    Ok(secret)
+}

@@ -1,0 +1,250 @@
+//! Salesforce access tokens: one renewal at a time for each Connection, every token written down (sealed) before it is handed out, so
+//! that a disconnect can revoke all that may still be alive.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use api::Connection;
+use api::connection::Salesforce;
+use api::keeper::SecretText;
+use connect::{AddressPolicy, Dialer, HttpsOptions, Trust};
+use envelope::{KeyRing, Purpose, Scope};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::ByteString;
+use kube::ResourceExt;
+use salesforce::auth::{Grant, Issued, Login, LoginHost, Revocation, SigningKey};
+use salesforce::{Session, SessionSource};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
+use zeroize::Zeroizing;
+
+use super::bound::Bound;
+use super::credentials::Entries;
+use super::error::{Error, Result};
+use super::records::{KEY_ID_LABEL, Kind, RECORD, Records, TENANT_UID_LABEL, sealed};
+
+/// A session of Salesforce lives at most a day; what is older needs no revocation.
+const LONGEST_LIFE: SignedDuration = SignedDuration::from_hours(24);
+/// A token is handed to further runs this long; after that a new one is asked for, so that it does not die in the middle.
+const SHARED_FOR: SignedDuration = SignedDuration::from_mins(30);
+
+/// One Salesforce org as a Connection describes it, with everything to log in.
+pub(crate) struct Target<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) salesforce: &'a Salesforce,
+    pub(crate) entries: &'a Entries,
+    pub(crate) version: i64,
+    pub(crate) ring: &'a KeyRing,
+    pub(crate) scope: Scope,
+    pub(crate) policy: AddressPolicy,
+    pub(crate) allowed_login_hosts: &'a [String],
+}
+
+#[derive(Clone)]
+struct Known {
+    session: Session,
+    issued: Timestamp,
+    endpoint_digest: String,
+    version: i64,
+}
+
+/// A token that may be alive.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Alive {
+    token: SecretText,
+    issued: Timestamp,
+    /// Where it was issued and whom we trusted there: the Connection may point elsewhere by the time of its revocation.
+    login: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ca_bundle: Option<String>,
+}
+
+pub(crate) struct Sessions {
+    records: Records,
+    dialer: Dialer,
+    slots: Mutex<HashMap<String, Arc<Mutex<Option<Known>>>>>,
+}
+
+fn secret_name(connection_uid: &str) -> String {
+    format!("tokens-{connection_uid}")
+}
+
+pub(crate) fn token_sha256(token: &SecretString) -> String {
+    hex::encode(Sha256::digest(token.expose_secret().as_bytes()))
+}
+
+impl Sessions {
+    pub(crate) fn new(records: Records, dialer: Dialer) -> Self {
+        Self { records, dialer, slots: Mutex::default() }
+    }
+
+    /// A session; a new one if there is none, or if the one there is was refused or is of an older credential.
+    pub(crate) async fn get(&self, target: &Target<'_>, refused_sha256: Option<&str>, now: Timestamp) -> Result<Session> {
+        let slot = self.slot(&target.connection.uid().unwrap_or_default()).await;
+        let mut slot = slot.lock().await;
+        if let Some(known) = slot.as_ref().filter(|known| known.serves(target, refused_sha256, now)) {
+            return Ok(known.session.clone());
+        }
+        let issued = self.login(target)?.token(&grant(target)?, now).await?;
+        self.write_down(target, &issued, refused_sha256, now).await?;
+        let Issued { session, .. } = issued;
+        *slot = Some(Known {
+            session: session.clone(),
+            issued: now,
+            endpoint_digest: target.connection.spec.endpoint_digest(),
+            version: target.version,
+        });
+        Ok(session)
+    }
+
+    /// Asks the org who we are.
+    pub(crate) async fn user_info(&self, target: &Target<'_>, session: Session) -> Result<salesforce::auth::UserInfo> {
+        let client = salesforce::Client::new(self.http(target, ca_bundle(target))?, Arc::new(Only(session)));
+        Ok(client.user_info().await?)
+    }
+
+    /// Revokes every token that may be alive. Answers how many were; fails at the first that Salesforce would not take, keeping the rest.
+    pub(crate) async fn revoke_all(&self, target: &Target<'_>) -> Result<usize> {
+        let uid = target.connection.uid().unwrap_or_default();
+        let slot = self.slot(&uid).await;
+        let mut slot = slot.lock().await;
+        *slot = None;
+        let (alive, _) = self.read(target).await?;
+        let mut revoked = 0;
+        for token in &alive {
+            let login = self.login_at(target, &token.login, token.ca_bundle.as_deref())?;
+            let outcome = login.revoke(&SecretString::from(token.token.expose())).await?;
+            revoked += usize::from(outcome == Revocation::Revoked);
+        }
+        Ok(revoked)
+    }
+
+    /// Forgets a Connection and destroys the record of its tokens.
+    pub(crate) async fn forget(&self, connection_uid: &str) -> Result<()> {
+        self.slots.lock().await.remove(connection_uid);
+        self.records.delete(&secret_name(connection_uid), None).await
+    }
+
+    fn http(&self, target: &Target<'_>, bundle: Option<&str>) -> Result<reqwest::Client> {
+        Ok(self.dialer.with_policy(target.policy.clone()).https(HttpsOptions { trust: Trust::SystemAnd(bundle) })?)
+    }
+
+    fn login(&self, target: &Target<'_>) -> Result<Login> {
+        self.login_at(target, &target.salesforce.login_base(), ca_bundle(target))
+    }
+
+    fn login_at(&self, target: &Target<'_>, base: &str, bundle: Option<&str>) -> Result<Login> {
+        let host = LoginHost::parse(base, target.allowed_login_hosts).map_err(salesforce::Error::from)?;
+        Ok(Login::new(self.http(target, bundle)?, host))
+    }
+
+    async fn slot(&self, connection_uid: &str) -> Arc<Mutex<Option<Known>>> {
+        self.slots.lock().await.entry(connection_uid.to_owned()).or_default().clone()
+    }
+
+    /// Before anybody gets the token: should the write fail, the token is revoked and nobody has it.
+    async fn write_down(&self, target: &Target<'_>, issued: &Issued, refused: Option<&str>, now: Timestamp) -> Result<()> {
+        let written = self.append(target, issued, refused, now).await;
+        if written.is_err()
+            && let Ok(login) = self.login(target)
+        {
+            let _ = login.revoke(&issued.session.access_token).await;
+        }
+        written
+    }
+
+    async fn append(&self, target: &Target<'_>, issued: &Issued, refused: Option<&str>, now: Timestamp) -> Result<()> {
+        let (mut alive, version) = self.read(target).await?;
+        // A token that Salesforce refused, or that has outlived every session, is dead.
+        alive.retain(|t| {
+            now.duration_since(t.issued) < LONGEST_LIFE && Some(token_sha256(&SecretString::from(t.token.expose())).as_str()) != refused
+        });
+        alive.push(Alive {
+            token: SecretText::new(issued.session.access_token.expose_secret()),
+            issued: now,
+            login: target.salesforce.login_base(),
+            ca_bundle: ca_bundle(target).map(str::to_owned),
+        });
+        let bound = bound(target);
+        let failed = |source| Error::Ring { tenant: target.scope.tenant_uid.clone(), source };
+        let json = Zeroizing::new(serde_json::to_vec(&alive).expect("a list of text is JSON"));
+        let record = target
+            .ring
+            .seal(Purpose::Credential, version + 1, &bound.context(target.scope.clone()), &json, &mut rand::rng())
+            .map_err(failed)?;
+        let key_id = target.ring.active().map_err(failed)?.kid().to_string();
+        let labels = BTreeMap::from([(TENANT_UID_LABEL.to_owned(), target.scope.tenant_uid.clone()), (KEY_ID_LABEL.to_owned(), key_id)]);
+        let data = BTreeMap::from([(RECORD.to_owned(), ByteString(record))]);
+        let mut secret = self.records.draft(&secret_name(&bound.uid), Kind::Tokens, labels, bound.annotations(), data);
+        match self.records.get(&secret_name(&bound.uid)).await? {
+            Some(previous) => {
+                secret.metadata.resource_version = previous.metadata.resource_version;
+                self.records.replace(&secret).await?;
+            }
+            None => {
+                self.records.create(&secret).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read(&self, target: &Target<'_>) -> Result<(Vec<Alive>, u64)> {
+        let bound = bound(target);
+        let Some(secret) = self.records.get(&secret_name(&bound.uid)).await? else { return Ok((Vec::new(), 0)) };
+        let opened = target
+            .ring
+            .open(Purpose::Credential, &bound.context(target.scope.clone()), sealed(&secret)?)
+            .map_err(|source| Error::Ring { tenant: target.scope.tenant_uid.clone(), source })?;
+        let alive = serde_json::from_slice(&opened.plaintext)
+            .map_err(|_| Error::Record { name: secret_name(&bound.uid), detail: "its content is not a list of tokens" })?;
+        Ok((alive, opened.version))
+    }
+}
+
+impl Known {
+    fn serves(&self, target: &Target<'_>, refused: Option<&str>, now: Timestamp) -> bool {
+        self.endpoint_digest == target.connection.spec.endpoint_digest()
+            && self.version == target.version
+            && now.duration_since(self.issued) < SHARED_FOR
+            && refused != Some(token_sha256(&self.session.access_token).as_str())
+    }
+}
+
+/// The tokens of a Connection are bound to the object, not to where it points: they must be revocable after it was pointed elsewhere.
+fn bound(target: &Target<'_>) -> Bound {
+    Bound { fields: ["accessTokens".to_owned()].into(), ..super::credentials::digest_bound(target.connection) }
+}
+
+fn grant(target: &Target<'_>) -> Result<Grant> {
+    let missing = |detail| Error::Record { name: super::credentials::secret_name(&target.connection.uid().unwrap_or_default()), detail };
+    let auth = &target.salesforce.auth;
+    if let Some(jwt) = &auth.jwt_bearer {
+        let pem = target.entries.text("privateKey").ok_or_else(|| missing("it holds no privateKey"))?;
+        let key = SigningKey::from_pem(&pem).map_err(salesforce::Error::from)?;
+        return Ok(Grant::JwtBearer { client_id: jwt.client_id.clone(), username: jwt.username.clone(), key });
+    }
+    let client_id = auth.client_credentials.as_ref().map(|c| c.client_id.clone()).unwrap_or_default();
+    let client_secret = target.entries.text("clientSecret").ok_or_else(|| missing("it holds no clientSecret"))?;
+    Ok(Grant::ClientCredentials { client_id, client_secret })
+}
+
+fn ca_bundle<'a>(target: &Target<'a>) -> Option<&'a str> {
+    target.salesforce.tls.as_ref().and_then(|tls| tls.ca_bundle.as_deref())
+}
+
+/// One session and no way to another.
+struct Only(Session);
+
+#[async_trait::async_trait]
+impl SessionSource for Only {
+    async fn session(&self) -> Result<Session, salesforce::Error> {
+        Ok(self.0.clone())
+    }
+
+    async fn renew(&self, _: &Session) -> Result<Session, salesforce::Error> {
+        Err(salesforce::Error::Session { reason: "a token that was just issued is refused".into(), transient: false })
+    }
+}

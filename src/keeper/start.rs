@@ -1,0 +1,326 @@
+//! The order in which a keeper comes up: know the time, know itself, see every object, finish what was due, and only then say ready.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use api::{Connection, Region, Tenant, Upload, names};
+use jiff::SignedDuration;
+use kube::{Client, ResourceExt};
+use runtime::events::Events;
+use runtime::health::{self, Health};
+use runtime::metrics::Metrics;
+use runtime::store::Store;
+use runtime::watch::Watches;
+use runtime::work::{Next, Queue};
+use runtime::write::Writer;
+use runtime::{logs, shutdown};
+use rustix::process::DumpableBehavior;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::args::Args;
+use super::audit::Audit;
+use super::authority::{Authority, Leaf};
+use super::clock::Clock;
+use super::custody::Custodies;
+use super::error::{Error, Result};
+use super::files::Files;
+use super::key_rings::KeyRings;
+use super::records::Records;
+use super::sessions::Sessions;
+use super::state::{Keeper, Memory};
+use super::storage::Storages;
+use super::{connections, gateway, installation, regions, serve, sweeper, tenants, uploads, workers};
+
+const CONCURRENCY: usize = 32;
+const CLOCK_INTERVAL: Duration = Duration::from_secs(30);
+const LEAF_INTERVAL: Duration = Duration::from_secs(3600);
+/// While a region's storage or the API server is away, the start is tried again.
+const START_RETRY: Duration = Duration::from_secs(5);
+
+/// What needs a look.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Key {
+    Region(String),
+    Tenant(String),
+    Connection(String, String),
+    Upload(String, String),
+}
+
+/// A keeper at work. Dropping it ends it at once; `finish` ends it in order.
+pub struct Running {
+    pub worker_address: SocketAddr,
+    pub gateway_address: SocketAddr,
+    pub ca_pem: String,
+    pub installation: String,
+    pub health: Health,
+    keeper: Arc<Keeper>,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Running {
+    /// Lets time pass for everything that expires, and sweeps: how a rehearsal sees an hour go by.
+    pub async fn advance(&self, by: SignedDuration) -> anyhow::Result<()> {
+        self.keeper.clock.advance(by);
+        sweeper::sweep(&self.keeper, true, true).await.map_err(|error| anyhow::anyhow!(error.chain()))
+    }
+
+    /// Resolves when a part of the keeper ended that should not.
+    async fn failed(&mut self) {
+        self.tasks.join_next().await;
+    }
+
+    pub async fn finish(mut self) {
+        self.stop.cancel();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Runs until told to stop.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    logs::init();
+    // No core dump, no look into our memory by another process of the same user.
+    if let Err(error) = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(error = %error, "the process stays dumpable");
+    }
+    let stop = shutdown::token()?;
+    let client = Client::try_default().await.context("the cluster's API server")?;
+    let mut running = start(client, args, stop.child_token()).await?;
+    tokio::select! {
+        () = stop.cancelled() => {
+            running.finish().await;
+            Ok(())
+        }
+        () = running.failed() => anyhow::bail!("a part of the keeper ended"),
+    }
+}
+
+/// Brings a keeper up; returns once it is ready.
+pub async fn start(client: Client, args: Args, stop: CancellationToken) -> anyhow::Result<Running> {
+    let metrics = Metrics::new();
+    let health = Health::new(Instant::now());
+    let mut tasks = JoinSet::new();
+    let (health_listen, health_state, health_metrics, health_stop) = (args.listen, health.clone(), metrics.clone(), stop.clone());
+    tasks.spawn(async move {
+        if let Err(error) = health::serve(health_listen, health_state, health_metrics, health_stop).await {
+            tracing::error!(error = %error, "health listener ended");
+        }
+    });
+    let worker_listener = TcpListener::bind(args.worker_listen).await.with_context(|| format!("listen on {}", args.worker_listen))?;
+    let gateway_listener = TcpListener::bind(args.gateway_listen).await.with_context(|| format!("listen on {}", args.gateway_listen))?;
+    let (worker_address, gateway_address) = (worker_listener.local_addr()?, gateway_listener.local_addr()?);
+
+    let clock = Clock::default();
+    let records = Records::new(client.clone(), &args.namespace);
+    let (uid, authority) = retry("the API server", || identity(&client, &args, &clock, &records)).await;
+    let leaf = Arc::new(Leaf::new(&authority, server_names(&args), clock.now().map_err(chain)?).map_err(chain)?);
+
+    let queue = Queue::default();
+    let (mut watches, stores) = watch(&client, &metrics, &queue);
+    let keeper = Arc::new(keeper(client.clone(), &args, metrics.clone(), uid.clone(), clock, records, stores));
+    health.waiting_for("the first listing of every kind");
+    watches.all_synced().await;
+    health.waiting_for("the first sweep");
+    retry("the first sweep", || sweeper::start(&keeper)).await;
+    let gateway = args.gateway_hosts.first().map(|host| format!("{host}:{}", args.gateway_port));
+    retry("ConfigMap dataimporter-public", || installation::publish(&client, &args.namespace, authority.pem(), gateway.as_deref(), &uid))
+        .await;
+
+    let tls = serve::tls_config(leaf.clone()).map_err(chain)?;
+    tasks.spawn(serve::serve(worker_listener, tls.clone(), workers::app(keeper.clone()), stop.clone()));
+    tasks.spawn(serve::serve(gateway_listener, tls, gateway::app(keeper.clone()), stop.clone()));
+    tasks.spawn(sweeper::run(keeper.clone(), stop.clone()));
+    tasks.spawn(tick(keeper.clone(), stop.clone()));
+    let ca_pem = authority.pem().to_owned();
+    tasks.spawn(renew(keeper.clone(), authority, leaf, stop.clone()));
+    let worker = keeper.clone();
+    tasks.spawn(
+        queue.run(CONCURRENCY, health.clone(), metrics.clone(), stop.clone(), move |key| reconcile(worker.clone(), metrics.clone(), key)),
+    );
+    let watching = stop.clone();
+    tasks.spawn(async move {
+        tokio::select! { () = watches.ended() => tracing::error!("a watch ended"), () = watching.cancelled() => {} }
+    });
+    health.ready();
+    tracing::info!(installation = uid, workers = %worker_address, gateway = %gateway_address, "keeper is ready");
+    Ok(Running { worker_address, gateway_address, ca_pem, installation: uid, health, keeper, stop, tasks })
+}
+
+fn chain(error: Error) -> anyhow::Error {
+    anyhow::anyhow!(error.chain())
+}
+
+async fn identity(client: &Client, args: &Args, clock: &Clock, records: &Records) -> Result<(String, Authority)> {
+    clock.read(client).await?;
+    let now = clock.now()?;
+    Ok((installation::uid(client, &args.namespace).await?, Authority::load(records, now).await?))
+}
+
+/// Tries until it works; says every time what is in the way.
+async fn retry<T, Fut: Future<Output = Result<T>>>(what: &str, attempt: impl Fn() -> Fut) -> T {
+    loop {
+        match attempt().await {
+            Ok(done) => return done,
+            Err(error) => tracing::warn!(error = error.chain(), reason = error.reason(), "waiting for {what}"),
+        }
+        tokio::time::sleep(START_RETRY).await;
+    }
+}
+
+/// Names in our certificate: the Services of the chart, this host, and what people use.
+fn server_names(args: &Args) -> Vec<String> {
+    let mut all = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    for service in ["dataimporter-keeper", "dataimporter-gateway"] {
+        for suffix in ["", ".svc", ".svc.cluster.local"] {
+            all.push(format!("{service}.{}{suffix}", args.namespace));
+        }
+        all.push(service.to_owned());
+    }
+    all.extend(args.gateway_hosts.iter().filter(|host| !host.is_empty()).cloned());
+    all.sort();
+    all.dedup();
+    all
+}
+
+struct Stores {
+    regions: Store<Region>,
+    tenants: Store<Tenant>,
+}
+
+/// Watches what the controllers look after; each change wakes its key, and what follows from a Region or Tenant wakes with it.
+fn watch(client: &Client, metrics: &Metrics, queue: &Queue<Key>) -> (Watches, Stores) {
+    let mut watches = Watches::new(client.clone(), metrics.clone());
+    let connections = Store::new(|c: &Connection| c.namespace().into_iter().collect());
+    let tenants = Store::new(|t: &Tenant| t.status.iter().flat_map(|s| &s.namespaces).map(|n| n.name.clone()).collect());
+    let regions = Store::new(|_: &Region| Vec::new());
+    let uploads = Store::new(|_: &Upload| Vec::new());
+
+    let (q, all_tenants) = (queue.clone(), tenants.clone());
+    let wake_region = move |old: Option<&Region>, new: Option<&Region>| {
+        let Some(region) = new.or(old) else { return };
+        if !same_generation(old, new) {
+            q.wake(Key::Region(region.name_any()));
+            for tenant in all_tenants.all().iter().filter(|t: &&Arc<Tenant>| t.spec.region == region.name_any()) {
+                q.wake(Key::Tenant(tenant.name_any()));
+            }
+        }
+    };
+    watches.objects("Region", None, regions.clone(), |_| (), Box::new(wake_region));
+
+    let (q, all_connections) = (queue.clone(), connections.clone());
+    let wake_tenant = move |old: Option<&Tenant>, new: Option<&Tenant>| {
+        let Some(tenant) = new.or(old) else { return };
+        q.wake(Key::Tenant(tenant.name_any()));
+        if !same_binding(old, new) {
+            for connection in tenant.spec.namespaces.iter().flat_map(|n| all_connections.by(n)) {
+                q.wake(Key::Connection(connection.namespace().unwrap_or_default(), connection.name_any()));
+            }
+        }
+    };
+    watches.objects("Tenant", None, tenants.clone(), |_| (), Box::new(wake_tenant));
+
+    let q = queue.clone();
+    let wake_connection = move |old: Option<&Connection>, new: Option<&Connection>| {
+        // Our own status is no news; spec, deletion and annotations are.
+        if let Some(connection) = new.filter(|_| !same_generation(old, new)) {
+            q.wake(Key::Connection(connection.namespace().unwrap_or_default(), connection.name_any()));
+        }
+    };
+    watches.objects("Connection", None, connections.clone(), |_| (), Box::new(wake_connection));
+
+    let q = queue.clone();
+    let wake_upload = move |old: Option<&Upload>, new: Option<&Upload>| {
+        if let (None, Some(upload)) = (old, new) {
+            q.wake(Key::Upload(upload.namespace().unwrap_or_default(), upload.name_any()));
+        }
+    };
+    watches.objects("Upload", None, uploads, |upload| upload.status = None, Box::new(wake_upload));
+    (watches, Stores { regions, tenants })
+}
+
+/// Neither spec nor annotations nor deletion changed.
+fn same_generation<K: ResourceExt>(old: Option<&K>, new: Option<&K>) -> bool {
+    match (old, new) {
+        (Some(old), Some(new)) => {
+            old.meta().generation == new.meta().generation
+                && old.meta().deletion_timestamp == new.meta().deletion_timestamp
+                && old.meta().uid == new.meta().uid
+                && old.annotations() == new.annotations()
+        }
+        _ => false,
+    }
+}
+
+/// Whether a tenant is bound as before, to its region and its namespaces, with keys as ready as before.
+fn same_binding(old: Option<&Tenant>, new: Option<&Tenant>) -> bool {
+    let of = |tenant: Option<&Tenant>| {
+        let status = tenant?.status.as_ref()?;
+        Some((
+            status.region_uid.clone(),
+            status.namespaces.clone(),
+            api::conditions::is_true(&status.conditions, api::conditions::KEYS_READY),
+        ))
+    };
+    of(old) == of(new)
+}
+
+fn keeper(client: Client, args: &Args, metrics: Metrics, uid: String, clock: Clock, records: Records, stores: Stores) -> Keeper {
+    let custodies = Custodies::new(records.clone(), args.root_key_dir.clone());
+    let dialer = connect::Dialer::new(connect::AddressPolicy::public_only());
+    Keeper {
+        writer: Writer::new(client.clone(), names::KEEPER_MANAGER, metrics.clone()),
+        events: Events::new(client.clone(), names::KEEPER_MANAGER, &args.identity, metrics),
+        rings: KeyRings::new(records.clone(), custodies.clone(), &uid, &args.identity),
+        sessions: Sessions::new(records.clone(), dialer.clone()),
+        files: Files::new(records.clone()),
+        storages: Storages::new(args.storage_dir.clone()),
+        audit: Audit::new(&args.identity),
+        peer_check: args.peer_ip_check,
+        identity: args.identity.clone(),
+        memory: Mutex::new(Memory::default()),
+        regions: stores.regions,
+        tenants: stores.tenants,
+        installation: uid,
+        custodies,
+        records,
+        dialer,
+        clock,
+        client,
+    }
+}
+
+async fn reconcile(keeper: Arc<Keeper>, metrics: Metrics, key: Key) -> std::result::Result<Next, ()> {
+    let began = Instant::now();
+    let (kind, outcome) = match &key {
+        Key::Region(name) => ("Region", regions::reconcile(&keeper, name).await),
+        Key::Tenant(name) => ("Tenant", tenants::reconcile(&keeper, name).await),
+        Key::Connection(namespace, name) => ("Connection", connections::reconcile(&keeper, namespace, name).await),
+        Key::Upload(namespace, name) => ("Upload", uploads::reconcile(&keeper, namespace, name).await),
+    };
+    metrics.reconciled(kind, began.elapsed(), outcome.is_err());
+    outcome.map_err(|error| {
+        tracing::warn!(kind, object = ?key, reason = error.reason(), error = error.chain(), "reconcile failed; tried again");
+    })
+}
+
+async fn tick(keeper: Arc<Keeper>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(CLOCK_INTERVAL)).await.is_some() {
+        if let Err(error) = keeper.clock.read(&keeper.client).await {
+            tracing::warn!(error = error.chain(), "the API server's time could not be read");
+        }
+    }
+}
+
+async fn renew(keeper: Arc<Keeper>, authority: Authority, leaf: Arc<Leaf>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(LEAF_INTERVAL)).await.is_some() {
+        match keeper.now().and_then(|now| leaf.renew(&authority, now)) {
+            Ok(true) => tracing::info!("a new certificate is served"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(error = error.chain(), "the certificate could not be renewed"),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Everything the keeper's parts share, and the reads that several of them need.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use api::region::PrivateEndpoint;
+use api::{Connection, Region, Tenant};
+use connect::AddressPolicy;
+use domain::lease::PeerIpCheck;
+use envelope::{KeyRing, Scope};
+use jiff::Timestamp;
+use kube::{Api, Client, ResourceExt};
+use runtime::events::Events;
+use runtime::store::{ObjectKey, Store};
+use runtime::write::Writer;
+
+use super::audit::{Audit, Event};
+use super::clock::Clock;
+use super::credentials::{self, Entries, Stored};
+use super::custody::Custodies;
+use super::error::{Error, Result, kube};
+use super::files::Files;
+use super::key_rings::KeyRings;
+use super::records::Records;
+use super::sessions::{Sessions, Target};
+use super::storage::{Storage, Storages};
+
+pub(crate) struct Keeper {
+    pub(crate) client: Client,
+    pub(crate) writer: Writer,
+    pub(crate) events: Events,
+    pub(crate) installation: String,
+    /// Name of this process among its replicas.
+    pub(crate) identity: String,
+    pub(crate) clock: Clock,
+    pub(crate) records: Records,
+    pub(crate) custodies: Custodies,
+    pub(crate) rings: KeyRings,
+    pub(crate) storages: Storages,
+    pub(crate) files: Files,
+    pub(crate) sessions: Sessions,
+    pub(crate) dialer: connect::Dialer,
+    pub(crate) audit: Audit,
+    pub(crate) peer_check: PeerIpCheck,
+    pub(crate) regions: Store<Region>,
+    pub(crate) tenants: Store<Tenant>,
+    pub(crate) memory: Mutex<Memory>,
+}
+
+/// What may be forgotten at a restart.
+#[derive(Default)]
+pub(crate) struct Memory {
+    /// Token id → the pod that showed it first.
+    pub(crate) tokens: BTreeMap<String, (String, Instant)>,
+    /// Callers of progress that were admitted a short while ago.
+    pub(crate) admitted: BTreeMap<String, (Instant, super::workers::RunKey)>,
+    /// When a run's progress was last written.
+    pub(crate) progress: BTreeMap<String, Instant>,
+    /// When a worker last got the credential of a Connection, until the status says so.
+    pub(crate) used: BTreeMap<String, Timestamp>,
+}
+
+/// A tenant where it lives, and its opened keys.
+pub(crate) struct Home {
+    pub(crate) tenant: Arc<Tenant>,
+    pub(crate) region: Arc<Region>,
+    pub(crate) ring: Arc<KeyRing>,
+    pub(crate) scope: Scope,
+}
+
+impl Keeper {
+    pub(crate) fn now(&self) -> Result<Timestamp> {
+        self.clock.now()
+    }
+
+    pub(crate) fn region(&self, name: &str) -> Result<Arc<Region>> {
+        self.regions.get(&ObjectKey::cluster(name)).ok_or_else(|| Error::NoRegion(name.to_owned()))
+    }
+
+    /// The region of a tenant, if it is still the very one that the tenant was bound to.
+    pub(crate) fn region_of(&self, tenant: &Tenant) -> Result<Arc<Region>> {
+        let region = self.region(&tenant.spec.region)?;
+        let bound = tenant.status.as_ref().and_then(|s| s.region_uid.clone());
+        if bound.is_some() && bound == region.uid() { Ok(region) } else { Err(Error::Unbound(tenant.name_any())) }
+    }
+
+    /// The tenant that holds a namespace.
+    pub(crate) fn tenant_of(&self, namespace: &str) -> Option<Arc<Tenant>> {
+        self.tenants.by(namespace).into_iter().find(|t| t.metadata.deletion_timestamp.is_none())
+    }
+
+    /// The tenant that holds a namespace, even while it is being deleted.
+    pub(crate) fn holder(&self, namespace: &str) -> Option<Arc<Tenant>> {
+        self.tenants.by(namespace).into_iter().next()
+    }
+
+    pub(crate) async fn home(&self, tenant: Arc<Tenant>) -> Result<Home> {
+        let region = self.region_of(&tenant)?;
+        let ring = self.rings.of(&tenant, &region, self.now()?).await?;
+        let scope = self.rings.scope(&tenant, &region);
+        Ok(Home { tenant, region, ring, scope })
+    }
+
+    pub(crate) fn storage(&self, region: &Region) -> Result<Storage> {
+        self.storages.of(region)
+    }
+
+    /// Appends to the audit of a region; the caller may go on only if this succeeds.
+    pub(crate) async fn audit(&self, region: &Region, event: Event) -> Result<()> {
+        let storage = self.storage(region)?;
+        self.audit.record(&region.name_any(), &storage, event, self.now()?).await
+    }
+
+    /// The live Connection.
+    pub(crate) async fn connection(&self, namespace: &str, name: &str) -> Result<Option<Connection>> {
+        let connections: Api<Connection> = Api::namespaced(self.client.clone(), namespace);
+        connections.get_opt(name).await.map_err(kube(format!("read Connection {namespace}/{name}")))
+    }
+
+    pub(crate) async fn stored(&self, connection: &Connection) -> Result<Option<Stored>> {
+        credentials::stored(&self.records, &connection.uid().unwrap_or_default()).await
+    }
+
+    pub(crate) fn open(&self, home: &Home, connection: &Connection, stored: &Stored) -> Result<Entries> {
+        credentials::open(&home.ring, home.scope.clone(), connection, stored)
+    }
+
+    /// How to log in to the org that a Connection describes; absent when it describes something else.
+    pub(crate) fn target<'a>(&self, home: &'a Home, connection: &'a Connection, entries: &'a Entries, version: i64) -> Option<Target<'a>> {
+        Some(Target {
+            connection,
+            salesforce: connection.spec.salesforce.as_ref()?,
+            entries,
+            version,
+            ring: &home.ring,
+            scope: home.scope.clone(),
+            policy: address_policy(&endpoints_of(&home.region, &home.tenant)),
+            allowed_login_hosts: &home.region.spec.allowed_login_hosts,
+        })
+    }
+}
+
+/// The private endpoints of a region that name this tenant.
+pub(crate) fn endpoints_of(region: &Region, tenant: &Tenant) -> Vec<PrivateEndpoint> {
+    let name = tenant.name_any();
+    region.spec.private_endpoints.iter().filter(|endpoint| endpoint.tenants.contains(&name)).cloned().collect()
+}
+
+/// Public addresses and what the list names. A range that cannot be read opens nothing.
+pub(crate) fn address_policy(endpoints: &[PrivateEndpoint]) -> AddressPolicy {
+    endpoints.iter().fold(AddressPolicy::public_only(), |policy, endpoint| {
+        let ports: Vec<u16> = endpoint.ports.iter().filter_map(|port| u16::try_from(*port).ok()).collect();
+        // The dialer takes an empty list for every port; a list without a readable one must open nothing.
+        if ports.is_empty() {
+            return policy;
+        }
+        match (&endpoint.service, &endpoint.cidr) {
+            (Some(service), _) => policy.open_service(&service.namespace, &service.name, &ports),
+            (None, Some(cidr)) => policy.clone().open_network(cidr, &ports).unwrap_or(policy),
+            (None, None) => policy,
+        }
+    })
+}

@@ -1,0 +1,220 @@
+//! Erases what has had its time. Level-triggered: every round looks at everything there is, so whatever a crash or an outage left
+//! undone is done at the next. Order for each file: destroy the key, delete the object, prove it absent, audit, tell the owner, forget.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::import_run::ImportRunStatus;
+use api::{ImportRun, Region, Tenant, Upload};
+use futures::StreamExt;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::ListParams;
+use kube::{Api, Resource, ResourceExt};
+use runtime::store::ObjectKey;
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+
+use super::audit::Event;
+use super::error::{Error, Result, kube};
+use super::files::{FileRecord, State, UPLOAD};
+use super::state::Keeper;
+use super::workers::Ours;
+
+const INTERVAL: Duration = Duration::from_secs(15);
+/// Every so many rounds: files whose Upload or run is gone.
+const OWNERS_EVERY: u64 = 4;
+/// Every so many rounds: objects without a record.
+const OBJECTS_EVERY: u64 = 40;
+/// Files erased at once.
+const AT_ONCE: usize = 8;
+
+pub(crate) async fn run(keeper: Arc<Keeper>, stop: CancellationToken) {
+    for round in 1_u64.. {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(INTERVAL) => {}
+        }
+        if let Err(error) = sweep(&keeper, round.is_multiple_of(OWNERS_EVERY), round.is_multiple_of(OBJECTS_EVERY)).await {
+            tracing::error!(error = error.chain(), reason = error.reason(), "sweep failed; tried again in 15 s");
+        }
+    }
+}
+
+/// At a start: nobody else writes to our volumes, so every unfinished beginning is dead.
+pub(crate) async fn start(keeper: &Keeper) -> Result<()> {
+    for region in keeper.regions.all() {
+        // A region without its volume says so in its condition; the others go on.
+        let Ok(storage) = keeper.storage(&region) else { continue };
+        match storage.clear_staged() {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(region = region.name_any(), removed, "unfinished files removed"),
+            Err(error) => tracing::error!(region = region.name_any(), error = %error, "unfinished files could not be removed"),
+        }
+    }
+    for file in keeper.files.list(None).await? {
+        if file.kind == UPLOAD && file.state == State::Pending && keeper.region(&file.region).is_ok() {
+            erase_logged(keeper, &file).await;
+        }
+    }
+    sweep(keeper, true, true).await
+}
+
+/// One round.
+pub(crate) async fn sweep(keeper: &Keeper, owners: bool, objects: bool) -> Result<()> {
+    let now = keeper.now()?;
+    let files = keeper.files.list(None).await?;
+    let tenants: HashMap<String, Arc<Tenant>> = keeper.tenants.all().into_iter().filter_map(|t| Some((t.uid()?, t))).collect();
+    let living = if owners { Some(living(keeper).await?) } else { None };
+    let due = files.iter().filter(|file| {
+        let orphaned = living.as_ref().is_some_and(|living| !living.contains(&file.owner_uid));
+        orphaned || is_due(file, tenants.get(&file.tenant_uid).map(AsRef::as_ref), now)
+    });
+    futures::stream::iter(due).for_each_concurrent(AT_ONCE, |file| erase_logged(keeper, file)).await;
+    for region in keeper.regions.all().iter().filter(|_| objects) {
+        // One region's broken storage must not keep the others from being swept.
+        if let Err(error) = strays(keeper, region, &files).await {
+            tracing::error!(region = region.name_any(), error = error.chain(), reason = error.reason(), "objects could not be listed");
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file has had its time.
+fn is_due(file: &FileRecord, tenant: Option<&Tenant>, now: Timestamp) -> bool {
+    if file.state == State::Destroyed {
+        return true;
+    }
+    let expiry = match (file.kind.as_str(), tenant) {
+        (UPLOAD, _) | (_, None) => file.not_after,
+        (_, Some(tenant)) => {
+            domain::retention::stored_result_expiry(file.not_after, file.ended, &domain::retention::tenant_rule(&tenant.spec))
+        }
+    };
+    !domain::retention::readable(now, expiry)
+}
+
+/// UIDs of all Uploads and runs there are.
+async fn living(keeper: &Keeper) -> Result<BTreeSet<String>> {
+    let mut living = uids::<Upload>(keeper).await?;
+    living.extend(uids::<ImportRun>(keeper).await?);
+    Ok(living)
+}
+
+async fn uids<K>(keeper: &Keeper) -> Result<BTreeSet<String>>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+{
+    let api: Api<K> = Api::all(keeper.client.clone());
+    let mut params = ListParams::default().limit(500);
+    let mut uids = BTreeSet::new();
+    loop {
+        let page = api.list_metadata(&params).await.map_err(kube(format!("list {}", K::kind(&()))))?;
+        uids.extend(page.items.iter().filter_map(|item| item.metadata.uid.clone()));
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(uids),
+        }
+    }
+}
+
+/// Objects that no record speaks of: nothing can open them.
+async fn strays(keeper: &Keeper, region: &Region, files: &[FileRecord]) -> Result<()> {
+    let storage = keeper.storage(region)?;
+    for (tenant_uid, file_uid) in storage.list().await? {
+        // Listed before the objects were: one that was claimed since is asked for by name.
+        if files.iter().any(|f| f.uid == file_uid) || keeper.files.find(&file_uid).await?.is_some() {
+            continue;
+        }
+        storage.erase(&tenant_uid, &file_uid).await?;
+        tracing::warn!(region = region.name_any(), file = file_uid, "an object without a record was erased");
+        keeper.audit(region, Event::new("StrayErased").with("file", file_uid)).await?;
+    }
+    Ok(())
+}
+
+async fn erase_logged(keeper: &Keeper, file: &FileRecord) {
+    if let Err(error) = erase(keeper, file).await {
+        tracing::error!(file = file.uid, error = error.chain(), reason = error.reason(), "a file could not be erased; tried again in 15 s");
+    }
+}
+
+/// Erases one file for good.
+pub(crate) async fn erase(keeper: &Keeper, file: &FileRecord) -> Result<()> {
+    let region = keeper.region(&file.region)?;
+    let storage = keeper.storage(&region)?;
+    keeper.files.destroy_key(file).await?;
+    storage.erase(&file.tenant_uid, &file.uid).await?;
+    let now = keeper.now()?;
+    keeper.audit(&region, Event::new("FileErased").with("file", file.uid.as_str()).with("kind", file.kind.as_str())).await?;
+    match file.kind.as_str() {
+        UPLOAD => tell_upload(keeper, file, now).await?,
+        _ => tell_run(keeper, file, now).await?,
+    }
+    keeper.files.forget(file).await
+}
+
+async fn tell_upload(keeper: &Keeper, file: &FileRecord, now: Timestamp) -> Result<()> {
+    let uploads: Api<Upload> = Api::namespaced(keeper.client.clone(), &file.namespace);
+    let found = uploads.get_opt(&file.owner).await.map_err(kube("read the Upload"))?;
+    let Some(upload) = found.filter(|u| u.uid().as_ref() == Some(&file.owner_uid)) else { return Ok(()) };
+    let previous = upload.status.clone().unwrap_or_default();
+    // A claim whose file never came: the Upload still waits for it.
+    if previous.completed_at.is_none() {
+        return Ok(());
+    }
+    keeper.write_upload(&upload, &domain::upload::erased(&previous, upload.metadata.generation, now)).await
+}
+
+async fn tell_run(keeper: &Keeper, file: &FileRecord, now: Timestamp) -> Result<()> {
+    let runs: Api<ImportRun> = Api::namespaced(keeper.client.clone(), &file.namespace);
+    // Somebody else's write in between means: look again.
+    for _ in 0..8 {
+        let found = runs.get_opt(&file.owner).await.map_err(kube("read the ImportRun"))?;
+        let Some(run) = found.filter(|r| r.uid().as_ref() == Some(&file.owner_uid)) else { return Ok(()) };
+        let status: ImportRunStatus = run.status.clone().unwrap_or_default();
+        let mut ours = Ours::of(&status);
+        for result in ours.results.iter_mut().filter(|r| r.file == file.uid) {
+            result.erased_at.get_or_insert(Time(now));
+        }
+        if ours == Ours::of(&status) {
+            return Ok(());
+        }
+        match keeper.writer.apply_status(&runs, &ObjectKey::of(&run), run.resource_version().as_deref(), &ours).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.is_conflict() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::Record { name: file.uid.clone(), detail: "its run was written by others eight times in a row" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::IMPORT_RUN;
+    use super::super::files::tests::record;
+    use super::*;
+
+    fn tenant(keep_days: i32) -> Tenant {
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": "dataimporter.io/v1alpha1", "kind": "Tenant", "metadata": {"name": "acme"},
+            "spec": {"region": "eu", "namespaces": ["acme"], "plan": "Enterprise", "retention": {"results": {"keepDays": keep_days}},
+                     "contact": {"firstName": "A", "lastName": "B", "email": "a@b", "country": "DE"}}
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_file_is_due_at_its_moment_or_when_the_rule_became_shorter() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let upload = record();
+        assert!(!is_due(&upload, Some(&tenant(0)), at(3599)), "a tenant's rule is about results only");
+        assert!(is_due(&upload, None, at(3600)));
+        let result = FileRecord { kind: IMPORT_RUN.into(), ended: Some(at(0)), not_after: at(14 * 86_400), ..record() };
+        assert!(!is_due(&result, Some(&tenant(14)), at(86_400)));
+        assert!(is_due(&result, Some(&tenant(1)), at(86_400)));
+        assert!(is_due(&result, Some(&tenant(30)), at(14 * 86_400)), "lengthening revives nothing");
+        assert!(is_due(&FileRecord { state: State::Destroyed, ..record() }, None, at(0)));
+    }
+}

@@ -1,0 +1,217 @@
+//! A tenant's keys: made when the tenant is bound, rotated while it lives, destroyed when it goes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use api::conditions::{Conditions, KEYS_READY, is_true};
+use api::import_run::Chunks;
+use api::tenant::KeyInfo;
+use api::{Connection, ImportRun, Tenant, names};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use envelope::{Header, Kid};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::api::ListParams;
+use kube::{Api, Resource, ResourceExt};
+use runtime::store::ObjectKey;
+use runtime::work::Next;
+use serde_json::json;
+
+use super::audit::Event;
+use super::error::{Error, Result, kube};
+use super::records::{KEY_ID_LABEL, Kind, label};
+use super::regions::requested;
+use super::reseal;
+use super::state::Keeper;
+
+/// How often the life of the keys is looked at.
+const INTERVAL: Duration = Duration::from_secs(600);
+/// While records are being sealed again, or the tenant is not bound yet.
+const SOON: Duration = Duration::from_secs(5);
+/// Revocation may hold an erasure up for this long.
+const REVOKE_LIMIT: SignedDuration = domain::connection::REVOKE_LIMIT;
+
+pub(crate) async fn reconcile(keeper: &Keeper, name: &str) -> Result<Next> {
+    let tenants: Api<Tenant> = Api::all(keeper.client.clone());
+    let Some(tenant) = tenants.get_opt(name).await.map_err(kube("read the Tenant"))? else { return Ok(Next::Idle) };
+    if tenant.metadata.deletion_timestamp.is_some() {
+        return erase(keeper, &tenant).await;
+    }
+    let now = keeper.now()?;
+    let region = match keeper.region_of(&tenant) {
+        Ok(region) => region,
+        Err(error) => {
+            report(keeper, &tenant, now, &[], Err(&error)).await?;
+            return Ok(Next::After(SOON));
+        }
+    };
+    set_finalizers(keeper, &tenant, &[names::TENANT_ERASURE_FINALIZER]).await?;
+    let before = keeper.rings.ensure(&tenant, &region, now).await;
+    if let Err(error) = before {
+        report(keeper, &tenant, now, &tenant.status.as_ref().map(|s| s.keys.clone()).unwrap_or_default(), Err(&error)).await?;
+        return Err(error);
+    }
+    let counts = records_under(keeper, &tenant).await?;
+    let (stale, done) = keeper.rings.rotate(&tenant, &region, counts, requested(tenant.annotations()), now).await?;
+    for step in &done {
+        keeper
+            .audit(&region, Event::new("KeyRotated").with("tenant", tenant.uid().unwrap_or_default()).with("step", format!("{step:?}")))
+            .await?;
+    }
+    let resealed = match stale.is_empty() {
+        true => 0,
+        false => reseal::reseal(keeper, &tenant, &region, &stale).await?,
+    };
+    let view = keeper.rings.ensure(&tenant, &region, now).await?;
+    report(keeper, &tenant, now, &view.keys, Ok(())).await?;
+    Ok(Next::After(if resealed > 0 || !done.is_empty() { SOON } else { INTERVAL }))
+}
+
+/// How many sealed things there are under each of the tenant's keys: records, and the cursors of unfinished runs.
+async fn records_under(keeper: &Keeper, tenant: &Tenant) -> Result<BTreeMap<Kid, u64>> {
+    let mut counts = BTreeMap::new();
+    let uid = tenant.uid().unwrap_or_default();
+    for kind in Kind::SEALED {
+        for record in keeper.records.list(kind, Some(&uid)).await? {
+            if let Some(kid) = label(record.meta(), KEY_ID_LABEL).and_then(|k| k.parse::<Kid>().ok()) {
+                *counts.entry(kid).or_default() += 1;
+            }
+        }
+    }
+    for namespace in namespaces(tenant) {
+        let runs: Api<ImportRun> = Api::namespaced(keeper.client.clone(), &namespace);
+        for run in runs.list(&ListParams::default()).await.map_err(kube("list ImportRuns"))? {
+            let status = run.status.unwrap_or_default();
+            if status.finished_at.is_none() {
+                for kid in cursor_kids(status.chunks.as_ref()) {
+                    *counts.entry(kid).or_default() += 1;
+                }
+            }
+        }
+    }
+    Ok(counts)
+}
+
+/// Names of the namespaces that the tenant holds.
+fn namespaces(tenant: &Tenant) -> Vec<String> {
+    tenant.status.iter().flat_map(|s| &s.namespaces).map(|n| n.name.clone()).collect()
+}
+
+fn cursor_kids(chunks: Option<&Chunks>) -> impl Iterator<Item = Kid> + '_ {
+    let folded = chunks.iter().filter_map(|c| c.folded.as_ref()?.sealed_cursor.as_ref()).collect::<Vec<_>>();
+    let listed = chunks.into_iter().flat_map(|c| &c.listed).filter_map(|c| c.sealed_cursor.as_ref());
+    folded.into_iter().chain(listed).filter_map(|sealed| Some(Header::parse(&BASE64.decode(sealed).ok()?).ok()?.kid))
+}
+
+async fn report(keeper: &Keeper, tenant: &Tenant, now: Timestamp, keys: &[KeyInfo], outcome: Result<(), &Error>) -> Result<()> {
+    let previous = tenant.status.clone().unwrap_or_default();
+    let conditions = Conditions::from(&previous.conditions, tenant.metadata.generation, now);
+    let conditions = match outcome {
+        Ok(()) => conditions.with_true(KEYS_READY, "Active", "a key of this tenant seals and opens its records"),
+        Err(error) => conditions.with_false(KEYS_READY, error.reason(), &error.chain()),
+    }
+    .build();
+    let same = previous.keys == keys && previous.conditions.iter().filter(|c| c.type_ == KEYS_READY).eq(conditions.iter());
+    if same { Ok(()) } else { write(keeper, tenant, keys, &conditions).await }
+}
+
+async fn write(keeper: &Keeper, tenant: &Tenant, keys: &[KeyInfo], conditions: &[Condition]) -> Result<()> {
+    let api: Api<Tenant> = Api::all(keeper.client.clone());
+    let mut status = json!({"conditions": conditions});
+    if !keys.is_empty() {
+        status["keys"] = json!(keys);
+    }
+    keeper.writer.apply_status(&api, &ObjectKey::of(tenant), None, &status).await?;
+    Ok(())
+}
+
+async fn set_finalizers(keeper: &Keeper, tenant: &Tenant, finalizers: &[&str]) -> Result<()> {
+    let has = tenant.finalizers().iter().any(|f| f == names::TENANT_ERASURE_FINALIZER);
+    if has != finalizers.is_empty() {
+        return Ok(());
+    }
+    let api: Api<Tenant> = Api::all(keeper.client.clone());
+    let mut metadata = json!({"uid": tenant.uid()});
+    if !finalizers.is_empty() {
+        metadata["finalizers"] = json!(finalizers);
+    }
+    keeper.writer.apply_fields(&api, &ObjectKey::of(tenant), json!({"metadata": metadata})).await?;
+    Ok(())
+}
+
+/// Runs are stopped by the operator, whose finalizer comes first. Then: revoke, delete files, destroy keys, verify, audit, gone.
+async fn erase(keeper: &Keeper, tenant: &Tenant) -> Result<Next> {
+    if !tenant.finalizers().iter().any(|f| f == names::TENANT_ERASURE_FINALIZER) {
+        return Ok(Next::Idle);
+    }
+    if tenant.finalizers().iter().any(|f| f == names::TENANT_RUNS_FINALIZER) {
+        return Ok(Next::After(Duration::from_secs(2)));
+    }
+    let released = tenant.annotations().contains_key(names::RELEASE_ANNOTATION);
+    match erase_all(keeper, tenant).await {
+        Ok(()) => {
+            keeper.events.normal(tenant, "Erased", "tokens revoked, files deleted, keys destroyed, and each proved").await;
+        }
+        Err(error) if released => {
+            let note = format!("let go unerased, as annotation {} asks: {}", names::RELEASE_ANNOTATION, error.chain());
+            keeper.events.warning(tenant, "ReleasedUnerased", &note).await;
+        }
+        Err(error) => {
+            let message = format!("{}; it is tried again, or annotate {} to let go", error.chain(), names::RELEASE_ANNOTATION);
+            let previous = tenant.status.clone().unwrap_or_default();
+            let conditions = Conditions::from(&previous.conditions, tenant.metadata.generation, keeper.now()?)
+                .with_false(KEYS_READY, "ErasureBlocked", &message)
+                .build();
+            if !is_true(&previous.conditions, KEYS_READY) && previous.conditions.iter().any(|c| c.message == message) {
+                return Err(error);
+            }
+            write(keeper, tenant, &previous.keys, &conditions).await?;
+            return Err(error);
+        }
+    }
+    set_finalizers(keeper, tenant, &[]).await?;
+    Ok(Next::Idle)
+}
+
+async fn erase_all(keeper: &Keeper, tenant: &Tenant) -> Result<()> {
+    let uid = tenant.uid().unwrap_or_default();
+    let now = keeper.now()?;
+    let since = tenant.metadata.deletion_timestamp.as_ref().map_or(SignedDuration::ZERO, |at| now.duration_since(at.0));
+    let mut revoked = 0;
+    if let Ok(home) = keeper.home(std::sync::Arc::new(tenant.clone())).await {
+        for namespace in namespaces(tenant) {
+            let connections: Api<Connection> = Api::namespaced(keeper.client.clone(), &namespace);
+            for connection in connections.list(&ListParams::default()).await.map_err(kube("list Connections"))? {
+                match super::connections::revoke(keeper, &home, &connection).await {
+                    Ok(count) => revoked += count.unwrap_or(0),
+                    Err(error) if since < REVOKE_LIMIT => return Err(error),
+                    Err(error) => tracing::warn!(connection = connection.name_any(), error = error.chain(), "tokens could not be revoked"),
+                }
+            }
+        }
+    }
+    for file in keeper.files.list(Some(&uid)).await? {
+        super::sweeper::erase(keeper, &file).await?;
+    }
+    for kind in [Kind::Credential, Kind::Tokens] {
+        for record in keeper.records.list(kind, Some(&uid)).await? {
+            keeper.records.delete(&record.name_any(), record.uid().as_deref()).await?;
+        }
+    }
+    keeper.rings.destroy(tenant).await?;
+    verify_erased(keeper, &uid).await?;
+    if let Ok(region) = keeper.region(&tenant.spec.region) {
+        keeper.audit(&region, Event::new("TenantErased").with("tenant", uid).with("revoked", revoked)).await?;
+    }
+    Ok(())
+}
+
+async fn verify_erased(keeper: &Keeper, uid: &str) -> Result<()> {
+    for kind in [Kind::Credential, Kind::Tokens, Kind::File, Kind::KeyRing] {
+        if let Some(left) = keeper.records.list(kind, Some(uid)).await?.first() {
+            return Err(Error::Record { name: left.name_any(), detail: "it is still there after its deletion" });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! Ciphertext in and out, for workers: they have no storage credentials, and the keeper does not see what is inside.
+
+use api::keeper::{FileGrant, NewFile};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use domain::lease::{Admitted, Refusal};
+use futures::StreamExt;
+use http::StatusCode;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use sha2::{Digest, Sha256};
+
+use super::super::audit::Event;
+use super::super::error::Error;
+use super::super::files::{FileRecord, IMPORT_RUN, State as FileState, grant};
+use super::super::state::Keeper;
+use super::caller::About;
+use super::{Answer, Call, Kept, Rejection, RunUid};
+
+/// A result file, sealed: 14 days of it must fit the volume, and this is far above any run.
+const MAX_FILE: u64 = 64 << 30;
+
+pub(super) async fn begin(State(keeper): Kept, call: Call, Path(uid): RunUid, Json(request): Json<NewFile>) -> Answer<FileGrant> {
+    let admitted = keeper.admit(&call, About::Run { uid: &uid, attempt: request.attempt }, "file").await?;
+    let home = keeper.home_of(&admitted).await?;
+    let now = keeper.now()?;
+    let record = new_record(&admitted, &request.name, now).ok_or(Refusal::File)?;
+    let Some((record, key)) = keeper.files.begin(&record, &home.ring, home.scope.clone()).await? else { return Err(Rejection::Taken) };
+    keeper.audit(admitted.region(), Event::new("FileBorn").with("file", record.uid.as_str()).with("run", uid)).await?;
+    Ok(Json(grant(&record, &home.scope, &key)))
+}
+
+/// The record of a result file: its id follows from run, attempt and name, so asking twice gives one file. Absent when the name is none
+/// of a result file's, or when results are not kept at all.
+fn new_record(admitted: &Admitted, name: &str, now: Timestamp) -> Option<FileRecord> {
+    if !is_result_name(name) {
+        return None;
+    }
+    let snapshot = admitted.snapshot();
+    // The run's end is not known yet; its deadline is the latest it can be.
+    let not_after = domain::retention::result_expiry(snapshot.deadline.max(now), &snapshot.results)?;
+    let id = Sha256::digest(format!("{}/{}/{name}", snapshot.run.uid, admitted.attempt()));
+    Some(FileRecord {
+        uid: hex::encode(&id[..16]),
+        region: admitted.region().name_any(),
+        tenant_uid: snapshot.tenant.uid.clone(),
+        namespace: admitted.namespace().to_owned(),
+        kind: IMPORT_RUN.into(),
+        owner: admitted.run().name_any(),
+        owner_uid: snapshot.run.uid.clone(),
+        file_name: name.to_owned(),
+        state: FileState::Pending,
+        created: now,
+        not_after,
+        ended: None,
+        bytes: None,
+    })
+}
+
+/// `succeeded.csv`, or `succeeded-2.csv` of a second attempt.
+fn is_result_name(name: &str) -> bool {
+    let Some(stem) = name.strip_suffix(".csv") else { return false };
+    let (kind, attempt) = stem.split_once('-').unwrap_or((stem, "1"));
+    let numbered = !attempt.is_empty() && attempt.len() <= 3 && attempt.bytes().all(|b| b.is_ascii_digit());
+    matches!(kind, "succeeded" | "failed" | "unprocessed") && numbered
+}
+
+pub(super) async fn write(State(keeper): Kept, call: Call, Path(file): Path<String>, body: Body) -> Result<StatusCode, Rejection> {
+    let admitted = keeper.admit(&call, About::RunOfPod, "write file").await?;
+    let (record, secret) = keeper.result_of(&admitted, &file).await?;
+    match record.state {
+        FileState::Pending => {}
+        FileState::Complete => return Err(Rejection::Taken),
+        FileState::Destroyed => return Err(Refusal::File.into()),
+    }
+    let stored = keeper.take_in(&admitted, &record, body).await?;
+    let complete = FileRecord { state: FileState::Complete, bytes: Some(stored), ..record };
+    keeper.files.update(secret, &complete).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn read(State(keeper): Kept, call: Call, Path(file): Path<String>) -> Result<Response, Rejection> {
+    let admitted = keeper.admit(&call, About::RunOfPod, "read file").await?;
+    let (record, _) = keeper.readable_upload(&admitted, &file).await?;
+    let storage = keeper.storage(admitted.region())?;
+    let bytes = storage.read(&record.tenant_uid, &record.uid).await?.ok_or(Refusal::Upload)?;
+    let event = Event::new("FileRead").with("file", record.uid.as_str()).with("run", admitted.run_uid());
+    keeper.audit(admitted.region(), event).await?;
+    Ok(Body::from_stream(until(bytes, record.not_after, keeper.clone())).into_response())
+}
+
+/// A stream that breaks off at the file's last moment.
+pub(in crate::keeper) fn until<S, T, E>(
+    bytes: S,
+    not_after: Timestamp,
+    keeper: std::sync::Arc<Keeper>,
+) -> impl futures::Stream<Item = std::io::Result<T>> + Send + 'static
+where
+    S: futures::Stream<Item = Result<T, E>> + Send + 'static,
+    E: std::error::Error + Send + Sync + 'static,
+    T: Send + 'static,
+{
+    bytes.map(move |part| match keeper.now() {
+        Ok(now) if domain::retention::readable(now, not_after) => part.map_err(std::io::Error::other),
+        Ok(_) => Err(std::io::Error::other("the file has expired")),
+        Err(error) => Err(std::io::Error::other(error)),
+    })
+}
+
+impl Keeper {
+    async fn result_of(&self, admitted: &Admitted, file: &str) -> Result<(FileRecord, Secret), Rejection> {
+        let (record, secret) = self.files.find(file).await?.ok_or(Refusal::File)?;
+        let ours =
+            record.kind == IMPORT_RUN && record.owner_uid == admitted.run_uid() && record.tenant_uid == admitted.snapshot().tenant.uid;
+        if ours { Ok((record, secret)) } else { Err(Refusal::File.into()) }
+    }
+
+    /// Stores a body whole or not at all.
+    async fn take_in(&self, admitted: &Admitted, record: &FileRecord, body: Body) -> Result<u64, Rejection> {
+        let mut incoming = self.storage(admitted.region())?.begin(&record.tenant_uid, &record.uid).await?;
+        let mut parts = body.into_data_stream();
+        let mut stored = 0_u64;
+        // Results come as the org gives them, so a worker may be silent for a while; one that is gone has its connection closed.
+        while let Some(part) = parts.next().await {
+            let failure = match part {
+                Ok(part) => {
+                    stored += part.len() as u64;
+                    let written = incoming.write(part).await;
+                    if stored > MAX_FILE { Some(Rejection::Refused(Refusal::File)) } else { written.err().map(Rejection::Trouble) }
+                }
+                // The worker is gone or its connection broke; it may send the file again.
+                Err(_) => Some(Rejection::Trouble(Error::Record { name: record.uid.clone(), detail: "its upload was cut off" })),
+            };
+            if let Some(failure) = failure {
+                incoming.abort().await?;
+                return Err(failure);
+            }
+        }
+        incoming.finish().await?;
+        Ok(stored)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_result_files_are_taken() {
+        for good in ["succeeded.csv", "failed.csv", "unprocessed.csv", "failed-2.csv"] {
+            assert!(is_result_name(good), "{good}");
+        }
+        for bad in ["", "succeeded", "x.csv", "../failed.csv", "failed-.csv", "failed-a.csv", "failed-1000.csv", "failed.csv.csv"] {
+            assert!(!is_result_name(bad), "{bad}");
+        }
+    }
+}

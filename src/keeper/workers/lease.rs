@@ -1,0 +1,181 @@
+//! The lease: all that a worker needs, once; and a fresh session when Salesforce refused the one it had.
+
+use api::Upload;
+use api::import_run::Chunks;
+use api::keeper::{ChunkCursor, Lease, LeaseRequest, SalesforceSession, SecretText, SessionRequest, SourceCredential, UploadGrant};
+use axum::Json;
+use axum::extract::{Path, State};
+use domain::lease::{Admitted, ConnectionObserved, Refusal, Usable, judge_connection};
+use kube::{Api, ResourceExt};
+use secrecy::ExposeSecret;
+
+use super::super::audit::Event;
+use super::super::credentials::{Entries, Stored};
+use super::super::error::{Error, kube};
+use super::super::files::{FileRecord, UPLOAD, grant};
+use super::super::state::{Home, Keeper, endpoints_of};
+use super::caller::About;
+use super::run_status::open_cursor;
+use super::{Answer, Call, Kept, Rejection, RunUid};
+
+pub(super) async fn lease(State(keeper): Kept, call: Call, Path(uid): RunUid, Json(request): Json<LeaseRequest>) -> Answer<Lease> {
+    let admitted = keeper.admit(&call, About::Run { uid: &uid, attempt: request.attempt }, "lease").await?;
+    let home = keeper.home_of(&admitted).await?;
+    // All connections are judged before the first credential is opened.
+    let source = keeper.source(&admitted, &home).await?;
+    let target = keeper.salesforce_session(&admitted, &home, None, None).await?;
+    let status = admitted.run().status.clone().unwrap_or_default();
+    let chunks = status.chunks.unwrap_or_default();
+    let cursors = keeper.cursors(&admitted, &home, &chunks)?;
+    keeper.audit(admitted.region(), Event::new("LeaseGranted").with("run", uid).with("attempt", request.attempt)).await?;
+    Ok(Json(Lease {
+        snapshot: admitted.snapshot().clone(),
+        source,
+        target,
+        cursors,
+        chunks,
+        now: keeper.now()?,
+        private_endpoints: endpoints_of(&home.region, &home.tenant),
+    }))
+}
+
+pub(super) async fn session(
+    State(keeper): Kept,
+    call: Call,
+    Path(uid): RunUid,
+    Json(request): Json<SessionRequest>,
+) -> Answer<SalesforceSession> {
+    let admitted = keeper.admit(&call, About::Run { uid: &uid, attempt: request.attempt }, "session").await?;
+    let home = keeper.home_of(&admitted).await?;
+    keeper.salesforce_session(&admitted, &home, Some(&request.connection), Some(&request.refused_sha256)).await.map(Json)
+}
+
+impl Keeper {
+    pub(super) async fn home_of(&self, admitted: &Admitted) -> Result<Home, Rejection> {
+        Ok(self.home(std::sync::Arc::new(admitted.tenant().clone())).await?)
+    }
+
+    /// A connection of the run, judged, with its credential still sealed.
+    async fn usable(&self, admitted: &Admitted, name: &str) -> Result<(Usable, Stored), Rejection> {
+        let outcome = self.judge(admitted, name).await?;
+        if let Err(refusal) = &outcome {
+            tracing::warn!(run = admitted.run_uid(), refusal = ?refusal, "a connection was refused to a worker");
+            let event = Event::new("ConnectionRefused").with("run", admitted.run_uid()).with("refusal", format!("{refusal:?}"));
+            self.audit(admitted.region(), event).await?;
+        }
+        Ok(outcome?)
+    }
+
+    async fn judge(&self, admitted: &Admitted, name: &str) -> Result<Result<(Usable, Stored), Refusal>, Rejection> {
+        let connection = self.connection(admitted.namespace(), name).await?;
+        let stored = match &connection {
+            Some(connection) => self.stored(connection).await?,
+            None => None,
+        };
+        let ledger = connection.as_ref().and_then(|c| c.status.as_ref()?.credential_version).unwrap_or_default();
+        let observed = ConnectionObserved { connection, stored: stored.as_ref().map(|s| s.credential.clone()), ledger };
+        Ok(match (judge_connection(admitted, name, observed), stored) {
+            (Ok(usable), Some(stored)) => Ok((usable, stored)),
+            (Ok(_), None) => Err(Refusal::NoCredential),
+            (Err(refusal), _) => Err(refusal),
+        })
+    }
+
+    /// Opens the credential of a judged connection; the audit has the line before anybody has the secret.
+    async fn unseal(&self, admitted: &Admitted, home: &Home, usable: &Usable, stored: &Stored) -> Result<Entries, Rejection> {
+        let event = Event::new("CredentialOpened")
+            .with("run", admitted.run_uid())
+            .with("connection", usable.connection().uid().unwrap_or_default())
+            .with("version", usable.version());
+        self.audit(admitted.region(), event).await?;
+        let entries = self.open(home, usable.connection(), stored)?;
+        super::super::connections::mark_used(self, usable.connection());
+        Ok(entries)
+    }
+
+    /// A session for the target of the run. `asked`: the connection the worker names, which must be that one.
+    async fn salesforce_session(
+        &self,
+        admitted: &Admitted,
+        home: &Home,
+        asked: Option<&str>,
+        refused: Option<&str>,
+    ) -> Result<SalesforceSession, Rejection> {
+        let target = admitted.snapshot().job_spec.target.salesforce.as_ref().ok_or(Refusal::NotInSnapshot)?;
+        let name = target.connection_ref.name.as_str();
+        if asked.is_some_and(|asked| asked != name) {
+            return Err(Refusal::NotInSnapshot.into());
+        }
+        let (usable, stored) = self.usable(admitted, name).await?;
+        let entries = self.unseal(admitted, home, &usable, &stored).await?;
+        let target = self.target(home, usable.connection(), &entries, usable.version()).ok_or(Refusal::NotInSnapshot)?;
+        let session = self.sessions.get(&target, refused, self.now()?).await?;
+        Ok(SalesforceSession {
+            instance_url: session.instance_url.as_str().trim_end_matches('/').to_owned(),
+            access_token: SecretText::new(session.access_token.expose_secret()),
+        })
+    }
+
+    async fn source(&self, admitted: &Admitted, home: &Home) -> Result<SourceCredential, Rejection> {
+        let source = &admitted.snapshot().job_spec.source;
+        if let Some(sql) = &source.sql {
+            let (usable, stored) = self.usable(admitted, &sql.connection_ref.name).await?;
+            let entries = self.unseal(admitted, home, &usable, &stored).await?;
+            let password = entries.text("password").ok_or(Refusal::NoCredential)?;
+            return Ok(SourceCredential::Database { password: SecretText::new(password.expose_secret()) });
+        }
+        self.upload_grant(admitted, home).await.map(SourceCredential::Upload)
+    }
+
+    async fn upload_grant(&self, admitted: &Admitted, home: &Home) -> Result<UploadGrant, Rejection> {
+        let expected = admitted.snapshot().upload.as_ref().ok_or(Refusal::Upload)?;
+        let uploads: Api<Upload> = Api::namespaced(self.client.clone(), admitted.namespace());
+        let live = uploads.get_opt(&expected.name).await.map_err(kube("read the Upload"))?;
+        let live = live.filter(|u| u.uid().as_deref() == Some(expected.uid.as_str())).ok_or(Refusal::Upload)?;
+        let status = live.status.clone().unwrap_or_default();
+        let (record, secret) = self.readable_upload(admitted, &expected.uid).await?;
+        let now = self.now()?;
+        let key = self.files.key(&record, &secret, &home.ring, home.scope.clone(), now, record.not_after)?.ok_or(Refusal::Upload)?;
+        let event = Event::new("FileKeyOpened").with("run", admitted.run_uid()).with("file", record.uid.as_str());
+        self.audit(admitted.region(), event).await?;
+        Ok(UploadGrant {
+            file: grant(&record, &home.scope, &key),
+            bytes: record.bytes.unwrap_or_default(),
+            sha256: status.sha256.unwrap_or_default(),
+            expires_at: record.not_after,
+        })
+    }
+
+    /// The record of the upload that a run reads, if it may still be read.
+    pub(super) async fn readable_upload(
+        &self,
+        admitted: &Admitted,
+        uid: &str,
+    ) -> Result<(FileRecord, k8s_openapi::api::core::v1::Secret), Rejection> {
+        let (record, secret) = self.files.find(uid).await?.ok_or(Refusal::Upload)?;
+        let ours = record.kind == UPLOAD
+            && record.namespace == admitted.namespace()
+            && record.tenant_uid == admitted.snapshot().tenant.uid
+            && admitted.snapshot().upload.as_ref().is_some_and(|upload| upload.uid == record.uid);
+        if ours && record.readable(self.now()?, record.not_after) { Ok((record, secret)) } else { Err(Refusal::Upload.into()) }
+    }
+
+    /// What the cursors of earlier attempts say.
+    fn cursors(&self, admitted: &Admitted, home: &Home, chunks: &Chunks) -> Result<Vec<ChunkCursor>, Rejection> {
+        let folded = chunks.folded.as_ref().and_then(|f| f.sealed_cursor.as_ref());
+        let mut cursors: Vec<ChunkCursor> = Vec::new();
+        if let Some(sealed) = folded {
+            cursors.push(open_cursor(admitted, home, sealed)?);
+        }
+        for listed in &chunks.listed {
+            let Some(sealed) = &listed.sealed_cursor else { continue };
+            let cursor = open_cursor(admitted, home, sealed)?;
+            if cursor.chunk != listed.number {
+                let detail = "it belongs to another chunk than the one it stands at";
+                return Err(Error::Record { name: format!("cursor of run {}", admitted.run_uid()), detail }.into());
+            }
+            cursors.push(cursor);
+        }
+        Ok(cursors)
+    }
+}

@@ -1,0 +1,234 @@
+//! What workers report, written into the run's status: each write looks at the live run again and names the version it saw, so that two
+//! attempts can never both be believed.
+
+use std::time::{Duration, Instant};
+
+use api::ImportRun;
+use api::import_run::{Chunks, ImportRunStatus, Outcome, ResultFile, Rows};
+use api::keeper::{ChunkCursor, ChunkWrite, Control, OutcomeReport, Progress, SecretText, WrittenFile};
+use axum::Json;
+use axum::extract::{Path, State};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use domain::lease::{Admitted, Refusal};
+use envelope::Purpose;
+use http::StatusCode;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{Api, ResourceExt};
+use runtime::store::ObjectKey;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::super::audit::Event;
+use super::super::bound::Bound;
+use super::super::error::{Error, kube};
+use super::super::files::{FileRecord, IMPORT_RUN, State as FileState};
+use super::super::state::{Home, Keeper};
+use super::caller::{About, RunKey};
+use super::{Answer, Call, Kept, Rejection, RunUid};
+
+/// Progress is written at most this often for each run; what comes in between is overtaken by the next.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+/// Somebody else's write between our read and ours is looked at again this often.
+const TRIES: usize = 8;
+
+/// The part of a run's status that the keeper writes, always all of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Ours {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rows: Option<Rows>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) chunks: Option<Chunks>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) results: Vec<ResultFile>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) outcome: Option<Outcome>,
+}
+
+impl Ours {
+    pub(crate) fn of(status: &ImportRunStatus) -> Self {
+        Self { rows: status.rows, chunks: status.chunks.clone(), results: status.results.clone(), outcome: status.outcome.clone() }
+    }
+}
+
+pub(super) async fn chunk(
+    State(keeper): Kept,
+    call: Call,
+    Path((uid, number)): Path<(String, i64)>,
+    Json(write): Json<ChunkWrite>,
+) -> Answer<Control> {
+    let admitted = keeper.admit(&call, About::Run { uid: &uid, attempt: write.attempt }, "chunk").await?;
+    let home = keeper.home_of(&admitted).await?;
+    let mut chunk = write.chunk;
+    chunk.number = number;
+    chunk.sealed_cursor = match &write.cursor {
+        Some(cursor) => Some(seal_cursor(&admitted, &home, number, &cursor.last_key)?),
+        None => None,
+    };
+    let run = keeper
+        .write_run(&RunKey::of(&admitted), |ours| {
+            let before = ours.chunks.clone().unwrap_or_default();
+            let mut chunk = chunk.clone();
+            // A step that brings no cursor keeps the one that is there.
+            let known = before.listed.iter().find(|c| c.number == chunk.number);
+            chunk.sealed_cursor = chunk.sealed_cursor.or_else(|| known.and_then(|c| c.sealed_cursor.clone()));
+            ours.chunks = Some(domain::chunk::accept(&before, chunk)?);
+            Ok(())
+        })
+        .await?;
+    Ok(Json(control(&run)))
+}
+
+pub(super) async fn progress(State(keeper): Kept, call: Call, Path(uid): RunUid, Json(progress): Json<Progress>) -> Answer<Control> {
+    let key = keeper.admit_progress(&call, &uid, progress.attempt).await?;
+    let run = if keeper.progress_due(&uid) {
+        keeper
+            .write_run(&key, |ours| {
+                ours.rows = Some(progress.rows);
+                Ok(())
+            })
+            .await?
+    } else {
+        keeper.live_run(&key).await?
+    };
+    Ok(Json(control(&run)))
+}
+
+pub(super) async fn outcome(
+    State(keeper): Kept,
+    call: Call,
+    Path(uid): RunUid,
+    Json(report): Json<OutcomeReport>,
+) -> Result<StatusCode, Rejection> {
+    let admitted = keeper.admit(&call, About::Run { uid: &uid, attempt: report.attempt }, "outcome").await?;
+    let now = keeper.now()?;
+    let mut results = Vec::new();
+    for written in &report.results {
+        results.extend(keeper.end_file(&admitted, written, now).await?);
+    }
+    keeper
+        .write_run(&RunKey::of(&admitted), |ours| {
+            ours.rows = Some(report.rows);
+            for result in &results {
+                ours.results.retain(|known| known.name != result.name);
+                ours.results.push(result.clone());
+            }
+            // A repetition of the same report keeps its first time.
+            let known = ours.outcome.as_ref().filter(|o| o.attempt == report.attempt);
+            let at = known.map_or(Time(now), |o| o.at.clone());
+            let message = report.message.chars().take(4096).collect();
+            ours.outcome = Some(Outcome { attempt: report.attempt, reason: report.reason, message, at });
+            Ok(())
+        })
+        .await?;
+    let event = Event::new("OutcomeReported").with("run", uid).with("attempt", report.attempt).with("reason", report.reason.to_string());
+    keeper.audit(admitted.region(), event).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn control(run: &ImportRun) -> Control {
+    Control { cancel: run.spec.cancelled() || run.metadata.deletion_timestamp.is_some() }
+}
+
+impl Keeper {
+    /// Changes our part of a run's status if the attempt is still the current one. Somebody else's write in between means: look again,
+    /// judge again, write again.
+    async fn write_run(&self, key: &RunKey, change: impl Fn(&mut Ours) -> Result<(), Rejection>) -> Result<ImportRun, Rejection> {
+        let runs: Api<ImportRun> = Api::namespaced(self.client.clone(), &key.namespace);
+        let mut conflict = None;
+        for _ in 0..TRIES {
+            let run = self.live_run(key).await?;
+            let before = Ours::of(&run.status.clone().unwrap_or_default());
+            let mut after = before.clone();
+            change(&mut after)?;
+            if after == before {
+                return Ok(run);
+            }
+            let at = ObjectKey::namespaced(&key.namespace, &key.name);
+            match self.writer.apply_status(&runs, &at, run.resource_version().as_deref(), &after).await {
+                Ok(run) => return Ok(run),
+                Err(error) if error.is_conflict() => conflict = Some(error),
+                Err(error) => return Err(Error::from(error).into()),
+            }
+        }
+        Err(conflict.map_or(Refusal::Run.into(), |error| Error::from(error).into()))
+    }
+
+    /// The run as it is now, if the caller's attempt is still the current one.
+    async fn live_run(&self, key: &RunKey) -> Result<ImportRun, Rejection> {
+        let runs: Api<ImportRun> = Api::namespaced(self.client.clone(), &key.namespace);
+        let run = runs.get_opt(&key.name).await.map_err(kube("read the ImportRun"))?.ok_or(Refusal::Run)?;
+        if run.uid().as_deref() != Some(key.uid.as_str()) {
+            return Err(Refusal::Run.into());
+        }
+        let current = run.status.as_ref().and_then(|s| s.current_attempt());
+        let holds = current.is_some_and(|a| a.number == key.attempt && a.pod_uid.as_deref() == Some(key.pod_uid.as_str()));
+        if holds { Ok(run) } else { Err(Refusal::StaleAttempt.into()) }
+    }
+
+    fn progress_due(&self, uid: &str) -> bool {
+        let mut memory = self.memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        memory.progress.retain(|_, at| at.elapsed() < PROGRESS_INTERVAL);
+        let due = !memory.progress.contains_key(uid);
+        if due {
+            memory.progress.insert(uid.to_owned(), Instant::now());
+        }
+        due
+    }
+
+    /// A written result file gets its last moment from the end of the run.
+    async fn end_file(&self, admitted: &Admitted, written: &WrittenFile, now: jiff::Timestamp) -> Result<Option<ResultFile>, Rejection> {
+        let Some((record, secret)) = self.files.find(&written.file).await? else { return Err(Refusal::File.into()) };
+        if record.kind != IMPORT_RUN || record.owner_uid != admitted.run_uid() || record.file_name != written.name {
+            return Err(Refusal::File.into());
+        }
+        if record.state != FileState::Complete {
+            return Ok(None);
+        }
+        let ended = record.ended.unwrap_or(now);
+        let expires = domain::retention::stored_result_expiry(record.not_after, Some(ended), &admitted.snapshot().results);
+        let ended_record = FileRecord { ended: Some(ended), ..record };
+        self.files.update(secret, &ended_record).await?;
+        Ok(Some(ResultFile {
+            name: written.name.clone(),
+            file: written.file.clone(),
+            rows: written.rows,
+            bytes: written.bytes,
+            expires_at: Some(Time(expires)),
+            erased_at: None,
+        }))
+    }
+}
+
+fn cursor_bound(admitted: &Admitted) -> Bound {
+    Bound {
+        namespace: admitted.namespace().to_owned(),
+        kind: "ImportRun".into(),
+        name: admitted.run().name_any(),
+        uid: admitted.run_uid().to_owned(),
+        endpoint_digest: String::new(),
+        fields: ["cursor".to_owned()].into(),
+    }
+}
+
+/// Row values never stand in a status in clear.
+fn seal_cursor(admitted: &Admitted, home: &Home, number: i64, key: &[SecretText]) -> Result<String, Rejection> {
+    let plain = Zeroizing::new(serde_json::to_vec(key).expect("a list of text is JSON"));
+    let version = u64::try_from(number).unwrap_or_default() + 1;
+    let context = cursor_bound(admitted).context(home.scope.clone());
+    let failed = |source| Error::Ring { tenant: home.tenant.name_any(), source };
+    let sealed = home.ring.seal(Purpose::Credential, version, &context, &plain, &mut rand::rng()).map_err(failed)?;
+    Ok(BASE64.encode(sealed))
+}
+
+/// The cursor and the number of the chunk it lies behind, which is the record's version and so as authentic as the rest.
+pub(super) fn open_cursor(admitted: &Admitted, home: &Home, sealed: &str) -> Result<ChunkCursor, Rejection> {
+    let unreadable = || Error::Record { name: format!("cursor of run {}", admitted.run_uid()), detail: "it is not a sealed cursor" };
+    let record = BASE64.decode(sealed).map_err(|_| unreadable())?;
+    let context = cursor_bound(admitted).context(home.scope.clone());
+    let failed = |source| Error::Ring { tenant: home.tenant.name_any(), source };
+    let opened = home.ring.open(Purpose::Credential, &context, &record).map_err(failed)?;
+    let chunk = i64::try_from(opened.version).map_err(|_| unreadable())? - 1;
+    Ok(ChunkCursor { chunk, last_key: serde_json::from_slice(&opened.plaintext).map_err(|_| unreadable())? })
+}

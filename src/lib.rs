@@ -1,0 +1,10 @@
+//! The processes of Dataimporter, one module per subcommand. They do I/O and call the crates; what they decide is in
+//! `crates/domain`. `main.rs` only reads the command line.
+
+pub mod drain;
+mod import;
+pub mod keeper;
+pub mod operator;
+pub mod plugin;
+pub mod run;
+pub mod worker;

@@ -1,0 +1,51 @@
+//! The command line: one subcommand per process, one module per subcommand.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use dataimporter::{drain, keeper, operator, run, worker};
+
+/// Loads data from files and databases into Salesforce, declared as Kubernetes resources.
+#[derive(Parser)]
+#[command(name = "dataimporter", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Watch regions, tenants, jobs and runs, and start the worker pods.
+    Operator(operator::Args),
+    /// Keep credentials and files sealed, hand workers what their run may have, pass files in and out, erase what has had its time.
+    Keeper(keeper::Args),
+    /// Run one attempt of one import, in a pod that the operator made.
+    Worker(worker::Args),
+    /// Check chains of the keeper's audit: nothing changed, removed or added.
+    VerifyAudit(keeper::VerifyAudit),
+    Run(run::Args),
+    /// Before an uninstall: list, release or erase what would be left behind.
+    Drain(drain::Args),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    // One cryptography provider for every TLS connection of the process.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let outcome = match Cli::parse().command {
+        Command::Operator(args) => operator::run(args).await,
+        Command::Keeper(args) => keeper::run(args).await,
+        Command::Worker(args) => return worker::run(args).await,
+        Command::VerifyAudit(args) => args.run(),
+        // Says more than whether it went well.
+        Command::Run(args) => return run::run(args).await,
+        Command::Drain(args) => drain::run(args).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dataimporter: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

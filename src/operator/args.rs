@@ -1,0 +1,99 @@
+//! Flags and environment of the operator.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use anyhow::{Context, ensure};
+use domain::settings::{KeeperSettings, NetworkSettings, Settings, WorkerSettings};
+
+use super::installation::Installation;
+
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// Namespace that the operator and the keeper run in.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "dataimporter-system")]
+    pub namespace: String,
+    /// Name of this process among its replicas.
+    #[arg(long, env = "POD_NAME", default_value = "operator")]
+    pub identity: String,
+    /// Image of the worker pods.
+    #[arg(long, env = "WORKER_IMAGE")]
+    pub worker_image: String,
+    /// When the worker image is pulled: IfNotPresent, Always or Never.
+    #[arg(long, env = "WORKER_IMAGE_PULL_POLICY", default_value = "IfNotPresent")]
+    pub worker_image_pull_policy: String,
+    /// Memory of a worker pod; request and limit.
+    #[arg(long, env = "WORKER_MEMORY", default_value = "256Mi")]
+    pub worker_memory: String,
+    /// Processor share that a worker pod asks for.
+    #[arg(long, env = "WORKER_CPU", default_value = "100m")]
+    pub worker_cpu: String,
+    /// Address of the keeper as workers reach it.
+    #[arg(long, env = "KEEPER_URL")]
+    pub keeper_url: String,
+    /// Labels of the keeper's pods in the operator's namespace.
+    #[arg(long, env = "KEEPER_SELECTOR", default_value = "app.kubernetes.io/component=keeper", value_delimiter = ',')]
+    pub keeper_selector: Vec<String>,
+    /// Address ranges of the cluster itself (pods, services, nodes), which workers must not reach as if they were public.
+    #[arg(long, env = "CLUSTER_CIDRS", value_delimiter = ',')]
+    pub cluster_cidrs: Vec<String>,
+    /// Namespace of the cluster's DNS server.
+    #[arg(long, env = "DNS_NAMESPACE", default_value = "kube-system")]
+    pub dns_namespace: String,
+    /// Labels of the pods of the cluster's DNS server.
+    #[arg(long, env = "DNS_SELECTOR", default_value = "k8s-app=kube-dns", value_delimiter = ',')]
+    pub dns_selector: Vec<String>,
+    /// Address ranges of DNS servers that are not pods.
+    #[arg(long, env = "DNS_CIDRS", value_delimiter = ',')]
+    pub dns_cidrs: Vec<String>,
+    /// Address that serves /livez, /readyz and /metrics.
+    #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// How many objects are worked on at once.
+    #[arg(long, env = "CONCURRENCY", default_value_t = 32)]
+    pub concurrency: usize,
+}
+
+impl Args {
+    /// The flags, checked, with what the keeper published.
+    pub(super) fn settings(&self, installation: Installation) -> anyhow::Result<Settings> {
+        let keeper = url::Url::parse(&self.keeper_url).with_context(|| format!("--keeper-url {:?}", self.keeper_url))?;
+        ensure!(keeper.scheme() == "https", "--keeper-url {:?}: must be https", self.keeper_url);
+        let port = keeper.port_or_known_default().unwrap_or(443);
+        Ok(Settings {
+            system_namespace: self.namespace.clone(),
+            installation: installation.uid,
+            worker: WorkerSettings {
+                image: self.worker_image.clone(),
+                image_pull_policy: self.worker_image_pull_policy.clone(),
+                memory: self.worker_memory.clone(),
+                cpu: self.worker_cpu.clone(),
+            },
+            keeper: KeeperSettings {
+                url: self.keeper_url.clone(),
+                port,
+                ca: installation.keeper_ca,
+                selector: labels("--keeper-selector", &self.keeper_selector)?,
+            },
+            network: NetworkSettings {
+                cluster_cidrs: given(&self.cluster_cidrs),
+                dns_namespace: self.dns_namespace.clone(),
+                dns_selector: labels("--dns-selector", &self.dns_selector)?,
+                dns_cidrs: given(&self.dns_cidrs),
+            },
+        })
+    }
+}
+
+/// An empty environment variable is an empty list, not a list of one empty word.
+fn given(words: &[String]) -> Vec<String> {
+    words.iter().filter(|word| !word.is_empty()).cloned().collect()
+}
+
+fn labels(flag: &str, pairs: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
+    let pair = |text: &String| {
+        let (key, value) = text.split_once('=').with_context(|| format!("{flag} {text:?}: write key=value"))?;
+        Ok((key.to_owned(), value.to_owned()))
+    };
+    given(pairs).iter().map(pair).collect()
+}

@@ -1,0 +1,89 @@
+//! ImportJob: observe → decide → plan → apply → report. Its only child is an ImportRun under a name that is the same every time.
+
+use api::conditions::{self, STALLED};
+use api::{ImportJob, names};
+use domain::import_job::{self, Observed, Start, plan};
+use domain::labels;
+use jiff::Timestamp;
+use runtime::store::ObjectKey;
+use runtime::work::Next;
+
+use super::context::{Context, ReconcileError, next, remember};
+
+pub(super) async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Next, ReconcileError> {
+    let Some(mut observed) = observe(context, key) else { return Ok(Next::Idle) };
+    let now = Timestamp::now();
+    let mut decision = import_job::decide(&observed, now);
+    if let Some(start) = decision.start.take() {
+        apply(context, &observed.job, &start).await?;
+        // What was created (or found) decides what is reported.
+        observed = observe(context, key).unwrap_or(observed);
+        let after = import_job::decide(&observed, now);
+        decision = import_job::Decision { start: None, ..after };
+    }
+    report(context, key, &observed, &decision, now).await?;
+    Ok(next(&decision.finding))
+}
+
+fn observe(context: &Context, key: &ObjectKey) -> Option<Observed> {
+    let caches = &context.caches;
+    let job = caches.jobs.get(key).filter(|job| job.metadata.deletion_timestamp.is_none())?;
+    let namespace = labels::namespace(&job.metadata);
+    let tenant = caches.tenant_of(namespace);
+    let connections = job.spec.connection_names().into_iter().filter_map(|name| {
+        let connection = caches.connections.get(&ObjectKey::namespaced(namespace, name))?;
+        Some((name.to_owned(), connection))
+    });
+    let upload = job.spec.source.upload.as_ref().and_then(|u| caches.uploads.get(&ObjectKey::namespaced(namespace, &u.name)));
+    let once_run = import_job::once_name(&job).and_then(|name| caches.runs.get(&ObjectKey::namespaced(namespace, name)));
+    Some(Observed {
+        region: tenant.as_ref().and_then(|t| caches.region(&t.spec.region)),
+        connections: connections.collect(),
+        upload,
+        runs: caches.runs.by(&format!("job:{}", labels::uid(&job.metadata))),
+        once_run,
+        tenant,
+        job,
+    })
+}
+
+/// A conflict means that the run is there already, from before a crash or from a former job.
+async fn apply(context: &Context, job: &ImportJob, start: &Start) -> Result<(), ReconcileError> {
+    let run = plan::import_run(job, start);
+    let key = ObjectKey::of(&run);
+    let api = context.writer.namespaced::<api::ImportRun>(&key);
+    let run = match context.writer.create(&api, &run).await {
+        Ok(created) => {
+            tracing::info!(run = %key, job = names::label_value(labels::name(&job.metadata)), "run created");
+            created
+        }
+        Err(error) if error.is_conflict() => api.get(&key.name).await.map_err(|source| ReconcileError::Read {
+            kind: "ImportRun",
+            key: key.clone(),
+            source: Box::new(source),
+        })?,
+        Err(error) => return Err(error.into()),
+    };
+    remember(&context.caches.runs, run);
+    Ok(())
+}
+
+async fn report(
+    context: &Context,
+    key: &ObjectKey,
+    observed: &Observed,
+    decision: &import_job::Decision,
+    now: Timestamp,
+) -> Result<(), ReconcileError> {
+    let status = import_job::status(observed, decision, now);
+    let before = observed.job.status.clone().unwrap_or_default();
+    if import_job::owned_part(&before) == status {
+        return Ok(());
+    }
+    let api = context.writer.namespaced::<ImportJob>(key);
+    remember(&context.caches.jobs, context.writer.apply_status(&api, key, None, &status).await?);
+    if conditions::is_true(&status.conditions, STALLED) && !conditions::is_true(&before.conditions, STALLED) {
+        context.events.warning(observed.job.as_ref(), decision.finding.reason, &decision.finding.message).await;
+    }
+    Ok(())
+}

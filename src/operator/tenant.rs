@@ -1,0 +1,328 @@
+//! Tenant: observe → decide → plan → apply → report, and the way out.
+
+use std::collections::BTreeMap;
+
+use api::Tenant;
+use api::conditions::{self, STALLED};
+use api::names::{self, TENANT_LABEL, TENANT_RUNS_FINALIZER};
+use api::tenant::BoundNamespace;
+use domain::finding::Finding;
+use domain::labels::{self, TENANT_UID_LABEL};
+use domain::tenant::plan::{self, HeldNamespace, Plan, RunNamespaceContents, RunNamespacePlan, members, network, run_namespace};
+use domain::tenant::{self, Leaving, Living, Observed, Outcome, RunNamespace, ServiceFacts, UnfinishedRun};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Namespace, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::{Api, Resource, ResourceExt};
+use runtime::store::{ObjectKey, Store};
+use runtime::work::Next;
+use runtime::write::{Kind, WriteError};
+use serde_json::json;
+use std::time::Duration;
+
+use super::applied::{ensure, forget};
+use super::caches::Meta;
+use super::context::{Context, ReconcileError, next, remember};
+
+/// While a tenant leaves, its runs and its run namespace are looked at this often even without an event.
+const LEAVING_RECHECK: Duration = Duration::from_secs(10);
+
+pub(super) async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Next, ReconcileError> {
+    let Some(observed) = observe(context, key).await? else { return Ok(Next::Idle) };
+    if observed.tenant.metadata.deletion_timestamp.is_some() {
+        return leave(context, key, &observed).await;
+    }
+    hold_finalizer(context, key, &observed.tenant).await?;
+    claim(context, key).await?;
+    // Observed again: the claim may have changed what is held.
+    let Some(observed) = observe(context, key).await? else { return Ok(Next::Idle) };
+    let finding = tenant::decide(&observed);
+    let outcome = apply(context, &observed, plan::plan(&observed, &context.settings)).await?;
+    report(context, key, &observed, &finding, outcome).await?;
+    Ok(next(&finding))
+}
+
+async fn observe(context: &Context, key: &ObjectKey) -> Result<Option<Observed>, ReconcileError> {
+    let caches = &context.caches;
+    let Some(tenant) = caches.tenants.get(key) else { return Ok(None) };
+    let held = tenant.status.iter().flat_map(|s| &s.namespaces).map(|b| &b.name);
+    let mut namespaces = BTreeMap::new();
+    let mut unfinished_runs = Vec::new();
+    for name in tenant.spec.namespaces.iter().chain(held) {
+        let Some(living) = caches.namespaces.get(&ObjectKey::cluster(name)) else { continue };
+        let uid = labels::uid(&living.metadata).to_owned();
+        let terminating = living.metadata.deletion_timestamp.is_some();
+        if tenant::holds(&tenant, name, &uid) && !namespaces.contains_key(name) {
+            unfinished_runs.extend(caches.unfinished_runs_in(name).iter().map(|run| UnfinishedRun {
+                namespace: name.clone(),
+                name: run.name_any(),
+                cancelled: run.spec.cancelled(),
+            }));
+        }
+        namespaces.insert(name.clone(), Living { uid, terminating });
+    }
+    let region = caches.region(&tenant.spec.region);
+    let run_namespace = caches.namespaces.get(&ObjectKey::cluster(names::run_namespace(&key.name))).map(|ns| RunNamespace {
+        uid: labels::uid(&ns.metadata).to_owned(),
+        tenant_uid: labels::label(&ns.metadata, TENANT_UID_LABEL).map(str::to_owned),
+        terminating: ns.metadata.deletion_timestamp.is_some(),
+    });
+    let others = caches.tenants.all().into_iter().filter(|t| t.name_any() != key.name).collect();
+    let services = services(context, &key.name, region.as_deref()).await?;
+    Ok(Some(Observed { tenant, region, namespaces, others, run_namespace, unfinished_runs, services }))
+}
+
+/// The Services that the Region lists for this tenant; read live, they are few.
+async fn services(
+    context: &Context,
+    tenant: &str,
+    region: Option<&api::Region>,
+) -> Result<BTreeMap<(String, String), ServiceFacts>, ReconcileError> {
+    let mut found = BTreeMap::new();
+    let endpoints = region.into_iter().flat_map(|r| &r.spec.private_endpoints).filter(|e| e.tenants.iter().any(|t| t == tenant));
+    for endpoint in endpoints.filter_map(|e| e.service.as_ref()) {
+        let api = Api::<Service>::namespaced(context.writer.client().clone(), &endpoint.namespace);
+        let service = api.get_opt(&endpoint.name).await.map_err(|source| ReconcileError::Read {
+            kind: "Service",
+            key: ObjectKey::namespaced(&endpoint.namespace, &endpoint.name),
+            source: Box::new(source),
+        })?;
+        if let Some(service) = service {
+            found.insert((endpoint.namespace.clone(), endpoint.name.clone()), facts(service));
+        }
+    }
+    Ok(found)
+}
+
+fn facts(service: Service) -> ServiceFacts {
+    let spec = service.spec.unwrap_or_default();
+    let ports = spec.ports.unwrap_or_default();
+    ServiceFacts {
+        selector: spec.selector.unwrap_or_default(),
+        target_ports: ports.into_iter().map(|p| (p.port, p.target_port.unwrap_or(IntOrString::Int(p.port)))).collect(),
+    }
+}
+
+async fn hold_finalizer(context: &Context, key: &ObjectKey, tenant: &Tenant) -> Result<(), ReconcileError> {
+    if tenant.finalizers().iter().any(|f| f == TENANT_RUNS_FINALIZER) {
+        return Ok(());
+    }
+    let fields = json!({"metadata": {"uid": tenant.uid(), "finalizers": [TENANT_RUNS_FINALIZER]}});
+    let api = Api::<Tenant>::all(context.writer.client().clone());
+    remember(&context.caches.tenants, context.writer.apply_fields(&api, key, fields).await?);
+    Ok(())
+}
+
+/// Writes down which namespaces are held before anything is made in them. One tenant at a time, on what the one before wrote: two
+/// tenants that list the same namespace never both get it.
+async fn claim(context: &Context, key: &ObjectKey) -> Result<(), ReconcileError> {
+    let _turn = context.binding.lock().await;
+    let Some(observed) = observe(context, key).await? else { return Ok(()) };
+    let wanted = held_after(&observed);
+    let before = observed.tenant.status.clone().unwrap_or_default();
+    if wanted.iter().all(|bound| before.namespaces.contains(bound)) {
+        return Ok(());
+    }
+    let finding = Finding::progressing("Binding", "namespaces are being bound");
+    let mut namespaces = wanted;
+    // What is to be released stays written down until it is.
+    namespaces.extend(before.namespaces.iter().filter(|b| !observed.tenant.spec.namespaces.contains(&b.name)).cloned());
+    report(context, key, &observed, &finding, Outcome { namespaces, run_namespace: before.run_namespace }).await
+}
+
+fn held_after(observed: &Observed) -> Vec<BoundNamespace> {
+    let bound = tenant::bindings(observed).into_iter().filter_map(|(_, binding)| match binding {
+        tenant::Binding::Held(bound) => Some(bound),
+        _ => None,
+    });
+    bound.chain(plan::remembered(observed)).collect()
+}
+
+async fn apply(context: &Context, observed: &Observed, plan: Plan) -> Result<Outcome, ReconcileError> {
+    let Plan { held, released, run_namespace } = plan;
+    for bound in &released {
+        withdraw(context, &observed.tenant, &bound.name).await?;
+    }
+    for namespace in held {
+        furnish(context, namespace).await?;
+    }
+    let run_namespace = match run_namespace {
+        RunNamespacePlan::Leave { keep } => keep,
+        RunNamespacePlan::Create(namespace) => create_run_namespace(context, observed, *namespace).await?,
+        RunNamespacePlan::Furnish { bound, contents } => {
+            furnish_run_namespace(context, *contents).await?;
+            Some(bound)
+        }
+    };
+    Ok(Outcome { namespaces: held_after(observed), run_namespace })
+}
+
+async fn furnish(context: &Context, namespace: HeldNamespace) -> Result<(), WriteError> {
+    let HeldNamespace { bound, role_bindings, vacant, accounts } = namespace;
+    for binding in &role_bindings {
+        ensure(context, &context.caches.role_bindings, binding).await?;
+    }
+    for role in vacant {
+        delete_cached::<RoleBinding>(context, &context.caches.role_bindings, &bound.name, role).await?;
+    }
+    for account in &accounts {
+        ensure(context, &context.caches.accounts, account).await?;
+    }
+    Ok(())
+}
+
+/// The namespace and, in the same reconcile, what stands in it: recorded in status only when all of it is there, because a run starts
+/// as soon as it is recorded.
+async fn create_run_namespace(
+    context: &Context,
+    observed: &Observed,
+    namespace: Namespace,
+) -> Result<Option<BoundNamespace>, ReconcileError> {
+    let api = Api::<Namespace>::all(context.writer.client().clone());
+    let created = context.writer.create(&api, &namespace).await?;
+    let mut after = observed.clone();
+    after.run_namespace = Some(RunNamespace {
+        uid: labels::uid(&created.metadata).to_owned(),
+        tenant_uid: observed.tenant.metadata.uid.clone(),
+        terminating: false,
+    });
+    match plan::plan(&after, &context.settings).run_namespace {
+        RunNamespacePlan::Furnish { bound, contents } => {
+            furnish_run_namespace(context, *contents).await?;
+            Ok(Some(bound))
+        }
+        RunNamespacePlan::Leave { .. } | RunNamespacePlan::Create(_) => Ok(None),
+    }
+}
+
+/// Policies first, the account last: no pod can be made before it is fenced in.
+async fn furnish_run_namespace(context: &Context, contents: RunNamespaceContents) -> Result<(), WriteError> {
+    let RunNamespaceContents { nodes, policies, quota, account } = contents;
+    let namespace = account.namespace().unwrap_or_default();
+    relabel(context, &namespace, nodes).await?;
+    let private = policies.iter().any(|p| p.name_any() == network::PRIVATE_POLICY);
+    for policy in &policies {
+        ensure(context, &context.caches.policies, policy).await?;
+    }
+    if !private {
+        delete_cached::<NetworkPolicy>(context, &context.caches.policies, &namespace, network::PRIVATE_POLICY).await?;
+    }
+    ensure(context, &context.caches.quotas, &quota).await?;
+    ensure(context, &context.caches.accounts, &account).await?;
+    Ok(())
+}
+
+/// The Region's choice of nodes may have changed since the namespace was made.
+async fn relabel(context: &Context, namespace: &str, nodes: &str) -> Result<(), WriteError> {
+    let key = ObjectKey::cluster(namespace);
+    // One just made, not in the cache yet, has the right label.
+    let other = context.caches.namespaces.get(&key).filter(|ns| labels::label(&ns.metadata, run_namespace::NODES_LABEL) != Some(nodes));
+    if other.is_some() {
+        let fields = json!({"metadata": {"labels": {run_namespace::NODES_LABEL: nodes}}});
+        context.writer.merge(&Api::<Namespace>::all(context.writer.client().clone()), &key, fields).await?;
+    }
+    Ok(())
+}
+
+/// Takes back what we put into a namespace that is not (any more) this tenant's.
+async fn withdraw(context: &Context, tenant: &Tenant, namespace: &str) -> Result<(), WriteError> {
+    let of_tenant = |meta: &kube::api::ObjectMeta| labels::label(meta, TENANT_LABEL) == Some(labels::name(&tenant.metadata));
+    for role in members::role_names() {
+        let key = ObjectKey::namespaced(namespace, role);
+        if context.caches.role_bindings.get(&key).is_some_and(|b| of_tenant(&b.metadata)) {
+            delete_cached::<RoleBinding>(context, &context.caches.role_bindings, namespace, role).await?;
+        }
+    }
+    for account in [names::FILES_READER_ACCOUNT, names::FILES_WRITER_ACCOUNT] {
+        let key = ObjectKey::namespaced(namespace, account);
+        if context.caches.accounts.get(&key).is_some_and(|a| of_tenant(&a.metadata)) {
+            delete_cached::<ServiceAccount>(context, &context.caches.accounts, namespace, account).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes what the cache shows, exactly that object.
+async fn delete_cached<K>(context: &Context, store: &Store<Meta<K>>, namespace: &str, name: &str) -> Result<(), WriteError>
+where
+    K: Kind + Resource<Scope = kube::core::NamespaceResourceScope>,
+{
+    let key = ObjectKey::namespaced(namespace, name);
+    if let Some(found) = store.get(&key) {
+        context.writer.delete(&context.writer.namespaced::<K>(&key), &key, found.metadata.uid.as_deref()).await?;
+        forget::<K>(context, &key);
+    }
+    Ok(())
+}
+
+async fn report(
+    context: &Context,
+    key: &ObjectKey,
+    observed: &Observed,
+    finding: &Finding,
+    outcome: Outcome,
+) -> Result<(), ReconcileError> {
+    let status = tenant::status(observed, finding, outcome, Timestamp::now());
+    let before = observed.tenant.status.clone().unwrap_or_default();
+    if tenant::owned_part(&before) == status {
+        return Ok(());
+    }
+    let api = Api::<Tenant>::all(context.writer.client().clone());
+    remember(&context.caches.tenants, context.writer.apply_status(&api, key, None, &status).await?);
+    if conditions::is_true(&status.conditions, STALLED) && !conditions::is_true(&before.conditions, STALLED) {
+        context.events.warning(observed.tenant.as_ref(), finding.reason, &finding.message).await;
+    }
+    Ok(())
+}
+
+async fn leave(context: &Context, key: &ObjectKey, observed: &Observed) -> Result<Next, ReconcileError> {
+    let tenant = &observed.tenant;
+    if !tenant.finalizers().iter().any(|f| f == TENANT_RUNS_FINALIZER) {
+        return Ok(Next::Idle); // the rest is the keeper's
+    }
+    let step = tenant::leaving(observed, Timestamp::now());
+    let (message, after) = match &step {
+        Leaving::StopRuns(runs) => {
+            stop(context, runs).await?;
+            ("runs are being stopped", Next::After(LEAVING_RECHECK))
+        }
+        Leaving::DeleteRunNamespace { uid } => {
+            let run_namespace = ObjectKey::cluster(names::run_namespace(&key.name));
+            let api = Api::<Namespace>::all(context.writer.client().clone());
+            context.writer.delete(&api, &run_namespace, Some(uid)).await?;
+            ("the run namespace is being deleted", Next::After(LEAVING_RECHECK))
+        }
+        Leaving::AwaitRunNamespace => ("the run namespace is being deleted", Next::After(LEAVING_RECHECK)),
+        Leaving::LetGo => {
+            for bound in tenant.status.iter().flat_map(|s| &s.namespaces) {
+                withdraw(context, tenant, &bound.name).await?;
+            }
+            let api = Api::<Tenant>::all(context.writer.client().clone());
+            let released = context.writer.apply_fields(&api, key, json!({"metadata": {"uid": tenant.uid()}})).await;
+            return match released {
+                Ok(_) => Ok(Next::Idle),
+                Err(error) if error.is_not_found() => Ok(Next::Idle),
+                Err(error) => Err(error.into()),
+            };
+        }
+    };
+    let before = tenant.status.clone().unwrap_or_default();
+    let outcome = Outcome { namespaces: before.namespaces, run_namespace: before.run_namespace };
+    report(context, key, observed, &Finding::progressing("Leaving", message), outcome).await?;
+    Ok(after)
+}
+
+async fn stop(context: &Context, runs: &[UnfinishedRun]) -> Result<(), WriteError> {
+    for run in runs {
+        let key = ObjectKey::namespaced(&run.namespace, &run.name);
+        let api = context.writer.namespaced::<api::ImportRun>(&key);
+        match context.writer.merge(&api, &key, json!({"spec": {"cancel": true}})).await {
+            Ok(_) => {}
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

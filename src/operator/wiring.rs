@@ -1,0 +1,218 @@
+//! Which change wakes which object. Nothing here decides: a wake too many costs one look at memory, a wake too few would
+//! leave an object asleep.
+
+use std::sync::Arc;
+
+use api::{Connection, ImportJob, ImportRun, Region, Tenant, Upload, names};
+use domain::import_run::is_finished;
+use domain::labels::{self, MANAGED_SELECTOR};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, ResourceQuota, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::Resource;
+use kube::api::ObjectMeta;
+use runtime::store::{ObjectKey, Store};
+use runtime::watch::{Wake, Watches};
+use runtime::work::Queue;
+use tokio::sync::Notify;
+
+use super::caches::{Caches, Meta, prune_pod, prune_run};
+use super::key::Key;
+
+#[derive(Clone)]
+struct Bell {
+    caches: Caches,
+    queue: Queue<Key>,
+    /// A run is gone: its anchor is an orphan.
+    deleted: Arc<Notify>,
+}
+
+/// Starts every watch of the operator.
+pub(super) fn watch_all(watches: &mut Watches, caches: &Caches, queue: &Queue<Key>, deleted: &Arc<Notify>) {
+    let bell = Bell { caches: caches.clone(), queue: queue.clone(), deleted: deleted.clone() };
+    watches.objects::<Region>("Region", None, caches.regions.clone(), |_| (), bell.wake(Bell::region));
+    watches.objects::<Tenant>("Tenant", None, caches.tenants.clone(), |_| (), bell.wake(Bell::tenant));
+    watches.objects::<ImportJob>("ImportJob", None, caches.jobs.clone(), |_| (), bell.wake(Bell::job));
+    watches.objects::<ImportRun>("ImportRun", None, caches.runs.clone(), prune_run, bell.wake(Bell::run));
+    watches.objects::<Connection>("Connection", None, caches.connections.clone(), |_| (), bell.wake(Bell::connection));
+    watches.objects::<Upload>("Upload", None, caches.uploads.clone(), |_| (), bell.wake(Bell::upload));
+    watches.objects::<Pod>("Pod", Some(names::RUN_UID_LABEL), caches.pods.clone(), prune_pod, bell.wake(Bell::of_run));
+    let anchors = caches.anchors.clone();
+    watches.metadata::<ConfigMap>("ConfigMap", Some(names::RUN_UID_LABEL), anchors, bell.wake(Bell::of_run));
+    watches.metadata::<Namespace>("Namespace", None, caches.namespaces.clone(), bell.wake(Bell::namespace));
+    watches.metadata::<Node>("Node", None, caches.nodes.clone(), bell.wake(Bell::node));
+    children::<RoleBinding>(watches, &bell, "RoleBinding", &caches.role_bindings);
+    children::<ServiceAccount>(watches, &bell, "ServiceAccount", &caches.accounts);
+    children::<NetworkPolicy>(watches, &bell, "NetworkPolicy", &caches.policies);
+    children::<ResourceQuota>(watches, &bell, "ResourceQuota", &caches.quotas);
+}
+
+/// Children of a Tenant: whoever touches one wakes it, so that it is put right.
+fn children<K>(watches: &mut Watches, bell: &Bell, kind: &'static str, store: &Store<Meta<K>>)
+where
+    K: runtime::write::Kind + 'static,
+{
+    watches.metadata::<K>(kind, Some(MANAGED_SELECTOR), store.clone(), bell.wake(Bell::of_tenant));
+}
+
+impl Bell {
+    fn wake<K: 'static>(&self, ring: fn(&Self, Option<&K>, Option<&K>)) -> Wake<K> {
+        let bell = self.clone();
+        Box::new(move |old, new| ring(&bell, old, new))
+    }
+
+    fn region(&self, old: Option<&Region>, new: Option<&Region>) {
+        for region in self.caches.regions.all() {
+            // A Cell must notice when it is not alone any more.
+            self.queue.wake(Key::region(labels::name(&region.metadata)));
+        }
+        if let Some(name) = either(old, new) {
+            self.queue.wake(Key::region(&name));
+            for tenant in self.caches.tenants.by(&format!("region:{name}")) {
+                self.queue.wake(Key::tenant(labels::name(&tenant.metadata)));
+                self.work_of(&tenant);
+            }
+        }
+    }
+
+    fn tenant(&self, old: Option<&Tenant>, new: Option<&Tenant>) {
+        if let Some(name) = either(old, new) {
+            self.queue.wake(Key::tenant(&name));
+        }
+        for tenant in old.into_iter().chain(new) {
+            self.work_of(tenant);
+        }
+        // Rivals for a namespace that was let go, or taken.
+        let held = |t: &Tenant| t.status.iter().flat_map(|s| &s.namespaces).map(|b| b.name.clone()).collect::<Vec<_>>();
+        let namespaces = old.into_iter().chain(new).flat_map(|t| t.spec.namespaces.iter().cloned().chain(held(t)));
+        for rival in namespaces.flat_map(|n| self.caches.tenants.by(&format!("lists:{n}"))) {
+            self.queue.wake(Key::tenant(labels::name(&rival.metadata)));
+        }
+    }
+
+    /// Jobs and unfinished runs in a tenant's namespaces.
+    fn work_of(&self, tenant: &Tenant) {
+        for namespace in &tenant.spec.namespaces {
+            for job in self.caches.jobs.by(&format!("namespace:{namespace}")) {
+                self.queue.wake(Key::job(namespace, labels::name(&job.metadata)));
+            }
+            self.runs_in(namespace);
+        }
+    }
+
+    fn runs_in(&self, namespace: &str) {
+        for run in self.caches.unfinished_runs_in(namespace) {
+            self.queue.wake(Key::run(namespace, labels::name(&run.metadata)));
+        }
+    }
+
+    fn job(&self, old: Option<&ImportJob>, new: Option<&ImportJob>) {
+        for meta in metas(old, new) {
+            self.queue.wake(Key::ImportJob(key(meta)));
+            for run in self.caches.runs.by(&format!("job:{}", labels::uid(meta))).iter().filter(|run| !is_finished(run)) {
+                self.queue.wake(Key::ImportRun(key(&run.metadata)));
+            }
+        }
+    }
+
+    fn run(&self, old: Option<&ImportRun>, new: Option<&ImportRun>) {
+        for meta in metas(old, new) {
+            self.queue.wake(Key::ImportRun(key(meta)));
+        }
+        if new.is_none() {
+            self.deleted.notify_one();
+        }
+        let over = |run: Option<&ImportRun>| run.map(is_finished);
+        if over(old) == over(new) && old.is_some() {
+            return; // progress is nobody else's business
+        }
+        for run in old.into_iter().chain(new) {
+            let namespace = labels::namespace(&run.metadata);
+            self.queue.wake(Key::job(namespace, &run.spec.job_ref.name));
+            // The next in line, and the tenant, which makes a run namespace for its first run or waits for its last one.
+            for next in self.caches.runs.by(&format!("job:{}", run.spec.job_ref.uid)).iter().filter(|run| !is_finished(run)) {
+                self.queue.wake(Key::ImportRun(key(&next.metadata)));
+            }
+            for tenant in self.caches.tenants.by(&format!("lists:{namespace}")) {
+                self.queue.wake(Key::tenant(labels::name(&tenant.metadata)));
+            }
+        }
+    }
+
+    fn connection(&self, old: Option<&Connection>, new: Option<&Connection>) {
+        for meta in metas(old, new) {
+            self.users_of("connection", meta);
+        }
+    }
+
+    fn upload(&self, old: Option<&Upload>, new: Option<&Upload>) {
+        for meta in metas(old, new) {
+            self.users_of("upload", meta);
+        }
+    }
+
+    fn users_of(&self, word: &str, meta: &ObjectMeta) {
+        let (namespace, name) = (labels::namespace(meta), labels::name(meta));
+        for job in self.caches.jobs.by(&format!("{word}:{namespace}/{name}")) {
+            self.queue.wake(Key::job(namespace, labels::name(&job.metadata)));
+        }
+        self.runs_in(namespace);
+    }
+
+    /// Pods and anchors carry the UID of their run.
+    fn of_run<K: Resource<DynamicType = ()>>(&self, old: Option<&K>, new: Option<&K>) {
+        for meta in metas(old, new) {
+            let uid = labels::label(meta, names::RUN_UID_LABEL).unwrap_or_default();
+            for run in self.caches.runs.by(&format!("uid:{uid}")) {
+                self.queue.wake(Key::ImportRun(key(&run.metadata)));
+            }
+        }
+    }
+
+    fn of_tenant<K: Resource<DynamicType = ()>>(&self, old: Option<&K>, new: Option<&K>) {
+        for tenant in metas(old, new).filter_map(|meta| labels::label(meta, names::TENANT_LABEL)) {
+            self.queue.wake(Key::tenant(tenant));
+        }
+    }
+
+    fn namespace(&self, old: Option<&Meta<Namespace>>, new: Option<&Meta<Namespace>>) {
+        if let Some(name) = either(old, new) {
+            for word in [format!("lists:{name}"), format!("holds:{name}")] {
+                for tenant in self.caches.tenants.by(&word) {
+                    self.queue.wake(Key::tenant(labels::name(&tenant.metadata)));
+                    self.work_of(&tenant);
+                }
+            }
+            if let Some(tenant) = name.strip_prefix(names::RUN_NAMESPACE_PREFIX) {
+                self.queue.wake(Key::tenant(tenant));
+                // Runs wait for it.
+                if let Some(tenant) = self.caches.tenants.get(&ObjectKey::cluster(tenant)) {
+                    self.work_of(&tenant);
+                }
+            }
+        }
+    }
+
+    /// Nodes change all the time; only coming, going and moving between regions matters.
+    fn node(&self, old: Option<&Meta<Node>>, new: Option<&Meta<Node>>) {
+        let region = |node: Option<&Meta<Node>>| node.map(|n| labels::label(&n.metadata, names::NODE_REGION_LABEL).map(str::to_owned));
+        if region(old) != region(new) {
+            for region in self.caches.regions.all() {
+                self.queue.wake(Key::region(labels::name(&region.metadata)));
+            }
+        }
+    }
+}
+
+fn metas<'a, K: Resource<DynamicType = ()>>(old: Option<&'a K>, new: Option<&'a K>) -> impl Iterator<Item = &'a ObjectMeta> {
+    // Usually both are the same object.
+    new.or(old).into_iter().map(Resource::meta)
+}
+
+fn either<K: Resource<DynamicType = ()>>(old: Option<&K>, new: Option<&K>) -> Option<String> {
+    new.or(old).and_then(|object| object.meta().name.clone())
+}
+
+fn key(meta: &ObjectMeta) -> ObjectKey {
+    ObjectKey { namespace: meta.namespace.clone(), name: labels::name(meta).to_owned() }
+}

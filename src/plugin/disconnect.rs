@@ -1,0 +1,55 @@
+//! `kubectl import disconnect CONNECTION`: deletes the Connection and waits; its finalizer stops runs, revokes tokens and
+//! destroys the stored credential before the object is gone.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use api::{Connection, conditions};
+use kube::api::DeleteParams;
+
+use super::access::Access;
+use super::{Common, Output, TIMED_OUT, Target, output};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The Connection, as NAME or NAMESPACE/NAME.
+    connection: Target,
+    /// Seconds to wait until it is gone.
+    #[arg(long, default_value_t = 660)]
+    timeout: u64,
+}
+
+pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
+    let access = Access::open(common).await?;
+    let connection: Connection = access.get(&args.connection).await?;
+    let (namespace, name) = (access.namespace_of(&args.connection).to_owned(), &args.connection.name);
+    let api = access.api::<Connection>(&args.connection);
+    api.delete(name, &DeleteParams::default()).await.with_context(|| format!("Connection {namespace}/{name} cannot be deleted"))?;
+    let (until, mut shown) = (Instant::now() + Duration::from_secs(args.timeout), String::new());
+    while let Some(left) = api.get_opt(name).await?.filter(|c| c.metadata.uid == connection.metadata.uid) {
+        let ready = left.status.as_ref().and_then(|s| conditions::find(&s.conditions, conditions::READY).cloned());
+        let line = ready.map_or("waiting for the keeper".to_owned(), |c| format!("{}: {}", c.reason, c.message));
+        if common.output == Output::Text && shown != line {
+            eprintln!("  {line}");
+            shown = line;
+        }
+        if Instant::now() > until {
+            eprintln!("error: Connection {namespace}/{name} is still there: {shown}");
+            return Ok(ExitCode::from(TIMED_OUT));
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let client_id = connection
+        .spec
+        .salesforce
+        .as_ref()
+        .and_then(|s| s.auth.client_credentials.as_ref().map(|c| &c.client_id).or(s.auth.jwt_bearer.as_ref().map(|j| &j.client_id)));
+    let left_to_do = client_id.map(|id| format!("in Salesforce Setup, rotate or delete the External Client App with consumer key {id}: Salesforce itself knows no revocation for it"));
+    let told = serde_json::json!({"connection": format!("{namespace}/{name}"), "disconnected": true, "leftToDo": left_to_do});
+    output::either(common.output, &told, || match &left_to_do {
+        Some(step) => format!("Connection {namespace}/{name} is disconnected and its credential destroyed.\nLeft to you: {step}."),
+        None => format!("Connection {namespace}/{name} is disconnected and its credential destroyed."),
+    });
+    Ok(ExitCode::SUCCESS)
+}

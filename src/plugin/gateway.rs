@@ -1,0 +1,90 @@
+//! The keeper's file gateway: where it is, whom it trusts, and a ten-minute token that the API server issues to the person
+//! who asks, so that RBAC decides and the API server's audit log names them.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use api::names;
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
+use kube::Api;
+use kube::api::PostParams;
+
+use super::access::Access;
+
+/// The shortest life the API server grants.
+const TOKEN_SECONDS: i64 = 600;
+
+pub(crate) struct Gateway {
+    pub(crate) http: reqwest::Client,
+    pub(crate) base: String,
+    pub(crate) token: api::keeper::SecretText,
+}
+
+impl Gateway {
+    /// `account` is one of the two file accounts of the tenant's namespace; `address` replaces the published one.
+    pub(crate) async fn open(access: &Access, namespace: &str, account: &str, address: Option<&str>) -> Result<Self> {
+        let public = config_map(access, names::PUBLIC_CONFIGMAP).await?;
+        let installation = config_map(access, names::INSTALLATION_CONFIGMAP).await?;
+        let part = |data: &ConfigMap, key: &str| data.data.as_ref().and_then(|d| d.get(key).cloned());
+        let ca =
+            part(&public, "ca.crt").ok_or_else(|| anyhow!("the keeper has not published its certificate yet: wait until it is ready"))?;
+        let uid = part(&installation, "uid").ok_or_else(|| anyhow!("the keeper has not started yet: wait until it is ready"))?;
+        let base = match address.map(str::to_owned).or_else(|| part(&public, "gateway")) {
+            Some(address) => format!("https://{address}"),
+            None => bail!("no gateway address is published; pass --gateway HOST:PORT, or set gateway.hosts in the chart"),
+        };
+        let token = token(access, namespace, account, &uid).await?;
+        let http = reqwest::Client::builder()
+            .tls_certs_only([reqwest::Certificate::from_pem(ca.as_bytes()).context("the published certificate cannot be read")?])
+            .connect_timeout(Duration::from_secs(10))
+            .no_proxy()
+            .build()?;
+        Ok(Self { http, base, token })
+    }
+}
+
+async fn config_map(access: &Access, name: &str) -> Result<ConfigMap> {
+    let namespace = &access.system_namespace;
+    Api::<ConfigMap>::namespaced(access.client.clone(), namespace).get(name).await.with_context(|| {
+        format!("ConfigMap {namespace}/{name} cannot be read; if Dataimporter is installed elsewhere, pass --system-namespace")
+    })
+}
+
+async fn token(access: &Access, namespace: &str, account: &str, installation: &str) -> Result<api::keeper::SecretText> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(access.client.clone(), namespace);
+    let found = accounts.get(account).await.with_context(|| {
+        format!("ServiceAccount {namespace}/{account} cannot be read: namespace {namespace} must belong to a Tenant, and you need its role Viewer or more")
+    })?;
+    let region = found
+        .metadata
+        .labels
+        .as_ref()
+        .and_then(|l| l.get(names::REGION_LABEL))
+        .ok_or_else(|| anyhow!("ServiceAccount {namespace}/{account} has no region label: wait until the Tenant is Ready"))?;
+    let request = TokenRequest {
+        spec: TokenRequestSpec {
+            audiences: vec![names::files_audience(region, installation)],
+            expiration_seconds: Some(TOKEN_SECONDS),
+            bound_object_ref: None,
+        },
+        ..TokenRequest::default()
+    };
+    let issued = accounts
+        .create_token_request(account, &PostParams::default(), &request)
+        .await
+        .with_context(|| format!("you may not ask for a file token in namespace {namespace}: it needs the role Owner or Editor there"))?;
+    let status = issued.status.ok_or_else(|| anyhow!("the API server issued no token"))?;
+    Ok(api::keeper::SecretText::new(status.token))
+}
+
+/// Turns the gateway's refusal into words.
+pub(crate) async fn refusal(response: reqwest::Response) -> anyhow::Error {
+    let status = response.status();
+    let text = response.text().await.unwrap_or_default();
+    let said = text.trim();
+    match said.is_empty() {
+        true => anyhow!("the gateway answered {status}"),
+        false => anyhow!("the gateway answered {status}: {said}"),
+    }
+}

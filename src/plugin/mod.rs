@@ -1,0 +1,138 @@
+//! `kubectl import`: what people do with imports that plain `kubectl` cannot: send a file, start and follow a run, fetch
+//! results. One file per verb; each does its work as the person who calls it, with their kubeconfig.
+
+mod access;
+mod disconnect;
+mod gateway;
+mod intake;
+pub(crate) mod output;
+mod results;
+mod run;
+mod status;
+mod stop;
+mod upload;
+mod wait;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Load data into Salesforce from Kubernetes.
+#[derive(Parser)]
+#[command(name = "kubectl-import", bin_name = "kubectl import", version, about, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused or failed (the message says what to do); 2 wrong usage; \
+3 the run ended without success; 4 the run succeeded with failed rows (only with --fail-on-rows); 5 timed out.";
+
+#[derive(Args)]
+pub(crate) struct Common {
+    /// Namespace of the objects; the current context's when absent.
+    #[arg(short, long, global = true)]
+    namespace: Option<String>,
+    /// Context of the kubeconfig.
+    #[arg(long, global = true)]
+    context: Option<String>,
+    /// Namespace that Dataimporter itself is installed in.
+    #[arg(long, global = true, default_value = "dataimporter-system", env = "DATAIMPORTER_NAMESPACE")]
+    system_namespace: String,
+    /// How to print.
+    #[arg(short, long, global = true, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Output {
+    Text,
+    Json,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Send a file: it is encrypted on arrival and gone after one hour.
+    Upload(upload::Args),
+    /// Start a run of an ImportJob.
+    Run(run::Args),
+    /// Show a run: where it runs, its rows, chunks and result files.
+    Status(status::Args),
+    /// Wait until a run has ended, successfully or not.
+    Wait(wait::Args),
+    /// Stop a run: chunks already committed are finished, no new one starts.
+    Stop(stop::Args),
+    /// List or fetch the result files of a run.
+    Results(results::Args),
+    /// Print the Role that lets the keeper read a Connection's Secret, and say how far intake is.
+    Intake(intake::Args),
+    /// Disconnect: stop runs, revoke every token issued, destroy the stored credential, delete the Connection.
+    Disconnect(disconnect::Args),
+}
+
+/// Parses the command line and does it.
+pub async fn main(cli: Cli) -> ExitCode {
+    let done = match cli.verb {
+        Verb::Upload(args) => upload::run(&cli.common, args).await,
+        Verb::Run(args) => run::run(&cli.common, args).await,
+        Verb::Status(args) => status::run(&cli.common, args).await,
+        Verb::Wait(args) => wait::run(&cli.common, args).await,
+        Verb::Stop(args) => stop::run(&cli.common, args).await,
+        Verb::Results(args) => results::run(&cli.common, args).await,
+        Verb::Intake(args) => intake::run(&cli.common, args).await,
+        Verb::Disconnect(args) => disconnect::run(&cli.common, args).await,
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// A run ended in a way that scripts want to tell apart.
+pub(crate) const RUN_FAILED: u8 = 3;
+pub(crate) const ROWS_FAILED: u8 = 4;
+pub(crate) const TIMED_OUT: u8 = 5;
+
+/// `namespace/name`, or a name in the current namespace.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Target {
+    namespace: Option<String>,
+    pub(crate) name: String,
+}
+
+impl std::str::FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.split('/');
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(name), None, _) if !name.is_empty() => Ok(Self { namespace: None, name: name.to_owned() }),
+            (Some(ns), Some(name), None) if !ns.is_empty() && !name.is_empty() => {
+                Ok(Self { namespace: Some(ns.to_owned()), name: name.to_owned() })
+            }
+            _ => Err(format!("{text:?} is neither NAME nor NAMESPACE/NAME")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_target_may_name_its_namespace() {
+        assert_eq!("acme/crm".parse(), Ok(Target { namespace: Some("acme".into()), name: "crm".into() }));
+        assert_eq!("crm".parse(), Ok(Target { namespace: None, name: "crm".into() }));
+        for wrong in ["", "/", "a/b/c", "a/", "/b"] {
+            assert!(wrong.parse::<Target>().is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Printing: text for people, JSON for programs.
+
+use api::import_run::{ChunkState, ImportRun, Rows};
+use api::{conditions, import_run};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::Output;
+
+pub(crate) fn json(value: &impl serde::Serialize) {
+    println!("{}", serde_json::to_string_pretty(value).expect("our own types are JSON"));
+}
+
+/// Prints `value` as JSON, or `text` for people.
+pub(crate) fn either(output: Output, value: &impl serde::Serialize, text: impl FnOnce() -> String) {
+    match output {
+        Output::Json => json(value),
+        Output::Text => println!("{}", text()),
+    }
+}
+
+/// 28298 → 28,298
+pub(crate) fn grouped(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3 + 1);
+    if number < 0 {
+        text.push('-');
+    }
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// The rows that are anything but zero, in the order in which a row meets them.
+pub(crate) fn rows(rows: &Rows) -> String {
+    let parts = [
+        ("read", rows.read, true),
+        ("filtered", rows.filtered, false),
+        ("deduplicated", rows.deduplicated, false),
+        ("not sampled", rows.not_sampled, false),
+        ("succeeded", rows.succeeded, true),
+        ("failed", rows.failed, true),
+        ("unprocessed", rows.unprocessed, false),
+    ];
+    parts
+        .iter()
+        .filter(|(_, count, always)| *always || *count != 0)
+        .map(|(name, count, _)| format!("{} {name}", grouped(*count)))
+        .collect::<Vec<_>>()
+        .join(" · ")
+}
+
+/// A run as a tree.
+pub(crate) fn tree(run: &ImportRun) -> String {
+    let status = run.status.clone().unwrap_or_default();
+    let namespace = run.metadata.namespace.as_deref().unwrap_or_default();
+    let mut branches = vec![("state", state(&status.conditions))];
+    if let Some(place) = &status.placement {
+        let node = place.node.as_deref().map(|n| format!(" on node {n}")).unwrap_or_default();
+        let key = place.key_id.as_deref().map(|k| format!(", key {k}")).unwrap_or_default();
+        branches.push(("where", format!("{}{node}{key}", place.region)));
+    }
+    if let Some(counted) = &status.rows {
+        branches.push(("rows", rows(counted)));
+    }
+    if let Some(chunks) = &status.chunks {
+        branches.push(("chunks", chunk_line(chunks)));
+    }
+    if status.attempts.len() > 1 {
+        let ends: Vec<_> = status.attempts.iter().map(|a| a.reason.as_deref().unwrap_or("running")).collect();
+        branches.push(("attempts", ends.join(", ")));
+    }
+    for file in &status.results {
+        let life = match (&file.erased_at, &file.expires_at) {
+            (Some(_), _) => "erased".to_owned(),
+            (None, Some(at)) => format!("until {}", at.0.strftime("%Y-%m-%d %H:%M UTC")),
+            (None, None) => String::new(),
+        };
+        branches.push(("result", format!("{} ({} rows) {life}", file.name, grouped(file.rows))));
+    }
+    if let Some(outcome) = &status.outcome {
+        branches.push(("outcome", format!("{}: {}", outcome.reason, outcome.message)));
+    }
+    let mut text = format!("ImportRun {namespace}/{} of job {}", run.metadata.name.as_deref().unwrap_or_default(), run.spec.job_ref.name);
+    let last = branches.len() - 1;
+    for (index, (name, value)) in branches.iter().enumerate() {
+        let corner = if index == last { "└─" } else { "├─" };
+        text.push_str(&format!("\n{corner} {name:<9}{value}"));
+    }
+    text
+}
+
+fn state(list: &[Condition]) -> String {
+    match conditions::find(list, conditions::READY) {
+        None => "waiting for the operator".to_owned(),
+        Some(ready) if ready.message.is_empty() => ready.reason.clone(),
+        Some(ready) => format!("{}: {}", ready.reason, ready.message),
+    }
+}
+
+fn chunk_line(chunks: &import_run::Chunks) -> String {
+    let open: Vec<String> = chunks
+        .listed
+        .iter()
+        .filter(|c| !matches!(c.state, ChunkState::Done | ChunkState::Abandoned))
+        .map(|c| format!("#{} {:?}", c.number, c.state))
+        .collect();
+    let open = if open.is_empty() { String::new() } else { format!(" ({})", open.join(", ")) };
+    format!("{} of {} done{open}", chunks.done, chunks.total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_grouped() {
+        assert_eq!([0, 999, 1000, 28_298, -1_234_567].map(grouped), ["0", "999", "1,000", "28,298", "-1,234,567"]);
+    }
+
+    #[test]
+    fn zero_counts_that_say_nothing_are_left_out() {
+        let counted = Rows { read: 10, succeeded: 9, filtered: 1, ..Rows::default() };
+        assert_eq!(rows(&counted), "10 read · 1 filtered · 9 succeeded · 0 failed");
+    }
+}

@@ -1,0 +1,179 @@
+//! `dataimporter run`: one import from manifests and a file, without a cluster. The engine and the protocol are the worker's.
+
+mod args;
+mod manifests;
+mod output;
+mod results;
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use api::connection::ConnectionSpec;
+use api::import_run::RunReason;
+use connect::{AddressPolicy, Dialer, HttpsOptions, Trust};
+use engine::load::{Brake, ChunkLimits, Ending, NoJournal};
+use engine::results::Escape;
+use futures::StreamExt;
+use salesforce::auth::{Grant, Login, LoginHost, SigningKey, TokenIssuer};
+use salesforce::{Client, SessionCache};
+use secrecy::SecretString;
+use tokio_util::io::ReaderStream;
+
+pub use self::args::Args;
+use self::manifests::{Job, Manifests};
+use self::results::FolderSink;
+use crate::import::{Database, Import, Input};
+
+/// Size of one read from the file.
+const READ: usize = 256 << 10;
+
+/// What the exit code says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Exit {
+    /// Every row that was sent is in Salesforce.
+    Completed = 0,
+    /// The command line or a manifest is wrong; nothing was read or sent.
+    Usage = 2,
+    /// The run failed or was stopped; the summary says what was loaded.
+    Failed = 3,
+    /// Completed, but some rows failed.
+    FailedRows = 4,
+}
+
+impl Exit {
+    fn of(ending: &Ending) -> Self {
+        match (ending.reason.is_success(), ending.rows.failed) {
+            (true, 0) => Self::Completed,
+            (true, _) => Self::FailedRows,
+            (false, _) => Self::Failed,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+pub async fn run(args: Args) -> ExitCode {
+    let import = match prepare(&args).await {
+        Ok(import) => import,
+        Err(error) => {
+            eprintln!("dataimporter run: {error:#}");
+            return Exit::Usage.into();
+        }
+    };
+    let brake = import.brake.clone();
+    let stopping = tokio::spawn(stop_on_signal(brake));
+    let ending = import.run().await;
+    stopping.abort();
+    output::finish_progress();
+    match output::print(args.output, &ending) {
+        Ok(()) => Exit::of(&ending).into(),
+        Err(error) => {
+            eprintln!("dataimporter run: the summary cannot be written: {error}");
+            Exit::Failed.into()
+        }
+    }
+}
+
+async fn prepare(args: &Args) -> anyhow::Result<Import> {
+    let manifests = Manifests::read(&args.manifests)?;
+    let job = manifests.job(args.job.as_deref())?;
+    let dialer = Dialer::new(AddressPolicy::unrestricted());
+    let target = target(&manifests, job, &dialer)?;
+    let input = input(args, &manifests, job, &dialer).await?;
+    let keeps_results = job.spec.results.as_ref().is_none_or(|results| results.none.is_none());
+    let results = if keeps_results {
+        let folder = args.results_dir.clone().unwrap_or_else(|| format!("{}-results", job.name).into());
+        let sink = FolderSink::create(&folder).with_context(|| format!("the results folder {} cannot be made", folder.display()))?;
+        let escape = if args.results_for_reimport { Escape::Nothing } else { Escape::Formulas };
+        Some((Box::new(sink) as Box<dyn engine::results::ResultsSink>, escape))
+    } else {
+        None
+    };
+    let quiet = args.quiet;
+    Ok(Import {
+        time_left: std::time::Duration::from_secs(job.spec.deadline_seconds().unsigned_abs()),
+        spec: job.spec.clone(),
+        target,
+        input,
+        journal: Arc::new(NoJournal),
+        chunks: Default::default(),
+        results,
+        limits: ChunkLimits::default(),
+        brake: Brake::default(),
+        watch: Box::new(move |ledger| {
+            if !quiet {
+                output::show_progress(ledger);
+            }
+        }),
+    })
+}
+
+fn target(manifests: &Manifests, job: &Job, dialer: &Dialer) -> anyhow::Result<Client> {
+    let target = job.spec.target.salesforce.as_ref().context("target: the job has no Salesforce target")?;
+    let name = &target.connection_ref.name;
+    let connection = manifests.connection(job, name)?;
+    let Some(salesforce) = &connection.salesforce else { bail!("Connection {name} is not one to Salesforce") };
+    let base = salesforce.login_base();
+    // Whoever runs this command has written the manifest: the host in it is the host they mean.
+    let own = url::Url::parse(&base).ok().and_then(|url| url.host_str().map(str::to_owned)).into_iter().collect::<Vec<_>>();
+    let host =
+        LoginHost::parse(&base, if salesforce.login_url.is_some() { &own } else { &[] }).with_context(|| format!("Connection {name}"))?;
+    let bundle = salesforce.tls.as_ref().and_then(|tls| tls.ca_bundle.as_deref());
+    let http = dialer.https(HttpsOptions { trust: Trust::SystemAnd(bundle) }).with_context(|| format!("Connection {name}"))?;
+    let grant = grant(manifests, job, name, connection)?;
+    let issuer = TokenIssuer::new(Login::new(http.clone(), host), grant, Arc::new(jiff::Timestamp::now));
+    Ok(Client::new(http, Arc::new(SessionCache::new(issuer))))
+}
+
+fn grant(manifests: &Manifests, job: &Job, name: &str, connection: &ConnectionSpec) -> anyhow::Result<Grant> {
+    let auth = connection.salesforce.as_ref().map(|salesforce| &salesforce.auth);
+    if let Some(credentials) = auth.and_then(|auth| auth.client_credentials.as_ref()) {
+        let client_secret = manifests.secret(job, name, connection, "clientSecret")?;
+        return Ok(Grant::ClientCredentials { client_id: credentials.client_id.clone(), client_secret });
+    }
+    let Some(jwt) = auth.and_then(|auth| auth.jwt_bearer.as_ref()) else {
+        bail!("Connection {name}: auth needs clientCredentials or jwtBearer");
+    };
+    let pem: SecretString = manifests.secret(job, name, connection, "privateKey")?;
+    let key = SigningKey::from_pem(&pem).with_context(|| format!("Connection {name}"))?;
+    Ok(Grant::JwtBearer { client_id: jwt.client_id.clone(), username: jwt.username.clone(), key })
+}
+
+async fn input(args: &Args, manifests: &Manifests, job: &Job, dialer: &Dialer) -> anyhow::Result<Input> {
+    match (&job.spec.source.upload, &job.spec.source.sql, &args.file) {
+        (Some(_), _, Some(path)) => {
+            let file = tokio::fs::File::open(path).await.with_context(|| format!("the file {} cannot be read", path.display()))?;
+            Ok(Input::upload(ReaderStream::with_capacity(file, READ).boxed()))
+        }
+        (Some(upload), _, None) => bail!("job {} reads the upload {}: say which file stands for it with --file", job.name, upload.name),
+        (None, Some(_), Some(_)) => bail!("job {} reads a database: --file does not belong to it", job.name),
+        (None, Some(query), None) => {
+            let name = &query.connection_ref.name;
+            let connection = manifests.connection(job, name)?;
+            let Some(postgres) = &connection.postgres else { bail!("Connection {name} is not one to PostgreSQL") };
+            Ok(Input::Database(Database {
+                dialer: dialer.clone(),
+                connection: postgres.clone(),
+                password: manifests.secret(job, name, connection, "password")?,
+                query: query.clone(),
+                cursors: Vec::new(),
+            }))
+        }
+        (None, None, _) => bail!("job {}: source needs upload or sql", job.name),
+    }
+}
+
+/// The first Ctrl-C stops in order, the second at once.
+async fn stop_on_signal(brake: Brake) -> io::Result<()> {
+    tokio::signal::ctrl_c().await?;
+    eprintln!("\nstopping: no new chunk is sent, committed ones are waited for; press Ctrl-C again to leave at once");
+    brake.stop(RunReason::Cancelled, "stopped from the keyboard");
+    tokio::signal::ctrl_c().await?;
+    std::process::exit(Exit::Failed as i32);
+}

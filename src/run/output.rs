@@ -1,0 +1,146 @@
+//! What a person or a program sees of a run: progress on standard error, the summary on standard output.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api::import_run::Rows;
+use engine::load::{Ending, Ledger};
+use serde::Serialize;
+
+use crate::plugin::Output;
+use crate::plugin::output::{grouped, rows};
+
+/// A line on a terminal is rewritten; elsewhere lines add up, so they come rarely.
+const ON_TERMINAL: Duration = Duration::from_millis(250);
+const ELSEWHERE: Duration = Duration::from_secs(5);
+
+/// Tells how far the run is until its books are closed.
+pub(super) fn show_progress(ledger: Arc<Ledger>) {
+    let ledger = Arc::downgrade(&ledger);
+    let began = Instant::now();
+    tokio::spawn(async move {
+        let terminal = std::io::stderr().is_terminal();
+        loop {
+            tokio::time::sleep(if terminal { ON_TERMINAL } else { ELSEWHERE }).await;
+            let Some(ledger) = ledger.upgrade() else { return };
+            let progress = ledger.progress();
+            let text = format!("{} · {} of {} chunks", rows(&progress.rows), progress.chunks_done, progress.chunks);
+            if terminal {
+                eprint!("\r\x1b[K{text} · {} s", began.elapsed().as_secs());
+            } else {
+                eprintln!("{text}");
+            }
+        }
+    });
+}
+
+pub(super) fn finish_progress() {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K");
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Summary<'a> {
+    reason: String,
+    message: &'a str,
+    rows: Rows,
+    failed_rows: Vec<FailedRow<'a>>,
+    results: Vec<File<'a>>,
+    /// Results that matched no row of the input; the files list them.
+    unmatched: u64,
+}
+
+#[derive(Serialize)]
+struct FailedRow<'a> {
+    row: i64,
+    reason: &'a str,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    path: &'a str,
+    rows: u64,
+    bytes: u64,
+}
+
+pub(super) fn print(output: Output, ending: &Ending) -> std::io::Result<()> {
+    let text = match output {
+        Output::Json => serde_json::to_string_pretty(&summary(ending))? + "\n",
+        Output::Text => text(ending),
+    };
+    std::io::stdout().lock().write_all(text.as_bytes())
+}
+
+fn summary(ending: &Ending) -> Summary<'_> {
+    Summary {
+        reason: ending.reason.to_string(),
+        message: &ending.message,
+        rows: ending.rows,
+        failed_rows: ending.failed_rows.iter().map(|row| FailedRow { row: row.row, reason: &row.reason }).collect(),
+        results: ending.results.iter().map(|file| File { path: &file.location, rows: file.rows, bytes: file.bytes }).collect(),
+        unmatched: ending.unmatched,
+    }
+}
+
+fn text(ending: &Ending) -> String {
+    let mut text = format!("{}\n", ending.reason);
+    if !ending.message.is_empty() {
+        let _ = writeln!(text, "{}", ending.message);
+    }
+    let _ = writeln!(text, "{}", rows(&ending.rows));
+    if !ending.failed_rows.is_empty() {
+        text.push_str("\nThe first failed rows\n");
+        for failed in &ending.failed_rows {
+            let _ = writeln!(text, "  row {}: {}", grouped(failed.row), failed.reason);
+        }
+    }
+    if ending.unmatched > 0 {
+        let _ = writeln!(text, "\n{} results match no row of the input: the files list them", ending.unmatched);
+    }
+    if !ending.results.is_empty() {
+        text.push_str("\nResults\n");
+        for file in &ending.results {
+            let _ = writeln!(text, "  {} ({} rows)", file.location, grouped(i64::try_from(file.rows).unwrap_or(i64::MAX)));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::import_run::RunReason;
+    use engine::results::{FileKind, WrittenResult};
+
+    fn ending() -> Ending {
+        Ending {
+            reason: RunReason::CompletedWithFailedRows,
+            message: String::new(),
+            rows: Rows { read: 1_002, filtered: 1, succeeded: 1_000, failed: 1, ..Rows::default() },
+            results: vec![WrittenResult { kind: FileKind::Failed, location: "r/failed.csv".into(), rows: 1, bytes: 40 }],
+            failed_rows: vec![engine::load::FailedRow { row: 7, reason: "TOO_LONG: Name".into() }],
+            unmatched: 0,
+            fenced: false,
+        }
+    }
+
+    #[test]
+    fn a_person_reads_the_accounting_the_reasons_and_where_the_results_are() {
+        let expected = "CompletedWithFailedRows\n1,002 read · 1 filtered · 1,000 succeeded · 1 failed\n\n\
+                        The first failed rows\n  row 7: TOO_LONG: Name\n\nResults\n  r/failed.csv (1 rows)\n";
+        assert_eq!(text(&ending()), expected);
+    }
+
+    #[test]
+    fn a_program_reads_the_same_as_json() {
+        let json = serde_json::to_value(summary(&ending())).unwrap();
+        assert_eq!(json["reason"], "CompletedWithFailedRows");
+        assert_eq!(json["rows"]["succeeded"], 1_000);
+        assert_eq!(json["failedRows"][0]["row"], 7);
+        assert_eq!(json["results"][0]["path"], "r/failed.csv");
+    }
+}

@@ -1,0 +1,176 @@
+//! The keeper as a worker calls it: TLS that trusts the keeper's own authority only, the pod's token read anew for every call,
+//! and patience while the keeper is away.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use api::keeper::{
+    ChunkWrite, Control, FileGrant, Lease, LeaseRequest, NewFile, OutcomeReport, Progress, SalesforceSession, SessionRequest,
+};
+use bytes::Bytes;
+use connect::{AddressPolicy, Dialer, HttpsOptions, Trust};
+use futures::stream::BoxStream;
+use http::{Method, StatusCode};
+use reqwest::{Body, RequestBuilder, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::Args;
+
+/// How long a call waits for a keeper that is away, before the attempt is left to another one.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Network policies take effect a moment after the pod starts, and the operator writes down which pod it is: both look like a refusal at first.
+const FIRST_DIAL: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// For calls of one JSON document.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+pub(super) struct Keeper {
+    http: reqwest::Client,
+    base: Url,
+    run: String,
+    attempt: i32,
+    token_path: PathBuf,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CallError {
+    /// The keeper does not say why.
+    #[error("the keeper refuses this pod")]
+    Refused,
+    #[error("another attempt of this run has taken over")]
+    Stale,
+    #[error("the keeper cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("the keeper answered {0}: {1}")]
+    Answered(StatusCode, String),
+}
+
+impl CallError {
+    fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable(_))
+    }
+}
+
+impl Keeper {
+    pub(super) fn new(args: &Args) -> anyhow::Result<Self> {
+        let host = args.keeper_url.host_str().unwrap_or_default();
+        // The one private host that needs no Region to list it; who answers there is proved by its certificate.
+        let dialer = Dialer::new(AddressPolicy::public_only().open_host(host, &[]));
+        Ok(Self {
+            http: dialer.https(HttpsOptions { trust: Trust::Only(&args.keeper_ca) })?,
+            base: args.keeper_url.clone(),
+            run: args.run_uid.clone(),
+            attempt: args.attempt,
+            token_path: args.token_path.clone(),
+        })
+    }
+
+    pub(super) fn attempt(&self) -> i32 {
+        self.attempt
+    }
+
+    pub(super) async fn lease(&self) -> Result<Lease, CallError> {
+        let began = Instant::now();
+        let path = self.of_run("lease");
+        loop {
+            match self.ask(Method::POST, &path, &LeaseRequest { attempt: self.attempt }).await {
+                Err(CallError::Refused) if began.elapsed() < FIRST_DIAL => tokio::time::sleep(PAUSE).await,
+                other => return other,
+            }
+        }
+    }
+
+    pub(super) async fn session(&self, connection: &str, refused_sha256: &str) -> Result<SalesforceSession, CallError> {
+        let request =
+            SessionRequest { attempt: self.attempt, connection: connection.to_owned(), refused_sha256: refused_sha256.to_owned() };
+        self.ask(Method::POST, &self.of_run("session"), &request).await
+    }
+
+    /// Writing the same step twice leaves it as it is, so a lost answer is asked for again.
+    pub(super) async fn chunk(&self, write: &ChunkWrite) -> Result<Control, CallError> {
+        self.ask(Method::PUT, &self.of_run(&format!("chunks/{}", write.chunk.number)), write).await
+    }
+
+    /// Not repeated: the next one says more.
+    pub(super) async fn progress(&self, progress: &Progress) -> Result<Control, CallError> {
+        let response = self.send(self.request(Method::POST, &self.of_run("progress"))?.json(progress).timeout(ANSWER_WITHIN)).await?;
+        decode(response).await
+    }
+
+    /// Asking twice for the same name gives the same file.
+    pub(super) async fn new_file(&self, name: &str) -> Result<FileGrant, CallError> {
+        self.ask(Method::POST, &self.of_run("files"), &NewFile { attempt: self.attempt, name: name.to_owned() }).await
+    }
+
+    pub(super) async fn outcome(&self, report: &OutcomeReport) -> Result<(), CallError> {
+        let path = self.of_run("outcome");
+        patiently(|| async { self.send(self.request(Method::POST, &path)?.json(report).timeout(ANSWER_WITHIN)).await.map(drop) }).await
+    }
+
+    /// A file's ciphertext, from its beginning.
+    pub(super) async fn read_file(&self, uid: &str) -> Result<Response, CallError> {
+        patiently(|| async { self.send(self.request(Method::GET, &format!("v1/files/{uid}"))?).await }).await
+    }
+
+    /// A stream cannot be sent twice, so this is tried once.
+    pub(super) async fn write_file(&self, uid: &str, sealed: BoxStream<'static, Result<Bytes, std::io::Error>>) -> Result<(), CallError> {
+        let request = self.request(Method::PUT, &format!("v1/files/{uid}"))?.body(Body::wrap_stream(sealed));
+        self.send(request).await.map(drop)
+    }
+
+    async fn ask<Q: Serialize, A: DeserializeOwned>(&self, method: Method, path: &str, question: &Q) -> Result<A, CallError> {
+        patiently(|| async {
+            let request = self.request(method.clone(), path)?.json(question).timeout(ANSWER_WITHIN);
+            decode(self.send(request).await?).await
+        })
+        .await
+    }
+
+    fn of_run(&self, what: &str) -> String {
+        format!("v1/runs/{}/{what}", self.run)
+    }
+
+    /// The kubelet replaces the token long before it ends; a copy of ours would grow old.
+    fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, CallError> {
+        let token = std::fs::read_to_string(&self.token_path).map(Zeroizing::new);
+        let token = token.map_err(|error| CallError::Unreachable(format!("the pod's token cannot be read: {error}")))?;
+        let url = self.base.join(path).map_err(|error| CallError::Unreachable(error.to_string()))?;
+        Ok(self.http.request(method, url).bearer_auth(token.trim()))
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, CallError> {
+        let response = request.send().await.map_err(|error| CallError::Unreachable(connect::diagnose(&error).text))?;
+        match response.status() {
+            status if status.is_success() => Ok(response),
+            StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => Err(CallError::Refused),
+            StatusCode::CONFLICT => Err(CallError::Stale),
+            status if status.is_server_error() => Err(CallError::Unreachable(format!("it answered {status}"))),
+            status => Err(CallError::Answered(status, response.text().await.unwrap_or_default())),
+        }
+    }
+}
+
+async fn decode<A: DeserializeOwned>(response: Response) -> Result<A, CallError> {
+    response.json().await.map_err(|error| CallError::Unreachable(connect::diagnose(&error).text))
+}
+
+/// Repeats a call while the keeper is away, for as long as a worker waits.
+async fn patiently<T, F>(mut call: impl FnMut() -> F) -> Result<T, CallError>
+where
+    F: Future<Output = Result<T, CallError>>,
+{
+    let (began, mut pause) = (Instant::now(), PAUSE);
+    loop {
+        match call().await {
+            Err(error) if error.may_pass() && began.elapsed() < PATIENCE => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            other => return other,
+        }
+    }
+}

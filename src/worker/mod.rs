@@ -1,0 +1,170 @@
+//! `dataimporter worker`: one attempt of one run, in a pod that has no disk, no Kubernetes API and one token. Everything it may
+//! have comes from the keeper, in memory; everything it leaves behind goes there, sealed.
+//!
+//! Exit codes, as the operator reads them: 0 the outcome is reported; 75 another attempt may go on (interrupted, or the keeper
+//! could not be reached for long); anything else is a crash.
+
+mod journal;
+mod keeper;
+mod progress;
+mod results;
+mod session;
+mod upload;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use api::import_run::RunReason;
+use api::keeper::{Lease, OutcomeReport, SourceCredential, WrittenFile};
+use api::names;
+use connect::{Dialer, HttpsOptions, Trust};
+use engine::load::{Brake, ChunkLimits, Ending};
+use engine::results::{Escape, ResultsSink};
+use salesforce::{Client, SessionCache};
+
+use self::keeper::{CallError, Keeper};
+use crate::import::{Database, Import, Input};
+use crate::keeper::address_policy;
+
+/// Another attempt may go on: `EX_TEMPFAIL` of sysexits.h.
+const TRY_AGAIN: u8 = 75;
+
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// Base URL of the keeper.
+    #[arg(long, env = "KEEPER_URL")]
+    keeper_url: url::Url,
+    /// PEM of the certificate authority that alone may sign the keeper's certificate.
+    #[arg(long, env = "KEEPER_CA", hide_env_values = true)]
+    keeper_ca: String,
+    /// UID of the ImportRun.
+    #[arg(long, env = "RUN_UID")]
+    run_uid: String,
+    /// Number of this attempt.
+    #[arg(long, env = "ATTEMPT")]
+    attempt: i32,
+    /// File with the token that says which pod this is; read anew for every call.
+    #[arg(long, env = "TOKEN_PATH", default_value = names::WORKER_TOKEN_PATH)]
+    token_path: PathBuf,
+}
+
+pub async fn run(args: Args) -> ExitCode {
+    match attempt(args).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("dataimporter worker: {error:#}");
+            match error.downcast_ref::<CallError>() {
+                Some(CallError::Unreachable(_)) => ExitCode::from(TRY_AGAIN),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+async fn attempt(args: Args) -> anyhow::Result<ExitCode> {
+    let keeper = Arc::new(Keeper::new(&args)?);
+    let brake = Brake::default();
+    let stopping = tokio::spawn(interrupt_on_signal(brake.clone()));
+    let lease = keeper.lease().await.context("the keeper gives no lease")?;
+    let import = prepare(&keeper, lease, brake.clone())?;
+    let ending = import.run().await;
+    stopping.abort();
+    report(&keeper, ending).await
+}
+
+/// Tells the keeper how the attempt ended, unless another one goes on.
+async fn report(keeper: &Keeper, ending: Ending) -> anyhow::Result<ExitCode> {
+    if ending.fenced || ending.reason == RunReason::Interrupted {
+        eprintln!("dataimporter worker: left to another attempt: {}", ending.message);
+        return Ok(ExitCode::from(TRY_AGAIN));
+    }
+    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let results = ending.results.into_iter().map(|file| WrittenFile {
+        name: file.kind.name().to_owned(),
+        file: file.location,
+        rows: count(file.rows),
+        bytes: count(file.bytes),
+    });
+    let report = OutcomeReport {
+        attempt: keeper.attempt(),
+        reason: ending.reason,
+        message: ending.message,
+        rows: ending.rows,
+        results: results.collect(),
+    };
+    keeper.outcome(&report).await.context("the keeper does not take the outcome")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes an import of what the lease holds.
+fn prepare(keeper: &Arc<Keeper>, lease: Lease, brake: Brake) -> anyhow::Result<Import> {
+    let Lease { snapshot, source, target, chunks, cursors, now, private_endpoints } = lease;
+    let dialer = Dialer::new(address_policy(&private_endpoints));
+    let spec = snapshot.job_spec;
+
+    let name = spec
+        .target
+        .salesforce
+        .as_ref()
+        .map(|t| t.connection_ref.name.clone())
+        .ok_or_else(|| anyhow!("the job has no Salesforce target"))?;
+    let connection = snapshot.connections.get(&name).and_then(|c| c.spec.salesforce.as_ref());
+    let bundle = connection.and_then(|c| c.tls.as_ref()?.ca_bundle.as_deref());
+    let http = dialer.https(HttpsOptions { trust: Trust::SystemAnd(bundle) }).context("TLS to Salesforce")?;
+    let issuer = session::FromKeeper::new(keeper.clone(), name, &target);
+    let sessions = SessionCache::starting_with(issuer, session::session(&target)?);
+
+    let input = match source {
+        SourceCredential::Upload(grant) => Input::upload(upload::stream(keeper.clone(), grant)),
+        SourceCredential::Database { password } => {
+            let query = spec.source.sql.clone().ok_or_else(|| anyhow!("the lease has a database password, the job has no query"))?;
+            let connection = snapshot.connections.get(&query.connection_ref.name).and_then(|c| c.spec.postgres.clone());
+            let opened =
+                |cursor: api::keeper::ChunkCursor| (cursor.chunk, cursor.last_key.iter().map(|part| part.expose().to_owned()).collect());
+            Input::Database(Database {
+                dialer,
+                connection: connection.ok_or_else(|| anyhow!("the snapshot has no database connection"))?,
+                password: password.into_secret(),
+                query,
+                cursors: cursors.into_iter().map(opened).collect(),
+            })
+        }
+    };
+    let results = snapshot.results.none.is_none().then(|| {
+        let sink: Box<dyn ResultsSink> = Box::new(results::SealedFiles::new(keeper.clone()));
+        (sink, Escape::Formulas)
+    });
+    let (left, watched) = (snapshot.deadline.duration_since(now), (keeper.clone(), brake.clone()));
+    Ok(Import {
+        spec,
+        target: Client::new(http, Arc::new(sessions)),
+        input,
+        journal: Arc::new(journal::AtKeeper::new(keeper.clone())),
+        chunks,
+        results,
+        limits: ChunkLimits::for_memory(memory_limit()),
+        time_left: Duration::try_from(left).unwrap_or_default(),
+        brake,
+        watch: Box::new(move |ledger| progress::report(watched.0, watched.1, ledger)),
+    })
+}
+
+/// What this container may use, in bytes; from either version of control groups.
+fn memory_limit() -> Option<u64> {
+    ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
+        .iter()
+        .find_map(|file| std::fs::read_to_string(file).ok()?.trim().parse().ok())
+        // Without a limit, the older version answers with a number near the end of the range.
+        .filter(|limit| *limit < 1 << 50)
+}
+
+/// A drained node gives us time to finish the step that is being written ahead.
+async fn interrupt_on_signal(brake: Brake) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+    terminate.recv().await;
+    brake.interrupt("the pod was asked to end");
+}

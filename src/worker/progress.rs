@@ -1,0 +1,31 @@
+//! What people see while a run runs: coarse on purpose, every five seconds, every thirty after five minutes. The answer may say
+//! that the run was cancelled.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api::import_run::RunReason;
+use api::keeper::Progress;
+use engine::load::{Brake, Ledger};
+
+use super::keeper::{CallError, Keeper};
+
+const AT_FIRST: Duration = Duration::from_secs(5);
+const LATER: Duration = Duration::from_secs(30);
+const FIRST: Duration = Duration::from_secs(300);
+
+/// Reports until the process ends.
+pub(super) fn report(keeper: Arc<Keeper>, brake: Brake, ledger: Arc<Ledger>) {
+    tokio::spawn(async move {
+        let began = Instant::now();
+        loop {
+            tokio::time::sleep(if began.elapsed() < FIRST { AT_FIRST } else { LATER }).await;
+            let progress = Progress { attempt: keeper.attempt(), rows: ledger.progress().rows };
+            match keeper.progress(&progress).await {
+                Ok(control) if control.cancel => brake.stop(RunReason::Cancelled, "the run was cancelled"),
+                // The next write-ahead meets the same answer and stops in order.
+                Ok(_) | Err(CallError::Stale | CallError::Refused | CallError::Unreachable(_) | CallError::Answered(..)) => {}
+            }
+        }
+    });
+}

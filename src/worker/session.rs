@@ -1,0 +1,47 @@
+//! Access tokens, asked of the keeper when Salesforce refuses the one we have. A worker never sees what they are made of.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context as _;
+use api::keeper::SalesforceSession;
+use async_trait::async_trait;
+use salesforce::{Error, Session, SessionIssuer};
+use sha2::{Digest as _, Sha256};
+
+use super::keeper::{CallError, Keeper};
+
+pub(super) struct FromKeeper {
+    keeper: Arc<Keeper>,
+    connection: String,
+    /// Digest of the newest token: what the keeper is told was refused.
+    newest: Mutex<String>,
+}
+
+impl FromKeeper {
+    pub(super) fn new(keeper: Arc<Keeper>, connection: String, first: &SalesforceSession) -> Self {
+        Self { keeper, connection, newest: Mutex::new(digest(first)) }
+    }
+}
+
+#[async_trait]
+impl SessionIssuer for FromKeeper {
+    async fn issue(&self) -> Result<Session, Error> {
+        let refused = self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let issued = self
+            .keeper
+            .session(&self.connection, &refused)
+            .await
+            .map_err(|error| Error::Session { reason: error.to_string(), transient: matches!(error, CallError::Unreachable(_)) })?;
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = digest(&issued);
+        session(&issued).map_err(|error| Error::Session { reason: format!("{error:#}"), transient: false })
+    }
+}
+
+pub(super) fn session(given: &SalesforceSession) -> anyhow::Result<Session> {
+    let instance_url = given.instance_url.parse().context("the keeper gave an instance URL that is none")?;
+    Ok(Session { access_token: given.access_token.clone().into_secret(), instance_url })
+}
+
+fn digest(session: &SalesforceSession) -> String {
+    hex::encode(Sha256::digest(session.access_token.expose()))
+}

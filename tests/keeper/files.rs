@@ -1,0 +1,215 @@
+//! Files in and out over TLS with tokens that `serviceaccounts/token` gave, and their end.
+
+use anyhow::Result;
+use api::keeper::{FileGrant, UploadReceipt};
+use api::{Upload, names};
+use bytes::BytesMut;
+use envelope::stream::Sealer;
+use http::StatusCode;
+use jiff::SignedDuration;
+use kube::ResourceExt;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::world::{HOME, World, ready_reason};
+
+const WRITER: &str = names::FILES_WRITER_ACCOUNT;
+const READER: &str = names::FILES_READER_ACCOUNT;
+
+fn content() -> Vec<u8> {
+    (0..200_000).flat_map(|row| format!("{row},canary-in-the-clear\n").into_bytes()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_is_sealed_as_it_comes_readable_for_an_hour_and_then_gone() -> Result<()> {
+    let world = World::start().await?;
+    let upload = world.put_upload("airports").await?;
+    world.until("airports", "the first word", |u: &Upload| u.status.as_ref().is_some_and(|s| !s.conditions.is_empty())).await?;
+    let token = world.files_token(WRITER).await?;
+    let (url, content) = (world.gateway("uploads/airports"), content());
+    let sha256 = hex::encode(Sha256::digest(&content));
+
+    let wrong = world.http.put(&url).bearer_auth(&token).header("x-content-sha256", "0".repeat(64)).body(content.clone()).send().await?;
+    assert_eq!(wrong.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let sent = world.http.put(&url).bearer_auth(&token).header("x-content-sha256", &sha256).body(content.clone()).send().await?;
+    assert_eq!(sent.status(), StatusCode::OK);
+    let receipt: UploadReceipt = sent.json().await?;
+    assert_eq!((receipt.bytes, &receipt.sha256), (content.len() as u64, &sha256));
+    assert_eq!(receipt.expires_at, receipt.completed_at + SignedDuration::from_hours(1));
+    let again = world.http.put(&url).bearer_auth(&token).body("x").send().await?;
+    assert_eq!(again.status(), StatusCode::CONFLICT);
+    let upload = world.api::<Upload>(HOME).get(&upload.name_any()).await?;
+    let status = upload.status.clone().unwrap();
+    assert_eq!((status.bytes, status.sha256.as_deref()), (Some(content.len() as i64), Some(sha256.as_str())));
+    assert_eq!(ready_reason(Some(&status.conditions)), Some("Complete"));
+    assert!(!on_disk(&world, b"canary-in-the-clear"), "the file lies on the volume in clear");
+    assert!(files_on_disk(&world) == 1);
+
+    // A run may read it now …
+    let connection = world.ready_connection("crm").await?;
+    let worker = world.start_run("r1", &connection, Some(&upload)).await?;
+    let token = world.worker_token(&worker).await?;
+    let lease = world.post(&token, &format!("runs/{}/lease", worker.uid), &json!({"attempt": 1})).await?;
+    assert_eq!(lease.status(), StatusCode::OK);
+    let lease: api::keeper::Lease = lease.json().await?;
+    let api::keeper::SourceCredential::Upload(grant) = lease.source else { panic!("an upload") };
+    let sealed = world.http.get(world.workers(&format!("files/{}", grant.file.uid))).bearer_auth(&token).send().await?.bytes().await?;
+    let (key, context) = dataimporter::keeper::accept_file_grant(&grant.file).expect("a key");
+    let mut plain = BytesMut::new();
+    let mut opener = envelope::stream::Opener::new(key, context);
+    opener.update(&sealed, &mut plain)?;
+    opener.finish(&mut plain)?;
+    assert!(plain == content);
+
+    // … and a minute before the hour, and not at it.
+    world.keeper.advance(SignedDuration::from_secs(59 * 60 + 30)).await?;
+    let read = world.http.get(world.workers(&format!("files/{}", grant.file.uid))).bearer_auth(&token).send().await?;
+    assert_eq!(read.status(), StatusCode::OK);
+    world.keeper.advance(SignedDuration::from_secs(60)).await?;
+    let read = world.http.get(world.workers(&format!("files/{}", grant.file.uid))).bearer_auth(&token).send().await?;
+    assert_eq!(read.status(), StatusCode::FORBIDDEN);
+    let lease = world.post(&token, &format!("runs/{}/lease", worker.uid), &json!({"attempt": 1})).await?;
+    assert_eq!(lease.status(), StatusCode::FORBIDDEN);
+    assert_eq!(files_on_disk(&world), 0);
+    assert!(!world.secret_exists(&format!("file-{}", grant.file.uid)).await?);
+    let upload = world.api::<Upload>(HOME).get(&upload.name_any()).await?;
+    assert!(upload.status.unwrap().erased_at.is_some());
+    let audit = world.audit()?;
+    assert!(audit.contains("FileBorn") && audit.contains("FileErased"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_off_upload_leaves_nothing_and_may_be_sent_again() -> Result<()> {
+    let world = World::start().await?;
+    world.put_upload("airports").await?;
+    let token = world.files_token(WRITER).await?;
+    let url = world.gateway("uploads/airports");
+    let half = futures::stream::iter([Ok(bytes::Bytes::from(content())), Err(std::io::Error::other("gone"))]);
+    let cut = world.http.put(&url).bearer_auth(&token).body(reqwest::Body::wrap_stream(half)).send().await;
+    assert!(cut.is_err());
+    let sent = testkit::wait_for("the name to be free again", std::time::Duration::from_secs(10), async || {
+        let sent = world.http.put(&url).bearer_auth(&token).body("a,b\n1,2\n").send().await?;
+        Ok((sent.status() != StatusCode::CONFLICT).then_some(sent))
+    })
+    .await?;
+    assert_eq!(sent.status(), StatusCode::OK);
+    assert_eq!(files_on_disk(&world), 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_others_open_no_file() -> Result<()> {
+    let world = World::start().await?;
+    world.put_upload("airports").await?;
+    let url = world.gateway("uploads/airports");
+    let installation = &world.keeper.installation;
+    let audience = names::files_audience(crate::world::REGION, installation);
+    let tokens = [
+        ("no token", None),
+        ("the reader's", Some(world.files_token(READER).await?)),
+        ("another account's", Some(world.token(HOME, "default", &audience, None).await?)),
+        ("another namespace's", Some(world.token(crate::world::RUNS, "worker", &audience, None).await?)),
+        ("another audience", Some(world.token(HOME, WRITER, &names::keeper_audience(crate::world::REGION, installation), None).await?)),
+        ("the API server's own audience", Some(world.token(HOME, WRITER, "https://kubernetes.default.svc.cluster.local", None).await?)),
+        ("another region", Some(world.token(HOME, WRITER, &names::files_audience("us-dallas", installation), None).await?)),
+        ("nonsense", Some("abc".into())),
+    ];
+    for (whose, token) in tokens {
+        let request = world.http.put(&url).body("x");
+        let request = if let Some(token) = token { request.bearer_auth(token) } else { request };
+        assert_eq!(request.send().await?.status(), StatusCode::FORBIDDEN, "{whose}");
+    }
+    assert_eq!(files_on_disk(&world), 0);
+    let good = world.http.put(&url).bearer_auth(world.files_token(WRITER).await?).body("x").send().await?;
+    assert_eq!(good.status(), StatusCode::OK);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_file_goes_from_the_worker_to_a_person_and_dies_with_the_rule() -> Result<()> {
+    let world = World::start().await?;
+    let upload = world.put_upload("rows").await?;
+    let writer = world.files_token(WRITER).await?;
+    world.http.put(world.gateway("uploads/rows")).bearer_auth(&writer).body("a\n1\n").send().await?.error_for_status()?;
+    let connection = world.ready_connection("crm").await?;
+    let worker = world.start_run("r1", &connection, Some(&upload)).await?;
+    let token = world.worker_token(&worker).await?;
+
+    let runs = format!("runs/{}", worker.uid);
+    let new = json!({"attempt": 1, "name": "failed.csv"});
+    let grant: FileGrant = world.post(&token, &format!("{runs}/files"), &new).await?.error_for_status()?.json().await?;
+    let same: FileGrant = world.post(&token, &format!("{runs}/files"), &new).await?.error_for_status()?.json().await?;
+    assert_eq!((&grant.uid, grant.key.expose()), (&same.uid, same.key.expose()), "asking twice gives one file");
+    let content = content();
+    let (key, context) = dataimporter::keeper::accept_file_grant(&grant).expect("a key");
+    let mut sealed = BytesMut::new();
+    let mut sealer = Sealer::begin(key, &context, &mut rand::rng(), &mut sealed);
+    sealer.update(&content, &mut sealed)?;
+    sealer.finish(&mut sealed)?;
+    let put = world.http.put(world.workers(&format!("files/{}", grant.uid))).bearer_auth(&token).body(sealed.freeze()).send().await?;
+    assert_eq!(put.status(), StatusCode::NO_CONTENT);
+    let rows = json!({"read": 3, "succeeded": 2, "failed": 1});
+    let report = json!({"attempt": 1, "reason": "CompletedWithFailedRows", "message": "1 row failed", "rows": rows,
+        "results": [{"name": "failed.csv", "file": grant.uid, "rows": 1, "bytes": content.len()}]});
+    world.post(&token, &format!("{runs}/outcome"), &report).await?.error_for_status()?;
+    world.post(&token, &format!("{runs}/outcome"), &report).await?.error_for_status()?;
+    let status = world.run_status(&worker).await?;
+    assert_eq!((status.results.len(), status.rows.unwrap().failed), (1, 1));
+    assert!(status.results[0].expires_at.is_some());
+
+    let url = world.gateway("importruns/r1/results/failed.csv");
+    let reader = world.files_token(READER).await?;
+    assert!(world.http.get(&url).bearer_auth(&reader).send().await?.bytes().await? == content);
+    let refused = world.http.get(&url).bearer_auth(&writer).send().await?;
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    let missing = world.http.get(world.gateway("importruns/r1/results/succeeded.csv")).bearer_auth(&reader).send().await?;
+    assert_eq!(missing.status(), StatusCode::NOT_FOUND);
+
+    // The tenant shortens its rule: the file that is there goes at once.
+    let rule = json!({"spec": {"retention": {"results": {"keepDays": 0}}}});
+    kube::Api::<api::Tenant>::all(world.client.clone()).patch("acme", &Default::default(), &kube::api::Patch::Merge(rule)).await?;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    world.keeper.advance(SignedDuration::from_secs(90)).await?;
+    let gone = world.http.get(&url).bearer_auth(&reader).send().await?;
+    assert_eq!(gone.status(), StatusCode::GONE);
+    assert!(world.run_status(&worker).await?.results[0].erased_at.is_some());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_uploads_and_runs_that_were_deleted_go_with_them() -> Result<()> {
+    let world = World::start().await?;
+    world.put_upload("rows").await?;
+    let writer = world.files_token(WRITER).await?;
+    world.http.put(world.gateway("uploads/rows")).bearer_auth(&writer).body("a\n1\n").send().await?.error_for_status()?;
+    assert_eq!(files_on_disk(&world), 1);
+    world.delete::<Upload>(HOME, "rows").await?;
+    world.keeper.advance(SignedDuration::ZERO).await?;
+    assert_eq!(files_on_disk(&world), 0);
+    // An object that no record speaks of goes too.
+    let folder = world.storage.path().join("files").join(crate::world::REGION).join("files/t");
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("stray"), b"x")?;
+    world.keeper.advance(SignedDuration::ZERO).await?;
+    assert_eq!(files_on_disk(&world), 0);
+    Ok(())
+}
+
+fn walk(path: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.path().is_dir() { walk(&entry.path(), found) } else { found.push(entry.path()) }
+    }
+}
+
+fn files_on_disk(world: &World) -> usize {
+    let mut found = Vec::new();
+    walk(&world.storage.path().join("files").join(crate::world::REGION).join("files"), &mut found);
+    found.len()
+}
+
+fn on_disk(world: &World, needle: &[u8]) -> bool {
+    let mut found = Vec::new();
+    walk(world.storage.path(), &mut found);
+    found.iter().any(|path| std::fs::read(path).is_ok_and(|bytes| bytes.windows(needle.len()).any(|w| w == needle)))
+}

@@ -1,0 +1,428 @@
+//! One cluster, one org, one keeper; what the operator would write is written here by hand.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use api::import_run::ImportRunStatus;
+use api::snapshot::{ObjectId, Snapshot, SnapshotConnection};
+use api::tenant::ResultRetention;
+use api::{Connection, ImportRun, Tenant, Upload, conditions, names};
+use dataimporter::keeper::{self, Args, Running};
+use domain::lease::PeerIpCheck;
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, ServiceAccount};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use testkit::{ApiServer, apply_yaml, wait_for};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const SYSTEM: &str = "dataimporter-system";
+pub(crate) const HOME: &str = "acme";
+pub(crate) const RUNS: &str = "dataimporter-run-acme";
+pub(crate) const REGION: &str = "eu-frankfurt";
+const WAIT: Duration = Duration::from_secs(30);
+
+pub(crate) struct World {
+    pub(crate) client: Client,
+    pub(crate) org: salesforce_emulator::Running,
+    pub(crate) keeper: Running,
+    pub(crate) http: reqwest::Client,
+    pub(crate) storage: tempfile::TempDir,
+    /// Last, because everything above talks to it.
+    _server: ApiServer,
+}
+
+impl World {
+    pub(crate) async fn start() -> Result<Self> {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        runtime::logs::init();
+        let server = ApiServer::start().await?;
+        let client = server.client().await?;
+        let org = salesforce_emulator::Emulator::builder().start().await?;
+        let crds: Vec<String> =
+            api::crds::files().into_iter().filter(|(path, _)| path.starts_with("crds/")).map(|(_, text)| text).collect();
+        apply_yaml(&client, &crds.join("\n---\n")).await?;
+        for namespace in [SYSTEM, HOME, RUNS] {
+            server.create_namespace(namespace).await?;
+        }
+        apply_yaml(&client, &chart_rbac()).await?;
+        apply_yaml(&client, &objects(org.address.port())).await?;
+        bind_tenant(&client).await?;
+
+        let storage = tempfile::tempdir()?;
+        std::fs::create_dir(storage.path().join("files"))?;
+        let loopback = "127.0.0.1:0".parse()?;
+        let args = Args {
+            namespace: SYSTEM.into(),
+            identity: "keeper-0".into(),
+            listen: loopback,
+            worker_listen: loopback,
+            gateway_listen: loopback,
+            gateway_hosts: vec!["files.example.com".into()],
+            gateway_port: 443,
+            storage_dir: storage.path().to_owned(),
+            root_key_dir: storage.path().to_owned(),
+            peer_ip_check: PeerIpCheck::Enforce,
+        };
+        let account = server.client_as_service_account(SYSTEM, "dataimporter-keeper").await?;
+        let keeper = keeper::start(account, args, CancellationToken::new()).await?;
+        let http =
+            reqwest::Client::builder().tls_certs_only([reqwest::Certificate::from_pem(keeper.ca_pem.as_bytes())?]).no_proxy().build()?;
+        let world = Self { client, org, keeper, http, storage, _server: server };
+        world.until_tenant("its keys", |t| is_true(t.status.as_ref().map(|s| s.conditions.as_slice()), conditions::KEYS_READY)).await?;
+        Ok(world)
+    }
+
+    pub(crate) fn api<K>(&self, namespace: &str) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    pub(crate) async fn until<K>(&self, name: &str, what: &str, holds: impl Fn(&K) -> bool) -> Result<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned,
+    {
+        let api: Api<K> = self.api(HOME);
+        let mut last = None;
+        let found = wait_for(what, WAIT, async || {
+            last = api.get_opt(name).await?;
+            Ok(last.clone().filter(|object| holds(object)))
+        })
+        .await;
+        found.with_context(|| format!("last seen: {last:?}"))
+    }
+
+    pub(crate) async fn until_tenant(&self, what: &str, holds: impl Fn(&Tenant) -> bool) -> Result<Tenant> {
+        let api: Api<Tenant> = Api::all(self.client.clone());
+        let mut last = None;
+        let found = wait_for(what, WAIT, async || {
+            last = api.get_opt("acme").await?;
+            Ok(last.clone().filter(|object| holds(object)))
+        })
+        .await;
+        found.with_context(|| format!("last seen: {last:?}"))
+    }
+
+    pub(crate) async fn until_connection(&self, name: &str, reason: &str) -> Result<Connection> {
+        let what = format!("Connection {name} to be {reason}");
+        self.until(name, &what, |c: &Connection| ready_reason(c.status.as_ref().map(|s| s.conditions.as_slice())) == Some(reason)).await
+    }
+
+    /// The Secret that a person keeps beside a Connection, and the Role that lets the keeper read it.
+    pub(crate) async fn put_secret(&self, name: &str, data: Value) -> Result<()> {
+        let secret: Secret = serde_json::from_value(json!({"metadata": {"name": name}, "stringData": data}))?;
+        let params = PatchParams::apply("person").force();
+        self.api::<Secret>(HOME).patch(name, &params, &Patch::Apply(with_type(secret, "v1", "Secret"))).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn allow(&self, secret: &str) -> Result<()> {
+        let yaml = format!(
+            r#"
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {{name: intake-{secret}, namespace: {HOME}}}
+rules: [{{apiGroups: [""], resources: [secrets], resourceNames: [{secret}], verbs: [get, delete]}}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{name: intake-{secret}, namespace: {HOME}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: intake-{secret}}}
+subjects: [{{kind: ServiceAccount, name: dataimporter-keeper, namespace: {SYSTEM}}}]
+"#
+        );
+        apply_yaml(&self.client, &yaml).await?;
+        Ok(())
+    }
+
+    pub(crate) fn org_spec(&self, secret: &str, after_intake: &str) -> Value {
+        json!({
+            "salesforce": {
+                "loginUrl": self.org.url,
+                "auth": {"clientCredentials": {"clientId": self.org.client_id}},
+                "tls": {"caBundle": self.org.ca_pem.clone().unwrap_or_default()},
+            },
+            "credentials": {"secretRef": {"name": secret, "afterIntake": after_intake}},
+        })
+    }
+
+    pub(crate) async fn put_connection(&self, name: &str, spec: Value) -> Result<()> {
+        let object = json!({"apiVersion": "dataimporter.io/v1alpha1", "kind": "Connection", "metadata": {"name": name}, "spec": spec});
+        self.api::<Connection>(HOME).patch(name, &PatchParams::apply("person").force(), &Patch::Apply(object)).await?;
+        Ok(())
+    }
+
+    /// A Connection to the org that is Ready, with its Secret of the same name.
+    pub(crate) async fn ready_connection(&self, name: &str) -> Result<Connection> {
+        self.put_secret(name, json!({"clientSecret": self.org.client_secret})).await?;
+        self.allow(name).await?;
+        self.put_connection(name, self.org_spec(name, "Keep")).await?;
+        self.until_connection(name, "Verified").await
+    }
+
+    pub(crate) async fn put_upload(&self, name: &str) -> Result<Upload> {
+        let upload: Upload = serde_json::from_value(json!({
+            "apiVersion": "dataimporter.io/v1alpha1", "kind": "Upload", "metadata": {"name": name}, "spec": {"fileName": "rows.csv"}
+        }))?;
+        Ok(self.api::<Upload>(HOME).create(&PostParams::default(), &upload).await?)
+    }
+
+    /// A person's ten-minute token for the gateway.
+    pub(crate) async fn files_token(&self, account: &str) -> Result<String> {
+        self.token(HOME, account, &names::files_audience(REGION, &self.keeper.installation), None).await
+    }
+
+    pub(crate) async fn token(&self, namespace: &str, account: &str, audience: &str, pod: Option<&Pod>) -> Result<String> {
+        let bound = pod.map(|p| json!({"apiVersion": "v1", "kind": "Pod", "name": p.name_any(), "uid": p.uid()}));
+        let request: TokenRequest = serde_json::from_value(json!({
+            "spec": {"audiences": [audience], "expirationSeconds": 600, "boundObjectRef": bound}
+        }))?;
+        let accounts: Api<ServiceAccount> = self.api(namespace);
+        let issued = accounts.create_token_request(account, &PostParams::default(), &request).await?;
+        Ok(issued.status.context("a token")?.token)
+    }
+
+    pub(crate) fn gateway(&self, path: &str) -> String {
+        format!("https://127.0.0.1:{}/v1/namespaces/{HOME}/{path}", self.keeper.gateway_address.port())
+    }
+
+    pub(crate) fn workers(&self, path: &str) -> String {
+        format!("https://127.0.0.1:{}/v1/{path}", self.keeper.worker_address.port())
+    }
+
+    /// All Secrets of the system namespace, their decoded values joined.
+    pub(crate) async fn everything_stored(&self) -> Result<Vec<u8>> {
+        let mut all = Vec::new();
+        for secret in self.api::<Secret>(SYSTEM).list(&Default::default()).await? {
+            all.extend(serde_json::to_vec(&secret.metadata)?);
+            secret.data.iter().flatten().for_each(|(_, value)| all.extend(&value.0));
+        }
+        Ok(all)
+    }
+
+    pub(crate) async fn secret_exists(&self, name: &str) -> Result<bool> {
+        Ok(self.api::<Secret>(SYSTEM).get_opt(name).await?.is_some())
+    }
+
+    /// The audit of the region, checked line by line.
+    pub(crate) fn audit(&self) -> Result<String> {
+        let text = std::fs::read_to_string(self.storage.path().join("files").join(REGION).join("audit/keeper-0.jsonl"))?;
+        keeper::verify_audit(&text)?;
+        Ok(text)
+    }
+
+    /// A run of `source` into `connection` with one worker pod, as the operator leaves it.
+    pub(crate) async fn start_run(&self, name: &str, connection: &Connection, upload: Option<&Upload>) -> Result<Worker> {
+        let run: ImportRun = serde_json::from_value(json!({
+            "apiVersion": "dataimporter.io/v1alpha1", "kind": "ImportRun", "metadata": {"name": name},
+            "spec": {"jobRef": {"name": "job", "uid": "job-uid"}, "action": {"run": {}}, "startBefore": "2100-01-01T00:00:00Z"}
+        }))?;
+        let run = self.api::<ImportRun>(HOME).create(&PostParams::default(), &run).await?;
+        let uid = run.uid().unwrap_or_default();
+        let snapshot = self.snapshot(&run, connection, upload).await?;
+        let map = ConfigMap {
+            metadata: serde_json::from_value(json!({"name": names::snapshot_configmap(&uid)}))?,
+            data: Some(BTreeMap::from([(names::SNAPSHOT_KEY.to_owned(), snapshot.encode())])),
+            immutable: Some(true),
+            ..ConfigMap::default()
+        };
+        self.api::<ConfigMap>(RUNS).create(&PostParams::default(), &map).await?;
+        let pod = self.put_pod(&names::worker_pod(&uid, 1), &uid).await?;
+        let worker = Worker { run: name.into(), uid, pod, attempt: 1 };
+        self.write_attempts(&worker, &snapshot.encode(), json!([attempt(1, &worker.pod)])).await?;
+        Ok(worker)
+    }
+
+    pub(crate) async fn write_attempts(&self, worker: &Worker, snapshot: &str, attempts: Value) -> Result<()> {
+        let status = json!({"snapshotDigest": Snapshot::digest(snapshot), "attempts": attempts});
+        let object =
+            json!({"apiVersion": "dataimporter.io/v1alpha1", "kind": "ImportRun", "metadata": {"name": worker.run}, "status": status});
+        let params = PatchParams::apply(names::OPERATOR_MANAGER).force();
+        self.api::<ImportRun>(HOME).patch_status(&worker.run, &params, &Patch::Apply(object)).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn snapshot_text(&self, worker: &Worker) -> Result<String> {
+        let map = self.api::<ConfigMap>(RUNS).get(&names::snapshot_configmap(&worker.uid)).await?;
+        map.data.and_then(|mut data| data.remove(names::SNAPSHOT_KEY)).context("a snapshot")
+    }
+
+    pub(crate) async fn run_status(&self, worker: &Worker) -> Result<ImportRunStatus> {
+        Ok(self.api::<ImportRun>(HOME).get(&worker.run).await?.status.unwrap_or_default())
+    }
+
+    async fn snapshot(&self, run: &ImportRun, connection: &Connection, upload: Option<&Upload>) -> Result<Snapshot> {
+        let tenant = Api::<Tenant>::all(self.client.clone()).get("acme").await?;
+        let region = Api::<api::Region>::all(self.client.clone()).get(REGION).await?;
+        let id = |namespace: Option<&str>, name: String, uid: Option<String>| ObjectId {
+            namespace: namespace.map(Into::into),
+            name,
+            uid: uid.unwrap_or_default(),
+        };
+        let known = SnapshotConnection {
+            uid: connection.uid().unwrap_or_default(),
+            endpoint_digest: connection.spec.endpoint_digest(),
+            min_credential_version: 1,
+            spec: connection.spec.clone(),
+        };
+        let source = match upload {
+            Some(upload) => json!({"upload": {"name": upload.name_any()}}),
+            None => json!({"upload": {"name": "none"}}),
+        };
+        let now = jiff::Timestamp::now();
+        Ok(Snapshot {
+            run: id(Some(HOME), run.name_any(), run.uid()),
+            job: id(Some(HOME), "job".into(), Some("job-uid".into())),
+            tenant: id(None, "acme".into(), tenant.uid()),
+            region: id(None, REGION.into(), region.uid()),
+            action: run.spec.action.clone(),
+            job_spec: serde_json::from_value(json!({
+                "source": source,
+                "target": {"salesforce": {"connectionRef": {"name": connection.name_any()}, "object": "Account", "operation": "Insert", "mapping": []}}
+            }))?,
+            connections: BTreeMap::from([(connection.name_any(), known)]),
+            upload: upload.map(|u| id(Some(HOME), u.name_any(), u.uid())),
+            results: ResultRetention::days(14),
+            started_at: now,
+            deadline: now + jiff::SignedDuration::from_hours(6),
+        })
+    }
+
+    /// A worker pod that runs on the region's node at the address the tests call from.
+    pub(crate) async fn put_pod(&self, name: &str, run_uid: &str) -> Result<Pod> {
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {"name": name, "labels": {names::RUN_UID_LABEL: run_uid}},
+            "spec": {"serviceAccountName": "worker", "nodeName": "node-1", "containers": [{"name": "worker", "image": "x"}]}
+        }))?;
+        let pods: Api<Pod> = self.api(RUNS);
+        pods.create(&PostParams::default(), &pod).await?;
+        self.set_pod_status(name, json!({"phase": "Running", "podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]})).await
+    }
+
+    pub(crate) async fn set_pod_status(&self, name: &str, status: Value) -> Result<Pod> {
+        let pods: Api<Pod> = self.api(RUNS);
+        Ok(pods.patch_status(name, &PatchParams::default(), &Patch::Merge(json!({"status": status}))).await?)
+    }
+
+    pub(crate) async fn worker_token(&self, worker: &Worker) -> Result<String> {
+        self.token(RUNS, "worker", &names::keeper_audience(REGION, &self.keeper.installation), Some(&worker.pod)).await
+    }
+
+    pub(crate) async fn post(&self, token: &str, path: &str, body: &Value) -> Result<reqwest::Response> {
+        Ok(self.http.post(self.workers(path)).bearer_auth(token).json(body).send().await?)
+    }
+
+    pub(crate) async fn delete<K>(&self, namespace: &str, name: &str) -> Result<()>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned,
+    {
+        self.api::<K>(namespace).delete(name, &DeleteParams::default().grace_period(0)).await?;
+        Ok(())
+    }
+}
+
+pub(crate) struct Worker {
+    pub(crate) run: String,
+    pub(crate) uid: String,
+    pub(crate) pod: Pod,
+    pub(crate) attempt: i32,
+}
+
+pub(crate) fn attempt(number: i32, pod: &Pod) -> Value {
+    json!({"number": number, "podUID": pod.uid(), "node": "node-1", "createdAt": "2026-01-01T00:00:00Z"})
+}
+
+pub(crate) fn is_true(list: Option<&[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition]>, type_: &str) -> bool {
+    list.is_some_and(|list| conditions::is_true(list, type_))
+}
+
+pub(crate) fn ready_reason(list: Option<&[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition]>) -> Option<&str> {
+    conditions::find(list?, conditions::READY).map(|c| c.reason.as_str())
+}
+
+fn with_type<T: serde::Serialize>(object: T, version: &str, kind: &str) -> Value {
+    let mut value = serde_json::to_value(object).unwrap_or_default();
+    value["apiVersion"] = json!(version);
+    value["kind"] = json!(kind);
+    value
+}
+
+/// The keeper's rights exactly as the chart gives them.
+fn chart_rbac() -> String {
+    let template = include_str!("../../charts/dataimporter/templates/keeper/rbac.yaml");
+    let lines = template.lines().filter(|line| !line.contains("{{- include"));
+    lines.collect::<Vec<_>>().join("\n").replace("{{ .Release.Namespace }}", SYSTEM)
+}
+
+fn objects(org_port: u16) -> String {
+    format!(
+        r#"
+apiVersion: v1
+kind: Node
+metadata: {{name: node-1, labels: {{{label}: {REGION}}}}}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: worker, namespace: {RUNS}}}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: {reader}, namespace: {HOME}}}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: {writer}, namespace: {HOME}}}
+---
+apiVersion: dataimporter.io/v1alpha1
+kind: Region
+metadata: {{name: {REGION}}}
+spec:
+  location: {{city: Frankfurt, country: DE}}
+  isolation: Placement
+  storage: {{volume: {{name: files}}}}
+  rootKey: {{secret: {{}}}}
+  nodes: {{labelled: {{}}}}
+  privateEndpoints: [{{cidr: 127.0.0.1/32, ports: [{org_port}], tenants: [acme]}}]
+  allowedLoginHosts: [127.0.0.1]
+---
+apiVersion: dataimporter.io/v1alpha1
+kind: Tenant
+metadata: {{name: acme}}
+spec:
+  region: {REGION}
+  namespaces: [{HOME}]
+  contact: {{firstName: Ada, lastName: Byron, email: ada@acme.example, country: DE}}
+  plan: Enterprise
+"#,
+        label = names::NODE_REGION_LABEL,
+        reader = names::FILES_READER_ACCOUNT,
+        writer = names::FILES_WRITER_ACCOUNT,
+    )
+}
+
+/// What the operator writes into a Tenant's status.
+async fn bind_tenant(client: &Client) -> Result<()> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let (home, runs) = (namespaces.get(HOME).await?.uid(), namespaces.get(RUNS).await?.uid());
+    let region = Api::<api::Region>::all(client.clone()).get(REGION).await?.uid();
+    let status = json!({"regionUID": region, "namespaces": [{"name": HOME, "uid": home}], "runNamespace": {"name": RUNS, "uid": runs}});
+    let object = json!({"apiVersion": "dataimporter.io/v1alpha1", "kind": "Tenant", "metadata": {"name": "acme"}, "status": status});
+    let params = PatchParams::apply(names::OPERATOR_MANAGER).force();
+    Api::<Tenant>::all(client.clone()).patch_status("acme", &params, &Patch::Apply(object)).await?;
+    Ok(())
+}
+
+impl World {
+    /// What the operator writes when a run has ended.
+    pub(crate) async fn finish_run(&self, worker: &Worker) -> Result<()> {
+        let status = json!({"status": {"finishedAt": "2026-01-01T01:00:00Z"}});
+        self.api::<ImportRun>(HOME).patch_status(&worker.run, &PatchParams::default(), &Patch::Merge(status)).await?;
+        Ok(())
+    }
+}

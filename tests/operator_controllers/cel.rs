@@ -1,0 +1,127 @@
+//! What the API server itself refuses, and in which words.
+
+use kube::Client;
+use testkit::apply_yaml;
+
+use crate::support::{REGION, SQL, UPLOAD, World, connections_yaml, job_yaml, tenant_yaml};
+
+const RUN: &str = r#"
+apiVersion: dataimporter.io/v1alpha1
+kind: ImportRun
+metadata: {name: run, namespace: default}
+spec: {jobRef: {name: accounts, uid: u}, action: {run: {}}, startBefore: "2026-11-24T06:00:00Z"}
+"#;
+const FILE: &str =
+    "{apiVersion: dataimporter.io/v1alpha1, kind: Upload, metadata: {name: file, namespace: default}, spec: {fileName: a.csv}}";
+
+fn job() -> String {
+    job_yaml("default", "accounts", UPLOAD, "{manual: {}}")
+}
+
+fn crm() -> String {
+    connections_yaml("default").split("---").next().unwrap_or_default().to_owned()
+}
+
+fn lake() -> String {
+    connections_yaml("default").split("---").last().unwrap_or_default().to_owned()
+}
+
+/// What happens to a manifest: words of the refusal that must appear.
+async fn refused(client: &Client, yaml: &str, words: &str) {
+    match apply_yaml(client, yaml).await {
+        Ok(_) => panic!("accepted, but expected a refusal with {words:?}:\n{yaml}"),
+        Err(error) => {
+            let text = format!("{error:#}");
+            assert!(text.contains(words), "expected {words:?} in: {text}\n{yaml}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_schemas_refuse() {
+    let world = World::without_operator().await;
+    let client = &world.client;
+    let enterprise = tenant_yaml("acme", &["default"]).replace("plan: Standard", "plan: Enterprise\n  retention: {results: {keepDays: 3}}");
+    let good: Vec<String> =
+        vec![REGION.into(), tenant_yaml("acme", &["default"]), enterprise, crm(), lake(), job(), RUN.into(), FILE.into()];
+    for yaml in &good {
+        world.apply(yaml).await;
+    }
+    let edit = |yaml: &str, from: &str, to: &str| {
+        assert!(yaml.contains(from), "{from:?} is not in\n{yaml}");
+        yaml.replace(from, to)
+    };
+    let named = |yaml: &str, from: &str| edit(yaml, &format!("name: {from}"), "name: other");
+    let new_tenant = tenant_yaml("other", &["default"]);
+    let schedule = "{schedule: {cron: '0 6 * * *'}}";
+    let table: Vec<(String, &str)> = vec![
+        // Region
+        (edit(REGION, "city: Frankfurt", "city: Dallas"), "location is immutable"),
+        (edit(REGION, "isolation: Placement", "isolation: Cell"), "isolation is immutable"),
+        (edit(REGION, "volume: {name: files}", "volume: {name: other}"), "storage is immutable"),
+        (edit(REGION, "secret: {}", "secret: {}, file: {name: root}"), "exactly one of secret, file must be set"),
+        (edit(&named(REGION, "eu-frankfurt"), "labelled: {}", "all: {}"), "nodes.all needs isolation Cell"),
+        // Tenant
+        (edit(&tenant_yaml("acme", &["default"]), "region: eu-frankfurt", "region: us-dallas"), "region is immutable"),
+        (edit(&tenant_yaml("acme", &["default"]), "  region: eu-frankfurt\n", ""), "spec.region"),
+        (edit(&new_tenant, "plan: Standard", "plan: Standard\n  retention: {results: {keepDays: 3}}"), "only plan Enterprise"),
+        (edit(&new_tenant, "plan: Standard", "plan: Enterprise\n  retention: {results: {keepDays: 31}}"), "less than or equal to 30"),
+        (
+            edit(&new_tenant, "plan: Standard", "plan: Enterprise\n  retention: {results: {keepDays: 3, none: {}}}"),
+            "exactly one of keepDays, none",
+        ),
+        (edit(&tenant_yaml(&"x".repeat(41), &["default"]), "plan", "plan"), "a tenant's name has at most 40 characters"),
+        (edit(&tenant_yaml("a.b", &["default"]), "plan", "plan"), "a tenant's name is a DNS label"),
+        // Connection
+        (edit(&crm(), "myDomain: acme", "myDomain: acme, loginUrl: 'https://x.example'"), "exactly one of myDomain, loginUrl"),
+        (edit(&crm(), "myDomain: acme", "myDomain: acme, tls: {caBundle: pem}"), "tls goes with loginUrl"),
+        (edit(&crm(), "myDomain: acme", "loginUrl: 'http://x.example'"), "loginUrl"),
+        (
+            edit(
+                &lake(),
+                "postgres: {host: db.acme.example, database: crm, user: reader}",
+                "salesforce: {myDomain: a, auth: {clientCredentials: {clientId: i}}}",
+            ),
+            "the kind of system is immutable",
+        ),
+        // ImportJob
+        (job_yaml("default", "accounts", UPLOAD, schedule), "an upload lives one hour"),
+        (job_yaml("default", "accounts", "{}", "{manual: {}}"), "exactly one of upload, sql"),
+        (job_yaml("default", "accounts", UPLOAD, "{manual: {}, once: {id: a}}"), "exactly one of once, manual, schedule"),
+        (job_yaml("default", "accounts", UPLOAD, "{once: {id: 'No Spaces'}}"), "id"),
+        (edit(&job(), "operation: Insert", "operation: Upsert"), "matchBy names the external id field"),
+        (edit(&job(), "operation: Insert", "operation: Insert, matchBy: [X__c]"), "matchBy names the external id field"),
+        (edit(&job(), "operation: Insert", "operation: Delete"), "need a mapping to Id"),
+        (edit(&job(), "{from: Company, to: Name}", "{from: Company, value: x, to: Name}"), "exactly one of from, value, formula"),
+        (edit(&job(), "{from: Company, to: Name}", "{from: A, to: Name}, {from: B, to: Name}"), "duplicate"),
+        (edit(&job(), "source:", "steps: [{filter: 'TRUE', dedupe: {by: [A]}}]\n  source:"), "exactly one of filter, dedupe"),
+        // ImportRun and Upload
+        (edit(RUN, "uid: u", "uid: v"), "everything but cancel is immutable"),
+        (edit(RUN, "2026-11-24T06:00:00Z", "2026-11-25T06:00:00Z"), "everything but cancel is immutable"),
+        (edit(FILE, "a.csv", "b.csv"), "an Upload is immutable"),
+    ];
+    for (yaml, words) in &table {
+        refused(client, yaml, words).await;
+    }
+    world.apply(&edit(RUN, "action:", "cancel: true, action:")).await;
+    refused(client, &edit(RUN, "action:", "cancel: false, action:"), "a cancelled run stays cancelled").await;
+    refused(client, RUN, "a cancelled run stays cancelled").await;
+    // A schedule over a database is fine, and so is everything once more.
+    world.apply(&job_yaml("default", "accounts", SQL, schedule)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_definitions_are_established_structural_and_without_warnings() {
+    use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+    let world = World::without_operator().await;
+    let api = kube::Api::<CustomResourceDefinition>::all(world.client.clone());
+    let crds = api.list(&Default::default()).await.unwrap().items;
+    assert_eq!(crds.len(), 6);
+    for crd in crds {
+        let conditions = crd.status.unwrap().conditions.unwrap_or_default();
+        let is = |type_: &str| conditions.iter().any(|c| c.type_ == type_ && c.status == "True");
+        assert!(is("Established") && is("NamesAccepted"), "{}: {conditions:?}", crd.spec.names.kind);
+        assert!(!is("NonStructuralSchema"), "{}: {conditions:?}", crd.spec.names.kind);
+        assert!(crd.spec.names.categories.unwrap_or_default().contains(&"dataimporter".to_owned()));
+    }
+}

@@ -1,0 +1,215 @@
+//! `dataimporter run` as a person runs it: manifests, a file, the emulator as the org.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use salesforce_emulator::{Emulator, Running};
+use serde_json::Value;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_dataimporter");
+
+struct Laptop {
+    folder: tempfile::TempDir,
+    org: Running,
+}
+
+impl Laptop {
+    async fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), org: Emulator::builder().start().await.unwrap() }
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Secret and Connection for the emulator.
+    fn connection(&self) -> PathBuf {
+        let ca = self.org.ca_pem.clone().unwrap().replace('\n', "\n        ");
+        let (url, id, secret) = (&self.org.url, &self.org.client_id, &self.org.client_secret);
+        self.write(
+            "connection.yaml",
+            &format!(
+                "apiVersion: v1
+kind: Secret
+metadata: {{name: crm-oauth}}
+stringData: {{clientSecret: {secret}}}
+---
+apiVersion: dataimporter.io/v1alpha1
+kind: Connection
+metadata: {{name: crm}}
+spec:
+  salesforce:
+    loginUrl: {url}
+    auth: {{clientCredentials: {{clientId: {id}}}}}
+    tls:
+      caBundle: |
+        {ca}
+  credentials: {{secretRef: {{name: crm-oauth, afterIntake: Keep}}}}
+"
+            ),
+        )
+    }
+
+    fn job(&self, steps: &str, target: &str, more: &str) -> PathBuf {
+        self.write(
+            "job.yaml",
+            &format!(
+                "apiVersion: dataimporter.io/v1alpha1
+kind: ImportJob
+metadata: {{name: airports}}
+spec:
+  source: {{upload: {{name: airports}}}}
+  steps: {steps}
+  target: {{salesforce: {{connectionRef: {{name: crm}}, {target}}}}}
+{more}"
+            ),
+        )
+    }
+
+    async fn run(&self, job: &Path, csv: &str, more: &[&str]) -> Output {
+        let file = self.write("input.csv", csv);
+        let mut command = Command::new(BINARY);
+        command
+            .current_dir(self.folder.path())
+            .arg("run")
+            .arg("-f")
+            .arg(job)
+            .arg("-f")
+            .arg(self.connection())
+            .arg("--file")
+            .arg(file)
+            .args(more);
+        // The emulator lives in this process.
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    }
+
+    fn results(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join("airports-results").join(name)).unwrap()
+    }
+}
+
+const UPSERT: &str = "object: Account, operation: Upsert, matchBy: [icao__c], mapping: [{from: icao, to: icao__c}, {from: name, to: Name}, \
+                      {from: feet, to: Elevation__c}, {formula: '\"from \" & [city]', to: Description}]";
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_filtered_mapped_and_loaded_and_every_row_is_told() {
+    let laptop = Laptop::new().await;
+    let job = laptop.job("[{filter: '[city] <> \"Nowhere\"'}, {dedupe: {by: [icao]}}]", UPSERT, "");
+    let csv = "icao,name,city,feet,note\n\
+               EDDF,Frankfurt,Frankfurt,364,=1+1\n\
+               YSSY,Sydney,Sydney,21,\n\
+               EDDF,Frankfurt again,Frankfurt,364,\n\
+               ZZZZ,Nowhere,Nowhere,1,\n\
+               KDFW,Dallas,Dallas,40000,too high for the org's own rule\n\
+               KLAX,,Los Angeles,128,no name\n\
+               TOOLONG,Long,Long,1,refused before it is sent\n";
+    let output = laptop.run(&job, csv, &["-o", "json"]).await;
+    assert_eq!(output.status.code(), Some(4), "{}{}", text(&output.stdout), text(&output.stderr));
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary["reason"], "CompletedWithFailedRows", "{summary:#}");
+    let rows = &summary["rows"];
+    let counts = ["read", "filtered", "deduplicated", "succeeded", "failed", "unprocessed"].map(|name| rows[name].as_i64().unwrap());
+    assert_eq!(counts, [7, 1, 1, 2, 3, 0], "{summary:#}");
+    let told: Vec<i64> = summary["failedRows"].as_array().unwrap().iter().map(|row| row["row"].as_i64().unwrap()).collect();
+    assert_eq!(told, [5, 6, 7], "{summary:#}");
+
+    let mut accounts = laptop.org.rows("Account", &["icao__c", "Name", "Description"]);
+    accounts.sort();
+    let account = |cells: [&str; 3]| cells.map(|cell| Some(cell.to_owned())).to_vec();
+    assert_eq!(accounts, [account(["EDDF", "Frankfurt", "from Frankfurt"]), account(["YSSY", "Sydney", "from Sydney"])]);
+
+    let succeeded = laptop.results("succeeded.csv");
+    let lines: Vec<&str> = succeeded.lines().collect();
+    assert_eq!(lines[0], "icao,name,city,feet,note,sf__Id,sf__Created,sf__Error");
+    assert!(lines[1].starts_with("EDDF,Frankfurt,Frankfurt,364,\"'=1+1\",001") && lines[1].ends_with(",true,"), "{}", lines[1]);
+    assert!(lines[2].starts_with("YSSY,"), "{}", lines[2]);
+    let failed = laptop.results("failed.csv");
+    let codes = ["above every place on Earth", "REQUIRED_FIELD_MISSING", "VALUE_TOO_LONG"];
+    assert!(failed.lines().skip(1).zip(codes).all(|(line, code)| line.contains(code)), "{failed}");
+    assert_eq!(laptop.results("unprocessed.csv").lines().count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clean_run_ends_with_zero_and_a_second_one_creates_nothing() {
+    let laptop = Laptop::new().await;
+    let job = laptop.job("[]", UPSERT, "");
+    let csv: String =
+        std::iter::once("icao,name,city,feet\n".to_owned()).chain((0..5_000).map(|n| format!("{n:04},Airport {n},Town,{n}\n"))).collect();
+    for created in ["true", "false"] {
+        let output = laptop.run(&job, &csv, &[]).await;
+        assert_eq!(output.status.code(), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
+        assert!(text(&output.stdout).starts_with("Completed\n5,000 read · 5,000 succeeded · 0 failed\n"), "{}", text(&output.stdout));
+        assert_eq!(laptop.org.count("Account"), 5_000);
+        let told = laptop.results("succeeded.csv");
+        assert!(
+            told.lines()
+                .skip(1)
+                .enumerate()
+                .all(|(n, line)| line.starts_with(&format!("{n:04},")) && line.ends_with(&format!(",{created},")))
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_that_is_wrong_with_a_job_is_told_at_once_and_nothing_is_sent() {
+    let laptop = Laptop::new().await;
+    let target = "object: Account, operation: Insert, mapping: [{from: nam, to: Name}, {from: city, to: NoSuchField__c}]";
+    let job = laptop.job("[{filter: '[cty] = 1'}]", target, "");
+    let output = laptop.run(&job, "name,city\nA,B\n", &[]).await;
+    assert_eq!(output.status.code(), Some(3));
+    let told = text(&output.stdout);
+    assert!(told.starts_with("PreflightFailed\n"), "{told}");
+    for finding in ["nam", "NoSuchField__c", "cty"] {
+        assert!(told.contains(finding), "{told}");
+    }
+    assert!(laptop.org.jobs().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_manifest_is_usage_and_says_where() {
+    let laptop = Laptop::new().await;
+    let job = laptop.job("[]", UPSERT, "  gards: {}\n");
+    let output = laptop.run(&job, "icao\n", &[]).await;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("there is no field spec.gards"), "{}", text(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_login_and_a_job_without_results_leave_no_file() {
+    let laptop = Laptop::new().await;
+    let job = laptop.job("[]", UPSERT, "  results: {none: {}}\n");
+    let output = laptop.run(&job, "icao,name,city,feet\nEDDF,F,F,1\n", &[]).await;
+    assert_eq!(output.status.code(), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(!laptop.folder.path().join("airports-results").exists());
+
+    let connection = std::fs::read_to_string(laptop.connection()).unwrap().replace(&laptop.org.client_secret, "wrong-secret");
+    let mut command = Command::new(BINARY);
+    let wrong = laptop.write("wrong.yaml", &connection);
+    command
+        .current_dir(laptop.folder.path())
+        .arg("run")
+        .args([Path::new("-f"), &job, Path::new("-f"), &wrong])
+        .args(["--file", "input.csv"]);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let told = text(&output.stdout) + &text(&output.stderr);
+    assert!(told.starts_with("AuthorizationFailed\n") && !told.contains("wrong-secret"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_failed_rows_stop_the_run() {
+    let laptop = Laptop::new().await;
+    let job = laptop.job("[]", UPSERT, "  guards: {maxFailedPercent: 5}\n");
+    let csv: String =
+        std::iter::once("icao,name,city,feet\n".to_owned()).chain((0..2_000).map(|n| format!("{n:04},,Town,{n}\n"))).collect();
+    let output = laptop.run(&job, &csv, &["-o", "json"]).await;
+    assert_eq!(output.status.code(), Some(3));
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((summary["reason"].as_str(), summary["rows"]["failed"].as_i64()), (Some("TooManyFailedRows"), Some(2_000)), "{summary:#}");
+}

@@ -1,0 +1,111 @@
+//! What the demo adds to `examples/` because it differs from machine to machine: volumes, root keys, server certificates
+//! and the chart's values.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::image::USER;
+use crate::process;
+
+pub(crate) const SYSTEM: &str = "dataimporter-system";
+/// Short names of the regions, as the volumes and root keys are called.
+const REGIONS: [&str; 3] = ["frankfurt", "dallas", "sydney"];
+/// Regions whose root key is a file; Dallas shows the trial form.
+const FILE_KEYS: [&str; 2] = ["frankfurt", "sydney"];
+
+/// Namespace, volumes and claims of the keeper's storage. A trial's volumes are folders of one node, where the keeper then runs.
+pub(crate) fn storage(folder: &Path, node: &str) -> Result<Value> {
+    let mut items = vec![json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}})];
+    for region in REGIONS {
+        let path = folder.join(region);
+        std::fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        std::os::unix::fs::chown(&path, Some(USER), Some(USER))
+            .with_context(|| format!("cannot give {} to the keeper's user", path.display()))?;
+        let name = format!("dataimporter-{region}");
+        items.push(json!({
+            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name},
+            "spec": {
+                "capacity": {"storage": "10Gi"}, "accessModes": ["ReadWriteOnce"], "persistentVolumeReclaimPolicy": "Retain",
+                "storageClassName": "dataimporter-demo", "local": {"path": path},
+                "nodeAffinity": {"required": {"nodeSelectorTerms": [
+                    {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}]}},
+            },
+        }));
+        items.push(json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name, "namespace": SYSTEM},
+            "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "dataimporter-demo", "volumeName": name,
+                     "resources": {"requests": {"storage": "10Gi"}}},
+        }));
+    }
+    Ok(list(items))
+}
+
+/// One Secret a root key file, made at the first demo and never again: a new key would open nothing that is stored.
+pub(crate) fn root_key(region: &str, key: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": root_key_name(region), "namespace": SYSTEM}, "stringData": {"key": key}})
+}
+
+pub(crate) fn root_key_name(region: &str) -> String {
+    format!("root-key-{region}")
+}
+
+pub(crate) fn file_keys() -> [&'static str; 2] {
+    FILE_KEYS
+}
+
+pub(crate) fn values(repository: &str, tag: &str) -> Value {
+    json!({
+        "image": {"repository": repository, "tag": tag},
+        "regions": ["eu-frankfurt", "us-dallas", "ap-sydney"],
+        "storage": {"volumes": REGIONS.map(|r| json!({
+            "name": r, "source": {"persistentVolumeClaim": {"claimName": format!("dataimporter-{r}")}}}))},
+        "rootKeys": FILE_KEYS.map(|r| json!({"name": r, "source": {"secret": {"secretName": root_key_name(r)}}})),
+        // People reach the gateway through a forwarded port of their own machine.
+        "gateway": {"hosts": ["127.0.0.1", "localhost"]},
+        // A demo must be removable with one command.
+        "drain": {"policy": "Erase"},
+    })
+}
+
+/// A server certificate of the demo's authority, as a TLS Secret of namespace `demo`.
+pub(crate) fn tls_secret(name: &str, host: &str, authority: &Path, scratch: &Path) -> Result<Value> {
+    let file = |ending: &str| -> PathBuf { scratch.join(format!("{name}.{ending}")) };
+    let openssl = |arguments: &[&str]| process::output(Command::new("openssl").args(arguments));
+    let path = |p: PathBuf| p.to_string_lossy().into_owned();
+    let (key, request, certificate, extensions) = (path(file("key")), path(file("csr")), path(file("crt")), path(file("ext")));
+    openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-out", &key])?;
+    openssl(&["req", "-new", "-key", &key, "-subj", &format!("/CN={host}"), "-out", &request])?;
+    std::fs::write(&extensions, format!("subjectAltName=DNS:{host}\nextendedKeyUsage=serverAuth\nbasicConstraints=critical,CA:FALSE\n"))?;
+    let (ca, ca_key) = (path(authority.join("demo-ca.crt")), path(authority.join("demo-ca.key")));
+    openssl(&[
+        "x509",
+        "-req",
+        "-in",
+        &request,
+        "-CA",
+        &ca,
+        "-CAkey",
+        &ca_key,
+        "-CAserial",
+        &path(file("srl")),
+        "-CAcreateserial",
+        "-days",
+        "365",
+        "-extfile",
+        &extensions,
+        "-out",
+        &certificate,
+    ])?;
+    let read = |path: &str| std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"));
+    Ok(json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": {"name": name, "namespace": "demo"},
+        "stringData": {"tls.crt": read(&certificate)?, "tls.key": read(&key)?},
+    }))
+}
+
+pub(crate) fn list(items: Vec<Value>) -> Value {
+    json!({"apiVersion": "v1", "kind": "List", "items": items})
+}

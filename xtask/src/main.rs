@@ -1,0 +1,48 @@
+//! `cargo xtask …`: the commands a developer runs. One module a command; this file only picks one.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod cluster;
+mod crds;
+mod demo;
+mod image;
+mod kubectl;
+mod packages;
+mod process;
+mod progress;
+mod test;
+mod workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Developer commands", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// A real Kubernetes on this machine: three nodes, one each for Frankfurt, Dallas and Sydney
+    Cluster(cluster::Arguments),
+    /// From here to two real imports in two regions, on a cluster of this machine
+    Demo(demo::Arguments),
+    /// Every level of tests, or those named
+    Test(test::Arguments),
+    /// Writes the generated CustomResourceDefinitions
+    Crds,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Cluster(arguments) => cluster::run(arguments),
+        Command::Demo(arguments) => demo::run(arguments),
+        Command::Test(arguments) => test::run(arguments),
+        Command::Crds => crds::run(),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

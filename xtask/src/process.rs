@@ -1,0 +1,94 @@
+//! Running other programs to their end: what failed is named with the command, and with the last lines of what it said.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+const LINES_SHOWN: usize = 15;
+
+/// Runs the command and returns its standard output.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let result = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {}", shown(command)))?;
+    if !result.status.success() {
+        let said = String::from_utf8_lossy(&result.stderr);
+        bail!("{} failed ({}):\n{}", shown(command), result.status, last_lines(&said));
+    }
+    Ok(String::from_utf8_lossy(&result.stdout).into_owned())
+}
+
+/// Runs the command with everything it says going to a log file.
+pub(crate) fn logged(command: &mut Command, log: &Path) -> Result<()> {
+    let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file)
+        .status()
+        .with_context(|| format!("cannot start {}", shown(command)))?;
+    if !status.success() {
+        bail!("{} failed ({status}); {}", shown(command), tail(log));
+    }
+    Ok(())
+}
+
+/// Asks again and again until the answer is yes. Running out of time is an error that carries the last reason for no.
+pub(crate) fn wait_until(what: &str, limit: Duration, mut ask: impl FnMut() -> Result<()>) -> Result<()> {
+    let began = Instant::now();
+    loop {
+        match ask() {
+            Ok(()) => return Ok(()),
+            Err(reason) if began.elapsed() > limit => {
+                return Err(reason.context(format!("{what}: still not so after {} s", limit.as_secs())));
+            }
+            Err(_) => thread::sleep(Duration::from_millis(100)),
+        }
+    }
+}
+
+/// The end of a log as part of an error message.
+pub(crate) fn tail(log: &Path) -> String {
+    match std::fs::read(log) {
+        Ok(bytes) => format!("last lines of {}:\n{}", log.display(), last_lines(&String::from_utf8_lossy(&bytes))),
+        Err(error) => format!("its log {} cannot be read: {error}", log.display()),
+    }
+}
+
+/// Whether a program of that name can be started.
+pub(crate) fn is_installed(program: &str) -> bool {
+    let administrators = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(Into::into);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).chain(administrators).any(|directory| directory.join(program).is_file())
+}
+
+fn shown(command: &Command) -> String {
+    let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).map(|word| word.to_string_lossy()).collect();
+    words.join(" ")
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    lines[lines.len().saturating_sub(LINES_SHOWN)..].iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_shows_the_command_and_its_last_words() {
+        let error =
+            output(Command::new("sh").args(["-c", "for i in $(seq 40); do echo line $i >&2; done; exit 3"])).unwrap_err().to_string();
+        assert!(error.contains("sh -c") && error.contains("exit status: 3"), "{error}");
+        assert!(error.contains("line 40") && !error.contains("line 25\n"), "{error}");
+    }
+
+    #[test]
+    fn running_out_of_time_is_a_failure_with_the_last_reason() {
+        let error = wait_until("the thing", Duration::ZERO, || bail!("not yet")).unwrap_err();
+        assert_eq!(format!("{error:#}"), "the thing: still not so after 0 s: not yet");
+    }
+}

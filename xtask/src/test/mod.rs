@@ -1,0 +1,128 @@
+//! `cargo xtask test [LEVEL …]`: every level, or those named. A level whose tools are missing installs them or fails; none
+//! is skipped without a word.
+
+mod boundaries;
+mod chart;
+mod cluster;
+
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+use crate::progress::Progress;
+use crate::{cluster as real_cluster, packages, workspace};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Levels to run; all of them when none is named
+    #[arg(value_enum)]
+    levels: Vec<Level>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Level {
+    /// Formatting and lints
+    Lint,
+    /// Which crate may depend on what
+    Boundaries,
+    /// Unit, property, contract and API-server tests of every crate
+    Code,
+    /// Tests of the cluster's own Go programs
+    Go,
+    /// The Helm chart: lint, schema, rendered objects
+    Chart,
+    /// Other people's Salesforce clients against the emulator
+    Clients,
+    /// The demo and attacks on a real cluster
+    Cluster,
+}
+
+const ALL: [Level; 7] = [Level::Lint, Level::Boundaries, Level::Code, Level::Go, Level::Chart, Level::Clients, Level::Cluster];
+
+/// What a level did.
+struct Outcome {
+    level: Level,
+    took: Duration,
+    result: Result<()>,
+}
+
+pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
+    let levels = if arguments.levels.is_empty() { ALL.to_vec() } else { arguments.levels };
+    let progress = Progress::begin();
+    packages::install(&progress, &[packages::POSTGRESQL, packages::OPENSSL, packages::CURL, packages::CMAKE, packages::PYTHON_VENV])?;
+    let outcomes: Vec<Outcome> = levels.into_iter().map(|level| attempt(&progress, level)).collect();
+    Ok(summary(&outcomes))
+}
+
+fn attempt(progress: &Progress, level: Level) -> Outcome {
+    progress.say(&format!("level {level:?}"));
+    let began = Instant::now();
+    let result = match level {
+        Level::Lint => lint(),
+        Level::Boundaries => boundaries::check(),
+        Level::Code => code(progress),
+        Level::Go => go(progress),
+        Level::Chart => chart::check(progress),
+        Level::Clients => clients(),
+        Level::Cluster => cluster::check(),
+    };
+    if let Err(error) = &result {
+        eprintln!("level {level:?} failed: {error:#}");
+    }
+    Outcome { level, took: began.elapsed(), result }
+}
+
+fn summary(outcomes: &[Outcome]) -> ExitCode {
+    println!("\nLevels");
+    for outcome in outcomes {
+        let word = if outcome.result.is_ok() { "passed" } else { "FAILED" };
+        println!("  {:<12}{word}  {:8.1} s", format!("{:?}", outcome.level), outcome.took.as_secs_f32());
+    }
+    let failed = outcomes.iter().filter(|outcome| outcome.result.is_err()).count();
+    println!("levels: {} passed, {failed} failed", outcomes.len() - failed);
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs a program whose output belongs to the person or to CI.
+fn shown(program: &str, arguments: &[&str]) -> Result<()> {
+    let mut command = Command::new(program);
+    shown_command(command.args(arguments).current_dir(workspace::root()))
+}
+
+fn shown_command(command: &mut Command) -> Result<()> {
+    let name = format!("{} {:?}", command.get_program().to_string_lossy(), command.get_args().collect::<Vec<_>>());
+    let status = command.stdin(Stdio::null()).status().with_context(|| format!("cannot start {name}"))?;
+    if !status.success() {
+        bail!("{name} ended with {status}");
+    }
+    Ok(())
+}
+
+fn lint() -> Result<()> {
+    shown("cargo", &["fmt", "--all", "--check"])?;
+    shown("cargo", &["clippy", "--quiet", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"])
+}
+
+/// API-server tests start their own etcd and kube-apiserver from the cluster's programs.
+fn code(progress: &Progress) -> Result<()> {
+    real_cluster::build(progress)?;
+    shown("cargo", &["test", "--locked", "--workspace", "--no-fail-fast"])
+}
+
+fn go(progress: &Progress) -> Result<()> {
+    real_cluster::build(progress)?;
+    shown_command(
+        Command::new("go")
+            .args(["test", "-trimpath", "./netpol/..."])
+            .env("CGO_ENABLED", "0")
+            .current_dir(workspace::root().join("xtask/kube")),
+    )
+}
+
+fn clients() -> Result<()> {
+    shown("cargo", &["build", "--quiet", "--locked", "-p", "salesforce-emulator"])?;
+    let mut script = Command::new("crates/salesforce-emulator/clients/run.sh");
+    shown_command(script.arg(workspace::built("debug").join("salesforce-emulator")).current_dir(workspace::root()))
+}

@@ -1,0 +1,38 @@
+//! Where things are: the checkout, what is built inside it, and what is kept outside of it. Knows paths, reads no files.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use sha2::{Digest as _, Sha256};
+
+/// The folder of the workspace's `Cargo.toml`.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask sits inside the workspace")
+}
+
+/// State of the checkout that `cargo clean` may remove, wherever cargo's own target directory is.
+pub(crate) fn target() -> PathBuf {
+    root().join("target")
+}
+
+/// What is expensive to make and the same for every checkout.
+pub(crate) fn cache() -> Result<PathBuf> {
+    let base = match std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
+        Some(directory) => PathBuf::from(directory),
+        None => Path::new(&std::env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?).join(".cache"),
+    };
+    Ok(base.join("dataimporter"))
+}
+
+/// Where cargo puts programs of a profile, for the one target triple of `.cargo/config.toml`.
+pub(crate) fn built(profile: &str) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(target, PathBuf::from);
+    let triple = std::env::var("CARGO_BUILD_TARGET").unwrap_or_else(|_| "x86_64-unknown-linux-gnu".to_owned());
+    target.join(triple).join(profile)
+}
+
+/// SHA-256 of a file's content, hexadecimal.
+pub(crate) fn digest(file: &Path) -> Result<String> {
+    let content = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(hex::encode(Sha256::digest(content)))
+}
