@@ -91,4 +91,12 @@ mod tests {
             assert!(signature.usage.starts_with(&format!("{}(", signature.name)), "{}", signature.usage);
         }
     }
+
+    #[test]
+    fn the_users_guide_lists_every_function() {
+        let guide = include_str!("../../../docs/user/import-jobs.md");
+        let row = |signature: &Signature| format!("| `{}` | {} |\n", signature.usage, signature.help);
+        let all: String = FUNCTIONS.iter().map(row).collect();
+        assert!(guide.ends_with(&all), "docs/user/import-jobs.md has to end with:\n{all}");
+    }
 }

@@ -24,6 +24,9 @@ pub(crate) const API_SERVICE: &str = "10.96.0.1";
 pub(crate) const DNS_SERVICE: &str = "10.96.0.10";
 /// The port of the API server inside the namespace; the host sees it on a free port of its own loopback.
 pub(crate) const API_PORT: u16 = 6443;
+/// Of these, the part of node ports that Kubernetes leaves to those who ask for one by number, the cluster takes one that is
+/// free on the host too.
+pub(crate) const NODE_PORTS: std::ops::Range<u16> = 30000..30086;
 /// Where nodes announce new pods to the policy engine, inside the namespace.
 pub(crate) const POLICY_ENGINE: &str = "127.0.0.1:10300";
 /// An address that pods reach and that is no node's: things beside the cluster, such as a database, listen on it.

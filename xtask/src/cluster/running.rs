@@ -24,6 +24,8 @@ pub(crate) struct State {
     pub(crate) tools: PathBuf,
     /// On the host's loopback.
     pub(crate) api_port: u16,
+    /// A Service that takes this node port is reached by the same port of the host's loopback.
+    pub(crate) node_port: u16,
     pub(crate) daemons: Vec<Daemon>,
 }
 

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use super::cgroup::{DAEMONS, Groups};
 use super::control_plane;
 use super::daemon::{Daemon, Inside, start};
-use super::layout::{API_PORT, BESIDE, Layout, NODES};
+use super::layout::{API_PORT, BESIDE, Layout, NODE_PORTS, NODES};
 use super::node;
 use super::running::{Cluster, State, boot, layout};
 use super::status;
@@ -105,14 +105,18 @@ impl Starting<'_> {
         let inside = Inside::NetworkOf(&network);
         self.start("etcd", inside, control_plane::etcd(&self.layout))?;
         self.start("kube-apiserver", inside, control_plane::api_server(&self.layout))?;
-        let api_port = self.open_door(&network)?;
+        let api_port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        self.open_door("api", &network, api_port, &format!("127.0.0.1:{API_PORT}"))?;
+        self.write_admins_kubeconfig(api_port)?;
+        let node_port = free_node_port()?;
+        self.open_door("service", &network, node_port, &format!("{}:{node_port}", NODES[0].address()))?;
         let mut containerds = Vec::new();
         for node in &NODES {
             node::prepare(&self.layout, self.tools, node)?;
             let containerd = node::start_containerd(&self.layout, &self.groups, self.tools, node, &network)?;
             containerds.push(self.keep(containerd));
         }
-        let state = State { boot: boot(), tools: self.tools.directory.clone(), api_port, daemons: self.daemons.clone() };
+        let state = State { boot: boot(), tools: self.tools.directory.clone(), api_port, node_port, daemons: self.daemons.clone() };
         let mut cluster = Cluster { layout: self.layout.clone(), state };
         self.progress.say("namespace, certificates, etcd, API server and three times containerd are started");
 
@@ -179,22 +183,25 @@ impl Starting<'_> {
         Ok(self.keep(network))
     }
 
-    /// Lets the host reach the API server: a port of its loopback, through a socket in the cluster's folder (named by a
-    /// relative path, since the name of a socket must be short) to the namespace.
-    fn open_door(&mut self, network: &Daemon) -> Result<u16> {
-        let socket = "api.sock";
-        let inner = [format!("UNIX-LISTEN:{socket},fork,mode=600"), format!("TCP4:127.0.0.1:{API_PORT},nodelay")];
-        let api_port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let outer = [format!("TCP4-LISTEN:{api_port},bind=127.0.0.1,fork,reuseaddr,nodelay"), format!("UNIX-CONNECT:{socket}")];
-        for (name, inside, ends) in [("door-inside", Inside::NetworkOf(network), inner), ("door", Inside::Host, outer)] {
+    /// Lets the host reach an address of the namespace: a port of its loopback, through a socket in the cluster's folder
+    /// (named by a relative path, since the name of a socket must be short).
+    fn open_door(&mut self, name: &str, network: &Daemon, port: u16, target: &str) -> Result<()> {
+        let socket = format!("{name}.sock");
+        let inner = [format!("UNIX-LISTEN:{socket},fork,mode=600"), format!("TCP4:{target},nodelay")];
+        let outer = [format!("TCP4-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr,nodelay"), format!("UNIX-CONNECT:{socket}")];
+        for (side, inside, ends) in [("door-inside", Inside::NetworkOf(network), inner), ("door", Inside::Host, outer)] {
             let arguments = [vec!["socat".to_owned()], ends.to_vec()].concat();
-            let daemon = start(&self.layout, &self.groups, name, inside, &arguments)?;
+            let daemon = start(&self.layout, &self.groups, &format!("{name}-{side}"), inside, &arguments)?;
             self.keep(daemon);
         }
+        Ok(())
+    }
+
+    fn write_admins_kubeconfig(&self, api_port: u16) -> Result<()> {
         let server = format!("https://127.0.0.1:{api_port}");
         control_plane::write_kubeconfig(&self.layout.kubeconfig(), &server, &self.layout.root.join("pki"), "admin")?;
         fs::set_permissions(self.layout.kubeconfig(), PermissionsExt::from_mode(0o600))?;
-        Ok(api_port)
+        Ok(())
     }
 
     /// The pause image goes everywhere, the one for cluster DNS to the first node, where it is to run.
@@ -244,6 +251,11 @@ impl Starting<'_> {
             None => outcome.with_context(|| format!("logs are in {}", self.layout.root.join("logs").display())),
         }
     }
+}
+
+fn free_node_port() -> Result<u16> {
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    NODE_PORTS.into_iter().find(free).with_context(|| format!("every port from {} to {} is taken", NODE_PORTS.start, NODE_PORTS.end - 1))
 }
 
 /// On a machine that has them as modules. Where they are built in, or missing, what needs them says so.

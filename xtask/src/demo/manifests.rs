@@ -56,15 +56,16 @@ pub(crate) fn file_keys() -> [&'static str; 2] {
     FILE_KEYS
 }
 
-pub(crate) fn values(repository: &str, tag: &str) -> Value {
+/// `node_port`: where the gateway is on the host's loopback and on every node; absent where only a forwarded port leads to it.
+pub(crate) fn values(repository: &str, tag: &str, node_port: Option<u16>) -> Value {
+    let service = node_port.map_or(json!({}), |port| json!({"type": "NodePort", "nodePort": port}));
     json!({
         "image": {"repository": repository, "tag": tag},
         "regions": ["eu-frankfurt", "us-dallas", "ap-sydney"],
         "storage": {"volumes": REGIONS.map(|r| json!({
             "name": r, "source": {"persistentVolumeClaim": {"claimName": format!("dataimporter-{r}")}}}))},
         "rootKeys": FILE_KEYS.map(|r| json!({"name": r, "source": {"secret": {"secretName": root_key_name(r)}}})),
-        // People reach the gateway through a forwarded port of their own machine.
-        "gateway": {"hosts": ["127.0.0.1", "localhost"]},
+        "gateway": {"hosts": ["127.0.0.1", "localhost"], "service": service},
         // A demo must be removable with one command.
         "drain": {"policy": "Erase"},
     })

@@ -44,11 +44,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
 pub(crate) struct Demo {
     pub(crate) kubectl: Kubectl,
     pub(crate) bin: PathBuf,
-    pub(crate) gateway: String,
     pub(crate) folder: PathBuf,
     progress: Progress,
     stages: Vec<(&'static str, Duration)>,
-    _forward: Option<crate::kubectl::Forward>,
+    /// The way to the gateway of a cluster that is not ours; in ours it is published and lasts.
+    forward: Option<crate::kubectl::Forward>,
 }
 
 impl Demo {
@@ -78,6 +78,9 @@ impl Demo {
         let began = Instant::now();
         let tag = images(&progress, &built, &folder, place.cluster.as_ref())?;
         copy_tools(&built, &bin)?;
+        if let Some(cluster) = &place.cluster {
+            link_kubectl(cluster, &bin)?;
+        }
         stage("images", began);
 
         let began = Instant::now();
@@ -89,9 +92,11 @@ impl Demo {
         systems(&progress, &kubectl, &folder, &tag)?;
         stage("Salesforce, PostgreSQL", began);
 
-        let forward = kubectl.forward(SYSTEM, "service/dataimporter-gateway", 443)?;
-        let gateway = format!("127.0.0.1:{}", forward.port);
-        Ok(Self { kubectl, bin, gateway, folder, progress, stages, _forward: Some(forward) })
+        let forward = match place.cluster {
+            Some(_) => None,
+            None => Some(kubectl.forward(SYSTEM, "service/dataimporter-gateway", 443)?),
+        };
+        Ok(Self { kubectl, bin, folder, progress, stages, forward })
     }
 
     /// Applies the examples and follows both imports to their end.
@@ -108,7 +113,7 @@ impl Demo {
         let file = self.folder.join("airports.csv");
         let expected = airports::write(&workspace::root().join("examples/airports.csv"), &file)?;
         self.progress.say("uploading the airports");
-        self.plugin(&["upload", &file.to_string_lossy(), "--name", "airports", "--replace", "-n", "acme", "--gateway", &self.gateway])?;
+        self.plugin(&["upload", &file.to_string_lossy(), "--name", "airports", "--replace", "-n", "acme"])?;
         self.stages.push(("upload", began.elapsed()));
 
         let began = Instant::now();
@@ -126,7 +131,12 @@ impl Demo {
         let airports = self.report("acme", &run, "eu-frankfurt", expected, side.count("Account WHERE icao__c != null")?)?;
         let found = side.count("Contact WHERE External_Id__c LIKE 'globex-%'")?;
         let contacts = self.report("globex", &contacts, "ap-sydney", postgres::expected(), found)?;
-        Ok(Report { runs: vec![airports, contacts], stages: std::mem::take(&mut self.stages), bin: self.bin.clone() })
+        Ok(Report {
+            runs: vec![airports, contacts],
+            stages: std::mem::take(&mut self.stages),
+            bin: self.bin.clone(),
+            kubeconfig: self.kubectl.kubeconfig.clone(),
+        })
     }
 
     /// The job starts its one run by itself. In a cluster that has seen a demo, that run is over and what it loaded may be gone
@@ -167,13 +177,21 @@ impl Demo {
     }
 
     /// Runs `kubectl import …` as a user would, with what it says going to the terminal.
-    pub(crate) fn plugin(&self, arguments: &[&str]) -> Result<()> {
+    /// `kubectl import` for this cluster.
+    pub(crate) fn plugin_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.bin.join("kubectl-import"));
         self.kubectl.point(&mut command).args(arguments);
         if let Some(context) = &self.kubectl.context {
             command.args(["--context", context]);
         }
-        let status = command.stdin(Stdio::null()).status().context("cannot start kubectl-import")?;
+        if let Some(forward) = &self.forward {
+            command.env("DATAIMPORTER_GATEWAY", format!("127.0.0.1:{}", forward.port));
+        }
+        command
+    }
+
+    pub(crate) fn plugin(&self, arguments: &[&str]) -> Result<()> {
+        let status = self.plugin_command(arguments).stdin(Stdio::null()).status().context("cannot start kubectl-import")?;
         if !status.success() {
             bail!("kubectl import {} ended with {status}", arguments.join(" "));
         }
@@ -195,9 +213,7 @@ impl Demo {
 
     /// The first lines of the file of failed rows, as `kubectl import results` gives it.
     fn first_failures(&self, namespace: &str, run: &str) -> Result<Vec<String>> {
-        let mut command = Command::new(self.bin.join("kubectl-import"));
-        self.kubectl.point(&mut command);
-        let file = process::output(command.args(["results", &format!("{namespace}/{run}"), "failed.csv", "--gateway", &self.gateway]))?;
+        let file = process::output(&mut self.plugin_command(&["results", &format!("{namespace}/{run}"), "failed.csv"]))?;
         Ok(file.lines().take(4).map(str::to_owned).collect())
     }
 }
@@ -303,6 +319,14 @@ fn copy_tools(built: &Built, bin: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A bare machine has none, and the README's walk-through needs one.
+fn link_kubectl(cluster: &cluster::Cluster, bin: &Path) -> Result<()> {
+    let (to, fresh) = (bin.join("kubectl"), bin.join("kubectl.new"));
+    let _ = std::fs::remove_file(&fresh);
+    std::os::unix::fs::symlink(cluster.tools().program("kubectl"), &fresh)?;
+    std::fs::rename(&fresh, &to).with_context(|| format!("cannot link {}", to.display()))
+}
+
 fn install(progress: &Progress, place: &Place, folder: &Path, tag: &str) -> Result<()> {
     let kubectl = &place.kubectl;
     progress.say("installing the chart");
@@ -314,7 +338,8 @@ fn install(progress: &Progress, place: &Place, folder: &Path, tag: &str) -> Resu
         }
     }
     let values = folder.join("values.json");
-    std::fs::write(&values, manifests::values("dataimporter", tag).to_string())?;
+    let node_port = place.cluster.as_ref().map(|cluster| cluster.state.node_port);
+    std::fs::write(&values, manifests::values("dataimporter", tag, node_port).to_string())?;
     let mut helm = Command::new(&place.helm);
     kubectl.point(&mut helm).args(["upgrade", "--install", "dataimporter"]).arg(workspace::root().join("charts/dataimporter"));
     helm.args(["--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "180s", "--values"]).arg(&values);

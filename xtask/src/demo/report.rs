@@ -14,6 +14,8 @@ pub(crate) struct Report {
     pub(crate) runs: Vec<RunReport>,
     pub(crate) stages: Vec<(&'static str, Duration)>,
     pub(crate) bin: PathBuf,
+    /// Of the cluster that the demo started; absent when it used another one.
+    pub(crate) kubeconfig: Option<PathBuf>,
 }
 
 pub(crate) struct RunReport {
@@ -44,7 +46,13 @@ impl Report {
         let total: Duration = self.stages.iter().map(|(_, took)| *took).sum();
         println!("  {:<24}{:8.1} s", "together", total.as_secs_f32());
         println!("\nTry next");
-        println!("  export KUBECONFIG=$PWD/target/cluster/kubeconfig PATH={}:$PATH", self.bin.display());
+        match &self.kubeconfig {
+            Some(kubeconfig) => println!("  export KUBECONFIG={} PATH={}:$PATH", kubeconfig.display(), self.bin.display()),
+            None => {
+                println!("  export PATH={}:$PATH DATAIMPORTER_GATEWAY=127.0.0.1:8444", self.bin.display());
+                println!("  kubectl port-forward -n dataimporter-system service/dataimporter-gateway 8444:443 &");
+            }
+        }
         println!("  kubectl get dataimporter -A");
         for run in &self.runs {
             println!("  kubectl import results {}/{} failed.csv", run.namespace, run.name);

@@ -2,6 +2,7 @@
 //! call with nothing wrong in it goes through, so that a refusal means what it says.
 
 mod attacks;
+mod first_hour;
 mod seen;
 
 use anyhow::{Result, bail};
@@ -11,11 +12,12 @@ use crate::progress::Progress;
 
 type Check = (&'static str, fn(&Demo) -> Result<()>);
 
-const CHECKS: [Check; 12] = [
+const CHECKS: [Check; 13] = [
     ("every kind shows its state", seen::every_kind_shows_its_state),
     ("kubectl wait works on a run", seen::kubectl_wait_works),
     ("a second apply changes nothing and starts nothing", seen::a_second_apply_changes_nothing),
     ("an independent client finds exactly the rows of the file", seen::an_independent_client_finds_the_rows),
+    ("the README's walk-through works", first_hour::the_readmes_walk_through_works),
     ("a worker pod is restricted, pinned and has nothing but its token", seen::a_worker_pod_is_alone),
     ("no secret and no row in logs, events and statuses", seen::nothing_leaks),
     ("pods that break the rules are refused", attacks::pods_that_break_the_rules),
