@@ -17,7 +17,7 @@ pub(crate) fn check(progress: &Progress) -> Result<()> {
     let rendered = helm(&[&["template", "dataimporter", CHART, "--namespace", "dataimporter-system"], &VALUES[..]].concat())?;
     no_cluster_role_names_secrets_but_owner_create(&rendered)?;
     ensure!(rendered.matches("helm.sh/resource-policy: keep").count() == 6, "every CRD must survive an uninstall");
-    for wrong in ["regions={}", "worker.memory=lots", "drain.policy=Maybe", "unknown=1", "keeper.replicas=9"] {
+    for wrong in ["regions={}", "worker.memory=lots", "drain.policy=Maybe", "unknown=1", "keeper.replicas=2"] {
         let refused = helm(&["template", "dataimporter", CHART, "--set", "regions={eu-frankfurt}", "--set", wrong]).is_err();
         ensure!(refused, "the values' schema must refuse --set {wrong}");
     }
