@@ -146,9 +146,6 @@ pub struct TenantStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
     pub keys: Vec<KeyInfo>,
-    /// Rows that ended in Salesforce this calendar month (UTC).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub records_this_month: Option<i64>,
 }
 
 /// A namespace and the UID it had when it was bound.

@@ -19,7 +19,7 @@ pub struct Outcome {
 
 /// What the operator wrote last time.
 pub fn owned_part(status: &TenantStatus) -> TenantStatus {
-    let TenantStatus { observed_generation, conditions, region_uid, namespaces, run_namespace, keys: _, records_this_month: _ } = status;
+    let TenantStatus { observed_generation, conditions, region_uid, namespaces, run_namespace, keys: _ } = status;
     TenantStatus {
         observed_generation: *observed_generation,
         conditions: labels::owned(conditions, OWNED_CONDITIONS),
