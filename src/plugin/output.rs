@@ -81,9 +81,9 @@ pub(crate) fn tree(run: &ImportRun) -> String {
         };
         branches.push(("result", format!("{} ({} rows) {life}", file.name, grouped(file.rows))));
     }
-    if let Some(outcome) = &status.outcome {
-        branches.push(("outcome", format!("{}: {}", outcome.reason, outcome.message)));
-    }
+    // Between the worker's last word and the operator's, it says more than the state.
+    let outcome = status.outcome.as_ref().map(|outcome| reason_and_message(&outcome.reason.to_string(), &outcome.message));
+    branches.extend(outcome.filter(|outcome| *outcome != branches[0].1).map(|outcome| ("outcome", outcome)));
     let mut text = format!("ImportRun {namespace}/{} of job {}", run.metadata.name.as_deref().unwrap_or_default(), run.spec.job_ref.name);
     let last = branches.len() - 1;
     for (index, (name, value)) in branches.iter().enumerate() {
@@ -96,9 +96,12 @@ pub(crate) fn tree(run: &ImportRun) -> String {
 fn state(list: &[Condition]) -> String {
     match conditions::find(list, conditions::READY) {
         None => "waiting for the operator".to_owned(),
-        Some(ready) if ready.message.is_empty() => ready.reason.clone(),
-        Some(ready) => format!("{}: {}", ready.reason, ready.message),
+        Some(ready) => reason_and_message(&ready.reason, &ready.message),
     }
+}
+
+fn reason_and_message(reason: &str, message: &str) -> String {
+    if message.is_empty() { reason.to_owned() } else { format!("{reason}: {message}") }
 }
 
 fn chunk_line(chunks: &import_run::Chunks) -> String {
@@ -119,6 +122,23 @@ mod tests {
     #[test]
     fn thousands_are_grouped() {
         assert_eq!([0, 999, 1000, 28_298, -1_234_567].map(grouped), ["0", "999", "1,000", "28,298", "-1,234,567"]);
+    }
+
+    #[test]
+    fn an_outcome_is_told_once() {
+        let run = |reason: &str| -> ImportRun {
+            serde_json::from_value(serde_json::json!({
+                "apiVersion": "dataimporter.io/v1alpha1", "kind": "ImportRun", "metadata": {"name": "r", "namespace": "acme"},
+                "spec": {"jobRef": {"name": "j", "uid": "u"}, "action": {"run": {}}, "startBefore": "2026-11-25T00:00:00Z"},
+                "status": {
+                    "conditions": [{"type": "Ready", "status": "True", "reason": reason, "message": "", "lastTransitionTime": "2026-11-25T00:00:00Z"}],
+                    "outcome": {"attempt": 1, "reason": "Completed", "message": "", "at": "2026-11-25T00:00:00Z"},
+                },
+            }))
+            .unwrap()
+        };
+        assert_eq!(tree(&run("Completed")), "ImportRun acme/r of job j\n└─ state    Completed");
+        assert_eq!(tree(&run("Running")), "ImportRun acme/r of job j\n├─ state    Running\n└─ outcome  Completed");
     }
 
     #[test]
