@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use dataimporter::{drain, keeper, operator, run, worker};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 /// Loads data from files and databases into Salesforce, declared as Kubernetes resources.
 #[derive(Parser)]
@@ -30,6 +32,11 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // No core dump, and no look into our memory by another process of the same user: it may hold rows and secrets.
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable).context("the process cannot be made undumpable") {
+        eprintln!("dataimporter: {error:#}");
+        return ExitCode::FAILURE;
+    }
     // One cryptography provider for every TLS connection of the process.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let outcome = match Cli::parse().command {

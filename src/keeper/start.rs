@@ -16,7 +16,6 @@ use runtime::watch::Watches;
 use runtime::work::{Next, Queue};
 use runtime::write::Writer;
 use runtime::{logs, shutdown};
-use rustix::process::DumpableBehavior;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -83,10 +82,6 @@ impl Running {
 /// Runs until told to stop.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     logs::init();
-    // No core dump, no look into our memory by another process of the same user.
-    if let Err(error) = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-        tracing::warn!(error = %error, "the process stays dumpable");
-    }
     let stop = shutdown::token()?;
     let client = Client::try_default().await.context("the cluster's API server")?;
     let mut running = start(client, args, stop.child_token()).await?;

@@ -28,6 +28,9 @@ pub struct Args {
     /// Processor share that a worker pod asks for.
     #[arg(long, env = "WORKER_CPU", default_value = "100m")]
     pub worker_cpu: String,
+    /// What workers say: off, error, warn, info, debug, trace, or one a target as in `info,engine=debug`.
+    #[arg(long, env = "WORKER_LOG_LEVEL", default_value = "info")]
+    pub worker_log_level: String,
     /// Address of the keeper as workers reach it.
     #[arg(long, env = "KEEPER_URL")]
     pub keeper_url: String,
@@ -68,6 +71,7 @@ impl Args {
                 image_pull_policy: self.worker_image_pull_policy.clone(),
                 memory: self.worker_memory.clone(),
                 cpu: self.worker_cpu.clone(),
+                log_level: self.worker_log_level.clone(),
             },
             keeper: KeeperSettings {
                 url: self.keeper_url.clone(),

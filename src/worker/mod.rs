@@ -23,6 +23,7 @@ use api::names;
 use connect::{Dialer, HttpsOptions, Trust};
 use engine::load::{Brake, ChunkLimits, Ending};
 use engine::results::{Escape, ResultsSink};
+use runtime::logs;
 use salesforce::{Client, SessionCache};
 
 use self::keeper::{CallError, Keeper};
@@ -52,10 +53,11 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> ExitCode {
+    logs::init();
     match attempt(args).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("dataimporter worker: {error:#}");
+            tracing::error!(error = %format!("{error:#}"), "the attempt failed");
             match error.downcast_ref::<CallError>() {
                 Some(CallError::Unreachable(_)) => ExitCode::from(TRY_AGAIN),
                 _ => ExitCode::FAILURE,
@@ -78,7 +80,7 @@ async fn attempt(args: Args) -> anyhow::Result<ExitCode> {
 /// Tells the keeper how the attempt ended, unless another one goes on.
 async fn report(keeper: &Keeper, ending: Ending) -> anyhow::Result<ExitCode> {
     if ending.fenced || ending.reason == RunReason::Interrupted {
-        eprintln!("dataimporter worker: left to another attempt: {}", ending.message);
+        tracing::warn!(reason = %ending.message, "left to another attempt");
         return Ok(ExitCode::from(TRY_AGAIN));
     }
     let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);

@@ -20,7 +20,8 @@ fn rights() -> String {
     let helm = root.join("target/kube/helm");
     assert!(helm.exists(), "{} is missing; build it with: cargo xtask cluster build", helm.display());
     let rendered = Command::new(helm)
-        .args(["template", "dataimporter", "charts/dataimporter", "--namespace", "dataimporter-system", "--set", "regions={eu-frankfurt}"])
+        .args(["template", "dataimporter", "charts/dataimporter", "--namespace", "dataimporter-system"])
+        .args(["--set", "regions={eu-frankfurt}", "--set", "image.tag=test"])
         .current_dir(root)
         .output()
         .unwrap();

@@ -295,9 +295,10 @@ pub(crate) fn settings() -> Settings {
             image_pull_policy: "IfNotPresent".into(),
             memory: "256Mi".into(),
             cpu: "100m".into(),
+            log_level: "info".into(),
         },
         keeper: KeeperSettings {
-            url: "https://keeper:8443".into(),
+            url: "https://dataimporter-keeper.dataimporter-system.svc:8443".into(),
             port: 8443,
             ca: "PEM".into(),
             selector: pair("app.kubernetes.io/component", "keeper"),

@@ -18,6 +18,11 @@ app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 {{- end -}}
 
+{{/* The keeper as workers call it. */}}
+{{- define "dataimporter.keeperUrl" -}}
+https://dataimporter-keeper.{{ .Release.Namespace }}.svc:8443
+{{- end -}}
+
 {{/* The account whose writes the operator guard binds. */}}
 {{- define "dataimporter.operatorUser" -}}
 system:serviceaccount:{{ .Release.Namespace }}:dataimporter-operator

@@ -20,6 +20,8 @@ pub struct WorkerSettings {
     /// Request and limit: a worker that could take more than it asked for would be the node's first victim.
     pub memory: String,
     pub cpu: String,
+    /// What workers say, in the words of `RUST_LOG`.
+    pub log_level: String,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]

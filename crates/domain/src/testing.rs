@@ -38,6 +38,7 @@ pub(crate) fn settings() -> Settings {
             image_pull_policy: "IfNotPresent".into(),
             memory: "256Mi".into(),
             cpu: "100m".into(),
+            log_level: "info".into(),
         },
         keeper: KeeperSettings {
             url: "https://dataimporter-keeper.dataimporter-system.svc:8443".into(),

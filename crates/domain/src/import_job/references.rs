@@ -30,8 +30,13 @@ pub(crate) fn region_trouble(tenant: Option<&Arc<Tenant>>, region: Option<&Arc<R
             format!("Region {name} is not the one this tenant was bound to: nothing runs there"),
         ));
     }
-    let ready = region.status.as_ref().is_some_and(|s| conditions::is_true(&s.conditions, READY));
-    (!ready).then(|| Finding::waiting("RegionNotReady", format!("Region {name} is not ready")))
+    let ready = region.status.as_ref().and_then(|s| conditions::find(&s.conditions, READY));
+    match ready {
+        Some(ready) if ready.status == "True" => None,
+        // Members may not be allowed to look at a Region: they read here what it waits for.
+        Some(ready) => Some(Finding::waiting("RegionNotReady", format!("Region {name} is not ready: {}: {}", ready.reason, ready.message))),
+        None => Some(Finding::waiting("RegionNotReady", format!("Region {name} is not checked yet"))),
+    }
 }
 
 /// The first Connection that a run could not use, in the order source, target.

@@ -108,6 +108,7 @@ fn container(placed: &Placed, attempt: i32, settings: &Settings) -> Container {
         ("KEEPER_CA", settings.keeper.ca.clone()),
         ("RUN_UID", placed.run_uid().to_owned()),
         ("ATTEMPT", attempt.to_string()),
+        ("RUST_LOG", worker.log_level.clone()),
     ];
     Container {
         name: "worker".into(),

@@ -16,13 +16,14 @@ use crate::labels::{self, EGRESS_POSTGRES_LABEL};
 use crate::settings::Settings;
 use crate::tenant::ServiceFacts;
 
-/// IPv4 ranges that are not public: this network, private (RFC 1918), CGNAT, loopback, link-local with the clouds' metadata
-/// service, IETF, documentation, benchmarking, multicast, reserved.
-const NOT_PUBLIC_V4: [&str; 15] = [
+/// IPv4 ranges that are not public: this network, private (RFC 1918), CGNAT, loopback, Azure's host, link-local with the clouds'
+/// metadata service, IETF, documentation, benchmarking, multicast, reserved. The dialer's list (crates/connect) is the same.
+const NOT_PUBLIC_V4: [&str; 16] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
     "100.64.0.0/10",
     "127.0.0.0/8",
+    "168.63.129.16/32",
     "169.254.0.0/16",
     "172.16.0.0/12",
     "192.0.0.0/24",
