@@ -67,6 +67,19 @@ impl Groups {
         found
     }
 
+    /// Groups of that name below ours: one a hierarchy.
+    pub(crate) fn folders_named(&self, name: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for root in self.roots() {
+            walk(&root, &mut |directory| {
+                if directory.file_name().is_some_and(|own| own == name) {
+                    found.push(directory.to_owned());
+                }
+            });
+        }
+        found
+    }
+
     /// Ends every process of the group at once and removes the group. There is nothing to save in a test cluster.
     pub(crate) fn end(&self) -> Result<()> {
         let began = Instant::now();

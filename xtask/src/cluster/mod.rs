@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 
+pub(crate) use layout::{API_PORT, API_SERVICE, BESIDE, NODES};
 pub(crate) use running::Cluster;
 use status::Format;
 pub(crate) use toolchain::Tools;

@@ -9,7 +9,9 @@ use std::thread;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::daemon::Daemon;
+use super::cgroup::Groups;
+use super::control_plane;
+use super::daemon::{Daemon, Inside};
 use super::layout::{Layout, NODES};
 use super::node;
 use super::toolchain::Tools;
@@ -79,6 +81,43 @@ impl Cluster {
     /// kubectl as the cluster's administrator.
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> Command {
         self.tool("kubectl", arguments)
+    }
+
+    /// A kubeconfig of somebody else of the cluster, by the name of the certificate: `kubelet-dallas`.
+    pub(crate) fn kubeconfig_of(&self, user: &str) -> Result<PathBuf> {
+        let file = self.layout.configuration(&format!("host-{user}.kubeconfig"));
+        let server = format!("https://127.0.0.1:{}", self.state.api_port);
+        control_plane::write_kubeconfig(&file, &server, &self.layout.root.join("pki"), user)?;
+        Ok(file)
+    }
+
+    /// A command that runs on this machine and sees the cluster's network.
+    pub(crate) fn in_network(&self, arguments: &[&str]) -> Result<Command> {
+        Ok(Inside::NetworkOf(self.state.daemon("network")?).command(arguments))
+    }
+
+    /// What etcd keeps on disk.
+    pub(crate) fn etcd_database(&self) -> PathBuf {
+        self.layout.root.join("etcd/member/snap/db")
+    }
+
+    /// Everything that is on the disk of a node, and logs of the cluster's own processes.
+    pub(crate) fn disks(&self) -> Vec<PathBuf> {
+        vec![self.layout.root.join("nodes"), self.layout.root.join("logs")]
+    }
+
+    /// What a node keeps where only it can look: its `/run`, and volumes of its pods that are in memory.
+    pub(crate) fn hidden_places(&self) -> Result<Vec<PathBuf>> {
+        let places = NODES.iter().map(|node| {
+            let containerd = self.state.daemon(&format!("containerd-{}", node.name))?;
+            Ok(["/run", "/var/lib/kubelet/pods"].map(|place| containerd.path(place)))
+        });
+        Ok(places.collect::<Result<Vec<_>>>()?.concat())
+    }
+
+    /// Folders of a container in the hierarchies of control groups.
+    pub(crate) fn groups_of_container(&self, id: &str) -> Result<Vec<PathBuf>> {
+        Ok(Groups::named(&self.layout.id)?.folders_named(id))
     }
 
     /// Applies manifests.

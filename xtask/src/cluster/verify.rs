@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::control_plane;
 use super::layout::{API_PORT, API_SERVICE, NODES, Node};
 use super::running::Cluster;
 use crate::process::{output, wait_until};
@@ -75,12 +74,9 @@ fn names_resolve(cluster: &Cluster, node: &Node) -> Result<()> {
 }
 
 fn region_label_is_safe(cluster: &Cluster, node: &Node) -> Result<()> {
-    let kubeconfig = cluster.layout.root.join("verify-kubelet.kubeconfig");
-    let server = format!("https://127.0.0.1:{}", cluster.state.api_port);
-    control_plane::write_kubeconfig(&kubeconfig, &server, &cluster.layout.root.join("pki"), &format!("kubelet-{}", node.name))?;
+    let kubeconfig = cluster.kubeconfig_of(&format!("kubelet-{}", node.name))?;
     let label = |label: &str| as_kubelet(cluster, &kubeconfig, &["label", "--overwrite", "node", node.name, label]);
     let refusal = label("node-restriction.kubernetes.io/dataimporter-region=elsewhere").err().context("a kubelet changed its region")?;
-    std::fs::remove_file(&kubeconfig)?;
     ensure!(format!("{refusal:#}").contains("is not allowed to modify labels"), "refused for another reason: {refusal:#}");
     Ok(())
 }

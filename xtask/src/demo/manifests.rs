@@ -57,7 +57,7 @@ pub(crate) fn file_keys() -> [&'static str; 2] {
 }
 
 /// `node_port`: where the gateway is on the host's loopback and on every node; absent where only a forwarded port leads to it.
-pub(crate) fn values(repository: &str, tag: &str, node_port: Option<u16>) -> Value {
+pub(crate) fn values(repository: &str, tag: &str, node_port: Option<u16>, log_level: &str) -> Value {
     let service = node_port.map_or(json!({}), |port| json!({"type": "NodePort", "nodePort": port}));
     json!({
         "image": {"repository": repository, "tag": tag},
@@ -66,13 +66,21 @@ pub(crate) fn values(repository: &str, tag: &str, node_port: Option<u16>) -> Val
             "name": r, "source": {"persistentVolumeClaim": {"claimName": format!("dataimporter-{r}")}}}))},
         "rootKeys": FILE_KEYS.map(|r| json!({"name": r, "source": {"secret": {"secretName": root_key_name(r)}}})),
         "gateway": {"hosts": ["127.0.0.1", "localhost"], "service": service},
+        "operator": {"logLevel": log_level},
+        "keeper": {"logLevel": log_level},
+        "worker": {"logLevel": log_level},
         // A demo must be removable with one command.
         "drain": {"policy": "Erase"},
     })
 }
 
-/// A server certificate of the demo's authority, as a TLS Secret of namespace `demo`.
-pub(crate) fn tls_secret(name: &str, host: &str, authority: &Path, scratch: &Path) -> Result<Value> {
+/// Files of a server certificate, signed by the demo's authority, and its key.
+pub(crate) struct Certificate {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+pub(crate) fn certificate(name: &str, host: &str, authority: &Path, scratch: &Path) -> Result<Certificate> {
     let file = |ending: &str| -> PathBuf { scratch.join(format!("{name}.{ending}")) };
     let openssl = |arguments: &[&str]| process::output(Command::new("openssl").args(arguments));
     let path = |p: PathBuf| p.to_string_lossy().into_owned();
@@ -100,7 +108,13 @@ pub(crate) fn tls_secret(name: &str, host: &str, authority: &Path, scratch: &Pat
         "-out",
         &certificate,
     ])?;
-    let read = |path: &str| std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"));
+    Ok(Certificate { certificate: certificate.into(), key: key.into() })
+}
+
+/// The same as a TLS Secret of namespace `demo`.
+pub(crate) fn tls_secret(name: &str, host: &str, authority: &Path, scratch: &Path) -> Result<Value> {
+    let Certificate { certificate, key } = certificate(name, host, authority, scratch)?;
+    let read = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
     Ok(json!({
         "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": {"name": name, "namespace": "demo"},
         "stringData": {"tls.crt": read(&certificate)?, "tls.key": read(&key)?},

@@ -2,8 +2,8 @@
 //! checked against one that was counted elsewhere.
 
 mod airports;
-mod manifests;
-mod postgres;
+pub(crate) mod manifests;
+pub(crate) mod postgres;
 mod report;
 pub(crate) mod salesforce_side;
 
@@ -31,6 +31,9 @@ pub(crate) struct Arguments {
     /// Build without optimization: sooner there after a change, slower to run
     #[arg(long)]
     pub(crate) unoptimized: bool,
+    /// What operator, keeper and workers say: info, debug, trace
+    #[arg(long, default_value = "info")]
+    pub(crate) log_level: String,
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
@@ -84,7 +87,7 @@ impl Demo {
         stage("images", began);
 
         let began = Instant::now();
-        install(&progress, &place, &folder, &tag)?;
+        install(&progress, &place, &folder, &tag, &arguments.log_level)?;
         stage("chart", began);
         let kubectl = place.kubectl;
 
@@ -161,7 +164,7 @@ impl Demo {
         self.kubectl.run(&["apply", "-f", &workspace::root().join("examples").to_string_lossy()])
     }
 
-    fn ready(&self, objects: &[&str]) -> Result<()> {
+    pub(crate) fn ready(&self, objects: &[&str]) -> Result<()> {
         process::wait_until(&format!("{} ready", objects.join(" ")), Duration::from_secs(120), || {
             let found = self.kubectl.json(&[&["get"], objects].concat())?;
             let items = found["items"].as_array().cloned().unwrap_or_else(|| vec![found.clone()]);
@@ -176,8 +179,7 @@ impl Demo {
         })
     }
 
-    /// Runs `kubectl import …` as a user would, with what it says going to the terminal.
-    /// `kubectl import` for this cluster.
+    /// `kubectl import …` as a user would run it.
     pub(crate) fn plugin_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.bin.join("kubectl-import"));
         self.kubectl.point(&mut command).args(arguments);
@@ -190,6 +192,7 @@ impl Demo {
         command
     }
 
+    /// Runs it with what it says going to the terminal.
     pub(crate) fn plugin(&self, arguments: &[&str]) -> Result<()> {
         let status = self.plugin_command(arguments).stdin(Stdio::null()).status().context("cannot start kubectl-import")?;
         if !status.success() {
@@ -327,7 +330,7 @@ fn link_kubectl(cluster: &cluster::Cluster, bin: &Path) -> Result<()> {
     std::fs::rename(&fresh, &to).with_context(|| format!("cannot link {}", to.display()))
 }
 
-fn install(progress: &Progress, place: &Place, folder: &Path, tag: &str) -> Result<()> {
+fn install(progress: &Progress, place: &Place, folder: &Path, tag: &str, log_level: &str) -> Result<()> {
     let kubectl = &place.kubectl;
     progress.say("installing the chart");
     kubectl.apply(&manifests::storage(&folder.join("storage"), &place.node)?)?;
@@ -339,7 +342,7 @@ fn install(progress: &Progress, place: &Place, folder: &Path, tag: &str) -> Resu
     }
     let values = folder.join("values.json");
     let node_port = place.cluster.as_ref().map(|cluster| cluster.state.node_port);
-    std::fs::write(&values, manifests::values("dataimporter", tag, node_port).to_string())?;
+    std::fs::write(&values, manifests::values("dataimporter", tag, node_port, log_level).to_string())?;
     let mut helm = Command::new(&place.helm);
     kubectl.point(&mut helm).args(["upgrade", "--install", "dataimporter"]).arg(workspace::root().join("charts/dataimporter"));
     helm.args(["--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "180s", "--values"]).arg(&values);

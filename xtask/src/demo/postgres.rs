@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use super::manifests::Certificate;
 use crate::image::Image;
 use crate::process;
 
@@ -32,18 +33,38 @@ fn schema() -> String {
     )
 }
 
-/// Makes a fresh database in memory and serves it: TLS only, passwords only.
+/// Makes a fresh database and serves it: TLS only, passwords only. In the image everything is below /; elsewhere FOLDER says
+/// where, and ADDRESS what to listen on.
 fn start_script(version: &str) -> String {
     let bin = format!("/usr/lib/postgresql/{version}/bin");
     format!(
-        "#!/bin/sh\nset -eu\nexport LC_ALL=C PGDATA=/data/db\nrm -rf $PGDATA\n\
+        "#!/bin/sh\nset -eu\nexport LC_ALL=C PGDATA=${{FOLDER-}}/data/db\nrm -rf $PGDATA\n\
          {bin}/initdb --username=postgres --auth=reject --no-sync --encoding=UTF8 --no-locale >/dev/null\n\
          echo 'hostssl all all all scram-sha-256' >$PGDATA/pg_hba.conf\n\
          echo 'CREATE DATABASE warehouse;' | {bin}/postgres --single postgres >/dev/null\n\
-         {bin}/postgres --single -j warehouse </schema.sql >/dev/null\n\
-         exec {bin}/postgres -c listen_addresses='*' -c unix_socket_directories= -c ssl=on \
-         -c ssl_cert_file=/tls/tls.crt -c ssl_key_file=/tls/tls.key -c fsync=off\n"
+         {bin}/postgres --single -j warehouse <${{FOLDER-}}/schema.sql >/dev/null\n\
+         exec {bin}/postgres -c listen_addresses=${{ADDRESS-*}} -c unix_socket_directories= -c ssl=on \
+         -c ssl_cert_file=${{FOLDER-}}/tls/tls.crt -c ssl_key_file=${{FOLDER-}}/tls/tls.key -c fsync=off\n"
     )
+}
+
+/// Lays out a folder that `start` serves a database of: what the image has below /.
+pub(crate) fn lay_out(folder: &Path, schema: &str, tls: &Certificate) -> Result<()> {
+    let put = |name: &str, content: Vec<u8>| -> Result<()> {
+        let path = folder.join(name);
+        std::fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))
+    };
+    for directory in ["data", "tls"] {
+        std::fs::create_dir_all(folder.join(directory)).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    put("start", start_script(&installed()?.0).into_bytes())?;
+    put("schema.sql", single_user_form(schema).into_bytes())?;
+    put("tls/tls.crt", std::fs::read(&tls.certificate)?)?;
+    put("tls/tls.key", std::fs::read(&tls.key)?)?;
+    // PostgreSQL refuses to run as root, and wants its files to be its own and its key private.
+    process::output(Command::new("chmod").arg("600").arg(folder.join("tls/tls.key")))?;
+    process::output(Command::new("chown").args(["--recursive", "postgres:"]).arg(folder))?;
+    Ok(())
 }
 
 /// Packs the image unless it is there already.

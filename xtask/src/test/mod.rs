@@ -19,6 +19,8 @@ pub(crate) struct Arguments {
     /// Levels to run; all of them when none is named
     #[arg(value_enum)]
     levels: Vec<Level>,
+    #[command(flatten)]
+    choice: cluster::Choice,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -52,11 +54,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     let levels = if arguments.levels.is_empty() { ALL.to_vec() } else { arguments.levels };
     let progress = Progress::begin();
     packages::install(&progress, &[packages::POSTGRESQL, packages::OPENSSL, packages::CURL, packages::CMAKE, packages::PYTHON_VENV])?;
-    let outcomes: Vec<Outcome> = levels.into_iter().map(|level| attempt(&progress, level)).collect();
+    let outcomes: Vec<Outcome> = levels.into_iter().map(|level| attempt(&progress, level, &arguments.choice)).collect();
     Ok(summary(&outcomes))
 }
 
-fn attempt(progress: &Progress, level: Level) -> Outcome {
+fn attempt(progress: &Progress, level: Level, choice: &cluster::Choice) -> Outcome {
     progress.say(&format!("level {level:?}"));
     let began = Instant::now();
     let result = match level {
@@ -66,7 +68,7 @@ fn attempt(progress: &Progress, level: Level) -> Outcome {
         Level::Go => go(progress),
         Level::Chart => chart::check(progress),
         Level::Clients => clients(),
-        Level::Cluster => cluster::check(),
+        Level::Cluster => cluster::check(choice),
     };
     if let Err(error) = &result {
         eprintln!("level {level:?} failed: {error:#}");

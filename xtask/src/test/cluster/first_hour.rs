@@ -4,13 +4,16 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+use super::Check;
 use crate::demo::Demo;
 use crate::demo::salesforce_side::SalesforceSide;
 use crate::workspace;
 
+pub(super) const CHECKS: &[Check] = &[("the README's walk-through works", the_readmes_walk_through_works)];
+
 const SECTION: &str = "## Your own CSV in five minutes";
 
-pub(crate) fn the_readmes_walk_through_works(demo: &Demo) -> Result<()> {
+fn the_readmes_walk_through_works(demo: &Demo) -> Result<()> {
     let readme = std::fs::read_to_string(workspace::root().join("README.md"))?;
     let script = first_script(&readme, SECTION)?;
     let (succeeded, said) = run(&script)?;

@@ -7,14 +7,24 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
+use super::Check;
 use crate::demo::Demo;
 use crate::demo::salesforce_side::SalesforceSide;
 use crate::kubectl::condition;
 use crate::{process, workspace};
 
+pub(super) const CHECKS: &[Check] = &[
+    ("every kind shows its state", every_kind_shows_its_state),
+    ("kubectl wait works on a run", kubectl_wait_works),
+    ("a second apply changes nothing and starts nothing", a_second_apply_changes_nothing),
+    ("an independent client finds exactly the rows of the file", an_independent_client_finds_the_rows),
+    ("a worker pod is restricted, pinned and has nothing but its token", a_worker_pod_is_alone),
+    ("no secret and no row in logs, events and statuses", nothing_leaks),
+];
+
 const KINDS: [&str; 6] = ["regions", "tenants", "connections", "importjobs", "importruns", "uploads"];
 
-pub(crate) fn every_kind_shows_its_state(demo: &Demo) -> Result<()> {
+fn every_kind_shows_its_state(demo: &Demo) -> Result<()> {
     for kind in KINDS {
         let table = demo.kubectl.run(&["get", kind, "-A"])?;
         let header = table.lines().next().unwrap_or_default();
@@ -37,7 +47,7 @@ pub(crate) fn every_kind_shows_its_state(demo: &Demo) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn kubectl_wait_works(demo: &Demo) -> Result<()> {
+fn kubectl_wait_works(demo: &Demo) -> Result<()> {
     let wait = |condition: &str| {
         demo.kubectl.run(&["wait", &format!("--for=condition={condition}"), "importrun/contacts-once-1", "-n", "globex", "--timeout=5s"])
     };
@@ -46,7 +56,7 @@ pub(crate) fn kubectl_wait_works(demo: &Demo) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn a_second_apply_changes_nothing(demo: &Demo) -> Result<()> {
+fn a_second_apply_changes_nothing(demo: &Demo) -> Result<()> {
     let runs = || demo.kubectl.run(&["get", "importruns", "-A", "-o", "name"]);
     let before = runs()?;
     let said = demo.apply_examples()?;
@@ -60,7 +70,7 @@ pub(crate) fn a_second_apply_changes_nothing(demo: &Demo) -> Result<()> {
 }
 
 /// simple-salesforce reads everything back; the digest is made from the file by the same script, with Python's own reader.
-pub(crate) fn an_independent_client_finds_the_rows(demo: &Demo) -> Result<()> {
+fn an_independent_client_finds_the_rows(demo: &Demo) -> Result<()> {
     let folder = workspace::cache()?.join("test-python");
     let python = folder.join("bin/python");
     if !python.exists() {
@@ -83,7 +93,7 @@ pub(crate) fn an_independent_client_finds_the_rows(demo: &Demo) -> Result<()> {
 }
 
 /// Starts one more run and looks at its pod while it is there.
-pub(crate) fn a_worker_pod_is_alone(demo: &Demo) -> Result<()> {
+fn a_worker_pod_is_alone(demo: &Demo) -> Result<()> {
     let name = format!("airports-look-{}", std::process::id());
     demo.plugin(&["run", "acme/airports", "--name", &name])?;
     let uid = demo.kubectl.run(&["get", "importrun", &name, "-n", "acme", "-o", "jsonpath={.metadata.uid}"])?;
@@ -137,7 +147,7 @@ const CANARIES: [&str; 6] = [
     "Family7",
 ];
 
-pub(crate) fn nothing_leaks(demo: &Demo) -> Result<()> {
+fn nothing_leaks(demo: &Demo) -> Result<()> {
     ensure!(found(&everything(demo, None)?).is_empty(), "in clear: {:?}", found(&everything(demo, None)?));
     let planted = everything(demo, Some("an event that says Lowell Field"))?;
     ensure!(found(&planted) == BTreeSet::from(["Lowell Field"]), "control: the planted value must be found");

@@ -1,0 +1,370 @@
+//! Nothing in clear at rest: credentials are searched for in etcd before and after their intake, and credentials, tokens and
+//! rows everywhere after runs that end well, badly and by the kernel's hand, with every process saying all it can.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use super::Check;
+use super::beside::{Beside, COMMIT, DESCRIBE};
+use super::canary::{Canary, Searched};
+use super::worker_process::WorkerProcess;
+use crate::cluster::Cluster;
+use crate::demo::Demo;
+use crate::demo::manifests::SYSTEM;
+use crate::kubectl::condition;
+use crate::process;
+
+pub(super) const CHECKS: &[Check] =
+    &[("no secret and no row in clear: etcd, nodes, logs, events, statuses, metrics, storage", nothing_in_clear)];
+
+const TENANT: &str = "canary";
+const RUN_NAMESPACE: &str = "dataimporter-run-canary";
+const LIMIT: Duration = Duration::from_secs(90);
+
+fn nothing_in_clear(demo: &Demo) -> Result<()> {
+    let search = Search { demo, cluster: Cluster::find()?, folder: demo.folder.join("at-rest") };
+    std::fs::create_dir_all(&search.folder)?;
+    let beside = Beside::start(demo)?;
+    let canary = Canary::new(&beside.marker);
+    beside.tenant(TENANT)?;
+    search.credentials_leave_etcd(&beside, &canary)?;
+    let logs = search.runs(&beside)?;
+    let tokens = beside.ask("/emulator/tokens", &[])?;
+    let tokens = tokens.as_array().context("a list of tokens")?.iter().filter_map(|token| token["token"].as_str()).map(Canary::new);
+    let tokens: Vec<Canary> = tokens.collect();
+    ensure!(!tokens.is_empty(), "control: no token was issued");
+    search.everywhere(&canary, &tokens, &logs)
+}
+
+struct Search<'a> {
+    demo: &'a Demo,
+    cluster: Cluster,
+    /// For logs of workers, which go with their pods.
+    folder: PathBuf,
+}
+
+impl Search<'_> {
+    fn credentials_leave_etcd(&self, beside: &Beside, canary: &Canary) -> Result<()> {
+        let kubectl = &self.demo.kubectl;
+        beside.connections(TENANT)?;
+        process::wait_until("control: a credential found in etcd before its intake", LIMIT, || {
+            ensure!(!self.etcd(canary)?.findings.is_empty(), "nothing is found");
+            Ok(())
+        })?;
+        beside.intake(TENANT, &["crm", "warehouse"])?;
+        let left = kubectl.run(&["get", "secrets", "-n", TENANT, "-o", "name"])?;
+        ensure!(left.trim().is_empty(), "Secrets are left after intake: {left}");
+        self.compact()?;
+        self.etcd(canary)?.found_nothing("etcd after intake and compaction", 1 << 20)?;
+
+        // The same search finds what is there, in each of its disguises.
+        let base64: Vec<String> = ["", "p", "pa"].map(|before| base64(&format!("{before}{}", canary.text))).into();
+        let wide: Vec<u8> = canary.text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        kubectl.apply(&json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "planted", "namespace": TENANT},
+            "data": {"raw": canary.text, "hex": hex::encode(&canary.text), "base64": base64.join(" ")},
+            "binaryData": {"utf16": base64_of(&wide)},
+        }))?;
+        let expected = BTreeSet::from(["raw", "hex", "UTF-16LE", "base64", "base64+1", "base64+2"]);
+        process::wait_until("control: what was planted in etcd", LIMIT, || {
+            let found = canary.forms_in(&std::fs::read(self.cluster.etcd_database())?);
+            ensure!(found.is_superset(&expected), "found are {found:?}");
+            Ok(())
+        })?;
+        kubectl.run(&["delete", "configmap", "planted", "-n", TENANT])?;
+        self.compact()
+    }
+
+    fn etcd(&self, canary: &Canary) -> Result<Searched> {
+        canary.below(&[self.cluster.etcd_database()])
+    }
+
+    /// Forgets every old version, and gives what they took back to the disk.
+    fn compact(&self) -> Result<()> {
+        let ask = |path: &str, body: Value| -> Result<Value> {
+            let (url, body) = (format!("http://127.0.0.1:2379{path}"), body.to_string());
+            let said = process::output(&mut self.cluster.in_network(&[
+                "curl",
+                "--silent",
+                "--show-error",
+                "--fail",
+                "--noproxy",
+                "*",
+                &url,
+                "--data",
+                &body,
+            ])?)?;
+            serde_json::from_str(&said).with_context(|| format!("etcd answered {said:.200}"))
+        };
+        let status = ask("/v3/maintenance/status", json!({}))?;
+        let revision = status["header"]["revision"].as_str().context("etcd tells its revision")?;
+        ask("/v3/kv/compaction", json!({"revision": revision, "physical": true}))?;
+        ask("/v3/maintenance/defragment", json!({})).map(drop)
+    }
+
+    /// A success with rows that fail, a failure whose cause is a value, a crash, and a death for want of memory. Answers with the logs
+    /// of the workers.
+    fn runs(&self, beside: &Beside) -> Result<Vec<PathBuf>> {
+        let (kubectl, marker) = (&self.demo.kubectl, &beside.marker);
+        let rows: String = (1..=500)
+            .map(|row| format!("{row},{marker}name{row},{}\n", if row % 100 == 0 { marker.repeat(20) } else { format!("{marker}city") }))
+            .collect();
+        let file = self.folder.join("rows.csv");
+        std::fs::write(&file, format!("id,name,city\n{rows}"))?;
+        self.demo.plugin(&["upload", &file.to_string_lossy(), "--name", "rows", "--replace", "-n", TENANT])?;
+        kubectl.apply(&json!({
+            "apiVersion": "dataimporter.io/v1alpha1", "kind": "ImportJob", "metadata": {"name": "file", "namespace": TENANT},
+            "spec": {
+                "source": {"upload": {"name": "rows"}},
+                "target": {"salesforce": {
+                    "connectionRef": {"name": "crm"}, "object": "Account", "operation": "Upsert", "matchBy": ["icao__c"],
+                    "mapping": [{"from": "id", "to": "icao__c"}, {"from": "name", "to": "Name"}, {"from": "city", "to": "BillingCity"}]}},
+                "trigger": {"manual": {}},
+            },
+        }))?;
+        beside.job(TENANT, "table", "warehouse", "SELECT id, first_name, last_name FROM contacts")?;
+        beside.job(TENANT, "broken", "warehouse", "SELECT id, first_name, last_name::bigint AS last_name FROM contacts")?;
+        let mut logs = Vec::new();
+
+        beside.hold(COMMIT, 6, 1)?;
+        let run = Run::start(self, "file")?;
+        let (pod, log) = run.worker(1)?;
+        let worker = WorkerProcess::of(&self.cluster, &pod)?;
+        ensure!(worker.is_undumpable()?, "a worker's memory can be read and dumped");
+        logs.push(log.ended()?);
+        run.ends("True", "CompletedWithFailedRows")?;
+
+        beside.hold(DESCRIBE, 6, 1)?;
+        let run = Run::start(self, "broken")?;
+        let (_, log) = run.worker(1)?;
+        logs.push(log.ended()?);
+        run.ends("False", "")?;
+
+        beside.hold(COMMIT, 120, 2)?;
+        let run = Run::start(self, "table")?;
+        let (pod, log) = run.worker(1)?;
+        run.holds_rows()?;
+        let worker = WorkerProcess::of(&self.cluster, &pod)?;
+        worker.allow_core_dumps()?;
+        worker.crash()?;
+        logs.push(log.ended()?);
+        run.attempt_ended(0, "Error", "exit code 139")?;
+        let (pod, log) = run.worker(2)?;
+        run.holds_rows()?;
+        WorkerProcess::of(&self.cluster, &pod)?.run_out_of_memory()?;
+        logs.push(log.ended()?);
+        run.attempt_ended(1, "OOMKilled", "out of memory")?;
+        kubectl.run(&["patch", "importrun", &run.name, "-n", TENANT, "--type=merge", "-p", r#"{"spec":{"cancel":true}}"#])?;
+        run.ends("False", "Cancelled")?;
+        beside.let_pass()?;
+        Ok(logs)
+    }
+
+    fn everywhere(&self, canary: &Canary, tokens: &[Canary], logs: &[PathBuf]) -> Result<()> {
+        for log in logs {
+            let said = std::fs::read_to_string(log)?;
+            ensure!(said.contains(r#""level":"TRACE""#), "control: worker log {} says nothing at TRACE: {said:.300}", log.display());
+        }
+        let system_logs = || -> Result<String> {
+            self.demo.kubectl.run(&["logs", "-n", SYSTEM, "-l", "app.kubernetes.io/name=dataimporter", "--tail=-1", "--all-containers"])
+        };
+        ensure!(system_logs()?.contains(r#""level":"TRACE""#), "control: operator and keeper say nothing at TRACE");
+        let readable = self.readable()?;
+        ensure!(
+            readable.contains("dataimporter_") && readable.contains("# TYPE"),
+            "control: no metrics of ours are in what people can read"
+        );
+        let storage = self.demo.folder.join("storage");
+        let disks = self.cluster.disks();
+
+        // Tokens and rows were never to be written, so that old versions in etcd count as well.
+        for canary in tokens.iter().chain([canary]) {
+            self.etcd(canary)?.found_nothing("etcd", 1 << 20)?;
+            canary.below(logs)?.found_nothing("logs of workers", 1 << 10)?;
+            canary.in_text("events, statuses, metrics", &readable).found_nothing("events, statuses, metrics", 1 << 10)?;
+        }
+        canary.below(std::slice::from_ref(&storage))?.found_nothing("the keeper's storage", 1 << 10)?;
+        canary.below(&disks)?.found_nothing("disks of the nodes", 100 << 20)?;
+        canary.below(&self.cluster.hidden_places()?)?.found_nothing("memory file systems of the nodes", 1 << 10)?;
+        for token in tokens {
+            // Of the disks only what grows with time: images were there before there was a token.
+            let logs: Vec<PathBuf> = disks.iter().flat_map(|disk| children(disk, "log")).collect();
+            token.below(&logs)?.found_nothing("logs of the nodes", 1 << 10)?;
+        }
+        let dumps = core_dumps(&disks)?;
+        ensure!(dumps.is_empty(), "core dumps were written: {dumps:?}");
+
+        // Each kind of place shows what is planted in it.
+        for place in [storage, disks[0].join("dallas/log"), disks[0].join("sydney/lib")] {
+            let planted = place.join("planted");
+            std::fs::write(&planted, hex::encode(&canary.text))?;
+            let found = canary.below(&[place])?;
+            std::fs::remove_file(&planted)?;
+            ensure!(
+                found.findings.len() == 1,
+                "control: what was planted at {} is found {} times",
+                planted.display(),
+                found.findings.len()
+            );
+        }
+        Ok(())
+    }
+
+    /// What members and operators of the cluster can read of us besides logs.
+    fn readable(&self) -> Result<String> {
+        let kubectl = &self.demo.kubectl;
+        let mut text = kubectl.run(&["get", "events,configmaps,pods", "-A", "-o", "json"])?;
+        text.push_str(&kubectl.run(&["get", "dataimporter", "-A", "-o", "json"])?);
+        let pods = kubectl.json(&["get", "pods", "-n", SYSTEM, "-l", "app.kubernetes.io/name=dataimporter"])?;
+        for pod in pods["items"].as_array().context("a list has items")? {
+            let name = pod["metadata"]["name"].as_str().context("a pod has a name")?;
+            text.push_str(&kubectl.run(&["get", "--raw", &format!("/api/v1/namespaces/{SYSTEM}/pods/{name}:8080/proxy/metrics")])?);
+        }
+        Ok(text)
+    }
+}
+
+/// A run of the tenant.
+struct Run<'a> {
+    search: &'a Search<'a>,
+    name: String,
+    uid: String,
+}
+
+impl<'a> Run<'a> {
+    fn start(search: &'a Search<'a>, job: &str) -> Result<Self> {
+        let name = format!("{job}-{}", std::process::id());
+        search.demo.plugin(&["run", &format!("{TENANT}/{job}"), "--name", &name])?;
+        let uid = search.demo.kubectl.run(&["get", "importrun", &name, "-n", TENANT, "-o", "jsonpath={.metadata.uid}"])?;
+        Ok(Self { search, name, uid: uid.trim().to_owned() })
+    }
+
+    fn object(&self) -> Result<Value> {
+        self.search.demo.kubectl.json(&["get", "importrun", &self.name, "-n", TENANT])
+    }
+
+    /// The pod of an attempt once it runs, and what it says from then on.
+    fn worker(&self, attempt: u32) -> Result<(Value, Log)> {
+        let kubectl = &self.search.demo.kubectl;
+        let label = format!("dataimporter.io/run-uid={},dataimporter.io/attempt={attempt}", self.uid);
+        let mut pod = Value::Null;
+        process::wait_until("a worker that runs", LIMIT, || {
+            pod = kubectl.json(&["get", "pods", "-n", RUN_NAMESPACE, "-l", &label])?["items"][0].clone();
+            let state = &pod["status"]["containerStatuses"][0]["state"];
+            ensure!(!state["running"].is_null() || !state["terminated"].is_null(), "its state is {state}");
+            Ok(())
+        })?;
+        let name = pod["metadata"]["name"].as_str().context("a pod has a name")?;
+        let file = self.search.folder.join(format!("{name}.log"));
+        let follow = kubectl
+            .command(&["logs", "--follow", name, "-n", RUN_NAMESPACE])
+            .stdin(Stdio::null())
+            .stdout(File::create(&file)?)
+            .stderr(Stdio::inherit())
+            .spawn()
+            .context("cannot start kubectl logs")?;
+        Ok((pod, Log { follow, file }))
+    }
+
+    /// A chunk waits for its commit, so its rows are in the worker's memory.
+    fn holds_rows(&self) -> Result<()> {
+        process::wait_until("a chunk that was uploaded", LIMIT, || {
+            let run = self.object()?;
+            let states: Vec<&Value> =
+                run["status"]["chunks"]["listed"].as_array().into_iter().flatten().map(|chunk| &chunk["state"]).collect();
+            ensure!(states.iter().any(|state| *state == "Uploaded"), "its chunks are {states:?}");
+            Ok(())
+        })
+    }
+
+    fn attempt_ended(&self, index: usize, reason: &str, word: &str) -> Result<()> {
+        process::wait_until(&format!("attempt {} ended by {reason}", index + 1), LIMIT, || {
+            let attempt = &self.object()?["status"]["attempts"][index];
+            ensure!(attempt["reason"] == reason, "it is {attempt}");
+            let event = format!("--field-selector=involvedObject.name={},reason={reason}", self.name);
+            let told = self.search.demo.kubectl.run(&["get", "events", "-n", TENANT, &event, "-o", "jsonpath={.items[*].message}"])?;
+            ensure!(told.contains(word), "its event says {told:?}");
+            Ok(())
+        })
+    }
+
+    /// Waits for its end, and for the reason when there is one to expect.
+    fn ends(&self, status: &str, reason: &str) -> Result<()> {
+        process::wait_until(&format!("run {} ended", self.name), LIMIT, || {
+            let run = self.object()?;
+            match condition(&run, "Succeeded") {
+                Some((found, why, message)) if found != "Unknown" => {
+                    if found != status || !why.contains(reason) {
+                        bail!("it ended {found} {why}: {message}");
+                    }
+                    Ok(())
+                }
+                other => bail!("it is {other:?}, {:?}", condition(&run, "Ready")),
+            }
+        })
+    }
+}
+
+/// What a container says, kept while its pod is there.
+struct Log {
+    follow: Child,
+    file: PathBuf,
+}
+
+impl Log {
+    fn ended(mut self) -> Result<PathBuf> {
+        process::wait_until("the end of a worker's log", LIMIT, || {
+            ensure!(self.follow.try_wait()?.is_some(), "kubectl still follows it");
+            Ok(())
+        })?;
+        Ok(self.file.clone())
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let _ = self.follow.kill();
+        let _ = self.follow.wait();
+    }
+}
+
+fn base64(text: &str) -> String {
+    base64_of(text.as_bytes())
+}
+
+fn base64_of(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// Folders of that name one level below.
+fn children(folder: &std::path::Path, name: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path().join(name)).filter(|path| path.is_dir()).collect()
+}
+
+/// Files that the kernel may have written a dead process to, by name and by what they are.
+fn core_dumps(places: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for place in places {
+        let listed = process::output(std::process::Command::new("find").arg(place).args([
+            "-type",
+            "f",
+            "(",
+            "-name",
+            "core",
+            "-o",
+            "-name",
+            "core.[0-9]*",
+            ")",
+        ]))?;
+        found.extend(listed.lines().map(PathBuf::from));
+    }
+    Ok(found)
+}

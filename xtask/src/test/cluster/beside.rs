@@ -1,0 +1,262 @@
+//! A Salesforce and a PostgreSQL that are not in the cluster, as a tenant's are not: what they hold lies on none of its
+//! disks, so a value that is found there came through us. And a tenant who uses them.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::cluster::{BESIDE, Cluster};
+use crate::demo::manifests::{Certificate, certificate};
+use crate::demo::{Demo, postgres};
+use crate::kubectl::Kubectl;
+use crate::{process, workspace};
+
+const NAMESPACE: &str = "beside";
+const REGION: &str = "us-dallas";
+const SALESFORCE: &str = "salesforce.beside.svc";
+const DATABASE: &str = "warehouse.beside.svc";
+const CLIENT: &str = "canary";
+/// A call of a worker that has nothing yet, and one of a worker with rows in memory.
+pub(super) const DESCRIBE: (&str, &str) = ("GET", "*/sobjects/*/describe*");
+pub(super) const COMMIT: (&str, &str) = ("PATCH", "*/jobs/ingest/*");
+/// Tenants that the Region lets through to the address beside the cluster.
+const TENANTS: [&str; 3] = ["canary", "moving", "phoenix"];
+
+/// Both servers; they end with it.
+pub(super) struct Beside<'a> {
+    demo: &'a Demo,
+    folder: PathBuf,
+    servers: Vec<Child>,
+    /// What their secrets and all values of the table contain.
+    pub(super) marker: String,
+}
+
+impl<'a> Beside<'a> {
+    pub(super) fn start(demo: &'a Demo) -> Result<Self> {
+        let cluster = Cluster::find()?;
+        let marker = format!("q{}", process::output(Command::new("openssl").args(["rand", "-hex", "9"]))?.trim());
+        let folder = std::env::temp_dir().join(format!("dataimporter-beside-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let mut beside = Self { demo, folder, servers: Vec::new(), marker };
+        beside.salesforce(&cluster)?;
+        beside.database(&cluster)?;
+        beside.names()?;
+        let answers = || beside.ask("/services/data", &[]).map(drop);
+        process::wait_until("a Salesforce beside the cluster", Duration::from_secs(30), answers)?;
+        process::wait_until("a PostgreSQL beside the cluster", Duration::from_secs(60), || {
+            let probe = cluster.tools().program("probe");
+            let said = process::output(&mut cluster.in_network(&[&probe.to_string_lossy(), "dial", &format!("{BESIDE}:5432")])?)?;
+            ensure!(said.starts_with("open"), "it says {said}");
+            Ok(())
+        })?;
+        Ok(beside)
+    }
+
+    pub(super) fn client_secret(&self) -> String {
+        format!("{}client", self.marker)
+    }
+
+    pub(super) fn password(&self) -> String {
+        format!("{}password", self.marker)
+    }
+
+    fn certificate(&self, name: &str, host: &str) -> Result<Certificate> {
+        certificate(name, host, &workspace::root().join("examples/emulator"), &self.folder)
+    }
+
+    fn salesforce(&mut self, cluster: &Cluster) -> Result<()> {
+        let Certificate { certificate, key } = self.certificate("salesforce", SALESFORCE)?;
+        let program = self.demo.bin.join("salesforce-emulator").to_string_lossy().into_owned();
+        let mut server = cluster.in_network(&[&program, "--listen", &format!("{BESIDE}:8443"), "--client-id", CLIENT, "--enable-admin"])?;
+        server.args(["--public-url", &format!("https://{SALESFORCE}:8443"), "--tls-cert"]).arg(certificate).arg("--tls-key").arg(key);
+        // Its first line says the secret.
+        server.env("EMULATOR_CLIENT_SECRET", self.client_secret()).env("RUST_LOG", "off").stdin(Stdio::null()).stdout(Stdio::null());
+        self.servers.push(server.spawn().context("cannot start the emulator")?);
+        Ok(())
+    }
+
+    /// Two thousand rows with the marker in each; the last name of one of them is no number.
+    fn database(&mut self, cluster: &Cluster) -> Result<()> {
+        let schema = format!(
+            "CREATE TABLE contacts (id bigint PRIMARY KEY, first_name text, last_name text);\n\
+             INSERT INTO contacts SELECT i, 'Given{0}' || i, '{0}' || i FROM generate_series(1, 2000) AS i;\n\
+             CREATE ROLE importer LOGIN PASSWORD '{1}';\n\
+             GRANT SELECT ON contacts TO importer;\n",
+            self.marker,
+            self.password()
+        );
+        let folder = self.folder.join("database");
+        std::fs::create_dir_all(&folder)?;
+        postgres::lay_out(&folder, &schema, &self.certificate("warehouse", DATABASE)?)?;
+        let start = folder.join("start").to_string_lossy().into_owned();
+        let mut server = cluster.in_network(&["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "sh", &start])?;
+        server
+            .env("FOLDER", &folder)
+            .env("ADDRESS", BESIDE)
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        self.servers.push(server.spawn().context("cannot start PostgreSQL")?);
+        Ok(())
+    }
+
+    /// Names in the cluster's DNS for the address beside it, and the Region's leave for the tenants here to go there.
+    fn names(&self) -> Result<()> {
+        let kubectl = &self.demo.kubectl;
+        kubectl.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}))?;
+        point(kubectl, "salesforce", BESIDE, 8443)?;
+        point(kubectl, "warehouse", BESIDE, 5432)?;
+        let spec = json!({"spec": {
+            "allowedLoginHosts": [SALESFORCE],
+            "privateEndpoints": [{"cidr": format!("{BESIDE}/32"), "ports": [8443, 5432], "tenants": TENANTS}],
+        }});
+        kubectl.run(&["patch", "region", REGION, "--type=merge", "-p", &spec.to_string()]).map(drop)
+    }
+
+    /// Asks the Salesforce here, at its tester's door or elsewhere.
+    pub(super) fn ask(&self, path: &str, arguments: &[&str]) -> Result<Value> {
+        let authority = workspace::root().join("examples/emulator/demo-ca.crt").to_string_lossy().into_owned();
+        let (resolve, url) = (format!("{SALESFORCE}:8443:{BESIDE}"), format!("https://{SALESFORCE}:8443{path}"));
+        let curl = [
+            "curl",
+            "--silent",
+            "--show-error",
+            "--fail",
+            "--max-time",
+            "10",
+            "--noproxy",
+            "*",
+            "--cacert",
+            &authority,
+            "--resolve",
+            &resolve,
+            &url,
+        ];
+        let said = process::output(&mut Cluster::find()?.in_network(&[&curl, arguments].concat())?)?;
+        if said.trim().is_empty() {
+            Ok(Value::Null)
+        } else {
+            serde_json::from_str(&said).with_context(|| format!("it answered {said:.200}"))
+        }
+    }
+
+    /// The next so many calls of this kind wait so long for their answer: time to look at a worker.
+    pub(super) fn hold(&self, (method, path): (&str, &str), seconds: u32, times: u32) -> Result<()> {
+        let fault = json!({"action": "delay", "milliseconds": seconds * 1000, "method": method, "path": path, "times": times}).to_string();
+        let arguments = ["--request", "POST", "--header", "content-type: application/json", "--data", &fault];
+        self.ask("/emulator/faults", &arguments).map(drop)
+    }
+
+    pub(super) fn let_pass(&self) -> Result<()> {
+        self.ask("/emulator/faults", &["--request", "DELETE"]).map(drop)
+    }
+
+    /// A tenant with a namespace of its name, ready.
+    pub(super) fn tenant(&self, name: &str) -> Result<()> {
+        ensure!(TENANTS.contains(&name), "the Region does not let {name} through");
+        let kubectl = &self.demo.kubectl;
+        kubectl.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}))?;
+        kubectl.apply(&json!({
+            "apiVersion": "dataimporter.io/v1alpha1", "kind": "Tenant", "metadata": {"name": name},
+            "spec": {"region": REGION, "namespaces": [name], "plan": "Standard",
+                "contact": {
+                    "firstName": "Grace", "lastName": "Hopper", "email": "grace@canary.example", "company": "Canary", "country": "US"}},
+        }))?;
+        self.demo.ready(&[&format!("tenants/{name}")])
+    }
+
+    /// Connections `crm` and `warehouse` whose Secrets go with the intake. The keeper may not read those yet.
+    pub(super) fn connections(&self, namespace: &str) -> Result<()> {
+        let ca = authority()?;
+        let auth = json!({"clientCredentials": {"clientId": CLIENT}});
+        let org = json!({"loginUrl": format!("https://{SALESFORCE}:8443"), "auth": auth, "tls": {"caBundle": ca}});
+        self.connection(namespace, "crm", ("clientSecret", self.client_secret()), json!({"salesforce": org}))?;
+        self.database_at(namespace, "warehouse", DATABASE)
+    }
+
+    /// A Connection to the database by another name of it.
+    pub(super) fn database_at(&self, namespace: &str, name: &str, host: &str) -> Result<()> {
+        let tls = json!({"caBundle": authority()?, "serverName": DATABASE});
+        let spec = json!({"postgres": {"host": host, "database": "warehouse", "user": "importer", "tls": tls}});
+        self.connection(namespace, name, ("password", self.password()), spec)
+    }
+
+    fn connection(&self, namespace: &str, name: &str, (key, value): (&str, String), mut spec: Value) -> Result<()> {
+        let kubectl = &self.demo.kubectl;
+        let metadata = json!({"name": name, "namespace": namespace});
+        kubectl.apply(&json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {key: value}}))?;
+        spec["credentials"] = json!({"secretRef": {"name": name, "afterIntake": "Delete"}});
+        kubectl
+            .apply(&json!({"apiVersion": "dataimporter.io/v1alpha1", "kind": "Connection", "metadata": metadata, "spec": spec}))
+            .map(drop)
+    }
+
+    /// What the namespace's admin writes, as `kubectl import intake` prints it; then the Connections are ready.
+    pub(super) fn intake(&self, namespace: &str, names: &[&str]) -> Result<()> {
+        for name in names {
+            self.permit(namespace, name)?;
+        }
+        let connections: Vec<String> = names.iter().map(|name| format!("connections/{name}")).collect();
+        self.demo.ready(&[&["-n", namespace][..], &connections.iter().map(String::as_str).collect::<Vec<_>>()].concat())
+    }
+
+    pub(super) fn permit(&self, namespace: &str, name: &str) -> Result<()> {
+        let permission = process::output(&mut self.demo.plugin_command(&["intake", &format!("{namespace}/{name}"), "-o", "json"]))?;
+        self.demo.kubectl.apply(&serde_json::from_str(&permission).context("kubectl import intake prints JSON")?)?;
+        look_again(&self.demo.kubectl, namespace, name)
+    }
+
+    /// Contacts of the database, by hand.
+    pub(super) fn job(&self, namespace: &str, name: &str, connection: &str, query: &str) -> Result<()> {
+        self.demo.kubectl.apply(&json!({
+            "apiVersion": "dataimporter.io/v1alpha1", "kind": "ImportJob", "metadata": {"name": name, "namespace": namespace},
+            "spec": {
+                "source": {"sql": {"connectionRef": {"name": connection}, "query": query, "orderBy": ["id"]}},
+                "target": {"salesforce": {
+                    "connectionRef": {"name": "crm"}, "object": "Contact", "operation": "Upsert", "matchBy": ["External_Id__c"],
+                    "mapping": [
+                        {"from": "id", "to": "External_Id__c"}, {"from": "first_name", "to": "FirstName"}, {"from": "last_name", "to": "LastName"}]}},
+                "trigger": {"manual": {}},
+            },
+        })).map(drop)
+    }
+}
+
+impl Drop for Beside<'_> {
+    fn drop(&mut self) {
+        for server in &mut self.servers {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn authority() -> Result<String> {
+    let file = workspace::root().join("examples/emulator/demo-ca.crt");
+    std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+/// The keeper looks at a Connection every minute; a change has it look at once.
+pub(super) fn look_again(kubectl: &Kubectl, namespace: &str, name: &str) -> Result<()> {
+    let moment = process::output(&mut Command::new("date").arg("+walls/looked=%s%N"))?;
+    kubectl.run(&["annotate", "--overwrite", "connection", name, "-n", namespace, moment.trim()]).map(drop)
+}
+
+/// A name in the cluster's DNS that leads to an address.
+pub(super) fn point(kubectl: &Kubectl, name: &str, address: &str, port: u16) -> Result<()> {
+    let ports = json!([{"name": "tls", "port": port, "protocol": "TCP"}]);
+    kubectl.apply(&json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": NAMESPACE}, "spec": {"clusterIP": "None", "ports": ports},
+    }))?;
+    kubectl.apply(&json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"kubernetes.io/service-name": name}},
+        "endpoints": [{"addresses": [address], "conditions": {"ready": true}}], "ports": ports,
+    }))?;
+    Ok(())
+}
