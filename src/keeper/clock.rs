@@ -13,6 +13,8 @@ use super::error::{Error, Result, kube};
 
 /// More than this between our clock and the server's and nothing that expires is served.
 const MAX_SKEW: SignedDuration = SignedDuration::from_secs(30);
+/// The server names the second that has begun: it may be almost over.
+const RESOLUTION: SignedDuration = SignedDuration::from_secs(1);
 
 #[derive(Default)]
 pub(crate) struct Clock {
@@ -29,23 +31,31 @@ struct Inner {
 #[derive(Clone, Copy)]
 struct Reading {
     server: Timestamp,
+    /// The server looked at its clock between the two.
+    asked: Instant,
     at: Instant,
     skew: SignedDuration,
 }
 
 impl Clock {
-    /// The server's time now; never earlier than any answer before.
+    /// The server's time now, or a moment ago; never earlier than any answer before.
     pub(crate) fn now(&self) -> Result<Timestamp> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).now(Instant::now())
+    }
+
+    /// What the server's time is now at the latest: what ends by then is not served any more.
+    pub(crate) fn at_latest(&self) -> Result<Timestamp> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).at_latest(Instant::now())
     }
 
     /// Asks the API server for its time.
     pub(crate) async fn read(&self, client: &Client) -> Result<()> {
         let request = Request::get("/version").body(Body::empty()).expect("a constant request is well-formed");
+        let asked = Instant::now();
         let answer = client.send(request).await.map_err(kube("ask the API server for the time"))?;
         let date = answer.headers().get(http::header::DATE).and_then(|value| value.to_str().ok()).and_then(parse_date);
         let server = date.ok_or(Error::NoTime)?;
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).take(server, Timestamp::now(), Instant::now());
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).take(server, Timestamp::now(), asked, Instant::now());
         Ok(())
     }
 
@@ -56,8 +66,14 @@ impl Clock {
 }
 
 impl Inner {
-    fn take(&mut self, server: Timestamp, local: Timestamp, at: Instant) {
-        self.reading = Some(Reading { server, at, skew: local.duration_since(server) });
+    fn take(&mut self, server: Timestamp, local: Timestamp, asked: Instant, at: Instant) {
+        self.reading = Some(Reading { server, asked, at, skew: local.duration_since(server) });
+    }
+
+    fn at_latest(&mut self, at: Instant) -> Result<Timestamp> {
+        let now = self.now(at)?;
+        let reading = self.reading.ok_or(Error::NoTime)?;
+        Ok(now + RESOLUTION + SignedDuration::try_from(reading.at.saturating_duration_since(reading.asked)).unwrap_or(SignedDuration::MAX))
     }
 
     fn now(&mut self, at: Instant) -> Result<Timestamp> {
@@ -91,19 +107,35 @@ mod tests {
         let start = Instant::now();
         let mut clock = Inner::default();
         assert!(matches!(clock.now(start), Err(Error::NoTime)));
-        clock.take(at(1000), at(1003), start);
+        clock.take(at(1000), at(1003), start, start);
         assert_eq!(clock.now(start + Duration::from_secs(5)).unwrap(), at(1005));
-        clock.take(at(900), at(903), start + Duration::from_secs(6));
+        clock.take(at(900), at(903), start, start + Duration::from_secs(6));
         assert_eq!(clock.now(start + Duration::from_secs(6)).unwrap(), at(1005), "a leap back extends nothing");
+    }
+
+    /// The server's clock stood anywhere in its second, and anywhere on the way there and back.
+    #[test]
+    fn the_true_time_is_never_after_the_latest_nor_before_now() {
+        let start = Instant::now();
+        let (asked, answered) = (start, start + Duration::from_millis(800));
+        for (read, within) in [(0, 0), (0, 999), (800, 0), (800, 999)] {
+            let mut clock = Inner::default();
+            clock.take(at(1000), at(1000), asked, answered);
+            // `within` ms of the second had passed when the server looked, `read` ms after it was asked.
+            let later = start + Duration::from_secs(10);
+            let truth = at(1000) + SignedDuration::from_millis(within + 10_000 - read);
+            let (now, latest) = (clock.now(later).unwrap(), clock.at_latest(later).unwrap());
+            assert!(now <= truth && truth <= latest, "{read} {within}: {now} {truth} {latest}");
+        }
     }
 
     #[test]
     fn a_clock_far_from_the_servers_is_not_used() {
         let start = Instant::now();
         let mut clock = Inner::default();
-        clock.take(at(1000), at(1031), start);
+        clock.take(at(1000), at(1031), start, start);
         assert!(matches!(clock.now(start), Err(Error::Skew { seconds: 31 })));
-        clock.take(at(1000), at(970), start);
+        clock.take(at(1000), at(970), start, start);
         assert!(clock.now(start).is_ok());
     }
 

@@ -66,6 +66,10 @@ pub(crate) enum Error {
     Unbound(String),
     #[error("region {0} does not exist")]
     NoRegion(String),
+    #[error("namespace {0} belongs to no Tenant any more")]
+    NotHeld(String),
+    #[error("Connection {0} is being disconnected: no token is issued for it any more")]
+    Disconnecting(String),
 }
 
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
@@ -89,6 +93,8 @@ impl Error {
             Self::Connect(source) => source.reason(),
             Self::Unbound(_) => "TenantNotReady",
             Self::NoRegion(_) => "RegionUnknown",
+            Self::NotHeld(_) => "NamespaceNotHeld",
+            Self::Disconnecting(_) => "Disconnecting",
         }
     }
 

@@ -42,5 +42,5 @@ mod workers;
 pub use args::{Args, VerifyAudit};
 pub use audit::{Broken, verify as verify_audit};
 pub use files::accept as accept_file_grant;
-pub use start::{Running, run, start};
+pub use start::{Running, run, start, start_later};
 pub(crate) use state::address_policy;

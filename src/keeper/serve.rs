@@ -1,10 +1,15 @@
-//! TLS for the two listeners: handshake, HTTP/1.1 and HTTP/2, the caller's address as an extension. Knows no route.
+//! TLS for the two listeners: handshake, HTTP/1.1 and HTTP/2, the caller's address as an extension, and that a path is made of names.
+//! Knows no route.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -35,8 +40,22 @@ pub(crate) fn tls_config(leaf: Arc<dyn ResolvesServerCert>) -> Result<Arc<Server
     Ok(Arc::new(config))
 }
 
+/// Parts of a path become names of objects, and the client that asks the API server for them takes a name as it is: `..%2F` would lead
+/// elsewhere with our rights, and what no object can be called is an error instead of an absence.
+async fn only_names(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if path.split('/').all(is_name) { next.run(request).await } else { StatusCode::NOT_FOUND.into_response() }
+}
+
+/// Letters, digits, dashes and single dots, as the API server has it; an empty part stands before the first slash.
+fn is_name(part: &str) -> bool {
+    let allowed = part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'));
+    allowed && part.len() <= 253 && !part.starts_with('.') && !part.contains("..")
+}
+
 /// Serves until told to stop, then lets what is under way finish.
 pub(crate) async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, app: Router, stop: CancellationToken) {
+    let app = app.layer(from_fn(only_names));
     let acceptor = TlsAcceptor::from(tls);
     let graceful = GracefulShutdown::new();
     loop {
@@ -84,4 +103,25 @@ async fn connection(
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(Duration::from_secs(20)));
     let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
     watcher.watch(served).await.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_of_names_passes_and_nothing_else_does() {
+        let passes = |path: &str| path.split('/').all(is_name);
+        for good in [
+            "/v1/runs/0cd22c6d-9a3e-4a0d-9e8d-6e8d5f0a8a3f/chunks/12",
+            "/v1/namespaces/acme/importruns/airports-once-1/results/failed-2.csv",
+            "/v1/namespaces/acme/uploads/my.file",
+        ] {
+            assert!(passes(good), "{good}");
+        }
+        for bad in ["/v1/runs/..%2fsecrets", "/v1/runs/%01", "/v1/uploads/a/../b", "/v1/runs/a%3Fwatch=1", "/v1/runs/.a", "/v1/runs/a b"] {
+            assert!(!passes(bad), "{bad}");
+        }
+        assert!(!passes(&format!("/v1/runs/{}", "a".repeat(254))));
+    }
 }

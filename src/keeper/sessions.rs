@@ -30,16 +30,21 @@ const LONGEST_LIFE: SignedDuration = SignedDuration::from_hours(24);
 /// A token is handed to further runs this long; after that a new one is asked for, so that it does not die in the middle.
 const SHARED_FOR: SignedDuration = SignedDuration::from_mins(30);
 
-/// One Salesforce org as a Connection describes it, with everything to log in.
-pub(crate) struct Target<'a> {
+/// A Connection where it lives: what its tokens are sealed with, and where they may be sent.
+pub(crate) struct Owner<'a> {
     pub(crate) connection: &'a Connection,
-    pub(crate) salesforce: &'a Salesforce,
-    pub(crate) entries: &'a Entries,
-    pub(crate) version: i64,
     pub(crate) ring: &'a KeyRing,
     pub(crate) scope: Scope,
     pub(crate) policy: AddressPolicy,
     pub(crate) allowed_login_hosts: &'a [String],
+}
+
+/// One Salesforce org as a Connection describes it, with everything to log in.
+pub(crate) struct Target<'a> {
+    pub(crate) owner: Owner<'a>,
+    pub(crate) salesforce: &'a Salesforce,
+    pub(crate) entries: &'a Entries,
+    pub(crate) version: i64,
 }
 
 #[derive(Clone)]
@@ -62,10 +67,28 @@ struct Alive {
     ca_bundle: Option<String>,
 }
 
+/// What a Connection's sessions are at: one renewal holds it at a time.
+#[derive(Default)]
+enum Slot {
+    #[default]
+    Empty,
+    Open(Known),
+    /// Its tokens are being revoked, for good or because this tenant goes: none is issued any more.
+    Closed {
+        tenant_uid: Option<String>,
+    },
+}
+
+impl Slot {
+    fn is_closed_to(&self, tenant: &str) -> bool {
+        matches!(self, Self::Closed { tenant_uid } if tenant_uid.as_ref().is_none_or(|uid| uid == tenant))
+    }
+}
+
 pub(crate) struct Sessions {
     records: Records,
     dialer: Dialer,
-    slots: Mutex<HashMap<String, Arc<Mutex<Option<Known>>>>>,
+    slots: Mutex<HashMap<String, Arc<Mutex<Slot>>>>,
 }
 
 fn secret_name(connection_uid: &str) -> String {
@@ -83,18 +106,23 @@ impl Sessions {
 
     /// A session; a new one if there is none, or if the one there is was refused or is of an older credential.
     pub(crate) async fn get(&self, target: &Target<'_>, refused_sha256: Option<&str>, now: Timestamp) -> Result<Session> {
-        let slot = self.slot(&target.connection.uid().unwrap_or_default()).await;
+        let slot = self.slot(target.owner.connection).await;
         let mut slot = slot.lock().await;
-        if let Some(known) = slot.as_ref().filter(|known| known.serves(target, refused_sha256, now)) {
+        if slot.is_closed_to(&target.owner.scope.tenant_uid) {
+            return Err(Error::Disconnecting(target.owner.connection.name_any()));
+        }
+        if let Slot::Open(known) = &*slot
+            && known.serves(target, refused_sha256, now)
+        {
             return Ok(known.session.clone());
         }
         let issued = self.login(target)?.token(&grant(target)?, now).await?;
         self.write_down(target, &issued, refused_sha256, now).await?;
         let Issued { session, .. } = issued;
-        *slot = Some(Known {
+        *slot = Slot::Open(Known {
             session: session.clone(),
             issued: now,
-            endpoint_digest: target.connection.spec.endpoint_digest(),
+            endpoint_digest: target.owner.connection.spec.endpoint_digest(),
             version: target.version,
         });
         Ok(session)
@@ -102,47 +130,60 @@ impl Sessions {
 
     /// Asks the org who we are.
     pub(crate) async fn user_info(&self, target: &Target<'_>, session: Session) -> Result<salesforce::auth::UserInfo> {
-        let client = salesforce::Client::new(self.http(target, ca_bundle(target))?, Arc::new(Only(session)));
+        let client = salesforce::Client::new(self.http(&target.owner, ca_bundle(target))?, Arc::new(Only(session)));
         Ok(client.user_info().await?)
     }
 
-    /// Revokes every token that may be alive. Answers how many were; fails at the first that Salesforce would not take, keeping the rest.
-    pub(crate) async fn revoke_all(&self, target: &Target<'_>) -> Result<usize> {
-        let uid = target.connection.uid().unwrap_or_default();
-        let slot = self.slot(&uid).await;
+    /// Whether tokens of a Connection are written down.
+    pub(crate) async fn any(&self, connection_uid: &str) -> Result<bool> {
+        Ok(self.records.get(&secret_name(connection_uid)).await?.is_some())
+    }
+
+    /// Revokes every token that may be alive, and issues no further one. Answers how many there were. Whatever fails, all are tried: one
+    /// token that cannot be revoked keeps no other alive.
+    pub(crate) async fn revoke_all(&self, owner: &Owner<'_>) -> Result<usize> {
+        let slot = self.slot(owner.connection).await;
         let mut slot = slot.lock().await;
-        *slot = None;
-        let (alive, _) = self.read(target).await?;
-        let mut revoked = 0;
+        // Whoever waits for this slot was judged before the Connection began to go.
+        *slot = Slot::Closed { tenant_uid: Some(owner.scope.tenant_uid.clone()) };
+        let (alive, _) = self.read(owner).await?;
+        let (mut revoked, mut failure) = (0, None);
         for token in &alive {
-            let login = self.login_at(target, &token.login, token.ca_bundle.as_deref())?;
-            let outcome = login.revoke(&SecretString::from(token.token.expose())).await?;
-            revoked += usize::from(outcome == Revocation::Revoked);
+            match self.revoke(owner, token).await {
+                Ok(outcome) => revoked += usize::from(outcome == Revocation::Revoked),
+                Err(error) => failure = Some(error),
+            }
         }
-        Ok(revoked)
+        failure.map_or(Ok(revoked), Err)
     }
 
-    /// Forgets a Connection and destroys the record of its tokens.
-    pub(crate) async fn forget(&self, connection_uid: &str) -> Result<()> {
-        self.slots.lock().await.remove(connection_uid);
-        self.records.delete(&secret_name(connection_uid), None).await
+    async fn revoke(&self, owner: &Owner<'_>, token: &Alive) -> Result<Revocation> {
+        let login = self.login_at(owner, &token.login, token.ca_bundle.as_deref())?;
+        Ok(login.revoke(&SecretString::from(token.token.expose())).await?)
     }
 
-    fn http(&self, target: &Target<'_>, bundle: Option<&str>) -> Result<reqwest::Client> {
-        Ok(self.dialer.with_policy(target.policy.clone()).https(HttpsOptions { trust: Trust::SystemAnd(bundle) })?)
+    /// Destroys the record of a Connection's tokens. That none is issued any more is remembered as long as this process lives: a call that
+    /// was judged before may still come to ask for one.
+    pub(crate) async fn forget(&self, connection: &Connection) -> Result<()> {
+        *self.slot(connection).await.lock().await = Slot::Closed { tenant_uid: None };
+        self.records.delete(&secret_name(&connection.uid().unwrap_or_default()), None).await
+    }
+
+    fn http(&self, owner: &Owner<'_>, bundle: Option<&str>) -> Result<reqwest::Client> {
+        Ok(self.dialer.with_policy(owner.policy.clone()).https(HttpsOptions { trust: Trust::SystemAnd(bundle) })?)
     }
 
     fn login(&self, target: &Target<'_>) -> Result<Login> {
-        self.login_at(target, &target.salesforce.login_base(), ca_bundle(target))
+        self.login_at(&target.owner, &target.salesforce.login_base(), ca_bundle(target))
     }
 
-    fn login_at(&self, target: &Target<'_>, base: &str, bundle: Option<&str>) -> Result<Login> {
-        let host = LoginHost::parse(base, target.allowed_login_hosts).map_err(salesforce::Error::from)?;
-        Ok(Login::new(self.http(target, bundle)?, host))
+    fn login_at(&self, owner: &Owner<'_>, base: &str, bundle: Option<&str>) -> Result<Login> {
+        let host = LoginHost::parse(base, owner.allowed_login_hosts).map_err(salesforce::Error::from)?;
+        Ok(Login::new(self.http(owner, bundle)?, host))
     }
 
-    async fn slot(&self, connection_uid: &str) -> Arc<Mutex<Option<Known>>> {
-        self.slots.lock().await.entry(connection_uid.to_owned()).or_default().clone()
+    async fn slot(&self, connection: &Connection) -> Arc<Mutex<Slot>> {
+        self.slots.lock().await.entry(connection.uid().unwrap_or_default()).or_default().clone()
     }
 
     /// Before anybody gets the token: should the write fail, the token is revoked and nobody has it.
@@ -157,26 +198,31 @@ impl Sessions {
     }
 
     async fn append(&self, target: &Target<'_>, issued: &Issued, refused: Option<&str>, now: Timestamp) -> Result<()> {
-        let (mut alive, version) = self.read(target).await?;
-        // A token that Salesforce refused, or that has outlived every session, is dead.
-        alive.retain(|t| {
-            now.duration_since(t.issued) < LONGEST_LIFE && Some(token_sha256(&SecretString::from(t.token.expose())).as_str()) != refused
-        });
+        let owner = &target.owner;
+        let (known, version) = self.read(owner).await?;
+        let mut alive = Vec::new();
+        for token in known.into_iter().filter(|t| now.duration_since(t.issued) < LONGEST_LIFE) {
+            // That Salesforce refused it is what a worker says; only Salesforce's own word lets us forget it.
+            let called_dead = Some(token_sha256(&SecretString::from(token.token.expose())).as_str()) == refused;
+            if !called_dead || self.revoke(owner, &token).await.is_err() {
+                alive.push(token);
+            }
+        }
         alive.push(Alive {
             token: SecretText::new(issued.session.access_token.expose_secret()),
             issued: now,
             login: target.salesforce.login_base(),
             ca_bundle: ca_bundle(target).map(str::to_owned),
         });
-        let bound = bound(target);
-        let failed = |source| Error::Ring { tenant: target.scope.tenant_uid.clone(), source };
+        let bound = bound(owner.connection);
+        let failed = |source| Error::Ring { tenant: owner.scope.tenant_uid.clone(), source };
         let json = Zeroizing::new(serde_json::to_vec(&alive).expect("a list of text is JSON"));
-        let record = target
+        let record = owner
             .ring
-            .seal(Purpose::Credential, version + 1, &bound.context(target.scope.clone()), &json, &mut rand::rng())
+            .seal(Purpose::Credential, version + 1, &bound.context(owner.scope.clone()), &json, &mut rand::rng())
             .map_err(failed)?;
-        let key_id = target.ring.active().map_err(failed)?.kid().to_string();
-        let labels = BTreeMap::from([(TENANT_UID_LABEL.to_owned(), target.scope.tenant_uid.clone()), (KEY_ID_LABEL.to_owned(), key_id)]);
+        let key_id = owner.ring.active().map_err(failed)?.kid().to_string();
+        let labels = BTreeMap::from([(TENANT_UID_LABEL.to_owned(), owner.scope.tenant_uid.clone()), (KEY_ID_LABEL.to_owned(), key_id)]);
         let data = BTreeMap::from([(RECORD.to_owned(), ByteString(record))]);
         let mut secret = self.records.draft(&secret_name(&bound.uid), Kind::Tokens, labels, bound.annotations(), data);
         match self.records.get(&secret_name(&bound.uid)).await? {
@@ -191,13 +237,14 @@ impl Sessions {
         Ok(())
     }
 
-    async fn read(&self, target: &Target<'_>) -> Result<(Vec<Alive>, u64)> {
-        let bound = bound(target);
+    /// The tokens that may be alive and the version of their record; version 0 when there is none.
+    async fn read(&self, owner: &Owner<'_>) -> Result<(Vec<Alive>, u64)> {
+        let bound = bound(owner.connection);
         let Some(secret) = self.records.get(&secret_name(&bound.uid)).await? else { return Ok((Vec::new(), 0)) };
-        let opened = target
+        let opened = owner
             .ring
-            .open(Purpose::Credential, &bound.context(target.scope.clone()), sealed(&secret)?)
-            .map_err(|source| Error::Ring { tenant: target.scope.tenant_uid.clone(), source })?;
+            .open(Purpose::Credential, &bound.context(owner.scope.clone()), sealed(&secret)?)
+            .map_err(|source| Error::Ring { tenant: owner.scope.tenant_uid.clone(), source })?;
         let alive = serde_json::from_slice(&opened.plaintext)
             .map_err(|_| Error::Record { name: secret_name(&bound.uid), detail: "its content is not a list of tokens" })?;
         Ok((alive, opened.version))
@@ -206,7 +253,7 @@ impl Sessions {
 
 impl Known {
     fn serves(&self, target: &Target<'_>, refused: Option<&str>, now: Timestamp) -> bool {
-        self.endpoint_digest == target.connection.spec.endpoint_digest()
+        self.endpoint_digest == target.owner.connection.spec.endpoint_digest()
             && self.version == target.version
             && now.duration_since(self.issued) < SHARED_FOR
             && refused != Some(token_sha256(&self.session.access_token).as_str())
@@ -214,12 +261,13 @@ impl Known {
 }
 
 /// The tokens of a Connection are bound to the object, not to where it points: they must be revocable after it was pointed elsewhere.
-fn bound(target: &Target<'_>) -> Bound {
-    Bound { fields: ["accessTokens".to_owned()].into(), ..super::credentials::digest_bound(target.connection) }
+fn bound(connection: &Connection) -> Bound {
+    Bound { fields: ["accessTokens".to_owned()].into(), ..super::credentials::digest_bound(connection) }
 }
 
 fn grant(target: &Target<'_>) -> Result<Grant> {
-    let missing = |detail| Error::Record { name: super::credentials::secret_name(&target.connection.uid().unwrap_or_default()), detail };
+    let uid = target.owner.connection.uid().unwrap_or_default();
+    let missing = |detail| Error::Record { name: super::credentials::secret_name(&uid), detail };
     let auth = &target.salesforce.auth;
     if let Some(jwt) = &auth.jwt_bearer {
         let pem = target.entries.text("privateKey").ok_or_else(|| missing("it holds no privateKey"))?;

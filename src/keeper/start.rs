@@ -96,6 +96,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 
 /// Brings a keeper up; returns once it is ready.
 pub async fn start(client: Client, args: Args, stop: CancellationToken) -> anyhow::Result<Running> {
+    start_later(client, args, stop, SignedDuration::ZERO).await
+}
+
+/// Brings a keeper up for which this much more time has passed: how a rehearsal sees one that was down for an hour.
+pub async fn start_later(client: Client, args: Args, stop: CancellationToken, by: SignedDuration) -> anyhow::Result<Running> {
     let metrics = Metrics::new();
     let health = Health::new(Instant::now());
     let mut tasks = JoinSet::new();
@@ -110,6 +115,7 @@ pub async fn start(client: Client, args: Args, stop: CancellationToken) -> anyho
     let (worker_address, gateway_address) = (worker_listener.local_addr()?, gateway_listener.local_addr()?);
 
     let clock = Clock::default();
+    clock.advance(by);
     let records = Records::new(client.clone(), &args.namespace);
     let (uid, authority) = retry("the API server", || identity(&client, &args, &clock, &records)).await;
     let leaf = Arc::new(Leaf::new(&authority, server_names(&args), clock.now().map_err(chain)?).map_err(chain)?);

@@ -23,7 +23,7 @@ use super::error::{Error, Result, kube};
 use super::files::Files;
 use super::key_rings::KeyRings;
 use super::records::Records;
-use super::sessions::{Sessions, Target};
+use super::sessions::{Owner, Sessions, Target};
 use super::storage::{Storage, Storages};
 
 pub(crate) struct Keeper {
@@ -72,6 +72,11 @@ pub(crate) struct Home {
 impl Keeper {
     pub(crate) fn now(&self) -> Result<Timestamp> {
         self.clock.now()
+    }
+
+    /// What the time is at the latest: for whether something may still be served.
+    pub(crate) fn at_latest(&self) -> Result<Timestamp> {
+        self.clock.at_latest()
     }
 
     pub(crate) fn region(&self, name: &str) -> Result<Arc<Region>> {
@@ -128,16 +133,19 @@ impl Keeper {
 
     /// How to log in to the org that a Connection describes; absent when it describes something else.
     pub(crate) fn target<'a>(&self, home: &'a Home, connection: &'a Connection, entries: &'a Entries, version: i64) -> Option<Target<'a>> {
-        Some(Target {
+        let salesforce = connection.spec.salesforce.as_ref()?;
+        Some(Target { owner: self.owner(home, connection), salesforce, entries, version })
+    }
+
+    /// How to revoke the tokens of a Connection, whatever it describes by now.
+    pub(crate) fn owner<'a>(&self, home: &'a Home, connection: &'a Connection) -> Owner<'a> {
+        Owner {
             connection,
-            salesforce: connection.spec.salesforce.as_ref()?,
-            entries,
-            version,
             ring: &home.ring,
             scope: home.scope.clone(),
             policy: address_policy(&endpoints_of(&home.region, &home.tenant)),
             allowed_login_hosts: &home.region.spec.allowed_login_hosts,
-        })
+        }
     }
 }
 

@@ -1,25 +1,35 @@
 //! Where a region's files lie: one folder per Region on the mounted volume. Holds ciphertext only; knows no keys.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use api::Region;
 use bytes::Bytes;
-use futures::TryStreamExt;
 use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use kube::ResourceExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 
 use super::error::{Error, Result};
 
 /// A part of a file on its way to the volume.
 const PART: usize = 1 << 20;
+/// Parts of a file that wait for a slow reader.
+const AHEAD: usize = 2;
+
+/// The bytes of a file on their way out.
+pub(crate) type Outgoing = BoxStream<'static, object_store::Result<Bytes>>;
 
 #[derive(Clone)]
 pub(crate) struct Storages {
     dir: PathBuf,
+    readers: Readers,
 }
 
 /// The storage of one region.
@@ -27,12 +37,37 @@ pub(crate) struct Storages {
 pub(crate) struct Storage {
     region: String,
     root: PathBuf,
-    store: Arc<LocalFileSystem>,
+    store: Arc<dyn ObjectStore>,
+    readers: Readers,
+}
+
+/// Who reads what now. A file that is erased ends its readers: an open handle would keep the bytes on the volume for as long as somebody
+/// reads slowly.
+#[derive(Clone, Default)]
+struct Readers(Arc<Mutex<HashMap<PathBuf, Weak<CancellationToken>>>>);
+
+impl Readers {
+    /// What ends the readers of a file, for one more of them.
+    fn join(&self, file: PathBuf) -> Arc<CancellationToken> {
+        let mut readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        readers.retain(|_, known| known.strong_count() > 0);
+        let known = readers.get(&file).and_then(Weak::upgrade);
+        let end = known.unwrap_or_default();
+        readers.insert(file, Arc::downgrade(&end));
+        end
+    }
+
+    fn end(&self, file: &Path) {
+        let reader = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(file);
+        if let Some(end) = reader.and_then(|known| known.upgrade()) {
+            end.cancel();
+        }
+    }
 }
 
 impl Storages {
     pub(crate) fn new(dir: PathBuf) -> Self {
-        Self { dir }
+        Self { dir, readers: Readers::default() }
     }
 
     /// The volume must be there; the region's folder on it is made.
@@ -46,9 +81,25 @@ impl Storages {
         }
         let root = mount.join(&name);
         std::fs::create_dir_all(&root).map_err(|_| missing())?;
+        self.open(name, root)
+    }
+
+    /// Wherever files of a region may lie. A Region that is gone, or that came back elsewhere, no longer says it: its folder is looked for
+    /// on every volume.
+    pub(crate) fn everywhere(&self, region: &str) -> Result<Vec<Storage>> {
+        let missing = || Error::NotMounted { region: region.to_owned(), volume: "of it".into(), path: self.dir.display().to_string() };
+        let mounts = folders(&self.dir).map_err(|_| missing())?;
+        let roots = mounts.into_iter().map(|mount| mount.join(region)).filter(|root| root.is_dir());
+        let found = roots.map(|root| self.open(region.to_owned(), root)).collect::<Result<Vec<_>>>()?;
+        if found.is_empty() { Err(missing()) } else { Ok(found) }
+    }
+
+    fn open(&self, region: String, root: PathBuf) -> Result<Storage> {
         let store =
-            LocalFileSystem::new_with_prefix(&root).map_err(|source| Error::Storage { region: name.clone(), doing: "open", source })?;
-        Ok(Storage { region: name, root, store: Arc::new(store.with_fsync(true)) })
+            LocalFileSystem::new_with_prefix(&root).map_err(|source| Error::Storage { region: region.clone(), doing: "open", source })?;
+        // A tenant's folder goes with its last file.
+        let store = Arc::new(store.with_fsync(true).with_automatic_cleanup(true));
+        Ok(Storage { region, root, store, readers: self.readers.clone() })
     }
 }
 
@@ -75,18 +126,30 @@ impl Storage {
     }
 
     /// The bytes of a file, absent if there is none.
-    pub(crate) async fn read(&self, tenant_uid: &str, file_uid: &str) -> Result<Option<BoxStream<'static, object_store::Result<Bytes>>>> {
-        match self.store.get(&path(tenant_uid, file_uid)).await {
-            Ok(found) => Ok(Some(found.into_stream())),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(self.failed("read a file")(error)),
-        }
+    pub(crate) async fn read(&self, tenant_uid: &str, file_uid: &str) -> Result<Option<Outgoing>> {
+        let path = path(tenant_uid, file_uid);
+        let end = self.readers.join(self.on_volume(&path));
+        let found = match self.store.get(&path).await {
+            Ok(found) => found.into_stream(),
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(self.failed("read a file")(error)),
+        };
+        let (parts, outgoing) = mpsc::channel(AHEAD);
+        tokio::spawn(pass(found, parts, end));
+        Ok(Some(ReceiverStream::new(outgoing).boxed()))
+    }
+
+    fn on_volume(&self, path: &ObjectPath) -> PathBuf {
+        self.root.join(path.as_ref())
     }
 
     /// Deletes a file and proves that it is gone.
     pub(crate) async fn erase(&self, tenant_uid: &str, file_uid: &str) -> Result<()> {
         let path = path(tenant_uid, file_uid);
-        match self.store.delete(&path).await {
+        let deleted = self.store.delete(&path).await;
+        // Whoever had opened it by then is known by now, and nobody opens it any more.
+        self.readers.end(&self.on_volume(&path));
+        match deleted {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
             Err(error) => return Err(self.failed("delete a file")(error)),
         }
@@ -143,6 +206,23 @@ impl Storage {
     }
 }
 
+/// Carries a file from the volume to its reader, at the reader's pace, and lets go of it when it is erased: whoever has not read it by
+/// then gets an error and never a good end.
+async fn pass(mut file: Outgoing, parts: mpsc::Sender<object_store::Result<Bytes>>, end: Arc<CancellationToken>) {
+    let passing = async {
+        while let Some(part) = file.next().await {
+            if parts.send(part).await.is_err() {
+                break;
+            }
+        }
+    };
+    if end.run_until_cancelled(passing).await.is_none() {
+        drop(file);
+        let erased = object_store::Error::Generic { store: "volume", source: "the file was erased while it was read".into() };
+        let _ = parts.send(Err(erased)).await;
+    }
+}
+
 fn folders(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     match std::fs::read_dir(path) {
         Ok(entries) => entries.map(|entry| entry.map(|e| e.path())).filter(|p| p.as_ref().map_or(true, |p| p.is_dir())).collect(),
@@ -176,6 +256,11 @@ impl Incoming {
 
 #[cfg(test)]
 mod tests {
+    use object_store::{
+        CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, PutMultipartOptions, PutOptions,
+        PutResult,
+    };
+
     use super::*;
 
     fn region() -> Region {
@@ -220,6 +305,133 @@ mod tests {
         std::fs::write(storage.root().join("files/t/killed#1"), b"half").unwrap();
         assert_eq!(storage.clear_staged().unwrap(), 1);
         assert_eq!(std::fs::read_dir(storage.root().join("files/t")).unwrap().count(), 0);
+    }
+
+    /// A volume with faults on top of a real one.
+    #[derive(Debug)]
+    struct Faulty {
+        volume: LocalFileSystem,
+        fault: Fault,
+    }
+
+    #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+    enum Fault {
+        None,
+        /// Says that a file is deleted and keeps it.
+        KeepsWhatItDeletes,
+        /// Cannot say what is there.
+        IsBlind,
+        /// Gives one byte in every so many milliseconds.
+        IsSlow,
+    }
+
+    impl std::fmt::Display for Faulty {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "{} with {:?}", self.volume, self.fault)
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl ObjectStore for Faulty {
+        async fn put_opts(&self, at: &ObjectPath, payload: PutPayload, options: PutOptions) -> object_store::Result<PutResult> {
+            self.volume.put_opts(at, payload, options).await
+        }
+
+        async fn put_multipart_opts(
+            &self,
+            at: &ObjectPath,
+            options: PutMultipartOptions,
+        ) -> object_store::Result<Box<dyn MultipartUpload>> {
+            self.volume.put_multipart_opts(at, options).await
+        }
+
+        async fn get_opts(&self, at: &ObjectPath, options: GetOptions) -> object_store::Result<GetResult> {
+            if self.fault == Fault::IsBlind {
+                return Err(object_store::Error::Generic { store: "volume", source: "it does not answer".into() });
+            }
+            let found = self.volume.get_opts(at, options).await?;
+            if self.fault != Fault::IsSlow {
+                return Ok(found);
+            }
+            let (meta, range, attributes, extensions) =
+                (found.meta.clone(), found.range.clone(), found.attributes.clone(), found.extensions.clone());
+            let bytes = found.bytes().await?;
+            let slow = futures::stream::iter(bytes).then(|byte| async move {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                Ok(Bytes::copy_from_slice(&[byte]))
+            });
+            Ok(GetResult { payload: GetResultPayload::Stream(slow.boxed()), meta, range, attributes, extensions })
+        }
+
+        fn delete_stream(
+            &self,
+            paths: BoxStream<'static, object_store::Result<ObjectPath>>,
+        ) -> BoxStream<'static, object_store::Result<ObjectPath>> {
+            if self.fault == Fault::KeepsWhatItDeletes { paths } else { self.volume.delete_stream(paths) }
+        }
+
+        fn list(&self, prefix: Option<&ObjectPath>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+            self.volume.list(prefix)
+        }
+
+        async fn list_with_delimiter(&self, prefix: Option<&ObjectPath>) -> object_store::Result<ListResult> {
+            self.volume.list_with_delimiter(prefix).await
+        }
+
+        async fn copy_opts(&self, from: &ObjectPath, to: &ObjectPath, options: CopyOptions) -> object_store::Result<()> {
+            self.volume.copy_opts(from, to, options).await
+        }
+    }
+
+    async fn faulty(fault: Fault) -> (tempfile::TempDir, Storage) {
+        let (dir, storage) = storage();
+        let mut incoming = storage.begin("t", "f").await.unwrap();
+        incoming.write(Bytes::from(vec![7; 1000])).await.unwrap();
+        incoming.finish().await.unwrap();
+        let volume = LocalFileSystem::new_with_prefix(storage.root()).unwrap();
+        (dir, Storage { store: Arc::new(Faulty { volume, fault }), ..storage })
+    }
+
+    #[tokio::test]
+    async fn a_volume_that_lies_about_a_deletion_or_cannot_tell_is_not_believed() {
+        for (fault, proved) in [(Fault::None, true), (Fault::KeepsWhatItDeletes, false), (Fault::IsBlind, false)] {
+            let (_dir, storage) = faulty(fault).await;
+            assert_eq!(storage.erase("t", "f").await.is_ok(), proved, "{fault:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_erased_while_a_slow_volume_gives_it_comes_to_no_good_end() {
+        let (_dir, storage) = faulty(Fault::IsSlow).await;
+        let mut bytes = storage.read("t", "f").await.unwrap().unwrap();
+        assert!(bytes.next().await.unwrap().is_ok());
+        storage.erase("t", "f").await.unwrap();
+        let rest: object_store::Result<Vec<Bytes>> = bytes.try_collect().await;
+        assert!(rest.unwrap_err().to_string().contains("erased while it was read"));
+    }
+
+    #[tokio::test]
+    async fn a_tenants_folder_goes_with_its_last_file() {
+        let (_dir, storage) = storage();
+        let mut incoming = storage.begin("t", "f").await.unwrap();
+        incoming.write(Bytes::from_static(b"x")).await.unwrap();
+        incoming.finish().await.unwrap();
+        assert!(storage.root().join("files/t").is_dir());
+        storage.erase("t", "f").await.unwrap();
+        assert!(!storage.root().join("files/t").exists());
+    }
+
+    #[tokio::test]
+    async fn a_region_that_is_gone_or_came_back_elsewhere_is_found_on_every_volume() {
+        let dir = tempfile::tempdir().unwrap();
+        let storages = Storages::new(dir.path().to_owned());
+        assert_eq!(storages.everywhere("eu").err().unwrap().reason(), "NotMounted");
+        for folder in ["one/eu", "two/eu", "three/us"] {
+            std::fs::create_dir_all(dir.path().join(folder)).unwrap();
+        }
+        let mut roots: Vec<PathBuf> = storages.everywhere("eu").unwrap().iter().map(|s| s.root().to_owned()).collect();
+        roots.sort();
+        assert_eq!(roots, [dir.path().join("one/eu"), dir.path().join("two/eu")]);
     }
 
     #[tokio::test]

@@ -53,12 +53,22 @@ pub(crate) async fn start(keeper: &Keeper) -> Result<()> {
             Err(error) => tracing::error!(region = region.name_any(), error = %error, "unfinished files could not be removed"),
         }
     }
-    for file in keeper.files.list(None).await? {
-        if file.kind == UPLOAD && file.state == State::Pending && keeper.region(&file.region).is_ok() {
-            erase_logged(keeper, &file).await;
+    for file in keeper.files.list(None).await?.iter().filter(|file| file.kind == UPLOAD) {
+        if is_unfinished(keeper, file).await? {
+            erase_logged(keeper, file).await;
         }
     }
     sweep(keeper, true, true).await
+}
+
+/// Whoever sent this file was never told that it is here: the keeper ended in between.
+async fn is_unfinished(keeper: &Keeper, file: &FileRecord) -> Result<bool> {
+    if file.state != State::Complete {
+        return Ok(file.state == State::Pending);
+    }
+    let uploads: Api<Upload> = Api::namespaced(keeper.client.clone(), &file.namespace);
+    let upload = uploads.get_opt(&file.owner).await.map_err(kube("read the Upload"))?;
+    Ok(upload.is_some_and(|u| u.uid().as_ref() == Some(&file.owner_uid) && u.status.is_none_or(|s| s.completed_at.is_none())))
 }
 
 /// One round.
@@ -142,12 +152,20 @@ async fn erase_logged(keeper: &Keeper, file: &FileRecord) {
 
 /// Erases one file for good.
 pub(crate) async fn erase(keeper: &Keeper, file: &FileRecord) -> Result<()> {
-    let region = keeper.region(&file.region)?;
-    let storage = keeper.storage(&region)?;
     keeper.files.destroy_key(file).await?;
-    storage.erase(&file.tenant_uid, &file.uid).await?;
+    // A region that is here must have its volume: what lies elsewhere proves nothing about it.
+    if let Ok(region) = keeper.region(&file.region) {
+        keeper.storage(&region)?;
+    }
+    let storages = keeper.storages.everywhere(&file.region)?;
+    for storage in &storages {
+        storage.erase(&file.tenant_uid, &file.uid).await?;
+    }
     let now = keeper.now()?;
-    keeper.audit(&region, Event::new("FileErased").with("file", file.uid.as_str()).with("kind", file.kind.as_str())).await?;
+    for storage in &storages {
+        let event = Event::new("FileErased").with("file", file.uid.as_str()).with("kind", file.kind.as_str());
+        keeper.audit.record(&file.region, storage, event, now).await?;
+    }
     match file.kind.as_str() {
         UPLOAD => tell_upload(keeper, file, now).await?,
         _ => tell_run(keeper, file, now).await?,

@@ -150,8 +150,14 @@ async fn erase(keeper: &Keeper, tenant: &Tenant) -> Result<Next> {
     }
     let released = tenant.annotations().contains_key(names::RELEASE_ANNOTATION);
     match erase_all(keeper, tenant).await {
-        Ok(()) => {
+        Ok(None) => {
             keeper.events.normal(tenant, "Erased", "tokens revoked, files deleted, keys destroyed, and each proved").await;
+        }
+        Ok(Some(unrevoked)) => {
+            let note = format!(
+                "files deleted, keys destroyed, and each proved; but access tokens could not be revoked and may live until their session ends, at most a day: {unrevoked}"
+            );
+            keeper.events.warning(tenant, "ErasedUnrevoked", &note).await;
         }
         Err(error) if released => {
             let note = format!("let go unerased, as annotation {} asks: {}", names::RELEASE_ANNOTATION, error.chain());
@@ -174,23 +180,10 @@ async fn erase(keeper: &Keeper, tenant: &Tenant) -> Result<Next> {
     Ok(Next::Idle)
 }
 
-async fn erase_all(keeper: &Keeper, tenant: &Tenant) -> Result<()> {
+/// Answers why tokens may be alive, if they may.
+async fn erase_all(keeper: &Keeper, tenant: &Tenant) -> Result<Option<String>> {
     let uid = tenant.uid().unwrap_or_default();
-    let now = keeper.now()?;
-    let since = tenant.metadata.deletion_timestamp.as_ref().map_or(SignedDuration::ZERO, |at| now.duration_since(at.0));
-    let mut revoked = 0;
-    if let Ok(home) = keeper.home(std::sync::Arc::new(tenant.clone())).await {
-        for namespace in namespaces(tenant) {
-            let connections: Api<Connection> = Api::namespaced(keeper.client.clone(), &namespace);
-            for connection in connections.list(&ListParams::default()).await.map_err(kube("list Connections"))? {
-                match super::connections::revoke(keeper, &home, &connection).await {
-                    Ok(count) => revoked += count.unwrap_or(0),
-                    Err(error) if since < REVOKE_LIMIT => return Err(error),
-                    Err(error) => tracing::warn!(connection = connection.name_any(), error = error.chain(), "tokens could not be revoked"),
-                }
-            }
-        }
-    }
+    let (revoked, unrevoked) = revoke_all(keeper, tenant).await?;
     for file in keeper.files.list(Some(&uid)).await? {
         super::sweeper::erase(keeper, &file).await?;
     }
@@ -202,9 +195,40 @@ async fn erase_all(keeper: &Keeper, tenant: &Tenant) -> Result<()> {
     keeper.rings.destroy(tenant).await?;
     verify_erased(keeper, &uid).await?;
     if let Ok(region) = keeper.region(&tenant.spec.region) {
-        keeper.audit(&region, Event::new("TenantErased").with("tenant", uid).with("revoked", revoked)).await?;
+        let event = Event::new("TenantErased").with("tenant", uid).with("revoked", revoked);
+        keeper.audit(&region, unrevoked.iter().fold(event, |event, _| event.with("unrevoked", true))).await?;
     }
-    Ok(())
+    Ok(unrevoked)
+}
+
+/// Revokes the tokens of all the tenant's Connections. Answers how many were alive, and what failed for longer than is waited for.
+async fn revoke_all(keeper: &Keeper, tenant: &Tenant) -> Result<(usize, Option<String>)> {
+    let now = keeper.now()?;
+    let since = tenant.metadata.deletion_timestamp.as_ref().map_or(SignedDuration::ZERO, |at| now.duration_since(at.0));
+    let home = match keeper.home(std::sync::Arc::new(tenant.clone())).await {
+        Ok(home) => home,
+        // Without keys nothing opens: none were made, they are destroyed already, or the region went first.
+        Err(error @ (Error::Unbound(_) | Error::NoRegion(_))) => {
+            let left = keeper.records.list(Kind::Tokens, Some(&tenant.uid().unwrap_or_default())).await?;
+            return Ok((0, (!left.is_empty()).then(|| error.chain())));
+        }
+        Err(error) => return Err(error),
+    };
+    let (mut revoked, mut unrevoked) = (0, None);
+    for namespace in namespaces(tenant) {
+        let connections: Api<Connection> = Api::namespaced(keeper.client.clone(), &namespace);
+        for connection in connections.list(&ListParams::default()).await.map_err(kube("list Connections"))? {
+            match super::connections::revoke(keeper, &home, &connection).await {
+                Ok(count) => revoked += count,
+                Err(error) if since < REVOKE_LIMIT => return Err(error),
+                Err(error) => {
+                    tracing::warn!(connection = connection.name_any(), error = error.chain(), "tokens could not be revoked");
+                    unrevoked = Some(error.chain());
+                }
+            }
+        }
+    }
+    Ok((revoked, unrevoked))
 }
 
 async fn verify_erased(keeper: &Keeper, uid: &str) -> Result<()> {

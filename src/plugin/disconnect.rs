@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use api::{Connection, conditions};
-use kube::api::DeleteParams;
+use k8s_openapi::api::core::v1::Event;
+use kube::api::{DeleteParams, ListParams};
+use kube::{Api, ResourceExt as _};
 
 use super::access::Access;
 use super::{Common, Output, TIMED_OUT, Target, output};
@@ -40,6 +42,10 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
+    if let Some(note) = failure(&access, &namespace, &connection).await? {
+        eprintln!("error: Connection {namespace}/{name} is gone, but {note}");
+        return Ok(ExitCode::FAILURE);
+    }
     let client_id = connection
         .spec
         .salesforce
@@ -52,4 +58,12 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
         None => format!("Connection {namespace}/{name} is disconnected and its credential destroyed."),
     });
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the keeper said when it could not revoke: the object is gone then, and its tokens may live.
+async fn failure(access: &Access, namespace: &str, connection: &Connection) -> Result<Option<String>> {
+    let events: Api<Event> = Api::namespaced(access.client.clone(), namespace);
+    let selector = format!("reason=RevocationFailed,involvedObject.uid={}", connection.uid().unwrap_or_default());
+    let said = events.list(&ListParams::default().fields(&selector)).await.context("the Connection's events cannot be read")?;
+    Ok(said.items.into_iter().find_map(|event| event.message))
 }

@@ -25,7 +25,7 @@ impl Journal for AtKeeper {
         let write = ChunkWrite { attempt: self.0.attempt(), chunk: chunk.clone(), cursor };
         self.0.chunk(&write).await.map_err(|error| match error {
             // A pod that is refused has been replaced or its run is over; either way it has no say.
-            CallError::Stale | CallError::Refused => JournalError::Fenced,
+            CallError::Refused => JournalError::Fenced,
             error => JournalError::Unreachable(error.to_string()),
         })
     }

@@ -38,11 +38,9 @@ pub(super) struct Keeper {
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CallError {
-    /// The keeper does not say why.
-    #[error("the keeper refuses this pod")]
+    /// The keeper does not say why: the run is over, another attempt has taken over, or this pod never had a say.
+    #[error("the keeper refuses this pod: its run is over or another attempt has taken over")]
     Refused,
-    #[error("another attempt of this run has taken over")]
-    Stale,
     #[error("the keeper cannot be reached: {0}")]
     Unreachable(String),
     #[error("the keeper answered {0}: {1}")]
@@ -147,7 +145,6 @@ impl Keeper {
         match response.status() {
             status if status.is_success() => Ok(response),
             StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => Err(CallError::Refused),
-            StatusCode::CONFLICT => Err(CallError::Stale),
             status if status.is_server_error() => Err(CallError::Unreachable(format!("it answered {status}"))),
             status => Err(CallError::Answered(status, response.text().await.unwrap_or_default())),
         }

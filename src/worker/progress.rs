@@ -24,7 +24,7 @@ pub(super) fn report(keeper: Arc<Keeper>, brake: Brake, ledger: Arc<Ledger>) {
             match keeper.progress(&progress).await {
                 Ok(control) if control.cancel => brake.stop(RunReason::Cancelled, "the run was cancelled"),
                 // The next write-ahead meets the same answer and stops in order.
-                Ok(_) | Err(CallError::Stale | CallError::Refused | CallError::Unreachable(_) | CallError::Answered(..)) => {}
+                Ok(_) | Err(CallError::Refused | CallError::Unreachable(_) | CallError::Answered(..)) => {}
             }
         }
     });

@@ -99,7 +99,7 @@ impl ResultsSink for SealedFiles {
 
 fn sink(error: CallError) -> SinkError {
     match error {
-        CallError::Stale | CallError::Refused => SinkError::Fenced,
+        CallError::Refused => SinkError::Fenced,
         error => SinkError::Unreachable(error.to_string()),
     }
 }

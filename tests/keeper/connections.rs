@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use api::{Connection, ImportRun, conditions, names};
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
+use salesforce_emulator::{Action, Fault};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use testkit::wait_for;
 
 use crate::world::{HOME, World, is_true};
@@ -108,7 +111,7 @@ async fn a_disconnect_stops_runs_revokes_every_token_and_destroys_the_record() -
     let connection = world.ready_connection("crm").await?;
     let uid = connection.uid().unwrap();
     let worker = world.start_run("r1", &connection, None).await?;
-    assert!(world.org.tokens().iter().any(|t| t.active), "a token is alive before");
+    assert!(alive(&world).await? > 0, "control: a token is alive before");
     world.delete::<Connection>(HOME, "crm").await?;
 
     let runs = world.api::<ImportRun>(HOME);
@@ -119,12 +122,195 @@ async fn a_disconnect_stops_runs_revokes_every_token_and_destroys_the_record() -
     let connections = world.api::<Connection>(HOME);
     wait_for("the Connection to be gone", Duration::from_secs(20), async || Ok(connections.get_opt("crm").await?.is_none().then_some(())))
         .await?;
-    assert!(world.org.tokens().iter().all(|t| !t.active), "a token outlived the Connection");
+    assert_eq!(alive(&world).await?, 0, "a token outlived the Connection");
     assert!(!world.secret_exists(&format!("connection-{uid}")).await?);
     assert!(!world.secret_exists(&format!("tokens-{uid}")).await?);
     let audit = world.audit()?;
     assert!(audit.contains("CredentialDestroyed"));
     Ok(())
+}
+
+/// How many of all the tokens that the org ever issued are alive, asked of the org itself as any client would (RFC 7662).
+async fn alive(world: &World) -> Result<usize> {
+    let authority = reqwest::Certificate::from_pem(world.org.ca_pem.clone().unwrap_or_default().as_bytes())?;
+    let http = reqwest::Client::builder().tls_certs_only([authority]).no_proxy().build()?;
+    let mut alive = 0;
+    for issued in world.org.tokens() {
+        let form = [("token", &issued.token), ("client_id", &world.org.client_id), ("client_secret", &world.org.client_secret)];
+        let answer = http.post(format!("{}/services/oauth2/introspect", world.org.url)).form(&form).send().await?.error_for_status()?;
+        let answer: serde_json::Value = answer.json().await?;
+        alive += usize::from(answer["active"].as_bool().ok_or_else(|| anyhow::anyhow!("an introspection says {answer}"))?);
+    }
+    Ok(alive)
+}
+
+async fn until_gone(world: &World, name: &str) -> Result<()> {
+    let connections = world.api::<Connection>(HOME);
+    // An attempt at an org that does not answer takes half a minute, and the next one follows after fifteen seconds.
+    wait_for("the Connection to be gone", Duration::from_secs(90), async || Ok(connections.get_opt(name).await?.is_none().then_some(())))
+        .await
+}
+
+async fn nothing_is_stored(world: &World, uid: &str) -> Result<()> {
+    for record in ["connection", "tokens"] {
+        assert!(!world.secret_exists(&format!("{record}-{uid}")).await?, "the record {record} outlived the Connection");
+    }
+    Ok(())
+}
+
+/// What the keeper said about a Connection that is gone.
+async fn said(world: &World, reason: &str) -> Result<Option<String>> {
+    let events = world.api::<k8s_openapi::api::core::v1::Event>(HOME).list(&Default::default()).await?;
+    Ok(events.items.into_iter().find(|event| event.reason.as_deref() == Some(reason)).and_then(|event| event.message))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_org_is_down_revocation_is_pending_and_once_it_is_back_every_token_is_dead_before_the_connection_is_gone() -> Result<()> {
+    let world = World::start().await?;
+    let uid = world.ready_connection("crm").await?.uid().unwrap();
+    world.org.inject(Fault::new(Action::DropBefore).on("POST", "*").times(u32::MAX));
+    world.delete::<Connection>(HOME, "crm").await?;
+    let pending = world.until_connection("crm", "RevocationPending").await?;
+    let message = conditions::find(&pending.status.unwrap().conditions, conditions::READY).unwrap().message.clone();
+    assert!(message.contains("could not be revoked yet"), "{message}");
+    world.org.clear_faults();
+    assert!(alive(&world).await? > 0, "control: while it is pending, a token is alive");
+    until_gone(&world, "crm").await?;
+    assert_eq!(alive(&world).await?, 0);
+    assert_eq!(said(&world, "RevocationFailed").await?, None);
+    nothing_is_stored(&world, &uid).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_ten_minutes_a_connection_goes_without_revocation_and_that_is_said() -> Result<()> {
+    let world = World::start().await?;
+    let uid = world.ready_connection("crm").await?.uid().unwrap();
+    world.org.inject(Fault::new(Action::DropBefore).on("POST", "*").times(u32::MAX));
+    world.delete::<Connection>(HOME, "crm").await?;
+    world.until_connection("crm", "RevocationPending").await?;
+    world.keeper.advance(SignedDuration::from_mins(10)).await?;
+    until_gone(&world, "crm").await?;
+    world.org.clear_faults();
+    assert!(alive(&world).await? > 0, "control: what is said is true");
+    let note = said(&world, "RevocationFailed").await?.unwrap_or_default();
+    assert!(note.contains("could not be revoked") && note.contains("may live until their session ends"), "{note}");
+    assert!(world.audit()?.lines().any(|line| line.contains("RevocationFailed") && line.contains(&uid)), "nothing in the audit");
+    nothing_is_stored(&world, &uid).await
+}
+
+/// A worker says that Salesforce refuses its token, and is wrong or lies: whatever it says, the token is not forgotten alive.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_a_worker_calls_dead_is_revoked_too() -> Result<()> {
+    let world = World::start().await?;
+    let connection = world.ready_connection("crm").await?;
+    let worker = world.start_run("r1", &connection, None).await?;
+    let token = world.worker_token(&worker).await?;
+    for _ in 0..3 {
+        let refused = world.org.tokens().iter().map(|t| hex::encode(Sha256::digest(&t.token))).next_back();
+        let session = json!({"attempt": 1, "connection": "crm", "refusedSha256": refused});
+        world.post(&token, &format!("runs/{}/session", worker.uid), &session).await?.error_for_status()?;
+    }
+    assert!(world.org.tokens().len() >= 4 && alive(&world).await? > 0, "control: tokens were issued");
+    world.finish_run(&worker).await?;
+    world.delete::<Connection>(HOME, "crm").await?;
+    until_gone(&world, "crm").await?;
+    assert_eq!(alive(&world).await?, 0, "a token was forgotten on a worker's word");
+    Ok(())
+}
+
+/// The worker hangs up, or is killed, while its token is being issued: nobody has it, and it is alive.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_whose_caller_hung_up_is_written_down_and_revoked() -> Result<()> {
+    let world = World::start().await?;
+    let connection = world.ready_connection("crm").await?;
+    let worker = world.start_run("r1", &connection, None).await?;
+    let token = world.worker_token(&worker).await?;
+    let before = world.org.tokens();
+    let refused = before.iter().map(|t| hex::encode(Sha256::digest(&t.token))).next_back().expect("the org issued a token");
+    let session = json!({"attempt": 1, "connection": "crm", "refusedSha256": refused});
+    world.org.inject(Fault::new(Action::SlowBody { milliseconds: 1500 }).on("POST", "*/oauth2/token"));
+    let url = world.workers(&format!("runs/{}/session", worker.uid));
+    let asked = world.http.post(url).bearer_auth(&token).json(&session).timeout(Duration::from_millis(700)).send().await;
+    assert!(asked.is_err_and(|error| error.is_timeout()), "control: the caller hung up");
+    assert_eq!(world.org.tokens().len(), before.len() + 1, "control: the org issued a token meanwhile");
+    world.finish_run(&worker).await?;
+    world.delete::<Connection>(HOME, "crm").await?;
+    until_gone(&world, "crm").await?;
+    assert_eq!(alive(&world).await?, 0, "the token that nobody got outlived the Connection");
+    Ok(())
+}
+
+/// Revoking a token needs no credential, so a lost one keeps no token alive.
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_revoked_though_the_credential_is_lost_and_the_endpoint_is_another() -> Result<()> {
+    let world = World::start().await?;
+    let connection = world.ready_connection("crm").await?;
+    assert!(alive(&world).await? > 0, "control");
+    let system = world.api::<Secret>(crate::world::SYSTEM);
+    system.delete(&format!("connection-{}", connection.uid().unwrap()), &Default::default()).await?;
+    let elsewhere = json!({"spec": {"salesforce": {"loginUrl": "https://127.0.0.1:1"}}});
+    world.api::<Connection>(HOME).patch("crm", &Default::default(), &kube::api::Patch::Merge(elsewhere)).await?;
+    world.delete::<Connection>(HOME, "crm").await?;
+    until_gone(&world, "crm").await?;
+    assert_eq!(alive(&world).await?, 0);
+    Ok(())
+}
+
+/// The region holds the keys: without it nothing opens, which neither wedges the Connection or the Tenant nor is passed over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_region_that_went_first_holds_nothing_up_and_nothing_is_claimed() -> Result<()> {
+    let world = World::start().await?;
+    let uid = world.ready_connection("crm").await?.uid().unwrap();
+    world.ready_connection("second").await?;
+    world.put_upload("rows").await?;
+    let writer = world.files_token(names::FILES_WRITER_ACCOUNT).await?;
+    world.http.put(world.gateway("uploads/rows")).bearer_auth(&writer).body("a\n1\n").send().await?.error_for_status()?;
+    kube::Api::<api::Region>::all(world.client.clone()).delete(crate::world::REGION, &Default::default()).await?;
+    wait_for("the keeper to know", Duration::from_secs(20), async || {
+        poke(&world, "crm").await?;
+        let crm = world.api::<Connection>(HOME).get("crm").await?;
+        let ready = crm.status.and_then(|s| conditions::find(&s.conditions, conditions::READY).map(|c| c.reason.clone()));
+        Ok((ready.as_deref() == Some("RegionUnknown")).then_some(()))
+    })
+    .await?;
+
+    world.delete::<Connection>(HOME, "crm").await?;
+    until_gone(&world, "crm").await?;
+    let note = said(&world, "RevocationFailed").await?.unwrap_or_default();
+    assert!(note.contains("its keys are gone"), "{note}");
+    nothing_is_stored(&world, &uid).await?;
+
+    let tenants = kube::Api::<api::Tenant>::all(world.client.clone());
+    tenants.delete("acme", &Default::default()).await?;
+    wait_for("the Tenant to be gone", Duration::from_secs(30), async || Ok(tenants.get_opt("acme").await?.is_none().then_some(()))).await?;
+    assert_eq!(std::fs::read_dir(world.files()).map_or(0, Iterator::count), 0, "files of the erased tenant are on the volume");
+    let left = world.api::<Secret>(crate::world::SYSTEM).list(&Default::default()).await?;
+    let of_tenant = left.items.iter().filter(|s| s.labels().contains_key("dataimporter.io/tenant-uid")).count();
+    assert_eq!(of_tenant, 0, "records of the erased tenant are left");
+    let events = kube::Api::<k8s_openapi::api::core::v1::Event>::all(world.client.clone()).list(&Default::default()).await?;
+    assert!(events.items.iter().any(|e| e.reason.as_deref() == Some("ErasedUnrevoked")), "nobody says that tokens may be alive");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_takes_its_tokens_with_it_and_waits_for_an_org_that_is_down() -> Result<()> {
+    let world = World::start().await?;
+    world.ready_connection("crm").await?;
+    world.org.inject(Fault::new(Action::DropBefore).on("POST", "*").times(u32::MAX));
+    let tenants = kube::Api::<api::Tenant>::all(world.client.clone());
+    tenants.delete("acme", &Default::default()).await?;
+    let blocked = |t: &api::Tenant| {
+        let status = t.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+        conditions::find(status, conditions::KEYS_READY).is_some_and(|c| c.reason == "ErasureBlocked")
+    };
+    world.until_tenant("its erasure to wait", blocked).await?;
+    world.org.clear_faults();
+    assert!(alive(&world).await? > 0, "control: while it waits, a token is alive");
+    wait_for("the Tenant to be gone", Duration::from_secs(30), async || Ok(tenants.get_opt("acme").await?.is_none().then_some(()))).await?;
+    assert_eq!(alive(&world).await?, 0);
+    // The Connection is left to whoever made it, and goes without the tenant.
+    world.delete::<Connection>(HOME, "crm").await?;
+    until_gone(&world, "crm").await
 }
 
 #[tokio::test(flavor = "multi_thread")]

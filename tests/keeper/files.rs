@@ -31,6 +31,8 @@ async fn an_upload_is_sealed_as_it_comes_readable_for_an_hour_and_then_gone() ->
 
     let wrong = world.http.put(&url).bearer_auth(&token).header("x-content-sha256", "0".repeat(64)).body(content.clone()).send().await?;
     assert_eq!(wrong.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(files_on_disk(&world), 0, "bytes of another digest stay");
+    assert!(!world.secret_exists(&format!("file-{}", upload.uid().unwrap())).await?, "their claim stays");
     let sent = world.http.put(&url).bearer_auth(&token).header("x-content-sha256", &sha256).body(content.clone()).send().await?;
     assert_eq!(sent.status(), StatusCode::OK);
     let receipt: UploadReceipt = sent.json().await?;
@@ -196,6 +198,226 @@ async fn files_of_uploads_and_runs_that_were_deleted_go_with_them() -> Result<()
     Ok(())
 }
 
+/// A complete upload, the worker of a run that may read it, and where its ciphertext lies.
+struct Reading {
+    world: World,
+    token: String,
+    upload: Upload,
+    object: std::path::PathBuf,
+}
+
+impl Reading {
+    async fn of(content: Vec<u8>) -> Result<Self> {
+        let world = World::start().await?;
+        let upload = world.put_upload("rows").await?;
+        let writer = world.files_token(WRITER).await?;
+        world.http.put(world.gateway("uploads/rows")).bearer_auth(&writer).body(content).send().await?.error_for_status()?;
+        let upload = world.api::<Upload>(HOME).get(&upload.name_any()).await?;
+        let connection = world.ready_connection("crm").await?;
+        let worker = world.start_run("r1", &connection, Some(&upload)).await?;
+        let token = world.worker_token(&worker).await?;
+        let mut found = Vec::new();
+        walk(&world.files(), &mut found);
+        let reading = Self { token, upload, object: found.remove(0), world };
+        assert_eq!(reading.read().await?, StatusCode::OK, "control: the worker may read it");
+        Ok(reading)
+    }
+
+    fn url(&self) -> String {
+        self.world.workers(&format!("files/{}", self.uid()))
+    }
+
+    fn uid(&self) -> String {
+        self.upload.uid().unwrap_or_default()
+    }
+
+    async fn answer(&self) -> Result<reqwest::Response> {
+        Ok(self.world.http.get(self.url()).bearer_auth(&self.token).send().await?)
+    }
+
+    async fn read(&self) -> Result<StatusCode> {
+        let answer = self.answer().await?;
+        let status = answer.status();
+        answer.bytes().await?;
+        Ok(status)
+    }
+
+    async fn erased_at(&self) -> Result<bool> {
+        let upload = self.world.api::<Upload>(HOME).get(&self.upload.name_any()).await?;
+        Ok(upload.status.is_some_and(|s| s.erased_at.is_some()))
+    }
+
+    async fn is_gone(&self) -> Result<()> {
+        assert_eq!(files_on_disk(&self.world), 0, "the bytes are on the volume");
+        assert!(!self.world.secret_exists(&format!("file-{}", self.uid())).await?, "the record is there");
+        assert!(self.erased_at().await?, "the Upload does not say so");
+        assert!(self.world.audit()?.lines().any(|line| line.contains("FileErased") && line.contains(&self.uid())), "no line in the audit");
+        assert_eq!(self.read().await?, StatusCode::FORBIDDEN);
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_whose_hour_ended_while_the_keeper_was_down_is_gone_before_it_is_ready_and_never_served() -> Result<()> {
+    let Reading { world, token, upload, object } = Reading::of(content()).await?;
+    let world = world.restart_after(SignedDuration::from_mins(58)).await?;
+    let reading = Reading { world, token, upload, object };
+    assert_eq!(reading.read().await?, StatusCode::OK, "control: within the hour a restart changes nothing");
+
+    let Reading { world, token, upload, object } = reading;
+    // Somebody asks all the time, from before the start to after it.
+    let (http, url, bearer) = (world.http.clone(), world.workers(&format!("files/{}", upload.uid().unwrap())), token.clone());
+    let asking = tokio::spawn(async move {
+        let mut answers = Vec::new();
+        while answers.last() != Some(&StatusCode::FORBIDDEN) {
+            match http.get(&url).bearer_auth(&bearer).send().await {
+                Ok(answer) => answers.push(answer.status()),
+                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+            }
+        }
+        answers
+    });
+    let world = world.restart_after(SignedDuration::from_hours(1)).await?;
+    assert_eq!(files_on_disk(&world), 0, "the keeper is ready and the bytes are there");
+    let reading = Reading { world, token, upload, object };
+    reading.is_gone().await?;
+    // What was asked of the keeper before it ended was answered within the hour.
+    let answers = tokio::time::timeout(std::time::Duration::from_secs(60), asking).await??;
+    let served_late = answers.iter().skip_while(|answer| **answer == StatusCode::OK).any(|answer| *answer == StatusCode::OK);
+    assert!(!served_late, "{answers:?}");
+    Ok(())
+}
+
+/// Makes a file impossible to delete, whoever tries: in its place is a folder with the file in it.
+fn make_undeletable(object: &std::path::Path) -> Result<()> {
+    let aside = object.with_extension("aside");
+    std::fs::rename(object, &aside)?;
+    std::fs::create_dir(object)?;
+    Ok(std::fs::rename(&aside, object.join("bytes"))?)
+}
+
+fn make_deletable(object: &std::path::Path) -> Result<()> {
+    let aside = object.with_extension("aside");
+    std::fs::rename(object.join("bytes"), &aside)?;
+    std::fs::remove_dir(object)?;
+    Ok(std::fs::rename(&aside, object)?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_the_volume_does_not_delete_is_never_served_nor_called_erased_and_goes_once_it_can() -> Result<()> {
+    let reading = Reading::of(content()).await?;
+    make_undeletable(&reading.object)?;
+    reading.world.keeper.advance(SignedDuration::from_mins(61)).await?;
+    let refused = async |reading: &Reading| -> Result<()> {
+        assert_eq!(reading.read().await?, StatusCode::FORBIDDEN);
+        assert!(!reading.erased_at().await?, "the Upload says that it is erased");
+        assert!(!reading.world.audit()?.contains("FileErased"), "the audit says that it is erased");
+        let secret = reading.world.api::<k8s_openapi::api::core::v1::Secret>(crate::world::SYSTEM);
+        let record = secret.get(&format!("file-{}", reading.uid())).await?;
+        assert!(record.data.is_none_or(|data| data.is_empty()), "its key is still there");
+        Ok(())
+    };
+    refused(&reading).await?;
+
+    let Reading { world, token, upload, object } = reading;
+    let world = world.restart_after(SignedDuration::from_mins(61)).await?;
+    let reading = Reading { world, token, upload, object };
+    refused(&reading).await?;
+
+    make_deletable(&reading.object)?;
+    reading.world.keeper.advance(SignedDuration::ZERO).await?;
+    reading.is_gone().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_that_takes_nothing_or_is_away_loses_no_file_and_leaves_none() -> Result<()> {
+    let world = World::start().await?;
+    let upload = world.put_upload("rows").await?;
+    let token = world.files_token(WRITER).await?;
+    let put = async || -> Result<StatusCode> {
+        Ok(world.http.put(world.gateway("uploads/rows")).bearer_auth(&token).body(content()).send().await?.status())
+    };
+    let nothing_stays = async || -> Result<()> {
+        assert!(!world.secret_exists(&format!("file-{}", upload.uid().unwrap())).await?, "its claim stays");
+        let status = world.api::<Upload>(HOME).get("rows").await?.status.unwrap_or_default();
+        assert!(status.completed_at.is_none() && status.sha256.is_none(), "the Upload says that it has its file");
+        Ok(())
+    };
+    // Where the files would lie is something else.
+    std::fs::write(world.files(), b"in the way")?;
+    assert_eq!(put().await?, StatusCode::SERVICE_UNAVAILABLE);
+    std::fs::remove_file(world.files())?;
+    world.keeper.advance(SignedDuration::ZERO).await?;
+    nothing_stays().await?;
+
+    let (mount, aside) = (world.storage.path().join("files"), world.storage.path().join("aside"));
+    std::fs::rename(&mount, &aside)?;
+    assert_eq!(put().await?, StatusCode::SERVICE_UNAVAILABLE);
+    // The sweep that looks after what is left must not take the missing volume for an empty one.
+    world.keeper.advance(SignedDuration::ZERO).await?;
+    std::fs::rename(&aside, &mount)?;
+    world.keeper.advance(SignedDuration::ZERO).await?;
+    nothing_stays().await?;
+
+    assert_eq!(put().await?, StatusCode::OK, "control: the volume is back");
+    assert_eq!(files_on_disk(&world), 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_without_its_object_is_refused_and_goes_at_its_hour() -> Result<()> {
+    let reading = Reading::of(content()).await?;
+    std::fs::remove_file(&reading.object)?;
+    assert_eq!(reading.read().await?, StatusCode::FORBIDDEN);
+    let last = reading.world.audit()?.lines().last().unwrap_or_default().to_owned();
+    assert!(last.contains("CallRefused") && last.contains("\"Upload\""), "{last}");
+    reading.world.keeper.advance(SignedDuration::from_mins(61)).await?;
+    reading.is_gone().await
+}
+
+/// The files of this process whose path contains `name`, as the kernel lists them: a deleted one that is open is on the volume.
+fn open_files(name: &str) -> usize {
+    let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    entries.filter_map(|entry| std::fs::read_link(entry.path()).ok()).filter(|target| target.to_string_lossy().contains(name)).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_stands_still_does_not_keep_the_bytes_beyond_the_hour() -> Result<()> {
+    // More than all that is buffered on the way.
+    let reading = Reading::of(vec![b'x'; 48 << 20]).await?;
+    let mut stalled = reading.answer().await?;
+    assert!(stalled.chunk().await?.is_some());
+    assert_eq!(open_files(&reading.uid()), 1, "control: the file is open while it is read");
+    reading.world.keeper.advance(SignedDuration::from_mins(61)).await?;
+    let uid = reading.uid();
+    testkit::wait_for("the file to be closed", std::time::Duration::from_secs(10), async || Ok((open_files(&uid) == 0).then_some(())))
+        .await?;
+    let rest = async {
+        while stalled.chunk().await?.is_some() {}
+        Ok::<_, reqwest::Error>(())
+    };
+    assert!(rest.await.is_err(), "the file came to a good end after its hour");
+    reading.is_gone().await
+}
+
+/// The keeper ended between storing the file and saying so: whoever sent it was told nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_whose_sender_was_never_told_is_gone_after_the_restart_and_may_be_sent_again() -> Result<()> {
+    let world = World::start().await?;
+    world.put_upload("rows").await?;
+    let token = world.files_token(WRITER).await?;
+    let put = |world: &World| world.http.put(world.gateway("uploads/rows")).bearer_auth(&token).body("a\n1\n").send();
+    assert_eq!(put(&world).await?.status(), StatusCode::OK);
+    let world = world.restart_after(SignedDuration::ZERO).await?;
+    assert_eq!(files_on_disk(&world), 1, "control: a file whose sender was told stays");
+    let untold = json!({"status": {"completedAt": null, "expiresAt": null, "bytes": null, "sha256": null}});
+    world.api::<Upload>(HOME).patch_status("rows", &Default::default(), &kube::api::Patch::Merge(untold)).await?;
+    let world = world.restart_after(SignedDuration::ZERO).await?;
+    assert_eq!(files_on_disk(&world), 0);
+    assert_eq!(put(&world).await?.status(), StatusCode::OK);
+    Ok(())
+}
+
 fn walk(path: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
     for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
         if entry.path().is_dir() { walk(&entry.path(), found) } else { found.push(entry.path()) }
@@ -204,7 +426,7 @@ fn walk(path: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
 
 fn files_on_disk(world: &World) -> usize {
     let mut found = Vec::new();
-    walk(&world.storage.path().join("files").join(crate::world::REGION).join("files"), &mut found);
+    walk(&world.files(), &mut found);
     found.len()
 }
 

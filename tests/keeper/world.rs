@@ -1,6 +1,7 @@
 //! One cluster, one org, one keeper; what the operator would write is written here by hand.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,6 +11,7 @@ use api::tenant::ResultRetention;
 use api::{Connection, ImportRun, Tenant, Upload, conditions, names};
 use dataimporter::keeper::{self, Args, Running};
 use domain::lease::PeerIpCheck;
+use jiff::SignedDuration;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, ServiceAccount};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
@@ -32,8 +34,9 @@ pub(crate) struct World {
     pub(crate) keeper: Running,
     pub(crate) http: reqwest::Client,
     pub(crate) storage: tempfile::TempDir,
+    args: Args,
     /// Last, because everything above talks to it.
-    _server: ApiServer,
+    server: ApiServer,
 }
 
 impl World {
@@ -69,12 +72,27 @@ impl World {
             peer_ip_check: PeerIpCheck::Enforce,
         };
         let account = server.client_as_service_account(SYSTEM, "dataimporter-keeper").await?;
-        let keeper = keeper::start(account, args, CancellationToken::new()).await?;
+        let keeper = keeper::start(account, args.clone(), CancellationToken::new()).await?;
         let http =
             reqwest::Client::builder().tls_certs_only([reqwest::Certificate::from_pem(keeper.ca_pem.as_bytes())?]).no_proxy().build()?;
-        let world = Self { client, org, keeper, http, storage, _server: server };
+        let world = Self { client, org, keeper, http, storage, args, server };
         world.until_tenant("its keys", |t| is_true(t.status.as_ref().map(|s| s.conditions.as_slice()), conditions::KEYS_READY)).await?;
         Ok(world)
+    }
+
+    /// Ends the keeper and starts it again at the same addresses, when `pause` has passed.
+    pub(crate) async fn restart_after(self, pause: SignedDuration) -> Result<Self> {
+        let Self { client, org, keeper, http, storage, args, server } = self;
+        let args = Args { worker_listen: keeper.worker_address, gateway_listen: keeper.gateway_address, ..args };
+        keeper.finish().await;
+        let account = server.client_as_service_account(SYSTEM, "dataimporter-keeper").await?;
+        let keeper = keeper::start_later(account, args.clone(), CancellationToken::new(), pause).await?;
+        Ok(Self { client, org, keeper, http, storage, args, server })
+    }
+
+    /// Where the region's files lie.
+    pub(crate) fn files(&self) -> PathBuf {
+        self.storage.path().join("files").join(REGION).join("files")
     }
 
     pub(crate) fn api<K>(&self, namespace: &str) -> Api<K>
@@ -290,7 +308,7 @@ subjects: [{{kind: ServiceAccount, name: dataimporter-keeper, namespace: {SYSTEM
             upload: upload.map(|u| id(Some(HOME), u.name_any(), u.uid())),
             results: ResultRetention::days(14),
             started_at: now,
-            deadline: now + jiff::SignedDuration::from_hours(6),
+            deadline: now + SignedDuration::from_hours(6),
         })
     }
 

@@ -12,7 +12,7 @@
 //! | `PUT /v1/namespaces/{ns}/uploads/{name}` | people | plain bytes over TLS → [`UploadReceipt`] |
 //! | `GET /v1/namespaces/{ns}/importruns/{name}/results/{file}` | people | plain bytes over TLS |
 //!
-//! Every refusal of a worker's call is the same `403` with an empty body; `409` says the attempt is stale: stop.
+//! Every refusal of a worker's call is the same `403` with an empty body, that of an attempt which was replaced too: stop.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -4,6 +4,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+/// Ids and reasons are short. What a caller sends in place of one is cut: a line must stay shorter than what is read back at a start.
+const LONGEST_TEXT: usize = 128;
+
 /// What happened, with the ids it happened to.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
@@ -17,7 +20,11 @@ impl Event {
     }
 
     pub(crate) fn with(mut self, key: &'static str, value: impl Into<Value>) -> Self {
-        self.fields.insert(key.to_owned(), value.into());
+        let value = match value.into() {
+            Value::String(text) => Value::String(text.chars().take(LONGEST_TEXT).collect()),
+            value => value,
+        };
+        self.fields.insert(key.to_owned(), value);
         self
     }
 }
@@ -96,6 +103,12 @@ mod tests {
             link = next;
         }
         text
+    }
+
+    #[test]
+    fn a_line_stays_short_whatever_a_caller_sends() {
+        let (line, _) = Link::default().next(Event::new("CallRefused").with("run", "\u{1}".repeat(100_000)), Timestamp::UNIX_EPOCH);
+        assert!(line.len() < 2_000, "{}", line.len());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use api::conditions::Conditions;
 use api::snapshot::Snapshot;
 use api::{Connection, ConnectionStatus, ImportRun, names};
+use domain::connection::REVOKE_LIMIT;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::ListParams;
@@ -29,34 +30,52 @@ pub(super) async fn disconnect(keeper: &Keeper, connection: &Connection) -> Resu
         return Ok(Next::Idle);
     }
     let now = keeper.now()?;
-    let since = connection.metadata.deletion_timestamp.as_ref().map_or(SignedDuration::ZERO, |at| now.duration_since(at.0));
+    let began = connection.metadata.deletion_timestamp.as_ref().map_or(now, |at| at.0);
     let running = stop_runs(keeper, connection).await?;
-    if running > 0 && since < RUNS_LIMIT {
-        progress(keeper, connection, now, &format!("waiting for {running} runs to stop")).await?;
+    if running > 0 && now.duration_since(began) < RUNS_LIMIT {
+        pending(keeper, connection, now, "Disconnecting", &format!("waiting for {running} runs to stop")).await?;
         return Ok(Next::After(POLL));
     }
     match end(keeper, connection).await {
-        Ok(Some(revoked)) => {
+        Ok(End::Revoked(revoked)) => {
             let note = format!("{revoked} access tokens were revoked and the stored credential was destroyed; {}", left_to_do(connection));
             keeper.events.normal(connection, "RevokedLocally", &note).await;
         }
-        Ok(None) => keeper.events.normal(connection, "RevokedLocally", "nothing was stored").await,
-        Err(error) if since < domain::connection::REVOKE_LIMIT => {
-            progress(keeper, connection, now, &format!("revocation failed and is tried again: {}", error.chain())).await?;
+        Ok(End::NothingStored) => keeper.events.normal(connection, "RevokedLocally", "nothing was stored").await,
+        Ok(End::Unopened(error)) => give_up(keeper, connection, &error, "its keys are gone").await?,
+        // An attempt takes its time: how late it is by now counts.
+        Err(error) if keeper.now()? < began + REVOKE_LIMIT => {
+            let until = began + REVOKE_LIMIT;
+            let message = format!("tokens could not be revoked yet, which is tried until {until}: {}", error.chain());
+            pending(keeper, connection, now, "RevocationPending", &message).await?;
             return Ok(Next::After(RETRY));
         }
-        Err(error) => {
-            destroy(keeper, connection).await?;
-            let note = format!(
-                "after ten minutes tokens could not be revoked ({}); the stored credential was destroyed. {}",
-                error.chain(),
-                left_to_do(connection)
-            );
-            keeper.events.warning(connection, "RevocationFailed", &note).await;
-        }
+        Err(error) => give_up(keeper, connection, &error, "tried for ten minutes").await?,
     }
     super::set_finalizers(keeper, connection, &[]).await?;
     Ok(Next::Idle)
+}
+
+/// Destroys what is stored and says plainly what could not be done: the object goes, and nobody must believe its tokens dead.
+async fn give_up(keeper: &Keeper, connection: &Connection, error: &Error, why: &str) -> Result<()> {
+    let why = format!("{why}: {}", error.chain());
+    tracing::error!(namespace = connection.namespace(), connection = connection.name_any(), why, "tokens could not be revoked");
+    let holder = keeper.holder(&connection.namespace().unwrap_or_default());
+    if let Some(region) = holder.and_then(|tenant| keeper.region(&tenant.spec.region).ok()) {
+        let event = Event::new("RevocationFailed").with("connection", connection.uid().unwrap_or_default()).with("reason", error.reason());
+        // Storage that is away must not hold the Connection for ever.
+        if let Err(error) = keeper.audit(&region, event).await {
+            tracing::error!(region = region.name_any(), error = error.chain(), "a failed revocation could not be audited");
+        }
+    }
+    destroy(keeper, connection).await?;
+    let note = format!(
+        "access tokens could not be revoked ({why}) and may live until their session ends, at most a day; the stored credential was \
+         destroyed. {}",
+        left_to_do(connection)
+    );
+    keeper.events.warning(connection, "RevocationFailed", &note).await;
+    Ok(())
 }
 
 /// What only a person can do at the other end.
@@ -93,45 +112,55 @@ async fn stop_runs(keeper: &Keeper, connection: &Connection) -> Result<usize> {
     Ok(count)
 }
 
-/// Revokes and destroys. Absent: nothing was stored, or nothing of it can be opened any more.
-async fn end(keeper: &Keeper, connection: &Connection) -> Result<Option<usize>> {
-    let home = match keeper.holder(&connection.namespace().unwrap_or_default()) {
-        Some(tenant) => match keeper.home(tenant).await {
-            Ok(home) => home,
-            // The tenant's keys are gone, and with them everything that was sealed.
-            Err(Error::Unbound(_) | Error::NoRegion(_)) => return destroy(keeper, connection).await.map(|()| None),
-            Err(error) => return Err(error),
-        },
-        None => return destroy(keeper, connection).await.map(|()| None),
-    };
-    let revoked = revoke(keeper, &home, connection).await?;
-    let event =
-        Event::new("CredentialDestroyed").with("connection", connection.uid().unwrap_or_default()).with("revoked", revoked.unwrap_or(0));
-    keeper.audit(&home.region, event).await?;
-    destroy(keeper, connection).await?;
-    Ok(revoked)
+/// How far a Connection's end came.
+enum End {
+    /// So many tokens were alive until now.
+    Revoked(usize),
+    NothingStored,
+    /// Something is stored that no key opens any more: the tenant or its region went first.
+    Unopened(Error),
 }
 
-pub(in crate::keeper) async fn revoke(keeper: &Keeper, home: &Home, connection: &Connection) -> Result<Option<usize>> {
-    let Some(stored) = keeper.stored(connection).await? else { return Ok(None) };
-    // Revoking a token needs no credential of ours, so one that no longer opens does not stop it.
-    let entries = credentials::Entries::new(std::collections::BTreeMap::new());
-    match keeper.target(home, connection, &entries, stored.credential.version) {
-        Some(target) => keeper.sessions.revoke_all(&target).await.map(Some),
-        None => Ok(Some(0)),
+/// Revokes and destroys.
+async fn end(keeper: &Keeper, connection: &Connection) -> Result<End> {
+    let uid = connection.uid().unwrap_or_default();
+    if !keeper.sessions.any(&uid).await? && keeper.stored(connection).await?.is_none() {
+        // A call that is under way must not leave a token behind.
+        destroy(keeper, connection).await?;
+        return Ok(End::NothingStored);
     }
+    let namespace = connection.namespace().unwrap_or_default();
+    let home = match keeper.holder(&namespace) {
+        Some(tenant) => keeper.home(tenant).await,
+        None => Err(Error::NotHeld(namespace)),
+    };
+    let home = match home {
+        Ok(home) => home,
+        Err(error @ (Error::Unbound(_) | Error::NoRegion(_) | Error::NotHeld(_))) => return Ok(End::Unopened(error)),
+        Err(error) => return Err(error),
+    };
+    let revoked = revoke(keeper, &home, connection).await?;
+    let event = Event::new("CredentialDestroyed").with("connection", uid).with("revoked", revoked);
+    keeper.audit(&home.region, event).await?;
+    destroy(keeper, connection).await?;
+    Ok(End::Revoked(revoked))
+}
+
+/// Revokes every token that was issued. Needs no credential of ours: one that no longer opens does not stop it.
+pub(in crate::keeper) async fn revoke(keeper: &Keeper, home: &Home, connection: &Connection) -> Result<usize> {
+    keeper.sessions.revoke_all(&keeper.owner(home, connection)).await
 }
 
 async fn destroy(keeper: &Keeper, connection: &Connection) -> Result<()> {
-    let uid = connection.uid().unwrap_or_default();
-    keeper.sessions.forget(&uid).await?;
-    keeper.records.delete(&credentials::secret_name(&uid), None).await
+    keeper.sessions.forget(connection).await?;
+    keeper.records.delete(&credentials::secret_name(&connection.uid().unwrap_or_default()), None).await
 }
 
-async fn progress(keeper: &Keeper, connection: &Connection, now: Timestamp, message: &str) -> Result<()> {
+/// Says what the deletion waits for.
+async fn pending(keeper: &Keeper, connection: &Connection, now: Timestamp, reason: &str, message: &str) -> Result<()> {
     let previous = connection.status.clone().unwrap_or_default();
     let generation = connection.metadata.generation;
-    let conditions = Conditions::from(&previous.conditions, generation, now).progressing("Disconnecting", message).build();
+    let conditions = Conditions::from(&previous.conditions, generation, now).progressing(reason, message).build();
     let status = ConnectionStatus { observed_generation: generation, conditions, ..previous.clone() };
     if status == previous {
         return Ok(());

@@ -40,7 +40,7 @@ pub(super) async fn get_file(
     let rule = domain::retention::tenant_rule(&home.tenant.spec);
     let expiry = domain::retention::stored_result_expiry(record.not_after, record.ended, &rule);
     let expiry = listed.expires_at.as_ref().map_or(expiry, |promised| expiry.min(promised.0));
-    let key = keeper.files.key(&record, &secret, &home.ring, home.scope.clone(), keeper.now()?, expiry)?;
+    let key = keeper.files.key(&record, &secret, &home.ring, home.scope.clone(), keeper.at_latest()?, expiry)?;
     let key = key.ok_or_else(|| Refused::Expired(title.clone()))?;
     let storage = keeper.storage(&home.region)?;
     let sealed = storage.read(&record.tenant_uid, &record.uid).await?.ok_or(Refused::Expired(title))?;

@@ -169,7 +169,9 @@ impl Keeper {
         sealer.finish(&mut out).map_err(|error| Error::File(error.into()))?;
         incoming.write(out.freeze()).await?;
         incoming.finish().await?;
-        Ok((twin, Received { bytes, sha256: hex::encode(digest), completed_at: self.now()? }))
+        // In whole seconds, as the status tells it: the hour that is promised is the hour that is sealed.
+        let completed_at = Timestamp::from_second(self.now()?.as_second()).unwrap_or(Timestamp::MIN);
+        Ok((twin, Received { bytes, sha256: hex::encode(digest), completed_at }))
     }
 
     /// Key, audit, status: in this order, so that whoever sees a complete Upload can read it, and everything born is in the audit.
@@ -201,10 +203,15 @@ impl Keeper {
             Ok(storage) => storage.erase(&claim.tenant_uid, &claim.uid).await,
             Err(error) => Err(error),
         };
-        // What cannot be removed now is found by the sweeper: its claim never becomes a file.
-        if let Err(error) = erased {
-            tracing::warn!(file = claim.uid, error = error.chain(), "what came of a cut-off upload could not be removed yet");
-        } else if let Err(error) = self.files.drop_claim(claimed).await {
+        let let_go = match erased {
+            Ok(()) => self.files.drop_claim(claimed).await,
+            Err(error) => {
+                tracing::warn!(file = claim.uid, error = error.chain(), "what came of a cut-off upload could not be removed yet");
+                // The sweeper removes it as soon as the volume lets it, and the name is free again.
+                self.files.destroy_key(claim).await
+            }
+        };
+        if let Err(error) = let_go {
             tracing::warn!(file = claim.uid, error = error.chain(), "the claim of a cut-off upload could not be removed yet");
         }
     }

@@ -33,6 +33,8 @@ pub(crate) struct RunKey {
     pub(crate) uid: String,
     pub(crate) pod_uid: String,
     pub(crate) attempt: i32,
+    /// Whose audit has the lines about it.
+    pub(crate) region: String,
 }
 
 impl RunKey {
@@ -43,6 +45,7 @@ impl RunKey {
             uid: admitted.run_uid().to_owned(),
             pod_uid: admitted.pod_uid().to_owned(),
             attempt: admitted.attempt(),
+            region: admitted.region().name_any(),
         }
     }
 }
@@ -76,13 +79,43 @@ impl Keeper {
             }
             Err(refusal) => {
                 tracing::warn!(call = what, run = run_uid, refusal = ?refusal, "a worker's call was refused");
-                // Without a region there is no chain to write to; the log line above stays.
-                if let Some(region) = region.and_then(|name| self.region(&name).ok()) {
-                    self.audit(&region, event.with("refusal", format!("{refusal:?}"))).await?;
+                let event = event.with("refusal", format!("{refusal:?}"));
+                match region.and_then(|name| self.region(&name).ok()) {
+                    Some(region) => self.audit(&region, event).await?,
+                    None => self.audit_stranger(event).await,
                 }
                 Err(refusal.into())
             }
         }
+    }
+
+    /// A caller who proves no tenant belongs to no region: every region served here has the line. One region's broken storage neither
+    /// keeps it from the others nor makes the refusal another answer.
+    async fn audit_stranger(&self, event: Event) {
+        for region in self.regions.all() {
+            if let Err(error) = self.audit(&region, event.clone()).await {
+                tracing::error!(region = region.name_any(), error = error.chain(), "the refusal of a stranger could not be audited");
+            }
+        }
+    }
+
+    /// Audits a refusal that came after the admission: about a connection, a file, or an attempt that was replaced in between.
+    pub(super) async fn judged<T>(
+        &self,
+        run: &RunKey,
+        what: &'static str,
+        outcome: std::result::Result<T, Rejection>,
+    ) -> std::result::Result<T, Rejection> {
+        if let Err(Rejection::Refused(refusal)) = &outcome {
+            tracing::warn!(call = what, run = run.uid, refusal = ?refusal, "a worker's call was refused");
+            let event = Event::new("CallRefused")
+                .with("call", what)
+                .with("run", run.uid.as_str())
+                .with("pod", run.pod_uid.as_str())
+                .with("refusal", format!("{refusal:?}"));
+            self.audit(self.region(&run.region)?.as_ref(), event).await?;
+        }
+        outcome
     }
 
     async fn observe(&self, call: &Call, about: About<'_>) -> Result<Observed> {

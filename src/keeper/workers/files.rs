@@ -17,20 +17,17 @@ use super::super::audit::Event;
 use super::super::error::Error;
 use super::super::files::{FileRecord, IMPORT_RUN, State as FileState, grant};
 use super::super::state::Keeper;
+use super::super::storage::Outgoing;
 use super::caller::About;
-use super::{Answer, Call, Kept, Rejection, RunUid};
+use super::{Answer, Call, Kept, Rejection, RunKey, RunUid};
 
 /// A result file, sealed: 14 days of it must fit the volume, and this is far above any run.
 const MAX_FILE: u64 = 64 << 30;
 
 pub(super) async fn begin(State(keeper): Kept, call: Call, Path(uid): RunUid, Json(request): Json<NewFile>) -> Answer<FileGrant> {
     let admitted = keeper.admit(&call, About::Run { uid: &uid, attempt: request.attempt }, "file").await?;
-    let home = keeper.home_of(&admitted).await?;
-    let now = keeper.now()?;
-    let record = new_record(&admitted, &request.name, now).ok_or(Refusal::File)?;
-    let Some((record, key)) = keeper.files.begin(&record, &home.ring, home.scope.clone()).await? else { return Err(Rejection::Taken) };
-    keeper.audit(admitted.region(), Event::new("FileBorn").with("file", record.uid.as_str()).with("run", uid)).await?;
-    Ok(Json(grant(&record, &home.scope, &key)))
+    let outcome = keeper.begin_result(&admitted, &request.name).await;
+    keeper.judged(&RunKey::of(&admitted), "file", outcome).await.map(Json)
 }
 
 /// The record of a result file: its id follows from run, attempt and name, so asking twice gives one file. Absent when the name is none
@@ -70,26 +67,15 @@ fn is_result_name(name: &str) -> bool {
 
 pub(super) async fn write(State(keeper): Kept, call: Call, Path(file): Path<String>, body: Body) -> Result<StatusCode, Rejection> {
     let admitted = keeper.admit(&call, About::RunOfPod, "write file").await?;
-    let (record, secret) = keeper.result_of(&admitted, &file).await?;
-    match record.state {
-        FileState::Pending => {}
-        FileState::Complete => return Err(Rejection::Taken),
-        FileState::Destroyed => return Err(Refusal::File.into()),
-    }
-    let stored = keeper.take_in(&admitted, &record, body).await?;
-    let complete = FileRecord { state: FileState::Complete, bytes: Some(stored), ..record };
-    keeper.files.update(secret, &complete).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let outcome = keeper.write_result(&admitted, &file, body).await;
+    keeper.judged(&RunKey::of(&admitted), "write file", outcome).await.map(|()| StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn read(State(keeper): Kept, call: Call, Path(file): Path<String>) -> Result<Response, Rejection> {
     let admitted = keeper.admit(&call, About::RunOfPod, "read file").await?;
-    let (record, _) = keeper.readable_upload(&admitted, &file).await?;
-    let storage = keeper.storage(admitted.region())?;
-    let bytes = storage.read(&record.tenant_uid, &record.uid).await?.ok_or(Refusal::Upload)?;
-    let event = Event::new("FileRead").with("file", record.uid.as_str()).with("run", admitted.run_uid());
-    keeper.audit(admitted.region(), event).await?;
-    Ok(Body::from_stream(until(bytes, record.not_after, keeper.clone())).into_response())
+    let outcome = keeper.read_upload(&admitted, &file).await;
+    let (bytes, not_after) = keeper.judged(&RunKey::of(&admitted), "read file", outcome).await?;
+    Ok(Body::from_stream(until(bytes, not_after, keeper.clone())).into_response())
 }
 
 /// A stream that breaks off at the file's last moment.
@@ -103,7 +89,7 @@ where
     E: std::error::Error + Send + Sync + 'static,
     T: Send + 'static,
 {
-    bytes.map(move |part| match keeper.now() {
+    bytes.map(move |part| match keeper.at_latest() {
         Ok(now) if domain::retention::readable(now, not_after) => part.map_err(std::io::Error::other),
         Ok(_) => Err(std::io::Error::other("the file has expired")),
         Err(error) => Err(std::io::Error::other(error)),
@@ -111,6 +97,37 @@ where
 }
 
 impl Keeper {
+    async fn begin_result(&self, admitted: &Admitted, name: &str) -> Result<FileGrant, Rejection> {
+        let home = self.home_of(admitted).await?;
+        let record = new_record(admitted, name, self.now()?).ok_or(Refusal::File)?;
+        let Some((record, key)) = self.files.begin(&record, &home.ring, home.scope.clone()).await? else { return Err(Rejection::Taken) };
+        let event = Event::new("FileBorn").with("file", record.uid.as_str()).with("run", admitted.run_uid());
+        self.audit(admitted.region(), event).await?;
+        Ok(grant(&record, &home.scope, &key))
+    }
+
+    async fn write_result(&self, admitted: &Admitted, file: &str, body: Body) -> Result<(), Rejection> {
+        let (record, secret) = self.result_of(admitted, file).await?;
+        match record.state {
+            FileState::Pending => {}
+            FileState::Complete => return Err(Rejection::Taken),
+            FileState::Destroyed => return Err(Refusal::File.into()),
+        }
+        let stored = self.take_in(admitted, &record, body).await?;
+        let complete = FileRecord { state: FileState::Complete, bytes: Some(stored), ..record };
+        Ok(self.files.update(secret, &complete).await?)
+    }
+
+    /// The ciphertext of the run's upload, and its last moment.
+    async fn read_upload(&self, admitted: &Admitted, file: &str) -> Result<(Outgoing, Timestamp), Rejection> {
+        let (record, _) = self.readable_upload(admitted, file).await?;
+        let storage = self.storage(admitted.region())?;
+        let bytes = storage.read(&record.tenant_uid, &record.uid).await?.ok_or(Refusal::Upload)?;
+        let event = Event::new("FileRead").with("file", record.uid.as_str()).with("run", admitted.run_uid());
+        self.audit(admitted.region(), event).await?;
+        Ok((bytes, record.not_after))
+    }
+
     async fn result_of(&self, admitted: &Admitted, file: &str) -> Result<(FileRecord, Secret), Rejection> {
         let (record, secret) = self.files.find(file).await?.ok_or(Refusal::File)?;
         let ours =

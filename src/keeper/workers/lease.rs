@@ -16,27 +16,15 @@ use super::super::files::{FileRecord, UPLOAD, grant};
 use super::super::state::{Home, Keeper, endpoints_of};
 use super::caller::About;
 use super::run_status::open_cursor;
-use super::{Answer, Call, Kept, Rejection, RunUid};
+use super::{Answer, Call, Kept, Rejection, RunKey, RunUid, to_its_end};
 
 pub(super) async fn lease(State(keeper): Kept, call: Call, Path(uid): RunUid, Json(request): Json<LeaseRequest>) -> Answer<Lease> {
     let admitted = keeper.admit(&call, About::Run { uid: &uid, attempt: request.attempt }, "lease").await?;
-    let home = keeper.home_of(&admitted).await?;
-    // All connections are judged before the first credential is opened.
-    let source = keeper.source(&admitted, &home).await?;
-    let target = keeper.salesforce_session(&admitted, &home, None, None).await?;
-    let status = admitted.run().status.clone().unwrap_or_default();
-    let chunks = status.chunks.unwrap_or_default();
-    let cursors = keeper.cursors(&admitted, &home, &chunks)?;
-    keeper.audit(admitted.region(), Event::new("LeaseGranted").with("run", uid).with("attempt", request.attempt)).await?;
-    Ok(Json(Lease {
-        snapshot: admitted.snapshot().clone(),
-        source,
-        target,
-        cursors,
-        chunks,
-        now: keeper.now()?,
-        private_endpoints: endpoints_of(&home.region, &home.tenant),
-    }))
+    to_its_end(async move {
+        let outcome = keeper.lease(&admitted).await;
+        keeper.judged(&RunKey::of(&admitted), "lease", outcome).await.map(Json)
+    })
+    .await
 }
 
 pub(super) async fn session(
@@ -46,27 +34,46 @@ pub(super) async fn session(
     Json(request): Json<SessionRequest>,
 ) -> Answer<SalesforceSession> {
     let admitted = keeper.admit(&call, About::Run { uid: &uid, attempt: request.attempt }, "session").await?;
-    let home = keeper.home_of(&admitted).await?;
-    keeper.salesforce_session(&admitted, &home, Some(&request.connection), Some(&request.refused_sha256)).await.map(Json)
+    to_its_end(async move {
+        let outcome = keeper.renewed_session(&admitted, &request).await;
+        keeper.judged(&RunKey::of(&admitted), "session", outcome).await.map(Json)
+    })
+    .await
 }
 
 impl Keeper {
+    async fn lease(&self, admitted: &Admitted) -> Result<Lease, Rejection> {
+        let home = self.home_of(admitted).await?;
+        // All connections are judged before the first credential is opened.
+        let source = self.source(admitted, &home).await?;
+        let target = self.salesforce_session(admitted, &home, None, None).await?;
+        let status = admitted.run().status.clone().unwrap_or_default();
+        let chunks = status.chunks.unwrap_or_default();
+        let cursors = self.cursors(admitted, &home, &chunks)?;
+        let event = Event::new("LeaseGranted").with("run", admitted.run_uid()).with("attempt", admitted.attempt());
+        self.audit(admitted.region(), event).await?;
+        Ok(Lease {
+            snapshot: admitted.snapshot().clone(),
+            source,
+            target,
+            cursors,
+            chunks,
+            now: self.now()?,
+            private_endpoints: endpoints_of(&home.region, &home.tenant),
+        })
+    }
+
+    async fn renewed_session(&self, admitted: &Admitted, request: &SessionRequest) -> Result<SalesforceSession, Rejection> {
+        let home = self.home_of(admitted).await?;
+        self.salesforce_session(admitted, &home, Some(&request.connection), Some(&request.refused_sha256)).await
+    }
+
     pub(super) async fn home_of(&self, admitted: &Admitted) -> Result<Home, Rejection> {
         Ok(self.home(std::sync::Arc::new(admitted.tenant().clone())).await?)
     }
 
     /// A connection of the run, judged, with its credential still sealed.
     async fn usable(&self, admitted: &Admitted, name: &str) -> Result<(Usable, Stored), Rejection> {
-        let outcome = self.judge(admitted, name).await?;
-        if let Err(refusal) = &outcome {
-            tracing::warn!(run = admitted.run_uid(), refusal = ?refusal, "a connection was refused to a worker");
-            let event = Event::new("ConnectionRefused").with("run", admitted.run_uid()).with("refusal", format!("{refusal:?}"));
-            self.audit(admitted.region(), event).await?;
-        }
-        Ok(outcome?)
-    }
-
-    async fn judge(&self, admitted: &Admitted, name: &str) -> Result<Result<(Usable, Stored), Refusal>, Rejection> {
         let connection = self.connection(admitted.namespace(), name).await?;
         let stored = match &connection {
             Some(connection) => self.stored(connection).await?,
@@ -74,11 +81,8 @@ impl Keeper {
         };
         let ledger = connection.as_ref().and_then(|c| c.status.as_ref()?.credential_version).unwrap_or_default();
         let observed = ConnectionObserved { connection, stored: stored.as_ref().map(|s| s.credential.clone()), ledger };
-        Ok(match (judge_connection(admitted, name, observed), stored) {
-            (Ok(usable), Some(stored)) => Ok((usable, stored)),
-            (Ok(_), None) => Err(Refusal::NoCredential),
-            (Err(refusal), _) => Err(refusal),
-        })
+        let usable = judge_connection(admitted, name, observed)?;
+        Ok((usable, stored.ok_or(Refusal::NoCredential)?))
     }
 
     /// Opens the credential of a judged connection; the audit has the line before anybody has the secret.
@@ -109,7 +113,11 @@ impl Keeper {
         let (usable, stored) = self.usable(admitted, name).await?;
         let entries = self.unseal(admitted, home, &usable, &stored).await?;
         let target = self.target(home, usable.connection(), &entries, usable.version()).ok_or(Refusal::NotInSnapshot)?;
-        let session = self.sessions.get(&target, refused, self.now()?).await?;
+        let session = match self.sessions.get(&target, refused, self.now()?).await {
+            // It began to go after it was judged.
+            Err(Error::Disconnecting(_)) => return Err(Refusal::ConnectionGone.into()),
+            other => other?,
+        };
         Ok(SalesforceSession {
             instance_url: session.instance_url.as_str().trim_end_matches('/').to_owned(),
             access_token: SecretText::new(session.access_token.expose_secret()),
@@ -134,7 +142,7 @@ impl Keeper {
         let live = live.filter(|u| u.uid().as_deref() == Some(expected.uid.as_str())).ok_or(Refusal::Upload)?;
         let status = live.status.clone().unwrap_or_default();
         let (record, secret) = self.readable_upload(admitted, &expected.uid).await?;
-        let now = self.now()?;
+        let now = self.at_latest()?;
         let key = self.files.key(&record, &secret, &home.ring, home.scope.clone(), now, record.not_after)?.ok_or(Refusal::Upload)?;
         let event = Event::new("FileKeyOpened").with("run", admitted.run_uid()).with("file", record.uid.as_str());
         self.audit(admitted.region(), event).await?;
@@ -157,7 +165,7 @@ impl Keeper {
             && record.namespace == admitted.namespace()
             && record.tenant_uid == admitted.snapshot().tenant.uid
             && admitted.snapshot().upload.as_ref().is_some_and(|upload| upload.uid == record.uid);
-        if ours && record.readable(self.now()?, record.not_after) { Ok((record, secret)) } else { Err(Refusal::Upload.into()) }
+        if ours && record.readable(self.at_latest()?, record.not_after) { Ok((record, secret)) } else { Err(Refusal::Upload.into()) }
     }
 
     /// What the cursors of earlier attempts say.

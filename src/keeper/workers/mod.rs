@@ -1,4 +1,4 @@
-//! The API for workers. Every refusal is the same answer; a stale attempt is told to stop; trouble of ours says come again.
+//! The API for workers. Every refusal is the same answer and has a line in the audit, which alone says why; trouble of ours says come again.
 
 mod caller;
 mod files;
@@ -86,7 +86,6 @@ impl From<Refusal> for Rejection {
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
         match self {
-            Self::Refused(refusal) if domain::lease::stale(refusal) => StatusCode::CONFLICT.into_response(),
             Self::Refused(_) => StatusCode::FORBIDDEN.into_response(),
             // The worker proved who it is: it may know what is wrong with what it sent.
             Self::Chunk(refusal) => (StatusCode::UNPROCESSABLE_ENTITY, refusal.to_string()).into_response(),
@@ -97,6 +96,11 @@ impl IntoResponse for Rejection {
             }
         }
     }
+}
+
+/// Carries a call out even if its caller hangs up: a token that Salesforce gave must be written down, or nobody can revoke it.
+async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    tokio::spawn(work).await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 type Kept = State<Arc<Keeper>>;

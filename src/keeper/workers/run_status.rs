@@ -59,40 +59,22 @@ pub(super) async fn chunk(
     Json(write): Json<ChunkWrite>,
 ) -> Answer<Control> {
     let admitted = keeper.admit(&call, About::Run { uid: &uid, attempt: write.attempt }, "chunk").await?;
-    let home = keeper.home_of(&admitted).await?;
-    let mut chunk = write.chunk;
-    chunk.number = number;
-    chunk.sealed_cursor = match &write.cursor {
-        Some(cursor) => Some(seal_cursor(&admitted, &home, number, &cursor.last_key)?),
-        None => None,
-    };
-    let run = keeper
-        .write_run(&RunKey::of(&admitted), |ours| {
-            let before = ours.chunks.clone().unwrap_or_default();
-            let mut chunk = chunk.clone();
-            // A step that brings no cursor keeps the one that is there.
-            let known = before.listed.iter().find(|c| c.number == chunk.number);
-            chunk.sealed_cursor = chunk.sealed_cursor.or_else(|| known.and_then(|c| c.sealed_cursor.clone()));
-            ours.chunks = Some(domain::chunk::accept(&before, chunk)?);
-            Ok(())
-        })
-        .await?;
-    Ok(Json(control(&run)))
+    let outcome = keeper.write_chunk(&admitted, number, write).await;
+    keeper.judged(&RunKey::of(&admitted), "chunk", outcome).await.map(|run| Json(control(&run)))
 }
 
 pub(super) async fn progress(State(keeper): Kept, call: Call, Path(uid): RunUid, Json(progress): Json<Progress>) -> Answer<Control> {
     let key = keeper.admit_progress(&call, &uid, progress.attempt).await?;
-    let run = if keeper.progress_due(&uid) {
-        keeper
-            .write_run(&key, |ours| {
-                ours.rows = Some(progress.rows);
-                Ok(())
-            })
-            .await?
+    let outcome = if keeper.progress_due(&uid) {
+        let change = |ours: &mut Ours| {
+            ours.rows = Some(progress.rows);
+            Ok(())
+        };
+        keeper.write_run(&key, change).await
     } else {
-        keeper.live_run(&key).await?
+        keeper.live_run(&key).await
     };
-    Ok(Json(control(&run)))
+    keeper.judged(&key, "progress", outcome).await.map(|run| Json(control(&run)))
 }
 
 pub(super) async fn outcome(
@@ -102,13 +84,42 @@ pub(super) async fn outcome(
     Json(report): Json<OutcomeReport>,
 ) -> Result<StatusCode, Rejection> {
     let admitted = keeper.admit(&call, About::Run { uid: &uid, attempt: report.attempt }, "outcome").await?;
-    let now = keeper.now()?;
-    let mut results = Vec::new();
-    for written in &report.results {
-        results.extend(keeper.end_file(&admitted, written, now).await?);
+    let outcome = keeper.write_outcome(&admitted, &report).await;
+    keeper.judged(&RunKey::of(&admitted), "outcome", outcome).await.map(|()| StatusCode::NO_CONTENT)
+}
+
+fn control(run: &ImportRun) -> Control {
+    Control { cancel: run.spec.cancelled() || run.metadata.deletion_timestamp.is_some() }
+}
+
+impl Keeper {
+    async fn write_chunk(&self, admitted: &Admitted, number: i64, write: ChunkWrite) -> Result<ImportRun, Rejection> {
+        let home = self.home_of(admitted).await?;
+        let mut chunk = write.chunk;
+        chunk.number = number;
+        chunk.sealed_cursor = match &write.cursor {
+            Some(cursor) => Some(seal_cursor(admitted, &home, number, &cursor.last_key)?),
+            None => None,
+        };
+        let change = |ours: &mut Ours| {
+            let before = ours.chunks.clone().unwrap_or_default();
+            let mut chunk = chunk.clone();
+            // A step that brings no cursor keeps the one that is there.
+            let known = before.listed.iter().find(|c| c.number == chunk.number);
+            chunk.sealed_cursor = chunk.sealed_cursor.or_else(|| known.and_then(|c| c.sealed_cursor.clone()));
+            ours.chunks = Some(domain::chunk::accept(&before, chunk)?);
+            Ok(())
+        };
+        self.write_run(&RunKey::of(admitted), change).await
     }
-    keeper
-        .write_run(&RunKey::of(&admitted), |ours| {
+
+    async fn write_outcome(&self, admitted: &Admitted, report: &OutcomeReport) -> Result<(), Rejection> {
+        let now = self.now()?;
+        let mut results = Vec::new();
+        for written in &report.results {
+            results.extend(self.end_file(admitted, written, now).await?);
+        }
+        let change = |ours: &mut Ours| {
             ours.rows = Some(report.rows);
             for result in &results {
                 ours.results.retain(|known| known.name != result.name);
@@ -120,18 +131,12 @@ pub(super) async fn outcome(
             let message = report.message.chars().take(4096).collect();
             ours.outcome = Some(Outcome { attempt: report.attempt, reason: report.reason, message, at });
             Ok(())
-        })
-        .await?;
-    let event = Event::new("OutcomeReported").with("run", uid).with("attempt", report.attempt).with("reason", report.reason.to_string());
-    keeper.audit(admitted.region(), event).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
+        };
+        self.write_run(&RunKey::of(admitted), change).await?;
+        let event = Event::new("OutcomeReported").with("run", admitted.run_uid()).with("attempt", report.attempt);
+        Ok(self.audit(admitted.region(), event.with("reason", report.reason.to_string())).await?)
+    }
 
-fn control(run: &ImportRun) -> Control {
-    Control { cancel: run.spec.cancelled() || run.metadata.deletion_timestamp.is_some() }
-}
-
-impl Keeper {
     /// Changes our part of a run's status if the attempt is still the current one. Somebody else's write in between means: look again,
     /// judge again, write again.
     async fn write_run(&self, key: &RunKey, change: impl Fn(&mut Ours) -> Result<(), Rejection>) -> Result<ImportRun, Rejection> {

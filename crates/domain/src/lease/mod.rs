@@ -12,7 +12,7 @@ mod rules;
 
 pub use connection::{ConnectionObserved, StoredCredential, Usable, judge_connection};
 pub use observed::{Caller, Observed, PeerIpCheck};
-pub use rules::{Refusal, admit, peer_matches, stale};
+pub use rules::{Refusal, admit, peer_matches};
 
 use api::snapshot::Snapshot;
 use api::{ImportRun, Region, Tenant};

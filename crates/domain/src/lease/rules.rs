@@ -102,11 +102,6 @@ pub fn admit(observed: Observed) -> Result<Admitted, Refusal> {
     })
 }
 
-/// Whether the worker should be told to stop because another attempt took its place: it proved who it is, it is only late.
-pub fn stale(refusal: Refusal) -> bool {
-    refusal == Refusal::StaleAttempt
-}
-
 fn unless(holds: bool, refusal: Refusal) -> Option<Refusal> {
     (!holds).then_some(refusal)
 }

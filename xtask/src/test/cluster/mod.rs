@@ -6,12 +6,14 @@ mod at_rest;
 mod beside;
 mod canary;
 mod first_hour;
+mod leases;
 mod network;
 mod placement;
 mod pods;
 mod refusal;
 mod rights;
 mod seen;
+mod worker;
 mod worker_process;
 
 use std::time::Instant;
@@ -32,6 +34,7 @@ const GROUPS: &[(&str, &[Check])] = &[
     ("placement", placement::CHECKS),
     ("network", network::CHECKS),
     ("at-rest", at_rest::CHECKS),
+    ("leases", leases::CHECKS),
 ];
 
 /// How much of the level to run.
