@@ -4,23 +4,33 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use api::{Connection, Tenant, names};
 use clap::ValueEnum;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt as _};
 
+/// Workloads of the chart, and the label of their pods.
+const OPERATOR: &str = "dataimporter-operator";
+const KEEPER: &str = "dataimporter-keeper";
+const THEIR_PODS: &str = "app.kubernetes.io/name=dataimporter,app.kubernetes.io/component in (operator,keeper)";
 const POLL: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
 pub struct Args {
     /// Refuse lists what is left and fails; Release lets go of it, credentials stay encrypted and unusable; Erase
-    /// disconnects and deletes every Connection and Tenant with their data.
+    /// disconnects and deletes every Connection and Tenant with their data, and then what we keep ourselves.
     #[arg(long, env = "DRAIN_POLICY", value_enum)]
     policy: Policy,
     /// Seconds until Erase gives up.
     #[arg(long, env = "DRAIN_TIMEOUT_SECONDS", default_value_t = 300)]
     timeout_seconds: u64,
+    /// Namespace of the operator and the keeper.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "dataimporter-system")]
+    namespace: String,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -33,18 +43,86 @@ pub enum Policy {
 
 pub async fn run(args: Args) -> Result<()> {
     let client = Client::try_default().await.context("no connection to the cluster")?;
+    let policy = chosen(&client, &args).await?;
     let left = Left::list(&client).await?;
-    match args.policy {
-        _ if left.is_empty() => println!("nothing is left to drain"),
-        Policy::Refuse => bail!(
-            "still there:\n{}\nDelete them first (kubectl import disconnect …, then the Tenants), or uninstall with --set drain.policy=Erase, \
-             which destroys their data, or --set drain.policy=Release, which leaves it encrypted for good",
-            left.describe()
-        ),
-        Policy::Release => left.release(&client).await?,
-        Policy::Erase => left.erase(&client, Instant::now() + Duration::from_secs(args.timeout_seconds)).await?,
+    let ours =
+        Ours { client: client.clone(), namespace: args.namespace, until: Instant::now() + Duration::from_secs(args.timeout_seconds) };
+    match policy {
+        Policy::Refuse => ensure!(left.is_empty(), "{}", refusal(&left, &ours.namespace)),
+        Policy::Release => {
+            ours.stop().await?;
+            // As they are now that nobody touches them any more.
+            Left::list(&client).await?.release(&client).await?;
+        }
+        Policy::Erase => {
+            left.erase(&client, ours.until).await?;
+            ours.stop().await?;
+            ours.remove().await?;
+        }
     }
     Ok(())
+}
+
+/// What the namespace's annotation says, or else what was installed: Helm cannot change a release any more whose uninstall was refused.
+async fn chosen(client: &Client, args: &Args) -> Result<Policy> {
+    let namespace = Api::<Namespace>::all(client.clone()).get(&args.namespace).await.context("our namespace cannot be read")?;
+    let Some(said) = namespace.annotations().get(names::DRAIN_POLICY_ANNOTATION) else { return Ok(args.policy) };
+    let annotation = names::DRAIN_POLICY_ANNOTATION;
+    Policy::from_str(said, false)
+        .map_err(|_| anyhow!("annotation {annotation} of namespace {} says {said:?}: say Refuse, Release or Erase", args.namespace))
+}
+
+fn refusal(left: &Left, namespace: &str) -> String {
+    format!(
+        "still there:\n{}\nNothing was removed. Delete them first (kubectl import disconnect …, then the Tenants), or say what is to become of \
+         them and uninstall again:\n  kubectl annotate namespace {namespace} {}=Erase     destroys their data\n  \
+         kubectl annotate namespace {namespace} {}=Release   leaves it encrypted for good",
+        left.describe(),
+        names::DRAIN_POLICY_ANNOTATION,
+        names::DRAIN_POLICY_ANNOTATION
+    )
+}
+
+/// The installation itself.
+struct Ours {
+    client: Client,
+    namespace: String,
+    until: Instant,
+}
+
+impl Ours {
+    /// Ends the operator and the keeper, which would take hold again of what is let go of, and write again what is removed.
+    async fn stop(&self) -> Result<()> {
+        let none = Patch::Merge(serde_json::json!({"spec": {"replicas": 0}}));
+        let (deployments, sets) = (self.api::<Deployment>(), self.api::<StatefulSet>());
+        gone_by(deployments.patch_scale(OPERATOR, &PatchParams::default(), &none).await)?;
+        gone_by(sets.patch_scale(KEEPER, &PatchParams::default(), &none).await)?;
+        loop {
+            let pods = self.api::<Pod>().list(&ListParams::default().labels(THEIR_PODS)).await.context("pods cannot be listed")?;
+            let Some(pod) = pods.items.first() else { return Ok(()) };
+            ensure!(Instant::now() < self.until, "pod {} did not end in time", pod.name_any());
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Removes what the processes wrote for themselves: root keys and certificate authority, the installation's identity, leadership.
+    async fn remove(&self) -> Result<()> {
+        let label = format!("{}={}", names::MANAGED_BY_LABEL, names::KEEPER_MANAGER);
+        for secret in self.api::<Secret>().list_metadata(&ListParams::default().labels(&label)).await.context("Secrets cannot be listed")? {
+            gone_by(self.api::<Secret>().delete(&secret.name_any(), &DeleteParams::default()).await)?;
+        }
+        for map in [names::PUBLIC_CONFIGMAP, names::INSTALLATION_CONFIGMAP] {
+            gone_by(self.api::<ConfigMap>().delete(map, &DeleteParams::default()).await)?;
+        }
+        gone_by(self.api::<Lease>().delete(OPERATOR, &DeleteParams::default()).await)
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
 }
 
 /// Objects whose deletion needs our processes.

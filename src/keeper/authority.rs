@@ -82,7 +82,8 @@ impl Authority {
         let issuer = Issuer::from_ca_cert_pem(&self.pem, KeyPair::from_pem(&self.key)?)?;
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(names.to_vec())?;
-        params.distinguished_name.push(DnType::CommonName, "dataimporter keeper");
+        // Another name than the authority's: OpenSSL, and with it curl, takes a certificate whose issuer is called as itself for self-signed.
+        params.distinguished_name.push(DnType::CommonName, "dataimporter-keeper");
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -156,6 +157,7 @@ mod tests {
         let ca = ca.parse_x509().unwrap();
         let (_, leaf) = parse_x509_certificate(&leaf.cert[0]).unwrap();
         assert_eq!(leaf.issuer(), ca.subject());
+        assert_ne!(leaf.subject(), leaf.issuer());
         assert!(ca.is_ca() && !leaf.is_ca());
         let names = leaf.subject_alternative_name().unwrap().unwrap();
         assert_eq!(names.value.general_names.len(), 2);

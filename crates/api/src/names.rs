@@ -33,6 +33,9 @@ pub const RECONCILE_ANNOTATION: &str = "dataimporter.io/reconcile-at";
 /// The tenant's admin lets go of a tenant whose erasure cannot be finished.
 pub const RELEASE_ANNOTATION: &str = "dataimporter.io/release-unerased";
 
+/// On the system namespace: what an uninstall does about objects that are still there, over what was installed.
+pub const DRAIN_POLICY_ANNOTATION: &str = "dataimporter.io/drain-policy";
+
 /// On a Tenant or Region: a time (RFC 3339); keys made before it are replaced.
 pub const ROTATE_KEYS_ANNOTATION: &str = "dataimporter.io/rotate-keys";
 

@@ -5,7 +5,9 @@
 mod at_rest;
 mod beside;
 mod canary;
+mod files;
 mod first_hour;
+mod goodbye;
 mod leases;
 mod network;
 mod placement;
@@ -35,6 +37,8 @@ const GROUPS: &[(&str, &[Check])] = &[
     ("network", network::CHECKS),
     ("at-rest", at_rest::CHECKS),
     ("leases", leases::CHECKS),
+    ("files", files::CHECKS),
+    ("goodbye", goodbye::CHECKS), // it ends the installation, so it comes last
 ];
 
 /// How much of the level to run.

@@ -16,7 +16,6 @@ const SYSTEM: &str = "dataimporter-system";
 const KEEPER: &str = "dataimporter-keeper.dataimporter-system.svc";
 
 pub(super) struct Worker {
-    pub(super) namespace: String,
     pub(super) run: String,
     pub(super) run_uid: String,
     pub(super) pod: String,
@@ -54,7 +53,7 @@ impl Worker {
         let pod = std::fs::read_to_string(format!("/proc/{pid}/root/etc/hostname")).context("the worker's pod has no name")?;
         let pod = pod.trim().to_owned();
         let pod_uid = demo.kubectl.run(&["get", "pod", &pod, "-n", &run_namespace(namespace), "-o", "jsonpath={.metadata.uid}"])?;
-        Ok(Self { namespace: namespace.to_owned(), run: run.to_owned(), run_uid: run_uid.to_owned(), pod, pod_uid, token, pid })
+        Ok(Self { run: run.to_owned(), run_uid: run_uid.to_owned(), pod, pod_uid, token, pid })
     }
 
     /// Asks the keeper for the lease of `run_uid` with `token`, from this worker's pod.
@@ -97,7 +96,7 @@ impl Drop for Worker {
 
 /// How the keeper is reached.
 pub(super) struct Keeper {
-    authority: PathBuf,
+    pub(super) authority: PathBuf,
     address: String,
 }
 
@@ -111,10 +110,6 @@ impl Keeper {
             demo.kubectl.run(&["get", "endpoints", "dataimporter-keeper", "-n", SYSTEM, "-o", "jsonpath={.subsets[0].addresses[0].ip}"])?;
         ensure!(!address.is_empty(), "the keeper's Service leads nowhere");
         Ok(Self { authority, address })
-    }
-
-    pub(super) fn authority(&self) -> &std::path::Path {
-        &self.authority
     }
 }
 
@@ -145,8 +140,19 @@ fn process_with(variable: &str) -> Option<u32> {
     let pids = std::fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let has = |pid: &u32| std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|e| String::from_utf8_lossy(&e).contains(&variable));
     // What starts the container has its environment for a moment, and another root.
-    let is_worker = |pid: &u32| std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("dataimporter"));
-    pids.into_iter().find(|pid| has(pid) && is_worker(pid))
+    pids.into_iter().find(|pid| has(pid) && is_ours(*pid))
+}
+
+/// Kills our process in a pod, as a crash of it would.
+pub(super) fn kill_process_of(pod_uid: &str) -> Result<()> {
+    let pids = std::fs::read_dir("/proc")?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let in_pod = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|groups| groups.contains(pod_uid));
+    let pid = pids.into_iter().find(|pid| in_pod(pid) && is_ours(*pid)).context("no process of ours is in the pod")?;
+    signal("KILL", pid)
+}
+
+fn is_ours(pid: u32) -> bool {
+    std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("dataimporter"))
 }
 
 fn signal(name: &str, pid: u32) -> Result<()> {
