@@ -40,6 +40,7 @@ impl Header {
         let found = if exact.is_empty() { self.positions(|column| column.trim() == name.trim()) } else { exact };
         match found.as_slice() {
             [one] => Ok(*one),
+            [] if self.is_one_column_with(name) => Err(ColumnError::NotCut { name: name.to_owned(), only: self.names[0].clone() }),
             [] => {
                 let near = formula::nearest(name, self.names.iter().map(String::as_str)).map(str::to_owned);
                 Err(ColumnError::Unknown { name: name.to_owned(), near })
@@ -48,8 +49,36 @@ impl Header {
         }
     }
 
+    /// Whether all names seem to stand in the one column of a file whose delimiter is another one.
+    fn is_one_column_with(&self, name: &str) -> bool {
+        let [only] = self.names.as_slice() else { return false };
+        only.split(|c: char| c.is_ascii_punctuation() && c != '_').any(|part| part.trim() == name.trim())
+    }
+
+    /// How the column at this place, counted from zero, is called.
+    pub fn column(&self, at: usize) -> Column {
+        self.names.get(at).filter(|name| !name.trim().is_empty()).map_or(Column::Number(at + 1), |name| Column::Name(name.clone()))
+    }
+
     fn positions(&self, wanted: impl Fn(&str) -> bool) -> Vec<usize> {
         self.names.iter().enumerate().filter(|(_, column)| !column.trim().is_empty() && wanted(column)).map(|(at, _)| at).collect()
+    }
+}
+
+/// A column as an error calls it: by its name, or by its place when it has none.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Column {
+    Name(String),
+    /// The first is 1.
+    Number(usize),
+}
+
+impl std::fmt::Display for Column {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Name(name) => write!(f, "{name:?}"),
+            Self::Number(number) => write!(f, "number {number}"),
+        }
     }
 }
 
@@ -57,6 +86,8 @@ impl Header {
 pub enum ColumnError {
     #[error("there is no column {name:?}{}", .near.as_ref().map(|near| format!(", did you mean {near:?}?")).unwrap_or_default())]
     Unknown { name: String, near: Option<String> },
+    #[error("there is no column {name:?}, only {only:?}: if these are several, set the format's `delimiter`")]
+    NotCut { name: String, only: String },
     #[error("column {name:?} stands in the header twice, as number {first} and {second}: rename one of them")]
     Repeated { name: String, first: usize, second: usize },
 }
@@ -162,16 +193,18 @@ impl std::fmt::Display for Position {
 /// Why one row failed before it reached Salesforce. Written to the result file beside the row, never to a status or log.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum RowError {
-    #[error("{at}: {found} fields where the header has {expected}; look for a missing quote or a delimiter in the text")]
-    Ragged { at: Position, expected: usize, found: usize },
-    #[error("{at}: text follows a closing quote; write a quote inside quoted text twice")]
-    TextBehindQuote { at: Position },
-    #[error("{at}: blanks stand before an opening quote; remove them")]
-    BlankBeforeQuote { at: Position },
-    #[error("{at}: column {column:?} is not valid {encoding}; save the file as UTF-8 or set the format's `encoding`")]
-    NotText { at: Position, column: String, encoding: &'static str },
-    #[error("{at}: column {column:?} contains a NUL character, which Salesforce cannot store")]
-    Nul { at: Position, column: String },
+    #[error("{at}: no field for column {missing}; write a delimiter for every field, also an empty one")]
+    TooFewFields { at: Position, missing: Column },
+    #[error("{at}: {found} fields, one or more behind the last column {last}; put text with a delimiter in quotes")]
+    TooManyFields { at: Position, found: usize, last: Column },
+    #[error("{at}: column {column} has text behind its closing quote; write a quote inside quoted text twice")]
+    TextBehindQuote { at: Position, column: Column },
+    #[error("{at}: column {column} has blanks before its opening quote; remove them")]
+    BlankBeforeQuote { at: Position, column: Column },
+    #[error("{at}: column {column} is not valid {encoding}; save the file as UTF-8 or set the format's `encoding`")]
+    NotText { at: Position, column: Column, encoding: &'static str },
+    #[error("{at}: column {column} contains a NUL character, which Salesforce cannot store; remove it")]
+    Nul { at: Position, column: Column },
     #[error("row {row}: column {column:?} holds a value that is {value}, which Salesforce cannot store")]
     NoSuchValue { row: u64, column: String, value: String },
     #[error("{place}: {source}")]
@@ -192,7 +225,7 @@ impl RowError {
     /// A fixed word for counting and for the result file.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Ragged { .. } => "RAGGED_ROW",
+            Self::TooFewFields { .. } | Self::TooManyFields { .. } => "RAGGED_ROW",
             Self::TextBehindQuote { .. } | Self::BlankBeforeQuote { .. } => "MALFORMED_QUOTE",
             Self::NotText { .. } => "INVALID_ENCODING",
             Self::Nul { .. } => "NUL_CHARACTER",
@@ -230,6 +263,18 @@ mod tests {
     }
 
     #[test]
+    fn a_header_that_was_not_cut_is_told_from_a_wrong_name() {
+        let error = Header::new(["city:first_name: zip"]).find("zip").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "there is no column \"zip\", only \"city:first_name: zip\": if these are several, set the format's `delimiter`"
+        );
+        for (header, name) in [("first_name", "name"), ("city name", "city"), ("city:region", "cit")] {
+            assert!(matches!(Header::new([header]).find(name), Err(ColumnError::Unknown { .. })), "{header}");
+        }
+    }
+
+    #[test]
     fn a_repeated_column_is_refused_only_when_it_is_named() {
         let header = Header::new(["Id", "Mail", "Mail"]);
         assert_eq!(header.find("Id"), Ok(0));
@@ -264,7 +309,7 @@ mod tests {
         batch.push(1, |row| {
             row.cells.push_field(b"a");
             row.key.push_field(b"1");
-            row.fault = Some(RowError::Ragged { at: Position::default(), expected: 2, found: 1 });
+            row.fault = Some(RowError::TooFewFields { at: Position::default(), missing: Column::Number(2) });
         });
         batch.clear();
         assert!(batch.is_empty());

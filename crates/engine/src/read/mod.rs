@@ -7,7 +7,7 @@ pub mod postgres;
 use api::import_run::RunReason;
 use async_trait::async_trait;
 
-use crate::row::{Batch, ColumnError, Header, Position};
+use crate::row::{Batch, Column, ColumnError, Header, Position};
 
 /// Rows, once, in order.
 #[async_trait]
@@ -36,14 +36,14 @@ pub enum ReadError {
     Utf32,
     #[error("the delimiter must be one ASCII character, neither quote nor line end")]
     Delimiter,
-    #[error("{at}: the header is not valid {encoding}; save the file as UTF-8 or set the format's `encoding`")]
-    HeaderNotText { at: Position, encoding: &'static str },
+    #[error("{at}: the name of column {column} is not valid {encoding}; save the file as UTF-8 or set the format's `encoding`")]
+    HeaderNotText { at: Position, column: Column, encoding: &'static str },
     #[error("{at}: the header has NUL characters; if the file is UTF-16 set the format's `encoding` to utf-16le or utf-16be")]
     HeaderNul { at: Position },
-    #[error("{at}: a quote in the header is misplaced; quote whole names, and write a quote inside a name twice")]
-    HeaderQuotes { at: Position },
-    #[error("{at}: a quote is opened and never closed; close it, or write a quote inside quoted text twice")]
-    UnbalancedQuote { at: Position },
+    #[error("{at}: the name of column {column} has a misplaced quote; quote whole names, and write a quote inside a name twice")]
+    HeaderQuotes { at: Position, column: Column },
+    #[error("{at}: column {column} has a quote that is opened and never closed; close it, or write a quote inside quoted text twice")]
+    UnbalancedQuote { at: Position, column: Column },
     #[error("{at}: the record has more than {limit} characters; look for a quote that is never closed")]
     RecordTooLong { at: Position, limit: usize },
     #[error("the header has {found} columns, more than {limit}")]
@@ -71,9 +71,17 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    fn in_row(mut self, row: u64) -> Self {
-        if let Self::UnbalancedQuote { at } | Self::RecordTooLong { at, .. } = &mut self {
-            at.row = row;
+    /// Names the row and the column of an error that only knew where it was.
+    fn in_row(mut self, row: u64, header: &Header) -> Self {
+        match &mut self {
+            Self::UnbalancedQuote { at, column } => {
+                at.row = row;
+                if let Column::Number(number) = *column {
+                    *column = header.column(number - 1);
+                }
+            }
+            Self::RecordTooLong { at, .. } => at.row = row,
+            _ => {}
         }
         self
     }

@@ -130,7 +130,7 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
 
     /// Says in which row parsing ended.
     fn in_row(&self, error: ReadError) -> ReadError {
-        error.in_row(self.rows.read() + 1)
+        error.in_row(self.rows.read() + 1, &self.header)
     }
 
     async fn refill(&mut self) -> Result<(), ReadError> {

@@ -7,7 +7,7 @@ use memchr::{memchr_iter, memchr3};
 
 use super::quotes::{FaultKind, Quotes};
 use crate::read::ReadError;
-use crate::row::Position;
+use crate::row::{Column, Position};
 
 /// Salesforce takes no longer ones; also what keeps an open quote from swallowing the file.
 pub(super) const MAX_CHARACTERS: usize = 400_000;
@@ -23,7 +23,16 @@ pub(super) struct Record<'a> {
     pub(super) ends: &'a [usize],
     /// Bytes between two cells: the delimiter, when the line was cut where it stands.
     gap: usize,
-    pub(super) fault: Option<(FaultKind, Position)>,
+    pub(super) fault: Option<Fault>,
+}
+
+/// What is wrong with the quotes of a record.
+#[derive(Clone, Copy)]
+pub(super) struct Fault {
+    pub(super) kind: FaultKind,
+    pub(super) at: Position,
+    /// The field that it is in, counted from zero.
+    pub(super) field: usize,
 }
 
 impl<'a> Record<'a> {
@@ -145,7 +154,7 @@ impl Parser {
             return Ok(());
         }
         if let Some(place) = self.quotes.open() {
-            return Err(ReadError::UnbalancedQuote { at: self.position(place) });
+            return Err(ReadError::UnbalancedQuote { at: self.position(place), column: Column::Number(place.field + 1) });
         }
         while self.advance(&[]).0 == ReadRecordResult::OutputEndsFull {
             self.ends.resize(self.ends.len() * 2, 0);
@@ -210,7 +219,7 @@ impl Parser {
             text: &self.text[..self.text_len],
             ends: &self.ends[..self.ends_len],
             gap: 0,
-            fault: self.quotes.fault().map(|(kind, place)| (kind, self.position(place))),
+            fault: self.quotes.fault().map(|(kind, place)| Fault { kind, at: self.position(place), field: place.field }),
         };
         record.check_length()?;
         take(record)

@@ -2,7 +2,7 @@
 //! what was wrong; this follows the same rules byte by byte, but looks only at quotes and what stands beside them, so a
 //! file without quotes costs one search per record.
 
-use memchr::{memchr, memchr_iter};
+use memchr::{memchr, memchr_iter, memchr2_iter};
 
 const QUOTE: u8 = b'"';
 
@@ -26,6 +26,8 @@ pub(super) struct Place {
     /// Line ends inside quotes before it.
     pub(super) lines: u64,
     pub(super) byte: u64,
+    /// Fields before it.
+    pub(super) field: usize,
 }
 
 #[derive(Debug)]
@@ -36,15 +38,18 @@ pub(super) struct Quotes {
     at_start: bool,
     /// Nothing but blanks stands between the start of the field and the next byte.
     only_blanks: bool,
+    /// The last byte inside the quotes was a CR; an LF that follows belongs to it.
+    behind_cr: bool,
     lines: u64,
+    field: usize,
     opened: Place,
     fault: Option<(FaultKind, Place)>,
 }
 
 impl Quotes {
     pub(super) fn new(delimiter: u8) -> Self {
-        let opened = Place::default();
-        Self { delimiter, state: State::Outside, at_start: true, only_blanks: true, lines: 0, opened, fault: None }
+        let (state, opened) = (State::Outside, Place::default());
+        Self { delimiter, state, at_start: true, only_blanks: true, behind_cr: false, lines: 0, field: 0, opened, fault: None }
     }
 
     /// A record begins.
@@ -73,18 +78,19 @@ impl Quotes {
         while at < raw.len() {
             let rest = &raw[at..];
             match self.state {
-                State::Outside => match memchr(QUOTE, rest) {
-                    None => break,
-                    Some(step) => {
-                        self.outside(raw, at + step, base);
-                        at += step + 1;
-                    }
-                },
+                State::Outside => {
+                    let step = memchr(QUOTE, rest);
+                    self.field += memchr_iter(self.delimiter, &rest[..step.unwrap_or(rest.len())]).count();
+                    let Some(step) = step else { break };
+                    self.outside(raw, at + step, base);
+                    at += step + 1;
+                }
                 State::Inside => {
                     let step = memchr(QUOTE, rest);
-                    self.lines += memchr_iter(b'\n', &rest[..step.unwrap_or(rest.len())]).count() as u64;
+                    self.count_lines(&rest[..step.unwrap_or(rest.len())]);
                     let Some(step) = step else { return };
                     self.state = State::Closing;
+                    self.behind_cr = false;
                     at += step + 1;
                 }
                 State::Closing if rest[0] == QUOTE => {
@@ -110,7 +116,7 @@ impl Quotes {
         }
         if blanks_from == quote && (quote > 0 || self.at_start) {
             self.state = State::Inside;
-            self.opened = Place { lines: self.lines, byte: base + quote as u64 };
+            self.opened = self.place(base + quote as u64);
         } else {
             self.note(FaultKind::BlankBeforeQuote, base + quote as u64);
         }
@@ -124,7 +130,21 @@ impl Quotes {
     }
 
     fn note(&mut self, kind: FaultKind, byte: u64) {
-        self.fault.get_or_insert((kind, Place { lines: self.lines, byte }));
+        let place = self.place(byte);
+        self.fault.get_or_insert((kind, place));
+    }
+
+    fn place(&self, byte: u64) -> Place {
+        Place { lines: self.lines, byte, field: self.field }
+    }
+
+    /// Line ends are LF, CRLF and CR, as everywhere.
+    fn count_lines(&mut self, inside: &[u8]) {
+        for at in memchr2_iter(b'\r', b'\n', inside) {
+            let behind_cr = if at == 0 { self.behind_cr } else { inside[at - 1] == b'\r' };
+            self.lines += u64::from(inside[at] == b'\r' || !behind_cr);
+        }
+        self.behind_cr = inside.last().map_or(self.behind_cr, |byte| *byte == b'\r');
     }
 
     /// The next bytes may come in another call: what stood before them is kept.
@@ -171,6 +191,8 @@ mod tests {
             ("\"a,\"\"b\"\"\",c\n", None, None, 0),
             ("\"\",\"\"\"\"\n", None, None, 0),
             ("\"two\nlines\r\n\",b\n", None, None, 2),
+            ("\"two\rlines\r\",b\r", None, None, 2),
+            ("\"\r\"\"\n\r\n\r\r\n\"\r", None, None, 5),
             ("5\" pipe,say \"hi\",x\n", None, None, 0),
             ("\"a\" b,c\n", Some((TextBehindQuote, 3)), None, 0),
             ("\"a\"\"b\"c\n", Some((TextBehindQuote, 6)), None, 0),

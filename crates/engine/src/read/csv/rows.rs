@@ -1,13 +1,14 @@
 //! Records → header and rows: counts them, skips those without any text, and notes what makes a row unusable.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 use memchr::memchr;
 
-use super::parser::Record;
+use super::parser::{Fault, Record};
 use super::quotes::FaultKind;
 use crate::read::ReadError;
-use crate::row::{Batch, Header, Position, RowError};
+use crate::row::{Batch, Column, Header, Position, RowError};
 
 const MAX_COLUMNS: usize = 5_000;
 
@@ -39,15 +40,15 @@ impl Rows {
         if record.ends.len() > MAX_COLUMNS {
             return Err(ReadError::TooManyColumns { found: record.ends.len(), limit: MAX_COLUMNS });
         }
-        if let Some((_, at)) = record.fault {
-            return Err(ReadError::HeaderQuotes { at });
+        if let Some(fault) = record.fault {
+            return Err(ReadError::HeaderQuotes { at: fault.at, column: Column::Number(fault.field + 1) });
         }
         if memchr(0, record.text).is_some() {
             return Err(ReadError::HeaderNul { at: record.at });
         }
-        let names: Result<Vec<&str>, _> = record.cells().map(std::str::from_utf8).collect();
-        let names = names.map_err(|_| ReadError::HeaderNotText { at: record.at, encoding: self.encoding })?;
-        Ok(Some(Header::new(names)))
+        let not_text = |number| ReadError::HeaderNotText { at: record.at, column: Column::Number(number), encoding: self.encoding };
+        let names = record.cells().zip(1..).map(|(name, number)| std::str::from_utf8(name).map_err(|_| not_text(number)));
+        Ok(Some(Header::new(names.collect::<Result<Vec<&str>, _>>()?)))
     }
 
     /// Adds a row, unless the record is blank.
@@ -73,13 +74,19 @@ impl Rows {
     }
 
     fn check_shape(&self, header: &Header, record: Record<'_>, row: u64) -> Option<RowError> {
-        match record.fault {
-            Some((FaultKind::TextBehindQuote, at)) => return Some(RowError::TextBehindQuote { at: Position { row, ..at } }),
-            Some((FaultKind::BlankBeforeQuote, at)) => return Some(RowError::BlankBeforeQuote { at: Position { row, ..at } }),
-            None => {}
+        if let Some(Fault { kind, at, field }) = record.fault {
+            let (at, column) = (Position { row, ..at }, header.column(field));
+            return Some(match kind {
+                FaultKind::TextBehindQuote => RowError::TextBehindQuote { at, column },
+                FaultKind::BlankBeforeQuote => RowError::BlankBeforeQuote { at, column },
+            });
         }
-        let (expected, found) = (header.len(), record.ends.len());
-        (found != expected).then_some(RowError::Ragged { at: Position { row, ..record.at }, expected, found })
+        let (at, found) = (Position { row, ..record.at }, record.ends.len());
+        match found.cmp(&header.len()) {
+            Ordering::Less => Some(RowError::TooFewFields { at, missing: header.column(found) }),
+            Ordering::Greater => Some(RowError::TooManyFields { at, found, last: header.column(header.len() - 1) }),
+            Ordering::Equal => None,
+        }
     }
 
     fn check_text(&self, header: &Header, record: Record<'_>, row: u64) -> Result<(), RowError> {
@@ -89,12 +96,11 @@ impl Rows {
         }
         let at = Position { row, ..record.at };
         for (number, cell) in record.cells().enumerate() {
-            let column = || header.names().get(number).cloned().unwrap_or_else(|| format!("number {}", number + 1));
             if !ascii && std::str::from_utf8(cell).is_err() {
-                return Err(RowError::NotText { at, column: column(), encoding: self.encoding });
+                return Err(RowError::NotText { at, column: header.column(number), encoding: self.encoding });
             }
             if memchr(0, cell).is_some() {
-                return Err(RowError::Nul { at, column: column() });
+                return Err(RowError::Nul { at, column: header.column(number) });
             }
         }
         Ok(())

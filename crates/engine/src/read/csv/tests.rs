@@ -105,17 +105,35 @@ fn a_ragged_row_fails_with_its_place_and_keeps_what_fits() {
     assert_eq!(rows[1].0, ["x\ny", "2"]);
     assert_eq!(
         rows[1].1.as_ref().unwrap().to_string(),
-        "row 2 (line 3, byte 8): 3 fields where the header has 2; look for a missing quote or a delimiter in the text"
+        "row 2 (line 3, byte 8): 3 fields, one or more behind the last column \"b\"; put text with a delimiter in quotes"
     );
     assert_eq!(rows[2].0, ["4", ""]);
-    assert!(rows[2].1.as_ref().unwrap().to_string().starts_with("row 3 (line 5, byte 18): 1 fields"));
+    assert_eq!(
+        rows[2].1.as_ref().unwrap().to_string(),
+        "row 3 (line 5, byte 18): no field for column \"b\"; write a delimiter for every field, also an empty one"
+    );
     assert!(rows[3].1.is_none());
 }
 
 #[test]
 fn misplaced_quotes_fail_their_row_and_name_their_line() {
-    assert!(fault("a,b\n\"x\ny\" z,2\n1,2\n").starts_with("row 1 (line 3, byte 9): text follows a closing quote"));
-    assert!(fault("a,b\n1,2\n\"John\", \"Smith\"\n").starts_with("row 2 (line 3, byte 16): blanks stand before"));
+    assert_eq!(
+        fault("a,b\n\"x\ny\" z,2\n1,2\n"),
+        "row 1 (line 3, byte 9): column \"a\" has text behind its closing quote; write a quote inside quoted text twice"
+    );
+    assert_eq!(
+        fault("a,b\n1,2\n\"John\", \"Smith\"\n"),
+        "row 2 (line 3, byte 16): column \"b\" has blanks before its opening quote; remove them"
+    );
+    assert!(fault("a,b\n1,\"2,\"\"\",\"3\"4\n").starts_with("row 1 (line 2, byte 16): column number 3 has text behind"));
+}
+
+#[test]
+fn lines_are_counted_whichever_way_they_end_also_inside_quotes() {
+    for end in ["\n", "\r\n", "\r"] {
+        let file = ["a,b", "\"one", "", "two\",\"\"\"", "\"", "\"x\" y,2", ""].join(end);
+        assert!(fault(&file).starts_with("row 2 (line 6,"), "{end:?}: {}", fault(&file));
+    }
 }
 
 #[test]
@@ -140,9 +158,9 @@ fn what_cannot_be_read_at_all_is_an_error_with_its_place() {
     for (file, expected) in [
         ("", "the file is empty"),
         ("\n\n,,\n", "the file is empty"),
-        ("a,b\n1,2\n3,\"4\n5,6\n", "row 2 (line 3, byte 10): a quote is opened and never closed"),
-        ("a,\"b\n", "header (line 1, byte 2): a quote is opened and never closed"),
-        ("a, \"b\"\n", "header (line 1, byte 3): a quote in the header is misplaced"),
+        ("a,b\n1,2\n3,\"4\n5,6\n", "row 2 (line 3, byte 10): column \"b\" has a quote that is opened and never closed"),
+        ("a,\"b\n", "header (line 1, byte 2): column number 2 has a quote that is opened and never closed"),
+        ("a, \"b\"\n", "header (line 1, byte 3): the name of column number 2 has a misplaced quote"),
         ("a\0,b\0\n", "header (line 1, byte 0): the header has NUL characters; if the file is UTF-16"),
         (&long, "row 2 (line 3, byte 8): the record has more than 400000 characters"),
         (&open_and_long, "row 2 (line 3, byte 8): the record has more than 400000 characters"),
@@ -151,7 +169,8 @@ fn what_cannot_be_read_at_all_is_an_error_with_its_place() {
         let error = read(file).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{error}");
     }
-    assert!(matches!(read(b"J\xF6rg\nx\n"), Err(ReadError::HeaderNotText { .. })));
+    let latin = read(b"a;J\xF6rg\nx;y\n").unwrap_err().to_string();
+    assert!(latin.starts_with("header (line 1, byte 0): the name of column number 2 is not valid UTF-8; save"), "{latin}");
     assert_eq!(read(&long).unwrap_err().reason(), api::import_run::RunReason::FileTooComplex);
 }
 
