@@ -35,11 +35,7 @@ fn nothing_in_clear(demo: &Demo) -> Result<()> {
     beside.tenant(TENANT)?;
     search.credentials_leave_etcd(&beside, &canary)?;
     let logs = search.runs(&beside)?;
-    let tokens = beside.ask("/emulator/tokens", &[])?;
-    let tokens = tokens.as_array().context("a list of tokens")?.iter().filter_map(|token| token["token"].as_str()).map(Canary::new);
-    let tokens: Vec<Canary> = tokens.collect();
-    ensure!(!tokens.is_empty(), "control: no token was issued");
-    search.everywhere(&canary, &tokens, &logs)
+    search.everywhere(&canary, &Canary::new(&beside.token_mark()?), &logs)
 }
 
 struct Search<'a> {
@@ -137,6 +133,8 @@ impl Search<'_> {
         let (pod, log) = run.worker(1)?;
         let worker = WorkerProcess::of(&self.cluster, &pod)?;
         ensure!(worker.is_undumpable()?, "a worker's memory can be read and dumped");
+        let other = kubectl.json(&["get", "pods", "-n", "demo", "-l", "app=salesforce-emulator"])?["items"][0].clone();
+        ensure!(!WorkerProcess::of(&self.cluster, &other)?.is_undumpable()?, "control: other programs' memory can be dumped");
         logs.push(log.ended()?);
         run.ends("True", "CompletedWithFailedRows")?;
 
@@ -166,7 +164,7 @@ impl Search<'_> {
         Ok(logs)
     }
 
-    fn everywhere(&self, canary: &Canary, tokens: &[Canary], logs: &[PathBuf]) -> Result<()> {
+    fn everywhere(&self, canary: &Canary, token: &Canary, logs: &[PathBuf]) -> Result<()> {
         for log in logs {
             let said = std::fs::read_to_string(log)?;
             ensure!(said.contains(r#""level":"TRACE""#), "control: worker log {} says nothing at TRACE: {said:.300}", log.display());
@@ -184,7 +182,7 @@ impl Search<'_> {
         let disks = self.cluster.disks();
 
         // Tokens and rows were never to be written, so that old versions in etcd count as well.
-        for canary in tokens.iter().chain([canary]) {
+        for canary in [token, canary] {
             self.etcd(canary)?.found_nothing("etcd", 1 << 20)?;
             canary.below(logs)?.found_nothing("logs of workers", 1 << 10)?;
             canary.in_text("events, statuses, metrics", &readable).found_nothing("events, statuses, metrics", 1 << 10)?;
@@ -192,13 +190,16 @@ impl Search<'_> {
         canary.below(std::slice::from_ref(&storage))?.found_nothing("the keeper's storage", 1 << 10)?;
         canary.below(&disks)?.found_nothing("disks of the nodes", 100 << 20)?;
         canary.below(&self.cluster.hidden_places()?)?.found_nothing("memory file systems of the nodes", 1 << 10)?;
-        for token in tokens {
-            // Of the disks only what grows with time: images were there before there was a token.
-            let logs: Vec<PathBuf> = disks.iter().flat_map(|disk| children(disk, "log")).collect();
-            token.below(&logs)?.found_nothing("logs of the nodes", 1 << 10)?;
-        }
+        // Of the disks only what grows with time: images were there before there was a token.
+        let growing: Vec<PathBuf> = disks.iter().flat_map(|disk| children(disk, "log")).collect();
+        token.below(&growing)?.found_nothing("logs of the nodes", 1 << 10)?;
         let dumps = core_dumps(&disks)?;
         ensure!(dumps.is_empty(), "core dumps were written: {dumps:?}");
+        let planted = disks[0].join("dallas/lib/core.1");
+        std::fs::write(&planted, "")?;
+        let found = core_dumps(&disks)?;
+        std::fs::remove_file(&planted)?;
+        ensure!(found == [planted], "control: a core dump that was planted is not found: {found:?}");
 
         // Each kind of place shows what is planted in it.
         for place in [storage, disks[0].join("dallas/log"), disks[0].join("sydney/lib")] {

@@ -155,6 +155,16 @@ impl<'a> Beside<'a> {
         self.ask("/emulator/faults", &["--request", "DELETE"]).map(drop)
     }
 
+    /// What every access token begins with, and nothing else does: the org's id and an exclamation mark.
+    pub(super) fn token_mark(&self) -> Result<String> {
+        let secret = format!("client_secret={}", self.client_secret());
+        let form = ["--data", "grant_type=client_credentials", "--data", &format!("client_id={CLIENT}"), "--data", &secret];
+        let answer = self.ask("/services/oauth2/token", &form)?;
+        let token = answer["access_token"].as_str().context("the Salesforce side gave no token")?;
+        let (org, _) = token.split_once('!').context("a token begins with its org")?;
+        Ok(format!("{org}!"))
+    }
+
     /// A tenant with a namespace of its name, ready.
     pub(super) fn tenant(&self, name: &str) -> Result<()> {
         ensure!(TENANTS.contains(&name), "the Region does not let {name} through");
@@ -229,7 +239,8 @@ impl<'a> Beside<'a> {
 impl Drop for Beside<'_> {
     fn drop(&mut self) {
         for server in &mut self.servers {
-            let _ = server.kill();
+            // PostgreSQL ends at once and takes its shared memory along; so does anybody else who is told to quit.
+            let _ = Command::new("kill").args(["-QUIT", &server.id().to_string()]).status();
             let _ = server.wait();
         }
         let _ = std::fs::remove_dir_all(&self.folder);

@@ -32,7 +32,7 @@ impl Searched {
     pub(super) fn found_nothing(&self, place: &str, least: u64) -> Result<()> {
         ensure!(self.findings.is_empty(), "in clear in {place}: {}", self.findings.join("; "));
         ensure!(self.bytes >= least, "control: {place} has only {} bytes in {} files", self.bytes, self.files);
-        println!("  {place}: nothing in {} files, {} MB", self.files, self.bytes >> 20);
+        println!("  {place}: nothing in {} files, {} kB", self.files, self.bytes >> 10);
         Ok(())
     }
 }
@@ -69,7 +69,7 @@ impl Canary {
     }
 
     /// Looks through a file, or through every file below a folder. Compressed logs are looked into. Root file systems of
-    /// containers are left out where they are mounted: their parts lie on the disk.
+    /// containers are left out where they are mounted, since their parts lie on the disk, and handles of network namespaces.
     pub(super) fn below(&self, places: &[PathBuf]) -> Result<Searched> {
         let mut searched = Searched::default();
         for place in places {
@@ -82,17 +82,21 @@ impl Canary {
     fn walk(&self, path: &Path, searched: &mut Searched) -> Result<()> {
         // Nodes are at work: what was listed may be gone.
         let Some(kind) = unless_gone(fs::symlink_metadata(path))? else { return Ok(()) };
-        if kind.is_dir() && !path.ends_with("rootfs") {
+        if path.ends_with("rootfs") || path.ends_with("netns") {
+            return Ok(());
+        }
+        if kind.is_dir() {
             let Some(entries) = unless_gone(fs::read_dir(path))? else { return Ok(()) };
             for entry in entries {
                 self.walk(&entry?.path(), searched)?;
             }
         } else if kind.is_file() {
-            let forms = match unless_gone(File::open(path))? {
-                Some(file) if path.extension().is_some_and(|ending| ending == "gz") => self.forms_in_stream(unpacked(file)?, searched)?,
-                Some(file) => self.forms_in_stream(file, searched)?,
-                None => return Ok(()),
+            let Some(file) = unless_gone(File::open(path))? else { return Ok(()) };
+            let forms = match path.extension().is_some_and(|ending| ending == "gz") {
+                true => self.forms_in_stream(unpacked(file)?, searched),
+                false => self.forms_in_stream(file, searched),
             };
+            let forms = forms.with_context(|| format!("cannot search {}", path.display()))?;
             searched.files += 1;
             if !forms.is_empty() {
                 searched.findings.push(format!("{} ({forms:?})", path.display()));
