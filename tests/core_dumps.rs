@@ -4,21 +4,24 @@ use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
-/// Starts a program in a folder it may write to, with core dumps of any size allowed.
-fn start(folder: &Path, program: &str, arguments: &[&str]) -> Child {
-    Command::new("sh")
-        .args(["-c", r#"ulimit -c unlimited && exec "$@""#, "sh", program])
-        .args(arguments)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+/// A program in a folder it may write to, with core dumps of any size allowed.
+fn dumpable(folder: &Path, program: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"ulimit -c unlimited && exec "$@""#, "sh", program]).current_dir(folder).stdin(Stdio::null());
+    command
 }
 
-/// Ends it with a signal that makes a core dump unless told otherwise.
-fn crash(mut child: Child) -> ExitStatus {
+/// Ends it, once it is ready, with a signal that makes a core dump unless told otherwise.
+fn crash(mut child: Child, ready: impl Fn(&Child) -> bool) -> ExitStatus {
+    let began = Instant::now();
+    while !ready(&child) {
+        assert_eq!(child.try_wait().unwrap(), None, "it ended by itself");
+        assert!(began.elapsed() < Duration::from_secs(60), "it is not ready after a minute");
+        thread::sleep(Duration::from_millis(20));
+    }
     assert!(Command::new("kill").args(["-QUIT", &child.id().to_string()]).status().unwrap().success());
     let status = child.wait().unwrap();
     assert_eq!(status.signal(), Some(3), "{status}");
@@ -28,21 +31,19 @@ fn crash(mut child: Child) -> ExitStatus {
 #[test]
 fn a_worker_that_crashes_leaves_no_core_dump() {
     let folder = tempfile::tempdir().unwrap();
-    let other = start(folder.path(), "sleep", &["60"]);
     // Until the shell has become the program, the signal would end the shell.
-    while std::fs::read_to_string(format!("/proc/{}/comm", other.id())).unwrap().trim() != "sleep" {
-        std::thread::yield_now();
-    }
-    assert!(crash(other).core_dumped(), "control: another program leaves one here (ulimit -Hc, /proc/sys/kernel/core_pattern)");
+    let is_itself = |child: &Child| std::fs::read_to_string(format!("/proc/{}/comm", child.id())).unwrap().trim() == "sleep";
+    let other = crash(dumpable(folder.path(), "sleep").arg("60").spawn().unwrap(), is_itself);
+    assert!(other.core_dumped(), "control: another program leaves one here (ulimit -Hc, /proc/sys/kernel/core_pattern)");
 
     let keeper = TcpListener::bind("127.0.0.1:0").unwrap();
+    keeper.set_nonblocking(true).unwrap();
     let token = folder.path().join("token");
     std::fs::write(&token, "token").unwrap();
     let ca = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/emulator/demo-ca.crt")).unwrap();
-    let url = format!("https://{}", keeper.local_addr().unwrap());
-    let arguments =
-        ["worker", "--keeper-url", &url, "--keeper-ca", &ca, "--run-uid", "r", "--attempt", "1", "--token-path", token.to_str().unwrap()];
-    let worker = start(folder.path(), env!("CARGO_BIN_EXE_dataimporter"), &arguments);
-    let _connection = keeper.accept().unwrap(); // it is up and asks for its lease
-    assert!(!crash(worker).core_dumped());
+    let mut worker = dumpable(folder.path(), env!("CARGO_BIN_EXE_dataimporter"));
+    worker.arg("worker").env("KEEPER_URL", format!("https://{}", keeper.local_addr().unwrap())).env("KEEPER_CA", ca);
+    worker.env("RUN_UID", "r").env("ATTEMPT", "1").env("TOKEN_PATH", token).env("RUST_LOG", "off");
+    // It is at work when it asks for its lease.
+    assert!(!crash(worker.spawn().unwrap(), |_| keeper.accept().is_ok()).core_dumped());
 }
