@@ -65,10 +65,11 @@ pub async fn run(args: Args) -> Result<()> {
 
 /// What the namespace's annotation says, or else what was installed: Helm cannot change a release any more whose uninstall was refused.
 async fn chosen(client: &Client, args: &Args) -> Result<Policy> {
-    let namespace = Api::<Namespace>::all(client.clone()).get(&args.namespace).await.context("our namespace cannot be read")?;
-    let Some(said) = namespace.annotations().get(names::DRAIN_POLICY_ANNOTATION) else { return Ok(args.policy) };
+    let namespace = Api::<Namespace>::all(client.clone()).get_opt(&args.namespace).await.context("our namespace cannot be read")?;
+    let said = namespace.and_then(|mut ns| ns.annotations_mut().remove(names::DRAIN_POLICY_ANNOTATION));
+    let Some(said) = said else { return Ok(args.policy) };
     let annotation = names::DRAIN_POLICY_ANNOTATION;
-    Policy::from_str(said, false)
+    Policy::from_str(&said, false)
         .map_err(|_| anyhow!("annotation {annotation} of namespace {} says {said:?}: say Refuse, Release or Erase", args.namespace))
 }
 

@@ -1,5 +1,5 @@
-//! TLS for the two listeners: handshake, HTTP/1.1 and HTTP/2, the caller's address as an extension, and that a path is made of names.
-//! Knows no route.
+//! TLS for the two listeners: handshake, HTTP/1.1 and HTTP/2, the caller's address as an extension; that a path is made of names, and that
+//! a call is carried out. Knows no route.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -32,11 +32,22 @@ const DRAIN: Duration = Duration::from_secs(25);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub IpAddr);
 
-pub(crate) fn tls_config(leaf: Arc<dyn ResolvesServerCert>) -> Result<Arc<ServerConfig>> {
+/// What a listener speaks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Speaks {
+    /// HTTP/2, or HTTP/1.1 to whoever asks for it.
+    Either,
+    /// A file that is refused before all of it came is a stream that breaks in HTTP/2, and `curl` does not show why; HTTP/1.1 waits for a
+    /// word before it sends.
+    Http1,
+}
+
+pub(crate) fn tls_config(leaf: Arc<dyn ResolvesServerCert>, speaks: Speaks) -> Result<Arc<ServerConfig>> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config =
         ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?.with_no_client_auth().with_cert_resolver(leaf);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let protocols: &[&[u8]] = if speaks == Speaks::Http1 { &[b"http/1.1"] } else { &[b"h2", b"http/1.1"] };
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(Arc::new(config))
 }
 
@@ -47,6 +58,12 @@ async fn only_names(request: Request, next: Next) -> Response {
     if path.split('/').all(is_name) { next.run(request).await } else { StatusCode::NOT_FOUND.into_response() }
 }
 
+/// Carries a call out even if its caller hangs up: a token that Salesforce gave must be written down or nobody can revoke it, and half a
+/// file must be cleared away.
+async fn to_its_end(request: Request, next: Next) -> Response {
+    tokio::spawn(next.run(request)).await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
 /// Letters, digits, dashes and single dots, as the API server has it; an empty part stands before the first slash.
 fn is_name(part: &str) -> bool {
     let allowed = part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'));
@@ -55,7 +72,7 @@ fn is_name(part: &str) -> bool {
 
 /// Serves until told to stop, then lets what is under way finish.
 pub(crate) async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, app: Router, stop: CancellationToken) {
-    let app = app.layer(from_fn(only_names));
+    let app = app.layer(from_fn(to_its_end)).layer(from_fn(only_names));
     let acceptor = TlsAcceptor::from(tls);
     let graceful = GracefulShutdown::new();
     loop {

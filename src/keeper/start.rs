@@ -29,6 +29,7 @@ use super::error::{Error, Result};
 use super::files::Files;
 use super::key_rings::KeyRings;
 use super::records::Records;
+use super::serve::Speaks;
 use super::sessions::Sessions;
 use super::state::{Keeper, Memory};
 use super::storage::Storages;
@@ -131,9 +132,9 @@ pub async fn start_later(client: Client, args: Args, stop: CancellationToken, by
     retry("ConfigMap dataimporter-public", || installation::publish(&client, &args.namespace, authority.pem(), gateway.as_deref(), &uid))
         .await;
 
-    let tls = serve::tls_config(leaf.clone()).map_err(chain)?;
-    tasks.spawn(serve::serve(worker_listener, tls.clone(), workers::app(keeper.clone()), stop.clone()));
-    tasks.spawn(serve::serve(gateway_listener, tls, gateway::app(keeper.clone()), stop.clone()));
+    let tls = |speaks| serve::tls_config(leaf.clone(), speaks).map_err(chain);
+    tasks.spawn(serve::serve(worker_listener, tls(Speaks::Either)?, workers::app(keeper.clone()), stop.clone()));
+    tasks.spawn(serve::serve(gateway_listener, tls(Speaks::Http1)?, gateway::app(keeper.clone()), stop.clone()));
     tasks.spawn(sweeper::run(keeper.clone(), stop.clone()));
     tasks.spawn(tick(keeper.clone(), stop.clone()));
     let ca_pem = authority.pem().to_owned();

@@ -16,15 +16,12 @@ use super::super::files::{FileRecord, UPLOAD, grant};
 use super::super::state::{Home, Keeper, endpoints_of};
 use super::caller::About;
 use super::run_status::open_cursor;
-use super::{Answer, Call, Kept, Rejection, RunKey, RunUid, to_its_end};
+use super::{Answer, Call, Kept, Rejection, RunKey, RunUid};
 
 pub(super) async fn lease(State(keeper): Kept, call: Call, Path(uid): RunUid, Json(request): Json<LeaseRequest>) -> Answer<Lease> {
     let admitted = keeper.admit(&call, About::Run { uid: &uid, attempt: request.attempt }, "lease").await?;
-    to_its_end(async move {
-        let outcome = keeper.lease(&admitted).await;
-        keeper.judged(&RunKey::of(&admitted), "lease", outcome).await.map(Json)
-    })
-    .await
+    let outcome = keeper.lease(&admitted).await;
+    keeper.judged(&RunKey::of(&admitted), "lease", outcome).await.map(Json)
 }
 
 pub(super) async fn session(
@@ -34,11 +31,8 @@ pub(super) async fn session(
     Json(request): Json<SessionRequest>,
 ) -> Answer<SalesforceSession> {
     let admitted = keeper.admit(&call, About::Run { uid: &uid, attempt: request.attempt }, "session").await?;
-    to_its_end(async move {
-        let outcome = keeper.renewed_session(&admitted, &request).await;
-        keeper.judged(&RunKey::of(&admitted), "session", outcome).await.map(Json)
-    })
-    .await
+    let outcome = keeper.renewed_session(&admitted, &request).await;
+    keeper.judged(&RunKey::of(&admitted), "session", outcome).await.map(Json)
 }
 
 impl Keeper {

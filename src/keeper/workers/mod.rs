@@ -98,11 +98,6 @@ impl IntoResponse for Rejection {
     }
 }
 
-/// Carries a call out even if its caller hangs up: a token that Salesforce gave must be written down, or nobody can revoke it.
-async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
-    tokio::spawn(work).await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
-}
-
 type Kept = State<Arc<Keeper>>;
 type RunUid = Path<String>;
 type Answer<T> = Result<Json<T>, Rejection>;
