@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
+mod certificate;
 mod cluster;
 mod crds;
 mod demo;
@@ -11,6 +13,7 @@ mod image;
 mod kubectl;
 mod packages;
 mod process;
+mod programs;
 mod progress;
 mod test;
 mod workspace;
@@ -30,6 +33,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Every level of tests, or those named
     Test(test::Arguments),
+    /// Speed and memory against named peers, goals beside results; needs no cluster
+    Bench(bench::Arguments),
     /// Writes the generated CustomResourceDefinitions
     Crds,
 }
@@ -39,6 +44,7 @@ fn main() -> ExitCode {
         Command::Cluster(arguments) => cluster::run(arguments),
         Command::Demo(arguments) => demo::run(arguments),
         Command::Test(arguments) => test::run(arguments),
+        Command::Bench(arguments) => bench::run(arguments),
         Command::Crds => crds::run(),
     };
     outcome.unwrap_or_else(|error| {

@@ -6,8 +6,7 @@
 # Each client runs section by section, each section against an empty organisation of its own. Then come the controls: the
 # same sections against an emulator broken in what they look at, where every one of them must fail.
 #
-# Needs python3 (with venv) and npm. Installs once into ${XDG_CACHE_HOME:-~/.cache}/dataimporter/clients. Every check that
-# fails, and every client that cannot be installed, makes the exit status non-zero.
+# install.sh brings the clients. Every check that fails, and every client that cannot be installed, makes the exit status non-zero.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -16,22 +15,7 @@ shift
 clients=("$@")
 [ ${#clients[@]} -gt 0 ] || clients=(jsforce simple-salesforce sf)
 [ -x "$emulator" ] || { echo "clients: $emulator is not a program" >&2; exit 1; }
-for tool in python3 npm; do
-    command -v "$tool" >/dev/null || { echo "clients: $tool is needed and not installed" >&2; exit 1; }
-done
-
-# One installation for one set of pins; a half-made one has no stamp and is made again.
-pins=$(cat "$here/requirements.txt" "$here/package-lock.json" | sha256sum | cut -c1-16)
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/dataimporter/clients/$pins
-if [ ! -e "$cache/complete" ]; then
-    echo "clients: installing into $cache"
-    rm -rf "$cache" && mkdir -p "$cache"
-    python3 -m venv "$cache/venv"
-    "$cache/venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$here/requirements.txt"
-    cp "$here/package.json" "$here/package-lock.json" "$cache/"
-    (cd "$cache" && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error)
-    touch "$cache/complete"
-fi
+cache=$("$here/install.sh")
 python=$cache/venv/bin/python
 # The emulator is on this machine, whatever proxy the registries need.
 export NO_PROXY=127.0.0.1,localhost no_proxy=127.0.0.1,localhost

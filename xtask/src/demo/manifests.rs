@@ -1,14 +1,13 @@
 //! What the demo adds to `examples/` because it differs from machine to machine: volumes, root keys, server certificates
 //! and the chart's values.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use crate::certificate;
 use crate::image::USER;
-use crate::process;
 
 pub(crate) const SYSTEM: &str = "dataimporter-system";
 /// Short names of the regions, as the volumes and root keys are called.
@@ -74,50 +73,13 @@ pub(crate) fn values(repository: &str, tag: &str, node_port: Option<u16>, log_le
     })
 }
 
-/// Files of a server certificate, signed by the demo's authority, and its key.
-pub(crate) struct Certificate {
-    pub(crate) certificate: PathBuf,
-    pub(crate) key: PathBuf,
-}
-
-pub(crate) fn certificate(name: &str, host: &str, authority: &Path, scratch: &Path) -> Result<Certificate> {
-    let file = |ending: &str| -> PathBuf { scratch.join(format!("{name}.{ending}")) };
-    let openssl = |arguments: &[&str]| process::output(Command::new("openssl").args(arguments));
-    let path = |p: PathBuf| p.to_string_lossy().into_owned();
-    let (key, request, certificate, extensions) = (path(file("key")), path(file("csr")), path(file("crt")), path(file("ext")));
-    openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-out", &key])?;
-    openssl(&["req", "-new", "-key", &key, "-subj", &format!("/CN={host}"), "-out", &request])?;
-    std::fs::write(&extensions, format!("subjectAltName=DNS:{host}\nextendedKeyUsage=serverAuth\nbasicConstraints=critical,CA:FALSE\n"))?;
-    let (ca, ca_key) = (path(authority.join("demo-ca.crt")), path(authority.join("demo-ca.key")));
-    openssl(&[
-        "x509",
-        "-req",
-        "-in",
-        &request,
-        "-CA",
-        &ca,
-        "-CAkey",
-        &ca_key,
-        "-CAserial",
-        &path(file("srl")),
-        "-CAcreateserial",
-        "-days",
-        "365",
-        "-extfile",
-        &extensions,
-        "-out",
-        &certificate,
-    ])?;
-    Ok(Certificate { certificate: certificate.into(), key: key.into() })
-}
-
-/// The same as a TLS Secret of namespace `demo`.
-pub(crate) fn tls_secret(name: &str, host: &str, authority: &Path, scratch: &Path) -> Result<Value> {
-    let Certificate { certificate, key } = certificate(name, host, authority, scratch)?;
+/// A server certificate of the demo's authority, as a TLS Secret of namespace `demo`.
+pub(crate) fn tls_secret(name: &str, host: &str, scratch: &Path) -> Result<Value> {
+    let made = certificate::of_server(name, host, scratch)?;
     let read = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
     Ok(json!({
         "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": {"name": name, "namespace": "demo"},
-        "stringData": {"tls.crt": read(&certificate)?, "tls.key": read(&key)?},
+        "stringData": {"tls.crt": read(&made.certificate)?, "tls.key": read(&made.key)?},
     }))
 }
 

@@ -17,8 +17,9 @@ use serde_json::Value;
 use crate::cluster;
 use crate::image::Image;
 use crate::kubectl::{Kubectl, condition};
+use crate::programs::{self, Optimized, Programs};
 use crate::progress::Progress;
-use crate::{packages, process, workspace};
+use crate::{certificate, packages, process, workspace};
 use manifests::SYSTEM;
 use report::{Report, RunReport};
 use salesforce_side::SalesforceSide;
@@ -68,7 +69,8 @@ impl Demo {
         stage("packages", began);
 
         let began = Instant::now();
-        let built = build(&progress, &folder, arguments.unoptimized)?;
+        let optimized = if arguments.unoptimized { Optimized::No } else { Optimized::Yes };
+        let built = programs::build(&progress, &folder, optimized)?;
         stage("build", began);
 
         let began = Instant::now();
@@ -129,7 +131,7 @@ impl Demo {
         let contacts = self.contacts()?;
         self.stages.push(("import from PostgreSQL", began.elapsed()));
 
-        let authority = workspace::root().join("examples/emulator/demo-ca.crt");
+        let authority = certificate::authority();
         let side = SalesforceSide::open(&self.kubectl, &authority)?;
         let airports = self.report("acme", &run, "eu-frankfurt", expected, side.count("Account WHERE icao__c != null")?)?;
         let found = side.count("Contact WHERE External_Id__c LIKE 'globex-%'")?;
@@ -221,43 +223,6 @@ impl Demo {
     }
 }
 
-/// The programs that go into images and to the user.
-struct Built {
-    dataimporter: PathBuf,
-    plugin: PathBuf,
-    emulator: PathBuf,
-}
-
-fn build(progress: &Progress, folder: &Path, unoptimized: bool) -> Result<Built> {
-    let (what, profile, directory) = match unoptimized {
-        true => ("building the programs", "dev", "debug"),
-        false => ("building the programs (release)", "release", "release"),
-    };
-    let log = folder.join("build.log");
-    progress.during(
-        what,
-        || last_line(&log),
-        || {
-            let mut cargo = Command::new("cargo");
-            cargo
-                .args(["build", "--locked", "--profile", profile, "-p", "dataimporter", "-p", "salesforce-emulator"])
-                .current_dir(workspace::root());
-            process::logged(&mut cargo, &log)
-        },
-    )?;
-    let folder = workspace::built(directory);
-    Ok(Built {
-        dataimporter: folder.join("dataimporter"),
-        plugin: folder.join("kubectl-import"),
-        emulator: folder.join("salesforce-emulator"),
-    })
-}
-
-fn last_line(log: &Path) -> String {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    text.lines().last().map(|line| format!(", {}", line.trim())).unwrap_or_default()
-}
-
 /// Where the demo runs.
 struct Place {
     kubectl: Kubectl,
@@ -293,7 +258,7 @@ fn node_of(kubectl: &Kubectl, region: &str) -> Result<String> {
 }
 
 /// Packs the programs into images and gives them to every node. The tag is the program's digest, so a new build rolls out.
-fn images(progress: &Progress, built: &Built, folder: &Path, cluster: Option<&cluster::Cluster>) -> Result<String> {
+fn images(progress: &Progress, built: &Programs, folder: &Path, cluster: Option<&cluster::Cluster>) -> Result<String> {
     let tag = workspace::digest(&built.dataimporter)?[..12].to_owned();
     let Some(cluster) = cluster else { return Ok(tag) };
     progress.say("packing images and loading them on every node");
@@ -312,7 +277,7 @@ fn images(progress: &Progress, built: &Built, folder: &Path, cluster: Option<&cl
     Ok(tag)
 }
 
-fn copy_tools(built: &Built, bin: &Path) -> Result<()> {
+fn copy_tools(built: &Programs, bin: &Path) -> Result<()> {
     for (from, name) in [(&built.dataimporter, "dataimporter"), (&built.plugin, "kubectl-import"), (&built.emulator, "salesforce-emulator")]
     {
         let (to, fresh) = (bin.join(name), bin.join(format!("{name}.new")));
@@ -374,11 +339,10 @@ fn why_not_ready(kubectl: &Kubectl, error: anyhow::Error) -> anyhow::Error {
 fn systems(progress: &Progress, kubectl: &Kubectl, folder: &Path, tag: &str) -> Result<()> {
     progress.say("starting a Salesforce to try on and a PostgreSQL");
     let examples = workspace::root().join("examples");
-    let authority = examples.join("emulator");
-    kubectl.run(&["apply", "-f", &authority.join("emulator.yaml").to_string_lossy()])?;
+    kubectl.run(&["apply", "-f", &examples.join("emulator/emulator.yaml").to_string_lossy()])?;
     for (name, host) in [("salesforce-emulator-tls", "salesforce-emulator.demo.svc"), ("postgres-tls", "postgres.demo.svc")] {
         if !kubectl.exists(&["secret", name, "-n", "demo"])? {
-            kubectl.apply(&manifests::tls_secret(name, host, &authority, folder)?)?;
+            kubectl.apply(&manifests::tls_secret(name, host, folder)?)?;
         }
     }
     kubectl.run(&["apply", "-f", &examples.join("postgres/postgres.yaml").to_string_lossy()])?;

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::manifests::Certificate;
+use crate::certificate::Certificate;
 use crate::image::Image;
 use crate::process;
 

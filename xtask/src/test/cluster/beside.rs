@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use crate::certificate::{self, Certificate};
 use crate::cluster::{BESIDE, Cluster};
-use crate::demo::manifests::{Certificate, certificate};
 use crate::demo::{Demo, postgres};
 use crate::kubectl::Kubectl;
 use crate::{process, workspace};
@@ -64,7 +64,7 @@ impl<'a> Beside<'a> {
     }
 
     fn certificate(&self, name: &str, host: &str) -> Result<Certificate> {
-        certificate(name, host, &workspace::root().join("examples/emulator"), &self.folder)
+        certificate::of_server(name, host, &self.folder)
     }
 
     fn salesforce(&mut self, cluster: &Cluster) -> Result<()> {
@@ -119,7 +119,7 @@ impl<'a> Beside<'a> {
 
     /// Asks the Salesforce here, at its tester's door or elsewhere.
     pub(super) fn ask(&self, path: &str, arguments: &[&str]) -> Result<Value> {
-        let authority = workspace::root().join("examples/emulator/demo-ca.crt").to_string_lossy().into_owned();
+        let authority = certificate::authority().to_string_lossy().into_owned();
         let (resolve, url) = (format!("{SALESFORCE}:8443:{BESIDE}"), format!("https://{SALESFORCE}:8443{path}"));
         let curl = [
             "curl",

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use super::Check;
 use crate::demo::Demo;
 use crate::demo::salesforce_side::SalesforceSide;
-use crate::workspace;
+use crate::{certificate, workspace};
 
 pub(super) const CHECKS: &[Check] = &[("the README's walk-through works", the_readmes_walk_through_works)];
 
@@ -22,7 +22,7 @@ fn the_readmes_walk_through_works(demo: &Demo) -> Result<()> {
     {
         ensure!(said.contains(expected), "the walk-through does not show {expected:?}:\n{said}");
     }
-    let authority = workspace::root().join("examples/emulator/demo-ca.crt");
+    let authority = certificate::authority();
     let loaded = SalesforceSide::open(&demo.kubectl, &authority)?.count("Contact WHERE Email LIKE '%@example.org'")?;
     ensure!(loaded == 2, "Salesforce holds {loaded} of the 2 good rows");
     a_mistake_is_named(&script)

@@ -11,7 +11,7 @@ use super::Check;
 use crate::demo::Demo;
 use crate::demo::salesforce_side::SalesforceSide;
 use crate::kubectl::condition;
-use crate::{process, workspace};
+use crate::{certificate, process, workspace};
 
 pub(super) const CHECKS: &[Check] = &[
     ("every kind shows its state", every_kind_shows_its_state),
@@ -77,7 +77,7 @@ fn an_independent_client_finds_the_rows(demo: &Demo) -> Result<()> {
         process::output(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
         process::output(Command::new(&python).args(["-m", "pip", "install", "--quiet", "simple-salesforce==1.12.10"]))?;
     }
-    let authority = workspace::root().join("examples/emulator/demo-ca.crt");
+    let authority = certificate::authority();
     let side = SalesforceSide::open(&demo.kubectl, &authority)?;
     let script = workspace::root().join("xtask/src/test/cluster/independent_client.py");
     let said = process::output(

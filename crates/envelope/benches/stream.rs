@@ -1,0 +1,79 @@
+//! How fast files are sealed and opened, on one core. `cargo bench -p envelope`; `cargo xtask bench encryption` compares it with OpenSSL.
+
+use std::collections::BTreeSet;
+use std::hint::black_box;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use envelope::stream::{Opener, Sealer, sealed_file_len};
+use envelope::{Context, FileKey, Scope};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+const FILE: usize = 256_000_000;
+/// As bytes come from a network.
+const PIECE: usize = 64 << 10;
+const TIMES: usize = 3;
+
+fn main() {
+    println!("a file of {} MB, the best of {TIMES}", FILE / 1_000_000);
+    let content: Vec<u8> = (0..FILE as u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+    let mut sealed = Vec::new();
+    timed("seal", || sealed = seal(&content));
+    assert_eq!(sealed.len(), sealed_file_len(FILE));
+    timed("open", || assert_eq!(open(&sealed), FILE));
+}
+
+fn timed(what: &str, mut work: impl FnMut()) {
+    let best = (0..TIMES)
+        .map(|_| {
+            let begun = Instant::now();
+            work();
+            begun.elapsed().as_secs_f64()
+        })
+        .fold(f64::INFINITY, f64::min);
+    println!("{what} {:.1} MB/s", FILE as f64 / best / 1e6);
+}
+
+fn key() -> FileKey {
+    FileKey::generate(&mut StdRng::seed_from_u64(1))
+}
+
+fn context() -> Context {
+    let text = |text: &str| text.to_owned();
+    Context {
+        scope: Scope { region: text("eu-frankfurt"), installation_uid: text("installation"), tenant_uid: text("tenant") },
+        namespace: text("acme"),
+        kind: text("Upload"),
+        name: text("file"),
+        uid: text("uid"),
+        endpoint_digest: String::new(),
+        field_set: BTreeSet::new(),
+    }
+}
+
+fn seal(content: &[u8]) -> Vec<u8> {
+    let (mut sealed, mut out) = (Vec::with_capacity(sealed_file_len(content.len())), BytesMut::new());
+    let mut sealer = Sealer::begin(key(), &context(), &mut StdRng::seed_from_u64(2), &mut out);
+    for piece in content.chunks(PIECE) {
+        sealer.update(piece, &mut out).unwrap();
+        // What the keeper writes to its storage.
+        sealed.extend_from_slice(&out);
+        out.clear();
+    }
+    sealer.finish(&mut out).unwrap();
+    sealed.extend_from_slice(&out);
+    sealed
+}
+
+/// How many bytes came out.
+fn open(sealed: &[u8]) -> usize {
+    let (mut opener, mut out, mut opened) = (Opener::new(key(), context()), BytesMut::new(), 0);
+    for piece in sealed.chunks(PIECE) {
+        opener.update(piece, &mut out).unwrap();
+        opened += black_box(&out).len();
+        out.clear();
+    }
+    opener.finish(&mut out).unwrap();
+    opened + out.len()
+}

@@ -1,0 +1,118 @@
+//! `cargo xtask bench [SCENARIO …]`: how fast and how small, as ratios against named peers that ran beside us.
+//!
+//! The programs are those that users get, built from this checkout; the file is made here. Nothing fails because it is slow:
+//! goals and results are printed side by side (docs/developing/bench.md).
+
+mod bulk;
+mod child;
+mod data;
+mod encryption;
+mod figures;
+mod import;
+mod machine;
+mod memory;
+mod org;
+mod peers;
+mod report;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
+
+use self::data::Header;
+use self::machine::Machine;
+use self::org::OrgSetup;
+use self::report::{Chapter, Report};
+use crate::programs::{self, Optimized, Programs};
+use crate::progress::Progress;
+use crate::{packages, workspace};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Scenarios to run; all of them when none is named
+    #[arg(value_enum, value_name = "SCENARIO")]
+    scenarios: Vec<Scenario>,
+    /// Rows of the file; goals are meant for a million
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
+    rows: u64,
+    /// Rounds of each scenario, in which everything that is compared runs once; each scenario has its own number when absent
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
+    rounds: Option<u16>,
+    /// How the report is printed
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Scenario {
+    /// P1: a load by Bulk API 2.0 against `curl -T` of the same bytes
+    Bulk,
+    /// P2: the same load by simple-salesforce and jsforce
+    Peers,
+    /// P3: memory of a load, and of one ten times as large
+    Memory,
+    /// P4: encrypted file streams against `openssl speed`
+    Encryption,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+const ALL: [Scenario; 4] = [Scenario::Bulk, Scenario::Peers, Scenario::Memory, Scenario::Encryption];
+
+/// What every scenario works with.
+struct Bench {
+    progress: Progress,
+    folder: PathBuf,
+    programs: Programs,
+    org: OrgSetup,
+    rows: u64,
+    rounds: Option<u16>,
+}
+
+pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
+    let progress = Progress::begin();
+    let folder = workspace::target().join("bench");
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    packages::install(&progress, &[packages::OPENSSL, packages::CURL, packages::CMAKE, packages::PYTHON_VENV])?;
+    let programs = programs::build(&progress, &folder, Optimized::Yes)?;
+    let org = OrgSetup::new(&programs.emulator, &folder)?;
+    let bench = Bench { progress, folder, programs, org, rows: arguments.rows, rounds: arguments.rounds };
+    let scenarios = if arguments.scenarios.is_empty() { ALL.to_vec() } else { arguments.scenarios };
+    let machine = Machine::look();
+    if machine.was_busy() {
+        bench.progress.say("this machine is busy: the figures will be noisy");
+    }
+    let chapters = scenarios.into_iter().map(|scenario| bench.chapter(scenario)).collect::<Result<_>>()?;
+    let report = Report { machine, chapters };
+    match arguments.output {
+        Output::Text => print!("{}", report.text()),
+        Output::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Bench {
+    fn chapter(&self, scenario: Scenario) -> Result<Chapter> {
+        self.progress.say(&format!("scenario {scenario:?}"));
+        match scenario {
+            Scenario::Bulk => bulk::run(self),
+            Scenario::Peers => peers::run(self),
+            Scenario::Memory => memory::run(self),
+            Scenario::Encryption => encryption::run(self),
+        }
+    }
+
+    /// The file with so many rows, read once, so that its first reader does not wait for the disk.
+    fn data(&self, rows: u64, header: Header) -> Result<PathBuf> {
+        let file = self.progress.during(&format!("the file of {rows} rows"), String::new, || data::file(&self.folder, rows, header))?;
+        let read = std::io::copy(&mut std::fs::File::open(&file)?, &mut std::io::sink())?;
+        ensure!(read == data::bytes(&file)?, "{} changes while it is read", file.display());
+        Ok(file)
+    }
+}
