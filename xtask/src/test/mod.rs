@@ -4,6 +4,7 @@
 mod boundaries;
 mod chart;
 mod cluster;
+mod files;
 
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -37,11 +38,14 @@ enum Level {
     Chart,
     /// Other people's Salesforce clients against the emulator
     Clients,
+    /// Other people's CSV files through the real program
+    Files,
     /// The demo and attacks on a real cluster
     Cluster,
 }
 
-const ALL: [Level; 7] = [Level::Lint, Level::Boundaries, Level::Code, Level::Go, Level::Chart, Level::Clients, Level::Cluster];
+const ALL: [Level; 8] =
+    [Level::Lint, Level::Boundaries, Level::Code, Level::Go, Level::Chart, Level::Clients, Level::Files, Level::Cluster];
 
 /// What a level did.
 struct Outcome {
@@ -68,6 +72,7 @@ fn attempt(progress: &Progress, level: Level, choice: &cluster::Choice) -> Outco
         Level::Go => go(progress),
         Level::Chart => chart::check(progress),
         Level::Clients => clients(),
+        Level::Files => files::check(progress),
         Level::Cluster => cluster::check(choice),
     };
     if let Err(error) = &result {

@@ -12,7 +12,7 @@ use crate::certificate::{self, Certificate};
 use crate::cluster::{BESIDE, Cluster};
 use crate::demo::{Demo, postgres};
 use crate::kubectl::Kubectl;
-use crate::{process, workspace};
+use crate::process;
 
 const NAMESPACE: &str = "beside";
 const REGION: &str = "us-dallas";
@@ -248,7 +248,7 @@ impl Drop for Beside<'_> {
 }
 
 fn authority() -> Result<String> {
-    let file = workspace::root().join("examples/emulator/demo-ca.crt");
+    let file = certificate::authority();
     std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
 }
 
