@@ -17,8 +17,14 @@ use crate::{process, workspace};
 pub(super) fn shelf(progress: &Progress) -> Result<PathBuf> {
     let pins = PACKAGES.map(|package| format!("{:?} {} {}\n", package.registry, package.name, package.version)).concat();
     let pins = hex::encode(Sha256::digest(pins));
-    let shelf = workspace::cache()?.join("files").join(&pins[..16]);
+    let shelves = workspace::cache()?.join("files");
+    fs::create_dir_all(&shelves).with_context(|| format!("cannot create {}", shelves.display()))?;
+    let shelf = shelves.join(&pins[..16]);
     let complete = shelf.join("complete");
+    let lock = fs::File::create(shelves.join("lock"))?;
+    if lock.try_lock().is_err() {
+        progress.during("waiting for another to fetch the files", String::new, || lock.lock())?;
+    }
     if complete.exists() {
         return Ok(shelf);
     }
@@ -26,7 +32,7 @@ pub(super) fn shelf(progress: &Progress) -> Result<PathBuf> {
     if shelf.exists() {
         fs::remove_dir_all(&shelf)?;
     }
-    fs::create_dir_all(&shelf).with_context(|| format!("cannot create {}", shelf.display()))?;
+    fs::create_dir(&shelf)?;
     let fetch = Fetch { shelf: &shelf };
     fetch.prepare(progress)?;
     for package in &PACKAGES {
