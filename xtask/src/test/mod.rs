@@ -128,8 +128,13 @@ fn go(progress: &Progress) -> Result<()> {
     )
 }
 
+/// Builds both programs, as the demo does: another choice of packages would compile their dependencies with other features.
+fn build_programs() -> Result<()> {
+    shown("cargo", &["build", "--quiet", "--locked", "-p", "dataimporter", "-p", "salesforce-emulator"])
+}
+
 fn clients() -> Result<()> {
-    shown("cargo", &["build", "--quiet", "--locked", "-p", "salesforce-emulator"])?;
+    build_programs()?;
     let mut script = Command::new("crates/salesforce-emulator/clients/run.sh");
     shown_command(script.arg(workspace::built("debug").join("salesforce-emulator")).current_dir(workspace::root()))
 }

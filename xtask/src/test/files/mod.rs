@@ -66,7 +66,7 @@ struct Run<'a> {
 
 pub(super) fn check(progress: &Progress) -> Result<()> {
     let shelf = install::shelf(progress)?;
-    super::shown("cargo", &["build", "--quiet", "--locked", "-p", "dataimporter", "-p", "salesforce-emulator"])?;
+    super::build_programs()?;
     let scratch = workspace::target().join("files");
     if scratch.exists() {
         std::fs::remove_dir_all(&scratch)?;
