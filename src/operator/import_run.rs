@@ -148,8 +148,7 @@ async fn start(context: &Context, key: &ObjectKey, observed: &Observed, placed: 
     let record = record.announce(text.digest(), placed.placement(), now);
     let finding = import_run::starting();
     let status = import_run::status(run, record, &finding, now);
-    // With the version: if anybody wrote since we looked, we look again before a pod exists.
-    let announced = write(context, key, run.metadata.resource_version.as_deref(), &status).await?;
+    let announced = write(context, key, run, &status).await?;
     join(context, key, observed, placed, &anchor, &announced, now).await
 }
 
@@ -249,7 +248,7 @@ async fn finish(
     now: Timestamp,
 ) -> Result<Next, ReconcileError> {
     let status = import_run::finished(run, record, reason, message, now);
-    write(context, key, None, &status).await?;
+    write(context, key, run, &status).await?;
     tracing::info!(%reason, "run finished");
     // Of a run that went well the status says everything; an event would be one write more for each.
     if !reason.is_success() {
@@ -280,16 +279,14 @@ async fn report(
     if run.status.as_ref().map(import_run::owned_part).unwrap_or_default() == status {
         return Ok(run.clone());
     }
-    write(context, key, None, &status).await
+    write(context, key, run, &status).await
 }
 
-async fn write(
-    context: &Context,
-    key: &ObjectKey,
-    version: Option<&str>,
-    status: &ImportRunStatus,
-) -> Result<Arc<ImportRun>, ReconcileError> {
+/// Always with the version that was looked at. If anybody wrote since, we look again: before a pod exists, and before an attempt that
+/// another operator announced is written out of the list by one whose watch lags behind.
+async fn write(context: &Context, key: &ObjectKey, seen: &ImportRun, status: &ImportRunStatus) -> Result<Arc<ImportRun>, ReconcileError> {
     let api: Api<ImportRun> = context.writer.namespaced(key);
+    let version = seen.metadata.resource_version.as_deref();
     let mut written = context.writer.apply_status(&api, key, version, status).await?;
     prune_run(&mut written);
     remember(&context.caches.runs, written.clone());

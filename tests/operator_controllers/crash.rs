@@ -1,102 +1,52 @@
-//! The operator dies right after one of its writes, whichever it is, and the next one finishes the work: one run, one pod
+//! The operator dies right after one of its calls, whichever it is, and the next one finishes the work: one run, one pod
 //! an attempt, everything in its place.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::time::Duration;
 
 use api::import_run::{Rows, RunReason};
 use api::{ImportJob, ImportRun, Tenant};
-use futures::future::BoxFuture;
+use http::Method;
 use k8s_openapi::api::core::v1::Pod;
-use kube::client::ClientBuilder;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
-use tokio::sync::Notify;
-use tower::{Layer, Service};
+use kube::Api;
+use testkit::{Call, Line};
 
 use crate::support::{UPLOAD, World, connections_yaml, job_yaml, tenant_yaml};
 
-/// Lets so many writes for one tenant through; the answer to the last one never arrives. Those for the tenants of earlier
-/// rounds are not counted: a new operator puts them right first.
-#[derive(Clone)]
-struct Fuse {
-    tenant: String,
-    left: Arc<AtomicUsize>,
-    blown: Arc<Notify>,
+/// Tenants of all rounds begin so.
+const ROUND: &str = "dies-at-";
+/// Long enough for an operator that has something to do to do it.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// What an operator asks before it knows anything: lists and watches of whole kinds.
+fn at_start(call: &Call) -> bool {
+    call.method == Method::GET && !call.path.contains("/namespaces/") && (call.is_watch() || call.query.contains("limit="))
 }
 
-impl Fuse {
-    fn after(writes: usize, tenant: &str) -> Self {
-        Self { tenant: tenant.to_owned(), left: Arc::new(AtomicUsize::new(writes)), blown: Arc::new(Notify::new()) }
-    }
+/// Calls for one tenant. Those for the tenants of earlier rounds are not counted: a new operator puts them right first.
+fn of(tenant: &str) -> impl Fn(&Call) -> bool + Send + Sync + 'static {
+    let tenant = tenant.to_owned();
+    // The one creation whose path does not name the tenant is that of its run namespace.
+    move |call| call.path.contains(&tenant) || (call.method == Method::POST && call.path == "/api/v1/namespaces")
 }
 
-impl<S> Layer<S> for Fuse {
-    type Service = Fused<S>;
-
-    fn layer(&self, inner: S) -> Fused<S> {
-        Fused { inner, fuse: self.clone() }
-    }
+/// An operator that dies among its first calls is followed by one that does not notice. False: it did not come to die.
+async fn survives_at_start(world: &mut World, calls: usize) -> bool {
+    let line = Line::default();
+    line.cut_after(calls, |_| true);
+    world.start_operator_with(world.server.client_on(&line).await.unwrap());
+    let died = tokio::select! {
+        () = line.dead() => true,
+        () = line.quiet(PAUSE) => !line.mend(),
+    };
+    world.kill_operator().await;
+    died
 }
 
-#[derive(Clone)]
-struct Fused<S> {
-    inner: S,
-    fuse: Fuse,
-}
-
-impl<S, B> Service<http::Request<B>> for Fused<S>
-where
-    S: Service<http::Request<B>>,
-    S::Future: Send + 'static,
-    S::Response: Send,
-    S::Error: Send,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        let path = request.uri().path();
-        // The one creation whose path does not name the tenant is that of its run namespace.
-        let ours = path.contains(&self.fuse.tenant) || path == "/api/v1/namespaces";
-        let writes = request.method() != http::Method::GET && ours;
-        let (fuse, answer) = (self.fuse.clone(), self.inner.call(request));
-        Box::pin(async move {
-            if !writes {
-                return answer.await;
-            }
-            let before = fuse.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-            match before {
-                // A dead process sends nothing.
-                Err(_) => std::future::pending().await,
-                Ok(1) => {
-                    let _done = answer.await;
-                    fuse.blown.notify_one();
-                    std::future::pending().await
-                }
-                Ok(_) => answer.await,
-            }
-        })
-    }
-}
-
-async fn fused_client(world: &World, fuse: &Fuse) -> Client {
-    let kubeconfig = Kubeconfig::read_from(world.server.kubeconfig()).unwrap();
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-    ClientBuilder::try_from(config).unwrap().with_layer(fuse).build()
-}
-
-/// Everything up to a finished run, with an operator that dies after `writes` writes and one that does not. False: it did not come to die.
-async fn survives(world: &mut World, name: &str, writes: usize) -> bool {
-    let fuse = Fuse::after(writes, name);
-    let client = fused_client(world, &fuse).await;
-    world.start_operator_with(client);
+/// Everything up to a finished run, with an operator that dies after so many calls and one that does not. False: it did not come to die.
+async fn survives(world: &mut World, name: &str, calls: usize) -> bool {
+    let line = Line::default();
+    line.cut_after(calls, of(name));
+    world.start_operator_with(world.server.client_on(&line).await.unwrap());
     world.server.create_namespace(name).await.unwrap();
     world.apply(&tenant_yaml(name, &[name])).await;
     world.apply(&connections_yaml(name)).await;
@@ -107,14 +57,18 @@ async fn survives(world: &mut World, name: &str, writes: usize) -> bool {
     world.keeper_verifies(name, "crm").await;
     world.keeper_stores(name, "accounts").await;
     let died = tokio::select! {
-        () = fuse.blown.notified() => true,
+        () = line.dead() => true,
         pod = world.worker(name, "accounts-once-1", 1) => {
             world.bind(&pod, "node-a").await;
             world.pod_runs(&pod).await;
+            tokio::select! {
+                () = line.dead() => {}
+                _ = world.wait_ready::<ImportRun>(world.namespaced(name), "accounts-once-1", "Running") => {}
+            }
             world.keeper_reports(name, "accounts-once-1", 1, RunReason::Completed, Rows::default()).await;
             world.pod_ends(&pod, 0, "Completed").await;
             tokio::select! {
-                () = fuse.blown.notified() => true,
+                () = line.dead() => true,
                 () = settled(world, name) => false,
             }
         }
@@ -136,7 +90,23 @@ async fn survives(world: &mut World, name: &str, writes: usize) -> bool {
     let pods = world.namespaced::<Pod>(&format!("dataimporter-run-{name}")).list(&Default::default()).await.unwrap().items;
     assert_eq!(pods.len(), 1, "{name}: one pod");
     world.kill_operator().await;
+    if !died {
+        within_budget(&line, name);
+    }
     died
+}
+
+/// What an operator that lives asked for: nothing but what was counted, and no more writes for its run than promised.
+fn within_budget(line: &Line, name: &str) {
+    let made = line.made();
+    let counts = of(name);
+    let strangers: Vec<&Call> = made.iter().filter(|c| !counts(c) && !at_start(c) && !c.path.contains(ROUND)).collect();
+    assert!(strangers.is_empty(), "calls after which nobody died: {strangers:#?}");
+    let of_run = |c: &&Call| ["/importruns", "/pods", "/configmaps", "/events"].iter().any(|part| c.path.contains(part));
+    let writes = made.iter().filter(|c| c.is_write() && counts(c)).filter(of_run);
+    // From the anchor on: before it, the first run of a tenant waits for its run namespace.
+    let writes: Vec<&Call> = writes.skip_while(|c| !c.path.ends_with("/configmaps")).collect();
+    assert!((5..=8).contains(&writes.len()), "{} writes for one run: {writes:#?}", writes.len());
 }
 
 async fn settled(world: &World, name: &str) {
@@ -147,18 +117,23 @@ async fn settled(world: &World, name: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_operator_may_die_after_any_of_its_writes() {
+async fn the_operator_may_die_after_any_of_its_calls() {
     let mut world = World::without_operator().await;
     // The Region's own status is written once, by the first operator.
     world.start_operator();
     world.wait_ready::<api::Region>(Api::all(world.client.clone()), "eu-frankfurt", "Served").await;
     world.kill_operator().await;
-    let mut writes = 1;
-    while survives(&mut world, &format!("dies-at-{writes:03}"), writes).await {
-        writes += 1;
-        assert!(writes < 80, "the work comes to an end");
+    let mut at_start = 1;
+    while survives_at_start(&mut world, at_start).await {
+        at_start += 1;
+        assert!(at_start < 80, "the start comes to an end");
     }
-    println!("died after each of {} writes", writes - 1);
-    assert!(writes > 15, "only {writes} writes: did the fuse work?");
+    let mut calls = 1;
+    while survives(&mut world, &format!("{ROUND}{calls:03}"), calls).await {
+        calls += 1;
+        assert!(calls < 120, "the work comes to an end");
+    }
+    println!("died after each of {} calls at the start and {} in a run", at_start - 1, calls - 1);
+    assert!(at_start > 20 && calls > 20, "only {at_start} and {calls} calls: did the line go dead?");
     world.assert_conformant().await;
 }

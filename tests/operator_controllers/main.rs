@@ -8,3 +8,4 @@ mod process;
 mod rights;
 mod support;
 mod tenants;
+mod two_operators;

@@ -3,10 +3,14 @@
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 
+use api::ImportRun;
+use api::import_run::{Rows, RunReason};
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
 use testkit::wait_for;
 
-use crate::support::{SOON, World};
+use crate::support::{SOON, UPLOAD, World, job_yaml};
 
 struct Process {
     child: Child,
@@ -39,10 +43,14 @@ impl Process {
         }
     }
 
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
     /// What the kubelet does first.
     async fn terminate(mut self) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.signal("-TERM");
         let status = wait_for("the process to end", SOON, async || Ok(self.child.try_wait()?)).await.unwrap();
         assert!(status.success(), "{status}");
     }
@@ -54,6 +62,13 @@ impl Drop for Process {
         let _ = self.child.wait();
     }
 }
+
+/// What the keeper publishes.
+const FACTS: &str = r#"
+{apiVersion: v1, kind: ConfigMap, metadata: {name: dataimporter-installation, namespace: dataimporter-system}, data: {uid: inst-1}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: dataimporter-public, namespace: dataimporter-system}, data: {ca.crt: PEM}}
+"#;
 
 async fn holder(world: &World) -> Option<String> {
     let lease = world.namespaced::<Lease>("dataimporter-system").get_opt("dataimporter-operator").await.unwrap()?;
@@ -70,12 +85,7 @@ async fn it_waits_for_the_keeper_leads_alone_and_hands_over_when_told_to_stop() 
     first.until("/livez", 200, "ok").await;
     assert_eq!(holder(&world).await, None, "nobody leads before there is anything to do");
 
-    let facts = r#"
-{apiVersion: v1, kind: ConfigMap, metadata: {name: dataimporter-installation, namespace: dataimporter-system}, data: {uid: inst-1}}
----
-{apiVersion: v1, kind: ConfigMap, metadata: {name: dataimporter-public, namespace: dataimporter-system}, data: {ca.crt: PEM}}
-"#;
-    world.apply(facts).await;
+    world.apply(FACTS).await;
     first.until("/readyz", 200, "ok").await;
     first.until("/metrics", 200, "\ndataimporter_leader 1\n").await;
     assert_eq!(holder(&world).await.as_deref(), Some("first"));
@@ -89,4 +99,39 @@ async fn it_waits_for_the_keeper_leads_alone_and_hands_over_when_told_to_stop() 
     assert_eq!(holder(&world).await.as_deref(), Some("second"));
     second.terminate().await;
     assert_eq!(holder(&world).await, None, "released, not run out");
+}
+
+/// A machine that stops for longer than a lease lasts, and then goes on as if nothing had been.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_was_frozen_finds_itself_replaced_and_ends() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let world = World::without_operator().await;
+    world.server.create_namespace("dataimporter-system").await.unwrap();
+    world.apply(FACTS).await;
+    let mut first = Process::start(&world, "first");
+    first.until("/metrics", 200, "\ndataimporter_leader 1\n").await;
+    let second = Process::start(&world, "second");
+    second.until("/metrics", 200, "\ndataimporter_leader 0\n").await;
+    world.tenant("frozen").await;
+    world.apply(&job_yaml("frozen", "accounts", UPLOAD, "{once: {id: '1'}}")).await;
+    let pod = world.worker("frozen", "accounts-once-1", 1).await;
+    world.bind(&pod, "node-a").await;
+    world.pod_runs(&pod).await;
+
+    first.signal("-STOP");
+    world.pod_ends(&pod, 137, "OOMKilled").await;
+    wait_for("the second to lead", 3 * SOON, async || Ok(holder(&world).await.filter(|holder| holder == "second"))).await.unwrap();
+    let pod = world.worker("frozen", "accounts-once-1", 2).await;
+    first.signal("-CONT");
+    let status = wait_for("the first to end", SOON, async || Ok(first.child.try_wait()?)).await.unwrap();
+    assert!(!status.success(), "it lost its lease: {status}");
+
+    world.keeper_reports("frozen", "accounts-once-1", 2, RunReason::Completed, Rows::default()).await;
+    world.pod_ends(&pod, 0, "Completed").await;
+    let run = world.wait_ready::<ImportRun>(world.namespaced("frozen"), "accounts-once-1", "Completed").await;
+    assert_eq!(run.status.unwrap().attempts.len(), 2);
+    let pods = world.namespaced::<Pod>("dataimporter-run-frozen").list(&ListParams::default()).await.unwrap().items;
+    assert_eq!(pods.len(), 2, "one pod an attempt");
+    second.terminate().await;
+    world.assert_conformant().await;
 }

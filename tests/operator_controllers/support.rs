@@ -1,21 +1,19 @@
 //! A world with one API server, the operator inside this process, and hands to play the others. Knows our manifests.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use api::conditions::Conditions;
 use api::import_run::{ImportRunStatus, Outcome, Rows, RunReason};
 use api::names::{KEEPER_MANAGER, worker_pod};
 use api::{Connection, ImportJob, ImportRun, Region, Tenant, Upload};
 use dataimporter::operator::{Parts, control};
 use domain::settings::{KeeperSettings, NetworkSettings, Settings, WorkerSettings};
-use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, CustomResourceExt, Resource, ResourceExt};
 use runtime::health::Health;
@@ -23,7 +21,7 @@ use runtime::metrics::Metrics;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use testkit::{ApiServer, apply_yaml, kstatus, wait_for};
+use testkit::{ApiServer, Witness, apply_yaml, wait_for};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -52,7 +50,8 @@ impl World {
             apply_yaml(&client, &serde_saphyr::to_string(&crd).expect("plain data")).await.expect("the CRD applies");
         }
         apply_yaml(&client, REGION).await.expect("the Region applies");
-        let witness = Witness::of(&client).await;
+        let kinds = [Region::api_resource(), Tenant::api_resource(), ImportJob::api_resource(), ImportRun::api_resource()];
+        let witness = Witness::of(&client, kinds, &[attempts_only_grow]);
         let world = Self { server, client, metrics: Metrics::new(), operator: None, witness };
         world.node("node-a", "eu-frankfurt").await;
         world.keeper_checks_region("eu-frankfurt").await;
@@ -66,6 +65,11 @@ impl World {
 
     pub(crate) fn start_operator_with(&mut self, client: Client) {
         let stop = CancellationToken::new();
+        self.operator = Some((stop.clone(), self.another_operator(client, stop)));
+    }
+
+    /// One more that believes to lead.
+    pub(crate) fn another_operator(&self, client: Client, stop: CancellationToken) -> JoinHandle<Result<()>> {
         let parts = Parts {
             client,
             settings: settings(),
@@ -74,7 +78,7 @@ impl World {
             health: Health::new(Instant::now()),
             metrics: self.metrics.clone(),
         };
-        self.operator = Some((stop.clone(), tokio::spawn(control(parts, stop))));
+        tokio::spawn(control(parts, stop))
     }
 
     /// As `kill -9` would: whatever is under way just ends.
@@ -312,41 +316,36 @@ pub(crate) fn settings() -> Settings {
     }
 }
 
-/// Watches every version of Regions, Tenants, jobs and runs, and judges it.
-struct Witness {
-    log: Arc<Mutex<(usize, Vec<String>)>>,
-    tasks: Vec<JoinHandle<()>>,
+/// What was written down of an attempt is never lost: a pod keeps its authority until its attempt ends, and an attempt ends once.
+fn attempts_only_grow(before: &DynamicObject, after: &DynamicObject) -> Vec<String> {
+    let attempts = |run: &DynamicObject| run.data["status"]["attempts"].as_array().cloned().unwrap_or_default();
+    let (known, now) = (attempts(before), attempts(after));
+    let kept = |attempt: &serde_json::Value| {
+        let same = now.iter().find(|other| other["number"] == attempt["number"]);
+        same.is_some_and(|other| ["podUID", "finishedAt", "reason"].iter().all(|f| attempt[*f].is_null() || attempt[*f] == other[*f]))
+    };
+    let lost = known.iter().filter(|attempt| !kept(attempt));
+    lost.map(|attempt| format!("run {}: {attempt} became {now:?}", after.name_any())).collect()
 }
 
-impl Witness {
-    async fn of(client: &Client) -> Self {
-        let log = Arc::new(Mutex::new((0, Vec::new())));
-        let kinds = [Region::api_resource(), Tenant::api_resource(), ImportJob::api_resource(), ImportRun::api_resource()];
-        let tasks = kinds.into_iter().map(|kind| tokio::spawn(watch(client.clone(), kind, log.clone()))).collect();
-        Self { log, tasks }
-    }
-
-    fn report(self) -> (usize, Vec<String>) {
-        self.tasks.iter().for_each(JoinHandle::abort);
-        self.log.lock().expect("no panic while judging").clone()
-    }
-}
-
-async fn watch(client: Client, kind: ApiResource, log: Arc<Mutex<(usize, Vec<String>)>>) {
-    let api: Api<DynamicObject> = Api::all_with(client, &kind);
-    let mut events = api.watch(&WatchParams::default(), "0").await.context("a watch").expect("the witness watches").boxed();
-    let mut before: BTreeMap<String, DynamicObject> = BTreeMap::new();
-    while let Some(Ok(event)) = events.next().await {
-        let (WatchEvent::Added(object) | WatchEvent::Modified(object)) = event else { continue };
-        let uid = object.uid().unwrap_or_default();
-        let mut found = kstatus::violations(&object);
-        if let Some(before) = before.get(&uid) {
-            found.extend(kstatus::transition_violations(before, &object));
-        }
-        let mut log = log.lock().expect("no panic while judging");
-        log.0 += 1;
-        log.1.extend(found);
-        before.insert(uid, object);
+#[test]
+fn an_attempt_that_is_forgotten_loses_its_pod_or_ends_twice_is_noticed() {
+    let run = |attempts: serde_json::Value| -> DynamicObject {
+        serde_json::from_value(json!({"apiVersion": "dataimporter.io/v1alpha1", "kind": "ImportRun", "metadata": {"name": "r"},
+            "status": {"attempts": attempts}}))
+        .unwrap()
+    };
+    let before = run(json!([{"number": 1, "podUID": "a", "finishedAt": "t", "reason": "Error"}, {"number": 2, "podUID": "b"}]));
+    assert!(attempts_only_grow(&before, &before).is_empty());
+    let ended = run(json!([{"number": 1, "podUID": "a", "finishedAt": "t", "reason": "Error"},
+        {"number": 2, "podUID": "b", "finishedAt": "u", "reason": "Completed"}]));
+    assert!(attempts_only_grow(&before, &ended).is_empty());
+    for (attempts, lost) in [
+        (json!([{"number": 1, "podUID": "a", "finishedAt": "t", "reason": "Error"}]), 1),
+        (json!([{"number": 1, "podUID": "a", "finishedAt": "t", "reason": "Error"}, {"number": 2}]), 1),
+        (json!([{"number": 1, "podUID": "a", "finishedAt": "u", "reason": "Lost"}, {"number": 2, "podUID": "c"}]), 2),
+    ] {
+        assert_eq!(attempts_only_grow(&before, &run(attempts)).len(), lost);
     }
 }
 

@@ -10,10 +10,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::PostParams;
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::json;
 use tokio::sync::OnceCell;
+
+use crate::Line;
 
 const READY_LIMIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
@@ -84,21 +87,39 @@ impl ApiServer {
         self.client_of(self.kubeconfig.clone()).await
     }
 
+    /// The same, with all its calls on a line.
+    pub async fn client_on(&self, line: &Line) -> Result<Client> {
+        self.client_of_on(self.kubeconfig.clone(), line).await
+    }
+
     /// A client of somebody else, by impersonation; every user is also in the group `system:authenticated`.
     pub async fn client_as(&self, user: &str, groups: &[&str]) -> Result<Client> {
+        self.client_of(self.impersonating(user, groups)).await
+    }
+
+    fn impersonating(&self, user: &str, groups: &[&str]) -> Kubeconfig {
         let mut kubeconfig = self.kubeconfig.clone();
         for auth in &mut kubeconfig.auth_infos {
             let auth = auth.auth_info.get_or_insert_default();
             auth.impersonate = Some(user.to_owned());
             auth.impersonate_groups = Some(groups.iter().copied().chain(["system:authenticated"]).map(str::to_owned).collect());
         }
-        self.client_of(kubeconfig).await
+        kubeconfig
     }
 
     /// A client of a service account, by impersonation.
     pub async fn client_as_service_account(&self, namespace: &str, name: &str) -> Result<Client> {
+        self.client_of(self.impersonating_account(namespace, name)).await
+    }
+
+    /// The same, with all its calls on a line.
+    pub async fn client_as_service_account_on(&self, namespace: &str, name: &str, line: &Line) -> Result<Client> {
+        self.client_of_on(self.impersonating_account(namespace, name), line).await
+    }
+
+    fn impersonating_account(&self, namespace: &str, name: &str) -> Kubeconfig {
         let user = format!("system:serviceaccount:{namespace}:{name}");
-        self.client_as(&user, &["system:serviceaccounts", &format!("system:serviceaccounts:{namespace}")]).await
+        self.impersonating(&user, &["system:serviceaccounts", &format!("system:serviceaccounts:{namespace}")])
     }
 
     /// A file that lets programs in as the administrator.
@@ -119,6 +140,11 @@ impl ApiServer {
     async fn client_of(&self, kubeconfig: Kubeconfig) -> Result<Client> {
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
         Ok(Client::try_from(config)?)
+    }
+
+    async fn client_of_on(&self, kubeconfig: Kubeconfig, line: &Line) -> Result<Client> {
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        Ok(ClientBuilder::try_from(config)?.with_layer(line).build())
     }
 
     fn spawn(kube: &Path) -> Result<Self> {

@@ -4,7 +4,11 @@
 
 mod api_server;
 pub mod kstatus;
+mod line;
 mod objects;
+mod witness;
 
 pub use api_server::ApiServer;
+pub use line::{Call, Held, Line, Side};
 pub use objects::{apply_yaml, wait_for};
+pub use witness::{Rule, Witness};

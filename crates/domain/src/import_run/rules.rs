@@ -202,7 +202,8 @@ fn pod_working(o: &Observed, now: Timestamp) -> Option<Decision> {
     let finding = working(o, pod);
     let until = deadline(o).map_or(RECHECK, |end| (end + OVERTIME).duration_since(now).unsigned_abs());
     let finding = match pod.deleted_by {
-        Some(_) => finding.again_in(NODE_SILENCE),
+        // When the rule above finds its time come, and not a minute after.
+        Some(by) => finding.again_in((by + NODE_SILENCE).duration_since(now).unsigned_abs()),
         None => finding.again_in(until),
     };
     let State::Working { attempt, .. } = state(o) else { return None };
