@@ -47,6 +47,9 @@ pub struct Args {
     /// Number of this attempt.
     #[arg(long, env = "ATTEMPT")]
     attempt: i32,
+    /// Input bytes of one chunk. Without it an eighth of the container's memory, and at least 8 MiB.
+    #[arg(long, env = "CHUNK_BYTES")]
+    chunk_bytes: Option<u64>,
     /// File with the token that says which pod this is; read anew for every call.
     #[arg(long, env = "TOKEN_PATH", default_value = names::WORKER_TOKEN_PATH)]
     token_path: PathBuf,
@@ -71,7 +74,8 @@ async fn attempt(args: Args) -> anyhow::Result<ExitCode> {
     let brake = Brake::default();
     let stopping = tokio::spawn(interrupt_on_signal(brake.clone()));
     let lease = keeper.lease().await.context("the keeper gives no lease")?;
-    let import = prepare(&keeper, lease, brake.clone())?;
+    let limits = args.chunk_bytes.map_or_else(|| ChunkLimits::for_memory(memory_limit()), |input_bytes| ChunkLimits { input_bytes });
+    let import = prepare(&keeper, lease, brake.clone(), limits)?;
     let ending = import.run().await;
     stopping.abort();
     report(&keeper, ending).await
@@ -102,7 +106,7 @@ async fn report(keeper: &Keeper, ending: Ending) -> anyhow::Result<ExitCode> {
 }
 
 /// Makes an import of what the lease holds.
-fn prepare(keeper: &Arc<Keeper>, lease: Lease, brake: Brake) -> anyhow::Result<Import> {
+fn prepare(keeper: &Arc<Keeper>, lease: Lease, brake: Brake, limits: ChunkLimits) -> anyhow::Result<Import> {
     let Lease { snapshot, source, target, chunks, cursors, now, private_endpoints } = lease;
     let dialer = Dialer::new(address_policy(&private_endpoints));
     let spec = snapshot.job_spec;
@@ -147,7 +151,7 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, brake: Brake) -> anyhow::Result<I
         journal: Arc::new(journal::AtKeeper::new(keeper.clone())),
         chunks,
         results,
-        limits: ChunkLimits::for_memory(memory_limit()),
+        limits,
         time_left: Duration::try_from(left).unwrap_or_default(),
         brake,
         watch: Box::new(move |ledger| progress::report(watched.0, watched.1, ledger)),

@@ -22,6 +22,10 @@ use crate::{admin, oauth, rest, soap};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DropConnection;
 
+/// Put on an answer that is to wait before it is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wait(pub(crate) Duration);
+
 /// Longest request line a GET may have.
 const URI_LIMIT: usize = 16 << 10;
 
@@ -52,6 +56,11 @@ async fn with_faults(org: &Arc<Org>, request: Request<Body>, method: &str, path:
         Some(Action::Delay { milliseconds }) => {
             tokio::time::sleep(Duration::from_millis(milliseconds)).await;
             route(org, request).await
+        }
+        Some(Action::DelayAnswer { milliseconds }) => {
+            let mut reply = route(org, request).await;
+            reply.extensions_mut().insert(Wait(Duration::from_millis(milliseconds)));
+            reply
         }
         Some(Action::Status { status, code, message }) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);

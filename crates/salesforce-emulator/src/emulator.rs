@@ -240,6 +240,11 @@ impl Running {
         self.org.journal().entries().cloned().collect()
     }
 
+    /// How many requests there were, with those that `requests` has forgotten.
+    pub fn request_count(&self) -> usize {
+        self.org.journal().total()
+    }
+
     pub fn inject(&self, fault: Fault) {
         self.org.faults().add(fault);
     }

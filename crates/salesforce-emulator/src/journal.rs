@@ -17,6 +17,7 @@ pub struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     entries: VecDeque<Entry>,
+    total: usize,
 }
 
 impl Journal {
@@ -25,6 +26,12 @@ impl Journal {
             self.entries.pop_front();
         }
         self.entries.push_back(entry);
+        self.total += 1;
+    }
+
+    /// How many there ever were.
+    pub(crate) fn total(&self) -> usize {
+        self.total
     }
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {

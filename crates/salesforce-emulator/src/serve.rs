@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::{Service, ServiceExt};
 use tower_http::decompression::RequestDecompression;
 
-use crate::app::DropConnection;
+use crate::app::{DropConnection, Wait};
 
 /// The service's error is no answer at all: the connection just ends.
 #[derive(Debug, thiserror::Error)]
@@ -72,5 +72,8 @@ async fn answer(app: Router, request: Request<Incoming>) -> Result<Response<Body
         Err(never) => match never {},
     };
     let Ok(answer) = answer;
+    if let Some(Wait(pause)) = answer.extensions().get() {
+        tokio::time::sleep(*pause).await;
+    }
     if answer.extensions().get::<DropConnection>().is_some() { Err(Dropped) } else { Ok(answer) }
 }

@@ -16,38 +16,24 @@ pub enum Action {
     DropBefore,
     /// The request is carried out, then the connection ends without an answer.
     DropAfter,
-    Delay {
-        milliseconds: u64,
-    },
+    /// Nothing is done until this time has passed.
+    Delay { milliseconds: u64 },
+    /// The request is carried out, then its answer waits.
+    DelayAnswer { milliseconds: u64 },
     /// Answered with this status instead of being carried out.
-    Status {
-        status: u16,
-        code: Option<String>,
-        message: Option<String>,
-    },
+    Status { status: u16, code: Option<String>, message: Option<String> },
     /// All access tokens end before this request is looked at.
     ExpireSession,
     /// The answer's body breaks off after so many bytes and the connection with it.
-    CutBody {
-        bytes: usize,
-    },
+    CutBody { bytes: usize },
     /// The answer's body ends early as if it were whole.
-    ShortenBody {
-        bytes: usize,
-    },
+    ShortenBody { bytes: usize },
     /// Every piece of the answer's body waits.
-    SlowBody {
-        milliseconds: u64,
-    },
+    SlowBody { milliseconds: u64 },
     /// Rows of bulk jobs on this object are refused with UNABLE_TO_LOCK_ROW; `times` counts rows.
-    LockRows {
-        object: String,
-    },
+    LockRows { object: String },
     /// The next batch on this object needs so many retries; as many as the service makes end the job.
-    RetryBatch {
-        object: String,
-        retries: u32,
-    },
+    RetryBatch { object: String, retries: u32 },
 }
 
 impl Action {
