@@ -254,7 +254,7 @@ fn authority() -> Result<String> {
 
 /// The keeper looks at a Connection every minute; a change has it look at once.
 pub(super) fn look_again(kubectl: &Kubectl, namespace: &str, name: &str) -> Result<()> {
-    let moment = process::output(&mut Command::new("date").arg("+walls/looked=%s%N"))?;
+    let moment = process::output(Command::new("date").arg("+walls/looked=%s%N"))?;
     kubectl.run(&["annotate", "--overwrite", "connection", name, "-n", namespace, moment.trim()]).map(drop)
 }
 
