@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::certificate::{self, Certificate};
 use crate::cluster::{BESIDE, Cluster};
+use crate::demo::manifests::list;
 use crate::demo::{Demo, postgres};
 use crate::kubectl::Kubectl;
 use crate::process;
@@ -181,11 +182,15 @@ impl<'a> Beside<'a> {
 
     /// Connections `crm` and `warehouse` whose Secrets go with the intake. The keeper may not read those yet.
     pub(super) fn connections(&self, namespace: &str) -> Result<()> {
-        let ca = authority()?;
-        let auth = json!({"clientCredentials": {"clientId": CLIENT}});
-        let org = json!({"loginUrl": format!("https://{SALESFORCE}:8443"), "auth": auth, "tls": {"caBundle": ca}});
-        self.connection(namespace, "crm", ("clientSecret", self.client_secret()), json!({"salesforce": org}))?;
+        self.org(namespace)?;
         self.database_at(namespace, "warehouse", DATABASE)
+    }
+
+    /// Only the first of them.
+    pub(super) fn org(&self, namespace: &str) -> Result<()> {
+        let (auth, tls) = (json!({"clientCredentials": {"clientId": CLIENT}}), json!({"caBundle": authority()?}));
+        let org = json!({"loginUrl": format!("https://{SALESFORCE}:8443"), "auth": auth, "tls": tls});
+        self.connection(namespace, "crm", ("clientSecret", self.client_secret()), json!({"salesforce": org}))
     }
 
     /// A Connection to the database by another name of it.
@@ -196,13 +201,11 @@ impl<'a> Beside<'a> {
     }
 
     fn connection(&self, namespace: &str, name: &str, (key, value): (&str, String), mut spec: Value) -> Result<()> {
-        let kubectl = &self.demo.kubectl;
         let metadata = json!({"name": name, "namespace": namespace});
-        kubectl.apply(&json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {key: value}}))?;
         spec["credentials"] = json!({"secretRef": {"name": name, "afterIntake": "Delete"}});
-        kubectl
-            .apply(&json!({"apiVersion": "dataimporter.io/v1alpha1", "kind": "Connection", "metadata": metadata, "spec": spec}))
-            .map(drop)
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {key: value}});
+        let connection = json!({"apiVersion": "dataimporter.io/v1alpha1", "kind": "Connection", "metadata": metadata, "spec": spec});
+        self.demo.kubectl.apply(&list(vec![secret, connection])).map(drop)
     }
 
     /// What the namespace's admin writes, as `kubectl import intake` prints it; then the Connections are ready.
@@ -261,13 +264,13 @@ pub(super) fn look_again(kubectl: &Kubectl, namespace: &str, name: &str) -> Resu
 /// A name in the cluster's DNS that leads to an address.
 pub(super) fn point(kubectl: &Kubectl, name: &str, address: &str, port: u16) -> Result<()> {
     let ports = json!([{"name": "tls", "port": port, "protocol": "TCP"}]);
-    kubectl.apply(&json!({
+    let service = json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": NAMESPACE}, "spec": {"clusterIP": "None", "ports": ports},
-    }))?;
-    kubectl.apply(&json!({
+    });
+    let leads_to = json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
         "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"kubernetes.io/service-name": name}},
         "endpoints": [{"addresses": [address], "conditions": {"ready": true}}], "ports": ports,
-    }))?;
-    Ok(())
+    });
+    kubectl.apply(&list(vec![service, leads_to])).map(drop)
 }

@@ -192,13 +192,13 @@ fn the_dialer_stands_alone(demo: &Demo) -> Result<()> {
     cluster.load_program(PROBE, &cluster.tools().program("probe"))?;
     let beside = Beside::start(demo)?;
     beside.tenant(TENANT)?;
-    beside.connections(TENANT)?;
+    beside.org(TENANT)?;
     for (name, ..) in &targets {
         point(kubectl, name, BESIDE, 5432)?;
         beside.database_at(TENANT, name, &format!("{name}.beside.svc"))?;
         beside.job(TENANT, name, name, "SELECT id, first_name, last_name FROM contacts")?;
     }
-    beside.intake(TENANT, &[&["crm", "warehouse"][..], &targets.each_ref().map(|(name, ..)| *name)].concat())?;
+    beside.intake(TENANT, &[&["crm"][..], &targets.each_ref().map(|(name, ..)| *name)].concat())?;
     let start = |job: &str, round: &str| -> Result<String> {
         let name = format!("{job}-{round}-{}", std::process::id());
         demo.plugin(&["run", &format!("{TENANT}/{job}"), "--name", &name])?;
@@ -248,7 +248,7 @@ fn the_dialer_stands_alone(demo: &Demo) -> Result<()> {
     kubectl.run(&["delete", "networkpolicy", "everything", "-n", &namespace])?;
 
     // An address in place of a name. The keeper dials by the same rules, and no policy is in its way out.
-    for (number, address) in targets.iter().map(|(_, address, ..)| address.as_str()).chain(METADATA).enumerate() {
+    for (number, address) in [API_SERVICE].into_iter().chain(METADATA).enumerate() {
         let name = format!("literal-{number}");
         beside.database_at(TENANT, &name, address)?;
         beside.permit(TENANT, &name)?;
