@@ -51,7 +51,7 @@ impl World {
         }
         apply_yaml(&client, REGION).await.expect("the Region applies");
         let kinds = [Region::api_resource(), Tenant::api_resource(), ImportJob::api_resource(), ImportRun::api_resource()];
-        let witness = Witness::of(&client, kinds, &[attempts_only_grow]);
+        let witness = Witness::of(&client, kinds, &[attempts_only_grow]).await.expect("the witness reads every kind");
         let world = Self { server, client, metrics: Metrics::new(), operator: None, witness };
         world.node("node-a", "eu-frankfurt").await;
         world.keeper_checks_region("eu-frankfurt").await;
@@ -95,7 +95,7 @@ impl World {
             stop.cancel();
             task.await.expect("the operator does not panic").expect("the operator ends well");
         }
-        let (seen, violations) = self.witness.report();
+        let (seen, violations) = self.witness.report().await.expect("the witness catches up");
         assert!(seen >= 3, "the witness saw only {seen} versions");
         assert!(violations.is_empty(), "of {seen} versions:\n{}", violations.join("\n"));
     }
@@ -215,7 +215,8 @@ impl World {
     pub(crate) async fn bind(&self, pod: &Pod, node: &str) {
         let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
         let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": {"kind": "Node", "name": node}});
-        let api = self.namespaced::<Pod>(&namespace);
+        let scheduler = self.server.client_as("system:kube-scheduler", &[]).await.expect("a client of the scheduler");
+        let api = Api::<Pod>::namespaced(scheduler, &namespace);
         let _: serde_json::Value =
             api.create_subresource("binding", &name, &PostParams::default(), &binding).await.expect("the pod is bound");
     }

@@ -4,7 +4,7 @@
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Wrote};
 
 /// The API's limit for a note, in bytes.
 const NOTE_LIMIT: usize = 1024;
@@ -33,7 +33,7 @@ impl Events {
         let note = Some(cut(note, NOTE_LIMIT).to_owned());
         let event = Event { type_, reason: reason.to_owned(), note, action: "Reconcile".into(), secondary: None };
         let outcome = self.recorder.publish(&event, &about.object_ref(&())).await;
-        self.metrics.wrote("Event", "create", outcome.is_err());
+        self.metrics.wrote("Event", "create", if outcome.is_ok() { Wrote::Done } else { Wrote::Failed });
         if let Err(error) = outcome {
             tracing::warn!(reason, error = %error, "event not written");
         }

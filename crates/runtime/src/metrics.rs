@@ -36,6 +36,15 @@ pub struct Metrics {
     leader: Gauge,
 }
 
+/// How a write ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Wrote {
+    Done,
+    /// Somebody else was quicker: looked at again, and nothing to worry about.
+    Conflict,
+    Failed,
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -72,8 +81,12 @@ impl Metrics {
         }
     }
 
-    pub fn wrote(&self, kind: &str, verb: &'static str, failed: bool) {
-        let result = if failed { "error" } else { "ok" };
+    pub fn wrote(&self, kind: &str, verb: &'static str, result: Wrote) {
+        let result = match result {
+            Wrote::Done => "ok",
+            Wrote::Conflict => "conflict",
+            Wrote::Failed => "error",
+        };
         self.writes.get_or_create(&WriteLabel { kind: kind.to_owned(), verb, result }).inc();
     }
 

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Wrote};
 use crate::store::ObjectKey;
 
 /// The API server answers or gives up within this time; so do we.
@@ -158,7 +158,12 @@ impl Writer {
             Ok(answer) => answer.map_err(|source| WriteError::Api { verb, kind: kind.clone(), key: key.clone(), source: Box::new(source) }),
             Err(_) => Err(WriteError::Timeout { verb, kind: kind.clone(), key: key.clone() }),
         };
-        self.metrics.wrote(&kind, verb, outcome.is_err());
+        let result = match &outcome {
+            Ok(_) => Wrote::Done,
+            Err(error) if error.is_conflict() => Wrote::Conflict,
+            Err(_) => Wrote::Failed,
+        };
+        self.metrics.wrote(&kind, verb, result);
         outcome
     }
 }
