@@ -8,54 +8,85 @@ use super::Bench;
 use super::child::measured;
 use super::data::{self, Header};
 use super::figures::Series;
-use super::import::{Import, Results};
+use super::import::{Import, Ran, Results};
 use super::report::{Bound, Chapter, Figure, Goal};
 use crate::process;
 
+/// Of one client: wall time, and processor time on both sides of the wire.
 #[derive(Default)]
 struct Times {
-    curl: Series,
-    files: Series,
-    none: Series,
+    wall: Series,
     client: Series,
     server: Series,
+    both: Series,
+}
+
+impl Times {
+    fn add(&mut self, wall: f64, client: f64, server: f64) {
+        self.wall.push(wall);
+        self.client.push(client);
+        self.server.push(server);
+        self.both.push(client + server);
+    }
+
+    fn add_import(&mut self, ran: &Ran) {
+        self.add(ran.process.seconds, ran.process.processor_seconds, ran.server_processor_seconds);
+    }
+
+    fn figures(&self, name: &str) -> [Figure; 3] {
+        [
+            Figure::of(&format!("{name}: wall time"), "s", &self.wall),
+            Figure::of(&format!("{name}: its processor time"), "s", &self.client),
+            Figure::of(&format!("{name}: the server's processor time"), "s", &self.server),
+        ]
+    }
 }
 
 pub(super) fn run(bench: &Bench) -> Result<Chapter> {
     let (rows, rounds) = (bench.rows, bench.rounds.unwrap_or(5));
     let file = bench.data(rows, Header::Columns)?;
     let import = Import { program: &bench.programs.dataimporter, folder: &bench.folder };
-    let mut times = Times::default();
+    let [mut curl, mut files, mut none] = [Times::default(), Times::default(), Times::default()];
     for round in 1..=rounds {
         bench.progress.say(&format!("bulk: round {round} of {rounds}"));
-        // One server process for both, and a fresh one each round, so that none works for an org that has grown.
+        // One server process for all, and a fresh one each round, so that none works for an org that has grown.
         let org = bench.org.start()?;
-        let ran = import.run(&org, &file, rows, Results::Files)?;
-        times.files.push(ran.process.seconds);
-        times.client.push(ran.process.processor_seconds);
-        times.server.push(ran.server_processor_seconds);
+        files.add_import(&import.run(&org, &file, rows, Results::Files)?);
         let job = org.new_job()?;
-        times.curl.push(measured(&mut org.put(&job, &file), &bench.folder.join("curl.log"), &[0])?.seconds);
+        let before = org.processor_seconds()?;
+        let put = measured(&mut org.put(&job, &file), &bench.folder.join("curl.log"), &[0])?;
+        curl.add(put.seconds, put.processor_seconds, org.processor_seconds()? - before);
         org.forget(&job)?;
-        times.none.push(import.run(&org, &file, rows, Results::None)?.process.seconds);
+        none.add_import(&import.run(&org, &file, rows, Results::None)?);
     }
-    let Times { curl, files, none, client, server } = times;
     Ok(Chapter {
         scenario: "bulk".to_owned(),
         about: format!("{rows} rows × 10 columns, {:.0} MB, mapped and inserted by Bulk API 2.0", data::bytes(&file)? as f64 / 1e6),
-        figures: vec![
-            Figure::of("curl -T of the same bytes", "s", &curl),
-            Figure::of("dataimporter run, results read and written to files", "s", &files),
-            Figure::of("dataimporter run, results read and counted", "s", &none),
-            Figure::of("processor time of dataimporter (with files)", "s", &client),
-            Figure::of("processor time of the server meanwhile", "s", &server),
-        ],
-        goals: vec![Goal::new("P1", "dataimporter run with result files ÷ curl -T", Bound::AtMost(3.0), files.over(&curl), "×")],
+        figures: [
+            curl.figures("curl -T of the same bytes"),
+            files.figures("dataimporter run, result files"),
+            none.figures("dataimporter run, results counted"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
+        goals: vec![Goal::new(
+            "P1",
+            "dataimporter run with result files ÷ curl -T, wall time",
+            Bound::AtMost(3.0),
+            files.wall.over(&curl.wall),
+            "×",
+        )],
         notes: vec![
             format!("the peer is {}", curl_version()?),
-            format!("with results counted only the ratio is {:.2}", none.over(&curl)),
+            format!("with results counted only the ratio is {:.2}", none.wall.over(&curl.wall)),
+            format!(
+                "in processor time, both sides together, which a busy machine distorts less: {:.2} with result files, {:.2} without",
+                files.both.over(&curl.both),
+                none.both.over(&curl.both)
+            ),
             "curl sends the bytes and ends: no row of them is parsed, checked or answered, by either side".to_owned(),
-            format!("spread of curl {:.0} %, of dataimporter {:.0} %", curl.spread() * 100.0, files.spread() * 100.0),
+            format!("spread of curl {:.0} %, of dataimporter {:.0} %", curl.wall.spread() * 100.0, files.wall.spread() * 100.0),
         ],
     })
 }
