@@ -82,7 +82,7 @@ impl Authority {
         let issuer = Issuer::from_ca_cert_pem(&self.pem, KeyPair::from_pem(&self.key)?)?;
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(names.to_vec())?;
-        // Another name than the authority's: OpenSSL, and with it curl, takes a certificate whose issuer is called as itself for self-signed.
+        // Another name than the authority's: OpenSSL, and curl with it, takes a certificate whose issuer has its own name for self-signed.
         params.distinguished_name.push(DnType::CommonName, "dataimporter-keeper");
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

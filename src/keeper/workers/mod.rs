@@ -1,4 +1,5 @@
-//! The API for workers. Every refusal is the same answer and has a line in the audit, which alone says why; trouble of ours says come again.
+//! The API for workers. Every refusal is the same answer, and has a line in the audit, which alone says why. Trouble of ours says come
+//! again.
 
 mod caller;
 mod files;

@@ -26,7 +26,7 @@ const POLICY: &str = "dataimporter.io/drain-policy";
 /// Kinds with everything that a tenant has, in the order that one would expect them to be deleted in last.
 const KINDS: [&str; 6] = ["namespace", "tenant", "connection", "importjob", "importrun", "upload"];
 
-/// Each tenant's objects go in another order: every kind is the first of one tenant's, and of every two each goes before the other somewhere.
+/// Each tenant's objects go in another order: every kind is first of one tenant's, and of every two each goes before the other somewhere.
 fn orders() -> Vec<(String, Vec<&'static str>)> {
     let order = |by: usize| {
         let mut order = KINDS.to_vec();
