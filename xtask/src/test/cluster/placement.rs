@@ -138,7 +138,7 @@ fn a_region_is_for_ever(demo: &Demo) -> Result<()> {
         ensure!(answer["spec"] == tenant["spec"], "the status subresource changed the spec: {}", answer["spec"]);
     }
     let scale = kubectl.fed(&["replace", "--raw", "/apis/dataimporter.io/v1alpha1/tenants/acme/scale", "-f", "-"], &moved.to_string());
-    refused("the scale subresource", scale, "could not find the requested resource")
+    refused("the scale subresource", scale, "(NotFound)")
 }
 
 fn a_region_stays(demo: &Demo) -> Result<()> {

@@ -1,6 +1,7 @@
 //! A worker as its node's kernel sees it: a process and its control groups. Ways to end it that no pod can ask for.
 
 use std::fs::{self, OpenOptions};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,6 +16,7 @@ use crate::process;
 
 /// `hlt`, which a process may not: the processor faults, and the kernel sends SIGSEGV.
 const FAULT: [u8; 1] = [0xf4];
+const PAGE: usize = 4096;
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) struct WorkerProcess {
@@ -67,18 +69,34 @@ impl WorkerProcess {
         self.wait_for_end()
     }
 
-    /// Takes away what memory it does not use, again and again, until it needs some.
+    /// Lets it have no more memory than it has, and makes it need more: a page of its program is its own copy once it is written to,
+    /// even with what it says already.
     pub(super) fn run_out_of_memory(&self) -> Result<()> {
         let files = [("memory.usage_in_bytes", "memory.limit_in_bytes"), ("memory.current", "memory.max")];
         let places = self.groups.iter().flat_map(|group| files.map(|(usage, limit)| (group.join(usage), group.join(limit))));
         let (usage, limit) = places.into_iter().find(|(usage, _)| usage.exists()).context("it has no control group for memory")?;
+        let memory = OpenOptions::new().read(true).write(true).open(self.folder.join("mem")).context("cannot open its memory")?;
+        let mut pages = self.program()?.step_by(PAGE);
         process::wait_until("a worker out of memory", LIMIT, || {
-            if let Ok(used) = fs::read(&usage) {
-                // Refused while the kernel finds nothing to take back.
-                let _ = fs::write(&limit, used);
+            // Refused while it uses more than a moment ago.
+            let _ = fs::write(&limit, fs::read(&usage).unwrap_or_default());
+            for page in pages.by_ref().take(256) {
+                let mut byte = [0];
+                // Fails once it is dead.
+                let _ = memory.read_exact_at(&mut byte, page).and_then(|()| memory.write_all_at(&byte, page));
             }
             self.has_ended()
         })
+    }
+
+    /// Addresses of its program.
+    fn program(&self) -> Result<Range<u64>> {
+        let maps = fs::read_to_string(self.folder.join("maps")).context("cannot list its memory")?;
+        let ranges = maps.lines().filter(|line| line.contains(" r-xp ")).filter_map(|line| {
+            let (from, to) = line.split_whitespace().next()?.split_once('-')?;
+            Some(u64::from_str_radix(from, 16).ok()?..u64::from_str_radix(to, 16).ok()?)
+        });
+        ranges.max_by_key(|range| range.end - range.start).context("it has no program in memory")
     }
 
     fn wait_for_end(&self) -> Result<()> {
