@@ -91,7 +91,7 @@ fn row(line: &mut String, words: &Words, number: u64) {
         draw.below(20_000) + 1,
     );
     // Every tenth remark has to be quoted.
-    let quoted = number % 10 == 0;
+    let quoted = number.is_multiple_of(10);
     line.push_str(if quoted { "\"asked for \"\"" } else { "" });
     for word in 0..6 {
         line.push_str(if word > 0 { " " } else { "" });

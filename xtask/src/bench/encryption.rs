@@ -76,7 +76,7 @@ mod tests {
     fn both_ways_of_saying_how_fast_are_understood() {
         assert_eq!(ours_mb("file of 256 MB\nseal 2000.5 MB/s\nopen 1999.0 MB/s\n", "open"), Some(1999.0));
         assert_eq!(ours_mb("sealed 1 MB/s\n", "seal"), None);
-        assert_eq!(openssl_mb("+H:16384\n+F:25:AES-256-GCM:3064854755.56\n"), Some(3064.854_755_56));
+        assert_eq!(openssl_mb("+H:16384\n+F:25:AES-256-GCM:3064854755.56\n"), Some(3_064.854_755_56));
         assert_eq!(openssl_mb("+H:16384\n"), None);
     }
 }

@@ -49,12 +49,10 @@ fn every_order(demo: &Demo) -> Result<()> {
         tenants.iter().map(|(name, _)| tenant(kubectl, name)).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
     kubectl.apply(&json!({"apiVersion": "v1", "kind": "List", "items": objects}))?;
     let file = demo.folder.join("airports.csv").to_string_lossy().into_owned();
-    let forward = kubectl.forward(SYSTEM, "service/dataimporter-gateway", 443)?;
-    let gateway = format!("127.0.0.1:{}", forward.port);
     for (name, _) in &tenants {
         until_ready(kubectl, &["tenant", name])?;
         until_ready(kubectl, &["connection", "crm", "-n", name])?;
-        demo.plugin(&["upload", &file, "--name", "airports", "-n", name, "--gateway", &gateway])?;
+        demo.plugin(&["upload", &file, "--name", "airports", "-n", name])?;
         demo.plugin(&["run", &format!("{name}/airports"), "--name", "last"])?;
     }
     process::wait_until("every run to have begun", Duration::from_secs(90), || {

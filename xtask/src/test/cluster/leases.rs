@@ -159,12 +159,11 @@ impl Stage<'_> {
         let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "spec": real["spec"], "metadata": {
             "name": "labelled", "namespace": namespace, "labels": real["metadata"]["labels"], "ownerReferences": real["metadata"]["ownerReferences"]}});
         pod["spec"].as_object_mut().context("a pod has a spec")?.remove("nodeName");
-        pod["spec"]["containers"][0]["env"]
-            .as_array_mut()
-            .context("a worker has variables")?
-            .push(json!({"name": "LABELLED", "value": "1"}));
+        let variables = pod["spec"]["containers"][0]["env"].as_array_mut().context("a worker has variables")?;
+        let attempt = variables.iter_mut().find(|variable| variable["name"] == "ATTEMPT").context("one of them is its attempt")?;
+        attempt["value"] = json!("77");
         self.kubectl().fed(&["create", "-f", "-"], &pod.to_string())?;
-        let labelled = Worker::stopped(self.demo, "acme", &self.worker.run, &self.worker.run_uid, "LABELLED=1")?;
+        let labelled = Worker::stopped(self.demo, "acme", &self.worker.run, &self.worker.run_uid, "ATTEMPT=77")?;
         self.refused("a pod with the run's label that is not in its status", FRANKFURT, &["Attempt"], |s| {
             labelled.ask_for_itself(&s.keeper)
         })?;
