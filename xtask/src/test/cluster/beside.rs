@@ -241,6 +241,10 @@ impl<'a> Beside<'a> {
 
 impl Drop for Beside<'_> {
     fn drop(&mut self) {
+        // While the org is there to revoke what it issued: afterwards each of them would hold an uninstall up for ten minutes.
+        for tenant in TENANTS {
+            let _ = self.demo.kubectl.run(&["delete", "connections", "--all", "-n", tenant, "--timeout=90s"]);
+        }
         for server in &mut self.servers {
             // PostgreSQL ends at once and takes its shared memory along; so does anybody else who is told to quit.
             let _ = Command::new("kill").args(["-QUIT", &server.id().to_string()]).status();
