@@ -68,7 +68,7 @@ pub(crate) enum Error {
     NoRegion(String),
     #[error("namespace {0} belongs to no Tenant any more")]
     NotHeld(String),
-    #[error("Connection {0} is being disconnected: no token is issued for it any more")]
+    #[error("Connection {0} is being disconnected: nothing is stored or issued for it any more")]
     Disconnecting(String),
 }
 

@@ -25,6 +25,7 @@ const NOT_AFTER: &str = "dataimporter.io/not-after";
 const CREATED: &str = "dataimporter.io/created";
 const ENDED: &str = "dataimporter.io/ended";
 const BYTES: &str = "dataimporter.io/bytes";
+const CLAIMED_BY: &str = "dataimporter.io/claimed-by";
 
 pub(crate) const UPLOAD: &str = "Upload";
 pub(crate) const IMPORT_RUN: &str = "ImportRun";
@@ -58,6 +59,8 @@ pub(crate) struct FileRecord {
     /// When its run ended.
     pub(crate) ended: Option<Timestamp>,
     pub(crate) bytes: Option<u64>,
+    /// The replica that an upload came in through.
+    pub(crate) claimed_by: Option<String>,
 }
 
 pub(crate) fn secret_name(file_uid: &str) -> String {
@@ -89,6 +92,7 @@ impl FileRecord {
                 not_after: time(NOT_AFTER)?,
                 ended: time(ENDED),
                 bytes: text(BYTES).and_then(|b| b.parse().ok()),
+                claimed_by: text(CLAIMED_BY),
             })
         };
         read().ok_or_else(|| Error::Record { name: name(), detail: "its annotations do not describe a file" })
@@ -122,7 +126,8 @@ impl FileRecord {
             State::Destroyed => "destroyed",
         };
         let mut annotations = self.key_bound().annotations();
-        let optional = [(ENDED, self.ended.map(|t| t.to_string())), (BYTES, self.bytes.map(|b| b.to_string()))];
+        let optional =
+            [(ENDED, self.ended.map(|t| t.to_string())), (BYTES, self.bytes.map(|b| b.to_string())), (CLAIMED_BY, self.claimed_by.clone())];
         annotations.extend(optional.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
         annotations.extend(
             [
@@ -280,22 +285,26 @@ impl Files {
         record.open(ring, scope, secret).map(Some)
     }
 
-    /// Destroys the key of a file; its name stays until the object is proved gone, so that a crash in between is finished later.
-    pub(crate) async fn destroy_key(&self, record: &FileRecord) -> Result<()> {
-        let Some((current, mut secret)) = self.find(&record.uid).await? else { return Ok(()) };
+    /// Destroys the key of a file; its name stays until the object is proved gone, so that a crash in between is finished later. Answers
+    /// with the UID of the record that stays.
+    pub(crate) async fn destroy_key(&self, record: &FileRecord) -> Result<Option<String>> {
+        let Some((current, mut secret)) = self.find(&record.uid).await? else { return Ok(None) };
+        let uid = secret.uid();
         if current.state == State::Destroyed {
-            return Ok(());
+            return Ok(uid);
         }
         let destroyed = FileRecord { state: State::Destroyed, ..current };
         secret.data = None;
         if let Some(labels) = &mut secret.metadata.labels {
             labels.remove(KEY_ID_LABEL);
         }
-        self.update(secret, &destroyed).await
+        self.update(secret, &destroyed).await?;
+        Ok(uid)
     }
 
-    pub(crate) async fn forget(&self, record: &FileRecord) -> Result<()> {
-        self.records.delete(&secret_name(&record.uid), None).await
+    /// Deletes the record whose key was destroyed, and no other of that name.
+    pub(crate) async fn forget(&self, record: &FileRecord, record_uid: &str) -> Result<()> {
+        self.records.delete(&secret_name(&record.uid), Some(record_uid)).await
     }
 }
 
@@ -318,6 +327,7 @@ pub(crate) mod tests {
             not_after: Timestamp::from_second(3600).unwrap(),
             ended: None,
             bytes: Some(12),
+            claimed_by: Some("keeper-0".into()),
         }
     }
 

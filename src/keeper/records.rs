@@ -107,9 +107,23 @@ impl Records {
     /// Deletes this very Secret. `Ok` too when it is gone.
     pub(crate) async fn delete(&self, name: &str, uid: Option<&str>) -> Result<()> {
         let preconditions = uid.map(|uid| Preconditions { uid: Some(uid.to_owned()), resource_version: None });
+        match self.delete_if(name, preconditions).await {
+            // Another one of that name.
+            Err(error) if error.is_conflict() && uid.is_some() => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Deletes exactly the version that was read: a conflict when somebody wrote since. `Ok` too when it is gone.
+    pub(crate) async fn delete_version(&self, secret: &Secret) -> Result<()> {
+        let ObjectMeta { name, uid, resource_version, .. } = secret.metadata.clone();
+        self.delete_if(&name.unwrap_or_default(), Some(Preconditions { uid, resource_version })).await
+    }
+
+    async fn delete_if(&self, name: &str, preconditions: Option<Preconditions>) -> Result<()> {
         match self.api.delete(name, &DeleteParams { preconditions, ..DeleteParams::default() }).await {
             Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 404 || (status.code == 409 && uid.is_some()) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(error) => Err(kube(format!("delete Secret {name}"))(error)),
         }
     }

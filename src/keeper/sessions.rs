@@ -11,6 +11,7 @@ use connect::{AddressPolicy, Dialer, HttpsOptions, Trust};
 use envelope::{KeyRing, Purpose, Scope};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use salesforce::auth::{Grant, Issued, Login, LoginHost, Revocation, SigningKey};
 use salesforce::{Session, SessionSource};
@@ -29,6 +30,8 @@ use super::records::{KEY_ID_LABEL, Kind, RECORD, Records, TENANT_UID_LABEL, seal
 const LONGEST_LIFE: SignedDuration = SignedDuration::from_hours(24);
 /// A token is handed to further runs this long; after that a new one is asked for, so that it does not die in the middle.
 const SHARED_FOR: SignedDuration = SignedDuration::from_mins(30);
+/// How often the list of tokens is read again because another keeper wrote it in between.
+const TRIES: usize = 8;
 
 /// A Connection where it lives: what its tokens are sealed with, and where they may be sent.
 pub(crate) struct Owner<'a> {
@@ -56,7 +59,7 @@ struct Known {
 }
 
 /// A token that may be alive.
-#[derive(Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Alive {
     token: SecretText,
@@ -104,12 +107,24 @@ impl Sessions {
         Self { records, dialer, slots: Mutex::default() }
     }
 
-    /// A session; a new one if there is none, or if the one there is was refused or is of an older credential.
-    pub(crate) async fn get(&self, target: &Target<'_>, refused_sha256: Option<&str>, now: Timestamp) -> Result<Session> {
-        let slot = self.slot(target.owner.connection).await;
+    /// A session; a new one if there is none, or if the one there is was refused or is of an older credential. `lives` asks whether the
+    /// Connection is still there: another keeper may have disconnected it while we logged in.
+    pub(crate) async fn get<F>(
+        &self,
+        target: &Target<'_>,
+        refused_sha256: Option<&str>,
+        now: Timestamp,
+        lives: impl FnOnce() -> F,
+    ) -> Result<Session>
+    where
+        F: Future<Output = Result<bool>>,
+    {
+        let owner = &target.owner;
+        let disconnecting = || Error::Disconnecting(owner.connection.name_any());
+        let slot = self.slot(owner.connection).await;
         let mut slot = slot.lock().await;
-        if slot.is_closed_to(&target.owner.scope.tenant_uid) {
-            return Err(Error::Disconnecting(target.owner.connection.name_any()));
+        if slot.is_closed_to(&owner.scope.tenant_uid) {
+            return Err(disconnecting());
         }
         if let Slot::Open(known) = &*slot
             && known.serves(target, refused_sha256, now)
@@ -117,12 +132,24 @@ impl Sessions {
             return Ok(known.session.clone());
         }
         let issued = self.login(target)?.token(&grant(target)?, now).await?;
-        self.write_down(target, &issued, refused_sha256, now).await?;
+        let dead = match refused_sha256 {
+            Some(sha256) => self.bury(owner, sha256).await.then_some(sha256),
+            None => None,
+        };
+        self.write_down(target, &issued, dead, now).await?;
+        // Written down first, asked then: either a disconnect reads what we wrote, or we see that there is one.
+        match lives().await {
+            Ok(true) => {}
+            outcome => {
+                self.take_back(target, &issued).await?;
+                return Err(outcome.err().unwrap_or_else(disconnecting));
+            }
+        }
         let Issued { session, .. } = issued;
         *slot = Slot::Open(Known {
             session: session.clone(),
             issued: now,
-            endpoint_digest: target.owner.connection.spec.endpoint_digest(),
+            endpoint_digest: owner.connection.spec.endpoint_digest(),
             version: target.version,
         });
         Ok(session)
@@ -139,22 +166,33 @@ impl Sessions {
         Ok(self.records.get(&secret_name(connection_uid)).await?.is_some())
     }
 
-    /// Revokes every token that may be alive, and issues no further one. Answers how many there were. Whatever fails, all are tried: one
-    /// token that cannot be revoked keeps no other alive.
+    /// Revokes every token that may be alive, destroys their record, and issues no further one. Answers how many there were. Whatever
+    /// fails, all are tried, and the record stays: one token that cannot be revoked keeps no other alive. The record goes only as it was
+    /// read: a token that another keeper wrote into it meanwhile is revoked, too.
     pub(crate) async fn revoke_all(&self, owner: &Owner<'_>) -> Result<usize> {
         let slot = self.slot(owner.connection).await;
         let mut slot = slot.lock().await;
         // Whoever waits for this slot was judged before the Connection began to go.
         *slot = Slot::Closed { tenant_uid: Some(owner.scope.tenant_uid.clone()) };
-        let (alive, _) = self.read(owner).await?;
-        let (mut revoked, mut failure) = (0, None);
-        for token in &alive {
-            match self.revoke(owner, token).await {
-                Ok(outcome) => revoked += usize::from(outcome == Revocation::Revoked),
-                Err(error) => failure = Some(error),
+        let (mut revoked, mut conflict) = (0, None);
+        for _ in 0..TRIES {
+            let Some(read) = self.read(owner).await? else { return Ok(revoked) };
+            let mut failure = None;
+            for token in &read.alive {
+                match self.revoke(owner, token).await {
+                    Ok(outcome) => revoked += usize::from(outcome == Revocation::Revoked),
+                    Err(error) => failure = Some(error),
+                }
+            }
+            if let Some(error) = failure {
+                return Err(error);
+            }
+            match self.records.delete_version(&read.secret).await {
+                Err(error) if error.is_conflict() => conflict = Some(error),
+                done => return done.map(|()| revoked),
             }
         }
-        failure.map_or(Ok(revoked), Err)
+        conflict.map_or(Ok(revoked), Err)
     }
 
     async fn revoke(&self, owner: &Owner<'_>, token: &Alive) -> Result<Revocation> {
@@ -187,8 +225,21 @@ impl Sessions {
     }
 
     /// Before anybody gets the token: should the write fail, the token is revoked and nobody has it.
-    async fn write_down(&self, target: &Target<'_>, issued: &Issued, refused: Option<&str>, now: Timestamp) -> Result<()> {
-        let written = self.append(target, issued, refused, now).await;
+    async fn write_down(&self, target: &Target<'_>, issued: &Issued, dead: Option<&str>, now: Timestamp) -> Result<()> {
+        let added = Alive {
+            token: SecretText::new(issued.session.access_token.expose_secret()),
+            issued: now,
+            login: target.salesforce.login_base(),
+            ca_bundle: ca_bundle(target).map(str::to_owned),
+        };
+        let written = self
+            .change(&target.owner, |mut alive| {
+                // What was buried, or has outlived every session, is dead.
+                alive.retain(|t| now.duration_since(t.issued) < LONGEST_LIFE && Some(t.sha256().as_str()) != dead);
+                alive.push(added.clone());
+                alive
+            })
+            .await;
         if written.is_err()
             && let Ok(login) = self.login(target)
         {
@@ -197,57 +248,91 @@ impl Sessions {
         written
     }
 
-    async fn append(&self, target: &Target<'_>, issued: &Issued, refused: Option<&str>, now: Timestamp) -> Result<()> {
-        let owner = &target.owner;
-        let (known, version) = self.read(owner).await?;
-        let mut alive = Vec::new();
-        for token in known.into_iter().filter(|t| now.duration_since(t.issued) < LONGEST_LIFE) {
-            // That Salesforce refused it is what a worker says; only Salesforce's own word lets us forget it.
-            let called_dead = Some(token_sha256(&SecretString::from(token.token.expose())).as_str()) == refused;
-            if !called_dead || self.revoke(owner, &token).await.is_err() {
-                alive.push(token);
+    /// That Salesforce refused a token is what a worker says. It may be wrong, or lie to keep one that a disconnect does not find: so the
+    /// token is revoked. False: it cannot be, and stays on the list.
+    async fn bury(&self, owner: &Owner<'_>, sha256: &str) -> bool {
+        let Ok(Some(read)) = self.read(owner).await else { return false };
+        match read.alive.iter().find(|token| token.sha256() == sha256) {
+            Some(token) => self.revoke(owner, token).await.is_ok(),
+            None => false,
+        }
+    }
+
+    /// A token that nobody will get: revoked, and off the list.
+    async fn take_back(&self, target: &Target<'_>, issued: &Issued) -> Result<()> {
+        self.login(target)?.revoke(&issued.session.access_token).await?;
+        let taken = token_sha256(&issued.session.access_token);
+        self.change(&target.owner, |mut alive| {
+            alive.retain(|t| t.sha256() != taken);
+            alive
+        })
+        .await
+    }
+
+    /// Rewrites the list of tokens; an empty one is no record. Another keeper's write in between means: read again.
+    async fn change(&self, owner: &Owner<'_>, edit: impl Fn(Vec<Alive>) -> Vec<Alive>) -> Result<()> {
+        let mut conflict = None;
+        for _ in 0..TRIES {
+            let read = self.read(owner).await?;
+            let (alive, version, previous) = read.map_or((Vec::new(), 0, None), |r| (r.alive, r.version, Some(r.secret)));
+            let alive = edit(alive);
+            let written = match previous {
+                None if alive.is_empty() => return Ok(()),
+                None => self.records.create(&self.sealed(owner, &alive, version + 1)?).await.map(|made| made.is_some()),
+                Some(previous) if alive.is_empty() => self.records.delete_version(&previous).await.map(|()| true),
+                Some(previous) => {
+                    let mut secret = self.sealed(owner, &alive, version + 1)?;
+                    secret.metadata.resource_version = previous.metadata.resource_version;
+                    self.records.replace(&secret).await.map(|_| true)
+                }
+            };
+            match written {
+                Ok(true) => return Ok(()),
+                // Another keeper made the record at the same moment.
+                Ok(false) => {}
+                Err(error) if error.is_conflict() => conflict = Some(error),
+                Err(error) => return Err(error),
             }
         }
-        alive.push(Alive {
-            token: SecretText::new(issued.session.access_token.expose_secret()),
-            issued: now,
-            login: target.salesforce.login_base(),
-            ca_bundle: ca_bundle(target).map(str::to_owned),
-        });
+        let name = secret_name(&bound(owner.connection).uid);
+        Err(conflict.unwrap_or(Error::Record { name, detail: "others wrote it eight times in a row" }))
+    }
+
+    fn sealed(&self, owner: &Owner<'_>, alive: &[Alive], version: u64) -> Result<Secret> {
         let bound = bound(owner.connection);
         let failed = |source| Error::Ring { tenant: owner.scope.tenant_uid.clone(), source };
-        let json = Zeroizing::new(serde_json::to_vec(&alive).expect("a list of text is JSON"));
-        let record = owner
-            .ring
-            .seal(Purpose::Credential, version + 1, &bound.context(owner.scope.clone()), &json, &mut rand::rng())
-            .map_err(failed)?;
+        let json = Zeroizing::new(serde_json::to_vec(alive).expect("a list of text is JSON"));
+        let context = bound.context(owner.scope.clone());
+        let record = owner.ring.seal(Purpose::Credential, version, &context, &json, &mut rand::rng()).map_err(failed)?;
         let key_id = owner.ring.active().map_err(failed)?.kid().to_string();
         let labels = BTreeMap::from([(TENANT_UID_LABEL.to_owned(), owner.scope.tenant_uid.clone()), (KEY_ID_LABEL.to_owned(), key_id)]);
         let data = BTreeMap::from([(RECORD.to_owned(), ByteString(record))]);
-        let mut secret = self.records.draft(&secret_name(&bound.uid), Kind::Tokens, labels, bound.annotations(), data);
-        match self.records.get(&secret_name(&bound.uid)).await? {
-            Some(previous) => {
-                secret.metadata.resource_version = previous.metadata.resource_version;
-                self.records.replace(&secret).await?;
-            }
-            None => {
-                self.records.create(&secret).await?;
-            }
-        }
-        Ok(())
+        Ok(self.records.draft(&secret_name(&bound.uid), Kind::Tokens, labels, bound.annotations(), data))
     }
 
-    /// The tokens that may be alive and the version of their record; version 0 when there is none.
-    async fn read(&self, owner: &Owner<'_>) -> Result<(Vec<Alive>, u64)> {
+    async fn read(&self, owner: &Owner<'_>) -> Result<Option<Read>> {
         let bound = bound(owner.connection);
-        let Some(secret) = self.records.get(&secret_name(&bound.uid)).await? else { return Ok((Vec::new(), 0)) };
+        let Some(secret) = self.records.get(&secret_name(&bound.uid)).await? else { return Ok(None) };
         let opened = owner
             .ring
             .open(Purpose::Credential, &bound.context(owner.scope.clone()), sealed(&secret)?)
             .map_err(|source| Error::Ring { tenant: owner.scope.tenant_uid.clone(), source })?;
         let alive = serde_json::from_slice(&opened.plaintext)
             .map_err(|_| Error::Record { name: secret_name(&bound.uid), detail: "its content is not a list of tokens" })?;
-        Ok((alive, opened.version))
+        Ok(Some(Read { alive, version: opened.version, secret }))
+    }
+}
+
+/// The list of tokens as it was read.
+struct Read {
+    alive: Vec<Alive>,
+    version: u64,
+    secret: Secret,
+}
+
+impl Alive {
+    fn sha256(&self) -> String {
+        hex::encode(Sha256::digest(self.token.expose().as_bytes()))
     }
 }
 

@@ -25,6 +25,7 @@ use super::key_rings::KeyRings;
 use super::records::Records;
 use super::sessions::{Owner, Sessions, Target};
 use super::storage::{Storage, Storages};
+use super::workers::Turns;
 
 pub(crate) struct Keeper {
     pub(crate) client: Client,
@@ -46,6 +47,7 @@ pub(crate) struct Keeper {
     pub(crate) regions: Store<Region>,
     pub(crate) tenants: Store<Tenant>,
     pub(crate) memory: Mutex<Memory>,
+    pub(crate) turns: Turns,
 }
 
 /// What may be forgotten at a restart.
@@ -121,6 +123,18 @@ impl Keeper {
     pub(crate) async fn connection(&self, namespace: &str, name: &str) -> Result<Option<Connection>> {
         let connections: Api<Connection> = Api::namespaced(self.client.clone(), namespace);
         connections.get_opt(name).await.map_err(kube(format!("read Connection {namespace}/{name}")))
+    }
+
+    /// A session for the org that a Connection describes, if the Connection is still there when it is issued.
+    pub(crate) async fn session(&self, target: &Target<'_>, refused_sha256: Option<&str>) -> Result<salesforce::Session> {
+        let lives = || self.lives(target.owner.connection);
+        self.sessions.get(target, refused_sha256, self.now()?, lives).await
+    }
+
+    /// Whether this very Connection is still there, and is to stay.
+    pub(crate) async fn lives(&self, connection: &Connection) -> Result<bool> {
+        let live = self.connection(&connection.namespace().unwrap_or_default(), &connection.name_any()).await?;
+        Ok(live.is_some_and(|live| live.uid() == connection.uid() && live.metadata.deletion_timestamp.is_none()))
     }
 
     pub(crate) async fn stored(&self, connection: &Connection) -> Result<Option<Stored>> {

@@ -1,4 +1,5 @@
-//! Where a region's files lie: one folder per Region on the mounted volume. Holds ciphertext only; knows no keys.
+//! Where a region's files lie: one folder per Region on the mounted volume. Holds ciphertext only; knows no keys. Several replicas may
+//! share a volume: what one of them has begun lies apart from what the others have, until it is whole.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ pub(crate) type Outgoing = BoxStream<'static, object_store::Result<Bytes>>;
 #[derive(Clone)]
 pub(crate) struct Storages {
     dir: PathBuf,
+    replica: String,
     readers: Readers,
 }
 
@@ -36,6 +38,7 @@ pub(crate) struct Storages {
 #[derive(Clone)]
 pub(crate) struct Storage {
     region: String,
+    replica: String,
     root: PathBuf,
     store: Arc<dyn ObjectStore>,
     readers: Readers,
@@ -66,8 +69,8 @@ impl Readers {
 }
 
 impl Storages {
-    pub(crate) fn new(dir: PathBuf) -> Self {
-        Self { dir, readers: Readers::default() }
+    pub(crate) fn new(dir: PathBuf, replica: &str) -> Self {
+        Self { dir, replica: replica.to_owned(), readers: Readers::default() }
     }
 
     /// The volume must be there; the region's folder on it is made.
@@ -99,7 +102,7 @@ impl Storages {
             LocalFileSystem::new_with_prefix(&root).map_err(|source| Error::Storage { region: region.clone(), doing: "open", source })?;
         // A tenant's folder goes with its last file.
         let store = Arc::new(store.with_fsync(true).with_automatic_cleanup(true));
-        Ok(Storage { region, root, store, readers: self.readers.clone() })
+        Ok(Storage { region, replica: self.replica.clone(), root, store, readers: self.readers.clone() })
     }
 }
 
@@ -107,6 +110,9 @@ impl Storages {
 fn path(tenant_uid: &str, file_uid: &str) -> ObjectPath {
     ObjectPath::from_iter(["files", tenant_uid, file_uid])
 }
+
+/// Folder of the files that each replica has begun.
+const BEGUN: &str = "begun";
 
 impl Storage {
     /// Folder of the region on the volume.
@@ -121,8 +127,12 @@ impl Storage {
 
     /// A file that becomes visible only once it is complete.
     pub(crate) async fn begin(&self, tenant_uid: &str, file_uid: &str) -> Result<Incoming> {
-        let upload = self.store.put_multipart(&path(tenant_uid, file_uid)).await.map_err(self.failed("begin a file"))?;
-        Ok(Incoming { storage: self.clone(), write: WriteMultipart::new_with_chunk_size(upload, PART) })
+        // The same file may be on its way twice, when its sender lost patience with the first.
+        let turn = format!("{file_uid}-{:08x}", rand::random::<u32>());
+        let begun = ObjectPath::from_iter([BEGUN, self.replica.as_str(), turn.as_str()]);
+        let upload = self.store.put_multipart(&begun).await.map_err(self.failed("begin a file"))?;
+        let write = WriteMultipart::new_with_chunk_size(upload, PART);
+        Ok(Incoming { storage: self.clone(), begun, path: path(tenant_uid, file_uid), write })
     }
 
     /// The bytes of a file, absent if there is none.
@@ -173,24 +183,25 @@ impl Storage {
         found.try_collect().await.map_err(self.failed("list the files"))
     }
 
-    /// Removes the beginnings of files that a killed process left. Nobody else writes to this volume, so at a start all of them are dead.
-    pub(crate) fn clear_staged(&self) -> std::io::Result<usize> {
+    /// Removes the beginnings of files that this replica left when it was killed: at its start all of them are dead.
+    pub(crate) fn clear_begun(&self) -> std::io::Result<usize> {
+        let entries = match std::fs::read_dir(self.root.join(BEGUN).join(&self.replica)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(error),
+        };
         let mut removed = 0;
-        for tenant in folders(&self.root.join("files"))? {
-            for entry in std::fs::read_dir(tenant)? {
-                let entry = entry?;
-                if entry.file_name().to_string_lossy().contains('#') {
-                    std::fs::remove_file(entry.path())?;
-                    removed += 1;
-                }
-            }
+        for entry in entries {
+            std::fs::remove_file(entry?.path())?;
+            removed += 1;
         }
         Ok(removed)
     }
 
     /// Writes, reads and deletes a small object.
     pub(crate) async fn probe(&self) -> Result<()> {
-        let path = ObjectPath::from("probe");
+        // One for each replica: another's deletion would look like a loss.
+        let path = ObjectPath::from_iter(["probe", self.replica.as_str()]);
         let content = Bytes::from_static(b"dataimporter");
         self.store.put(&path, PutPayload::from(content.clone())).await.map_err(self.failed("write a probe"))?;
         let read =
@@ -234,6 +245,8 @@ fn folders(path: &Path) -> std::io::Result<Vec<PathBuf>> {
 /// A file on its way in. Unless it is finished, nothing of it stays.
 pub(crate) struct Incoming {
     storage: Storage,
+    begun: ObjectPath,
+    path: ObjectPath,
     write: WriteMultipart,
 }
 
@@ -246,7 +259,12 @@ impl Incoming {
     }
 
     pub(crate) async fn finish(self) -> Result<()> {
-        self.write.finish().await.map(|_| ()).map_err(self.storage.failed("finish a file"))
+        self.write.finish().await.map_err(self.storage.failed("finish a file"))?;
+        let placed = self.storage.store.rename(&self.begun, &self.path).await;
+        if placed.is_err() {
+            let _ = self.storage.store.delete(&self.begun).await;
+        }
+        placed.map_err(self.storage.failed("put a file in its place"))
     }
 
     pub(crate) async fn abort(self) -> Result<()> {
@@ -275,7 +293,7 @@ mod tests {
     fn storage() -> (tempfile::TempDir, Storage) {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("files")).unwrap();
-        let storage = Storages::new(dir.path().to_owned()).of(&region()).unwrap();
+        let storage = Storages::new(dir.path().to_owned(), "keeper-0").of(&region()).unwrap();
         (dir, storage)
     }
 
@@ -301,10 +319,34 @@ mod tests {
         let mut incoming = storage.begin("t", "aborted").await.unwrap();
         incoming.write(Bytes::from(vec![7; 3 << 20])).await.unwrap();
         incoming.abort().await.unwrap();
-        assert_eq!(storage.clear_staged().unwrap(), 0);
-        std::fs::write(storage.root().join("files/t/killed#1"), b"half").unwrap();
-        assert_eq!(storage.clear_staged().unwrap(), 1);
-        assert_eq!(std::fs::read_dir(storage.root().join("files/t")).unwrap().count(), 0);
+        assert_eq!(storage.clear_begun().unwrap(), 0);
+        let mut incoming = storage.begin("t", "killed").await.unwrap();
+        incoming.write(Bytes::from(vec![7; 3 << 20])).await.unwrap();
+        std::mem::forget(incoming);
+        assert_eq!(storage.clear_begun().unwrap(), 1);
+        assert_eq!(storage.list().await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_finds_no_place_leaves_nothing() {
+        let (_dir, storage) = storage();
+        std::fs::write(storage.root().join("files"), b"in the way").unwrap();
+        let mut incoming = storage.begin("t", "f").await.unwrap();
+        incoming.write(Bytes::from_static(b"x")).await.unwrap();
+        assert!(incoming.finish().await.is_err());
+        assert_eq!(storage.clear_begun().unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_replica_that_starts_leaves_alone_what_another_one_has_begun() {
+        let (dir, storage) = storage();
+        let mut incoming = storage.begin("t", "f").await.unwrap();
+        incoming.write(Bytes::from(vec![7; 3 << 20])).await.unwrap();
+        let other = Storages::new(dir.path().to_owned(), "keeper-1").of(&region()).unwrap();
+        assert_eq!(other.clear_begun().unwrap(), 0);
+        incoming.finish().await.unwrap();
+        assert_eq!(other.list().await.unwrap(), [("t".to_owned(), "f".to_owned())]);
+        assert_eq!(storage.clear_begun().unwrap(), 0);
     }
 
     /// A volume with faults on top of a real one.
@@ -424,7 +466,7 @@ mod tests {
     #[tokio::test]
     async fn a_region_that_is_gone_or_came_back_elsewhere_is_found_on_every_volume() {
         let dir = tempfile::tempdir().unwrap();
-        let storages = Storages::new(dir.path().to_owned());
+        let storages = Storages::new(dir.path().to_owned(), "keeper-0");
         assert_eq!(storages.everywhere("eu").err().unwrap().reason(), "NotMounted");
         for folder in ["one/eu", "two/eu", "three/us"] {
             std::fs::create_dir_all(dir.path().join(folder)).unwrap();
@@ -437,7 +479,7 @@ mod tests {
     #[tokio::test]
     async fn a_volume_that_is_not_there_is_said_so() {
         let dir = tempfile::tempdir().unwrap();
-        let error = Storages::new(dir.path().to_owned()).of(&region()).err().unwrap();
+        let error = Storages::new(dir.path().to_owned(), "keeper-0").of(&region()).err().unwrap();
         assert_eq!(error.reason(), "NotMounted");
         let (_dir, storage) = storage();
         storage.probe().await.unwrap();

@@ -1,12 +1,13 @@
 //! Erases what has had its time. Level-triggered: every round looks at everything there is, so whatever a crash or an outage left
 //! undone is done at the next. Order for each file: destroy the key, delete the object, prove it absent, audit, tell the owner, forget.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::import_run::ImportRunStatus;
-use api::{ImportRun, Region, Tenant, Upload};
+use api::{Connection, ImportRun, Region, Tenant, Upload};
 use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -17,8 +18,10 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::audit::Event;
+use super::bound::Bound;
 use super::error::{Error, Result, kube};
-use super::files::{FileRecord, State, UPLOAD};
+use super::files::{FileRecord, IMPORT_RUN, State, UPLOAD};
+use super::records::{Kind, TENANT_UID_LABEL, label};
 use super::state::Keeper;
 use super::workers::Ours;
 
@@ -42,27 +45,30 @@ pub(crate) async fn run(keeper: Arc<Keeper>, stop: CancellationToken) {
     }
 }
 
-/// At a start: nobody else writes to our volumes, so every unfinished beginning is dead.
+/// At a start: whatever this replica had begun is dead. What other replicas have begun is theirs.
 pub(crate) async fn start(keeper: &Keeper) -> Result<()> {
     for region in keeper.regions.all() {
         // A region without its volume says so in its condition; the others go on.
         let Ok(storage) = keeper.storage(&region) else { continue };
-        match storage.clear_staged() {
+        match storage.clear_begun() {
             Ok(0) => {}
             Ok(removed) => tracing::info!(region = region.name_any(), removed, "unfinished files removed"),
             Err(error) => tracing::error!(region = region.name_any(), error = %error, "unfinished files could not be removed"),
         }
     }
-    for file in keeper.files.list(None).await?.iter().filter(|file| file.kind == UPLOAD) {
-        if is_unfinished(keeper, file).await? {
-            erase_logged(keeper, file).await;
+    for file in keeper.files.list(None).await? {
+        if is_unfinished(keeper, &file).await? {
+            erase_logged(keeper, &file).await;
         }
     }
     sweep(keeper, true, true).await
 }
 
-/// Whoever sent this file was never told that it is here: the keeper ended in between.
+/// Whoever sent this file was never told that it is here: this replica ended in between.
 async fn is_unfinished(keeper: &Keeper, file: &FileRecord) -> Result<bool> {
+    if file.claimed_by.as_deref() != Some(keeper.identity.as_str()) {
+        return Ok(false);
+    }
     if file.state != State::Complete {
         return Ok(file.state == State::Pending);
     }
@@ -77,11 +83,15 @@ pub(crate) async fn sweep(keeper: &Keeper, owners: bool, objects: bool) -> Resul
     let files = keeper.files.list(None).await?;
     let tenants: HashMap<String, Arc<Tenant>> = keeper.tenants.all().into_iter().filter_map(|t| Some((t.uid()?, t))).collect();
     let living = if owners { Some(living(keeper).await?) } else { None };
+    let left = if owners { left_by_attempts(keeper, &files).await? } else { BTreeSet::new() };
     let due = files.iter().filter(|file| {
         let orphaned = living.as_ref().is_some_and(|living| !living.contains(&file.owner_uid));
-        orphaned || is_due(file, tenants.get(&file.tenant_uid).map(AsRef::as_ref), now)
+        orphaned || left.contains(&file.uid) || is_due(file, tenants.get(&file.tenant_uid).map(AsRef::as_ref), now)
     });
     futures::stream::iter(due).for_each_concurrent(AT_ONCE, |file| erase_logged(keeper, file)).await;
+    if owners {
+        credentials_of_nobody(keeper, &tenants).await?;
+    }
     for region in keeper.regions.all().iter().filter(|_| objects) {
         // One region's broken storage must not keep the others from being swept.
         if let Err(error) = strays(keeper, region, &files).await {
@@ -103,6 +113,54 @@ fn is_due(file: &FileRecord, tenant: Option<&Tenant>, now: Timestamp) -> bool {
         }
     };
     !domain::retention::readable(now, expiry)
+}
+
+/// Files of attempts that ended before they could report: their run is over, and its outcome does not list them.
+async fn left_by_attempts(keeper: &Keeper, files: &[FileRecord]) -> Result<BTreeSet<String>> {
+    let mut left = BTreeSet::new();
+    let mut runs: HashMap<(&str, &str), Option<ImportRun>> = HashMap::new();
+    // Those that an outcome lists were told before when they end.
+    for file in files.iter().filter(|file| file.kind == IMPORT_RUN && file.ended.is_none()) {
+        let name = (file.namespace.as_str(), file.owner.as_str());
+        let run = match runs.entry(name) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let api: Api<ImportRun> = Api::namespaced(keeper.client.clone(), name.0);
+                unknown.insert(api.get_opt(name.1).await.map_err(kube("read the ImportRun"))?)
+            }
+        };
+        let status = run.as_ref().filter(|run| run.uid().as_ref() == Some(&file.owner_uid)).and_then(|run| run.status.as_ref());
+        let over = status.filter(|status| status.outcome.is_some() || status.finished_at.is_some());
+        if over.is_some_and(|status| !status.results.iter().any(|result| result.file == file.uid)) {
+            left.insert(file.uid.clone());
+        }
+    }
+    Ok(left)
+}
+
+/// Credentials and tokens whose Connection is gone without us: somebody took our finalizer off, or a keeper died between storing one
+/// and seeing that another keeper had disconnected it.
+async fn credentials_of_nobody(keeper: &Keeper, tenants: &HashMap<String, Arc<Tenant>>) -> Result<()> {
+    let mut records = Vec::new();
+    for kind in [Kind::Credential, Kind::Tokens] {
+        records.extend(keeper.records.list(kind, None).await?);
+    }
+    // Listed after the records: one that was made meanwhile belongs to a Connection that is listed.
+    let living = uids::<Connection>(keeper).await?;
+    for record in records {
+        let owner = Bound::of(record.meta())?.uid;
+        if living.contains(&owner) {
+            continue;
+        }
+        let name = record.name_any();
+        keeper.records.delete(&name, record.uid().as_deref()).await?;
+        tracing::warn!(record = name, connection = owner, "a record of a Connection that is gone was destroyed");
+        let tenant = label(record.meta(), TENANT_UID_LABEL).and_then(|uid| tenants.get(uid));
+        if let Some(region) = tenant.and_then(|tenant| keeper.region(&tenant.spec.region).ok()) {
+            keeper.audit(&region, Event::new("CredentialOrphanDestroyed").with("connection", owner).with("record", name)).await?;
+        }
+    }
+    Ok(())
 }
 
 /// UIDs of all Uploads and runs there are.
@@ -152,7 +210,7 @@ async fn erase_logged(keeper: &Keeper, file: &FileRecord) {
 
 /// Erases one file for good.
 pub(crate) async fn erase(keeper: &Keeper, file: &FileRecord) -> Result<()> {
-    keeper.files.destroy_key(file).await?;
+    let Some(record_uid) = keeper.files.destroy_key(file).await? else { return Ok(()) };
     // A region that is here must have its volume: what lies elsewhere proves nothing about it.
     if let Ok(region) = keeper.region(&file.region) {
         keeper.storage(&region)?;
@@ -170,7 +228,7 @@ pub(crate) async fn erase(keeper: &Keeper, file: &FileRecord) -> Result<()> {
         UPLOAD => tell_upload(keeper, file, now).await?,
         _ => tell_run(keeper, file, now).await?,
     }
-    keeper.files.forget(file).await
+    keeper.files.forget(file, &record_uid).await
 }
 
 async fn tell_upload(keeper: &Keeper, file: &FileRecord, now: Timestamp) -> Result<()> {
@@ -210,7 +268,6 @@ async fn tell_run(keeper: &Keeper, file: &FileRecord, now: Timestamp) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use super::super::files::IMPORT_RUN;
     use super::super::files::tests::record;
     use super::*;
 

@@ -25,11 +25,11 @@ async fn a_secret_is_taken_in_shown_to_the_org_and_followed_when_it_changes() ->
     assert!(message.contains("resourceNames [crm]") && message.contains("kubectl import intake acme/crm"), "{message}");
 
     world.allow("crm").await?;
-    poke(&world, "crm").await?;
+    world.poke("crm").await?;
     world.until_connection("crm", "LoginRefused").await?;
 
     world.put_secret("crm", json!({"clientSecret": world.org.client_secret})).await?;
-    poke(&world, "crm").await?;
+    world.poke("crm").await?;
     let ready = world.until_connection("crm", "Verified").await?;
     let status = ready.status.clone().unwrap();
     let metadata = status.metadata.clone().unwrap();
@@ -64,12 +64,12 @@ async fn a_source_that_should_go_goes_unless_a_tool_would_bring_it_back() -> Res
 
     let unmanaged = json!({"metadata": {"labels": {"kustomize.toolkit.fluxcd.io/name": null}}});
     secrets.patch("crm", &Default::default(), &kube::api::Patch::Merge(unmanaged)).await?;
-    poke(&world, "crm").await?;
+    world.poke("crm").await?;
     let ready = world.until_connection("crm", "Verified").await?;
     assert!(secrets.get_opt("crm").await?.is_none());
     assert!(!is_true(ready.status.as_ref().map(|s| s.conditions.as_slice()), conditions::PLAINTEXT_SOURCE));
     // Without its source the credential stays usable.
-    poke(&world, "crm").await?;
+    world.poke("crm").await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     world.until_connection("crm", "Verified").await?;
     Ok(())
@@ -267,7 +267,7 @@ async fn a_region_that_went_first_holds_nothing_up_and_nothing_is_claimed() -> R
     world.http.put(world.gateway("uploads/rows")).bearer_auth(&writer).body("a\n1\n").send().await?.error_for_status()?;
     kube::Api::<api::Region>::all(world.client.clone()).delete(crate::world::REGION, &Default::default()).await?;
     wait_for("the keeper to know", Duration::from_secs(20), async || {
-        poke(&world, "crm").await?;
+        world.poke("crm").await?;
         let crm = world.api::<Connection>(HOME).get("crm").await?;
         let ready = crm.status.and_then(|s| conditions::find(&s.conditions, conditions::READY).map(|c| c.reason.clone()));
         Ok((ready.as_deref() == Some("RegionUnknown")).then_some(()))
@@ -324,13 +324,5 @@ async fn a_suspended_connection_keeps_its_last_word() -> Result<()> {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let connection = world.until_connection("crm", "Verified").await?;
     assert_eq!(connection.status.unwrap().credential_version, Some(1));
-    Ok(())
-}
-
-/// Any change of the annotation asks for a look now instead of within a minute.
-async fn poke(world: &World, name: &str) -> Result<()> {
-    let value = jiff::Timestamp::now().to_string();
-    let patch = json!({"metadata": {"annotations": {names::RECONCILE_ANNOTATION: value}}});
-    world.api::<Connection>(HOME).patch(name, &Default::default(), &kube::api::Patch::Merge(patch)).await?;
     Ok(())
 }

@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 use kube::ResourceExt;
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use testkit::Line;
 
 use crate::world::{HOME, World, ready_reason};
 
@@ -412,6 +413,8 @@ async fn a_file_whose_sender_was_never_told_is_gone_after_the_restart_and_may_be
     assert_eq!(files_on_disk(&world), 1, "control: a file whose sender was told stays");
     let untold = json!({"status": {"completedAt": null, "expiresAt": null, "bytes": null, "sha256": null}});
     world.api::<Upload>(HOME).patch_status("rows", &Default::default(), &kube::api::Patch::Merge(untold)).await?;
+    drop(world.start_keeper("keeper-1", &Line::default()).await?);
+    assert_eq!(files_on_disk(&world), 1, "control: to another keeper that starts it may be just about to be told");
     let world = world.restart_after(SignedDuration::ZERO).await?;
     assert_eq!(files_on_disk(&world), 0);
     assert_eq!(put(&world).await?.status(), StatusCode::OK);

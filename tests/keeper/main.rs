@@ -1,7 +1,10 @@
 //! The keeper on a real API server, with the rights of its chart, against the emulator as the Salesforce org.
 
 mod connections;
+mod crash;
 mod files;
 mod keys;
 mod leases;
+mod two_keepers;
+mod worker_crash;
 mod world;

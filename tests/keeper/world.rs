@@ -1,7 +1,10 @@
 //! One cluster, one org, one keeper; what the operator would write is written here by hand.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Deref;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -16,10 +19,10 @@ use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, ServiceAccount};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::core::NamespaceResourceScope;
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Api, Client, CustomResourceExt, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use testkit::{ApiServer, apply_yaml, wait_for};
+use testkit::{ApiServer, Line, Witness, apply_yaml, wait_for};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const SYSTEM: &str = "dataimporter-system";
@@ -29,21 +32,36 @@ pub(crate) const REGION: &str = "eu-frankfurt";
 const WAIT: Duration = Duration::from_secs(30);
 
 pub(crate) struct World {
-    pub(crate) client: Client,
-    pub(crate) org: salesforce_emulator::Running,
     pub(crate) keeper: Running,
     pub(crate) http: reqwest::Client,
-    pub(crate) storage: tempfile::TempDir,
-    args: Args,
-    /// Last, because everything above talks to it.
-    server: ApiServer,
+    ground: Ground,
 }
 
-impl World {
-    pub(crate) async fn start() -> Result<Self> {
+/// Everything that is there before the first keeper.
+pub(crate) struct Ground {
+    pub(crate) client: Client,
+    pub(crate) org: salesforce_emulator::Running,
+    pub(crate) storage: tempfile::TempDir,
+    /// Where keepers listen and their callers come from.
+    address: IpAddr,
+    witness: Witness,
+    /// Last, because everything above talks to it.
+    pub(crate) server: Arc<ApiServer>,
+}
+
+impl Deref for World {
+    type Target = Ground;
+
+    fn deref(&self) -> &Ground {
+        &self.ground
+    }
+}
+
+impl Ground {
+    pub(crate) async fn prepare(address: IpAddr) -> Result<Self> {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         runtime::logs::init();
-        let server = ApiServer::start().await?;
+        let server = Arc::new(ApiServer::start().await?);
         let client = server.client().await?;
         let org = salesforce_emulator::Emulator::builder().start().await?;
         let crds: Vec<String> =
@@ -55,39 +73,71 @@ impl World {
         apply_yaml(&client, &chart_rbac()).await?;
         apply_yaml(&client, &objects(org.address.port())).await?;
         bind_tenant(&client).await?;
-
+        let witness = Witness::of(&client, [Connection::api_resource(), Upload::api_resource()], &[]);
         let storage = tempfile::tempdir()?;
         std::fs::create_dir(storage.path().join("files"))?;
-        let loopback = "127.0.0.1:0".parse()?;
-        let args = Args {
+        Ok(Self { client, org, storage, address, witness, server })
+    }
+
+    /// How any keeper of this world is started.
+    pub(crate) fn keeper_arguments(&self, identity: &str) -> Args {
+        let (plain, served) = (SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), SocketAddr::from((self.address, 0)));
+        Args {
             namespace: SYSTEM.into(),
-            identity: "keeper-0".into(),
-            listen: loopback,
-            worker_listen: loopback,
-            gateway_listen: loopback,
-            gateway_hosts: vec!["files.example.com".into()],
+            identity: identity.into(),
+            listen: plain,
+            worker_listen: served,
+            gateway_listen: served,
+            gateway_hosts: vec!["files.example.com".into(), self.address.to_string()],
             gateway_port: 443,
-            storage_dir: storage.path().to_owned(),
-            root_key_dir: storage.path().to_owned(),
+            storage_dir: self.storage.path().to_owned(),
+            root_key_dir: self.storage.path().to_owned(),
             peer_ip_check: PeerIpCheck::Enforce,
-        };
-        let account = server.client_as_service_account(SYSTEM, "dataimporter-keeper").await?;
-        let keeper = keeper::start(account, args.clone(), CancellationToken::new()).await?;
+        }
+    }
+
+    /// A keeper with the rights of the chart, whose calls go over `line`.
+    pub(crate) async fn start_keeper(&self, identity: &str, line: &Line) -> Result<Running> {
+        start_keeper(self.server.clone(), self.keeper_arguments(identity), line.clone()).await
+    }
+
+    /// The world, once its tenant has keys.
+    pub(crate) async fn with(self, keeper: Running) -> Result<World> {
         let http =
             reqwest::Client::builder().tls_certs_only([reqwest::Certificate::from_pem(keeper.ca_pem.as_bytes())?]).no_proxy().build()?;
-        let world = Self { client, org, keeper, http, storage, args, server };
+        let world = World { keeper, http, ground: self };
         world.until_tenant("its keys", |t| is_true(t.status.as_ref().map(|s| s.conditions.as_slice()), conditions::KEYS_READY)).await?;
         Ok(world)
+    }
+}
+
+impl World {
+    pub(crate) async fn start() -> Result<Self> {
+        Self::start_at(Ipv4Addr::LOCALHOST.into()).await
+    }
+
+    /// With a keeper that is reached at this address of the machine.
+    pub(crate) async fn start_at(address: IpAddr) -> Result<Self> {
+        let ground = Ground::prepare(address).await?;
+        let keeper = ground.start_keeper("keeper-0", &Line::default()).await?;
+        ground.with(keeper).await
+    }
+
+    /// Every status of a Connection and an Upload that was ever written followed the conventions.
+    pub(crate) fn assert_conformant(self) {
+        let (seen, violations) = self.ground.witness.report();
+        assert!(seen >= 3, "the witness saw only {seen} versions");
+        assert!(violations.is_empty(), "of {seen} versions:\n{}", violations.join("\n"));
     }
 
     /// Ends the keeper and starts it again at the same addresses, when `pause` has passed.
     pub(crate) async fn restart_after(self, pause: SignedDuration) -> Result<Self> {
-        let Self { client, org, keeper, http, storage, args, server } = self;
-        let args = Args { worker_listen: keeper.worker_address, gateway_listen: keeper.gateway_address, ..args };
+        let Self { keeper, http, ground } = self;
+        let (worker_listen, gateway_listen) = (keeper.worker_address, keeper.gateway_address);
+        let arguments = Args { worker_listen, gateway_listen, ..ground.keeper_arguments("keeper-0") };
         keeper.finish().await;
-        let account = server.client_as_service_account(SYSTEM, "dataimporter-keeper").await?;
-        let keeper = keeper::start_later(account, args.clone(), CancellationToken::new(), pause).await?;
-        Ok(Self { client, org, keeper, http, storage, args, server })
+        let keeper = start_keeper_later(ground.server.clone(), arguments, Line::default(), pause).await?;
+        Ok(Self { keeper, http, ground })
     }
 
     /// Where the region's files lie.
@@ -160,14 +210,7 @@ subjects: [{{kind: ServiceAccount, name: dataimporter-keeper, namespace: {SYSTEM
     }
 
     pub(crate) fn org_spec(&self, secret: &str, after_intake: &str) -> Value {
-        json!({
-            "salesforce": {
-                "loginUrl": self.org.url,
-                "auth": {"clientCredentials": {"clientId": self.org.client_id}},
-                "tls": {"caBundle": self.org.ca_pem.clone().unwrap_or_default()},
-            },
-            "credentials": {"secretRef": {"name": secret, "afterIntake": after_intake}},
-        })
+        spec_of(&self.org, secret, after_intake)
     }
 
     pub(crate) async fn put_connection(&self, name: &str, spec: Value) -> Result<()> {
@@ -176,11 +219,23 @@ subjects: [{{kind: ServiceAccount, name: dataimporter-keeper, namespace: {SYSTEM
         Ok(())
     }
 
+    /// Any change of the annotation asks for a look now instead of within a minute.
+    pub(crate) async fn poke(&self, connection: &str) -> Result<()> {
+        let value = jiff::Timestamp::now().to_string();
+        let patch = json!({"metadata": {"annotations": {names::RECONCILE_ANNOTATION: value}}});
+        self.api::<Connection>(HOME).patch(connection, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        Ok(())
+    }
+
     /// A Connection to the org that is Ready, with its Secret of the same name.
     pub(crate) async fn ready_connection(&self, name: &str) -> Result<Connection> {
-        self.put_secret(name, json!({"clientSecret": self.org.client_secret})).await?;
+        self.ready_connection_to(&self.org, name).await
+    }
+
+    pub(crate) async fn ready_connection_to(&self, org: &salesforce_emulator::Running, name: &str) -> Result<Connection> {
+        self.put_secret(name, json!({"clientSecret": org.client_secret})).await?;
         self.allow(name).await?;
-        self.put_connection(name, self.org_spec(name, "Keep")).await?;
+        self.put_connection(name, spec_of(org, name, "Keep")).await?;
         self.until_connection(name, "Verified").await
     }
 
@@ -207,11 +262,11 @@ subjects: [{{kind: ServiceAccount, name: dataimporter-keeper, namespace: {SYSTEM
     }
 
     pub(crate) fn gateway(&self, path: &str) -> String {
-        format!("https://127.0.0.1:{}/v1/namespaces/{HOME}/{path}", self.keeper.gateway_address.port())
+        format!("https://{}/v1/namespaces/{HOME}/{path}", self.keeper.gateway_address)
     }
 
     pub(crate) fn workers(&self, path: &str) -> String {
-        format!("https://127.0.0.1:{}/v1/{path}", self.keeper.worker_address.port())
+        format!("https://{}/v1/{path}", self.keeper.worker_address)
     }
 
     /// All Secrets of the system namespace, their decoded values joined.
@@ -258,12 +313,25 @@ subjects: [{{kind: ServiceAccount, name: dataimporter-keeper, namespace: {SYSTEM
     }
 
     pub(crate) async fn write_attempts(&self, worker: &Worker, snapshot: &str, attempts: Value) -> Result<()> {
-        let status = json!({"snapshotDigest": Snapshot::digest(snapshot), "attempts": attempts});
-        let object =
-            json!({"apiVersion": "dataimporter.io/v1alpha1", "kind": "ImportRun", "metadata": {"name": worker.run}, "status": status});
-        let params = PatchParams::apply(names::OPERATOR_MANAGER).force();
-        self.api::<ImportRun>(HOME).patch_status(&worker.run, &params, &Patch::Apply(object)).await?;
+        let written = self.write_attempts_in(json!({"name": worker.run}), worker, snapshot, attempts).await?;
+        anyhow::ensure!(written, "the attempts of {} were refused", worker.run);
         Ok(())
+    }
+
+    /// Writes only over what was seen, as the operator does. False: somebody wrote since.
+    pub(crate) async fn write_attempts_over(&self, seen: &ImportRun, worker: &Worker, snapshot: &str, attempts: Value) -> Result<bool> {
+        let metadata = json!({"name": worker.run, "resourceVersion": seen.metadata.resource_version});
+        self.write_attempts_in(metadata, worker, snapshot, attempts).await
+    }
+
+    async fn write_attempts_in(&self, metadata: Value, worker: &Worker, snapshot: &str, attempts: Value) -> Result<bool> {
+        let status = json!({"snapshotDigest": Snapshot::digest(snapshot), "attempts": attempts});
+        let object = json!({"apiVersion": "dataimporter.io/v1alpha1", "kind": "ImportRun", "metadata": metadata, "status": status});
+        let params = PatchParams::apply(names::OPERATOR_MANAGER).force();
+        match self.api::<ImportRun>(HOME).patch_status(&worker.run, &params, &Patch::Apply(object)).await {
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            written => Ok(written.map(|_| true)?),
+        }
     }
 
     pub(crate) async fn snapshot_text(&self, worker: &Worker) -> Result<String> {
@@ -302,7 +370,8 @@ subjects: [{{kind: ServiceAccount, name: dataimporter-keeper, namespace: {SYSTEM
             action: run.spec.action.clone(),
             job_spec: serde_json::from_value(json!({
                 "source": source,
-                "target": {"salesforce": {"connectionRef": {"name": connection.name_any()}, "object": "Account", "operation": "Insert", "mapping": []}}
+                "target": {"salesforce": {"connectionRef": {"name": connection.name_any()}, "object": "Account", "operation": "Insert",
+                    "mapping": [{"from": "Name", "to": "Name"}, {"from": "Phone", "to": "Phone"}]}}
             }))?,
             connections: BTreeMap::from([(connection.name_any(), known)]),
             upload: upload.map(|u| id(Some(HOME), u.name_any(), u.uid())),
@@ -320,7 +389,7 @@ subjects: [{{kind: ServiceAccount, name: dataimporter-keeper, namespace: {SYSTEM
         }))?;
         let pods: Api<Pod> = self.api(RUNS);
         pods.create(&PostParams::default(), &pod).await?;
-        self.set_pod_status(name, json!({"phase": "Running", "podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]})).await
+        self.set_pod_status(name, json!({"phase": "Running", "podIP": self.address, "podIPs": [{"ip": self.address}]})).await
     }
 
     pub(crate) async fn set_pod_status(&self, name: &str, status: Value) -> Result<Pod> {
@@ -343,6 +412,28 @@ subjects: [{{kind: ServiceAccount, name: dataimporter-keeper, namespace: {SYSTEM
         self.api::<K>(namespace).delete(name, &DeleteParams::default().grace_period(0)).await?;
         Ok(())
     }
+}
+
+/// The same for a runtime that outlives the caller: the keeper lives on the one that this is called on.
+pub(crate) async fn start_keeper(server: Arc<ApiServer>, arguments: Args, line: Line) -> Result<Running> {
+    start_keeper_later(server, arguments, line, SignedDuration::ZERO).await
+}
+
+/// A keeper for which this much more time has passed.
+async fn start_keeper_later(server: Arc<ApiServer>, arguments: Args, line: Line, pause: SignedDuration) -> Result<Running> {
+    let account = server.client_as_service_account_on(SYSTEM, "dataimporter-keeper", &line).await?;
+    keeper::start_later(account, arguments, CancellationToken::new(), pause).await
+}
+
+fn spec_of(org: &salesforce_emulator::Running, secret: &str, after_intake: &str) -> Value {
+    json!({
+        "salesforce": {
+            "loginUrl": org.url,
+            "auth": {"clientCredentials": {"clientId": org.client_id}},
+            "tls": {"caBundle": org.ca_pem.clone().unwrap_or_default()},
+        },
+        "credentials": {"secretRef": {"name": secret, "afterIntake": after_intake}},
+    })
 }
 
 pub(crate) struct Worker {
@@ -425,7 +516,7 @@ spec:
 }
 
 /// What the operator writes into a Tenant's status.
-async fn bind_tenant(client: &Client) -> Result<()> {
+pub(crate) async fn bind_tenant(client: &Client) -> Result<()> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let (home, runs) = (namespaces.get(HOME).await?.uid(), namespaces.get(RUNS).await?.uid());
     let region = Api::<api::Region>::all(client.clone()).get(REGION).await?.uid();

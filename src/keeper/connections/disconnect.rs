@@ -146,7 +146,7 @@ async fn end(keeper: &Keeper, connection: &Connection) -> Result<End> {
     Ok(End::Revoked(revoked))
 }
 
-/// Revokes every token that was issued. Needs no credential of ours: one that no longer opens does not stop it.
+/// Revokes every token that was issued. Needs no credential of ours: one that no longer opens, or is gone already, does not stop it.
 pub(in crate::keeper) async fn revoke(keeper: &Keeper, home: &Home, connection: &Connection) -> Result<usize> {
     keeper.sessions.revoke_all(&keeper.owner(home, connection)).await
 }

@@ -124,6 +124,11 @@ async fn store(
     let uid = connection.uid().unwrap_or_default();
     keeper.audit(&home.region, Event::new("CredentialStored").with("connection", uid).with("version", version)).await?;
     let key_id = credentials::store(&keeper.records, &home.ring, home.scope.clone(), connection, &found.entries, version, previous).await?;
+    // Another keeper may have disconnected it since we looked, and would not see what we stored after it.
+    if !keeper.lives(connection).await? {
+        keeper.records.delete(&credentials::secret_name(&connection.uid().unwrap_or_default()), None).await?;
+        return Err(Error::Disconnecting(connection.name_any()));
+    }
     tracing::info!(namespace = connection.namespace(), connection = connection.name_any(), version, key_id, "credential stored");
     keeper.events.normal(connection, "CredentialStored", &format!("version {version} of the credential is stored encrypted")).await;
     Ok(())

@@ -49,14 +49,13 @@ fn is_transient(error: &Error) -> bool {
 
 async fn org(keeper: &Keeper, home: &Home, connection: &Connection, entries: &Entries, version: i64) -> Result<ConnectionMetadata> {
     let Some(target) = keeper.target(home, connection, entries, version) else { return Ok(ConnectionMetadata::default()) };
-    let now = keeper.now()?;
-    let shared = keeper.sessions.get(&target, None, now).await?;
+    let shared = keeper.session(&target, None).await?;
     let (session, who) = match keeper.sessions.user_info(&target, shared.clone()).await {
         Ok(who) => (shared, who),
         // The session we shared is dead by now: one new one tells whether the credential still is good.
         Err(Error::Salesforce(_)) => {
             let refused = super::super::sessions::token_sha256(&shared.access_token);
-            let fresh = keeper.sessions.get(&target, Some(&refused), now).await?;
+            let fresh = keeper.session(&target, Some(&refused)).await?;
             let who = keeper.sessions.user_info(&target, fresh.clone()).await?;
             (fresh, who)
         }

@@ -49,7 +49,7 @@ pub(super) async fn put_file(
     if !domain::upload::accepts_file(upload.status.as_ref()) || upload.metadata.deletion_timestamp.is_some() {
         return Err(Refused::Taken(title));
     }
-    let claim = claim(&upload, &home, keeper.now()?);
+    let claim = claim(&upload, &home, keeper.now()?, &keeper.identity);
     let claimed = keeper.files.claim(&claim).await?.ok_or(Refused::Taken(title))?;
     let taken = match keeper.take_upload(&home, &claim, announced, body).await {
         Ok((key, received)) => keeper.complete_upload(&home, &upload, claim.clone(), &claimed, key, received, &credential).await,
@@ -63,7 +63,7 @@ pub(super) async fn put_file(
 }
 
 /// An Upload has one file, whose id is its own.
-fn claim(upload: &Upload, home: &Home, now: Timestamp) -> FileRecord {
+fn claim(upload: &Upload, home: &Home, now: Timestamp, replica: &str) -> FileRecord {
     let uid = upload.uid().unwrap_or_default();
     FileRecord {
         uid: uid.clone(),
@@ -79,6 +79,7 @@ fn claim(upload: &Upload, home: &Home, now: Timestamp) -> FileRecord {
         not_after: now + domain::retention::ABANDONED_AFTER,
         ended: None,
         bytes: None,
+        claimed_by: Some(replica.to_owned()),
     }
 }
 
@@ -208,7 +209,7 @@ impl Keeper {
             Err(error) => {
                 tracing::warn!(file = claim.uid, error = error.chain(), "what came of a cut-off upload could not be removed yet");
                 // The sweeper removes it as soon as the volume lets it, and the name is free again.
-                self.files.destroy_key(claim).await
+                self.files.destroy_key(claim).await.map(|_| ())
             }
         };
         if let Err(error) = let_go {

@@ -54,6 +54,7 @@ fn new_record(admitted: &Admitted, name: &str, now: Timestamp) -> Option<FileRec
         not_after,
         ended: None,
         bytes: None,
+        claimed_by: None,
     })
 }
 

@@ -107,7 +107,7 @@ impl Keeper {
         let (usable, stored) = self.usable(admitted, name).await?;
         let entries = self.unseal(admitted, home, &usable, &stored).await?;
         let target = self.target(home, usable.connection(), &entries, usable.version()).ok_or(Refusal::NotInSnapshot)?;
-        let session = match self.sessions.get(&target, refused, self.now()?).await {
+        let session = match self.session(&target, refused).await {
             // It began to go after it was judged.
             Err(Error::Disconnecting(_)) => return Err(Refusal::ConnectionGone.into()),
             other => other?,

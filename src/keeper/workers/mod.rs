@@ -24,7 +24,7 @@ use super::state::Keeper;
 
 pub(crate) use caller::RunKey;
 pub(super) use files::until;
-pub(super) use run_status::Ours;
+pub(super) use run_status::{Ours, Turns};
 
 /// JSON of a worker: a chunk with its cursor is the largest.
 const BODY_LIMIT: usize = 1 << 20;

@@ -1,6 +1,8 @@
 //! What workers report, written into the run's status: each write looks at the live run again and names the version it saw, so that two
 //! attempts can never both be believed.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::ImportRun;
@@ -92,6 +94,19 @@ fn control(run: &ImportRun) -> Control {
     Control { cancel: run.spec.cancelled() || run.metadata.deletion_timestamp.is_some() }
 }
 
+/// One turn for each run that is being written.
+#[derive(Default)]
+pub(crate) struct Turns(std::sync::Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Turns {
+    fn of(&self, run_uid: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Nobody writes the others now.
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        turns.entry(run_uid.to_owned()).or_default().clone()
+    }
+}
+
 impl Keeper {
     async fn write_chunk(&self, admitted: &Admitted, number: i64, write: ChunkWrite) -> Result<ImportRun, Rejection> {
         let home = self.home_of(admitted).await?;
@@ -141,6 +156,9 @@ impl Keeper {
     /// judge again, write again.
     async fn write_run(&self, key: &RunKey, change: impl Fn(&mut Ours) -> Result<(), Rejection>) -> Result<ImportRun, Rejection> {
         let runs: Api<ImportRun> = Api::namespaced(self.client.clone(), &key.namespace);
+        // Chunks of a run are on their way at once: one after the other, they do not come in each other's way.
+        let turn = self.turns.of(&key.uid);
+        let _turn = turn.lock().await;
         let mut conflict = None;
         for _ in 0..TRIES {
             let run = self.live_run(key).await?;
