@@ -447,7 +447,7 @@ async fn left_in_order(stage: Stage) -> Result<()> {
     let stored: BTreeSet<String> =
         objects(&world).iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect();
     ensure!(files == stored, "keys {files:?} and objects {stored:?}");
-    world.assert_conformant();
+    world.assert_conformant().await;
     Ok(())
 }
 

@@ -97,7 +97,7 @@ impl Theatre {
         let left = walk(&self.world.storage.path().join("files").join(REGION).join("files"));
         ensure!(left == 0, "{left} objects are left on the volume");
         self.world.audit()?;
-        self.world.assert_conformant();
+        self.world.assert_conformant().await;
         Ok(())
     }
 }

@@ -73,7 +73,7 @@ impl Ground {
         apply_yaml(&client, &chart_rbac()).await?;
         apply_yaml(&client, &objects(org.address.port())).await?;
         bind_tenant(&client).await?;
-        let witness = Witness::of(&client, [Connection::api_resource(), Upload::api_resource()], &[]);
+        let witness = Witness::of(&client, [Connection::api_resource(), Upload::api_resource()], &[]).await?;
         let storage = tempfile::tempdir()?;
         std::fs::create_dir(storage.path().join("files"))?;
         Ok(Self { client, org, storage, address, witness, server })
@@ -124,8 +124,8 @@ impl World {
     }
 
     /// Every status of a Connection and an Upload that was ever written followed the conventions.
-    pub(crate) fn assert_conformant(self) {
-        let (seen, violations) = self.ground.witness.report();
+    pub(crate) async fn assert_conformant(self) {
+        let (seen, violations) = self.ground.witness.report().await.expect("the witness catches up");
         assert!(seen >= 3, "the witness saw only {seen} versions");
         assert!(violations.is_empty(), "of {seen} versions:\n{}", violations.join("\n"));
     }
