@@ -142,6 +142,9 @@ impl ResultReader {
     }
 
     fn finish(&self) -> Result<bool, Error> {
+        if self.rows.breaks_off() {
+            return Err(Error::unreadable(CALL, "it breaks off inside its last row"));
+        }
         match self.expected {
             Some(expected) if expected != self.read => {
                 Err(Error::unreadable(CALL, format_args!("it has {} rows, salesforce counted {expected}", self.read)))
@@ -161,6 +164,8 @@ struct Rows {
     body: BoxStream<'static, Result<Bytes, Error>>,
     ended: bool,
     unread: Bytes,
+    /// The newest byte that arrived.
+    last: Option<u8>,
     parser: csv_core::Reader,
     cells: Vec<u8>,
     ends: Vec<usize>,
@@ -168,7 +173,14 @@ struct Rows {
 
 impl Rows {
     fn new(body: BoxStream<'static, Result<Bytes, Error>>) -> Self {
-        Self { body, ended: false, unread: Bytes::new(), parser: csv_core::Reader::new(), cells: vec![0; 4096], ends: vec![0; 64] }
+        let (cells, ends) = (vec![0; 4096], vec![0; 64]);
+        Self { body, ended: false, unread: Bytes::new(), last: None, parser: csv_core::Reader::new(), cells, ends }
+    }
+
+    /// An answer that was cut short as if it were whole may end inside a cell, and its rows are then as many as they should be. Whole ones
+    /// end with a line, or at least with the quote that Salesforce puts behind every value.
+    fn breaks_off(&self) -> bool {
+        self.last.is_some_and(|byte| !matches!(byte, b'\n' | b'\r' | b'"'))
     }
 
     async fn next(&mut self, record: &mut ByteRecord) -> Result<bool, Error> {
@@ -211,7 +223,10 @@ impl Rows {
         while self.unread.is_empty() && !self.ended {
             let part = tokio::time::timeout(PATIENCE, self.body.next()).await;
             match part.map_err(|_| Error::stalled(CALL, "the instance", PATIENCE))? {
-                Some(part) => self.unread = part?,
+                Some(part) => {
+                    self.unread = part?;
+                    self.last = self.unread.last().copied().or(self.last);
+                }
                 None => self.ended = true,
             }
         }
@@ -262,7 +277,7 @@ mod tests {
 
     #[tokio::test]
     async fn unprocessed_rows_echo_every_column() {
-        let rows = all(ResultKind::Unprocessed, "Name,sf__Id\nx,y", 100).await;
+        let rows = all(ResultKind::Unprocessed, "Name,sf__Id\nx,y\n", 100).await;
         assert_eq!(rows[0].cells, vec!["x", "y"]);
     }
 
@@ -280,6 +295,21 @@ mod tests {
         assert!(short.next(&mut row).await.unwrap());
         let error = short.next(&mut row).await.unwrap_err();
         assert!(error.to_string().contains("2 rows, salesforce counted 3"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_last_row_that_breaks_off_inside_a_cell_is_an_error_however_many_there_are() {
+        for (text, whole) in [
+            ("sf__Id,sf__Created,Phone\n1,true,+49 141\n", true),
+            ("sf__Id,sf__Created,Phone\n1,true,\"+49 141\"", true),
+            ("sf__Id,sf__Created,Phone\n1,true,+49 14", false),
+            ("sf__Id,sf__Created,Phone\n1,true,\"+49 14", false),
+        ] {
+            let mut reader = reader(ResultKind::Successful, text, 5, Some(1)).await.unwrap_or_else(|e| panic!("{e}"));
+            let mut row = ResultRow::default();
+            assert!(reader.next(&mut row).await.unwrap());
+            assert_eq!(reader.next(&mut row).await.is_ok(), whole, "{text}");
+        }
     }
 
     #[tokio::test]
