@@ -246,9 +246,14 @@ impl Drop for Beside<'_> {
             let _ = self.demo.kubectl.run(&["delete", "connections", "--all", "-n", tenant, "--timeout=90s"]);
         }
         for server in &mut self.servers {
-            // PostgreSQL ends at once and takes its shared memory along; so does anybody else who is told to quit.
+            // PostgreSQL ends at once and takes its shared memory along; so does anybody else who is told to quit, unless a shell that
+            // started us in the background had the signal ignored.
             let _ = Command::new("kill").args(["-QUIT", &server.id().to_string()]).status();
-            let _ = server.wait();
+            let ended = process::wait_until("its end", Duration::from_secs(10), || server.try_wait()?.map(drop).context("it still runs"));
+            if ended.is_err() {
+                let _ = server.kill();
+                let _ = server.wait();
+            }
         }
         let _ = std::fs::remove_dir_all(&self.folder);
     }
