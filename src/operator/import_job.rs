@@ -81,7 +81,9 @@ async fn report(
         return Ok(());
     }
     let api = context.writer.namespaced::<ImportJob>(key);
-    remember(&context.caches.jobs, context.writer.apply_status(&api, key, None, &status).await?);
+    // By version: two that both believe to lead must not tell the same turn at two times.
+    let version = observed.job.metadata.resource_version.as_deref();
+    remember(&context.caches.jobs, context.writer.apply_status(&api, key, version, &status).await?);
     if conditions::is_true(&status.conditions, STALLED) && !conditions::is_true(&before.conditions, STALLED) {
         context.events.warning(observed.job.as_ref(), decision.finding.reason, &decision.finding.message).await;
     }

@@ -52,8 +52,7 @@ impl<'a> Person<'a> {
         let mut child = Command::new("curl")
             .args(["--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--noproxy", "*", "--max-time", "60", "--cacert"])
             .arg(&self.authority)
-            // Without a word of the server's in between: what it answers is the answer.
-            .args(["--header", "Expect:", "--header", "@-", &format!("https://127.0.0.1:{}/v1/namespaces/{path}", self.forward.port)])
+            .args(["--header", "@-", &format!("https://127.0.0.1:{}/v1/namespaces/{path}", self.forward.port)])
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -103,7 +102,13 @@ impl<'a> Person<'a> {
     }
 }
 
-/// Files of Frankfurt's volume whose name contains the UID, unfinished ones too.
+/// What the keeper has begun on Frankfurt's volume and not finished.
+fn begun(demo: &Demo) -> Vec<PathBuf> {
+    let replicas = entries(&demo.folder.join("storage/frankfurt/eu-frankfurt/begun"));
+    replicas.iter().flat_map(|replica| entries(replica)).collect()
+}
+
+/// Files of Frankfurt's volume whose name contains the UID.
 fn on_volume(demo: &Demo, uid: &str) -> Vec<PathBuf> {
     let folders = entries(&demo.folder.join("storage/frankfurt/eu-frankfurt/files"));
     folders.iter().flat_map(|folder| entries(folder)).filter(|file| file.to_string_lossy().contains(uid)).collect()
@@ -159,9 +164,11 @@ fn a_killed_keeper(demo: &Demo) -> Result<()> {
     let person = Person::of(demo)?;
     let uid = person.upload("killed")?;
     let token = person.token("acme", WRITER, "eu-frankfurt")?;
-    let sending = person.curl(&token, "acme/uploads/killed", &["--upload-file", &person.file(), "--limit-rate", "200K"])?;
+    // No "100 Continue" in between, which curl would take for the answer when nothing follows.
+    let arguments = ["--upload-file", &person.file(), "--limit-rate", "200K", "--header", "Expect:"];
+    let sending = person.curl(&token, "acme/uploads/killed", &arguments)?;
     process::wait_until("the first bytes on the volume", Duration::from_secs(30), || {
-        let begun = on_volume(demo, &uid).iter().any(|file| file.metadata().is_ok_and(|file| file.len() > 0));
+        let begun = begun(demo).iter().any(|file| file.metadata().is_ok_and(|file| file.len() > 0));
         ensure!(begun, "nothing of it is there");
         Ok(())
     })?;
@@ -177,6 +184,8 @@ fn a_killed_keeper(demo: &Demo) -> Result<()> {
         Ok(())
     })?;
     person.nothing_of(&uid).context("the keeper is ready again")?;
+    let left = begun(demo);
+    ensure!(left.is_empty(), "the keeper is ready again, and what it had begun is there: {left:?}");
     // The way through the pod broke with the process.
     Person::of(demo)?.may_be_sent_again("killed", &uid)
 }

@@ -260,8 +260,11 @@ fn erased(demo: &Demo) -> Result<()> {
     };
     let kept = kubectl.run(&["get", "crd", "-o", "name"])?.lines().filter(|name| name.ends_with(".dataimporter.io")).count();
     ensure!(kept == 6, "{kept} definitions are kept, not 6");
-    // Nobody serves a finalizer any more.
-    kubectl.run(&["delete", "--ignore-not-found", "--timeout=120s", "-f", &workspace::root().join("examples").to_string_lossy()])?;
+    // Nobody serves a finalizer any more; the API server forgets the deletion guard some seconds after it is gone.
+    let examples = workspace::root().join("examples").to_string_lossy().into_owned();
+    process::wait_until("the examples to be deleted", Duration::from_secs(60), || {
+        kubectl.run(&["delete", "--ignore-not-found", "--timeout=60s", "-f", &examples]).map(drop)
+    })?;
     // What Kubernetes puts into a namespace of its own accord.
     let of_kubernetes =
         |title: &String| title == "ConfigMap dataimporter-system/kube-root-ca.crt" || title == "ServiceAccount dataimporter-system/default";
