@@ -149,7 +149,7 @@ fn a_token_is_for_one_thing(demo: &Demo) -> Result<()> {
 fn half_an_upload(demo: &Demo) -> Result<()> {
     let person = Person::of(demo)?;
     let uid = person.upload("halves")?;
-    let cut = person.put("halves", &["--limit-rate", "500K", "--max-time", "2"])?;
+    let cut = person.put("halves", &["--limit-rate", "500K", "--max-time", "2", "--header", "Expect:"])?;
     ensure!(cut == "000", "control: the upload was to be cut off, and was answered {cut}");
     process::wait_until("nothing of the cut file to be left", Duration::from_secs(30), || person.nothing_of(&uid))?;
     let altered = person.put("halves", &["--header", &format!("x-content-sha256: {}", "0".repeat(64))])?;
