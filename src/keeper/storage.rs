@@ -195,7 +195,14 @@ impl Storage {
             std::fs::remove_file(entry?.path())?;
             removed += 1;
         }
+        self.tidy();
         Ok(removed)
+    }
+
+    /// The folders of what is begun go with the last of it: one that holds something is not removed, and a next beginning makes them anew.
+    fn tidy(&self) {
+        let begun = self.root.join(BEGUN);
+        let _ = std::fs::remove_dir(begun.join(&self.replica)).and_then(|()| std::fs::remove_dir(begun));
     }
 
     /// Writes, reads and deletes a small object.
@@ -264,11 +271,14 @@ impl Incoming {
         if placed.is_err() {
             let _ = self.storage.store.delete(&self.begun).await;
         }
+        self.storage.tidy();
         placed.map_err(self.storage.failed("put a file in its place"))
     }
 
     pub(crate) async fn abort(self) -> Result<()> {
-        self.write.abort().await.map_err(self.storage.failed("abort a file"))
+        let aborted = self.write.abort().await;
+        self.storage.tidy();
+        aborted.map_err(self.storage.failed("abort a file"))
     }
 }
 
@@ -459,6 +469,7 @@ mod tests {
         incoming.write(Bytes::from_static(b"x")).await.unwrap();
         incoming.finish().await.unwrap();
         assert!(storage.root().join("files/t").is_dir());
+        assert!(!storage.root().join(BEGUN).exists(), "nothing is begun any more");
         storage.erase("t", "f").await.unwrap();
         assert!(!storage.root().join("files/t").exists());
     }
