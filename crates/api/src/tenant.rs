@@ -112,7 +112,7 @@ pub struct Member {
     pub role: Role,
 }
 
-/// `Owner` and `Editor` may write jobs and connections and upload files, `Owner` may also intake credentials; `Viewer` reads.
+/// `Owner` and `Editor` may write jobs and connections and upload files, `Owner` may also delete them by the collection; `Viewer` reads.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum Role {
     Owner,
