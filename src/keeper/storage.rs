@@ -1,5 +1,6 @@
 //! Where a region's files lie: one folder per Region on the mounted volume. Holds ciphertext only; knows no keys. Several replicas may
 //! share a volume: what one of them has begun lies apart from what the others have, until it is whole.
+//! Folders go with the last file in them.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use kube::ResourceExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
-use tokio::sync::mpsc;
+use tokio::sync::{RwLock, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +33,7 @@ pub(crate) struct Storages {
     dir: PathBuf,
     replica: String,
     readers: Readers,
+    folders: Folders,
 }
 
 /// The storage of one region.
@@ -42,6 +44,7 @@ pub(crate) struct Storage {
     root: PathBuf,
     store: Arc<dyn ObjectStore>,
     readers: Readers,
+    folders: Arc<RwLock<()>>,
 }
 
 /// Who reads what now. A file that is erased ends its readers: an open handle would keep the bytes on the volume for as long as somebody
@@ -68,9 +71,20 @@ impl Readers {
     }
 }
 
+/// Held by whoever writes into a folder of a region, and alone by whoever removes one: a folder that goes between a rename and its
+/// fsync fails the rename. Held for a step, never for as long as a sender takes.
+#[derive(Clone, Default)]
+struct Folders(Arc<Mutex<HashMap<PathBuf, Arc<RwLock<()>>>>>);
+
+impl Folders {
+    fn of(&self, root: &Path) -> Arc<RwLock<()>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(root.to_owned()).or_default().clone()
+    }
+}
+
 impl Storages {
     pub(crate) fn new(dir: PathBuf, replica: &str) -> Self {
-        Self { dir, replica: replica.to_owned(), readers: Readers::default() }
+        Self { dir, replica: replica.to_owned(), readers: Readers::default(), folders: Folders::default() }
     }
 
     /// The volume must be there; the region's folder on it is made.
@@ -102,7 +116,8 @@ impl Storages {
             LocalFileSystem::new_with_prefix(&root).map_err(|source| Error::Storage { region: region.clone(), doing: "open", source })?;
         // A tenant's folder goes with its last file.
         let store = Arc::new(store.with_fsync(true).with_automatic_cleanup(true));
-        Ok(Storage { region, replica: self.replica.clone(), root, store, readers: self.readers.clone() })
+        let folders = self.folders.of(&root);
+        Ok(Storage { region, replica: self.replica.clone(), root, store, readers: self.readers.clone(), folders })
     }
 }
 
@@ -130,6 +145,7 @@ impl Storage {
         // The same file may be on its way twice, when its sender lost patience with the first.
         let turn = format!("{file_uid}-{:08x}", rand::random::<u32>());
         let begun = ObjectPath::from_iter([BEGUN, self.replica.as_str(), turn.as_str()]);
+        let _writing = self.folders.read().await;
         let upload = self.store.put_multipart(&begun).await.map_err(self.failed("begin a file"))?;
         let write = WriteMultipart::new_with_chunk_size(upload, PART);
         Ok(Incoming { storage: self.clone(), begun, path: path(tenant_uid, file_uid), write })
@@ -153,10 +169,16 @@ impl Storage {
         self.root.join(path.as_ref())
     }
 
+    /// The folders it was in go with it if they are empty now.
+    async fn delete(&self, path: &ObjectPath) -> object_store::Result<()> {
+        let _removing = self.folders.write().await;
+        self.store.delete(path).await
+    }
+
     /// Deletes a file and proves that it is gone.
     pub(crate) async fn erase(&self, tenant_uid: &str, file_uid: &str) -> Result<()> {
         let path = path(tenant_uid, file_uid);
-        let deleted = self.store.delete(&path).await;
+        let deleted = self.delete(&path).await;
         // Whoever had opened it by then is known by now, and nobody opens it any more.
         self.readers.end(&self.on_volume(&path));
         match deleted {
@@ -184,7 +206,7 @@ impl Storage {
     }
 
     /// Removes the beginnings of files that this replica left when it was killed: at its start all of them are dead.
-    pub(crate) fn clear_begun(&self) -> std::io::Result<usize> {
+    pub(crate) async fn clear_begun(&self) -> std::io::Result<usize> {
         let entries = match std::fs::read_dir(self.root.join(BEGUN).join(&self.replica)) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
@@ -195,12 +217,13 @@ impl Storage {
             std::fs::remove_file(entry?.path())?;
             removed += 1;
         }
-        self.tidy();
+        self.tidy().await;
         Ok(removed)
     }
 
-    /// The folders of what is begun go with the last of it: one that holds something is not removed, and a next beginning makes them anew.
-    fn tidy(&self) {
+    /// One that holds something is not removed, and a next beginning makes them anew.
+    async fn tidy(&self) {
+        let _removing = self.folders.write().await;
         let begun = self.root.join(BEGUN);
         let _ = std::fs::remove_dir(begun.join(&self.replica)).and_then(|()| std::fs::remove_dir(begun));
     }
@@ -210,10 +233,13 @@ impl Storage {
         // One for each replica: another's deletion would look like a loss.
         let path = ObjectPath::from_iter(["probe", self.replica.as_str()]);
         let content = Bytes::from_static(b"dataimporter");
-        self.store.put(&path, PutPayload::from(content.clone())).await.map_err(self.failed("write a probe"))?;
+        {
+            let _writing = self.folders.read().await;
+            self.store.put(&path, PutPayload::from(content.clone())).await.map_err(self.failed("write a probe"))?;
+        }
         let read =
             self.store.get(&path).await.map_err(self.failed("read the probe"))?.bytes().await.map_err(self.failed("read the probe"))?;
-        self.store.delete(&path).await.map_err(self.failed("delete the probe"))?;
+        self.delete(&path).await.map_err(self.failed("delete the probe"))?;
         if read == content {
             return Ok(());
         }
@@ -267,17 +293,20 @@ impl Incoming {
 
     pub(crate) async fn finish(self) -> Result<()> {
         self.write.finish().await.map_err(self.storage.failed("finish a file"))?;
-        let placed = self.storage.store.rename(&self.begun, &self.path).await;
+        let placed = {
+            let _writing = self.storage.folders.read().await;
+            self.storage.store.rename(&self.begun, &self.path).await
+        };
         if placed.is_err() {
-            let _ = self.storage.store.delete(&self.begun).await;
+            let _ = self.storage.delete(&self.begun).await;
         }
-        self.storage.tidy();
+        self.storage.tidy().await;
         placed.map_err(self.storage.failed("put a file in its place"))
     }
 
     pub(crate) async fn abort(self) -> Result<()> {
         let aborted = self.write.abort().await;
-        self.storage.tidy();
+        self.storage.tidy().await;
         aborted.map_err(self.storage.failed("abort a file"))
     }
 }
@@ -329,11 +358,11 @@ mod tests {
         let mut incoming = storage.begin("t", "aborted").await.unwrap();
         incoming.write(Bytes::from(vec![7; 3 << 20])).await.unwrap();
         incoming.abort().await.unwrap();
-        assert_eq!(storage.clear_begun().unwrap(), 0);
+        assert_eq!(storage.clear_begun().await.unwrap(), 0);
         let mut incoming = storage.begin("t", "killed").await.unwrap();
         incoming.write(Bytes::from(vec![7; 3 << 20])).await.unwrap();
         std::mem::forget(incoming);
-        assert_eq!(storage.clear_begun().unwrap(), 1);
+        assert_eq!(storage.clear_begun().await.unwrap(), 1);
         assert_eq!(storage.list().await.unwrap(), []);
     }
 
@@ -344,7 +373,7 @@ mod tests {
         let mut incoming = storage.begin("t", "f").await.unwrap();
         incoming.write(Bytes::from_static(b"x")).await.unwrap();
         assert!(incoming.finish().await.is_err());
-        assert_eq!(storage.clear_begun().unwrap(), 0);
+        assert_eq!(storage.clear_begun().await.unwrap(), 0);
     }
 
     #[tokio::test]
@@ -353,10 +382,32 @@ mod tests {
         let mut incoming = storage.begin("t", "f").await.unwrap();
         incoming.write(Bytes::from(vec![7; 3 << 20])).await.unwrap();
         let other = Storages::new(dir.path().to_owned(), "keeper-1").of(&region()).unwrap();
-        assert_eq!(other.clear_begun().unwrap(), 0);
+        assert_eq!(other.clear_begun().await.unwrap(), 0);
         incoming.finish().await.unwrap();
         assert_eq!(other.list().await.unwrap(), [("t".to_owned(), "f".to_owned())]);
-        assert_eq!(storage.clear_begun().unwrap(), 0);
+        assert_eq!(storage.clear_begun().await.unwrap(), 0);
+    }
+
+    /// Folders come and go with what is in them, under the feet of others who write.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn files_that_come_and_go_at_once_do_not_stand_in_each_others_way() {
+        let (_dir, storage) = storage();
+        let rounds = (0..8).map(|lane| {
+            let storage = storage.clone();
+            tokio::spawn(async move {
+                for round in 0..200 {
+                    let file = format!("{lane}-{round}");
+                    let mut incoming = storage.begin("t", &file).await.map_err(|e| e.chain())?;
+                    incoming.write(Bytes::from_static(b"x")).await.map_err(|e| e.chain())?;
+                    incoming.finish().await.map_err(|e| e.chain())?;
+                    storage.erase("t", &file).await.map_err(|e| e.chain())?;
+                }
+                Ok::<_, String>(())
+            })
+        });
+        let ended: Vec<Result<(), String>> = futures::future::try_join_all(rounds).await.unwrap();
+        assert_eq!(ended, vec![Ok(()); 8]);
+        assert_eq!(std::fs::read_dir(storage.root()).unwrap().count(), 0, "the volume is empty again");
     }
 
     /// A volume with faults on top of a real one.

@@ -50,7 +50,7 @@ pub(crate) async fn start(keeper: &Keeper) -> Result<()> {
     for region in keeper.regions.all() {
         // A region without its volume says so in its condition; the others go on.
         let Ok(storage) = keeper.storage(&region) else { continue };
-        match storage.clear_begun() {
+        match storage.clear_begun().await {
             Ok(0) => {}
             Ok(removed) => tracing::info!(region = region.name_any(), removed, "unfinished files removed"),
             Err(error) => tracing::error!(region = region.name_any(), error = %error, "unfinished files could not be removed"),
