@@ -14,7 +14,8 @@ fn dumpable(folder: &Path, program: &str) -> Command {
     command
 }
 
-/// Ends it, once it is ready, with a signal that makes a core dump unless told otherwise.
+/// Ends it, once it is ready, with a signal that makes a core dump unless told otherwise. Not SIGQUIT, which shells let programs in the
+/// background ignore.
 fn crash(mut child: Child, ready: impl Fn(&Child) -> bool) -> ExitStatus {
     let began = Instant::now();
     while !ready(&child) {
@@ -22,9 +23,9 @@ fn crash(mut child: Child, ready: impl Fn(&Child) -> bool) -> ExitStatus {
         assert!(began.elapsed() < Duration::from_secs(60), "it is not ready after a minute");
         thread::sleep(Duration::from_millis(20));
     }
-    assert!(Command::new("kill").args(["-QUIT", &child.id().to_string()]).status().unwrap().success());
+    assert!(Command::new("kill").args(["-ABRT", &child.id().to_string()]).status().unwrap().success());
     let status = child.wait().unwrap();
-    assert_eq!(status.signal(), Some(3), "{status}");
+    assert_eq!(status.signal(), Some(6), "{status}");
     status
 }
 

@@ -7,6 +7,7 @@ mod filter;
 pub mod finding;
 pub mod load;
 mod map;
+mod packed;
 pub mod pipeline;
 pub mod read;
 pub mod results;

@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use super::child;
+use super::child::{self, measured};
 use crate::certificate::{self, Certificate};
 use crate::process;
 
@@ -20,11 +21,21 @@ const JOBS: &str = "/services/data/v66.0/jobs/ingest";
 /// Far more than Salesforce's 100 MB, so that clients that send everything as one job can take part.
 const UPLOAD_LIMIT: &str = "2000000000";
 
+/// How often `curl` asks whether its job is done.
+const POLL: Duration = Duration::from_millis(20);
+
 /// A running emulator; it ends with the value.
 pub(super) struct Org {
     child: Child,
     pub(super) url: String,
     pub(super) token: String,
+}
+
+/// An import by `curl`.
+pub(super) struct Loaded {
+    pub(super) seconds: f64,
+    /// Of those calls that carry rows.
+    pub(super) processor_seconds: f64,
 }
 
 /// What the emulators of one benchmark are started with.
@@ -97,6 +108,34 @@ impl Org {
             .arg(file)
             .arg(format!("{}{JOBS}/{job}/batches", self.url));
         command
+    }
+
+    /// The least that a whole import is: the bytes as one job, closed and waited for, its results read to their end and thrown away.
+    pub(super) fn load(&self, file: &Path, rows: u64, log: &Path) -> Result<Loaded> {
+        let began = Instant::now();
+        let job = self.new_job()?;
+        let mut processor_seconds = measured(&mut self.put(&job, file), log, &[0])?.processor_seconds;
+        let path = format!("{JOBS}/{job}");
+        let bearer = self.bearer();
+        self.ask(&path, &["--request", "PATCH", "--header", &bearer, "--json", r#"{"state":"UploadComplete"}"#])?;
+        let info = loop {
+            let info = self.ask(&path, &["--header", &bearer])?;
+            match info["state"].as_str() {
+                Some("JobComplete") => break info,
+                Some("UploadComplete" | "InProgress") => std::thread::sleep(POLL),
+                _ => bail!("the job did not complete: {info}"),
+            }
+        };
+        ensure!(info["numberRecordsProcessed"] == rows && info["numberRecordsFailed"] == 0, "{rows} rows were sent: {info}");
+        for set in ["successfulResults", "failedResults"] {
+            let mut read = curl();
+            read.args(["--fail-with-body", "--http1.1", "--header", &bearer, "--output", "/dev/null", "--write-out", "%{size_download}"]);
+            let read = measured(read.arg(format!("{}{path}/{set}", self.url)), log, &[0])?;
+            processor_seconds += read.processor_seconds;
+            let bytes: u64 = read.stdout.trim().parse().with_context(|| format!("curl said {}", read.stdout))?;
+            ensure!(set == "failedResults" || bytes > rows, "{set} of {rows} rows are {bytes} bytes");
+        }
+        Ok(Loaded { seconds: began.elapsed().as_secs_f64(), processor_seconds })
     }
 
     /// Ends a job that has data and was never closed, and with it what the server keeps of it.

@@ -7,28 +7,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use csv::ByteRecord;
 use sha2::{Digest, Sha256};
-use zstd::bulk::{Compressor, Decompressor};
 
 use super::encode;
+use crate::packed::{BLOCK, Packed, Packer};
 
 /// Most bytes in one Bulk 2.0 job: 150 MB after base64.
 pub(crate) const MAX_BYTES: u64 = 100_000_000;
 
-/// Compressed this much at a time: enough to compress well, little enough to open again while it is sent.
-const PIECE: usize = 256 << 10;
-const LEVEL: i32 = 1;
-
 /// A finished body. Clones share the bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
-    pieces: Arc<Vec<Piece>>,
+    pieces: Arc<Vec<Packed>>,
     bytes: u64,
-}
-
-#[derive(Debug)]
-struct Piece {
-    compressed: Bytes,
-    raw: usize,
 }
 
 impl Body {
@@ -37,13 +27,13 @@ impl Body {
     }
 
     /// The bytes to send, piece by piece, from the first.
-    pub fn open(&self) -> io::Result<OpenBody> {
-        Ok(OpenBody { body: self.clone(), next: 0, decompressor: Decompressor::new()? })
+    pub fn open(&self) -> OpenBody {
+        OpenBody { body: self.clone(), next: 0 }
     }
 
     pub fn sha256(&self) -> io::Result<[u8; 32]> {
         let mut digest = Sha256::new();
-        for piece in self.open()? {
+        for piece in self.open() {
             digest.update(piece?);
         }
         Ok(digest.finalize().into())
@@ -53,7 +43,6 @@ impl Body {
 pub struct OpenBody {
     body: Body,
     next: usize,
-    decompressor: Decompressor<'static>,
 }
 
 impl Iterator for OpenBody {
@@ -62,27 +51,26 @@ impl Iterator for OpenBody {
     fn next(&mut self) -> Option<io::Result<Bytes>> {
         let piece = self.body.pieces.get(self.next)?;
         self.next += 1;
-        Some(self.decompressor.decompress(&piece.compressed, piece.raw).map(Bytes::from))
+        let mut raw = Vec::new();
+        Some(piece.open(&mut raw).map(|()| Bytes::from(raw)))
     }
 }
 
 /// Writes bodies, each beginning with the same header line.
 pub(crate) struct BodyWriter {
     header: Vec<u8>,
-    compressor: Compressor<'static>,
-    compressed: Vec<u8>,
-    pieces: Vec<Piece>,
+    packer: Packer,
+    pieces: Vec<Packed>,
     piece: Vec<u8>,
     finished: u64,
     rows: u64,
 }
 
 impl BodyWriter {
-    pub(crate) fn new(columns: &ByteRecord) -> io::Result<Self> {
+    pub(crate) fn new(columns: &ByteRecord) -> Self {
         let mut header = Vec::new();
         encode::line(&mut header, columns);
-        let compressor = Compressor::new(LEVEL)?;
-        Ok(Self { header, compressor, compressed: Vec::new(), pieces: Vec::new(), piece: Vec::new(), finished: 0, rows: 0 })
+        Self { header, packer: Packer::new(), pieces: Vec::new(), piece: Vec::new(), finished: 0, rows: 0 }
     }
 
     /// Bytes so far, header included.
@@ -92,12 +80,12 @@ impl BodyWriter {
 
     pub(crate) fn push(&mut self, cells: &ByteRecord) -> io::Result<()> {
         if self.rows == 0 {
-            self.piece.reserve(PIECE);
+            self.piece.reserve(BLOCK);
             self.piece.extend_from_slice(&self.header);
         }
         encode::line(&mut self.piece, cells);
         self.rows += 1;
-        if self.piece.len() >= PIECE - (PIECE >> 4) { self.seal() } else { Ok(()) }
+        if self.piece.len() >= BLOCK - (BLOCK >> 4) { self.seal() } else { Ok(()) }
     }
 
     /// The body, if a row was pushed; the writer is then empty again.
@@ -113,10 +101,7 @@ impl BodyWriter {
         if self.piece.is_empty() {
             return Ok(());
         }
-        self.compressed.clear();
-        self.compressed.reserve(zstd::zstd_safe::compress_bound(self.piece.len()));
-        self.compressor.compress_to_buffer(&self.piece, &mut self.compressed)?;
-        self.pieces.push(Piece { compressed: Bytes::copy_from_slice(&self.compressed), raw: self.piece.len() });
+        self.pieces.push(self.packer.pack(&self.piece)?);
         self.finished += self.piece.len() as u64;
         self.piece.clear();
         Ok(())
@@ -128,12 +113,12 @@ mod tests {
     use super::*;
 
     fn text(body: &Body) -> String {
-        String::from_utf8(body.open().unwrap().map(Result::unwrap).collect::<Vec<Bytes>>().concat()).unwrap()
+        String::from_utf8(body.open().map(Result::unwrap).collect::<Vec<Bytes>>().concat()).unwrap()
     }
 
     #[test]
     fn every_body_begins_with_the_header() {
-        let mut writer = BodyWriter::new(&ByteRecord::from(vec!["Name", "Phone"])).unwrap();
+        let mut writer = BodyWriter::new(&ByteRecord::from(vec!["Name", "Phone"]));
         writer.push(&ByteRecord::from(vec!["Ada", "1"])).unwrap();
         let first = writer.finish().unwrap().unwrap();
         writer.push(&ByteRecord::from(vec!["Bo, Jr", ""])).unwrap();
@@ -146,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_body_of_many_pieces_is_the_rows_one_after_the_other() {
-        let mut writer = BodyWriter::new(&ByteRecord::from(vec!["N"])).unwrap();
+        let mut writer = BodyWriter::new(&ByteRecord::from(vec!["N"]));
         let mut expected = String::from("N\n");
         for n in 0..100_000 {
             writer.push(&ByteRecord::from(vec![n.to_string()])).unwrap();

@@ -125,24 +125,24 @@ pub(crate) struct ChunkBuilder {
 
 impl ChunkBuilder {
     /// `first_row` is the number of the first row to come.
-    pub(crate) fn new(shape: ChunkShape, first_row: i64) -> io::Result<Self> {
+    pub(crate) fn new(shape: ChunkShape, first_row: i64) -> Self {
         let prints = Fingerprints::new(shape.key_column);
-        Ok(Self {
+        Self {
             limits: shape.limits,
-            keeper: shape.keep.map(RowKeeper::new).transpose()?,
-            body: BodyWriter::new(&shape.columns)?,
+            keeper: shape.keep.map(RowKeeper::new),
+            body: BodyWriter::new(&shape.columns),
             next_row: first_row,
             input_rows: 0,
             input_bytes: 0,
             counted: Rows::default(),
             numbers: Vec::new(),
-            outcomes: Outcomes::default(),
+            outcomes: Outcomes::new(shape.keep.is_some()),
             expected: Expected::new(prints.clone()),
             prints,
             last_key: ByteRecord::new(),
             cut: Cut::WhenFull,
             scratch: ByteRecord::new(),
-        })
+        }
     }
 
     /// Where the current chunk ends.
@@ -214,7 +214,7 @@ impl ChunkBuilder {
         expected.seal();
         let last_key =
             (!self.last_key.is_empty()).then(|| self.last_key.iter().map(|cell| String::from_utf8_lossy(cell).into_owned()).collect());
-        let outcomes = std::mem::take(&mut self.outcomes);
+        let outcomes = std::mem::replace(&mut self.outcomes, Outcomes::new(self.keeper.is_some()));
         let numbers = Arc::new(std::mem::take(&mut self.numbers));
         let rows = BatchRows { kept, chosen: None, numbers, outcomes, expected };
         Ok(Batch { first_row, input_rows, counted, body: self.body.finish()?, rows, last_key })
@@ -222,7 +222,7 @@ impl ChunkBuilder {
 
     /// A body and the marks of rows that are sent again, from the cells Salesforce gave back; places ascend.
     pub(crate) fn resend(prints: &Fingerprints, columns: &ByteRecord, rows: &[ByteRecord]) -> io::Result<(Option<Body>, Expected)> {
-        let mut body = BodyWriter::new(columns)?;
+        let mut body = BodyWriter::new(columns);
         let mut expected = Expected::new(prints.clone());
         for (place, cells) in (0..).zip(rows) {
             body.push(cells)?;
@@ -275,11 +275,11 @@ mod tests {
     fn builder(limits: ChunkLimits) -> ChunkBuilder {
         let columns = ByteRecord::from(vec!["Name"]);
         let shape = ChunkShape { columns, key_column: None, limits, keep: Some(Escape::Formulas) };
-        ChunkBuilder::new(shape, 1).unwrap()
+        ChunkBuilder::new(shape, 1)
     }
 
     fn text(body: &Body) -> Vec<u8> {
-        body.open().unwrap().flat_map(Result::unwrap).collect()
+        body.open().flat_map(Result::unwrap).collect()
     }
 
     fn key() -> ByteRecord {

@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 use csv::ByteRecord;
-use futures::StreamExt;
 use salesforce::bulk::{JobId, JobInfo, NewJob, ResultKind, ResultRow, Uploaded};
 use salesforce::{ApiUsage, Client, Error};
 
@@ -47,11 +46,7 @@ impl Bulk for SalesforceBulk {
     }
 
     async fn upload(&self, job: &JobId, body: &Body) -> Result<Uploaded, Error> {
-        let pieces = || match body.open() {
-            Ok(open) => futures::stream::iter(open).left_stream(),
-            Err(error) => futures::stream::once(async { Err(error) }).right_stream(),
-        };
-        self.client.upload(job, pieces).await
+        self.client.upload(job, || futures::stream::iter(body.open())).await
     }
 
     async fn close(&self, job: &JobId) -> Result<(), Error> {

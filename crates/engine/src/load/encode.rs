@@ -1,18 +1,16 @@
 //! CSV as we write it, for Salesforce and for result files: comma, LF, quotes only where needed.
 
-/// Bytes that force quotes around a cell.
-const SPECIAL: [bool; 256] = {
-    let mut table = [false; 256];
-    table[b',' as usize] = true;
-    table[b'"' as usize] = true;
-    table[b'\n' as usize] = true;
-    table[b'\r' as usize] = true;
-    table
-};
+use csv::ByteRecord;
+use memchr::{memchr, memchr3};
+
+/// Whether quotes must stand around a text: it has a comma, a quote or a line end.
+pub(crate) fn needs_quotes(text: &[u8]) -> bool {
+    memchr3(b',', b'"', b'\n', text).is_some() || memchr(b'\r', text).is_some()
+}
 
 /// Appends one cell.
 pub(crate) fn cell(out: &mut Vec<u8>, cell: &[u8]) {
-    if cell.iter().any(|&byte| SPECIAL[usize::from(byte)]) {
+    if needs_quotes(cell) {
         quoted(out, b"", cell);
     } else {
         out.extend_from_slice(cell);
@@ -34,13 +32,19 @@ pub(crate) fn quoted(out: &mut Vec<u8>, prefix: &[u8], cell: &[u8]) {
 }
 
 /// Appends one line. A line of one empty cell is written as `""`: a blank line would be no row at all.
-pub(crate) fn line<'a>(out: &mut Vec<u8>, cells: impl IntoIterator<Item = &'a [u8]>) {
+pub(crate) fn line(out: &mut Vec<u8>, row: &ByteRecord) {
     let start = out.len();
-    for (place, value) in cells.into_iter().enumerate() {
+    // Looked for once a row: most have none.
+    let plain = !needs_quotes(row.as_slice());
+    for (place, value) in row.iter().enumerate() {
         if place > 0 {
             out.push(b',');
         }
-        cell(out, value);
+        if plain {
+            out.extend_from_slice(value);
+        } else {
+            cell(out, value);
+        }
     }
     if out.len() == start {
         out.extend_from_slice(b"\"\"");
@@ -55,7 +59,7 @@ mod tests {
 
     fn written(cells: &[&str]) -> String {
         let mut out = Vec::new();
-        line(&mut out, cells.iter().map(|c| c.as_bytes()));
+        line(&mut out, &ByteRecord::from(cells.to_vec()));
         String::from_utf8(out).unwrap()
     }
 
@@ -74,7 +78,7 @@ mod tests {
         fn what_is_written_is_read_back_as_it_was(rows in prop::collection::vec(prop::collection::vec("[a,\"\n\r é]{0,6}", 3), 0..20)) {
             let mut out = Vec::new();
             for row in &rows {
-                line(&mut out, row.iter().map(|c| c.as_bytes()));
+                line(&mut out, &ByteRecord::from(row.clone()));
             }
             let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(out.as_slice());
             let read: Vec<Vec<String>> = reader.records().map(|r| r.unwrap().iter().map(str::to_owned).collect()).collect();

@@ -93,7 +93,7 @@ impl Loader {
         let mut plan = Plan::new(chunks, reread);
         let keep = results.as_ref().map(|(_, escape)| *escape);
         let shape = ChunkShape { columns: columns.clone(), key_column, limits, keep };
-        let builder = ChunkBuilder::new(shape, plan.first_row)?;
+        let builder = ChunkBuilder::new(shape, plan.first_row);
         let folding = plan.folded.take().map(|expected| Folding { expected, rows: 0, sha256: String::new() });
         let ledger = Arc::new(Ledger::going_on(plan.next_number, std::mem::take(&mut plan.resent)));
         ledger.edit(|books| {

@@ -4,56 +4,51 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use csv::ByteRecord;
+use siphasher::sip128::{Hash128, Hasher128, SipHasher13};
 
-/// 128 bits under two keys of this run: nobody can prepare two rows that meet.
+/// 128 bits under a key of this run: nobody can prepare two rows that meet.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct Print(u64, u64);
+struct Mark {
+    /// Of the key column if there is one, else the first half of all cells'.
+    key: u64,
+    /// Of all cells, or the second half of it.
+    all: u64,
+}
 
 /// Makes fingerprints of rows as they are sent, and of results as they are echoed.
 #[derive(Clone)]
 pub(crate) struct Fingerprints {
-    keys: [RandomState; 2],
+    keyed: SipHasher13,
     /// Column that identifies a row by itself: the external id of an upsert, the id of an update or delete.
     key_column: Option<usize>,
 }
 
-/// The mark of one row.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct Mark {
-    /// Of the key column if there is one, else of all cells.
-    key: Print,
-    /// Of all cells; tells rows of the same key apart.
-    all: u64,
-}
-
 impl Fingerprints {
     pub(crate) fn new(key_column: Option<usize>) -> Self {
-        Self { keys: [RandomState::new(), RandomState::new()], key_column }
+        let [first, second] = [(); 2].map(|()| RandomState::new().build_hasher().finish());
+        Self { keyed: SipHasher13::new_with_keys(first, second), key_column }
     }
 
     fn mark(&self, cells: &ByteRecord) -> Mark {
-        let [first, second] = &self.keys;
+        let Hash128 { h1, h2 } = self.of_cells(cells);
         match self.key_column.and_then(|column| cells.get(column)) {
-            Some(key) => Mark { key: Print(of_bytes(first, key), of_bytes(second, key)), all: of_cells(first, cells) },
-            None => Mark { key: Print(of_cells(first, cells), of_cells(second, cells)), all: 0 },
+            Some(key) => Mark { key: self.keyed.hash(key).h1, all: h1 },
+            None => Mark { key: h1, all: h2 },
         }
     }
-}
 
-fn of_bytes(key: &RandomState, bytes: &[u8]) -> u64 {
-    let mut hasher = key.build_hasher();
-    hasher.write(bytes);
-    hasher.finish()
-}
-
-/// All cells at once, then where each ends: two rows are the same only cell by cell.
-fn of_cells(key: &RandomState, cells: &ByteRecord) -> u64 {
-    let mut hasher = key.build_hasher();
-    hasher.write(cells.as_slice());
-    for cell in cells {
-        hasher.write_u32(cell.len() as u32);
+    /// All cells at once, then where each ends: two rows are the same only cell by cell.
+    fn of_cells(&self, cells: &ByteRecord) -> Hash128 {
+        let mut hasher = self.keyed;
+        hasher.write(cells.as_slice());
+        // Two lengths to a word: a word is what the hash takes at a time.
+        let mut lengths = cells.iter().map(|cell| cell.len() as u64);
+        while let Some(length) = lengths.next() {
+            hasher.write_u64(length << 32 | lengths.next().unwrap_or_default());
+        }
+        hasher.write_u64(cells.len() as u64);
+        hasher.finish128()
     }
-    hasher.finish()
 }
 
 /// The rows of one chunk, waiting for their results.
@@ -61,7 +56,7 @@ pub(crate) struct Expected {
     prints: Fingerprints,
     /// Mark and row, sorted once sealed.
     rows: Vec<(Mark, u32)>,
-    /// Where the rows of each of as many equal shares of all possible prints begin: a search then looks at a row or two.
+    /// Where the rows of each of as many equal shares of all possible marks begin: a search then looks at a row or two.
     shares: Vec<u32>,
     /// How many of the rows with this mark are taken; counted at the first of them.
     taken: Vec<u32>,
@@ -91,9 +86,9 @@ impl Expected {
         self.shares.resize(self.rows.len() + 1, self.rows.len() as u32);
     }
 
-    /// Where a row with this mark or key stands, if there is one.
-    fn first(&self, print: Print, is_before: impl Fn(&Mark) -> bool) -> usize {
-        let share = share(print, self.rows.len());
+    /// Where a row with this key stands, if there is one.
+    fn first(&self, key: u64, is_before: impl Fn(&Mark) -> bool) -> usize {
+        let share = share(key, self.rows.len());
         let Some([from, to]) = self.shares.get(share..share + 2) else { return 0 };
         let (from, to) = (*from as usize, *to as usize);
         from + self.rows[from..to].partition_point(|(mark, _)| is_before(mark))
@@ -141,9 +136,9 @@ impl Expected {
     }
 }
 
-/// Prints are spread evenly, so equal shares of their range hold about one row each.
-fn share(print: Print, rows: usize) -> usize {
-    ((u128::from(print.0) * rows as u128) >> 64) as usize
+/// Marks are spread evenly, so equal shares of their range hold about one row each.
+fn share(key: u64, rows: usize) -> usize {
+    ((u128::from(key) * rows as u128) >> 64) as usize
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Cells that a spreadsheet would take for a formula.
 
+use csv::ByteRecord;
+
 use crate::load::encode;
 
 /// What happens to a cell of a result file that a spreadsheet would run.
@@ -14,10 +16,31 @@ pub enum Escape {
 
 impl Escape {
     pub(crate) fn cell(self, out: &mut Vec<u8>, cell: &[u8]) {
-        match (self, cell.first()) {
-            (Self::Formulas, Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\0')) => encode::quoted(out, b"'", cell),
-            _ => encode::cell(out, cell),
+        if self.disarms(cell) {
+            encode::quoted(out, b"'", cell);
+        } else {
+            encode::cell(out, cell);
         }
+    }
+
+    /// All cells, with commas between them and no line end.
+    pub(crate) fn cells(self, out: &mut Vec<u8>, row: &ByteRecord) {
+        // Looked for once a row: most have none.
+        let plain = !encode::needs_quotes(row.as_slice());
+        for (place, cell) in row.iter().enumerate() {
+            if place > 0 {
+                out.push(b',');
+            }
+            if plain && !self.disarms(cell) {
+                out.extend_from_slice(cell);
+            } else {
+                self.cell(out, cell);
+            }
+        }
+    }
+
+    fn disarms(self, cell: &[u8]) -> bool {
+        self == Self::Formulas && matches!(cell.first(), Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\0'))
     }
 }
 
@@ -37,6 +60,17 @@ mod tests {
             assert_eq!(written(Escape::Formulas, &format!("{start}1\"x")), format!("\"'{start}1\"\"x\""));
         }
         assert_eq!(written(Escape::Formulas, "1=1"), "1=1");
+    }
+
+    #[test]
+    fn a_row_is_its_cells_one_by_one() {
+        for row in [["a", "=1"], ["", "b c"], ["a,b", "-1"], ["say \"hi\"", "x\ny"], ["a\rb", "@"]] {
+            for escape in [Escape::Formulas, Escape::Nothing] {
+                let mut out = Vec::new();
+                escape.cells(&mut out, &ByteRecord::from(row.to_vec()));
+                assert_eq!(String::from_utf8(out).unwrap(), row.map(|cell| written(escape, cell)).join(","));
+            }
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use csv::ByteRecord;
 
 use super::escape::Escape;
@@ -84,8 +84,7 @@ pub(crate) struct ResultFiles {
 
 #[derive(Default)]
 struct Pending {
-    buffer: BytesMut,
-    line: Vec<u8>,
+    buffer: Vec<u8>,
     rows: u64,
     bytes: u64,
 }
@@ -93,12 +92,7 @@ struct Pending {
 impl ResultFiles {
     pub(crate) fn new(sink: Box<dyn ResultsSink>, escape: Escape, header: &ByteRecord) -> Self {
         let mut line = Vec::new();
-        for (place, column) in header.iter().enumerate() {
-            if place > 0 {
-                line.push(b',');
-            }
-            escape.cell(&mut line, column);
-        }
+        escape.cells(&mut line, header);
         line.extend_from_slice(OWN_COLUMNS);
         let mut files: [Pending; 3] = Default::default();
         files.iter_mut().for_each(|file| file.buffer.extend_from_slice(&line));
@@ -110,14 +104,14 @@ impl ResultFiles {
         let ChunkResults { kept, chosen, outcomes } = chunk;
         let mut told = outcomes.iter();
         let mut chosen = chosen.map(|places| places.iter().copied().peekable());
-        let mut reader = kept.reader()?;
+        let mut reader = kept.reader();
         let mut place = 0;
         while let Some(lines) = reader.next_block()? {
             for line in lines {
                 let mine = chosen.as_mut().is_none_or(|places| places.next_if_eq(&place).is_some());
                 place += 1;
-                if let Some(outcome) = mine.then(|| told.next()).flatten() {
-                    self.row(line, outcome, outcomes);
+                if let Some((outcome, id)) = mine.then(|| told.next()).flatten() {
+                    self.row(line, outcome, id.as_bytes(), outcomes);
                 }
             }
             self.flush(BUFFER).await?;
@@ -131,10 +125,10 @@ impl ResultFiles {
         self.flush(BUFFER).await
     }
 
-    fn row(&mut self, line: &[u8], outcome: Outcome, outcomes: &Outcomes) {
+    fn row(&mut self, line: &[u8], outcome: Outcome, id: &[u8], outcomes: &Outcomes) {
         match outcome {
-            Outcome::Succeeded { id, created: new } => self.push(FileKind::Succeeded, line, id.as_bytes(), created(new), ""),
-            Outcome::Failed { id, error } => self.push(FileKind::Failed, line, id.as_bytes(), b"", outcomes.text(error)),
+            Outcome::Succeeded { created: new } => self.push(FileKind::Succeeded, line, id, created(new), ""),
+            Outcome::Failed { error } => self.push(FileKind::Failed, line, id, b"", outcomes.text(error)),
             Outcome::Rejected { error } => self.push(FileKind::Failed, line, b"", b"", outcomes.text(error)),
             Outcome::Unprocessed => self.push(FileKind::Unprocessed, line, b"", b"", ""),
             Outcome::Waiting => {
@@ -147,14 +141,12 @@ impl ResultFiles {
 
     fn push(&mut self, kind: FileKind, line: &[u8], id: &[u8], created: &[u8], error: &str) {
         let file = &mut self.files[kind as usize];
-        let out = &mut file.line;
-        out.clear();
+        let out = &mut file.buffer;
         for part in [line, b",", id, b",", created, b","] {
             out.extend_from_slice(part);
         }
         self.escape.cell(out, error.as_bytes());
         out.push(b'\n');
-        file.buffer.extend_from_slice(out);
         file.rows += 1;
     }
 
@@ -163,7 +155,7 @@ impl ResultFiles {
             let file = &mut self.files[kind as usize];
             if file.buffer.len() >= at_least {
                 file.bytes += file.buffer.len() as u64;
-                self.sink.write(kind, file.buffer.split().freeze()).await?;
+                self.sink.write(kind, std::mem::replace(&mut file.buffer, Vec::with_capacity(2 * BUFFER)).into()).await?;
             }
         }
         Ok(())
@@ -220,8 +212,8 @@ mod tests {
     #[tokio::test]
     async fn every_row_stands_in_one_file_with_all_its_columns() {
         let header = ByteRecord::from(vec!["Name", "Note"]);
-        let mut keeper = RowKeeper::new(Escape::Formulas).unwrap();
-        let mut outcomes = Outcomes::default();
+        let mut keeper = RowKeeper::new(Escape::Formulas);
+        let mut outcomes = Outcomes::new(true);
         for name in ["ok", "=bad", "skipped", "lost", "moved"] {
             keeper.push(&ByteRecord::from(vec![name, "a,b"])).unwrap();
             outcomes.push_waiting();
@@ -250,9 +242,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_chunk_of_rows_sent_again_tells_only_of_those() {
-        let mut keeper = RowKeeper::new(Escape::Formulas).unwrap();
+        let mut keeper = RowKeeper::new(Escape::Formulas);
         ["a", "b", "c"].iter().for_each(|n| keeper.push(&ByteRecord::from(vec![*n])).unwrap());
-        let mut outcomes = Outcomes::default();
+        let mut outcomes = Outcomes::new(true);
         outcomes.push_waiting();
         outcomes.succeeded(0, RecordId::new("1"), false);
         let sink = MemorySink::default();

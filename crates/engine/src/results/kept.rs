@@ -2,39 +2,28 @@
 
 use std::io;
 
-use bytes::Bytes;
 use csv::ByteRecord;
-use zstd::bulk::{Compressor, Decompressor};
 
 use super::escape::Escape;
+use crate::packed::{BLOCK, Packed, Packer};
 
-/// Rows are compressed this much at a time: enough to compress well, little enough to open again without a thought.
-const BLOCK: usize = 256 << 10;
-const LEVEL: i32 = 1;
 const LENGTH: usize = 4;
 
 /// Finished rows of one chunk, in input order.
 #[derive(Debug, Default)]
 pub(crate) struct KeptRows {
-    blocks: Vec<Block>,
-}
-
-#[derive(Debug)]
-struct Block {
-    compressed: Bytes,
-    raw: usize,
+    blocks: Vec<Packed>,
 }
 
 impl KeptRows {
-    pub(crate) fn reader(&self) -> io::Result<KeptReader<'_>> {
-        Ok(KeptReader { blocks: self.blocks.iter(), open: Decompressor::new()?, raw: Vec::with_capacity(BLOCK) })
+    pub(crate) fn reader(&self) -> KeptReader<'_> {
+        KeptReader { blocks: self.blocks.iter(), raw: Vec::with_capacity(BLOCK) }
     }
 }
 
 /// Opens one block after the other.
 pub(crate) struct KeptReader<'a> {
-    blocks: std::slice::Iter<'a, Block>,
-    open: Decompressor<'static>,
+    blocks: std::slice::Iter<'a, Packed>,
     raw: Vec<u8>,
 }
 
@@ -42,9 +31,7 @@ impl KeptReader<'_> {
     /// The lines of the next block, without their ends, in input order.
     pub(crate) fn next_block(&mut self) -> io::Result<Option<Lines<'_>>> {
         let Some(block) = self.blocks.next() else { return Ok(None) };
-        self.raw.clear();
-        self.raw.reserve(block.raw);
-        self.open.decompress_to_buffer(&block.compressed, &mut self.raw)?;
+        block.open(&mut self.raw)?;
         Ok(Some(Lines(&self.raw)))
     }
 }
@@ -62,30 +49,23 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-/// Collects rows. The compressor is used again from chunk to chunk.
+/// Collects rows.
 pub(crate) struct RowKeeper {
     escape: Escape,
-    compressor: Compressor<'static>,
+    packer: Packer,
     raw: Vec<u8>,
-    compressed: Vec<u8>,
-    blocks: Vec<Block>,
+    blocks: Vec<Packed>,
 }
 
 impl RowKeeper {
-    pub(crate) fn new(escape: Escape) -> io::Result<Self> {
-        let (raw, compressed) = (Vec::with_capacity(BLOCK), Vec::new());
-        Ok(Self { escape, compressor: Compressor::new(LEVEL)?, raw, compressed, blocks: Vec::new() })
+    pub(crate) fn new(escape: Escape) -> Self {
+        Self { escape, packer: Packer::new(), raw: Vec::with_capacity(BLOCK), blocks: Vec::new() }
     }
 
     pub(crate) fn push(&mut self, row: &ByteRecord) -> io::Result<()> {
         let start = self.raw.len();
         self.raw.extend_from_slice(&[0; LENGTH]);
-        for (place, cell) in row.iter().enumerate() {
-            if place > 0 {
-                self.raw.push(b',');
-            }
-            self.escape.cell(&mut self.raw, cell);
-        }
+        self.escape.cells(&mut self.raw, row);
         let length = (self.raw.len() - start - LENGTH) as u32;
         self.raw[start..start + LENGTH].copy_from_slice(&length.to_le_bytes());
         if self.raw.len() >= BLOCK - (BLOCK >> 4) {
@@ -102,10 +82,7 @@ impl RowKeeper {
 
     fn seal(&mut self) -> io::Result<()> {
         if !self.raw.is_empty() {
-            self.compressed.clear();
-            self.compressed.reserve(zstd::zstd_safe::compress_bound(self.raw.len()));
-            self.compressor.compress_to_buffer(&self.raw, &mut self.compressed)?;
-            self.blocks.push(Block { compressed: Bytes::copy_from_slice(&self.compressed), raw: self.raw.len() });
+            self.blocks.push(self.packer.pack(&self.raw)?);
             self.raw.clear();
         }
         Ok(())
@@ -118,13 +95,13 @@ mod tests {
 
     #[test]
     fn kept_rows_come_back_in_order_and_whole() {
-        let mut keeper = RowKeeper::new(Escape::Formulas).unwrap();
+        let mut keeper = RowKeeper::new(Escape::Formulas);
         for n in 0..50_000 {
             keeper.push(&ByteRecord::from(vec![n.to_string(), "a,b".into(), String::new()])).unwrap();
         }
         let kept = keeper.finish().unwrap();
         assert!(kept.blocks.len() > 1);
-        let (mut reader, mut n) = (kept.reader().unwrap(), 0);
+        let (mut reader, mut n) = (kept.reader(), 0);
         while let Some(lines) = reader.next_block().unwrap() {
             for line in lines {
                 assert_eq!(line, format!("{n},\"a,b\",").as_bytes());

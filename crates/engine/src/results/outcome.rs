@@ -34,11 +34,9 @@ pub(crate) enum Outcome {
     /// Sent, and not heard of.
     Waiting,
     Succeeded {
-        id: RecordId,
         created: bool,
     },
     Failed {
-        id: RecordId,
         error: TextId,
     },
     /// Never sent: it failed in a step or in the mapping.
@@ -86,11 +84,18 @@ pub(crate) struct Unmatched {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outcomes {
     rows: Vec<Outcome>,
+    /// For as many of the rows as have one; none at all when nobody is going to read them.
+    ids: Option<Vec<RecordId>>,
     texts: Texts,
     unmatched: Vec<Unmatched>,
 }
 
 impl Outcomes {
+    /// `ids`: whether the ids of records are kept.
+    pub(crate) fn new(ids: bool) -> Self {
+        Self { ids: ids.then(Vec::new), ..Self::default() }
+    }
+
     pub(crate) fn len(&self) -> u32 {
         self.rows.len() as u32
     }
@@ -105,12 +110,22 @@ impl Outcomes {
     }
 
     pub(crate) fn succeeded(&mut self, row: u32, id: RecordId, created: bool) {
-        self.rows[row as usize] = Outcome::Succeeded { id, created };
+        self.rows[row as usize] = Outcome::Succeeded { created };
+        self.keep(row, id);
     }
 
     pub(crate) fn failed(&mut self, row: u32, id: RecordId, error: &str) {
         let error = self.texts.add(error);
-        self.rows[row as usize] = Outcome::Failed { id, error };
+        self.rows[row as usize] = Outcome::Failed { error };
+        self.keep(row, id);
+    }
+
+    fn keep(&mut self, row: u32, id: RecordId) {
+        let Some(ids) = &mut self.ids else { return };
+        if ids.is_empty() {
+            ids.resize(self.rows.len(), RecordId::default());
+        }
+        ids[row as usize] = id;
     }
 
     pub(crate) fn unprocessed(&mut self, row: u32) {
@@ -135,6 +150,7 @@ impl Outcomes {
     /// Back to how it was when the chunk was sent: its results are read from the start.
     pub(crate) fn forget_results(&mut self) {
         self.unmatched.clear();
+        self.ids.as_mut().map(Vec::clear);
         for row in self.rows.iter_mut().filter(|row| !matches!(row, Outcome::Rejected { .. })) {
             *row = Outcome::Waiting;
         }
@@ -142,7 +158,7 @@ impl Outcomes {
 
     /// These rows go with another chunk, which gets outcomes of its own.
     pub(crate) fn hand_over(&mut self, places: &[u32]) -> Self {
-        let mut theirs = Self::default();
+        let mut theirs = Self::new(self.ids.is_some());
         for place in places {
             self.rows[*place as usize] = Outcome::Resent;
             theirs.push_waiting();
@@ -154,8 +170,10 @@ impl Outcomes {
         &self.texts.texts[id.0 as usize]
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Outcome> + '_ {
-        self.rows.iter().copied()
+    /// What became of each row, with the id of its record if it has one.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Outcome, RecordId)> + '_ {
+        let ids = self.ids.as_deref().unwrap_or_default();
+        self.rows.iter().copied().zip(ids.iter().copied().chain(std::iter::repeat(RecordId::default())))
     }
 
     /// The first rows that failed, with their reasons.
@@ -187,13 +205,13 @@ mod tests {
 
     #[test]
     fn reading_results_again_keeps_what_was_rejected_before_sending() {
-        let mut outcomes = Outcomes::default();
+        let mut outcomes = Outcomes::new(true);
         outcomes.push_waiting();
         outcomes.push_rejected("too long");
         outcomes.failed(0, RecordId::default(), "X:m:--");
         assert_eq!(outcomes.failures().collect::<Vec<_>>(), [(0, "X:m:--"), (1, "too long")]);
         outcomes.forget_results();
-        assert_eq!(outcomes.iter().next(), Some(Outcome::Waiting));
+        assert_eq!(outcomes.iter().next(), Some((Outcome::Waiting, RecordId::default())));
         assert_eq!(outcomes.failures().collect::<Vec<_>>(), [(1, "too long")]);
     }
 

@@ -3,6 +3,8 @@
 //! The general reader of crate `csv` finds a record in everything; here a space beside a quote or a quote that never
 //! closes is an error of the row.
 
+use memchr::{memchr, memchr2_iter};
+
 /// How a job's data is delimited, the same in uploads and results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Dialect {
@@ -102,7 +104,7 @@ pub(crate) fn read(data: &[u8], mut at: usize, dialect: Dialect, record: &mut Re
 /// The inside of quotes; returns the position after the closing one.
 fn quoted(data: &[u8], mut at: usize, record: &mut Record) -> usize {
     loop {
-        let Some(length) = data[at..].iter().position(|byte| *byte == b'"') else {
+        let Some(length) = memchr(b'"', &data[at..]) else {
             record.text.extend_from_slice(&data[at..]);
             record.fault = Some("a quote is not closed");
             return data.len();
@@ -119,13 +121,11 @@ fn quoted(data: &[u8], mut at: usize, record: &mut Record) -> usize {
 
 /// Characters up to the next delimiter or line end; after a closing quote there must be none.
 fn plain(data: &[u8], at: usize, dialect: Dialect, after_quote: bool, record: &mut Record) -> usize {
-    let stop = |offset: usize, byte: u8| {
-        byte == dialect.delimiter
-            || (byte == b'\n' && !dialect.crlf)
-            || (byte == b'\r' && dialect.crlf && data.get(at + offset + 1) == Some(&b'\n'))
-    };
-    let length = data[at..].iter().enumerate().position(|(offset, byte)| stop(offset, *byte)).unwrap_or(data.len() - at);
-    let text = &data[at..at + length];
+    let rest = &data[at..];
+    let ends_line = |offset: &usize| !dialect.crlf || rest[*offset] == dialect.delimiter || rest.get(offset + 1) == Some(&b'\n');
+    let line_end = if dialect.crlf { b'\r' } else { b'\n' };
+    let length = memchr2_iter(dialect.delimiter, line_end, rest).find(ends_line).unwrap_or(rest.len());
+    let text = &rest[..length];
     if !text.is_empty() && (after_quote || text.contains(&b'"')) && record.fault.is_none() {
         record.fault = Some("a quote has characters beside it");
     }
@@ -137,7 +137,7 @@ fn plain(data: &[u8], at: usize, dialect: Dialect, after_quote: bool, record: &m
 pub(crate) fn put_cell(out: &mut Vec<u8>, cell: &[u8]) {
     out.push(b'"');
     let mut rest = cell;
-    while let Some(at) = rest.iter().position(|byte| *byte == b'"') {
+    while let Some(at) = memchr(b'"', rest) {
         out.extend_from_slice(&rest[..=at]);
         out.push(b'"');
         rest = &rest[at + 1..];

@@ -1,11 +1,13 @@
 //! The result sets of a job, read row by row as they arrive. Nothing here knows which input row a result belongs to.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use csv::ByteRecord;
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use memchr::memchr;
 use reqwest::Response;
 
 use crate::client::broke_off;
@@ -63,7 +65,6 @@ pub struct ResultReader {
     width: usize,
     expected: Option<u64>,
     read: u64,
-    raw: ByteRecord,
 }
 
 impl ResultReader {
@@ -79,9 +80,9 @@ impl ResultReader {
     }
 
     async fn start(kind: ResultKind, mut rows: Rows, expected: Option<u64>) -> Result<Self, Error> {
-        let mut header = ByteRecord::new();
         // With no rows some orgs answer a header, some nothing.
-        let found = rows.next(&mut header).await?;
+        let first = rows.next().await?;
+        let (found, header) = (first.is_some(), first.map(|record| record.cells().collect::<ByteRecord>()).unwrap_or_default());
         let place = |name: &str| header.iter().position(|cell| cell.eq_ignore_ascii_case(name.as_bytes()));
         let (id, created, error) = match kind {
             ResultKind::Unprocessed => (None, None, None),
@@ -98,7 +99,7 @@ impl ResultReader {
         }
         let own = [id, created, error];
         let columns = header.iter().enumerate().filter(|(i, _)| !own.contains(&Some(*i))).map(|(_, cell)| cell).collect();
-        Ok(Self { rows, columns, id, created, error, width: header.len(), expected, read: 0, raw: ByteRecord::new() })
+        Ok(Self { rows, columns, id, created, error, width: header.len(), expected, read: 0 })
     }
 
     /// Makes the end of the set an error unless exactly `rows` were read: the job's own counters.
@@ -119,23 +120,24 @@ impl ResultReader {
 
     /// Reads the next row; false at the end. An error leaves the reader useless: ask for a new one.
     pub async fn next(&mut self, row: &mut ResultRow) -> Result<bool, Error> {
-        if !self.rows.next(&mut self.raw).await? {
-            return self.finish();
-        }
-        if self.raw.len() != self.width {
+        let Some(record) = self.rows.next().await? else { return self.finish() };
+        if record.len() != self.width {
             return Err(Error::unreadable(
                 CALL,
-                format_args!("row {} has {} cells, the header {}", self.read + 1, self.raw.len(), self.width),
+                format_args!("row {} has {} cells, the header {}", self.read + 1, record.len(), self.width),
             ));
         }
-        let own = |place: Option<usize>| place.map_or(&[][..], |at| &self.raw[at]);
-        set_text(&mut row.id, own(self.id));
-        set_text(&mut row.error, own(self.error));
-        row.created = own(self.created) == b"true";
+        row.id.clear();
+        row.error.clear();
+        row.created = false;
         row.cells.clear();
-        let places = [self.id, self.created, self.error];
-        for (_, cell) in self.raw.iter().enumerate().filter(|(i, _)| !places.contains(&Some(*i))) {
-            row.cells.push_field(cell);
+        for (place, cell) in record.cells().enumerate() {
+            match Some(place) {
+                place if place == self.id => row.id.push_str(&String::from_utf8_lossy(cell)),
+                place if place == self.error => row.error.push_str(&String::from_utf8_lossy(cell)),
+                place if place == self.created => row.created = cell == b"true",
+                _ => row.cells.push_field(cell),
+            }
         }
         self.read += 1;
         Ok(true)
@@ -154,12 +156,8 @@ impl ResultReader {
     }
 }
 
-fn set_text(text: &mut String, cell: &[u8]) {
-    text.clear();
-    text.push_str(&String::from_utf8_lossy(cell));
-}
-
-/// CSV records out of a stream of bytes.
+/// CSV records out of a stream of bytes. A record that is there as a whole and doubles no quote is cut where it stands; everything else
+/// goes through `csv-core`.
 struct Rows {
     body: BoxStream<'static, Result<Bytes, Error>>,
     ended: bool,
@@ -167,14 +165,43 @@ struct Rows {
     /// The newest byte that arrived.
     last: Option<u8>,
     parser: csv_core::Reader,
-    cells: Vec<u8>,
+    /// The newest record: cells one after the other, or a part of the answer as it came, and where the cells stand in it.
+    text: Bytes,
+    copied: Vec<u8>,
     ends: Vec<usize>,
+    places: Vec<Range<usize>>,
+}
+
+/// One record, until the next one is read.
+struct Record<'a> {
+    text: &'a [u8],
+    places: &'a [Range<usize>],
+}
+
+impl<'a> Record<'a> {
+    fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    fn cells(&self) -> impl Iterator<Item = &'a [u8]> {
+        let text = self.text;
+        self.places.iter().map(move |place| &text[place.clone()])
+    }
 }
 
 impl Rows {
     fn new(body: BoxStream<'static, Result<Bytes, Error>>) -> Self {
-        let (cells, ends) = (vec![0; 4096], vec![0; 64]);
-        Self { body, ended: false, unread: Bytes::new(), last: None, parser: csv_core::Reader::new(), cells, ends }
+        Self {
+            body,
+            ended: false,
+            unread: Bytes::new(),
+            last: None,
+            parser: csv_core::Reader::new(),
+            text: Bytes::new(),
+            copied: vec![0; 4096],
+            ends: vec![0; 64],
+            places: Vec::new(),
+        }
     }
 
     /// An answer that was cut short as if it were whole may end inside a cell, and its rows are then as many as they should be. Whole ones
@@ -183,42 +210,37 @@ impl Rows {
         self.last.is_some_and(|byte| !matches!(byte, b'\n' | b'\r' | b'"'))
     }
 
-    async fn next(&mut self, record: &mut ByteRecord) -> Result<bool, Error> {
+    async fn next(&mut self) -> Result<Option<Record<'_>>, Error> {
+        self.refill().await?;
+        if let Some(length) = cut(&self.unread, &mut self.places) {
+            self.text = self.unread.split_to(length);
+            return Ok(Some(Record { text: &self.text, places: &self.places }));
+        }
         let (mut filled, mut fields) = (0, 0);
         loop {
-            if self.unread.is_empty() && !self.ended {
-                self.refill().await?;
-            }
-            let (result, read, wrote, ended) = self.parser.read_record(&self.unread, &mut self.cells[filled..], &mut self.ends[fields..]);
+            self.refill().await?;
+            let (result, read, wrote, ended) = self.parser.read_record(&self.unread, &mut self.copied[filled..], &mut self.ends[fields..]);
             self.unread.advance(read);
             filled += wrote;
             fields += ended;
             match result {
                 csv_core::ReadRecordResult::InputEmpty => {}
-                csv_core::ReadRecordResult::OutputFull if self.cells.len() >= MAX_ROW => {
+                csv_core::ReadRecordResult::OutputFull if self.copied.len() >= MAX_ROW => {
                     return Err(Error::unreadable(CALL, format_args!("a row is longer than {MAX_ROW} bytes")));
                 }
-                csv_core::ReadRecordResult::OutputFull => self.cells.resize(self.cells.len() * 2, 0),
+                csv_core::ReadRecordResult::OutputFull => self.copied.resize(self.copied.len() * 2, 0),
                 csv_core::ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
-                csv_core::ReadRecordResult::Record => {
-                    self.copy_to(record, fields);
-                    return Ok(true);
-                }
-                csv_core::ReadRecordResult::End => return Ok(false),
+                csv_core::ReadRecordResult::Record => break,
+                csv_core::ReadRecordResult::End => return Ok(None),
             }
         }
-    }
-
-    fn copy_to(&self, record: &mut ByteRecord, fields: usize) {
-        record.clear();
         let mut start = 0;
-        for &end in &self.ends[..fields] {
-            record.push_field(&self.cells[start..end]);
-            start = end;
-        }
+        self.places.clear();
+        self.places.extend(self.ends[..fields].iter().map(|end| std::mem::replace(&mut start, *end)..*end));
+        Ok(Some(Record { text: &self.copied, places: &self.places }))
     }
 
-    /// Takes the next part; an empty `unread` afterwards means the end, which the parser wants to be told by empty input.
+    /// Sees to it that something is unread; nothing afterwards means the end, which the parser wants to be told by empty input.
     async fn refill(&mut self) -> Result<(), Error> {
         while self.unread.is_empty() && !self.ended {
             let part = tokio::time::timeout(PATIENCE, self.body.next()).await;
@@ -231,6 +253,34 @@ impl Rows {
             }
         }
         Ok(())
+    }
+}
+
+/// Cuts the record at the start of `text` if it is there as a whole, each cell either without any quote or between two: tells where its
+/// cells stand and how long it is. Everything else, and what CSV leaves open, is `None`.
+fn cut(text: &[u8], places: &mut Vec<Range<usize>>) -> Option<usize> {
+    places.clear();
+    let mut at = 0;
+    // A line without anything is no record; the parser skips it.
+    if matches!(text.first()?, b'\n' | b'\r') {
+        return None;
+    }
+    loop {
+        let end = if text.get(at)? == &b'"' {
+            let end = at + 1 + memchr(b'"', &text[at + 1..])?;
+            places.push(at + 1..end);
+            end + 1
+        } else {
+            let end = at + text[at..].iter().position(|byte| matches!(byte, b',' | b'\n' | b'\r' | b'"'))?;
+            places.push(at..end);
+            end
+        };
+        match text.get(end)? {
+            b',' => at = end + 1,
+            b'\n' => return Some(end + 1),
+            b'\r' if text.get(end + 1)? == &b'\n' => return Some(end + 2),
+            _ => return None,
+        }
     }
 }
 
@@ -264,6 +314,29 @@ mod tests {
         assert_eq!(whole[1].cells, vec!["KDFW", "a\nb"]);
         for part in 1..20 {
             assert_eq!(all(ResultKind::Successful, SUCCESS, part).await, whole);
+        }
+    }
+
+    /// What is cut where it stands is what `csv-core` makes of it.
+    #[test]
+    fn a_record_that_is_cut_is_the_one_that_a_parser_reads() {
+        let cells = ["", "a", "\"\"", "\"a\"", "\"a,b\"", "\"a\nb\"", "\"say \"\"hi\"\"\"", "x\"y", "\"a\"b", " \"a\""];
+        let mut cuts = 0;
+        for (first, second) in cells.iter().flat_map(|first| cells.iter().map(move |second| (first, second))) {
+            for end in ["\n", "\r\n", "\r", ""] {
+                let text = format!("{first},{second}{end}");
+                let mut places = Vec::new();
+                let Some(length) = cut(text.as_bytes(), &mut places) else { continue };
+                cuts += 1;
+                assert_eq!(length, text.len());
+                let cut = places.into_iter().map(|place| &text.as_bytes()[place]).collect::<ByteRecord>();
+                let mut parser = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
+                assert_eq!(parser.byte_records().next().unwrap().unwrap(), cut, "{text:?}");
+            }
+        }
+        assert_eq!(cuts, 6 * 6 * 2, "six of the cells can be cut, before either line end");
+        for open in ["\n", "\r\n", "a", "a,", "\"a", "\"a\"", "a\r"] {
+            assert_eq!(cut(open.as_bytes(), &mut Vec::new()), None, "{open:?}");
         }
     }
 

@@ -237,7 +237,7 @@ impl Bulk for Model {
     }
 
     async fn upload(&self, id: &JobId, body: &Body) -> Result<Uploaded, Error> {
-        let bytes: Vec<u8> = body.open().unwrap().flat_map(Result::unwrap).collect();
+        let bytes: Vec<u8> = body.open().flat_map(Result::unwrap).collect();
         let uploaded = Uploaded { bytes: bytes.len() as u64, sha256: Sha256::digest(&bytes).into() };
         self.call(true, |world| {
             let job = world.job(id)?;
