@@ -1,5 +1,5 @@
-//! Rows kept in memory, compressed block by block: they are what a load's memory consists of. LZ4, because each row is packed and opened
-//! again within seconds: of the processor time of a load it takes a third of what zstd's fastest takes, for half as many bytes more.
+//! Rows kept in memory, compressed block by block: they are what a load's memory consists of. LZ4, because each row is packed twice and
+//! opened twice within seconds (docs/decisions/2026-11-25-rows-kept-as-lz4.md).
 
 use std::io;
 

@@ -306,8 +306,9 @@ impl Stage<'_> {
         self.kubectl().run(&["delete", "pod", &pod, "-n", &namespace, "--wait=false"])?;
         self.refused("the worker of a pod that is terminating", FRANKFURT, &["Pod"], |s| s.sibling.ask_for_itself(&s.keeper))?;
         self.kubectl().run(&["delete", "pod", &pod, "-n", &namespace, "--force", "--grace-period=0", "--ignore-not-found"])?;
-        // The API server remembers for a moment that it knew the token.
-        self.refused("the token of a pod that was deleted", FRANKFURT, &["Pod", "Token"], |s| {
+        // The API server remembers for a moment that it knew the token; the cancelled run's snapshot, by which its namespace is known, may
+        // be gone before.
+        self.refused("the token of a pod that was deleted", FRANKFURT, &["Pod", "Token", "Namespace"], |s| {
             s.worker.ask(&s.keeper, &s.sibling.token, &s.sibling.run_uid)
         })
     }
