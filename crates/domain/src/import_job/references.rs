@@ -83,10 +83,12 @@ fn trouble(name: &str, wanted: System, connection: Option<&Arc<Connection>>) -> 
 
 /// Whether the upload is gone or so close to its end that no run may begin.
 pub(crate) fn upload_expired(upload: &Upload, now: Timestamp) -> bool {
-    upload.status.as_ref().is_some_and(|status| {
-        let too_late = |at: Timestamp| now + UPLOAD_MARGIN >= at;
-        status.erased_at.is_some() || status.expires_at.as_ref().is_some_and(|at| too_late(at.0))
-    })
+    upload_over(upload, now + UPLOAD_MARGIN)
+}
+
+/// Whether nobody reads it any more at this time.
+pub(crate) fn upload_over(upload: &Upload, at: Timestamp) -> bool {
+    upload.status.as_ref().is_some_and(|status| status.erased_at.is_some() || status.expires_at.as_ref().is_some_and(|end| at >= end.0))
 }
 
 /// Why the upload cannot be read yet.

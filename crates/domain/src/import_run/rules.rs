@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::observed::HoldUp;
 use super::{Ending, Observed, Placed, State, backoff, ending_of, is_finished};
 use crate::finding::Finding;
-use crate::import_job::{connection_trouble, region_trouble, upload_expired, upload_trouble};
+use crate::import_job::{connection_trouble, region_trouble, upload_expired, upload_over, upload_trouble};
 use crate::labels;
 
 /// Attempts that ended by the run's own doing.
@@ -66,6 +66,7 @@ const RULES: &[Rule] = &[
     no_place, // no tenant, no region, region not ready
     keys_not_ready,
     upload_expired_before_start,
+    upload_over_between_attempts,
     connection_unusable,
     upload_not_ready,
     another_run_first,
@@ -294,6 +295,22 @@ fn upload_expired_before_start(o: &Observed, now: Timestamp) -> Option<Decision>
         RunReason::UploadExpired,
         format!("Upload {name} is past its hour or has less than five minutes left: send the file again"),
     ))
+}
+
+/// The keeper would refuse every further attempt without a word why.
+fn upload_over_between_attempts(o: &Observed, now: Timestamp) -> Option<Decision> {
+    let State::Between(last) = state(o) else { return None };
+    let upload = o.upload.as_ref().filter(|upload| upload_over(upload, now))?;
+    // The one this run began with: what came under its name since has an hour of its own.
+    let (complete, started) = (upload.status.as_ref()?.completed_at.as_ref()?, status(o)?.started_at.as_ref()?);
+    (complete.0 <= started.0).then(|| {
+        let (name, number) = (labels::name(&upload.metadata), last.number);
+        let why = last.reason.as_deref().unwrap_or("unknown");
+        let message = format!(
+            "Upload {name} passed its hour after attempt {number} had ended with {why}: rows that are loaded stay and are counted; send the file again for the rest"
+        );
+        finish(RunReason::UploadExpired, message)
+    })
 }
 
 fn connection_unusable(o: &Observed, _: Timestamp) -> Option<Decision> {

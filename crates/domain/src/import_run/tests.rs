@@ -232,6 +232,24 @@ fn between_attempts_a_run_ends_on_cancel_and_deadline_but_not_on_what_only_matte
 }
 
 #[test]
+fn between_attempts_a_run_ends_when_its_upload_has() {
+    let waiting = between(&[("Error", true)], "2026-11-24T05:59:00Z");
+    let upload = |expires: jiff::Timestamp, erased: bool, completed: &'static str| {
+        edit(&waiting, move |o| {
+            let status = Arc::make_mut(o.upload.as_mut().unwrap()).status.as_mut().unwrap();
+            status.expires_at = Some(Time(expires));
+            status.erased_at = erased.then(|| Time(now()));
+            status.completed_at = Some(Time(at(completed)));
+        })
+    };
+    let before = "2026-11-24T05:40:00Z";
+    assert_eq!(told(&decide(&upload(now() + 1.seconds(), false, before), now())), "start");
+    assert_eq!(told(&decide(&upload(now(), false, before), now())), "finish UploadExpired");
+    assert_eq!(told(&decide(&upload(now() + 1.hours(), true, before), now())), "finish UploadExpired");
+    assert_eq!(told(&decide(&upload(now(), true, "2026-11-24T05:55:00Z"), now())), "start", "another upload of that name");
+}
+
+#[test]
 fn an_outcome_that_arrives_after_its_pod_was_given_up_still_counts() {
     let lost = between(&[("Lost", false)], "2026-11-24T05:59:59Z").strip_suffix('}').unwrap().to_owned()
         + r#", outcome: {attempt: 1, reason: Completed, message: m, at: "2026-11-24T06:00:00Z"}}"#;
