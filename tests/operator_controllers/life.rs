@@ -139,6 +139,21 @@ async fn a_worker_that_crashes_is_followed_by_another_from_the_same_snapshot() {
     world.assert_conformant().await;
 }
 
+/// No further attempt could read it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_upload_is_over_when_its_worker_crashes_ends_and_says_so() {
+    let world = World::start().await;
+    let pod = begun(&world, "late", UPLOAD).await;
+    world.keeper_erases("late", "accounts").await;
+    world.pod_ends(&pod, 1, "Error").await;
+    let run = world.wait_ready::<ImportRun>(world.namespaced("late"), "accounts-once-1", "UploadExpired").await;
+    let status = run.status.unwrap();
+    assert_eq!(status.attempts.len(), 1);
+    let told = &find(&status.conditions, SUCCEEDED).unwrap().message;
+    assert!(told.contains("Upload accounts passed its hour") && told.contains("send the file again"), "{told}");
+    world.assert_conformant().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_run_that_no_node_took_ends_at_once_and_a_deleted_one_leaves_nothing() {
     let world = World::start().await;

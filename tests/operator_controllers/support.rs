@@ -158,6 +158,17 @@ impl World {
         self.keeper_writes(&self.namespaced::<Upload>(namespace), name, status).await;
     }
 
+    /// An hour after it came.
+    pub(crate) async fn keeper_erases(&self, namespace: &str, name: &str) {
+        let now = Timestamp::now();
+        let ready = Conditions::from(&[], Some(1), now).stalled("Expired", "").build();
+        let status = json!({
+            "observedGeneration": 1, "bytes": 10, "completedAt": now - Duration::from_secs(3600), "expiresAt": now, "erasedAt": now,
+            "conditions": ready,
+        });
+        self.keeper_writes(&self.namespaced::<Upload>(namespace), name, status).await;
+    }
+
     /// What a worker's report becomes.
     pub(crate) async fn keeper_reports(&self, namespace: &str, run: &str, attempt: i32, reason: RunReason, rows: Rows) {
         let outcome = Outcome { attempt, reason, message: "told by the worker".into(), at: Time(Timestamp::now()) };
