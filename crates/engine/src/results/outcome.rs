@@ -84,7 +84,7 @@ pub(crate) struct Unmatched {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outcomes {
     rows: Vec<Outcome>,
-    /// For as many of the rows as have one; none at all when nobody is going to read them.
+    /// Of every row, once one of them has any; absent when nobody is going to read them.
     ids: Option<Vec<RecordId>>,
     texts: Texts,
     unmatched: Vec<Unmatched>,

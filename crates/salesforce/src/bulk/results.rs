@@ -157,7 +157,7 @@ impl ResultReader {
 }
 
 /// CSV records out of a stream of bytes. A record that is there as a whole and doubles no quote is cut where it stands; everything else
-/// goes through `csv-core`.
+/// goes through `csv-core`, and so does the first record: the parser takes a byte order mark off it.
 struct Rows {
     body: BoxStream<'static, Result<Bytes, Error>>,
     ended: bool,
@@ -165,6 +165,7 @@ struct Rows {
     /// The newest byte that arrived.
     last: Option<u8>,
     parser: csv_core::Reader,
+    began: bool,
     /// The newest record: cells one after the other, or a part of the answer as it came, and where the cells stand in it.
     text: Bytes,
     copied: Vec<u8>,
@@ -197,6 +198,7 @@ impl Rows {
             unread: Bytes::new(),
             last: None,
             parser: csv_core::Reader::new(),
+            began: false,
             text: Bytes::new(),
             copied: vec![0; 4096],
             ends: vec![0; 64],
@@ -212,7 +214,9 @@ impl Rows {
 
     async fn next(&mut self) -> Result<Option<Record<'_>>, Error> {
         self.refill().await?;
-        if let Some(length) = cut(&self.unread, &mut self.places) {
+        if std::mem::replace(&mut self.began, true)
+            && let Some(length) = cut(&self.unread, &mut self.places)
+        {
             self.text = self.unread.split_to(length);
             return Ok(Some(Record { text: &self.text, places: &self.places }));
         }
@@ -337,6 +341,17 @@ mod tests {
         assert_eq!(cuts, 6 * 6 * 2, "six of the cells can be cut, before either line end");
         for open in ["\n", "\r\n", "a", "a,", "\"a", "\"a\"", "a\r"] {
             assert_eq!(cut(open.as_bytes(), &mut Vec::new()), None, "{open:?}");
+        }
+    }
+
+    /// At the start of the answer it is a mark, and no part of the first column's name; anywhere else it is the row's own character.
+    #[tokio::test]
+    async fn a_byte_order_mark_is_taken_off_the_answer_and_off_no_row() {
+        let rows = all(ResultKind::Successful, "\u{feff}sf__Id,sf__Created,Name\n1,true,x\n", 100).await;
+        assert_eq!((rows[0].id.as_str(), &rows[0].cells), ("1", &ByteRecord::from(vec!["x"])));
+        for part in [3, 100] {
+            let rows = all(ResultKind::Unprocessed, "Name,Note\n\u{feff}x,\"a \"\"b\"\"\"\n", part).await;
+            assert_eq!(rows[0].cells, vec!["\u{feff}x", "a \"b\""]);
         }
     }
 
