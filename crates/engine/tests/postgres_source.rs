@@ -2,6 +2,9 @@
 
 mod support;
 
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
 use api::import_job::SqlSource;
 use api::import_run::RunReason;
 use engine::read::postgres::{PostgresSource, Replay, Start};
@@ -9,6 +12,8 @@ use engine::read::{ReadError, Source};
 use engine::row::Batch;
 use support::Server;
 use tokio_postgres::Client;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt;
 
 fn spec(query: &str, order_by: &[&str]) -> SqlSource {
     serde_json::from_value(serde_json::json!({"connectionRef": {"name": "db"}, "query": query, "orderBy": order_by})).unwrap()
@@ -175,6 +180,54 @@ async fn a_query_that_fails_says_so_without_telling_values() {
         .unwrap();
     let error = read(&client, "SELECT f()", &[], Start::First).await.err().unwrap();
     assert!(matches!(&error, ReadError::Database { code } | ReadError::Query { code, .. } if code == "25006"), "{error}");
+}
+
+/// A log in memory.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn neither_a_query_nor_a_last_key_nor_a_notice_is_in_a_log_at_its_most_talkative() {
+    let server = Server::start();
+    let client = server.connect().await;
+    let notice = "CREATE FUNCTION tell(t text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'row %', t; RETURN t; END $$";
+    client.batch_execute(notice).await.unwrap();
+    let query = "SELECT code, tell('told-' || code) FROM (VALUES ('canary-1'), ('canary-2')) v(code)";
+    let go_on = async || read(&client, query, &["code"], behind(&["canary-1"], Replay::None)).await.unwrap().1.len();
+
+    // Control: the database client does print them.
+    let log = Log::default();
+    let writer = log.clone();
+    let plain = tracing_subscriber::fmt().with_env_filter(EnvFilter::new("trace")).with_writer(move || writer.clone()).finish();
+    let here = plain.set_default();
+    assert_eq!(go_on().await, 1);
+    drop(here);
+    assert!(log.text().contains("canary-1") && log.text().contains("row told-canary-2"), "{}", log.text());
+
+    let log = Log::default();
+    let writer = log.clone();
+    let _here = runtime::logs::subscriber(EnvFilter::new("trace"), move || writer.clone()).set_default();
+    tracing::trace!(target: "engine", "this is said");
+    assert_eq!(go_on().await, 1);
+    assert!(log.text().contains("this is said"), "{}", log.text());
+    assert!(!log.text().contains("canary"), "{}", log.text());
 }
 
 #[tokio::test]

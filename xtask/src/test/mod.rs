@@ -122,7 +122,7 @@ fn go(progress: &Progress) -> Result<()> {
     real_cluster::build(progress)?;
     shown_command(
         Command::new("go")
-            .args(["test", "-trimpath", "./netpol/..."])
+            .args(["test", "-trimpath", "./netpol/...", "./pki/..."])
             .env("CGO_ENABLED", "0")
             .current_dir(workspace::root().join("xtask/kube")),
     )

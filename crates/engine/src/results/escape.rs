@@ -40,7 +40,15 @@ impl Escape {
     }
 
     fn disarms(self, cell: &[u8]) -> bool {
-        self == Self::Formulas && matches!(cell.first(), Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\0'))
+        let starts_a_formula = match cell {
+            // A spreadsheet trims these and looks at what follows.
+            [b'\t' | b'\r' | b'\n' | b'\0', ..] => true,
+            [b'=' | b'+' | b'-' | b'@', ..] => true,
+            // `＝`, `＋`, `－` and `＠`, which spreadsheets of East Asian locales take for the narrow ones.
+            [0xEF, 0xBC, 0x9D | 0x8B | 0x8D | 0xA0, ..] => true,
+            _ => false,
+        };
+        self == Self::Formulas && starts_a_formula
     }
 }
 
@@ -56,7 +64,7 @@ mod tests {
 
     #[test]
     fn every_character_that_starts_a_formula_is_disarmed() {
-        for start in ["=", "+", "-", "@", "\t", "\0"] {
+        for start in ["=", "+", "-", "@", "\t", "\r", "\n", "\0", "＝", "＋", "－", "＠"] {
             assert_eq!(written(Escape::Formulas, &format!("{start}1\"x")), format!("\"'{start}1\"\"x\""));
         }
         assert_eq!(written(Escape::Formulas, "1=1"), "1=1");

@@ -124,7 +124,9 @@ impl Search<'_> {
                 "trigger": {"manual": {}},
             },
         }))?;
-        beside.job(TENANT, "table", "warehouse", "SELECT id, first_name, last_name FROM contacts")?;
+        // Two chunks of the worker's memory, so that an attempt goes on behind the last key of the one before: a value with the marker.
+        let two_chunks = "SELECT code, id, first_name, last_name, repeat(first_name, 1000) AS padding FROM contacts";
+        beside.job_by("code", TENANT, "table", "warehouse", two_chunks)?;
         beside.job(TENANT, "broken", "warehouse", "SELECT id, first_name, last_name::bigint AS last_name FROM contacts")?;
         let mut logs = Vec::new();
 
@@ -144,17 +146,17 @@ impl Search<'_> {
         logs.push(log.ended()?);
         run.ends("False", "")?;
 
-        beside.hold(COMMIT, 120, 2)?;
+        beside.hold_after(1, COMMIT, 120, 2)?;
         let run = Run::start(self, "table")?;
         let (pod, log) = run.worker(1)?;
-        run.holds_rows()?;
+        run.holds_rows_behind_a_finished_chunk()?;
         let worker = WorkerProcess::of(&self.cluster, &pod)?;
         worker.allow_core_dumps()?;
         worker.crash()?;
         logs.push(log.ended()?);
         run.attempt_ended(0, "Error", "exit code 139")?;
         let (pod, log) = run.worker(2)?;
-        run.holds_rows()?;
+        run.holds_rows_behind_a_finished_chunk()?;
         WorkerProcess::of(&self.cluster, &pod)?.run_out_of_memory()?;
         logs.push(log.ended()?);
         run.attempt_ended(1, "OOMKilled", "out of memory")?;
@@ -272,13 +274,14 @@ impl<'a> Run<'a> {
         Ok((pod, Log { follow, file }))
     }
 
-    /// A chunk waits for its commit, so its rows are in the worker's memory.
-    fn holds_rows(&self) -> Result<()> {
-        process::wait_until("a chunk that was uploaded", LIMIT, || {
+    /// The first chunk is over, and another waits for its commit, so its rows are in the worker's memory.
+    fn holds_rows_behind_a_finished_chunk(&self) -> Result<()> {
+        process::wait_until("a chunk that was uploaded behind one that is done", LIMIT, || {
             let run = self.object()?;
             let states: Vec<&Value> =
                 run["status"]["chunks"]["listed"].as_array().into_iter().flatten().map(|chunk| &chunk["state"]).collect();
-            ensure!(states.iter().any(|state| *state == "Uploaded"), "its chunks are {states:?}");
+            let any = |wanted: &str| states.iter().any(|state| **state == wanted);
+            ensure!(any("Done") && any("Uploaded"), "its chunks are {states:?}");
             Ok(())
         })
     }

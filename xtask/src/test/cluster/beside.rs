@@ -79,11 +79,11 @@ impl<'a> Beside<'a> {
         Ok(())
     }
 
-    /// Two thousand rows with the marker in each; the last name of one of them is no number.
+    /// Two thousand rows with the marker in each, in their key, too; the last name of one of them is no number.
     fn database(&mut self, cluster: &Cluster) -> Result<()> {
         let schema = format!(
-            "CREATE TABLE contacts (id bigint PRIMARY KEY, first_name text, last_name text);\n\
-             INSERT INTO contacts SELECT i, 'Given{0}' || i, '{0}' || i FROM generate_series(1, 2000) AS i;\n\
+            "CREATE TABLE contacts (id bigint PRIMARY KEY, first_name text, last_name text, code text COLLATE \"C\" UNIQUE);\n\
+             INSERT INTO contacts SELECT i, 'Given{0}' || i, '{0}' || i, '{0}' || to_char(i, 'FM0000') FROM generate_series(1, 2000) AS i;\n\
              CREATE ROLE importer LOGIN PASSWORD '{1}';\n\
              GRANT SELECT ON contacts TO importer;\n",
             self.marker,
@@ -146,8 +146,15 @@ impl<'a> Beside<'a> {
     }
 
     /// The next so many calls of this kind wait so long for their answer: time to look at a worker.
-    pub(super) fn hold(&self, (method, path): (&str, &str), seconds: u32, times: u32) -> Result<()> {
-        let fault = json!({"action": "delay", "milliseconds": seconds * 1000, "method": method, "path": path, "times": times}).to_string();
+    pub(super) fn hold(&self, call: (&str, &str), seconds: u32, times: u32) -> Result<()> {
+        self.hold_after(0, call, seconds, times)
+    }
+
+    /// The same once so many of them have passed.
+    pub(super) fn hold_after(&self, skip: u32, (method, path): (&str, &str), seconds: u32, times: u32) -> Result<()> {
+        let delay =
+            json!({"action": "delay", "milliseconds": seconds * 1000, "method": method, "path": path, "skip": skip, "times": times});
+        let fault = delay.to_string();
         let arguments = ["--request", "POST", "--header", "content-type: application/json", "--data", &fault];
         self.ask("/emulator/faults", &arguments).map(drop)
     }
@@ -225,10 +232,15 @@ impl<'a> Beside<'a> {
 
     /// Contacts of the database, by hand.
     pub(super) fn job(&self, namespace: &str, name: &str, connection: &str, query: &str) -> Result<()> {
+        self.job_by("id", namespace, name, connection, query)
+    }
+
+    /// The same in the order of another column.
+    pub(super) fn job_by(&self, order: &str, namespace: &str, name: &str, connection: &str, query: &str) -> Result<()> {
         self.demo.kubectl.apply(&json!({
             "apiVersion": "dataimporter.io/v1alpha1", "kind": "ImportJob", "metadata": {"name": name, "namespace": namespace},
             "spec": {
-                "source": {"sql": {"connectionRef": {"name": connection}, "query": query, "orderBy": ["id"]}},
+                "source": {"sql": {"connectionRef": {"name": connection}, "query": query, "orderBy": [order]}},
                 "target": {"salesforce": {
                     "connectionRef": {"name": "crm"}, "object": "Contact", "operation": "Upsert", "matchBy": ["External_Id__c"],
                     "mapping": [
