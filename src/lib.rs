@@ -6,5 +6,6 @@ mod import;
 pub mod keeper;
 pub mod operator;
 pub mod plugin;
+mod reach;
 pub mod run;
 pub mod worker;

@@ -7,13 +7,15 @@ use api::connection::Postgres;
 use api::import_job::{ImportJobSpec, SqlSource};
 use api::import_run::RunReason;
 use bytes::Bytes;
-use connect::{Dialer, PostgresParams, PostgresSession};
+use connect::{Dialer, PostgresSession};
 use engine::load::Reread;
 use engine::read::csv::{CsvOptions, CsvSource};
 use engine::read::postgres::{PostgresSource, Replay, Start};
 use engine::read::{ReadError, Source};
 use futures::stream::BoxStream;
 use secrecy::SecretString;
+
+use crate::reach::postgres_params;
 
 /// A source, not opened yet.
 #[expect(clippy::large_enum_variant, reason = "one exists in a process")]
@@ -85,7 +87,7 @@ pub(super) async fn open(input: &Input, spec: &ImportJobSpec, behind: Option<i64
         }
         Input::Database(database) => {
             let start = start(database, spec, behind)?;
-            let session = database.dialer.postgres(&params(&database.connection), &database.password).await?;
+            let session = database.dialer.postgres(&postgres_params(&database.connection), &database.password).await?;
             let source = PostgresSource::open(&session.client, &database.query, &start).await?;
             Ok(OpenInput { source: Box::new(source), _session: Some(session) })
         }
@@ -97,16 +99,4 @@ fn start(database: &Database, spec: &ImportJobSpec, behind: Option<i64>) -> Resu
     let (_, key) = database.cursors.iter().find(|(number, _)| *number == chunk).ok_or(OpenError::NoCursor(chunk))?;
     let remembers = spec.steps.iter().any(|step| step.dedupe.is_some());
     Ok(Start::Behind { key: key.clone(), replay: if remembers { Replay::Seen } else { Replay::None } })
-}
-
-fn params(connection: &Postgres) -> PostgresParams {
-    let tls = connection.tls.clone().unwrap_or_default();
-    PostgresParams {
-        host: connection.host.clone(),
-        port: connection.port(),
-        database: connection.database.clone(),
-        user: connection.user.clone(),
-        ca_bundle: tls.ca_bundle,
-        server_name: tls.server_name,
-    }
 }

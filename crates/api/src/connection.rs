@@ -121,6 +121,9 @@ pub struct Postgres {
     /// Trust for the server's certificate. Absent: public roots and the host name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
+    /// The server gets the password itself, or its MD5, where it asks for it: whoever runs it learns the password. Absent: false, only SCRAM-SHA-256 is answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_insecure_password_authentication: Option<bool>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
@@ -174,7 +177,7 @@ pub struct ConnectionStatus {
     /// What the system says about itself and us.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<ConnectionMetadata>,
-    /// Digest of host, port, TLS identity, login host and client id that the stored credential is bound to.
+    /// Digest of what the stored credential is bound to: host, port, TLS identity, login host, client id, and an insecure login that is allowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub endpoint_digest: Option<String>,
@@ -230,6 +233,10 @@ impl Postgres {
     pub fn port(&self) -> u16 {
         self.port.and_then(|p| u16::try_from(p).ok()).unwrap_or(Self::DEFAULT_PORT)
     }
+
+    pub fn allows_insecure_password(&self) -> bool {
+        self.allow_insecure_password_authentication.unwrap_or(false)
+    }
 }
 
 impl ConnectionSpec {
@@ -255,6 +262,9 @@ impl ConnectionSpec {
             port = pg.port().to_string();
             parts.extend(["postgres", &pg.host, &port, &pg.database, &pg.user]);
             parts.extend(tls_parts(pg.tls.as_ref()));
+            if pg.allows_insecure_password() {
+                parts.push("allowInsecurePasswordAuthentication");
+            }
         }
         let mut digest = Sha256::new();
         for part in parts {
@@ -275,7 +285,14 @@ mod tests {
     use super::*;
 
     fn postgres(edit: impl Fn(&mut Postgres)) -> ConnectionSpec {
-        let mut pg = Postgres { host: "db".into(), port: None, database: "crm".into(), user: "reader".into(), tls: None };
+        let mut pg = Postgres {
+            host: "db".into(),
+            port: None,
+            database: "crm".into(),
+            user: "reader".into(),
+            tls: None,
+            allow_insecure_password_authentication: None,
+        };
         edit(&mut pg);
         let credentials = Credentials { secret_ref: Some(SecretRef { name: "s".into(), after_intake: AfterIntake::Keep }) };
         ConnectionSpec { salesforce: None, postgres: Some(pg), credentials, suspend: None }
@@ -284,13 +301,14 @@ mod tests {
     #[test]
     fn the_endpoint_digest_moves_with_every_part_of_the_servers_identity() {
         let base = postgres(|_| ()).endpoint_digest();
-        let edits: [fn(&mut Postgres); 6] = [
+        let edits: [fn(&mut Postgres); 7] = [
             |p| p.host = "db2".into(),
             |p| p.port = Some(5433),
             |p| p.database = "x".into(),
             |p| p.user = "x".into(),
             |p| p.tls = Some(Tls { ca_bundle: Some("pem".into()), server_name: None }),
             |p| p.tls = Some(Tls { ca_bundle: None, server_name: Some("pem".into()) }),
+            |p| p.allow_insecure_password_authentication = Some(true),
         ];
         let digests: std::collections::BTreeSet<_> = edits.iter().map(|e| postgres(e).endpoint_digest()).collect();
         assert_eq!(digests.len(), edits.len());
@@ -299,7 +317,10 @@ mod tests {
 
     #[test]
     fn the_endpoint_digest_ignores_what_is_not_the_server() {
-        let mut other = postgres(|p| p.port = Some(5432));
+        let mut other = postgres(|p| {
+            p.port = Some(5432);
+            p.allow_insecure_password_authentication = Some(false);
+        });
         other.suspend = Some(true);
         assert_eq!(other.endpoint_digest(), postgres(|_| ()).endpoint_digest());
     }

@@ -39,6 +39,12 @@ pub enum Error {
     #[error("{target} refused the login: {reason}")]
     PostgresRefused { target: String, code: String, reason: String },
 
+    #[error(
+        "{target} asks for the password {how}, and gets none: let it use scram-sha-256 (password_encryption and pg_hba.conf, then set the \
+         user's password anew); postgres.allowInsecurePasswordAuthentication would give it away"
+    )]
+    PostgresPassword { target: String, how: &'static str },
+
     #[error("{target} does not behave like PostgreSQL: {reason}")]
     PostgresProtocol { target: String, reason: String },
 
@@ -64,6 +70,7 @@ impl Error {
             Self::Unreachable { .. } | Self::TimedOut { .. } => UNREACHABLE,
             Self::Tls { .. } | Self::PostgresWithoutTls { .. } => TLS_REFUSED,
             Self::PostgresRefused { .. } => "LoginRefused",
+            Self::PostgresPassword { .. } => "InsecurePasswordRefused",
             Self::PostgresProtocol { .. } => "NotPostgres",
             Self::CaBundle { .. } | Self::NoRoots | Self::ServerName { .. } => "TrustUnusable",
             Self::Http(_) => "ClientUnusable",

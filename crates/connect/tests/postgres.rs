@@ -7,12 +7,19 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use std::sync::Arc;
+
 use connect::{AddressPolicy, Dialer, Error, PostgresParams};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use secrecy::SecretString;
 use support::{Authority, Leaf};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 const PASSWORD: &str = "correct horse";
 
@@ -35,7 +42,9 @@ impl Server {
         fs::write(server.path("data/server.crt"), leaf.certificate.pem()).unwrap();
         fs::write(server.path("data/server.key"), leaf.key.serialize_pem()).unwrap();
         fs::set_permissions(server.path("data/server.key"), fs::Permissions::from_mode(0o600)).unwrap();
-        fs::write(server.path("data/pg_hba.conf"), "hostssl all all 127.0.0.1/32 scram-sha-256\n").unwrap();
+        let rules = [("clear", "password"), ("old", "md5"), ("all", "scram-sha-256")];
+        let rules = rules.map(|(user, method)| format!("hostssl all {user} 127.0.0.1/32 {method}\n"));
+        fs::write(server.path("data/pg_hba.conf"), rules.concat()).unwrap();
         server.give_away(&["data/server.crt", "data/server.key"]);
         let options = format!("-c listen_addresses=127.0.0.1 -c port={port} -c ssl=on -c fsync=off -k {}", server.folder.path().display());
         let log = server.path("log").display().to_string();
@@ -107,6 +116,7 @@ fn params(port: u16, ca: &str) -> PostgresParams {
         user: "reader".into(),
         ca_bundle: Some(ca.to_owned()),
         server_name: None,
+        allow_insecure_password: false,
     }
 }
 
@@ -171,6 +181,131 @@ async fn an_expired_certificate_is_refused() {
     let server = Server::start(&ca.expired("127.0.0.1"));
     let error = refusal(&server.params(&ca.pem()), PASSWORD).await;
     assert!(matches!(&error, Error::Tls { reason, .. } if reason.contains("expired")), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_wants_the_password_in_clear_or_as_md5_gets_none_unless_the_connection_says_so() {
+    let ca = Authority::new("ca");
+    let server = Server::start(&ca.leaf("127.0.0.1"));
+    let admin = dialer().postgres(&server.params(&ca.pem()), &PASSWORD.into()).await.unwrap_or_else(|e| panic!("{e}"));
+    let roles = format!(
+        "CREATE ROLE clear LOGIN PASSWORD '{PASSWORD}'; SET password_encryption = 'md5'; CREATE ROLE old LOGIN PASSWORD '{PASSWORD}'"
+    );
+    admin.client.batch_execute(&roles).await.unwrap();
+    for (user, how) in [("clear", "in clear"), ("old", "as MD5")] {
+        let params = PostgresParams { user: user.into(), ..server.params(&ca.pem()) };
+        let error = refusal(&params, PASSWORD).await;
+        assert!(matches!(&error, Error::PostgresPassword { how: asked, .. } if *asked == how), "{error}");
+        assert!(error.to_string().contains("scram-sha-256") && error.reason() == "InsecurePasswordRefused", "{error}");
+        assert!(!error.is_transient());
+
+        // The server is as it says: who takes the risk is let in.
+        let risky = PostgresParams { allow_insecure_password: true, ..params };
+        dialer().postgres(&risky, &PASSWORD.into()).await.unwrap_or_else(|e| panic!("control: {user}: {e}"));
+        let wrong_name = PostgresParams { server_name: Some("db.example".into()), ..risky };
+        assert!(matches!(refusal(&wrong_name, PASSWORD).await, Error::Tls { .. }), "even then only to the server that it is meant for");
+    }
+}
+
+/// A server whose certificate is good, and whose words are not.
+struct Hostile {
+    params: PostgresParams,
+    heard: tokio::task::JoinHandle<Vec<u8>>,
+}
+
+impl Hostile {
+    /// Says `says` to the first client, then `again` and again, up to 256 MiB: what keeps them fails the test and not the machine.
+    async fn start(says: Vec<u8>, again: Vec<u8>) -> Self {
+        let ca = Authority::new("ca");
+        let leaf = ca.leaf("127.0.0.1");
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(leaf.key.serialize_der()));
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![leaf.certificate.der().clone()], key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let heard = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 8];
+            stream.read_exact(&mut request).await.unwrap();
+            stream.write_all(b"S").await.unwrap();
+            let stream = TlsAcceptor::from(Arc::new(config)).accept(stream).await.unwrap();
+            converse(stream, says, again).await
+        });
+        Self { params: params(port, &ca.pem()), heard }
+    }
+
+    /// What the login came to, and everything that the server heard inside TLS.
+    async fn meet(self, allow: bool) -> (Result<String, Error>, Vec<u8>) {
+        let params = PostgresParams { allow_insecure_password: allow, ..self.params };
+        let outcome = dialer().postgres(&params, &PASSWORD.into()).await.map(|session| session.server_version.clone());
+        (outcome, self.heard.await.unwrap())
+    }
+}
+
+async fn converse(stream: TlsStream<TcpStream>, says: Vec<u8>, again: Vec<u8>) -> Vec<u8> {
+    let (mut read, mut write) = tokio::io::split(stream);
+    let talk = tokio::spawn(async move {
+        write.write_all(&says).await?;
+        for _ in 0..(256 << 20) / again.len().max(1 << 16) {
+            write.write_all(&again).await?;
+        }
+        Ok::<_, std::io::Error>(write)
+    });
+    let mut heard = Vec::new();
+    let _ = read.read_to_end(&mut heard).await;
+    talk.abort();
+    heard
+}
+
+fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+    [&[tag][..], &(body.len() as u32 + 4).to_be_bytes(), body].concat()
+}
+
+const CLEARTEXT: [u8; 4] = [0, 0, 0, 3];
+
+#[tokio::test]
+async fn a_hostile_server_with_a_good_certificate_hears_no_password() {
+    let (outcome, heard) = Hostile::start(message(b'R', &CLEARTEXT), Vec::new()).await.meet(false).await;
+    let holds = |heard: &[u8]| heard.windows(PASSWORD.len()).any(|window| window == PASSWORD.as_bytes());
+    assert!(heard.windows(6).any(|window| window == b"reader"), "control: it heard who asks");
+    assert!(!holds(&heard), "it heard the password");
+    assert!(matches!(outcome, Err(Error::PostgresPassword { .. })), "{outcome:?}");
+
+    let let_in = [message(b'R', &CLEARTEXT), message(b'R', &[0; 4]), message(b'Z', b"I")].concat();
+    let (outcome, heard) = Hostile::start(let_in, Vec::new()).await.meet(true).await;
+    assert!(outcome.is_ok() && holds(&heard), "control: who allows it is heard");
+}
+
+/// A line of this process' own memory, in bytes.
+fn memory(line: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let size = status.lines().find_map(|text| text.strip_prefix(line)).unwrap();
+    size.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+#[tokio::test]
+async fn what_a_hostile_server_sends_is_not_kept() {
+    let endless = |announced: u32| [&b"R"[..], &announced.to_be_bytes()].concat();
+    let notice = message(b'N', &[b'x'; 60_000]);
+    let setting: Vec<u8> = (0..10_000u32).flat_map(|number| message(b'S', format!("s{number}\0v\0").as_bytes())).collect();
+    for (what, says, again) in [
+        ("a message of 2 GiB", endless(i32::MAX as u32), vec![0; 65_536]),
+        ("notices without end", message(b'R', &[0; 4]), notice),
+        ("settings without end", message(b'R', &[0; 4]), setting),
+    ] {
+        // The peak starts anew.
+        fs::write("/proc/self/clear_refs", "5").unwrap();
+        let before = memory("VmRSS:");
+        let (outcome, _) = Hostile::start(says, again).await.meet(false).await;
+        let grown = memory("VmHWM:").saturating_sub(before);
+        assert!(grown < 32 << 20, "{what}: {grown} bytes were kept");
+        let error = outcome.expect_err(what);
+        assert!(matches!(&error, Error::PostgresProtocol { reason, .. } if reason.contains("before it has let us in")), "{what}: {error}");
+    }
 }
 
 /// Answers SSLRequest with `answer`, and tells everything that came.

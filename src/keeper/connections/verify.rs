@@ -2,12 +2,12 @@
 
 use api::Connection;
 use api::connection::{ConnectionMetadata, Postgres};
-use connect::PostgresParams;
 
 use super::super::credentials::{Entries, Stored};
 use super::super::error::{Error, Result};
 use super::super::state::{Home, Keeper, address_policy, endpoints_of};
 use super::Report;
+use crate::reach::postgres_params;
 
 pub(super) async fn verify(keeper: &Keeper, home: &Home, connection: &Connection, stored: &Stored, report: &mut Report) -> Result<()> {
     if report.verified(connection.status.as_ref(), stored, &connection.spec.endpoint_digest()) {
@@ -72,17 +72,8 @@ async fn org(keeper: &Keeper, home: &Home, connection: &Connection, entries: &En
 
 async fn database(keeper: &Keeper, home: &Home, postgres: &Postgres, entries: &Entries) -> Result<ConnectionMetadata> {
     let password = entries.text("password").ok_or(Error::Record { name: "credential".into(), detail: "it holds no password" })?;
-    let tls = postgres.tls.clone().unwrap_or_default();
-    let params = PostgresParams {
-        host: postgres.host.clone(),
-        port: postgres.port(),
-        database: postgres.database.clone(),
-        user: postgres.user.clone(),
-        ca_bundle: tls.ca_bundle,
-        server_name: tls.server_name,
-    };
     let policy = address_policy(&endpoints_of(&home.region, &home.tenant));
-    let session = keeper.dialer.with_policy(policy).postgres(&params, &password).await?;
+    let session = keeper.dialer.with_policy(policy).postgres(&postgres_params(postgres), &password).await?;
     let version = session.server_version.split_whitespace().next().unwrap_or_default();
     Ok(ConnectionMetadata {
         system: Some(format!("PostgreSQL {version}")),

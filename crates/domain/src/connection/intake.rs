@@ -84,7 +84,14 @@ mod tests {
     use api::connection::{Credentials, Postgres, SecretRef};
 
     fn spec(after_intake: AfterIntake) -> ConnectionSpec {
-        let postgres = Postgres { host: "db".into(), port: None, database: "crm".into(), user: "reader".into(), tls: None };
+        let postgres = Postgres {
+            host: "db".into(),
+            port: None,
+            database: "crm".into(),
+            user: "reader".into(),
+            tls: None,
+            allow_insecure_password_authentication: None,
+        };
         let secret_ref = SecretRef { name: "db".into(), after_intake };
         ConnectionSpec {
             salesforce: None,

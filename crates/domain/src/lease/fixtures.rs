@@ -33,7 +33,14 @@ pub(super) fn attempt(number: i32, pod_uid: Option<&str>) -> Attempt {
 }
 
 pub(super) fn connection() -> Connection {
-    let postgres = Postgres { host: "db".into(), port: None, database: "crm".into(), user: "reader".into(), tls: None };
+    let postgres = Postgres {
+        host: "db".into(),
+        port: None,
+        database: "crm".into(),
+        user: "reader".into(),
+        tls: None,
+        allow_insecure_password_authentication: None,
+    };
     let secret_ref = SecretRef { name: "db".into(), after_intake: AfterIntake::Keep };
     let spec = ConnectionSpec {
         salesforce: None,

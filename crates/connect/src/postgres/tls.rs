@@ -1,143 +1,66 @@
-//! PostgreSQL: SSLRequest, then TLS with the server's name verified, always; then the login.
+//! TLS under a connection to PostgreSQL: verified, and watched from the first byte on.
 
 use std::error::Error as StdError;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use aws_lc_rs::digest;
 use rustls::pki_types::ServerName;
-use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
-use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 use tokio_rustls::{TlsConnector, client};
 use x509_parser::oid_registry;
 
-use crate::dial::Dialer;
-use crate::error::{Error, explain};
+use super::PostgresParams;
+use super::watch::{Refusal, Watch, Watched};
+use crate::error::Error;
 use crate::trust::{Trust, client_config};
-
-/// From the first byte to the end of the login.
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Where a database is and who we are there.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct PostgresParams {
-    pub host: String,
-    pub port: u16,
-    pub database: String,
-    pub user: String,
-    /// PEM of authorities besides the system's.
-    pub ca_bundle: Option<String>,
-    /// The name the certificate must carry, where it is not the host.
-    pub server_name: Option<String>,
-}
-
-/// A session. Dropping it closes the connection.
-pub struct PostgresSession {
-    pub client: tokio_postgres::Client,
-    /// As the server tells it, e.g. `15.18 (Debian 15.18-0+deb12u1)`.
-    pub server_version: String,
-    driver: JoinHandle<()>,
-}
-
-impl Drop for PostgresSession {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
-}
-
-impl Dialer {
-    /// Logs in to a database. Nothing is sent in clear but the wish for TLS.
-    pub async fn postgres(&self, params: &PostgresParams, password: &SecretString) -> Result<PostgresSession, Error> {
-        let target = format!("{}:{}", params.host, params.port);
-        let tls = VerifiedTls::new(params)?;
-        let stream = self.tcp(&params.host, params.port).await?;
-        let mut config = tokio_postgres::Config::new();
-        config
-            .user(&params.user)
-            .dbname(&params.database)
-            .password(password.expose_secret())
-            .application_name("dataimporter")
-            .ssl_mode(SslMode::Require);
-        let login = tokio::time::timeout(LOGIN_TIMEOUT, config.connect_raw(stream, tls)).await;
-        let (client, connection) = login
-            .map_err(|_| Error::TimedOut { target: target.clone(), after: LOGIN_TIMEOUT })?
-            .map_err(|error| refused(target.clone(), &error))?;
-        let server_version = connection.parameter("server_version").unwrap_or("unknown").to_owned();
-        let driver = tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%target, error = explain(&error), "the connection to PostgreSQL ended");
-            }
-        });
-        Ok(PostgresSession { client, server_version, driver })
-    }
-}
-
-fn refused(target: String, error: &tokio_postgres::Error) -> Error {
-    if let Some(db) = error.as_db_error() {
-        return Error::PostgresRefused { target, code: db.code().code().to_owned(), reason: db.message().to_owned() };
-    }
-    let reason = explain(error);
-    if reason == "server does not support TLS" {
-        Error::PostgresWithoutTls { target }
-    } else if failed_in_tls(error) {
-        Error::Tls { target, reason }
-    } else {
-        Error::PostgresProtocol { target, reason }
-    }
-}
-
-fn failed_in_tls(error: &tokio_postgres::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(current) = cause {
-        if current.is::<TlsFailure>() {
-            return true;
-        }
-        cause = current.source();
-    }
-    false
-}
 
 /// A handshake that failed: tells such an error from one of the connection under it.
 #[derive(Debug, thiserror::Error)]
 #[error("the TLS handshake failed")]
-struct TlsFailure(#[source] std::io::Error);
+pub(super) struct TlsFailure(#[source] std::io::Error);
 
 /// Upgrades a connection to TLS, with the name that the certificate must carry fixed beforehand.
-struct VerifiedTls {
+pub(super) struct VerifiedTls {
     connector: TlsConnector,
     name: ServerName<'static>,
+    any_password: bool,
+    refusal: Arc<OnceLock<Refusal>>,
 }
 
 impl VerifiedTls {
-    fn new(params: &PostgresParams) -> Result<Self, Error> {
+    pub(super) fn new(params: &PostgresParams) -> Result<Self, Error> {
         let name = params.server_name.as_deref().unwrap_or(&params.host).trim_end_matches('.');
         let server_name = ServerName::try_from(name.to_owned()).map_err(|_| Error::ServerName { name: name.to_owned() })?;
         let config = client_config(Trust::SystemAnd(params.ca_bundle.as_deref()).verifier()?)?;
-        Ok(Self { connector: Arc::new(config).into(), name: server_name })
+        let refusal = Arc::default();
+        Ok(Self { connector: Arc::new(config).into(), name: server_name, any_password: params.allow_insecure_password, refusal })
+    }
+
+    /// Where the reason will be, should we end the connection.
+    pub(super) fn refusal(&self) -> Arc<OnceLock<Refusal>> {
+        self.refusal.clone()
     }
 }
 
 impl TlsConnect<TcpStream> for VerifiedTls {
-    type Stream = VerifiedStream;
+    type Stream = Watched<VerifiedStream>;
     type Error = Box<dyn StdError + Send + Sync>;
-    type Future = Pin<Box<dyn Future<Output = Result<VerifiedStream, Self::Error>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Stream, Self::Error>> + Send>>;
 
     fn connect(self, stream: TcpStream) -> Self::Future {
         Box::pin(async move {
             let stream = self.connector.connect(self.name, stream).await.map_err(TlsFailure)?;
-            Ok(VerifiedStream(Box::new(stream)))
+            Ok(Watched { stream: VerifiedStream(Box::new(stream)), watch: Watch::new(self.any_password), refusal: self.refusal })
         })
     }
 }
 
-struct VerifiedStream(Box<client::TlsStream<TcpStream>>);
+pub(super) struct VerifiedStream(Box<client::TlsStream<TcpStream>>);
 
 impl TlsStream for VerifiedStream {
     /// Ties the login to this very TLS session (SCRAM-SHA-256-PLUS), so that nobody in the middle can relay it.

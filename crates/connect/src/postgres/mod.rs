@@ -1,0 +1,125 @@
+//! PostgreSQL: SSLRequest, then TLS with the server's name verified, always; then the login, by SCRAM.
+
+mod tls;
+mod watch;
+
+use std::error::Error as StdError;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::task::JoinHandle;
+use tokio_postgres::config::SslMode;
+
+use self::tls::{TlsFailure, VerifiedTls};
+use self::watch::Refusal;
+use crate::dial::Dialer;
+use crate::error::{Error, explain};
+
+/// From the name to the end of the login.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where a database is and who we are there.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PostgresParams {
+    pub host: String,
+    pub port: u16,
+    pub database: String,
+    pub user: String,
+    /// PEM of authorities besides the system's.
+    pub ca_bundle: Option<String>,
+    /// The name the certificate must carry, where it is not the host.
+    pub server_name: Option<String>,
+    /// The server may have the password as it is, or as MD5. Otherwise it gets a proof that it cannot use elsewhere (SCRAM).
+    pub allow_insecure_password: bool,
+}
+
+/// A session. Dropping it closes the connection.
+pub struct PostgresSession {
+    pub client: tokio_postgres::Client,
+    /// As the server tells it, e.g. `15.18 (Debian 15.18-0+deb12u1)`.
+    pub server_version: String,
+    driver: JoinHandle<()>,
+    target: String,
+    refusal: Arc<OnceLock<Refusal>>,
+}
+
+impl PostgresSession {
+    /// Why we ended the connection, if we did: the client only knows that it ended.
+    pub fn refusal(&self) -> Option<Error> {
+        self.refusal.get().map(|refusal| of_refusal(self.target.clone(), refusal))
+    }
+}
+
+impl Drop for PostgresSession {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl Dialer {
+    /// Logs in to a database. Nothing is sent in clear but the wish for TLS.
+    pub async fn postgres(&self, params: &PostgresParams, password: &SecretString) -> Result<PostgresSession, Error> {
+        let target = format!("{}:{}", params.host, params.port);
+        let login = tokio::time::timeout(LOGIN_TIMEOUT, self.login(params, password)).await;
+        login.map_err(|_| Error::TimedOut { target, after: LOGIN_TIMEOUT })?
+    }
+
+    async fn login(&self, params: &PostgresParams, password: &SecretString) -> Result<PostgresSession, Error> {
+        let target = format!("{}:{}", params.host, params.port);
+        let tls = VerifiedTls::new(params)?;
+        let refusal = tls.refusal();
+        let stream = self.tcp(&params.host, params.port).await?;
+        let mut config = tokio_postgres::Config::new();
+        config
+            .user(&params.user)
+            .dbname(&params.database)
+            .password(password.expose_secret())
+            .application_name("dataimporter")
+            .ssl_mode(SslMode::Require);
+        let (client, connection) = config.connect_raw(stream, tls).await.map_err(|error| match refusal.get() {
+            Some(refusal) => of_refusal(target.clone(), refusal),
+            None => refused(target.clone(), &error),
+        })?;
+        let server_version = connection.parameter("server_version").unwrap_or("unknown").to_owned();
+        let peer = target.clone();
+        let driver = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(target = peer, error = explain(&error), "the connection to PostgreSQL ended");
+            }
+        });
+        Ok(PostgresSession { client, server_version, driver, target, refusal })
+    }
+}
+
+fn of_refusal(target: String, refusal: &Refusal) -> Error {
+    match refusal {
+        Refusal::Password(how) => Error::PostgresPassword { target, how },
+        refusal => Error::PostgresProtocol { target, reason: refusal.to_string() },
+    }
+}
+
+fn refused(target: String, error: &tokio_postgres::Error) -> Error {
+    if let Some(db) = error.as_db_error() {
+        return Error::PostgresRefused { target, code: db.code().code().to_owned(), reason: db.message().to_owned() };
+    }
+    let reason = explain(error);
+    if reason == "server does not support TLS" {
+        Error::PostgresWithoutTls { target }
+    } else if failed_in_tls(error) {
+        Error::Tls { target, reason }
+    } else {
+        Error::PostgresProtocol { target, reason }
+    }
+}
+
+fn failed_in_tls(error: &tokio_postgres::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(current) = cause {
+        if current.is::<TlsFailure>() {
+            return true;
+        }
+        cause = current.source();
+    }
+    false
+}
