@@ -196,10 +196,16 @@ struct Stores {
 /// Watches what the controllers look after; each change wakes its key, and what follows from a Region or Tenant wakes with it.
 fn watch(client: &Client, metrics: &Metrics, queue: &Queue<Key>) -> (Watches, Stores) {
     let mut watches = Watches::new(client.clone(), metrics.clone());
-    let connections = Store::new(|c: &Connection| c.namespace().into_iter().collect());
+    // Of Connections and Uploads only their metadata is asked: what to do is read live.
+    let connections = Store::pruned(
+        |c: &Connection| c.namespace().into_iter().collect(),
+        |c| {
+            (c.status, c.spec.salesforce, c.spec.postgres) = (None, None, None);
+        },
+    );
     let tenants = Store::new(|t: &Tenant| t.status.iter().flat_map(|s| &s.namespaces).map(|n| n.name.clone()).collect());
     let regions = Store::new(|_: &Region| Vec::new());
-    let uploads = Store::new(|_: &Upload| Vec::new());
+    let uploads = Store::pruned(|_: &Upload| Vec::new(), |upload| upload.status = None);
 
     let (q, all_tenants) = (queue.clone(), tenants.clone());
     let wake_region = move |old: Option<&Region>, new: Option<&Region>| {
@@ -211,7 +217,7 @@ fn watch(client: &Client, metrics: &Metrics, queue: &Queue<Key>) -> (Watches, St
             }
         }
     };
-    watches.objects("Region", None, regions.clone(), |_| (), Box::new(wake_region));
+    watches.objects("Region", None, regions.clone(), Box::new(wake_region));
 
     let (q, all_connections) = (queue.clone(), connections.clone());
     let wake_tenant = move |old: Option<&Tenant>, new: Option<&Tenant>| {
@@ -223,7 +229,7 @@ fn watch(client: &Client, metrics: &Metrics, queue: &Queue<Key>) -> (Watches, St
             }
         }
     };
-    watches.objects("Tenant", None, tenants.clone(), |_| (), Box::new(wake_tenant));
+    watches.objects("Tenant", None, tenants.clone(), Box::new(wake_tenant));
 
     let q = queue.clone();
     let wake_connection = move |old: Option<&Connection>, new: Option<&Connection>| {
@@ -232,7 +238,7 @@ fn watch(client: &Client, metrics: &Metrics, queue: &Queue<Key>) -> (Watches, St
             q.wake(Key::Connection(connection.namespace().unwrap_or_default(), connection.name_any()));
         }
     };
-    watches.objects("Connection", None, connections.clone(), |_| (), Box::new(wake_connection));
+    watches.objects("Connection", None, connections.clone(), Box::new(wake_connection));
 
     let q = queue.clone();
     let wake_upload = move |old: Option<&Upload>, new: Option<&Upload>| {
@@ -240,7 +246,7 @@ fn watch(client: &Client, metrics: &Metrics, queue: &Queue<Key>) -> (Watches, St
             q.wake(Key::Upload(upload.namespace().unwrap_or_default(), upload.name_any()));
         }
     };
-    watches.objects("Upload", None, uploads, |upload| upload.status = None, Box::new(wake_upload));
+    watches.objects("Upload", None, uploads, Box::new(wake_upload));
     (watches, Stores { regions, tenants })
 }
 

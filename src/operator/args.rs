@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use anyhow::{Context, ensure};
+use domain::limits::Plans;
 use domain::settings::{KeeperSettings, NetworkSettings, Settings, WorkerSettings};
 
 use super::installation::Installation;
@@ -49,6 +50,9 @@ pub struct Args {
     /// Address ranges of DNS servers that are not pods.
     #[arg(long, env = "DNS_CIDRS", value_delimiter = ',')]
     pub dns_cidrs: Vec<String>,
+    /// Limits of tenants by plan, as JSON: `{"Standard": {"concurrentRuns": 4}}`. What is absent is built in.
+    #[arg(long, env = "PLANS", default_value = "{}")]
+    pub plans: Plans,
     /// Address that serves /livez, /readyz and /metrics.
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
@@ -85,6 +89,7 @@ impl Args {
                 dns_selector: labels("--dns-selector", &self.dns_selector)?,
                 dns_cidrs: given(&self.dns_cidrs),
             },
+            plans: self.plans.clone(),
         })
     }
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use api::conditions::SUCCEEDED;
 use api::{Connection, ImportJob, ImportRun, Region, Tenant, Upload, names};
 use domain::{import_run, labels, tenant};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, PodSpec, ResourceQuota, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::RoleBinding;
-use kube::api::PartialObjectMeta;
+use kube::api::{ObjectMeta, PartialObjectMeta};
 use runtime::store::{ObjectKey, Store};
 
 pub(super) type Meta<K> = PartialObjectMeta<K>;
@@ -30,28 +31,32 @@ pub(super) struct Caches {
     pub(super) quotas: Store<Meta<ResourceQuota>>,
 }
 
+/// In every label and annotation of ours.
+const NAME: &str = "dataimporter";
 /// Index word of runs that have not ended, with their namespace.
 const UNFINISHED: &str = "unfinished";
+/// Index word of runs between their first attempt and their end.
+pub(super) const BEGUN: &str = "begun";
+/// Index word of pods whose containers may run.
+pub(super) const ACTIVE: &str = "active";
 
 impl Caches {
     pub(super) fn new() -> Self {
         Self {
-            regions: Store::new(|_| Vec::new()),
-            tenants: Store::new(tenant_words),
-            jobs: Store::new(job_words),
-            runs: Store::new(run_words),
-            connections: Store::new(|_| Vec::new()),
-            uploads: Store::new(|_| Vec::new()),
-            pods: Store::new(|pod| run_uid_word(&pod.metadata)),
-            anchors: Store::new(|anchor| run_uid_word(&anchor.metadata)),
-            namespaces: Store::new(|_| Vec::new()),
-            nodes: Store::new(|node| {
-                labels::label(&node.metadata, names::NODE_REGION_LABEL).map(|r| format!("region:{r}")).into_iter().collect()
-            }),
-            role_bindings: Store::new(|_| Vec::new()),
-            accounts: Store::new(|_| Vec::new()),
-            policies: Store::new(|_| Vec::new()),
-            quotas: Store::new(|_| Vec::new()),
+            regions: Store::pruned(|_| Vec::new(), |region| slim(&mut region.metadata)),
+            tenants: Store::pruned(tenant_words, |tenant| slim(&mut tenant.metadata)),
+            jobs: Store::pruned(job_words, prune_job),
+            runs: Store::pruned(run_words, prune_run),
+            connections: Store::pruned(|_| Vec::new(), prune_connection),
+            uploads: Store::pruned(|_| Vec::new(), |upload| slim(&mut upload.metadata)),
+            pods: Store::pruned(pod_words, prune_pod),
+            anchors: Store::pruned(|anchor| run_uid_word(&anchor.metadata), |anchor| slim(&mut anchor.metadata)),
+            namespaces: metadata(),
+            nodes: Store::pruned(node_words, |node| slim(&mut node.metadata)),
+            role_bindings: metadata(),
+            accounts: metadata(),
+            policies: metadata(),
+            quotas: metadata(),
         }
     }
 
@@ -88,24 +93,92 @@ fn run_words(run: &ImportRun) -> Vec<String> {
     let mut words = vec![format!("uid:{}", labels::uid(&run.metadata)), format!("job:{}", run.spec.job_ref.uid)];
     if !import_run::is_finished(run) {
         words.push(format!("{UNFINISHED}:{}", labels::namespace(&run.metadata)));
+        if run.status.as_ref().is_some_and(|status| !status.attempts.is_empty()) {
+            words.push(BEGUN.to_owned());
+        }
     }
     words
 }
 
-fn run_uid_word(meta: &kube::api::ObjectMeta) -> Vec<String> {
+fn pod_words(pod: &Pod) -> Vec<String> {
+    let active = is_active(pod).then(|| ACTIVE.to_owned());
+    run_uid_word(&pod.metadata).into_iter().chain(active).collect()
+}
+
+/// Whether it takes a place: not all of its containers have ended.
+pub(super) fn is_active(pod: &Pod) -> bool {
+    !matches!(pod.status.as_ref().and_then(|s| s.phase.as_deref()), Some("Succeeded" | "Failed"))
+}
+
+fn node_words(node: &Meta<Node>) -> Vec<String> {
+    labels::label(&node.metadata, names::NODE_REGION_LABEL).map(|r| format!("region:{r}")).into_iter().collect()
+}
+
+fn run_uid_word(meta: &ObjectMeta) -> Vec<String> {
     labels::label(meta, names::RUN_UID_LABEL).map(|uid| format!("run:{uid}")).into_iter().collect()
 }
 
-/// Of a run we read the operator's part, the sums and the outcome; chunks and files are most of its weight.
-pub(super) fn prune_run(run: &mut ImportRun) {
-    if let Some(status) = &mut run.status {
-        status.chunks = None;
-        status.results.clear();
+/// Of a job the rules read how it starts and what it refers to; what to do with the rows is read when a run begins.
+fn prune_job(job: &mut ImportJob) {
+    slim(&mut job.metadata);
+    job.spec.steps = Vec::new();
+    if let Some(sql) = &mut job.spec.source.sql {
+        sql.query = String::new();
+    }
+    if let Some(salesforce) = &mut job.spec.target.salesforce {
+        salesforce.mapping = Vec::new();
+    }
+}
+
+/// Of a run that goes on we read the operator's part and the outcome, of one that has ended what its job and its history ask: when and how
+/// it ended, and which of its files are alive.
+fn prune_run(run: &mut ImportRun) {
+    slim(&mut run.metadata);
+    run.metadata.labels = None;
+    let finished = import_run::is_finished(run);
+    let Some(status) = &mut run.status else { return };
+    status.chunks = None;
+    status.results.retain(|file| file.erased_at.is_none());
+    status.results.shrink_to_fit();
+    if finished {
+        status.conditions.retain(|condition| condition.type_ == SUCCEEDED);
+        status.conditions.shrink_to_fit();
+        (status.attempts, status.snapshot_digest, status.placement) = (Vec::new(), None, None);
+        (status.rows, status.outcome) = (None, None);
+    }
+}
+
+/// Certificates go into the snapshot only, which reads them live.
+fn prune_connection(connection: &mut Connection) {
+    slim(&mut connection.metadata);
+    let spec = &mut connection.spec;
+    let tls = spec.salesforce.as_mut().and_then(|s| s.tls.as_mut()).or(spec.postgres.as_mut().and_then(|p| p.tls.as_mut()));
+    if let Some(tls) = tls {
+        tls.ca_bundle = None;
     }
 }
 
 /// Of a pod's spec we read the node.
-pub(super) fn prune_pod(pod: &mut Pod) {
+fn prune_pod(pod: &mut Pod) {
+    slim(&mut pod.metadata);
     let node_name = pod.spec.take().and_then(|spec| spec.node_name);
     pod.spec = Some(PodSpec { node_name, ..Default::default() });
+}
+
+/// Labels and annotations of others say nothing to us, and anybody who may write an object may make them large.
+fn slim(meta: &mut ObjectMeta) {
+    let ours = |key: &String| key.contains(NAME) || key == names::MANAGED_BY_LABEL;
+    for map in [&mut meta.labels, &mut meta.annotations] {
+        if let Some(map) = map {
+            map.retain(|key, _| ours(key));
+        }
+    }
+    meta.owner_references = None;
+}
+
+fn metadata<K>() -> Store<Meta<K>>
+where
+    Meta<K>: kube::Resource<DynamicType = ()>,
+{
+    Store::pruned(|_| Vec::new(), |object| slim(&mut object.metadata))
 }

@@ -1,5 +1,6 @@
 //! What every reconcile is given, and the one place where a reconcile begins and ends.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::finding::Finding;
@@ -17,12 +18,14 @@ use tracing::Instrument;
 use super::applied::Applied;
 use super::caches::Caches;
 use super::key::Key;
+use super::places::Places;
 use super::{import_job, import_run, region, tenant};
 
 pub(super) struct Context {
     pub(super) writer: Writer,
     pub(super) events: Events,
     pub(super) caches: Caches,
+    pub(super) places: Arc<Places>,
     pub(super) settings: Settings,
     pub(super) metrics: Metrics,
     pub(super) applied: Applied,
@@ -81,8 +84,7 @@ pub(super) fn next(finding: &Finding) -> Next {
 }
 
 /// The server's answer to our own write goes into the store at once, so that the next reconcile sees it.
-pub(super) fn remember<K: Resource<DynamicType = ()>>(store: &Store<K>, mut written: K) {
-    written.meta_mut().managed_fields = None;
+pub(super) fn remember<K: Resource<DynamicType = ()>>(store: &Store<K>, written: K) {
     store.wrote(written);
 }
 

@@ -2,20 +2,35 @@
 
 use api::conditions::{self, STALLED};
 use api::{ImportJob, names};
+use domain::finding::Finding;
 use domain::import_job::{self, Observed, Start, plan};
 use domain::labels;
 use jiff::Timestamp;
 use runtime::store::ObjectKey;
 use runtime::work::Next;
 
+use std::time::Duration;
+
 use super::context::{Context, ReconcileError, next, remember};
+
+/// A run that the server refuses (quota, admission) is tried again after this time.
+const REFUSED_RETRY: Duration = Duration::from_secs(30);
 
 pub(super) async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Next, ReconcileError> {
     let Some(mut observed) = observe(context, key) else { return Ok(Next::Idle) };
     let now = Timestamp::now();
     let mut decision = import_job::decide(&observed, now);
     if let Some(start) = decision.start.take() {
-        apply(context, &observed.job, &start).await?;
+        match apply(context, &observed.job, &start).await {
+            Err(ReconcileError::Write(error)) if error.is_refusal() => {
+                let why = error.server_message().unwrap_or("no reason given");
+                let finding = Finding::waiting("RunRefused", format!("its run cannot be created: {why}")).again_in(REFUSED_RETRY);
+                let refused = import_job::Decision { finding, start: None, next_run_at: observed.announced() };
+                report(context, key, &observed, &refused, now).await?;
+                return Ok(next(&refused.finding));
+            }
+            applied => applied?,
+        }
         // What was created (or found) decides what is reported.
         observed = observe(context, key).unwrap_or(observed);
         let after = import_job::decide(&observed, now);

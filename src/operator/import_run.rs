@@ -4,33 +4,41 @@
 //! status. A crash between any two leaves something the next reconcile recognises: an anchor without attempt is used; an
 //! attempt without pod UID is joined to its pod or gets one; only a pod whose UID is recorded has authority.
 
-use api::ImportRun;
 use api::import_run::{ImportRunStatus, RunReason};
 use api::names::{self, RUN_UID_LABEL, SNAPSHOT_KEY};
+use api::{ImportRun, Tenant};
 use domain::finding::Finding;
 use domain::import_run::plan::{AnchorText, anchor, pod, snapshot};
-use domain::import_run::{self, Anchor, Decision, Observed, Placed, PodFacts, Record, RunNamespaceFacts, State, is_finished};
+use domain::import_run::{self, Anchor, Crowd, Decision, Observed, Placed, PodFacts, Record, RunNamespaceFacts, State, is_finished};
 use domain::labels;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::{Api, ResourceExt};
 use runtime::store::ObjectKey;
 use runtime::work::Next;
+use runtime::write::Kind;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::caches::{prune_pod, prune_run};
 use super::context::{Context, ReconcileError, next, remember};
 
 /// A pod that the server refuses (quota, admission) is tried again after this time.
 const REFUSED_RETRY: Duration = Duration::from_secs(30);
+const QUOTA_RETRY: Duration = Duration::from_secs(2);
+/// What changed while it was looked at is looked at again after this time.
+const CHANGED_RETRY: Duration = Duration::from_millis(500);
 
 pub(super) async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Next, ReconcileError> {
     let Some(observed) = observe(context, key).await? else { return Ok(Next::Idle) };
     let now = Timestamp::now();
     let run = &observed.run;
     let record = Record::of(run.status.as_ref());
-    match import_run::decide(&observed, now) {
+    let decision = import_run::decide(&observed, now);
+    if State::of(run.status.as_ref()) == State::Fresh && !matches!(decision, Decision::Start(_)) {
+        context.places.withdraw(run);
+    }
+    match decision {
         Decision::Leave => Ok(Next::Idle),
         Decision::CleanUp => clean_up(context, observed.anchor.as_ref()).await,
         Decision::Report(finding) => report(context, key, run, record, &finding, now).await.map(|_| next(&finding)),
@@ -90,6 +98,7 @@ async fn observe(context: &Context, key: &ObjectKey) -> Result<Option<Observed>,
             terminating: ns.metadata.deletion_timestamp.is_some(),
         }),
         ahead: ahead(context, &run),
+        crowd: tenant.as_ref().and_then(|tenant| crowd(context, tenant, &run)),
         tenant,
         job,
         anchor,
@@ -98,9 +107,24 @@ async fn observe(context: &Context, key: &ObjectKey) -> Result<Option<Observed>,
     }))
 }
 
+/// Absent while the tenant has no more unfinished runs than it may have, which is nearly always.
+fn crowd(context: &Context, tenant: &Tenant, run: &ImportRun) -> Option<Crowd> {
+    let limit = context.settings.plans.allowance(&tenant.spec).unfinished_runs;
+    let held = tenant.status.iter().flat_map(|s| &s.namespaces);
+    let unfinished: Vec<_> = held.flat_map(|bound| context.caches.unfinished_runs_in(&bound.name)).collect();
+    if unfinished.len() <= limit {
+        return None;
+    }
+    Some(Crowd { before: unfinished.iter().filter(|other| rank(other) < rank(run)).count(), limit })
+}
+
+/// Age, then what tells apart those of the same second.
+fn rank(run: &ImportRun) -> (Option<Timestamp>, String, String) {
+    (run.metadata.creation_timestamp.clone().map(|t| t.0), run.name_any(), run.namespace().unwrap_or_default())
+}
+
 /// Another run of the same job that began, or that was created earlier.
 fn ahead(context: &Context, run: &ImportRun) -> Option<String> {
-    let rank = |run: &ImportRun| (run.metadata.creation_timestamp.clone().map(|t| t.0), run.name_any());
     let began = |run: &ImportRun| run.status.as_ref().is_some_and(|s| !s.attempts.is_empty());
     let same_job = context.caches.runs.by(&format!("job:{}", run.spec.job_ref.uid));
     let mut others = same_job.iter().filter(|other| other.metadata.uid != run.metadata.uid && !is_finished(other));
@@ -132,14 +156,34 @@ async fn start(context: &Context, key: &ObjectKey, observed: &Observed, placed: 
     let run = &observed.run;
     let record = Record::of(run.status.as_ref());
     let first = State::of(run.status.as_ref()) == State::Fresh;
+    if let Some(finding) = first.then(|| context.places.ask(run, placed.tenant())).flatten() {
+        // Looked at once more when it is too late to start.
+        let finding = finding.again_in(run.spec.start_before.0.duration_since(now).unsigned_abs());
+        return report(context, key, run, record, &finding, now).await.map(|_| next(&finding));
+    }
     let (anchor, text) = match find_anchor(context, placed).await? {
         Some(found) => found,
         // A run goes on from the snapshot it began with, or not at all.
         None if !first => return lose_snapshot(context, key, run, record, now).await,
-        None => match snapshot(observed, placed, now) {
-            Some(snapshot) => make_anchor(context, placed, AnchorText(snapshot.encode())).await?,
-            None => return Ok(Next::After(Duration::ZERO)), // something went since the rules were asked
-        },
+        None => {
+            let whole = read_whole(context, observed).await?;
+            let Some(snapshot) = whole.and_then(|whole| snapshot(&whole, placed, now)) else {
+                return Ok(Next::After(CHANGED_RETRY)); // something went or changed since the rules were asked
+            };
+            let text = match AnchorText::of(&snapshot) {
+                Ok(text) => text,
+                Err(error) => return finish(context, key, run, record, RunReason::PreflightFailed, &error.to_string(), now).await,
+            };
+            match make_anchor(context, placed, text).await {
+                Err(ReconcileError::Write(error)) if error.is_refusal() => {
+                    let why = error.server_message().unwrap_or("no reason given");
+                    let finding = Finding::waiting("SnapshotRefused", format!("the run's snapshot was refused: {why}"));
+                    let finding = finding.again_in(REFUSED_RETRY);
+                    return report(context, key, run, record, &finding, now).await.map(|_| next(&finding));
+                }
+                made => made?,
+            }
+        }
     };
     let known = run.status.as_ref().and_then(|s| s.snapshot_digest.as_ref());
     if known.is_some_and(|digest| *digest != text.digest()) {
@@ -150,6 +194,30 @@ async fn start(context: &Context, key: &ObjectKey, observed: &Observed, placed: 
     let status = import_run::status(run, record, &finding, now);
     let announced = write(context, key, run, &status).await?;
     join(context, key, observed, placed, &anchor, &announced, now).await
+}
+
+/// With the job and its Connections as a snapshot needs them: whole, and still those that the rules judged. The stores keep of them only
+/// what decisions need.
+async fn read_whole(context: &Context, observed: &Observed) -> Result<Option<Observed>, ReconcileError> {
+    let Some(job) = &observed.job else { return Ok(None) };
+    let Some(whole) = read_again(context, "ImportJob", job.as_ref()).await? else { return Ok(None) };
+    let mut connections = BTreeMap::new();
+    for (name, connection) in &observed.connections {
+        let Some(whole) = read_again(context, "Connection", connection.as_ref()).await? else { return Ok(None) };
+        connections.insert(name.clone(), Arc::new(whole));
+    }
+    Ok(Some(Observed { job: Some(Arc::new(whole)), connections, ..observed.clone() }))
+}
+
+/// The object as it is now, if it is the one that was judged, with the same spec.
+async fn read_again<K>(context: &Context, kind: &'static str, judged: &K) -> Result<Option<K>, ReconcileError>
+where
+    K: Kind + kube::Resource<Scope = kube::core::NamespaceResourceScope>,
+{
+    let key = ObjectKey::of(judged);
+    let found = context.writer.namespaced::<K>(&key).get_opt(&key.name).await.map_err(|error| unread(kind, &key, error))?;
+    let judged = judged.meta();
+    Ok(found.filter(|found| found.meta().uid == judged.uid && found.meta().generation == judged.generation))
 }
 
 /// Makes the pod of the announced attempt, or finds it, and records its UID.
@@ -170,15 +238,15 @@ async fn join(
         Ok(made) => made,
         Err(ReconcileError::Write(error)) if error.is_refusal() => {
             let why = error.server_message().unwrap_or("no reason given");
-            let finding = Finding::waiting("PodRefused", format!("the worker pod was refused: {why}")).again_in(REFUSED_RETRY);
+            // The API server counts pods with some delay.
+            let retry = if why.contains("exceeded quota") { QUOTA_RETRY } else { REFUSED_RETRY };
+            let finding = Finding::waiting("PodRefused", format!("the worker pod was refused: {why}")).again_in(retry);
             return report(context, key, run, record, &finding, now).await.map(|_| next(&finding));
         }
         Err(error) => return Err(error),
     };
     let facts = PodFacts::of(&made);
-    let mut seen = made;
-    prune_pod(&mut seen);
-    remember(&context.caches.pods, seen);
+    remember(&context.caches.pods, made);
     let record = record.joined(&facts.uid);
     let record = facts.node.iter().fold(record, |record, node| record.placed_on(node));
     let finding = import_run::starting();
@@ -287,8 +355,7 @@ async fn report(
 async fn write(context: &Context, key: &ObjectKey, seen: &ImportRun, status: &ImportRunStatus) -> Result<Arc<ImportRun>, ReconcileError> {
     let api: Api<ImportRun> = context.writer.namespaced(key);
     let version = seen.metadata.resource_version.as_deref();
-    let mut written = context.writer.apply_status(&api, key, version, status).await?;
-    prune_run(&mut written);
+    let written = context.writer.apply_status(&api, key, version, status).await?;
     remember(&context.caches.runs, written.clone());
     Ok(Arc::new(written))
 }

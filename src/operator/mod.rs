@@ -10,6 +10,7 @@ mod import_job;
 mod import_run;
 mod installation;
 mod key;
+mod places;
 mod region;
 mod sweep;
 mod tenant;
@@ -37,6 +38,7 @@ pub use args::Args;
 use caches::Caches;
 use context::Context;
 use key::Key;
+use places::Places;
 
 /// Name of the Lease.
 const LEASE: &str = "dataimporter-operator";
@@ -115,15 +117,18 @@ pub async fn control(parts: Parts, stop: CancellationToken) -> anyhow::Result<()
     let Parts { client, settings, identity, concurrency, health, metrics } = parts;
     let (caches, queue, deleted) = (Caches::new(), Queue::<Key>::default(), Arc::new(Notify::new()));
     let mut watches = Watches::new(client.clone(), metrics.clone());
-    wiring::watch_all(&mut watches, &caches, &queue, &deleted);
+    let places = Arc::new(Places::new(caches.clone(), queue.clone(), settings.plans.clone()));
+    wiring::watch_all(&mut watches, &caches, &queue, &places, &deleted);
     tokio::select! {
         () = synced(&watches, &health) => {}
         () = stop.cancelled() => return Ok(()),
     }
+    places.begin();
     let context = Arc::new(Context {
         writer: Writer::new(client.clone(), OPERATOR_MANAGER, metrics.clone()),
         events: Events::new(client, "dataimporter-operator", &identity, metrics.clone()),
         caches,
+        places,
         settings,
         metrics: metrics.clone(),
         applied: applied::Applied::default(),

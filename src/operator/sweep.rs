@@ -1,15 +1,22 @@
-//! Every minute, and when a run is deleted: anchors whose run is gone are removed, and their pods with them. Runs have no
+//! Every minute: finished runs beyond what their jobs keep, and Uploads whose file is long gone. Then, and when a run is deleted: anchors whose run is gone are removed, and their pods with them. Runs have no
 //! finalizer; one that was deleted while nobody watched is noticed here. Before anything is deleted the run is looked up
 //! live, by UID.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use api::{ImportRun, names};
+use api::{ImportRun, Upload, names};
+use domain::import_run::{history, is_finished};
 use domain::labels::{self, RUN_NAME_ANNOTATION};
+use domain::upload;
+use futures::StreamExt as _;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt};
 use runtime::store::ObjectKey;
 use runtime::work::Queue;
+use runtime::write::Kind;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -18,13 +25,15 @@ use super::context::Context;
 use super::key::Key;
 
 const PERIOD: Duration = Duration::from_secs(60);
+/// Objects removed at the same time.
+const AT_ONCE: usize = 8;
 
 pub(super) async fn run(context: &Context, queue: &Queue<Key>, deleted: &Notify) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = ticks.tick() => {}
+            _ = ticks.tick() => forget(context).await,
             () = deleted.notified() => {}
         }
         for anchor in context.caches.anchors.all() {
@@ -33,6 +42,54 @@ pub(super) async fn run(context: &Context, queue: &Queue<Key>, deleted: &Notify)
             }
         }
     }
+}
+
+/// Removes what nobody needs any more, so that the number of objects does not grow with time.
+async fn forget(context: &Context) {
+    let (now, caches) = (Timestamp::now(), &context.caches);
+    let mut runs: BTreeMap<String, Vec<Arc<ImportRun>>> = BTreeMap::new();
+    for run in caches.runs.all() {
+        runs.entry(labels::namespace(&run.metadata).to_owned()).or_default().push(run);
+    }
+    let mut gone: Vec<(ObjectKey, Forgotten)> = Vec::new();
+    for (namespace, runs) in &runs {
+        let surplus = history::surplus(runs, &caches.jobs.by(&format!("namespace:{namespace}")), now);
+        gone.extend(surplus.into_iter().map(|run| (ObjectKey::of(run.as_ref()), Forgotten::Run(run))));
+    }
+    let uploads = caches.uploads.all().into_iter().filter(|upload| upload::is_long_gone(upload, now));
+    gone.extend(uploads.map(|upload| (ObjectKey::of(upload.as_ref()), Forgotten::Upload(upload))));
+    if !gone.is_empty() {
+        tracing::info!(objects = gone.len(), "sweep: what has had its time is removed");
+    }
+    futures::stream::iter(gone)
+        .for_each_concurrent(AT_ONCE, |(key, object)| async move {
+            let removed = match &object {
+                Forgotten::Run(run) => remove(context, &key, run.as_ref(), is_finished).await,
+                Forgotten::Upload(upload) => remove(context, &key, upload.as_ref(), |upload| upload::is_long_gone(upload, now)).await,
+            };
+            if let Err(error) = removed {
+                tracing::warn!(object = %key, error = format!("{error:#}"), "sweep: will try again");
+            }
+        })
+        .await;
+}
+
+enum Forgotten {
+    Run(Arc<ImportRun>),
+    Upload(Arc<Upload>),
+}
+
+/// Deletes this very object if what is there now is it, and may still go.
+async fn remove<K>(context: &Context, key: &ObjectKey, known: &K, may_go: impl Fn(&K) -> bool) -> anyhow::Result<()>
+where
+    K: Kind + kube::Resource<Scope = kube::core::NamespaceResourceScope>,
+{
+    let api = context.writer.namespaced::<K>(key);
+    let living = api.get_opt(&key.name).await?.filter(|living| living.meta().uid == known.meta().uid && may_go(living));
+    if living.is_some() {
+        context.writer.delete(&api, key, known.meta().uid.as_deref()).await?;
+    }
+    Ok(())
 }
 
 async fn look_at(context: &Context, queue: &Queue<Key>, anchor: &Meta<ConfigMap>) -> anyhow::Result<()> {

@@ -8,10 +8,10 @@ use api::names::{self, TENANT_LABEL, TENANT_RUNS_FINALIZER};
 use api::tenant::BoundNamespace;
 use domain::finding::Finding;
 use domain::labels::{self, TENANT_UID_LABEL};
-use domain::tenant::plan::{self, HeldNamespace, Plan, RunNamespaceContents, RunNamespacePlan, members, network, run_namespace};
+use domain::tenant::plan::{self, HeldNamespace, Plan, RunNamespaceContents, RunNamespacePlan, members, network, quota, run_namespace};
 use domain::tenant::{self, Leaving, Living, Observed, Outcome, RunNamespace, ServiceFacts, UnfinishedRun};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Namespace, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{Namespace, ResourceQuota, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -71,7 +71,8 @@ async fn observe(context: &Context, key: &ObjectKey) -> Result<Option<Observed>,
     });
     let others = caches.tenants.all().into_iter().filter(|t| t.name_any() != key.name).collect();
     let services = services(context, &key.name, region.as_deref()).await?;
-    Ok(Some(Observed { tenant, region, namespaces, others, run_namespace, unfinished_runs, services }))
+    let allowance = context.settings.plans.allowance(&tenant.spec);
+    Ok(Some(Observed { tenant, region, namespaces, others, run_namespace, unfinished_runs, services, allowance }))
 }
 
 /// The Services that the Region lists for this tenant; read live, they are few.
@@ -160,13 +161,14 @@ async fn apply(context: &Context, observed: &Observed, plan: Plan) -> Result<Out
 }
 
 async fn furnish(context: &Context, namespace: HeldNamespace) -> Result<(), WriteError> {
-    let HeldNamespace { bound, role_bindings, vacant, accounts } = namespace;
+    let HeldNamespace { bound, role_bindings, vacant, accounts, quota } = namespace;
     for binding in &role_bindings {
         ensure(context, &context.caches.role_bindings, binding).await?;
     }
     for role in vacant {
         delete_cached::<RoleBinding>(context, &context.caches.role_bindings, &bound.name, role).await?;
     }
+    ensure(context, &context.caches.quotas, &quota).await?;
     for account in &accounts {
         ensure(context, &context.caches.accounts, account).await?;
     }
@@ -229,7 +231,7 @@ async fn relabel(context: &Context, namespace: &str, nodes: &str) -> Result<(), 
 /// Takes back what we put into a namespace that is not (any more) this tenant's.
 async fn withdraw(context: &Context, tenant: &Tenant, namespace: &str) -> Result<(), WriteError> {
     let of_tenant = |meta: &kube::api::ObjectMeta| labels::label(meta, TENANT_LABEL) == Some(labels::name(&tenant.metadata));
-    for role in members::role_names() {
+    for role in members::role_names().into_iter().chain([names::HELD_NAME]) {
         let key = ObjectKey::namespaced(namespace, role);
         if context.caches.role_bindings.get(&key).is_some_and(|b| of_tenant(&b.metadata)) {
             delete_cached::<RoleBinding>(context, &context.caches.role_bindings, namespace, role).await?;
@@ -240,6 +242,9 @@ async fn withdraw(context: &Context, tenant: &Tenant, namespace: &str) -> Result
         if context.caches.accounts.get(&key).is_some_and(|a| of_tenant(&a.metadata)) {
             delete_cached::<ServiceAccount>(context, &context.caches.accounts, namespace, account).await?;
         }
+    }
+    if context.caches.quotas.get(&ObjectKey::namespaced(namespace, quota::NAME)).is_some_and(|q| of_tenant(&q.metadata)) {
+        delete_cached::<ResourceQuota>(context, &context.caches.quotas, namespace, quota::NAME).await?;
     }
     Ok(())
 }

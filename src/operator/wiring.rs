@@ -16,27 +16,29 @@ use runtime::watch::{Wake, Watches};
 use runtime::work::Queue;
 use tokio::sync::Notify;
 
-use super::caches::{Caches, Meta, prune_pod, prune_run};
+use super::caches::{Caches, Meta, is_active};
 use super::key::Key;
+use super::places::Places;
 
 #[derive(Clone)]
 struct Bell {
     caches: Caches,
     queue: Queue<Key>,
+    places: Arc<Places>,
     /// A run is gone: its anchor is an orphan.
     deleted: Arc<Notify>,
 }
 
 /// Starts every watch of the operator.
-pub(super) fn watch_all(watches: &mut Watches, caches: &Caches, queue: &Queue<Key>, deleted: &Arc<Notify>) {
-    let bell = Bell { caches: caches.clone(), queue: queue.clone(), deleted: deleted.clone() };
-    watches.objects::<Region>("Region", None, caches.regions.clone(), |_| (), bell.wake(Bell::region));
-    watches.objects::<Tenant>("Tenant", None, caches.tenants.clone(), |_| (), bell.wake(Bell::tenant));
-    watches.objects::<ImportJob>("ImportJob", None, caches.jobs.clone(), |_| (), bell.wake(Bell::job));
-    watches.objects::<ImportRun>("ImportRun", None, caches.runs.clone(), prune_run, bell.wake(Bell::run));
-    watches.objects::<Connection>("Connection", None, caches.connections.clone(), |_| (), bell.wake(Bell::connection));
-    watches.objects::<Upload>("Upload", None, caches.uploads.clone(), |_| (), bell.wake(Bell::upload));
-    watches.objects::<Pod>("Pod", Some(names::RUN_UID_LABEL), caches.pods.clone(), prune_pod, bell.wake(Bell::of_run));
+pub(super) fn watch_all(watches: &mut Watches, caches: &Caches, queue: &Queue<Key>, places: &Arc<Places>, deleted: &Arc<Notify>) {
+    let bell = Bell { caches: caches.clone(), queue: queue.clone(), places: places.clone(), deleted: deleted.clone() };
+    watches.objects::<Region>("Region", None, caches.regions.clone(), bell.wake(Bell::region));
+    watches.objects::<Tenant>("Tenant", None, caches.tenants.clone(), bell.wake(Bell::tenant));
+    watches.objects::<ImportJob>("ImportJob", None, caches.jobs.clone(), bell.wake(Bell::job));
+    watches.objects::<ImportRun>("ImportRun", None, caches.runs.clone(), bell.wake(Bell::run));
+    watches.objects::<Connection>("Connection", None, caches.connections.clone(), bell.wake(Bell::connection));
+    watches.objects::<Upload>("Upload", None, caches.uploads.clone(), bell.wake(Bell::upload));
+    watches.objects::<Pod>("Pod", Some(names::RUN_UID_LABEL), caches.pods.clone(), bell.wake(Bell::pod));
     let anchors = caches.anchors.clone();
     watches.metadata::<ConfigMap>("ConfigMap", Some(names::RUN_UID_LABEL), anchors, bell.wake(Bell::of_run));
     watches.metadata::<Namespace>("Namespace", None, caches.namespaces.clone(), bell.wake(Bell::namespace));
@@ -62,6 +64,7 @@ impl Bell {
     }
 
     fn region(&self, old: Option<&Region>, new: Option<&Region>) {
+        self.places.changed();
         for region in self.caches.regions.all() {
             // A Cell must notice when it is not alone any more.
             self.queue.wake(Key::region(labels::name(&region.metadata)));
@@ -82,6 +85,7 @@ impl Bell {
         for tenant in old.into_iter().chain(new) {
             self.work_of(tenant);
         }
+        self.places.changed();
         // Rivals for a namespace that was let go, or taken.
         let held = |t: &Tenant| t.status.iter().flat_map(|s| &s.namespaces).map(|b| b.name.clone()).collect::<Vec<_>>();
         let namespaces = old.into_iter().chain(new).flat_map(|t| t.spec.namespaces.iter().cloned().chain(held(t)));
@@ -126,6 +130,7 @@ impl Bell {
         if over(old) == over(new) && old.is_some() {
             return; // progress is nobody else's business
         }
+        self.places.changed();
         for run in old.into_iter().chain(new) {
             let namespace = labels::namespace(&run.metadata);
             self.queue.wake(Key::job(namespace, &run.spec.job_ref.name));
@@ -157,6 +162,14 @@ impl Bell {
             self.queue.wake(Key::job(namespace, labels::name(&job.metadata)));
         }
         self.runs_in(namespace);
+    }
+
+    /// One that has ended makes room for the next run.
+    fn pod(&self, old: Option<&Pod>, new: Option<&Pod>) {
+        self.of_run(old, new);
+        if old.is_some_and(is_active) && !new.is_some_and(is_active) {
+            self.places.changed();
+        }
     }
 
     /// Pods and anchors carry the UID of their run.

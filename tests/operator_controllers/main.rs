@@ -2,10 +2,14 @@
 
 mod cel;
 mod crash;
+mod held;
+mod history;
 mod jobs;
 mod life;
 mod process;
+mod queue;
 mod rights;
+mod size;
 mod support;
 mod tenants;
 mod two_operators;

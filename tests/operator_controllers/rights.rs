@@ -15,7 +15,7 @@ use testkit::wait_for;
 use crate::support::{SOON, UPLOAD, World, job_yaml};
 
 /// The chart's templates that say who may do what.
-fn rights() -> String {
+pub(crate) fn rights() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let helm = root.join("target/kube/helm");
     assert!(helm.exists(), "{} is missing; build it with: cargo xtask cluster build", helm.display());

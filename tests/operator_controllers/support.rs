@@ -9,6 +9,7 @@ use api::import_run::{ImportRunStatus, Outcome, Rows, RunReason};
 use api::names::{KEEPER_MANAGER, worker_pod};
 use api::{Connection, ImportJob, ImportRun, Region, Tenant, Upload};
 use dataimporter::operator::{Parts, control};
+use domain::limits::Plans;
 use domain::settings::{KeeperSettings, NetworkSettings, Settings, WorkerSettings};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
@@ -325,6 +326,7 @@ pub(crate) fn settings() -> Settings {
             dns_selector: pair("k8s-app", "kube-dns"),
             dns_cidrs: Vec::new(),
         },
+        plans: Plans::default(),
     }
 }
 

@@ -54,7 +54,10 @@ async fn members_get_their_roles_and_what_others_touch_is_put_right() {
     world.tenant("people").await;
     let bindings = world.namespaced::<RoleBinding>("people");
     let names = |list: Vec<RoleBinding>| list.iter().map(ResourceExt::name_any).collect::<Vec<_>>();
-    assert_eq!(names(bindings.list(&Default::default()).await.unwrap().items), ["dataimporter-owner", "dataimporter-viewer"]);
+    assert_eq!(
+        names(bindings.list(&Default::default()).await.unwrap().items),
+        ["dataimporter-held", "dataimporter-owner", "dataimporter-viewer"]
+    );
     let writer = world.namespaced::<ServiceAccount>("people").get("dataimporter-files-writer").await.unwrap();
     assert_eq!(writer.automount_service_account_token, Some(false));
 
@@ -75,7 +78,7 @@ async fn members_get_their_roles_and_what_others_touch_is_put_right() {
     Api::<Tenant>::all(world.client.clone()).patch("people", &PatchParams::default(), &Patch::Merge(&members)).await.unwrap();
     wait_for("the roles to follow", SOON, async || {
         let found = names(bindings.list(&Default::default()).await?.items);
-        Ok((found == ["dataimporter-editor"]).then_some(()))
+        Ok((found == ["dataimporter-editor", "dataimporter-held"]).then_some(()))
     })
     .await
     .unwrap();

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::schema::{self, exactly_one, rule};
+use crate::schema::{self, PEM, exactly_one, rule};
 
 /// One external system and who we are there. It never holds a secret in clear.
 #[derive(Clone, CustomResource, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -131,7 +131,7 @@ pub struct Postgres {
 pub struct Tls {
     /// PEM certificates that may sign the server's, besides the public roots. Absent: public roots only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 65536))]
+    #[schemars(length(min = 1, max = 65536), regex(pattern = PEM))]
     pub ca_bundle: Option<String>,
     /// Name the server's certificate must carry, for databases. Absent: the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -13,10 +13,29 @@ pub fn all() -> Vec<CustomResourceDefinition> {
 fn tidied(crd: CustomResourceDefinition) -> CustomResourceDefinition {
     let mut value = serde_json::to_value(crd).expect("a CRD is plain data");
     schema::tidy(&mut value);
+    if value["spec"]["names"]["kind"] == "Region" {
+        let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/workers";
+        bound_texts(value.pointer_mut(spec).expect("a Region has workers"));
+    }
     if value["spec"]["names"]["kind"] == "Tenant" {
         value["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] = tenant_name_rules();
     }
     serde_json::from_value(value).expect("tidying keeps the shape")
+}
+
+const PRINTABLE: &str = "^[!-~]*$";
+
+/// Kubernetes' own types bound nothing.
+fn bound_texts(schema: &mut serde_json::Value) {
+    if schema["type"] == "string" && schema["maxLength"].is_null() {
+        schema["maxLength"] = 253.into();
+        schema["pattern"] = PRINTABLE.into();
+    }
+    let children = match schema {
+        serde_json::Value::Object(map) => map.values_mut().filter(|child| child.is_object()),
+        _ => return,
+    };
+    children.for_each(bound_texts);
 }
 
 /// The tenant's name becomes part of a namespace's name and a label's value.
@@ -56,6 +75,7 @@ fn yaml(crd: &CustomResourceDefinition) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::import_job::TEXTS_LIMIT;
 
     #[test]
     fn every_spec_field_is_documented_and_bounded() {
@@ -87,6 +107,75 @@ mod tests {
         }
         if schema["items"].is_object() {
             walk(&schema["items"], &format!("{path}[]"), missing);
+        }
+    }
+
+    /// Bytes that an object of ours may take as JSON, without what Kubernetes itself adds and bounds.
+    const LARGEST: usize = 256 << 10;
+
+    /// Lists whose texts a CEL rule bounds together, and the bytes it allows.
+    const BOUNDED_TOGETHER: [(&str, &[&str], usize); 3] = [
+        ("ImportJob", &["query", "filter", "by", "to", "from", "value", "formula"], TEXTS_LIMIT),
+        ("Tenant", &["email"], 32_768),
+        ("Region", &["tenants"], 1024 * 43),
+    ];
+
+    #[test]
+    fn no_spec_takes_more_than_256_kib() {
+        for crd in all() {
+            let kind = crd.spec.names.kind.clone();
+            let value = serde_json::to_value(&crd).unwrap();
+            let spec = &value["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+            let together = BOUNDED_TOGETHER.iter().find(|(k, ..)| *k == kind);
+            // A quote or a line end takes two bytes in JSON.
+            let bytes =
+                largest(spec, "spec", together.map_or(&[][..], |(_, fields, _)| fields)) + together.map_or(0, |(.., limit)| 2 * limit);
+            println!("{kind}: at most {bytes} bytes");
+            assert!(bytes <= LARGEST, "{kind}: {bytes} bytes");
+        }
+    }
+
+    /// The most bytes that a value of this schema takes as JSON.
+    fn largest(schema: &serde_json::Value, name: &str, counted_elsewhere: &[&str]) -> usize {
+        let number = |key: &str| schema[key].as_u64().unwrap_or_else(|| panic!("{name}: no {key}: {schema}")) as usize;
+        match schema["type"].as_str() {
+            Some("string") if counted_elsewhere.contains(&name) => 2,
+            Some("string") if schema["format"] == "date-time" => 40,
+            Some("string") => match schema["enum"].as_array() {
+                Some(words) => 2 + words.iter().filter_map(|w| w.as_str()).map(str::len).max().unwrap_or_default(),
+                None => 2 + number("maxLength") * bytes_of_a_character(schema["pattern"].as_str()),
+            },
+            Some("array") if counted_elsewhere.contains(&name) && name == "tenants" => 2,
+            Some("array") => 2 + number("maxItems") * (1 + largest(&schema["items"], name, counted_elsewhere)),
+            Some("object") => {
+                let size = |(name, child): (&String, &serde_json::Value)| name.len() + 4 + largest(child, name, counted_elsewhere);
+                let fields = schema["properties"].as_object().map(|fields| fields.iter().map(|f| (f.0.clone(), size(f))).collect());
+                let fields: Vec<(String, usize)> = fields.unwrap_or_default();
+                let one_of = exactly_one(schema);
+                let of_union = |field: &&(String, usize)| one_of.contains(&field.0);
+                let union = fields.iter().filter(of_union).map(|f| f.1).max().unwrap_or_default();
+                2 + union + fields.iter().filter(|f| !of_union(f)).map(|f| f.1).sum::<usize>()
+            }
+            _ => 20,
+        }
+    }
+
+    /// Fields of which a rule allows one.
+    fn exactly_one(schema: &serde_json::Value) -> Vec<String> {
+        let rules = schema["x-kubernetes-validations"].as_array().cloned().unwrap_or_default();
+        let words = rules.iter().filter_map(|rule| rule["message"].as_str()?.strip_prefix("exactly one of ")?.strip_suffix(" must be set"));
+        words.flat_map(|fields| fields.split(", ").map(str::to_owned)).collect()
+    }
+
+    /// Any character: a control character takes six bytes. Without those: four. ASCII without them: two, for its quotes. Names: one.
+    fn bytes_of_a_character(pattern: Option<&str>) -> usize {
+        match pattern {
+            None => 6,
+            Some(schema::TEXT) => 4,
+            Some(schema::PEM) => 2,
+            Some(PRINTABLE) => 2,
+            Some(names) if ["^[a-z", "^[A-Z"].iter().any(|letters| names.starts_with(letters)) => 1,
+            Some(_) => 6,
         }
     }
 

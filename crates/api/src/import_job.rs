@@ -6,8 +6,27 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::meta::{Empty, LocalRef};
-use crate::schema::{self, exactly_one, rule};
+use crate::schema::{self, TEXT, exactly_one, rule};
 use crate::tenant::ResultRetention;
+
+/// The query, the steps and the mapping together, in bytes: with it no job takes more than 256 KiB, and its snapshot always fits.
+pub const TEXTS_LIMIT: usize = 100 << 10;
+
+/// Each text has a limit of its own, but a list of long ones would be larger than anybody can hold in memory for every job.
+fn texts_within_limit() -> serde_json::Value {
+    let bytes = |field: &str| format!("(has({field}) ? bytes({field}).size() : 0)");
+    let query = "(has(self.source.sql) ? bytes(self.source.sql.query).size() : 0)";
+    let steps = format!(
+        "(has(self.steps) ? self.steps.map(s, {} + (has(s.dedupe) ? s.dedupe.by.map(c, bytes(c).size()).sum() : 0)).sum() : 0)",
+        bytes("s.filter")
+    );
+    let entry = ["m.to", "m.from", "m.value", "m.formula"].map(bytes).join(" + ");
+    let mapping = format!("(has(self.target.salesforce) ? self.target.salesforce.mapping.map(m, {entry}).sum() : 0)");
+    rule(
+        &format!("{query} + {steps} + {mapping} <= {TEXTS_LIMIT}"),
+        "query, steps and mapping together have at most 100 KiB of text: shorten formulas, or split the job",
+    )
+}
 
 /// What to load into Salesforce, how, from where and when.
 #[derive(Clone, CustomResource, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -35,6 +54,7 @@ use crate::tenant::ResultRetention;
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
     rule("!has(self.trigger) || !has(self.trigger.schedule) || !has(self.source.upload)", "an upload lives one hour: it cannot be read on a schedule"),
+    texts_within_limit(),
 ]))]
 pub struct ImportJobSpec {
     /// Where the rows come from.
@@ -54,9 +74,30 @@ pub struct ImportJobSpec {
     /// What stops a run. Absent: only the default deadline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guards: Option<Guards>,
+    /// How many finished runs are kept. Absent: the newest 10 that succeeded and the newest 10 that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
     /// No new run starts by itself while true; a running one goes on. Absent: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
+}
+
+/// A run whose result files are alive is kept until they are gone, up to 100 runs of each outcome; so is the run of a `once` trigger.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct History {
+    /// Finished runs that succeeded. Absent: 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub successful: Option<i32>,
+    /// Finished runs that did not succeed. Absent: 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub failed: Option<i32>,
+}
+
+impl History {
+    pub const DEFAULT: i32 = 10;
 }
 
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
@@ -110,7 +151,7 @@ pub struct SqlSource {
     /// Connection to the database, in the same namespace.
     pub connection_ref: LocalRef,
     /// One SELECT statement, without a trailing semicolon.
-    #[schemars(length(min = 1, max = 65536))]
+    #[schemars(length(min = 1, max = 65536), regex(pattern = TEXT))]
     pub query: String,
     /// Columns that order the rows and identify each one; with them a killed run goes on where it stopped. Absent: such a run stops with NeedsDecision.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -125,7 +166,7 @@ pub struct SqlSource {
 pub struct Step {
     /// A formula; rows for which it is false are left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 4096))]
+    #[schemars(length(min = 1, max = 4096), regex(pattern = TEXT))]
     pub filter: Option<String>,
     /// Leaves out rows that repeat earlier ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -136,7 +177,7 @@ pub struct Step {
 #[serde(rename_all = "camelCase")]
 pub struct Dedupe {
     /// Columns that together must be new; the first row is kept.
-    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 255)))]
+    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 255), regex(pattern = TEXT)))]
     pub by: Vec<String>,
 }
 
@@ -197,19 +238,19 @@ pub enum BlankCells {
 #[schemars(extend("x-kubernetes-validations" = [exactly_one(&["from", "value", "formula"])]))]
 pub struct MappingEntry {
     /// API name of the field, or `Relationship.ExternalIdField`.
-    #[schemars(length(min = 1, max = 255))]
+    #[schemars(length(min = 1, max = 255), regex(pattern = TEXT))]
     pub to: String,
     /// Name of an input column.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 255))]
+    #[schemars(length(min = 1, max = 255), regex(pattern = TEXT))]
     pub from: Option<String>,
     /// The same text for every row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 4096))]
+    #[schemars(length(max = 4096), regex(pattern = TEXT))]
     pub value: Option<String>,
     /// A formula over the input columns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 4096))]
+    #[schemars(length(min = 1, max = 4096), regex(pattern = TEXT))]
     pub formula: Option<String>,
     /// What an empty cell means for this field. Absent: the target's `blankCells`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -314,6 +355,8 @@ pub struct EffectiveJob {
     pub blank_cells: BlankCells,
     pub results: ResultRetention,
     pub deadline_seconds: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
 }
 
 impl ImportJobSpec {
@@ -332,6 +375,13 @@ impl ImportJobSpec {
             }
         }
         names
+    }
+
+    /// What is kept of finished runs, with every number told.
+    pub fn history(&self) -> History {
+        let wish = self.history.clone().unwrap_or_default();
+        let kept = |wish: Option<i32>| Some(wish.unwrap_or(History::DEFAULT));
+        History { successful: kept(wish.successful), failed: kept(wish.failed) }
     }
 
     pub fn deadline_seconds(&self) -> i64 {

@@ -311,6 +311,7 @@ pub enum RunReason {
     UploadExpired,
     NeedsDecision,
     QuotaExceeded,
+    LimitExceeded,
     Deadline,
     AccountingMismatch,
     FileTooComplex,

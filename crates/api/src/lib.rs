@@ -7,6 +7,7 @@ pub mod crds;
 pub mod import_job;
 pub mod import_run;
 pub mod keeper;
+pub mod limits;
 pub mod meta;
 pub mod names;
 pub mod region;

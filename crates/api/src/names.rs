@@ -12,6 +12,9 @@ pub const WORKER_ACCOUNT: &str = "worker";
 pub const FILES_READER_ACCOUNT: &str = "dataimporter-files-reader";
 pub const FILES_WRITER_ACCOUNT: &str = "dataimporter-files-writer";
 
+/// Role, RoleBinding and account that mark a namespace as held by a tenant.
+pub const HELD_NAME: &str = "dataimporter-held";
+
 /// Only an admin may set it on a node (NodeRestriction forbids it to kubelets).
 pub const NODE_REGION_LABEL: &str = "node-restriction.kubernetes.io/dataimporter-region";
 

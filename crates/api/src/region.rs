@@ -34,6 +34,7 @@ use crate::schema::{self, exactly_one, rule};
     rule("self.location == oldSelf.location", "location is immutable: create another Region"),
     rule("self.isolation == oldSelf.isolation", "isolation is immutable: create another Region"),
     rule("self.storage == oldSelf.storage", "storage is immutable: create another Region"),
+    rule("!has(self.privateEndpoints) || self.privateEndpoints.map(e, has(e.tenants) ? e.tenants.size() : 0).sum() <= 1024", "privateEndpoints name at most 1024 tenants together"),
     rule("self.isolation == 'Cell' || !has(self.nodes.all)", "nodes.all needs isolation Cell: in a shared cluster a region's nodes must be labelled"),
 ]))]
 pub struct RegionSpec {
@@ -135,7 +136,7 @@ pub struct PrivateEndpoint {
     pub ports: Vec<i32>,
     /// Names of the tenants that may reach it. Absent: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), inner(length(min = 1, max = 40)))]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 40), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")))]
     pub tenants: Vec<String>,
 }
 
@@ -143,10 +144,10 @@ pub struct PrivateEndpoint {
 #[serde(rename_all = "camelCase")]
 pub struct ServiceEndpoint {
     /// Namespace of the Service.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub namespace: String,
     /// Name of the Service. Its selector decides which pods are reached.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
 }
 
@@ -157,6 +158,10 @@ pub struct Workers {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub tolerations: Vec<Toleration>,
+    /// Runs of all tenants under way at the same time; tenants take turns. Absent: no limit but the tenants' own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10_000))]
+    pub concurrent_runs: Option<i32>,
     /// Secrets in the run namespace that hold registry credentials. Absent: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]

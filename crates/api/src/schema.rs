@@ -4,6 +4,11 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
+/// Text as people write it: no control characters but tab and line ends, which JSON would write in six bytes each.
+pub(crate) const TEXT: &str = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$";
+/// PEM: ASCII in lines.
+pub(crate) const PEM: &str = r"^[\t\n\r -~]*$";
+
 /// One CEL rule with the message a person reads.
 pub(crate) fn rule(rule: &str, message: &str) -> Value {
     json!({"rule": rule, "message": message})

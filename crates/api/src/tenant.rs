@@ -5,8 +5,9 @@ use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::limits::Limits;
 use crate::meta::Empty;
-use crate::schema::{self, exactly_one, rule};
+use crate::schema::{self, TEXT, exactly_one, rule};
 
 /// A customer: one region for ever, its namespaces, members, plan and retention.
 #[derive(Clone, CustomResource, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -32,6 +33,7 @@ use crate::schema::{self, exactly_one, rule};
 #[schemars(extend("x-kubernetes-validations" = [
     rule("self.region == oldSelf.region", "region is immutable: sign up again in the other region instead"),
     rule("!has(self.retention) || self.plan == 'Enterprise'", "only plan Enterprise may choose its retention"),
+    rule("!has(self.members) || self.members.map(m, bytes(m.email).size()).sum() <= 32768", "the members' names have at most 32 KiB together"),
 ]))]
 pub struct TenantSpec {
     /// Name of the Region that everything of this tenant stays in. Immutable.
@@ -47,6 +49,9 @@ pub struct TenantSpec {
     /// How long result files are kept. Only plan Enterprise may set it. Absent: 14 days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
+    /// How much the tenant may take at once. What is absent goes by plan, as the chart's value `plans` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
     /// People and what they may do in the tenant's namespaces. Absent: nobody but the cluster's own admins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["email"]))]
@@ -106,7 +111,7 @@ pub struct ResultRetention {
 #[serde(rename_all = "camelCase")]
 pub struct Member {
     /// User name as the cluster's authentication knows it, usually an email address.
-    #[schemars(length(min = 1, max = 254))]
+    #[schemars(length(min = 1, max = 254), regex(pattern = TEXT))]
     pub email: String,
     /// What the person may do.
     pub role: Role,
@@ -135,6 +140,9 @@ pub struct TenantStatus {
     #[schemars(length(max = 64), extend("x-kubernetes-validations" = [rule("self == oldSelf", "regionUID is written once")]))]
     #[serde(rename = "regionUID")]
     pub region_uid: Option<String>,
+    /// What applies where the spec is silent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective: Option<EffectiveTenant>,
     /// Namespaces held by this tenant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
@@ -146,6 +154,13 @@ pub struct TenantStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
     pub keys: Vec<KeyInfo>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EffectiveTenant {
+    /// Every limit with its number.
+    pub limits: Limits,
 }
 
 /// A namespace and the UID it had when it was bound.

@@ -13,6 +13,7 @@ pub mod import_job;
 pub mod import_run;
 pub mod labels;
 pub mod lease;
+pub mod limits;
 pub mod region;
 pub mod retention;
 pub mod settings;

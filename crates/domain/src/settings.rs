@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::limits::Plans;
+
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Settings {
     /// Namespace of operator and keeper.
@@ -11,6 +13,8 @@ pub struct Settings {
     pub worker: WorkerSettings,
     pub keeper: KeeperSettings,
     pub network: NetworkSettings,
+    /// Limits of tenants by plan.
+    pub plans: Plans,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]

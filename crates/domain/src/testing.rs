@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
 use crate::import_run::{self, Anchor, PodFacts, RunNamespaceFacts};
+use crate::limits::Plans;
 use crate::settings::{KeeperSettings, NetworkSettings, Settings, WorkerSettings};
 use crate::{import_job, tenant};
 
@@ -52,6 +53,7 @@ pub(crate) fn settings() -> Settings {
             dns_selector: pair("k8s-app", "kube-dns"),
             dns_cidrs: vec!["169.254.20.10/32".into()],
         },
+        plans: Plans::default(),
     }
 }
 
@@ -113,6 +115,7 @@ pub(crate) fn observed_tenant() -> tenant::Observed {
         run_namespace: Some(tenant::RunNamespace { uid: "run-ns-uid".into(), tenant_uid: Some("tenant-uid".into()), terminating: false }),
         unfinished_runs: Vec::new(),
         services: BTreeMap::new(),
+        allowance: Plans::default().allowance(&tenant().spec),
     }
 }
 
@@ -216,6 +219,7 @@ pub(crate) fn observed_run(status: &str) -> import_run::Observed {
         connections: ["crm", "lake"].map(|name| (name.to_owned(), Arc::new(connection(name)))).into(),
         upload: Some(Arc::new(upload())),
         ahead: None,
+        crowd: None,
         run_namespace: Some(RunNamespaceFacts { name: "dataimporter-run-acme".into(), uid: "run-ns-uid".into(), terminating: false }),
         anchor: None,
         pod: working.then(pod),

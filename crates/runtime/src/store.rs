@@ -41,6 +41,8 @@ impl fmt::Display for ObjectKey {
 
 /// Words under which an object is found again.
 pub type Index<K> = fn(&K) -> Vec<String>;
+/// Drops what nobody reads.
+pub type Prune<K> = fn(&mut K);
 
 /// How many deleted UIDs are remembered, so that the late answer to a write does not bring a deleted object back.
 const TOMBSTONES: usize = 4096;
@@ -48,6 +50,7 @@ const TOMBSTONES: usize = 4096;
 pub struct Store<K> {
     inner: Arc<RwLock<Inner<K>>>,
     index: Index<K>,
+    prune: Prune<K>,
 }
 
 struct Entry<K> {
@@ -65,14 +68,19 @@ struct Inner<K> {
 
 impl<K> Clone for Store<K> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), index: self.index }
+        Self { inner: self.inner.clone(), index: self.index, prune: self.prune }
     }
 }
 
 impl<K: Resource<DynamicType = ()>> Store<K> {
     pub fn new(index: Index<K>) -> Self {
+        Self::pruned(index, |_| ())
+    }
+
+    /// Whatever is put in, by a watch or after a write, loses what `prune` drops: memory goes by what is read, not by what others write.
+    pub fn pruned(index: Index<K>, prune: Prune<K>) -> Self {
         let inner = Inner { objects: BTreeMap::new(), words: BTreeMap::new(), deleted: VecDeque::new() };
-        Self { inner: Arc::new(RwLock::new(inner)), index }
+        Self { inner: Arc::new(RwLock::new(inner)), index, prune }
     }
 
     pub fn get(&self, key: &ObjectKey) -> Option<Arc<K>> {
@@ -101,7 +109,7 @@ impl<K: Resource<DynamicType = ()>> Store<K> {
 
     /// The watch shows an object. Gives what it showed before, and the newest version known now.
     pub fn saw(&self, object: K) -> (Option<Arc<K>>, Option<Arc<K>>) {
-        let (key, object) = (ObjectKey::of(&object), Arc::new(object));
+        let (key, object) = (ObjectKey::of(&object), self.slim(object));
         self.take(&key, object.clone());
         self.write(|inner| {
             let Some(entry) = inner.objects.get_mut(&key) else { return (None, None) };
@@ -111,7 +119,14 @@ impl<K: Resource<DynamicType = ()>> Store<K> {
 
     /// The server answered a write of ours with this.
     pub fn wrote(&self, object: K) {
-        self.take(&ObjectKey::of(&object), Arc::new(object));
+        self.take(&ObjectKey::of(&object), self.slim(object));
+    }
+
+    fn slim(&self, mut object: K) -> Arc<K> {
+        // managedFields are most of an object's weight and nobody here reads them.
+        object.meta_mut().managed_fields = None;
+        (self.prune)(&mut object);
+        Arc::new(object)
     }
 
     /// Takes an object in unless what is there is newer, or it is known to be gone.
@@ -247,6 +262,16 @@ mod tests {
         assert!(store.is_empty());
         store.saw(map("a", "2", "9"));
         assert_eq!(store.len(), 1, "a new object of the same name is another object");
+    }
+
+    #[test]
+    fn what_nobody_reads_is_dropped_whether_it_was_seen_or_written() {
+        let store = Store::pruned(by_version, |map: &mut ConfigMap| map.data = None);
+        let heavy = |name: &str| ConfigMap { data: Some([("k".to_owned(), "v".to_owned())].into()), ..map(name, name, "7") };
+        store.saw(heavy("a"));
+        store.wrote(heavy("b"));
+        assert!(store.all().iter().all(|map| map.data.is_none()));
+        assert_eq!(store.by("7").len(), 2, "words are taken from what is kept");
     }
 
     #[test]

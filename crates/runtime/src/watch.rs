@@ -11,7 +11,7 @@ use futures::{Stream, StreamExt};
 use kube::api::PartialObjectMeta;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self, Config, Event};
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Api, Client, Resource};
 use rand::Rng;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch::{self, Receiver};
@@ -24,6 +24,11 @@ use crate::store::{ObjectKey, Store};
 const WATCH_TIMEOUT_SECONDS: u32 = 230;
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
+
+/// Objects that a list brings at once: all of them are in memory before the first is pruned.
+const PAGE: u32 = 32;
+/// Of metadata more fits.
+const METADATA_PAGE: u32 = 250;
 
 /// What changed: the object before and after; one of them may be absent.
 pub type Wake<K> = Box<dyn Fn(Option<&K>, Option<&K>) + Send>;
@@ -41,14 +46,14 @@ impl Watches {
         Self { client, metrics, tasks: JoinSet::new(), synced: Vec::new() }
     }
 
-    /// Watches whole objects in every namespace; `prune` drops what nobody reads.
-    pub fn objects<K>(&mut self, kind: &'static str, selector: Option<&str>, store: Store<K>, prune: fn(&mut K), wake: Wake<K>)
+    /// Watches whole objects in every namespace; what the store prunes stays in memory for no longer than a page.
+    pub fn objects<K>(&mut self, kind: &'static str, selector: Option<&str>, store: Store<K>, wake: Wake<K>)
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     {
         let api: Api<DeserializeGuard<K>> = Api::all(self.client.clone());
-        let events = watcher::watcher(api, config(selector));
-        self.spawn(kind, events, Applier { kind, store, prune, wake, listed: BTreeSet::new() }, guarded);
+        let events = watcher::watcher(api, config(selector, PAGE));
+        self.spawn(kind, events, Applier { kind, store, wake, listed: BTreeSet::new() }, guarded);
     }
 
     /// Watches only the metadata of objects in every namespace.
@@ -61,8 +66,8 @@ impl Watches {
     ) where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     {
-        let events = watcher::watcher(Api::<PartialObjectMeta<K>>::all(self.client.clone()), config(selector));
-        self.spawn(kind, events, Applier { kind, store, prune: |_| (), wake, listed: BTreeSet::new() }, Ok);
+        let events = watcher::watcher(Api::<PartialObjectMeta<K>>::all(self.client.clone()), config(selector, METADATA_PAGE));
+        self.spawn(kind, events, Applier { kind, store, wake, listed: BTreeSet::new() }, Ok);
     }
 
     /// Names of the kinds that have not been listed yet.
@@ -107,8 +112,8 @@ fn guarded<K: Resource<DynamicType = ()>>(object: DeserializeGuard<K>) -> Result
     })
 }
 
-fn config(selector: Option<&str>) -> Config {
-    let config = Config::default().timeout(WATCH_TIMEOUT_SECONDS);
+fn config(selector: Option<&str>, page: u32) -> Config {
+    let config = Config::default().timeout(WATCH_TIMEOUT_SECONDS).page_size(page);
     selector.into_iter().fold(config, |config, selector| config.labels(selector))
 }
 
@@ -149,7 +154,6 @@ async fn drive<S, T, K>(
 struct Applier<K> {
     kind: &'static str,
     store: Store<K>,
-    prune: fn(&mut K),
     wake: Wake<K>,
     /// Keys seen since the list began.
     listed: BTreeSet<ObjectKey>,
@@ -183,10 +187,7 @@ impl<K: Resource<DynamicType = ()>> Applier<K> {
         }
     }
 
-    fn applied(&mut self, mut object: K) {
-        // managedFields are most of an object's weight and nobody here reads them.
-        object.managed_fields_mut().clear();
-        (self.prune)(&mut object);
+    fn applied(&mut self, object: K) {
         self.listed.insert(ObjectKey::of(&object));
         let (old, new) = self.store.saw(object);
         (self.wake)(old.as_deref(), new.as_deref());
@@ -229,7 +230,7 @@ mod tests {
         });
         let (done, synced) = watch::channel(false);
         let metrics = Metrics::new();
-        let applier = Applier { kind: "ConfigMap", store: store.clone(), prune: |_| (), wake, listed: BTreeSet::new() };
+        let applier = Applier { kind: "ConfigMap", store: store.clone(), wake, listed: BTreeSet::new() };
         drive("ConfigMap", stream::iter(events), applier, Ok, done, metrics.clone()).await;
         let seen = seen.lock().unwrap().clone();
         (store, seen, *synced.borrow(), metrics)

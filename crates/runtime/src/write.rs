@@ -62,9 +62,9 @@ impl WriteError {
         }
     }
 
-    /// The server understood and refused: quota, admission, validation.
+    /// The server understood and refused: quota, admission, validation, size.
     pub fn is_refusal(&self) -> bool {
-        matches!(self.code(), Some(400 | 403 | 422))
+        matches!(self.code(), Some(400 | 403 | 413 | 422))
     }
 }
 

@@ -109,7 +109,6 @@ impl Demo {
         let began = Instant::now();
         self.progress.say("applying examples/");
         self.apply_examples()?;
-        self.ready(&["tenants/acme", "tenants/globex"])?;
         self.ready(&["-n", "acme", "connections/crm"])?;
         self.ready(&["-n", "globex", "connections/crm", "connections/warehouse"])?;
         self.stages.push(("examples", began.elapsed()));
@@ -162,8 +161,13 @@ impl Demo {
         Ok(name)
     }
 
+    /// Tenants first: what lies in a namespace is admitted once a Tenant holds it.
     pub(crate) fn apply_examples(&self) -> Result<String> {
-        self.kubectl.run(&["apply", "-f", &workspace::root().join("examples").to_string_lossy()])
+        let examples = workspace::root().join("examples");
+        let path = |file: &str| examples.join(file).to_string_lossy().into_owned();
+        self.kubectl.run(&["apply", "-f", &path("10-regions.yaml"), "-f", &path("20-tenants.yaml")])?;
+        self.ready(&["tenants/acme", "tenants/globex"])?;
+        self.kubectl.run(&["apply", "-f", &examples.to_string_lossy()])
     }
 
     pub(crate) fn ready(&self, objects: &[&str]) -> Result<()> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::{Connection, ImportJob, ImportRun, Region, Tenant, Upload};
+use jiff::Timestamp;
 
 #[derive(Clone, Debug)]
 pub struct Observed {
@@ -24,6 +25,11 @@ impl Observed {
     /// The newest run of this job.
     pub fn last_run(&self) -> Option<&Arc<ImportRun>> {
         self.runs.iter().max_by_key(|run| (run.metadata.creation_timestamp.clone().map(|t| t.0), run.metadata.name.clone()))
+    }
+
+    /// The minute that the schedule has announced.
+    pub fn announced(&self) -> Option<Timestamp> {
+        self.job.status.as_ref()?.next_run_at.as_ref().map(|at| at.0)
     }
 
     /// A run of this job that has not ended.

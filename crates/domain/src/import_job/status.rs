@@ -58,6 +58,7 @@ fn effective(o: &Observed) -> EffectiveJob {
         blank_cells: spec.target.salesforce.as_ref().map_or(BlankCells::Ignore, SalesforceTarget::blank_cells),
         results: results(o),
         deadline_seconds: spec.deadline_seconds(),
+        history: Some(spec.history()),
     }
 }
 

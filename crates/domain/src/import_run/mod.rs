@@ -5,19 +5,21 @@
 //!     │                     │                    │                  │
 //!     └─────────────────────┴──────finished──────┴──────────────────┴───▶ Finished
 //! ```
-//! `state` reads the phase from the status and moves it; `rules` decides what to do; `attempt` judges how a pod ended;
+//! `queue` says whose turn it is, `history` which finished runs go. `state` reads the phase from the status and moves it; `rules` decides what to do; `attempt` judges how a pod ended;
 //! `plan` builds anchor and pod; `status` writes it down.
 
 mod attempt;
+pub mod history;
 mod observed;
 mod placement;
 pub mod plan;
+pub mod queue;
 mod rules;
 mod state;
 mod status;
 
 pub use attempt::{Ending, backoff, ending_of};
-pub use observed::{Anchor, Observed, PodFacts, RunNamespaceFacts};
+pub use observed::{Anchor, Crowd, Observed, PodFacts, RunNamespaceFacts};
 pub use placement::Placed;
 pub use rules::{COUNTED_LIMIT, Decision, decide, starting};
 pub use state::{Record, State};

@@ -21,11 +21,20 @@ pub struct Observed {
     pub upload: Option<Arc<Upload>>,
     /// Another run of the same job that goes first.
     pub ahead: Option<String>,
+    /// The tenant has more unfinished runs than it may have.
+    pub crowd: Option<Crowd>,
     /// The tenant's run namespace as it is now.
     pub run_namespace: Option<RunNamespaceFacts>,
     pub anchor: Option<Anchor>,
     /// The pod of the current attempt: from the watch, and if that shows none, by a live read.
     pub pod: Option<PodFacts>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Crowd {
+    /// Unfinished runs of the tenant that came before this one.
+    pub before: usize,
+    pub limit: usize,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]

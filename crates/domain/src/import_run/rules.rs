@@ -6,7 +6,7 @@ use api::conditions::{self, KEYS_READY};
 use api::import_run::{Attempt, ImportRunStatus, Outcome, RunReason};
 use jiff::Timestamp;
 
-use super::observed::HoldUp;
+use super::observed::{Crowd, HoldUp};
 use super::{Ending, Observed, Placed, State, backoff, ending_of, is_finished};
 use crate::finding::Finding;
 use crate::import_job::{connection_trouble, region_trouble, upload_expired, upload_over, upload_trouble};
@@ -63,6 +63,7 @@ const RULES: &[Rule] = &[
     too_late_to_start, // restored from a backup, or blocked for too long
     job_replaced,      // the job is gone or another one of its name
     tenant_leaving,
+    too_many, // further ones end at once, so that nobody keeps count of them
     no_place, // no tenant, no region, region not ready
     keys_not_ready,
     upload_expired_before_start,
@@ -276,6 +277,17 @@ fn job_replaced(o: &Observed, _: Timestamp) -> Option<Decision> {
 fn tenant_leaving(o: &Observed, _: Timestamp) -> Option<Decision> {
     let tenant = o.tenant.as_ref().filter(|t| t.metadata.deletion_timestamp.is_some())?;
     Some(finish(RunReason::Cancelled, format!("Tenant {} is being deleted", labels::name(&tenant.metadata))))
+}
+
+fn too_many(o: &Observed, _: Timestamp) -> Option<Decision> {
+    let Crowd { before, limit } = o.crowd.filter(|crowd| state(o) == State::Fresh && crowd.before >= crowd.limit)?;
+    let name = labels::name(&o.tenant.as_ref()?.metadata);
+    Some(finish(
+        RunReason::LimitExceeded,
+        format!(
+            "Tenant {name} has {before} unfinished runs and its limit is {limit} (limits.objects.unfinishedRuns): wait until some have ended, then create another ImportRun"
+        ),
+    ))
 }
 
 fn no_place(o: &Observed, _: Timestamp) -> Option<Decision> {

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::observed::HoldUp;
 use super::*;
-use crate::testing::{ANNOUNCED, FRESH, WORKING, anchor, at, now, observed_run, pod, settings};
+use crate::testing::{ANNOUNCED, FRESH, ONCE, WORKING, anchor, at, now, observed_run, pod, settings};
 
 fn edit(status: &str, change: impl FnOnce(&mut Observed)) -> Observed {
     let mut observed = observed_run(status);
@@ -331,9 +331,43 @@ fn transitions_keep_history_and_number_attempts_in_order() {
 fn children_of_a_run() {
     let observed = observed_run(FRESH);
     let placed = Placed::prove(&observed).unwrap();
-    let text = plan::AnchorText(plan::snapshot(&observed, &placed, now()).unwrap().encode());
+    let text = plan::AnchorText::of(&plan::snapshot(&observed, &placed, now()).unwrap()).unwrap();
     insta::assert_yaml_snapshot!("anchor", plan::anchor(&placed, &text));
     insta::assert_yaml_snapshot!("worker_pod", plan::pod(&placed, &anchor(), 2, true, &settings()));
+}
+
+/// A job with as much text as a schema lets through, and two connections with as large a bundle, each character a quote, which JSON
+/// writes in two bytes.
+fn observed_with(texts: usize) -> Observed {
+    edit(FRESH, |o| {
+        let job = Arc::make_mut(o.job.as_mut().unwrap());
+        job.spec.source = crate::testing::job(crate::testing::SQL, ONCE).spec.source;
+        let mapping = &mut job.spec.target.salesforce.as_mut().unwrap().mapping;
+        let entry = api::import_job::MappingEntry { formula: Some("\"".repeat(texts / 500)), from: None, ..mapping[0].clone() };
+        *mapping = vec![entry; 500];
+        for connection in o.connections.values_mut() {
+            let spec = &mut Arc::make_mut(connection).spec;
+            let bundle = Some(api::connection::Tls { ca_bundle: Some("\"".repeat(65_536)), server_name: None });
+            if let Some(salesforce) = &mut spec.salesforce {
+                salesforce.tls = bundle;
+            } else if let Some(postgres) = &mut spec.postgres {
+                postgres.tls = bundle;
+            }
+        }
+    })
+}
+
+#[test]
+fn the_largest_snapshot_fits_and_a_larger_one_is_told_apart() {
+    let of = |observed: &Observed| {
+        let placed = Placed::prove(observed).unwrap();
+        plan::AnchorText::of(&plan::snapshot(observed, &placed, now()).unwrap())
+    };
+    let largest = of(&observed_with(api::import_job::TEXTS_LIMIT)).unwrap();
+    println!("largest snapshot: {} bytes", largest.0.len());
+    assert!(largest.0.len() > 400_000, "both bundles and all texts are in it");
+    let told = of(&observed_with(1 << 20)).unwrap_err().to_string();
+    assert!(told.contains("more than the 1048576 of a snapshot"), "{told}");
 }
 
 #[test]

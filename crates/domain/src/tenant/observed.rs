@@ -6,6 +6,8 @@ use std::sync::Arc;
 use api::{Region, Tenant};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use crate::limits::Allowance;
+
 #[derive(Clone, Debug)]
 pub struct Observed {
     pub tenant: Arc<Tenant>,
@@ -20,6 +22,8 @@ pub struct Observed {
     pub unfinished_runs: Vec<UnfinishedRun>,
     /// Services that the Region lists as private endpoints for this tenant, by namespace and name.
     pub services: BTreeMap<(String, String), ServiceFacts>,
+    /// What this tenant may take.
+    pub allowance: Allowance,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]

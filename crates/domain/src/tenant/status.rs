@@ -1,7 +1,7 @@
 //! The operator's part of a Tenant's status, from what was really applied.
 
 use api::conditions::{Conditions, READY, RECONCILING, STALLED};
-use api::tenant::{BoundNamespace, TenantStatus};
+use api::tenant::{BoundNamespace, EffectiveTenant, TenantStatus};
 use jiff::Timestamp;
 
 use super::Observed;
@@ -19,11 +19,12 @@ pub struct Outcome {
 
 /// What the operator wrote last time.
 pub fn owned_part(status: &TenantStatus) -> TenantStatus {
-    let TenantStatus { observed_generation, conditions, region_uid, namespaces, run_namespace, keys: _ } = status;
+    let TenantStatus { observed_generation, conditions, region_uid, effective, namespaces, run_namespace, keys: _ } = status;
     TenantStatus {
         observed_generation: *observed_generation,
         conditions: labels::owned(conditions, OWNED_CONDITIONS),
         region_uid: region_uid.clone(),
+        effective: effective.clone(),
         namespaces: namespaces.clone(),
         run_namespace: run_namespace.clone(),
         ..Default::default()
@@ -38,6 +39,7 @@ pub fn status(observed: &Observed, finding: &Finding, outcome: Outcome, now: Tim
         observed_generation: tenant.metadata.generation,
         conditions: finding.mark(Conditions::from(&previous.conditions, tenant.metadata.generation, now)).build(),
         region_uid,
+        effective: Some(EffectiveTenant { limits: observed.allowance.told() }),
         namespaces: outcome.namespaces,
         run_namespace: outcome.run_namespace,
         ..Default::default()

@@ -1,8 +1,8 @@
 //! What an Upload's status says.
 
-use api::UploadStatus;
 use api::conditions::Conditions;
-use jiff::Timestamp;
+use api::{Upload, UploadStatus};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::retention;
@@ -53,6 +53,15 @@ pub fn erased(previous: &UploadStatus, generation: Option<i64>, now: Timestamp) 
     }
 }
 
+/// How long an Upload whose file was erased still says so.
+const TOLD_FOR: SignedDuration = SignedDuration::from_hours(24);
+
+/// Whether the object may go, too.
+pub fn is_long_gone(upload: &Upload, now: Timestamp) -> bool {
+    let erased = upload.status.as_ref().and_then(|status| status.erased_at.as_ref());
+    erased.is_some_and(|at| now.duration_since(at.0) > TOLD_FOR) && upload.metadata.deletion_timestamp.is_none()
+}
+
 /// Whether the one PUT may still come.
 pub fn accepts_file(status: Option<&UploadStatus>) -> bool {
     status.is_none_or(|s| s.completed_at.is_none() && s.erased_at.is_none())
@@ -74,6 +83,11 @@ mod tests {
         assert_eq!(complete.expires_at, Some(Time(at(3700))));
         let erased = erased(&complete, Some(1), at(3705));
         assert!(!accepts_file(Some(&erased)) && conditions::is_true(&erased.conditions, STALLED));
-        assert_eq!((erased.bytes, erased.erased_at), (Some(3), Some(Time(at(3705)))));
+        assert_eq!((erased.bytes, erased.erased_at.clone()), (Some(3), Some(Time(at(3705)))));
+        let mut upload = crate::testing::upload();
+        upload.status = Some(erased);
+        assert!(!is_long_gone(&upload, at(3705 + 86_400)) && is_long_gone(&upload, at(3705 + 86_401)), "told for a day");
+        upload.status = Some(complete);
+        assert!(!is_long_gone(&upload, at(900_000)), "what was not proved gone stays");
     }
 }

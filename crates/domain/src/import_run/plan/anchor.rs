@@ -10,6 +10,7 @@ use api::snapshot::{ObjectId, Snapshot, SnapshotConnection};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use thiserror::Error;
 
 use crate::import_run::{Observed, Placed};
 use crate::labels::{self, RUN_NAME_ANNOTATION};
@@ -19,7 +20,20 @@ use crate::retention;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AnchorText(pub String);
 
+/// What a ConfigMap holds at most.
+const ANCHOR_LIMIT: usize = 1 << 20;
+
+#[derive(Debug, Error, Eq, PartialEq)]
+#[error("job and connections take {0} bytes, more than the {ANCHOR_LIMIT} of a snapshot: shorten formulas or split the job")]
+pub struct TooLarge(usize);
+
 impl AnchorText {
+    /// Jobs from before there was a limit to their size may not fit.
+    pub fn of(snapshot: &Snapshot) -> Result<Self, TooLarge> {
+        let text = snapshot.encode();
+        if text.len() > ANCHOR_LIMIT { Err(TooLarge(text.len())) } else { Ok(Self(text)) }
+    }
+
     pub fn digest(&self) -> String {
         Snapshot::digest(&self.0)
     }

@@ -3,5 +3,5 @@
 mod anchor;
 mod pod;
 
-pub use anchor::{AnchorText, anchor, snapshot};
+pub use anchor::{AnchorText, TooLarge, anchor, snapshot};
 pub use pod::pod;

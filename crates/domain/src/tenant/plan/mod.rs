@@ -1,13 +1,13 @@
-//! The children of a Tenant: `members` and `accounts` in its own namespaces, `run_namespace`, `quota` and `network` where its
+//! The children of a Tenant: `members`, `accounts`, `hold` and a `quota` in its own namespaces, `run_namespace`, `quota` and `network` where its
 //! workers run. Pure: facts in, objects out.
 
 pub mod accounts;
+pub mod hold;
 pub mod members;
 pub mod network;
 pub mod quota;
 pub mod run_namespace;
 
-use api::Tenant;
 use api::tenant::BoundNamespace;
 use k8s_openapi::api::core::v1::{Namespace, ResourceQuota, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -33,6 +33,7 @@ pub struct HeldNamespace {
     /// RoleBindings of roles that nobody has.
     pub vacant: Vec<&'static str>,
     pub accounts: Vec<ServiceAccount>,
+    pub quota: ResourceQuota,
 }
 
 #[derive(Clone, Debug)]
@@ -71,7 +72,7 @@ pub fn plan(observed: &Observed, settings: &Settings) -> Plan {
     let released = before.iter().filter(|b| !tenant.spec.namespaces.contains(&b.name)).cloned().collect();
     // A namespace made anew and not accepted stays written down under its old UID: else it would look new and be bound.
     Plan {
-        held: held.into_iter().map(|bound| furnish(tenant, bound)).collect(),
+        held: held.into_iter().map(|bound| furnish(observed, bound, settings)).collect(),
         released,
         run_namespace: run_namespace_plan(observed, settings),
     }
@@ -87,9 +88,16 @@ pub fn remembered(observed: &Observed) -> Vec<BoundNamespace> {
     before.iter().filter(|bound| names.contains(&bound.name)).cloned().collect()
 }
 
-fn furnish(tenant: &Tenant, bound: BoundNamespace) -> HeldNamespace {
-    let (role_bindings, vacant) = members::role_bindings(tenant, &bound.name);
-    HeldNamespace { role_bindings, vacant, accounts: accounts::files_accounts(tenant, &bound.name), bound }
+fn furnish(o: &Observed, bound: BoundNamespace, settings: &Settings) -> HeldNamespace {
+    let (mut role_bindings, vacant) = members::role_bindings(&o.tenant, &bound.name);
+    role_bindings.push(hold::binding(&o.tenant, &bound.name, &settings.system_namespace));
+    HeldNamespace {
+        role_bindings,
+        vacant,
+        accounts: accounts::files_accounts(&o.tenant, &bound.name),
+        quota: quota::objects_quota(&o.tenant, &bound.name, &o.allowance),
+        bound,
+    }
 }
 
 fn run_namespace_plan(o: &Observed, settings: &Settings) -> RunNamespacePlan {
@@ -102,7 +110,7 @@ fn run_namespace_plan(o: &Observed, settings: &Settings) -> RunNamespacePlan {
             let contents = RunNamespaceContents {
                 nodes: run_namespace::nodes(region),
                 policies: network::policies(&o.tenant, region, &o.services, settings),
-                quota: quota::quota(&o.tenant),
+                quota: quota::run_namespace_quota(&o.tenant, &o.allowance),
                 account: accounts::worker_account(&o.tenant),
             };
             RunNamespacePlan::Furnish { bound, contents: Box::new(contents) }

@@ -1,0 +1,156 @@
+//! Which runs wait for a place, and whose turn it is. `domain::import_run::queue` decides; here is what it decides on, and who is woken.
+//! Runs come here when nothing but a place is missing. Forgotten with the process: the next one begins with all runs that never started,
+//! and those that are not ready say so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use api::{ImportRun, Tenant, names};
+use domain::finding::Finding;
+use domain::import_run::queue::{Places as Free, Share, Waiting, deal, waits};
+use domain::import_run::{State, is_finished};
+use domain::labels;
+use domain::limits::Plans;
+use runtime::store::ObjectKey;
+use runtime::work::Queue;
+
+use super::caches::{ACTIVE, BEGUN, Caches};
+use super::key::Key;
+
+pub(super) struct Places {
+    caches: Caches,
+    queue: Queue<Key>,
+    plans: Plans,
+    line: Mutex<Line>,
+}
+
+/// By UID of the run.
+#[derive(Default)]
+struct Line {
+    waiting: BTreeMap<String, (ObjectKey, Waiting)>,
+    /// Whose turn it is, and whose attempt is not written down yet.
+    called: BTreeMap<String, (ObjectKey, Waiting)>,
+}
+
+impl Places {
+    pub(super) fn new(caches: Caches, queue: Queue<Key>, plans: Plans) -> Self {
+        Self { caches, queue, plans, line: Mutex::default() }
+    }
+
+    /// A run that could start now asks for its place. Absent when it may; else why not. It is woken when its turn comes.
+    pub(super) fn ask(&self, run: &ImportRun, tenant: &Tenant) -> Option<Finding> {
+        let uid = labels::uid(&run.metadata);
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = waiting(run, tenant);
+        if !line.called.contains_key(uid) {
+            line.waiting.insert(uid.to_owned(), (key(run), waiting.clone()));
+        }
+        let free = self.deal(&mut line, Some(uid));
+        (!line.called.contains_key(uid)).then(|| waits(&waiting, &free))
+    }
+
+    /// Something else is missing, or the run is over.
+    pub(super) fn withdraw(&self, run: &ImportRun) {
+        let uid = labels::uid(&run.metadata);
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        line.waiting.remove(uid);
+        if line.called.remove(uid).is_some() {
+            self.deal(&mut line, None);
+        }
+    }
+
+    /// A place may be free, or there may be more of them.
+    pub(super) fn changed(&self) {
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        if !line.waiting.is_empty() {
+            self.deal(&mut line, None);
+        }
+    }
+
+    /// All runs that never started take their place in the line before the first of them is looked at, so that the oldest goes first.
+    pub(super) fn begin(&self) {
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        for run in self.caches.runs.all().iter().filter(|run| is_fresh(run)) {
+            if let Some(tenant) = self.caches.tenant_of(labels::namespace(&run.metadata)) {
+                line.waiting.insert(labels::uid(&run.metadata).to_owned(), (key(run), waiting(run, &tenant)));
+            }
+        }
+    }
+
+    /// Calls those whose turn it is and wakes them, but not the one that asks. Answers with what is free then.
+    fn deal(&self, line: &mut Line, asks: Option<&str>) -> Free {
+        let fresh =
+            |key: &ObjectKey, uid: &str| self.caches.runs.get(key).is_some_and(|run| labels::uid(&run.metadata) == uid && is_fresh(&run));
+        line.waiting.retain(|uid, (key, _)| fresh(key, uid));
+        line.called.retain(|uid, (key, _)| fresh(key, uid));
+        let mut free = self.free(line);
+        let turns: Vec<String> = deal(line.waiting.values().map(|(_, run)| run), &mut free).iter().map(|run| run.uid.clone()).collect();
+        for uid in turns {
+            let Some((key, run)) = line.waiting.remove(&uid) else { continue };
+            if asks != Some(uid.as_str()) {
+                self.queue.wake(Key::ImportRun(key.clone()));
+            }
+            line.called.insert(uid, (key, run));
+        }
+        free
+    }
+
+    /// Every place that is taken: by a run between its first attempt and its end, by one that was called, and by one that is over as long as
+    /// its pod is there.
+    fn free(&self, line: &Line) -> Free {
+        let mut holders: BTreeSet<(String, String)> = BTreeSet::new();
+        for run in self.caches.runs.by(BEGUN) {
+            let placement = run.status.as_ref().and_then(|s| s.placement.as_ref()).and_then(|p| p.run_namespace.as_deref());
+            if let Some(tenant) = placement.and_then(tenant_of) {
+                holders.insert((tenant.to_owned(), labels::uid(&run.metadata).to_owned()));
+            }
+        }
+        for pod in self.caches.pods.by(ACTIVE) {
+            let run = labels::label(&pod.metadata, names::RUN_UID_LABEL);
+            if let (Some(tenant), Some(run)) = (tenant_of(labels::namespace(&pod.metadata)), run) {
+                holders.insert((tenant.to_owned(), run.to_owned()));
+            }
+        }
+        holders.extend(line.called.values().map(|(_, run)| (run.tenant.clone(), run.uid.clone())));
+        let mut free = Free::default();
+        for region in self.caches.regions.all() {
+            let limit = region.spec.workers.as_ref().and_then(|w| w.concurrent_runs).and_then(|n| usize::try_from(n).ok());
+            if let Some(limit) = limit {
+                free.regions.insert(labels::name(&region.metadata).to_owned(), Share { taken: 0, limit });
+            }
+        }
+        for tenant in self.caches.tenants.all() {
+            let limit = self.plans.allowance(&tenant.spec).concurrent_runs;
+            let name = labels::name(&tenant.metadata);
+            let taken = holders.range((name.to_owned(), String::new())..).take_while(|(holder, _)| holder == name).count();
+            free.tenants.insert(name.to_owned(), Share { taken, limit });
+            if let Some(region) = free.regions.get_mut(&tenant.spec.region) {
+                region.taken += taken;
+            }
+        }
+        free
+    }
+}
+
+/// Nobody was ever asked to work on it.
+fn is_fresh(run: &ImportRun) -> bool {
+    State::of(run.status.as_ref()) == State::Fresh && !is_finished(run)
+}
+
+fn tenant_of(run_namespace: &str) -> Option<&str> {
+    run_namespace.strip_prefix(names::RUN_NAMESPACE_PREFIX)
+}
+
+fn key(run: &ImportRun) -> ObjectKey {
+    ObjectKey::of(run)
+}
+
+fn waiting(run: &ImportRun, tenant: &Tenant) -> Waiting {
+    let created = run.metadata.creation_timestamp.as_ref().map_or(jiff::Timestamp::MAX, |t| t.0);
+    Waiting {
+        uid: labels::uid(&run.metadata).to_owned(),
+        tenant: labels::name(&tenant.metadata).to_owned(),
+        region: tenant.spec.region.clone(),
+        since: (created, labels::name(&run.metadata).to_owned()),
+    }
+}
