@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use domain::lease::PeerIpCheck;
+use domain::limits::Plans;
 
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
@@ -35,6 +36,9 @@ pub struct Args {
     /// Folder with one entry per root key that Regions name: a file, or a folder with the file `key`.
     #[arg(long, env = "ROOT_KEY_DIR", default_value = "/root-keys")]
     pub root_key_dir: PathBuf,
+    /// Limits of tenants by plan, as JSON: `{"Standard": {"uploads": {"files": 4}}}`. What is absent is built in.
+    #[arg(long, env = "PLANS", default_value = "{}")]
+    pub plans: Plans,
     /// What happens when a worker's call comes from an address that is not its pod's: Enforce or Report (for service meshes).
     #[arg(long, env = "PEER_IP_CHECK", default_value = "Enforce", value_parser = peer_ip_check)]
     pub peer_ip_check: PeerIpCheck,

@@ -9,6 +9,7 @@
 //! | `custody`, `key_rings`, `reseal` | root keys, tenant keys, rotation |
 //! | `credentials`, `sessions` | stored credentials, access tokens |
 //! | `storage`, `files`, `sweeper` | ciphertext on the volume, file keys apart from it, their end |
+//! | `room` | how much a tenant's files may take |
 //! | `audit` | what was decided and opened, hash-chained |
 //! | `workers/`, `gateway/` | the two listeners |
 //! | `regions`, `tenants`, `connections/`, `uploads` | one controller per kind |
@@ -29,6 +30,7 @@ mod key_rings;
 mod records;
 mod regions;
 mod reseal;
+mod room;
 mod serve;
 mod sessions;
 mod start;

@@ -29,6 +29,7 @@ use super::error::{Error, Result};
 use super::files::Files;
 use super::key_rings::KeyRings;
 use super::records::Records;
+use super::room::Room;
 use super::serve::Speaks;
 use super::sessions::Sessions;
 use super::state::{Keeper, Memory};
@@ -285,6 +286,7 @@ fn keeper(client: Client, args: &Args, metrics: Metrics, uid: String, clock: Clo
         rings: KeyRings::new(records.clone(), custodies.clone(), &uid, &args.identity),
         sessions: Sessions::new(records.clone(), dialer.clone()),
         files: Files::new(records.clone()),
+        room: Room::new(Files::new(records.clone()), args.plans.clone()),
         storages: Storages::new(args.storage_dir.clone(), &args.identity),
         audit: Audit::new(&args.identity),
         peer_check: args.peer_ip_check,

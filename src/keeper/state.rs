@@ -23,6 +23,7 @@ use super::error::{Error, Result, kube};
 use super::files::Files;
 use super::key_rings::KeyRings;
 use super::records::Records;
+use super::room::Room;
 use super::sessions::{Owner, Sessions, Target};
 use super::storage::{Storage, Storages};
 use super::workers::Turns;
@@ -40,6 +41,7 @@ pub(crate) struct Keeper {
     pub(crate) rings: KeyRings,
     pub(crate) storages: Storages,
     pub(crate) files: Files,
+    pub(crate) room: Room,
     pub(crate) sessions: Sessions,
     pub(crate) dialer: connect::Dialer,
     pub(crate) audit: Audit,

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use engine::results::{FileKind, ResultsSink, SinkError};
 use envelope::stream::Sealer;
 use futures::StreamExt as _;
+use http::StatusCode;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
@@ -21,6 +22,8 @@ const IN_FLIGHT: usize = 4;
 pub(super) struct SealedFiles {
     keeper: Arc<Keeper>,
     open: BTreeMap<FileKind, Writing>,
+    /// The keeper has no room for them: what comes after a gap is not sent either.
+    full: Option<String>,
 }
 
 struct Writing {
@@ -32,7 +35,7 @@ struct Writing {
 
 impl SealedFiles {
     pub(super) fn new(keeper: Arc<Keeper>) -> Self {
-        Self { keeper, open: BTreeMap::new() }
+        Self { keeper, open: BTreeMap::new(), full: None }
     }
 
     async fn begin(&self, file: FileKind) -> Result<Writing, SinkError> {
@@ -74,6 +77,9 @@ impl Writing {
 #[async_trait]
 impl ResultsSink for SealedFiles {
     async fn write(&mut self, file: FileKind, bytes: Bytes) -> Result<(), SinkError> {
+        if let Some(why) = &self.full {
+            return Err(SinkError::Full(why.clone()));
+        }
         let mut writing = match self.open.remove(&file) {
             Some(writing) => writing,
             None => self.begin(file).await?,
@@ -82,13 +88,20 @@ impl ResultsSink for SealedFiles {
         writing.sealer.update(&bytes, &mut sealed).map_err(std::io::Error::other)?;
         let writing = writing.send(sealed).await;
         if writing.sending.is_finished() {
-            return writing.finish().await.map(drop);
+            let ended = writing.finish().await.map(drop);
+            if let Err(SinkError::Full(why)) = &ended {
+                self.full = Some(why.clone());
+            }
+            return ended;
         }
         self.open.insert(file, writing);
         Ok(())
     }
 
     async fn finish(&mut self) -> Result<Vec<(FileKind, String)>, SinkError> {
+        if let Some(why) = self.full.take() {
+            return Err(SinkError::Full(why));
+        }
         let mut written = Vec::new();
         for (kind, writing) in std::mem::take(&mut self.open) {
             written.push((kind, writing.finish().await?));
@@ -100,6 +113,7 @@ impl ResultsSink for SealedFiles {
 fn sink(error: CallError) -> SinkError {
     match error {
         CallError::Refused => SinkError::Fenced,
+        CallError::Answered(StatusCode::PAYLOAD_TOO_LARGE, why) => SinkError::Full(why),
         error => SinkError::Unreachable(error.to_string()),
     }
 }

@@ -5,6 +5,7 @@ mod crash;
 mod files;
 mod keys;
 mod leases;
+mod limits;
 mod two_keepers;
 mod worker_crash;
 mod world;

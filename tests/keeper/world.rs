@@ -93,6 +93,7 @@ impl Ground {
             storage_dir: self.storage.path().to_owned(),
             root_key_dir: self.storage.path().to_owned(),
             peer_ip_check: PeerIpCheck::Enforce,
+            plans: Default::default(),
         }
     }
 

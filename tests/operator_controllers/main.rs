@@ -6,6 +6,7 @@ mod held;
 mod history;
 mod jobs;
 mod life;
+mod memory;
 mod process;
 mod queue;
 mod rights;

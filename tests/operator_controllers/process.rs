@@ -12,13 +12,13 @@ use testkit::wait_for;
 
 use crate::support::{SOON, UPLOAD, World, job_yaml};
 
-struct Process {
+pub(crate) struct Process {
     child: Child,
     address: SocketAddr,
 }
 
 impl Process {
-    fn start(world: &World, identity: &str) -> Self {
+    pub(crate) fn start(world: &World, identity: &str) -> Self {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_dataimporter"))
             .args(["operator", "--keeper-url", "https://keeper:8443", "--worker-image", "dataimporter:test"])
@@ -43,6 +43,13 @@ impl Process {
         }
     }
 
+    /// Numbers of the kernel's status of the process, in KiB.
+    pub(crate) fn memory<const N: usize>(&self, names: [&str; N]) -> [u64; N] {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let number = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":")?.trim().strip_suffix(" kB"));
+        names.map(|name| number(name).and_then(|n| n.trim().parse().ok()).unwrap_or_else(|| panic!("no {name} in:\n{status}")))
+    }
+
     fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
@@ -64,7 +71,7 @@ impl Drop for Process {
 }
 
 /// What the keeper publishes.
-const FACTS: &str = r#"
+pub(crate) const FACTS: &str = r#"
 {apiVersion: v1, kind: ConfigMap, metadata: {name: dataimporter-installation, namespace: dataimporter-system}, data: {uid: inst-1}}
 ---
 {apiVersion: v1, kind: ConfigMap, metadata: {name: dataimporter-public, namespace: dataimporter-system}, data: {ca.crt: PEM}}

@@ -23,6 +23,11 @@ fn job(namespace: &str, fields: usize, length: usize) -> Value {
     })
 }
 
+/// As much text as goes through, in as many entries as there may be.
+pub(crate) fn largest_job(namespace: &str) -> Value {
+    job(namespace, 500, (100 << 10) / 500 - 12)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_of_more_than_256_kib_is_refused_and_a_real_one_is_not() {
     let world = World::without_operator().await;
@@ -30,8 +35,7 @@ async fn a_job_of_more_than_256_kib_is_refused_and_a_real_one_is_not() {
     // Two hundred fields with long formulas.
     let real = apply(job("default", 200, 480)).await.unwrap();
     assert!(real[0].data["spec"]["target"]["salesforce"]["mapping"].as_array().unwrap().len() == 200);
-    // As much text as goes through, in as many entries as there may be.
-    let largest = apply(job("default", 500, (100 << 10) / 500 - 12)).await.unwrap();
+    let largest = apply(largest_job("default")).await.unwrap();
     let bytes = serde_json::to_string(&largest[0].data["spec"]).unwrap().len();
     println!("the largest job has {bytes} bytes");
     assert!((200_000..=256 << 10).contains(&bytes), "{bytes}");

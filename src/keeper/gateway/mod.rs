@@ -15,6 +15,7 @@ use http::StatusCode;
 use kube::{Api, ResourceExt};
 
 use super::error::{Error, kube};
+use super::room::Full;
 use super::state::{Home, Keeper};
 use super::workers::Call;
 
@@ -43,8 +44,8 @@ pub(crate) enum Refused {
     Digest,
     #[error("the announced digest is not a SHA-256")]
     BadDigest,
-    #[error("the file is larger than {0} bytes")]
-    TooLarge(u64),
+    #[error("{0}")]
+    Full(Full),
     #[error("the file is empty")]
     Empty,
     #[error("the file was cut off on its way")]
@@ -62,7 +63,8 @@ impl IntoResponse for Refused {
             Self::Expired(_) => StatusCode::GONE,
             Self::Digest => StatusCode::UNPROCESSABLE_ENTITY,
             Self::BadDigest | Self::Empty | Self::CutOff => StatusCode::BAD_REQUEST,
-            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Full(full) if full.is_for_good() => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Full(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Trouble(error) => {
                 tracing::error!(error = error.chain(), reason = error.reason(), "a file could not be passed through");
                 StatusCode::SERVICE_UNAVAILABLE

@@ -26,13 +26,11 @@ use zeroize::Zeroize;
 use super::super::audit::Event;
 use super::super::error::{Error, kube};
 use super::super::files::{FileRecord, State as FileState, UPLOAD};
+use super::super::room::Pass;
 use super::super::state::{Home, Keeper};
 use super::super::storage::Incoming;
 use super::super::workers::Call;
 use super::Refused;
-
-/// Larger than any file a person sends from a browser or a laptop.
-const MAX_UPLOAD: u64 = 16 << 30;
 
 pub(super) async fn put_file(
     State(keeper): State<Arc<Keeper>>,
@@ -50,12 +48,15 @@ pub(super) async fn put_file(
         return Err(Refused::Taken(title));
     }
     let claim = claim(&upload, &home, keeper.now()?, &keeper.identity);
+    let room = keeper.room.enter(&home.tenant, &claim, length(&headers)).await?.map_err(Refused::Full)?;
     let claimed = keeper.files.claim(&claim).await?.ok_or(Refused::Taken(title))?;
-    let taken = match keeper.take_upload(&home, &claim, announced, body).await {
+    let taken = match keeper.take_upload(&home, &claim, &room, announced, body).await {
         Ok((key, received)) => keeper.complete_upload(&home, &upload, claim.clone(), &claimed, key, received, &credential).await,
         Err(refused) => Err(refused),
     };
-    if taken.is_err() {
+    if let Ok(receipt) = &taken {
+        room.stored(receipt.bytes);
+    } else {
         // Nothing of it stays: the key was only in memory, and the name is free again.
         keeper.undo_upload(&home, &claim, &claimed).await;
     }
@@ -83,6 +84,11 @@ fn claim(upload: &Upload, home: &Home, now: Timestamp, replica: &str) -> FileRec
     }
 }
 
+/// How much the sender says it brings.
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// `x-content-sha256: <hex>` or `content-digest: sha-256=:<base64>:` (RFC 9530).
 fn announced_digest(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Refused> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().map_err(|_| Refused::BadDigest)).transpose();
@@ -102,7 +108,8 @@ fn announced_digest(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Refused> {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A file on its way through: digest of what came, ciphertext of what goes on.
-struct Passing {
+struct Passing<'a> {
+    room: &'a Pass,
     digest: Sha256,
     bytes: u64,
     sealer: Sealer,
@@ -110,12 +117,10 @@ struct Passing {
     incoming: Incoming,
 }
 
-impl Passing {
+impl Passing<'_> {
     async fn take(&mut self, mut part: bytes::Bytes) -> Result<(), Refused> {
         self.bytes += part.len() as u64;
-        if self.bytes > MAX_UPLOAD {
-            return Err(Refused::TooLarge(MAX_UPLOAD));
-        }
+        self.room.came(self.bytes).map_err(Refused::Full)?;
         self.digest.update(&part);
         self.sealer.update(&part, &mut self.out).map_err(|error| Error::File(error.into()))?;
         // Wiped where nobody else holds it; what the TLS layer holds is its own.
@@ -136,6 +141,7 @@ impl Keeper {
         &self,
         home: &Home,
         claim: &FileRecord,
+        room: &Pass,
         announced: Option<[u8; 32]>,
         body: Body,
     ) -> Result<(FileKey, Received), Refused> {
@@ -145,7 +151,7 @@ impl Keeper {
         let mut out = BytesMut::new();
         let sealer = Sealer::begin(key, &claim.context(home.scope.clone()), &mut rand::rng(), &mut out);
         let incoming = self.storage(&home.region)?.begin(&claim.tenant_uid, &claim.uid).await?;
-        let mut passing = Passing { digest: Sha256::new(), bytes: 0, sealer, out, incoming };
+        let mut passing = Passing { room, digest: Sha256::new(), bytes: 0, sealer, out, incoming };
         let mut parts = body.into_data_stream();
         let failure = loop {
             let Ok(part) = tokio::time::timeout(PATIENCE, parts.next()).await else { break Some(Refused::CutOff) };
@@ -159,7 +165,7 @@ impl Keeper {
                 None => break None,
             }
         };
-        let Passing { digest, bytes, sealer, mut out, mut incoming } = passing;
+        let Passing { room: _, digest, bytes, sealer, mut out, mut incoming } = passing;
         let digest: [u8; 32] = digest.finalize().into();
         let failure = failure.or_else(|| (bytes == 0).then_some(Refused::Empty));
         let failure = failure.or_else(|| announced.is_some_and(|a| a != digest).then_some(Refused::Digest));

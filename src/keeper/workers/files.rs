@@ -16,13 +16,11 @@ use sha2::{Digest, Sha256};
 use super::super::audit::Event;
 use super::super::error::Error;
 use super::super::files::{FileRecord, IMPORT_RUN, State as FileState, grant};
+use super::super::room::Pass;
 use super::super::state::Keeper;
 use super::super::storage::Outgoing;
 use super::caller::About;
 use super::{Answer, Call, Kept, Rejection, RunKey, RunUid};
-
-/// A result file, sealed: 14 days of it must fit the volume, and this is far above any run.
-const MAX_FILE: u64 = 64 << 30;
 
 pub(super) async fn begin(State(keeper): Kept, call: Call, Path(uid): RunUid, Json(request): Json<NewFile>) -> Answer<FileGrant> {
     let admitted = keeper.admit(&call, About::Run { uid: &uid, attempt: request.attempt }, "file").await?;
@@ -114,9 +112,12 @@ impl Keeper {
             FileState::Complete => return Err(Rejection::Taken),
             FileState::Destroyed => return Err(Refusal::File.into()),
         }
-        let stored = self.take_in(admitted, &record, body).await?;
+        let room = self.room.enter(admitted.tenant(), &record, None).await?.map_err(Rejection::Full)?;
+        let stored = self.take_in(admitted, &record, &room, body).await?;
         let complete = FileRecord { state: FileState::Complete, bytes: Some(stored), ..record };
-        Ok(self.files.update(secret, &complete).await?)
+        self.files.update(secret, &complete).await?;
+        room.stored(stored);
+        Ok(())
     }
 
     /// The ciphertext of the run's upload, and its last moment.
@@ -137,7 +138,7 @@ impl Keeper {
     }
 
     /// Stores a body whole or not at all.
-    async fn take_in(&self, admitted: &Admitted, record: &FileRecord, body: Body) -> Result<u64, Rejection> {
+    async fn take_in(&self, admitted: &Admitted, record: &FileRecord, room: &Pass, body: Body) -> Result<u64, Rejection> {
         let mut incoming = self.storage(admitted.region())?.begin(&record.tenant_uid, &record.uid).await?;
         let mut parts = body.into_data_stream();
         let mut stored = 0_u64;
@@ -146,8 +147,14 @@ impl Keeper {
             let failure = match part {
                 Ok(part) => {
                     stored += part.len() as u64;
-                    let written = incoming.write(part).await;
-                    if stored > MAX_FILE { Some(Rejection::Refused(Refusal::File)) } else { written.err().map(Rejection::Trouble) }
+                    match room.came(stored) {
+                        Ok(()) => incoming.write(part).await.err().map(Rejection::Trouble),
+                        Err(full) => {
+                            // A worker that is still sending would miss the answer.
+                            while let Some(Ok(_)) = parts.next().await {}
+                            Some(Rejection::Full(full))
+                        }
+                    }
                 }
                 // The worker is gone or its connection broke; it may send the file again.
                 Err(_) => Some(Rejection::Trouble(Error::Record { name: record.uid.clone(), detail: "its upload was cut off" })),

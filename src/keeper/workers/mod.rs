@@ -19,6 +19,7 @@ use http::request::Parts;
 use secrecy::SecretString;
 
 use super::error::Error;
+use super::room::Full;
 use super::serve::Peer;
 use super::state::Keeper;
 
@@ -71,6 +72,9 @@ pub(crate) enum Rejection {
     Refused(Refusal),
     #[error("{0}")]
     Chunk(#[from] ChunkRefusal),
+    /// There is no room for the file: what did not fit, and how much there is.
+    #[error("{0}")]
+    Full(Full),
     /// The file is there already, complete.
     #[error("the file is complete")]
     Taken,
@@ -90,6 +94,7 @@ impl IntoResponse for Rejection {
             Self::Refused(_) => StatusCode::FORBIDDEN.into_response(),
             // The worker proved who it is: it may know what is wrong with what it sent.
             Self::Chunk(refusal) => (StatusCode::UNPROCESSABLE_ENTITY, refusal.to_string()).into_response(),
+            Self::Full(full) => (StatusCode::PAYLOAD_TOO_LARGE, full.to_string()).into_response(),
             Self::Taken => (StatusCode::UNPROCESSABLE_ENTITY, "the file is complete").into_response(),
             Self::Trouble(error) => {
                 tracing::error!(error = error.chain(), reason = error.reason(), "a worker's call failed");

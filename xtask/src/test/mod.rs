@@ -32,6 +32,8 @@ enum Level {
     Boundaries,
     /// Unit, property, contract and API-server tests of every crate
     Code,
+    /// The operator with as many and as large objects as there may be, within the chart's memory
+    Memory,
     /// Tests of the cluster's own Go programs
     Go,
     /// The Helm chart: lint, schema, rendered objects
@@ -44,8 +46,8 @@ enum Level {
     Cluster,
 }
 
-const ALL: [Level; 8] =
-    [Level::Lint, Level::Boundaries, Level::Code, Level::Go, Level::Chart, Level::Clients, Level::Files, Level::Cluster];
+const ALL: [Level; 9] =
+    [Level::Lint, Level::Boundaries, Level::Code, Level::Memory, Level::Go, Level::Chart, Level::Clients, Level::Files, Level::Cluster];
 
 /// What a level did.
 struct Outcome {
@@ -69,6 +71,7 @@ fn attempt(progress: &Progress, level: Level, choice: &cluster::Choice) -> Outco
         Level::Lint => lint(),
         Level::Boundaries => boundaries::check(),
         Level::Code => code(progress),
+        Level::Memory => memory(progress),
         Level::Go => go(progress),
         Level::Chart => chart::check(progress),
         Level::Clients => clients(),
@@ -116,6 +119,15 @@ fn lint() -> Result<()> {
 fn code(progress: &Progress) -> Result<()> {
     real_cluster::build(progress)?;
     shown("cargo", &["test", "--locked", "--workspace", "--no-fail-fast"])
+}
+
+/// A test of its own name, because it takes as long as all others together.
+fn memory(progress: &Progress) -> Result<()> {
+    real_cluster::build(progress)?;
+    shown(
+        "cargo",
+        &["test", "--locked", "-p", "dataimporter", "--test", "operator_controllers", "--", "--ignored", "--nocapture", "memory::"],
+    )
 }
 
 fn go(progress: &Progress) -> Result<()> {

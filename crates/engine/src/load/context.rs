@@ -113,6 +113,10 @@ impl Context {
         match error {
             SinkError::Fenced => self.brake.fence(),
             SinkError::Unreachable(_) => self.brake.interrupt(error.to_string()),
+            SinkError::Full(_) => {
+                self.brake.stop(RunReason::LimitExceeded, error.to_string());
+                return Ok(());
+            }
             SinkError::Io(_) => {
                 self.brake.stop(RunReason::Internal, error.to_string());
                 return Ok(());

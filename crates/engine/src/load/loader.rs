@@ -385,6 +385,7 @@ impl Loader {
         let reason = match &lost {
             // The rows are accounted for; another attempt reads them and their results once more and writes the files.
             Some(SinkError::Unreachable(_)) if from_start && books.undecided.is_empty() => RunReason::Interrupted,
+            Some(SinkError::Full(_)) if reason.is_success() => RunReason::LimitExceeded,
             Some(_) if reason.is_success() => RunReason::Internal,
             _ => reason,
         };

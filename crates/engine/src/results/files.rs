@@ -44,6 +44,9 @@ pub enum SinkError {
     /// Another worker may go on later.
     #[error("result files cannot be stored now: {0}")]
     Unreachable(String),
+    /// There is no room for them; another worker would find none either.
+    #[error("result files are left out: {0}")]
+    Full(String),
     /// This worker has no say any more.
     #[error("result files are not accepted from this attempt")]
     Fenced,
