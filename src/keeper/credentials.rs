@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::Connection;
-use domain::lease::StoredCredential;
+use domain::connection::StoredCredential;
 use envelope::{Header, KeyRing, Purpose};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
+use kube::core::ObjectMeta;
 use secrecy::SecretString;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -18,6 +19,9 @@ use super::records::{KEY_ID_LABEL, Kind, RECORD, Records, TENANT_UID_LABEL, anno
 
 /// Keyed digest of the source Secret that the record was made from.
 pub(crate) const SOURCE_DIGEST: &str = "dataimporter.io/source-digest";
+
+/// Name of the source Secret, whose owner consented.
+const SOURCE: &str = "dataimporter.io/source";
 
 /// The secret values of a source, wiped when dropped.
 pub(crate) struct Entries(BTreeMap<String, Vec<u8>>);
@@ -74,6 +78,12 @@ pub(crate) struct Stored {
     pub(crate) key_id: String,
 }
 
+impl Stored {
+    pub(crate) fn metadata(&self) -> &ObjectMeta {
+        &self.secret.metadata
+    }
+}
+
 pub(crate) fn secret_name(connection_uid: &str) -> String {
     format!("connection-{connection_uid}")
 }
@@ -101,7 +111,8 @@ pub(crate) async fn stored(records: &Records, connection_uid: &str) -> Result<Op
     let header = Header::parse(sealed(&secret)?).map_err(|_| Error::Record { name: name.clone(), detail: "it holds no record of ours" })?;
     let version = i64::try_from(header.version).map_err(|_| Error::Record { name, detail: "its version is out of range" })?;
     let bound = Bound::of(&secret.metadata)?;
-    let credential = StoredCredential { version, endpoint_digest: bound.endpoint_digest.clone() };
+    let source = annotation(&secret.metadata, SOURCE).map(str::to_owned);
+    let credential = StoredCredential { version, endpoint_digest: bound.endpoint_digest.clone(), source };
     let source_digest = annotation(&secret.metadata, SOURCE_DIGEST).map(str::to_owned);
     Ok(Some(Stored { bound, credential, source_digest, key_id: header.kid.to_string(), secret }))
 }
@@ -136,6 +147,7 @@ pub(crate) async fn store(
     let key_id = ring.active().map_err(failed)?.kid().to_string();
     let mut annotations = bound.annotations();
     annotations.insert(SOURCE_DIGEST.into(), digest);
+    annotations.extend(connection.spec.credentials.secret_ref.as_ref().map(|source| (SOURCE.to_owned(), source.name.clone())));
     let labels = BTreeMap::from([(TENANT_UID_LABEL.to_owned(), tenant_uid.clone()), (KEY_ID_LABEL.to_owned(), key_id.clone())]);
     let data = BTreeMap::from([(RECORD.to_owned(), ByteString(sealed))]);
     let mut secret = records.draft(&secret_name(&bound.uid), Kind::Credential, labels, annotations, data);

@@ -66,8 +66,8 @@ pub(crate) enum Error {
     Unbound(String),
     #[error("region {0} does not exist")]
     NoRegion(String),
-    #[error("namespace {0} belongs to no Tenant any more")]
-    NotHeld(String),
+    #[error("the tenant it was stored for is gone")]
+    TenantGone,
     #[error("Connection {0} is being disconnected: nothing is stored or issued for it any more")]
     Disconnecting(String),
 }
@@ -93,7 +93,7 @@ impl Error {
             Self::Connect(source) => source.reason(),
             Self::Unbound(_) => "TenantNotReady",
             Self::NoRegion(_) => "RegionUnknown",
-            Self::NotHeld(_) => "NamespaceNotHeld",
+            Self::TenantGone => "TenantGone",
             Self::Disconnecting(_) => "Disconnecting",
         }
     }

@@ -10,6 +10,7 @@
 //! | `credentials`, `sessions` | stored credentials, access tokens |
 //! | `storage`, `files`, `sweeper` | ciphertext on the volume, file keys apart from it, their end |
 //! | `room` | how much a tenant's files may take |
+//! | `ownerless` | records of Connections that went without us, and their tokens |
 //! | `audit` | what was decided and opened, hash-chained |
 //! | `workers/`, `gateway/` | the two listeners |
 //! | `regions`, `tenants`, `connections/`, `uploads` | one controller per kind |
@@ -27,6 +28,7 @@ mod files;
 mod gateway;
 mod installation;
 mod key_rings;
+mod ownerless;
 mod records;
 mod regions;
 mod reseal;

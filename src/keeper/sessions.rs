@@ -33,9 +33,10 @@ const SHARED_FOR: SignedDuration = SignedDuration::from_mins(30);
 /// How often the list of tokens is read again because another keeper wrote it in between.
 const TRIES: usize = 8;
 
-/// A Connection where it lives: what its tokens are sealed with, and where they may be sent.
+/// A Connection where it lives, or one that is gone: what its tokens are sealed with, and where they may be sent.
 pub(crate) struct Owner<'a> {
-    pub(crate) connection: &'a Connection,
+    /// What the list of its tokens is bound to.
+    pub(crate) bound: Bound,
     pub(crate) ring: &'a KeyRing,
     pub(crate) scope: Scope,
     pub(crate) policy: AddressPolicy,
@@ -45,6 +46,7 @@ pub(crate) struct Owner<'a> {
 /// One Salesforce org as a Connection describes it, with everything to log in.
 pub(crate) struct Target<'a> {
     pub(crate) owner: Owner<'a>,
+    pub(crate) connection: &'a Connection,
     pub(crate) salesforce: &'a Salesforce,
     pub(crate) entries: &'a Entries,
     pub(crate) version: i64,
@@ -108,7 +110,7 @@ impl Sessions {
     }
 
     /// A session; a new one if there is none, or if the one there is was refused or is of an older credential. `lives` asks whether the
-    /// Connection is still there: another keeper may have disconnected it while we logged in.
+    /// Connection is still to have one: it may have been disconnected while we logged in, its credential withdrawn, its tenant deleted.
     pub(crate) async fn get<F>(
         &self,
         target: &Target<'_>,
@@ -120,8 +122,8 @@ impl Sessions {
         F: Future<Output = Result<bool>>,
     {
         let owner = &target.owner;
-        let disconnecting = || Error::Disconnecting(owner.connection.name_any());
-        let slot = self.slot(owner.connection).await;
+        let disconnecting = || Error::Disconnecting(owner.bound.name.clone());
+        let slot = self.slot(&owner.bound.uid).await;
         let mut slot = slot.lock().await;
         if slot.is_closed_to(&owner.scope.tenant_uid) {
             return Err(disconnecting());
@@ -149,7 +151,7 @@ impl Sessions {
         *slot = Slot::Open(Known {
             session: session.clone(),
             issued: now,
-            endpoint_digest: owner.connection.spec.endpoint_digest(),
+            endpoint_digest: target.connection.spec.endpoint_digest(),
             version: target.version,
         });
         Ok(session)
@@ -161,19 +163,31 @@ impl Sessions {
         Ok(client.user_info().await?)
     }
 
-    /// Whether tokens of a Connection are written down.
-    pub(crate) async fn any(&self, connection_uid: &str) -> Result<bool> {
-        Ok(self.records.get(&secret_name(connection_uid)).await?.is_some())
+    /// The list of a Connection's tokens, sealed; absent when none is written down.
+    pub(crate) async fn record(&self, connection_uid: &str) -> Result<Option<Secret>> {
+        self.records.get(&secret_name(connection_uid)).await
     }
 
-    /// Revokes every token that may be alive, destroys their record, and issues no further one. Answers how many there were. Whatever
-    /// fails, all are tried, and the record stays: one token that cannot be revoked keeps no other alive. The record goes only as it was
-    /// read: a token that another keeper wrote into it meanwhile is revoked, too.
-    pub(crate) async fn revoke_all(&self, owner: &Owner<'_>) -> Result<usize> {
-        let slot = self.slot(owner.connection).await;
+    /// Revokes every token that may be alive, destroys their record, and issues no further one. Answers how many there were.
+    pub(crate) async fn end(&self, owner: &Owner<'_>) -> Result<usize> {
+        let slot = self.slot(&owner.bound.uid).await;
         let mut slot = slot.lock().await;
         // Whoever waits for this slot was judged before the Connection began to go.
         *slot = Slot::Closed { tenant_uid: Some(owner.scope.tenant_uid.clone()) };
+        self.revoke_all(owner).await
+    }
+
+    /// Revokes every token that may be alive and destroys their record; whoever is judged anew gets another one.
+    pub(crate) async fn interrupt(&self, owner: &Owner<'_>) -> Result<usize> {
+        let slot = self.slot(&owner.bound.uid).await;
+        let mut slot = slot.lock().await;
+        *slot = Slot::Empty;
+        self.revoke_all(owner).await
+    }
+
+    /// Whatever fails, all are tried, and the record stays: one token that cannot be revoked keeps no other alive. The record goes only as
+    /// it was read: a token that another keeper wrote into it meanwhile is revoked, too.
+    async fn revoke_all(&self, owner: &Owner<'_>) -> Result<usize> {
         let (mut revoked, mut conflict) = (0, None);
         for _ in 0..TRIES {
             let Some(read) = self.read(owner).await? else { return Ok(revoked) };
@@ -203,8 +217,9 @@ impl Sessions {
     /// Destroys the record of a Connection's tokens. That none is issued any more is remembered as long as this process lives: a call that
     /// was judged before may still come to ask for one.
     pub(crate) async fn forget(&self, connection: &Connection) -> Result<()> {
-        *self.slot(connection).await.lock().await = Slot::Closed { tenant_uid: None };
-        self.records.delete(&secret_name(&connection.uid().unwrap_or_default()), None).await
+        let uid = connection.uid().unwrap_or_default();
+        *self.slot(&uid).await.lock().await = Slot::Closed { tenant_uid: None };
+        self.records.delete(&secret_name(&uid), None).await
     }
 
     fn http(&self, owner: &Owner<'_>, bundle: Option<&str>) -> Result<reqwest::Client> {
@@ -220,8 +235,8 @@ impl Sessions {
         Ok(Login::new(self.http(owner, bundle)?, host))
     }
 
-    async fn slot(&self, connection: &Connection) -> Arc<Mutex<Slot>> {
-        self.slots.lock().await.entry(connection.uid().unwrap_or_default()).or_default().clone()
+    async fn slot(&self, connection_uid: &str) -> Arc<Mutex<Slot>> {
+        self.slots.lock().await.entry(connection_uid.to_owned()).or_default().clone()
     }
 
     /// Before anybody gets the token: should the write fail, the token is revoked and nobody has it.
@@ -294,12 +309,12 @@ impl Sessions {
                 Err(error) => return Err(error),
             }
         }
-        let name = secret_name(&bound(owner.connection).uid);
+        let name = secret_name(&owner.bound.uid);
         Err(conflict.unwrap_or(Error::Record { name, detail: "others wrote it eight times in a row" }))
     }
 
     fn sealed(&self, owner: &Owner<'_>, alive: &[Alive], version: u64) -> Result<Secret> {
-        let bound = bound(owner.connection);
+        let bound = &owner.bound;
         let failed = |source| Error::Ring { tenant: owner.scope.tenant_uid.clone(), source };
         let json = Zeroizing::new(serde_json::to_vec(alive).expect("a list of text is JSON"));
         let context = bound.context(owner.scope.clone());
@@ -311,7 +326,7 @@ impl Sessions {
     }
 
     async fn read(&self, owner: &Owner<'_>) -> Result<Option<Read>> {
-        let bound = bound(owner.connection);
+        let bound = &owner.bound;
         let Some(secret) = self.records.get(&secret_name(&bound.uid)).await? else { return Ok(None) };
         let opened = owner
             .ring
@@ -338,7 +353,7 @@ impl Alive {
 
 impl Known {
     fn serves(&self, target: &Target<'_>, refused: Option<&str>, now: Timestamp) -> bool {
-        self.endpoint_digest == target.owner.connection.spec.endpoint_digest()
+        self.endpoint_digest == target.connection.spec.endpoint_digest()
             && self.version == target.version
             && now.duration_since(self.issued) < SHARED_FOR
             && refused != Some(token_sha256(&self.session.access_token).as_str())
@@ -346,13 +361,13 @@ impl Known {
 }
 
 /// The tokens of a Connection are bound to the object, not to where it points: they must be revocable after it was pointed elsewhere.
-fn bound(connection: &Connection) -> Bound {
+pub(crate) fn bound(connection: &Connection) -> Bound {
     Bound { fields: ["accessTokens".to_owned()].into(), ..super::credentials::digest_bound(connection) }
 }
 
 fn grant(target: &Target<'_>) -> Result<Grant> {
-    let uid = target.owner.connection.uid().unwrap_or_default();
-    let missing = |detail| Error::Record { name: super::credentials::secret_name(&uid), detail };
+    let uid = &target.owner.bound.uid;
+    let missing = |detail| Error::Record { name: super::credentials::secret_name(uid), detail };
     let auth = &target.salesforce.auth;
     if let Some(jwt) = &auth.jwt_bearer {
         let pem = target.entries.text("privateKey").ok_or_else(|| missing("it holds no privateKey"))?;

@@ -34,7 +34,7 @@ use super::serve::Speaks;
 use super::sessions::Sessions;
 use super::state::{Keeper, Memory};
 use super::storage::Storages;
-use super::{connections, gateway, installation, regions, serve, sweeper, tenants, uploads, workers};
+use super::{connections, gateway, installation, ownerless, regions, serve, sweeper, tenants, uploads, workers};
 
 const CONCURRENCY: usize = 32;
 const CLOCK_INTERVAL: Duration = Duration::from_secs(30);
@@ -67,7 +67,8 @@ impl Running {
     /// Lets time pass for everything that expires, and sweeps: how a rehearsal sees an hour go by.
     pub async fn advance(&self, by: SignedDuration) -> anyhow::Result<()> {
         self.keeper.clock.advance(by);
-        sweeper::sweep(&self.keeper, true, true).await.map_err(|error| anyhow::anyhow!(error.chain()))
+        sweeper::sweep(&self.keeper, true, true).await.map_err(chain)?;
+        ownerless::round(&self.keeper).await.map_err(chain)
     }
 
     /// Resolves when a part of the keeper ended that should not.
@@ -137,6 +138,7 @@ pub async fn start_later(client: Client, args: Args, stop: CancellationToken, by
     tasks.spawn(serve::serve(worker_listener, tls(Speaks::Either)?, workers::app(keeper.clone()), stop.clone()));
     tasks.spawn(serve::serve(gateway_listener, tls(Speaks::Http1)?, gateway::app(keeper.clone()), stop.clone()));
     tasks.spawn(sweeper::run(keeper.clone(), stop.clone()));
+    tasks.spawn(ownerless::run(keeper.clone(), stop.clone()));
     tasks.spawn(tick(keeper.clone(), stop.clone()));
     let ca_pem = authority.pem().to_owned();
     tasks.spawn(renew(keeper.clone(), authority, leaf, stop.clone()));

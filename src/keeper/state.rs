@@ -10,21 +10,24 @@ use connect::AddressPolicy;
 use domain::lease::PeerIpCheck;
 use envelope::{KeyRing, Scope};
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::core::ObjectMeta;
 use kube::{Api, Client, ResourceExt};
 use runtime::events::Events;
 use runtime::store::{ObjectKey, Store};
 use runtime::write::Writer;
 
 use super::audit::{Audit, Event};
+use super::bound::Bound;
 use super::clock::Clock;
 use super::credentials::{self, Entries, Stored};
 use super::custody::Custodies;
 use super::error::{Error, Result, kube};
 use super::files::Files;
 use super::key_rings::KeyRings;
-use super::records::Records;
+use super::records::{Records, TENANT_UID_LABEL, label};
 use super::room::Room;
-use super::sessions::{Owner, Sessions, Target};
+use super::sessions::{self, Owner, Sessions, Target};
 use super::storage::{Storage, Storages};
 use super::workers::Turns;
 
@@ -94,14 +97,24 @@ impl Keeper {
         if bound.is_some() && bound == region.uid() { Ok(region) } else { Err(Error::Unbound(tenant.name_any())) }
     }
 
-    /// The tenant that holds a namespace.
-    pub(crate) fn tenant_of(&self, namespace: &str) -> Option<Arc<Tenant>> {
-        self.tenants.by(namespace).into_iter().find(|t| t.metadata.deletion_timestamp.is_none())
+    /// The tenant that holds a namespace: the very one there is now, not one of its name that was deleted.
+    pub(crate) async fn tenant_of(&self, namespace: &str) -> Result<Option<Arc<Tenant>>> {
+        Ok(self.holder(namespace).await?.filter(|tenant| tenant.metadata.deletion_timestamp.is_none()))
     }
 
     /// The tenant that holds a namespace, even while it is being deleted.
-    pub(crate) fn holder(&self, namespace: &str) -> Option<Arc<Tenant>> {
-        self.tenants.by(namespace).into_iter().next()
+    pub(crate) async fn holder(&self, namespace: &str) -> Result<Option<Arc<Tenant>>> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let live = namespaces.get_opt(namespace).await.map_err(kube(format!("read namespace {namespace}")))?;
+        let Some(uid) = live.and_then(|live| live.metadata.uid) else { return Ok(None) };
+        let binds = |tenant: &Arc<Tenant>| tenant.status.iter().flat_map(|s| &s.namespaces).any(|n| n.name == namespace && n.uid == uid);
+        Ok(self.tenants.by(namespace).into_iter().find(binds))
+    }
+
+    /// The tenant under whose keys a record was sealed.
+    pub(crate) fn tenant_of_record(&self, record: &ObjectMeta) -> Option<Arc<Tenant>> {
+        let uid = label(record, TENANT_UID_LABEL)?;
+        self.tenants.all().into_iter().find(|tenant| tenant.metadata.uid.as_deref() == Some(uid))
     }
 
     pub(crate) async fn home(&self, tenant: Arc<Tenant>) -> Result<Home> {
@@ -127,10 +140,23 @@ impl Keeper {
         connections.get_opt(name).await.map_err(kube(format!("read Connection {namespace}/{name}")))
     }
 
-    /// A session for the org that a Connection describes, if the Connection is still there when it is issued.
+    /// A session for the org that a Connection describes, if it is to have one still when it is issued.
     pub(crate) async fn session(&self, target: &Target<'_>, refused_sha256: Option<&str>) -> Result<salesforce::Session> {
-        let lives = || self.lives(target.owner.connection);
+        let lives = || async {
+            Ok(self.lives(target.connection).await?
+                && self.stored(target.connection).await?.is_some()
+                && self.tenant_lives(&target.owner.scope.tenant_uid).await?)
+        };
         self.sessions.get(target, refused_sha256, self.now()?, lives).await
+    }
+
+    /// Whether this very tenant is there, and not being erased.
+    async fn tenant_lives(&self, uid: &str) -> Result<bool> {
+        let Some(known) = self.tenants.all().into_iter().find(|tenant| tenant.metadata.uid.as_deref() == Some(uid)) else {
+            return Ok(false);
+        };
+        let live = Api::<Tenant>::all(self.client.clone()).get_metadata_opt(&known.name_any()).await.map_err(kube("read the Tenant"))?;
+        Ok(live.is_some_and(|live| live.metadata.uid == known.metadata.uid && live.metadata.deletion_timestamp.is_none()))
     }
 
     /// Whether this very Connection is still there, and is to stay.
@@ -150,13 +176,14 @@ impl Keeper {
     /// How to log in to the org that a Connection describes; absent when it describes something else.
     pub(crate) fn target<'a>(&self, home: &'a Home, connection: &'a Connection, entries: &'a Entries, version: i64) -> Option<Target<'a>> {
         let salesforce = connection.spec.salesforce.as_ref()?;
-        Some(Target { owner: self.owner(home, connection), salesforce, entries, version })
+        let owner = self.owner(home, sessions::bound(connection));
+        Some(Target { owner, connection, salesforce, entries, version })
     }
 
-    /// How to revoke the tokens of a Connection, whatever it describes by now.
-    pub(crate) fn owner<'a>(&self, home: &'a Home, connection: &'a Connection) -> Owner<'a> {
+    /// How to revoke the tokens of a Connection, whatever became of it: `bound` is what their list is bound to.
+    pub(crate) fn owner<'a>(&self, home: &'a Home, bound: Bound) -> Owner<'a> {
         Owner {
-            connection,
+            bound,
             ring: &home.ring,
             scope: home.scope.clone(),
             policy: address_policy(&endpoints_of(&home.region, &home.tenant)),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::import_run::ImportRunStatus;
-use api::{Connection, ImportRun, Region, Tenant, Upload};
+use api::{ImportRun, Region, Tenant, Upload};
 use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -18,10 +18,8 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::audit::Event;
-use super::bound::Bound;
 use super::error::{Error, Result, kube};
 use super::files::{FileRecord, IMPORT_RUN, State, UPLOAD};
-use super::records::{Kind, TENANT_UID_LABEL, label};
 use super::state::Keeper;
 use super::workers::Ours;
 
@@ -89,9 +87,6 @@ pub(crate) async fn sweep(keeper: &Keeper, owners: bool, objects: bool) -> Resul
         orphaned || left.contains(&file.uid) || is_due(file, tenants.get(&file.tenant_uid).map(AsRef::as_ref), now)
     });
     futures::stream::iter(due).for_each_concurrent(AT_ONCE, |file| erase_logged(keeper, file)).await;
-    if owners {
-        credentials_of_nobody(keeper, &tenants).await?;
-    }
     for region in keeper.regions.all().iter().filter(|_| objects) {
         // One region's broken storage must not keep the others from being swept.
         if let Err(error) = strays(keeper, region, &files).await {
@@ -138,31 +133,6 @@ async fn left_by_attempts(keeper: &Keeper, files: &[FileRecord]) -> Result<BTree
     Ok(left)
 }
 
-/// Credentials and tokens whose Connection is gone without us: somebody took our finalizer off, or a keeper died between storing one
-/// and seeing that another keeper had disconnected it.
-async fn credentials_of_nobody(keeper: &Keeper, tenants: &HashMap<String, Arc<Tenant>>) -> Result<()> {
-    let mut records = Vec::new();
-    for kind in [Kind::Credential, Kind::Tokens] {
-        records.extend(keeper.records.list(kind, None).await?);
-    }
-    // Listed after the records: one that was made meanwhile belongs to a Connection that is listed.
-    let living = uids::<Connection>(keeper).await?;
-    for record in records {
-        let owner = Bound::of(record.meta())?.uid;
-        if living.contains(&owner) {
-            continue;
-        }
-        let name = record.name_any();
-        keeper.records.delete(&name, record.uid().as_deref()).await?;
-        tracing::warn!(record = name, connection = owner, "a record of a Connection that is gone was destroyed");
-        let tenant = label(record.meta(), TENANT_UID_LABEL).and_then(|uid| tenants.get(uid));
-        if let Some(region) = tenant.and_then(|tenant| keeper.region(&tenant.spec.region).ok()) {
-            keeper.audit(&region, Event::new("CredentialOrphanDestroyed").with("connection", owner).with("record", name)).await?;
-        }
-    }
-    Ok(())
-}
-
 /// UIDs of all Uploads and runs there are.
 async fn living(keeper: &Keeper) -> Result<BTreeSet<String>> {
     let mut living = uids::<Upload>(keeper).await?;
@@ -170,7 +140,7 @@ async fn living(keeper: &Keeper) -> Result<BTreeSet<String>> {
     Ok(living)
 }
 
-async fn uids<K>(keeper: &Keeper) -> Result<BTreeSet<String>>
+pub(super) async fn uids<K>(keeper: &Keeper) -> Result<BTreeSet<String>>
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
 {

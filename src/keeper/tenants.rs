@@ -6,7 +6,7 @@ use std::time::Duration;
 use api::conditions::{Conditions, KEYS_READY, is_true};
 use api::import_run::Chunks;
 use api::tenant::KeyInfo;
-use api::{Connection, ImportRun, Tenant, names};
+use api::{ImportRun, Tenant, names};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use envelope::{Header, Kid};
@@ -19,6 +19,7 @@ use runtime::work::Next;
 use serde_json::json;
 
 use super::audit::Event;
+use super::bound::Bound;
 use super::error::{Error, Result, kube};
 use super::records::{KEY_ID_LABEL, Kind, label};
 use super::regions::requested;
@@ -80,6 +81,10 @@ async fn records_under(keeper: &Keeper, tenant: &Tenant) -> Result<BTreeMap<Kid,
         }
     }
     for namespace in namespaces(tenant) {
+        // One made anew under its name is not the tenant's, nor are its runs.
+        if keeper.holder(&namespace).await?.is_none_or(|holder| holder.metadata.uid != tenant.metadata.uid) {
+            continue;
+        }
         let runs: Api<ImportRun> = Api::namespaced(keeper.client.clone(), &namespace);
         for run in runs.list(&ListParams::default()).await.map_err(kube("list ImportRuns"))? {
             let status = run.status.unwrap_or_default();
@@ -201,30 +206,26 @@ async fn erase_all(keeper: &Keeper, tenant: &Tenant) -> Result<Option<String>> {
     Ok(unrevoked)
 }
 
-/// Revokes the tokens of all the tenant's Connections. Answers how many were alive, and what failed for longer than is waited for.
+/// Revokes all tokens that were issued for the tenant, those of Connections that are gone among them. Answers how many were alive, and what
+/// failed for longer than is waited for.
 async fn revoke_all(keeper: &Keeper, tenant: &Tenant) -> Result<(usize, Option<String>)> {
     let now = keeper.now()?;
     let since = tenant.metadata.deletion_timestamp.as_ref().map_or(SignedDuration::ZERO, |at| now.duration_since(at.0));
+    let issued = keeper.records.list(Kind::Tokens, Some(&tenant.uid().unwrap_or_default())).await?;
     let home = match keeper.home(std::sync::Arc::new(tenant.clone())).await {
         Ok(home) => home,
         // Without keys nothing opens: none were made, they are destroyed already, or the region went first.
-        Err(error @ (Error::Unbound(_) | Error::NoRegion(_))) => {
-            let left = keeper.records.list(Kind::Tokens, Some(&tenant.uid().unwrap_or_default())).await?;
-            return Ok((0, (!left.is_empty()).then(|| error.chain())));
-        }
+        Err(error @ (Error::Unbound(_) | Error::NoRegion(_))) => return Ok((0, (!issued.is_empty()).then(|| error.chain()))),
         Err(error) => return Err(error),
     };
     let (mut revoked, mut unrevoked) = (0, None);
-    for namespace in namespaces(tenant) {
-        let connections: Api<Connection> = Api::namespaced(keeper.client.clone(), &namespace);
-        for connection in connections.list(&ListParams::default()).await.map_err(kube("list Connections"))? {
-            match super::connections::revoke(keeper, &home, &connection).await {
-                Ok(count) => revoked += count,
-                Err(error) if since < REVOKE_LIMIT => return Err(error),
-                Err(error) => {
-                    tracing::warn!(connection = connection.name_any(), error = error.chain(), "tokens could not be revoked");
-                    unrevoked = Some(error.chain());
-                }
+    for record in issued {
+        match keeper.sessions.end(&keeper.owner(&home, Bound::of(record.meta())?)).await {
+            Ok(count) => revoked += count,
+            Err(error) if since < REVOKE_LIMIT => return Err(error),
+            Err(error) => {
+                tracing::warn!(record = record.name_any(), error = error.chain(), "tokens could not be revoked");
+                unrevoked = Some(error.chain());
             }
         }
     }

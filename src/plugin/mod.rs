@@ -66,7 +66,7 @@ enum Verb {
     Stop(stop::Args),
     /// List or fetch the result files of a run.
     Results(results::Args),
-    /// Print the Role that lets the keeper read a Connection's Secret, and say how far intake is.
+    /// Print what a Secret's owner allows before a Connection may have it, its consent and a Role, and say how far intake is.
     Intake(intake::Args),
     /// Disconnect: stop runs, revoke every token issued, destroy the stored credential, delete the Connection.
     Disconnect(disconnect::Args),

@@ -12,12 +12,13 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use testkit::wait_for;
 
-use crate::world::{HOME, World, is_true};
+use crate::world::{HOME, World, is_true, spec_of};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_is_taken_in_shown_to_the_org_and_followed_when_it_changes() -> Result<()> {
     let world = World::start().await?;
     world.put_secret("crm", json!({"clientSecret": "wrong-at-first"})).await?;
+    world.consent("crm", "crm", &world.org_spec("crm", "Keep")).await?;
     world.put_connection("crm", world.org_spec("crm", "Keep")).await?;
 
     let refused = world.until_connection("crm", "SourceForbidden").await?;
@@ -54,6 +55,7 @@ async fn a_secret_is_taken_in_shown_to_the_org_and_followed_when_it_changes() ->
 async fn a_source_that_should_go_goes_unless_a_tool_would_bring_it_back() -> Result<()> {
     let world = World::start().await?;
     world.put_secret("crm", json!({"clientSecret": world.org.client_secret})).await?;
+    world.consent("crm", "crm", &world.org_spec("crm", "Delete")).await?;
     world.allow("crm").await?;
     let secrets = world.api::<Secret>(HOME);
     let managed = json!({"metadata": {"labels": {"kustomize.toolkit.fluxcd.io/name": "apps"}}});
@@ -76,20 +78,24 @@ async fn a_source_that_should_go_goes_unless_a_tool_would_bring_it_back() -> Res
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stored_secret_is_not_sent_to_another_endpoint_until_it_is_given_anew() -> Result<()> {
+async fn a_stored_secret_is_not_sent_to_another_endpoint_until_its_owner_gives_it_for_that_one() -> Result<()> {
     let world = World::start().await?;
-    world.ready_connection("crm").await?;
     let evil = salesforce_emulator::Emulator::builder().start().await?;
-    let mut spec = world.org_spec("crm", "Keep");
-    spec["salesforce"]["loginUrl"] = json!(evil.url);
-    spec["salesforce"]["tls"]["caBundle"] = json!(evil.ca_pem);
-    world.put_connection("crm", spec).await?;
+    world.open(evil.address.port()).await?;
+    world.ready_connection("crm").await?;
+    world.delete::<Secret>(HOME, "crm").await?;
+    let elsewhere = spec_of(&evil, "crm", "Keep");
+    world.put_connection("crm", elsewhere.clone()).await?;
     world.until_connection("crm", "NeedsReauthentication").await?;
     assert!(evil.requests().is_empty(), "the other endpoint was asked");
 
     world.put_connection("crm", world.org_spec("crm", "Keep")).await?;
     world.until_connection("crm", "Verified").await?;
-    Ok(())
+
+    world.put_secret("crm", json!({"clientSecret": evil.client_secret})).await?;
+    world.consent("crm", "crm", &elsewhere).await?;
+    world.put_connection("crm", elsewhere).await?;
+    wait_for("control: it can be reached", Duration::from_secs(30), async || Ok((!evil.requests().is_empty()).then_some(()))).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,6 +105,7 @@ async fn only_login_hosts_of_salesforce_and_of_the_region_see_a_secret() -> Resu
     world.allow("crm").await?;
     let mut spec = world.org_spec("crm", "Keep");
     spec["salesforce"]["loginUrl"] = json!(format!("https://localhost:{}", world.org.address.port()));
+    world.consent("crm", "crm", &spec).await?;
     world.put_connection("crm", spec).await?;
     world.until_connection("crm", "HostRefused").await?;
     assert!(world.org.requests().is_empty());
@@ -131,7 +138,7 @@ async fn a_disconnect_stops_runs_revokes_every_token_and_destroys_the_record() -
 }
 
 /// How many of all the tokens that the org ever issued are alive, asked of the org itself as any client would (RFC 7662).
-async fn alive(world: &World) -> Result<usize> {
+pub(crate) async fn alive(world: &World) -> Result<usize> {
     let authority = reqwest::Certificate::from_pem(world.org.ca_pem.clone().unwrap_or_default().as_bytes())?;
     let http = reqwest::Client::builder().tls_certs_only([authority]).no_proxy().build()?;
     let mut alive = 0;
@@ -144,14 +151,14 @@ async fn alive(world: &World) -> Result<usize> {
     Ok(alive)
 }
 
-async fn until_gone(world: &World, name: &str) -> Result<()> {
+pub(crate) async fn until_gone(world: &World, name: &str) -> Result<()> {
     let connections = world.api::<Connection>(HOME);
     // An attempt at an org that does not answer takes half a minute, and the next one follows after fifteen seconds.
     wait_for("the Connection to be gone", Duration::from_secs(90), async || Ok(connections.get_opt(name).await?.is_none().then_some(())))
         .await
 }
 
-async fn nothing_is_stored(world: &World, uid: &str) -> Result<()> {
+pub(crate) async fn nothing_is_stored(world: &World, uid: &str) -> Result<()> {
     for record in ["connection", "tokens"] {
         assert!(!world.secret_exists(&format!("{record}-{uid}")).await?, "the record {record} outlived the Connection");
     }
@@ -159,14 +166,14 @@ async fn nothing_is_stored(world: &World, uid: &str) -> Result<()> {
 }
 
 /// The org is down for logins and revocations, and says whether a token is alive: once it is back, the keeper may be faster than a test.
-fn do_not_answer_the_keeper(world: &World) {
+pub(crate) fn do_not_answer_the_keeper(world: &World) {
     for call in ["*/oauth2/token", "*/oauth2/revoke"] {
         world.org.inject(Fault::new(Action::DropBefore).on("POST", call).times(u32::MAX));
     }
 }
 
 /// What the keeper said about a Connection that is gone.
-async fn said(world: &World, reason: &str) -> Result<Option<String>> {
+pub(crate) async fn said(world: &World, reason: &str) -> Result<Option<String>> {
     let events = world.api::<k8s_openapi::api::core::v1::Event>(HOME).list(&Default::default()).await?;
     Ok(events.items.into_iter().find(|event| event.reason.as_deref() == Some(reason)).and_then(|event| event.message))
 }

@@ -155,6 +155,7 @@ impl Story for Intake {
     async fn prepare(&self, world: &World, number: usize) -> Result<String> {
         let name = format!("intake-{number}");
         world.put_secret(&name, json!({"clientSecret": world.org.client_secret})).await?;
+        world.consent(&name, &name, &world.org_spec(&name, "Delete")).await?;
         world.allow(&name).await?;
         Ok(name)
     }

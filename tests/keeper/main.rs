@@ -1,11 +1,14 @@
 //! The keeper on a real API server, with the rights of its chart, against the emulator as the Salesforce org.
 
 mod connections;
+mod consent;
 mod crash;
 mod files;
 mod keys;
 mod leases;
 mod limits;
+mod namespaces;
+mod ownerless;
 mod two_keepers;
 mod worker_crash;
 mod world;

@@ -65,6 +65,7 @@ async fn a_token_is_on_the_list_though_another_keeper_made_the_list_first() -> R
     // The first Secret that is made for a Connection is its credential, the second its list of tokens.
     let mut held = line.hold(Side::Request, 1, |call| call.method == Method::POST && call.path.ends_with("/secrets"));
     world.put_secret("crm", json!({"clientSecret": world.org.client_secret})).await?;
+    world.consent("crm", "crm", &world.org_spec("crm", "Keep")).await?;
     world.allow("crm").await?;
     world.put_connection("crm", world.org_spec("crm", "Keep")).await?;
     held.reached().await;
@@ -129,6 +130,7 @@ async fn a_credential_stored_while_another_keeper_disconnects_is_destroyed() -> 
     let world = ground.with(keeper).await?;
     let mut held = line.hold(Side::Request, 0, |call| call.method == Method::POST && call.path.ends_with("/secrets"));
     world.put_secret("crm", json!({"clientSecret": world.org.client_secret})).await?;
+    world.consent("crm", "crm", &world.org_spec("crm", "Keep")).await?;
     world.allow("crm").await?;
     world.put_connection("crm", world.org_spec("crm", "Keep")).await?;
     held.reached().await;

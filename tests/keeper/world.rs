@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use api::import_run::ImportRunStatus;
 use api::snapshot::{ObjectId, Snapshot, SnapshotConnection};
 use api::tenant::ResultRetention;
-use api::{Connection, ImportRun, Tenant, Upload, conditions, names};
+use api::{Connection, ConnectionSpec, ImportRun, Tenant, Upload, conditions, names};
 use dataimporter::keeper::{self, Args, Running};
 use domain::lease::PeerIpCheck;
 use jiff::SignedDuration;
@@ -29,6 +29,7 @@ pub(crate) const SYSTEM: &str = "dataimporter-system";
 pub(crate) const HOME: &str = "acme";
 pub(crate) const RUNS: &str = "dataimporter-run-acme";
 pub(crate) const REGION: &str = "eu-frankfurt";
+const CONSENT: &str = "dataimporter.io/consent";
 const WAIT: Duration = Duration::from_secs(30);
 
 pub(crate) struct World {
@@ -210,6 +211,30 @@ subjects: [{{kind: ServiceAccount, name: dataimporter-keeper, namespace: {SYSTEM
         Ok(())
     }
 
+    /// The owner of a Secret lets a Connection show it to the endpoint of this spec, and whatever else it let.
+    pub(crate) async fn consent(&self, secret: &str, connection: &str, spec: &Value) -> Result<()> {
+        let spec: ConnectionSpec = serde_json::from_value(spec.clone())?;
+        let found = self.api::<Secret>(HOME).get(secret).await?;
+        let before = found.annotations().get(CONSENT).map(|before| format!("{before},")).unwrap_or_default();
+        self.set_consent(secret, Some(&format!("{before}{connection}={}", spec.endpoint_digest()))).await
+    }
+
+    /// Replaces what the owner of a Secret lets; absent: nothing.
+    pub(crate) async fn set_consent(&self, secret: &str, consent: Option<&str>) -> Result<()> {
+        let patch = json!({"metadata": {"annotations": {CONSENT: consent}}});
+        self.api::<Secret>(HOME).patch(secret, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        Ok(())
+    }
+
+    /// The Region lets its tenant reach this port of the machine, too.
+    pub(crate) async fn open(&self, port: u16) -> Result<()> {
+        let regions: Api<api::Region> = Api::all(self.client.clone());
+        let mut endpoints = serde_json::to_value(regions.get(REGION).await?.spec.private_endpoints)?;
+        endpoints[0]["ports"].as_array_mut().context("ports")?.push(json!(port));
+        regions.patch(REGION, &PatchParams::default(), &Patch::Merge(json!({"spec": {"privateEndpoints": endpoints}}))).await?;
+        Ok(())
+    }
+
     pub(crate) fn org_spec(&self, secret: &str, after_intake: &str) -> Value {
         spec_of(&self.org, secret, after_intake)
     }
@@ -236,7 +261,9 @@ subjects: [{{kind: ServiceAccount, name: dataimporter-keeper, namespace: {SYSTEM
     pub(crate) async fn ready_connection_to(&self, org: &salesforce_emulator::Running, name: &str) -> Result<Connection> {
         self.put_secret(name, json!({"clientSecret": org.client_secret})).await?;
         self.allow(name).await?;
-        self.put_connection(name, spec_of(org, name, "Keep")).await?;
+        let spec = spec_of(org, name, "Keep");
+        self.consent(name, name, &spec).await?;
+        self.put_connection(name, spec).await?;
         self.until_connection(name, "Verified").await
     }
 
@@ -426,7 +453,7 @@ async fn start_keeper_later(server: Arc<ApiServer>, arguments: Args, line: Line,
     keeper::start_later(account, arguments, CancellationToken::new(), pause).await
 }
 
-fn spec_of(org: &salesforce_emulator::Running, secret: &str, after_intake: &str) -> Value {
+pub(crate) fn spec_of(org: &salesforce_emulator::Running, secret: &str, after_intake: &str) -> Value {
     json!({
         "salesforce": {
             "loginUrl": org.url,

@@ -151,7 +151,8 @@ pub struct Credentials {
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretRef {
-    /// Name of the Secret. The keeper may read it only through a Role of yours: `kubectl import intake` prints it.
+    /// Name of the Secret. The keeper reads it through a Role of yours and shows it to the endpoint that the Secret's own annotation
+    /// `dataimporter.io/consent` names: `kubectl import intake` prints both.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
     /// What happens to the Secret once it is stored encrypted. `Keep` leaves it readable in this namespace (condition `PlaintextSource`).
@@ -244,8 +245,35 @@ impl ConnectionSpec {
         self.suspend.unwrap_or(false)
     }
 
-    /// What a stored credential is bound to: whoever changes any of it must bring the secret again, else the stored one could be
-    /// sent to a server of their choice.
+    /// The endpoint in words, for whoever decides whether a secret may go there.
+    pub fn endpoint(&self) -> String {
+        let (mut text, tls) = match (&self.salesforce, &self.postgres) {
+            (Some(sf), _) => {
+                let who = match (&sf.auth.client_credentials, &sf.auth.jwt_bearer) {
+                    (Some(cc), _) => format!("client {}", cc.client_id),
+                    (_, Some(jwt)) => format!("client {} as {}", jwt.client_id, jwt.username),
+                    _ => String::new(),
+                };
+                (format!("Salesforce {}, {who}", sf.login_base()), &sf.tls)
+            }
+            (None, Some(pg)) => (format!("PostgreSQL {}:{}, database {} as {}", pg.host, pg.port(), pg.database, pg.user), &pg.tls),
+            (None, None) => (String::new(), &None),
+        };
+        let tls = tls.clone().unwrap_or_default();
+        if tls.ca_bundle.is_some() {
+            text.push_str(", trusting the authorities of its caBundle");
+        }
+        if let Some(name) = tls.server_name {
+            text.push_str(&format!(", with the certificate of {name}"));
+        }
+        if self.postgres.as_ref().is_some_and(Postgres::allows_insecure_password) {
+            text.push_str(", which may ask for the password itself");
+        }
+        text
+    }
+
+    /// What a credential is bound to, and what its owner consents to: whoever changes any of it needs the owner's consent again, else
+    /// the secret could be sent to a server of their choice.
     pub fn endpoint_digest(&self) -> String {
         let mut parts: Vec<&str> = Vec::new();
         let (base, port);
@@ -313,6 +341,16 @@ mod tests {
         let digests: std::collections::BTreeSet<_> = edits.iter().map(|e| postgres(e).endpoint_digest()).collect();
         assert_eq!(digests.len(), edits.len());
         assert!(!digests.contains(&base));
+    }
+
+    #[test]
+    fn the_endpoint_in_words_names_what_decides_who_gets_the_secret() {
+        let tls = Tls { ca_bundle: Some("pem".into()), server_name: Some("db.example".into()) };
+        let text = postgres(|p| p.tls = Some(tls.clone())).endpoint();
+        assert_eq!(
+            text,
+            "PostgreSQL db:5432, database crm as reader, trusting the authorities of its caBundle, with the certificate of db.example"
+        );
     }
 
     #[test]

@@ -39,6 +39,9 @@ pub const RELEASE_ANNOTATION: &str = "dataimporter.io/release-unerased";
 /// On the system namespace: what an uninstall does about objects that are still there, over what was installed.
 pub const DRAIN_POLICY_ANNOTATION: &str = "dataimporter.io/drain-policy";
 
+/// On a Secret: the Connections of its namespace that may have it, each with the digest of the endpoint it may be shown to.
+pub const CONSENT_ANNOTATION: &str = "dataimporter.io/consent";
+
 /// On a Tenant or Region: a time (RFC 3339); keys made before it are replaced.
 pub const ROTATE_KEYS_ANNOTATION: &str = "dataimporter.io/rotate-keys";
 

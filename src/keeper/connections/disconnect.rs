@@ -1,11 +1,12 @@
 //! The end of a Connection: runs stop, tokens are revoked, the record is destroyed, and only then the object may go. Bounded: what
 //! cannot be revoked in ten minutes is reported and let go, because a namespace must not hang on somebody else's outage.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::conditions::Conditions;
 use api::snapshot::Snapshot;
-use api::{Connection, ConnectionStatus, ImportRun, names};
+use api::{Connection, ConnectionStatus, ImportRun, Tenant, names};
 use domain::connection::REVOKE_LIMIT;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -18,7 +19,8 @@ use serde_json::json;
 use super::super::audit::Event;
 use super::super::credentials;
 use super::super::error::{Error, Result, kube};
-use super::super::state::{Home, Keeper};
+use super::super::sessions;
+use super::super::state::Keeper;
 
 /// Runs have this long to finish what is committed; then their tokens are revoked under them.
 const RUNS_LIMIT: SignedDuration = SignedDuration::from_mins(2);
@@ -60,8 +62,7 @@ pub(super) async fn disconnect(keeper: &Keeper, connection: &Connection) -> Resu
 async fn give_up(keeper: &Keeper, connection: &Connection, error: &Error, why: &str) -> Result<()> {
     let why = format!("{why}: {}", error.chain());
     tracing::error!(namespace = connection.namespace(), connection = connection.name_any(), why, "tokens could not be revoked");
-    let holder = keeper.holder(&connection.namespace().unwrap_or_default());
-    if let Some(region) = holder.and_then(|tenant| keeper.region(&tenant.spec.region).ok()) {
+    if let Some(region) = tenant(keeper, connection).await?.and_then(|tenant| keeper.region(&tenant.spec.region).ok()) {
         let event = Event::new("RevocationFailed").with("connection", connection.uid().unwrap_or_default()).with("reason", error.reason());
         // Storage that is away must not hold the Connection for ever.
         if let Err(error) = keeper.audit(&region, event).await {
@@ -89,7 +90,7 @@ fn left_to_do(connection: &Connection) -> &'static str {
 /// Cancels the unfinished runs that use this Connection. Answers how many there are.
 async fn stop_runs(keeper: &Keeper, connection: &Connection) -> Result<usize> {
     let namespace = connection.namespace().unwrap_or_default();
-    let Some(tenant) = keeper.holder(&namespace) else { return Ok(0) };
+    let Some(tenant) = keeper.holder(&namespace).await? else { return Ok(0) };
     let Some(run_namespace) = tenant.status.as_ref().and_then(|s| s.run_namespace.clone()) else { return Ok(0) };
     let runs: Api<ImportRun> = Api::namespaced(keeper.client.clone(), &namespace);
     let anchors: Api<ConfigMap> = Api::namespaced(keeper.client.clone(), &run_namespace.name);
@@ -124,31 +125,38 @@ enum End {
 /// Revokes and destroys.
 async fn end(keeper: &Keeper, connection: &Connection) -> Result<End> {
     let uid = connection.uid().unwrap_or_default();
-    if !keeper.sessions.any(&uid).await? && keeper.stored(connection).await?.is_none() {
+    let tokens = keeper.sessions.record(&uid).await?;
+    if tokens.is_none() && keeper.stored(connection).await?.is_none() {
         // A call that is under way must not leave a token behind.
         destroy(keeper, connection).await?;
         return Ok(End::NothingStored);
     }
-    let namespace = connection.namespace().unwrap_or_default();
-    let home = match keeper.holder(&namespace) {
+    let home = match tenant(keeper, connection).await? {
         Some(tenant) => keeper.home(tenant).await,
-        None => Err(Error::NotHeld(namespace)),
+        None => Err(Error::TenantGone),
     };
     let home = match home {
         Ok(home) => home,
-        Err(error @ (Error::Unbound(_) | Error::NoRegion(_) | Error::NotHeld(_))) => return Ok(End::Unopened(error)),
+        Err(error @ (Error::Unbound(_) | Error::NoRegion(_) | Error::TenantGone)) => return Ok(End::Unopened(error)),
         Err(error) => return Err(error),
     };
-    let revoked = revoke(keeper, &home, connection).await?;
+    // Needs no credential of ours: one that no longer opens, or is gone already, does not stop it.
+    let revoked = keeper.sessions.end(&keeper.owner(&home, sessions::bound(connection))).await?;
     let event = Event::new("CredentialDestroyed").with("connection", uid).with("revoked", revoked);
     keeper.audit(&home.region, event).await?;
     destroy(keeper, connection).await?;
     Ok(End::Revoked(revoked))
 }
 
-/// Revokes every token that was issued. Needs no credential of ours: one that no longer opens, or is gone already, does not stop it.
-pub(in crate::keeper) async fn revoke(keeper: &Keeper, home: &Home, connection: &Connection) -> Result<usize> {
-    keeper.sessions.revoke_all(&keeper.owner(home, connection)).await
+/// Whose keys a Connection's records are sealed under. The namespace may be another tenant's by now, or another namespace.
+async fn tenant(keeper: &Keeper, connection: &Connection) -> Result<Option<Arc<Tenant>>> {
+    if let Some(tokens) = keeper.sessions.record(&connection.uid().unwrap_or_default()).await? {
+        return Ok(keeper.tenant_of_record(&tokens.metadata));
+    }
+    match keeper.stored(connection).await? {
+        Some(stored) => Ok(keeper.tenant_of_record(stored.metadata())),
+        None => keeper.holder(&connection.namespace().unwrap_or_default()).await,
+    }
 }
 
 async fn destroy(keeper: &Keeper, connection: &Connection) -> Result<()> {

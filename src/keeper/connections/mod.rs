@@ -8,7 +8,7 @@ mod verify;
 use api::conditions::Conditions;
 use api::connection::AfterIntake;
 use api::{Connection, ConnectionStatus, conditions, names};
-use domain::connection::{Decision, Observed, Source, decide};
+use domain::connection::{Consent, Decision, Observed, Source, decide};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, ResourceExt};
@@ -19,10 +19,11 @@ use serde_json::json;
 use super::audit::Event;
 use super::credentials::{self, Stored};
 use super::error::{Error, Result};
+use super::sessions;
 use super::state::{Home, Keeper};
 use source::Read;
 
-pub(super) use disconnect::revoke;
+pub(super) use source::consent;
 
 /// Called by the work queue for one Connection.
 pub(crate) async fn reconcile(keeper: &Keeper, namespace: &str, name: &str) -> Result<Next> {
@@ -32,15 +33,15 @@ pub(crate) async fn reconcile(keeper: &Keeper, namespace: &str, name: &str) -> R
         return disconnect::disconnect(keeper, &connection).await;
     }
     ensure_finalizer(keeper, &connection).await?;
-    if connection.spec.suspended() && connection.status.as_ref().is_some_and(|s| s.observed_generation.is_some()) {
-        // Keeps its last Ready; the column shows the suspension.
-        return Ok(Next::Idle);
-    }
     let mut report = Report::of(keeper, &connection)?;
-    match keeper.tenant_of(namespace) {
+    match keeper.tenant_of(namespace).await? {
         None => report.wait("NamespaceNotHeld", "no Tenant lists this namespace, or it holds another one of that name"),
         Some(tenant) => match keeper.home(tenant).await {
-            Ok(home) => work(keeper, &home, &connection, &mut report).await?,
+            Ok(home) => {
+                if work(keeper, &home, &connection, &mut report).await? == Told::Nothing {
+                    return Ok(Next::After(domain::connection::SOURCE_INTERVAL.unsigned_abs()));
+                }
+            }
             Err(error @ (Error::Unbound(_) | Error::NoRegion(_))) => report.wait(error.reason(), &error.chain()),
             Err(error) => return Err(error),
         },
@@ -57,19 +58,37 @@ pub(crate) fn mark_used(keeper: &Keeper, connection: &Connection) {
     }
 }
 
-async fn work(keeper: &Keeper, home: &Home, connection: &Connection, report: &mut Report) -> Result<()> {
+/// Whether there is anything to report.
+#[derive(Eq, PartialEq)]
+enum Told {
+    Something,
+    Nothing,
+}
+
+async fn work(keeper: &Keeper, home: &Home, connection: &Connection, report: &mut Report) -> Result<Told> {
     let stored = keeper.stored(connection).await?;
     let Read { source, secret } = source::read(keeper, home, connection, stored.as_ref()).await?;
     let reference = connection.spec.credentials.secret_ref.as_ref();
     let secret_name = reference.map(|r| r.name.clone()).unwrap_or_default();
     let keeps = reference.is_some_and(|r| r.after_intake == AfterIntake::Keep);
-    report.plaintext = matches!(source, Source::Found { .. }).then(|| secret_name.clone()).filter(|_| keeps);
-    let observed = Observed { spec: &connection.spec, source, stored: stored.as_ref().map(|s| s.credential.clone()) };
+    let (there, consent) = match &source {
+        Source::Found { consent, .. } => (true, consent.clone()),
+        Source::Missing | Source::Forbidden => (false, Consent::default()),
+    };
+    report.plaintext = there.then(|| secret_name.clone()).filter(|_| keeps);
+    let name = connection.name_any();
+    let observed = Observed { name: &name, spec: &connection.spec, source, stored: stored.as_ref().map(|s| s.credential.clone()) };
     let ledger = connection.status.as_ref().and_then(|s| s.credential_version).unwrap_or_default();
-    let stored = match decide(&observed, ledger) {
+    let decision = decide(&observed, ledger);
+    let seen = connection.status.as_ref().is_some_and(|s| s.observed_generation.is_some());
+    if connection.spec.suspended() && seen && !matches!(decision, Decision::ConsentMissing { withdrawn: true }) {
+        // Keeps its last Ready; the column shows the suspension.
+        return Ok(Told::Nothing);
+    }
+    let stored = match decision {
         Decision::WaitForRole => {
             report.stall("SourceForbidden", &source::role_hint(connection, &secret_name));
-            return Ok(());
+            return Ok(Told::Something);
         }
         Decision::WaitForSecret => {
             let message = format!(
@@ -77,25 +96,33 @@ async fn work(keeper: &Keeper, home: &Home, connection: &Connection, report: &mu
                 domain::connection::required_keys(&connection.spec).join(", ")
             );
             report.wait("SourceMissing", &message);
-            return Ok(());
+            return Ok(Told::Something);
+        }
+        Decision::ConsentMissing { withdrawn } => {
+            let mut message = source::consent_hint(connection, &secret_name, consent);
+            if let Err(error) = withdraw(keeper, home, connection, withdrawn).await {
+                message.push_str(&format!(". Access tokens issued before could not be revoked yet: {}", error.chain()));
+            }
+            report.stall("ConsentMissing", &message);
+            return Ok(Told::Something);
         }
         Decision::KeysMissing(keys) => {
             report.stall("KeysMissing", &format!("Secret {secret_name} lacks {}", keys.join(", ")));
-            return Ok(());
+            return Ok(Told::Something);
         }
         Decision::SourceManaged(tool) => {
             let message =
                 format!("Secret {secret_name} is managed by {tool}, which would bring it back: use afterIntake Keep, or create it by hand");
             report.stall("SourceManaged", &message);
-            return Ok(());
+            return Ok(Told::Something);
         }
         Decision::NeedsReauthentication => {
             let message = format!(
-                "the endpoint changed since the stored credential was given, so it is not sent there: put a new value into Secret {secret_name}, or point the Connection back"
+                "what is stored was given for another endpoint or by another Secret, so it is not used: bring Secret {secret_name} with its consent to this endpoint, or point the Connection back"
             );
             report.endpoint_of(stored.as_ref());
             report.stall("NeedsReauthentication", &message);
-            return Ok(());
+            return Ok(Told::Something);
         }
         Decision::Store { version, delete_source } => {
             store(keeper, home, connection, secret.as_ref(), version, stored).await?;
@@ -107,9 +134,27 @@ async fn work(keeper: &Keeper, home: &Home, connection: &Connection, report: &mu
             stored
         }
     };
-    let Some(stored) = stored else { return Ok(()) };
+    let Some(stored) = stored else { return Ok(Told::Something) };
     report.stored(&stored, connection);
-    verify::verify(keeper, home, connection, &stored, report).await
+    verify::verify(keeper, home, connection, &stored, report).await?;
+    Ok(Told::Something)
+}
+
+/// Destroys what was stored with a consent that its owner took back, and revokes what came of it; tried again until it is done.
+async fn withdraw(keeper: &Keeper, home: &Home, connection: &Connection, withdrawn: bool) -> Result<()> {
+    let uid = connection.uid().unwrap_or_default();
+    if withdrawn {
+        keeper.audit(&home.region, Event::new("ConsentWithdrawn").with("connection", uid.as_str())).await?;
+        // First: a session that is being issued asks for it last.
+        keeper.records.delete(&credentials::secret_name(&uid), None).await?;
+    }
+    if (withdrawn || keeper.stored(connection).await?.is_none()) && keeper.sessions.record(&uid).await?.is_some() {
+        let revoked = keeper.sessions.interrupt(&keeper.owner(home, sessions::bound(connection))).await?;
+        let note =
+            format!("the owner of the Secret took the consent back: {revoked} access tokens were revoked, what was stored is destroyed");
+        keeper.events.warning(connection, "ConsentWithdrawn", &note).await;
+    }
+    Ok(())
 }
 
 async fn store(

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use api::Connection;
-use domain::connection::{Source, managed_by, required_keys};
+use api::{Connection, names};
+use domain::connection::{Consent, Source, managed_by, required_keys};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, ResourceExt};
@@ -37,7 +37,7 @@ pub(super) async fn read(keeper: &Keeper, home: &Home, connection: &Connection, 
         Err(kube::Error::Api(status)) if status.code == 403 => return Ok(Read { source: Source::Forbidden, secret: None }),
         Err(error) => return Err(kube(format!("read Secret {namespace}/{}", reference.name))(error)),
     };
-    let managed_by = managed_by(&secret.metadata);
+    let (managed_by, consent) = (managed_by(&secret.metadata), Consent::of(&secret.metadata));
     let (name, uid, version) = (secret.name_any(), secret.uid(), secret.resource_version());
     let entries = entries(connection, secret);
     let same_as_stored = match stored.and_then(|s| s.source_digest.as_deref()) {
@@ -53,7 +53,19 @@ pub(super) async fn read(keeper: &Keeper, home: &Home, connection: &Connection, 
         None => None,
     };
     let keys = entries.keys().into_iter().collect();
-    Ok(Read { source: Source::Found { keys, same_as_stored, managed_by }, secret: Some(Found { entries, name, uid, version }) })
+    Ok(Read { source: Source::Found { keys, same_as_stored, managed_by, consent }, secret: Some(Found { entries, name, uid, version }) })
+}
+
+/// What the owner of the source Secret lets, without its content; absent when it is gone or may not be read.
+pub(in crate::keeper) async fn consent(keeper: &Keeper, connection: &Connection) -> Result<Option<Consent>> {
+    let Some(reference) = &connection.spec.credentials.secret_ref else { return Ok(None) };
+    let namespace = connection.namespace().unwrap_or_default();
+    let secrets: Api<Secret> = Api::namespaced(keeper.client.clone(), &namespace);
+    match secrets.get_metadata(&reference.name).await {
+        Ok(secret) => Ok(Some(Consent::of(&secret.metadata))),
+        Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => Ok(None),
+        Err(error) => Err(kube(format!("read Secret {namespace}/{}", reference.name))(error)),
+    }
 }
 
 /// The values of the required keys that are not empty; everything else is wiped unread.
@@ -83,6 +95,17 @@ pub(super) async fn remove(keeper: &Keeper, connection: &Connection, found: Opti
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
         Err(error) => Err(Error::Kube { doing: format!("delete Secret {} after its intake", found.name), source: Box::new(error) }),
     }
+}
+
+/// What the owner of a Secret has to write, and where the value would go then.
+pub(super) fn consent_hint(connection: &Connection, secret: &str, consent: Consent) -> String {
+    let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.name_any());
+    format!(
+        "Secret {secret} does not let Connection {name} show it to {}. If it should go there, its owner says so: kubectl annotate secret {secret} -n {namespace} --overwrite {}={} (or that annotation in its manifest)",
+        connection.spec.endpoint(),
+        names::CONSENT_ANNOTATION,
+        consent.and(&name, &connection.spec.endpoint_digest())
+    )
 }
 
 /// What the namespace's admin has to write.

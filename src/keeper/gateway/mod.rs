@@ -12,9 +12,8 @@ use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use http::StatusCode;
-use kube::{Api, ResourceExt};
 
-use super::error::{Error, kube};
+use super::error::Error;
 use super::room::Full;
 use super::state::{Home, Keeper};
 use super::workers::Call;
@@ -82,17 +81,9 @@ impl Keeper {
         if caller.username != format!("system:serviceaccount:{namespace}:{account}") {
             return Err(Refused::Token(account));
         }
-        let unknown = || Refused::Namespace(namespace.to_owned());
-        let tenant = self.tenant_of(namespace).ok_or_else(unknown)?;
+        let tenant = self.tenant_of(namespace).await?.ok_or_else(|| Refused::Namespace(namespace.to_owned()))?;
         if !caller.audiences.contains(&names::files_audience(&tenant.spec.region, &self.installation)) {
             return Err(Refused::Token(account));
-        }
-        // The namespace must be the very one that was bound: one re-created under the same name is somebody else's.
-        let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(self.client.clone());
-        let live = namespaces.get_opt(namespace).await.map_err(kube("read the namespace"))?;
-        let bound = tenant.status.as_ref().and_then(|s| s.namespaces.iter().find(|b| b.name == namespace));
-        if bound.is_none() || live.and_then(|n| n.uid()).as_ref() != bound.map(|b| &b.uid) {
-            return Err(unknown());
         }
         let home = self.home(tenant).await?;
         Ok((home, caller.credential_id.unwrap_or_default()))

@@ -74,7 +74,11 @@ impl Keeper {
             None => None,
         };
         let ledger = connection.as_ref().and_then(|c| c.status.as_ref()?.credential_version).unwrap_or_default();
-        let observed = ConnectionObserved { connection, stored: stored.as_ref().map(|s| s.credential.clone()), ledger };
+        let consent = match &connection {
+            Some(connection) => super::super::connections::consent(self, connection).await?,
+            None => None,
+        };
+        let observed = ConnectionObserved { connection, stored: stored.as_ref().map(|s| s.credential.clone()), consent, ledger };
         let usable = judge_connection(admitted, name, observed)?;
         Ok((usable, stored.ok_or(Refusal::NoCredential)?))
     }

@@ -4,7 +4,7 @@ use api::ConnectionSpec;
 use api::connection::AfterIntake;
 
 use super::source::missing_keys;
-use crate::lease::StoredCredential;
+use super::{Consent, StoredCredential};
 
 /// What reading the source Secret gave.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -15,6 +15,7 @@ pub enum Source {
         /// Whether its content is what the stored version was made of; absent when nothing is stored.
         same_as_stored: Option<bool>,
         managed_by: Option<String>,
+        consent: Consent,
     },
     Missing,
     /// The namespace's admin has not allowed the keeper to read it.
@@ -22,6 +23,8 @@ pub enum Source {
 }
 
 pub struct Observed<'a> {
+    /// Name of the Connection.
+    pub name: &'a str,
     pub spec: &'a ConnectionSpec,
     pub source: Source,
     pub stored: Option<StoredCredential>,
@@ -33,11 +36,14 @@ pub enum Decision {
     WaitForRole,
     /// Nothing is stored and there is no source.
     WaitForSecret,
+    /// The owner of the Secret has not said that this Connection may show it to this endpoint. `withdrawn`: for what is stored it was
+    /// said once, and is not any more.
+    ConsentMissing { withdrawn: bool },
     /// The Secret lacks keys.
     KeysMissing(Vec<&'static str>),
     /// The Secret should be deleted after intake, but something would bring it back.
     SourceManaged(String),
-    /// What is stored was given for another endpoint, and no new secret came since.
+    /// What is stored was given for another endpoint or by another Secret, and the one that is named cannot be read.
     NeedsReauthentication,
     /// Store the source as this version.
     Store { version: i64, delete_source: bool },
@@ -47,21 +53,29 @@ pub enum Decision {
 
 /// `ledger`: highest version ever stored, so that a version is never given twice.
 pub fn decide(observed: &Observed<'_>, ledger: i64) -> Decision {
-    let endpoint = observed.spec.endpoint_digest();
-    let moved = observed.stored.as_ref().is_some_and(|s| s.endpoint_digest != endpoint);
+    let serves = observed.stored.as_ref().is_some_and(|stored| stored.serves(observed.spec));
     match &observed.source {
+        Source::Found { consent, .. } if !consent.names(observed.name, &observed.spec.endpoint_digest()) => {
+            Decision::ConsentMissing { withdrawn: observed.stored.as_ref().is_some_and(|stored| is_withdrawn(observed, stored, consent)) }
+        }
         Source::Forbidden if observed.stored.is_none() => Decision::WaitForRole,
         Source::Missing if observed.stored.is_none() => Decision::WaitForSecret,
-        Source::Forbidden | Source::Missing if moved => Decision::NeedsReauthentication,
+        Source::Forbidden | Source::Missing if !serves => Decision::NeedsReauthentication,
         Source::Forbidden | Source::Missing => Decision::Keep { delete_source: false },
-        Source::Found { same_as_stored: Some(true), .. } if moved => Decision::NeedsReauthentication,
-        Source::Found { keys, same_as_stored, managed_by } => {
-            found(observed.spec, keys, *same_as_stored, managed_by.as_ref(), next(observed, ledger))
+        Source::Found { keys, same_as_stored, managed_by, .. } => {
+            let same = serves && *same_as_stored == Some(true);
+            found(observed.spec, keys, same, managed_by.as_ref(), next(observed, ledger))
         }
     }
 }
 
-fn found(spec: &ConnectionSpec, keys: &[String], same: Option<bool>, managed_by: Option<&String>, version: i64) -> Decision {
+/// Only the Secret that something was taken from takes its consent back; a Connection that was pointed elsewhere changes nothing about it.
+fn is_withdrawn(observed: &Observed<'_>, stored: &StoredCredential, consent: &Consent) -> bool {
+    let named = observed.spec.credentials.secret_ref.as_ref().map(|reference| &reference.name);
+    stored.source.as_ref() == named && !consent.names(observed.name, &stored.endpoint_digest)
+}
+
+fn found(spec: &ConnectionSpec, keys: &[String], same: bool, managed_by: Option<&String>, version: i64) -> Decision {
     let missing = missing_keys(spec, |key| keys.iter().any(|k| k == key));
     if !missing.is_empty() {
         return Decision::KeysMissing(missing);
@@ -69,7 +83,7 @@ fn found(spec: &ConnectionSpec, keys: &[String], same: Option<bool>, managed_by:
     let delete_source = spec.credentials.secret_ref.as_ref().is_some_and(|r| r.after_intake == AfterIntake::Delete);
     match managed_by {
         Some(tool) if delete_source => Decision::SourceManaged(tool.clone()),
-        _ if same == Some(true) => Decision::Keep { delete_source },
+        _ if same => Decision::Keep { delete_source },
         _ => Decision::Store { version, delete_source },
     }
 }
@@ -101,24 +115,44 @@ mod tests {
         }
     }
 
-    fn source(same_as_stored: Option<bool>) -> Source {
-        Source::Found { keys: vec!["password".into()], same_as_stored, managed_by: None }
+    const ELSEWHERE: &str = "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
+
+    fn here() -> String {
+        spec(AfterIntake::Keep).endpoint_digest()
+    }
+
+    fn found(keys: &[&str], same_as_stored: Option<bool>, managed_by: Option<&str>, consent: Consent) -> Source {
+        let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        Source::Found { keys, same_as_stored, managed_by: managed_by.map(Into::into), consent }
+    }
+
+    fn consented(same_as_stored: Option<bool>) -> Source {
+        found(&["password"], same_as_stored, None, Consent::default().and("crm", &here()))
     }
 
     fn managed(same_as_stored: Option<bool>) -> Source {
-        Source::Found { keys: vec!["password".into()], same_as_stored, managed_by: Some("Flux".into()) }
+        found(&["password"], same_as_stored, Some("Flux"), Consent::default().and("crm", &here()))
     }
 
     fn empty() -> Source {
-        Source::Found { keys: vec![], same_as_stored: None, managed_by: None }
+        found(&[], None, None, Consent::default().and("crm", &here()))
+    }
+
+    /// The owner let somebody have it, but not this.
+    fn let_only(connection: &str, endpoint: &str) -> Source {
+        found(&["password"], Some(true), None, Consent::default().and(connection, endpoint))
+    }
+
+    fn of(version: i64, endpoint_digest: String, source: Option<&str>) -> Option<StoredCredential> {
+        Some(StoredCredential { version, endpoint_digest, source: source.map(Into::into) })
     }
 
     fn stored(version: i64) -> Option<StoredCredential> {
-        Some(StoredCredential { version, endpoint_digest: spec(AfterIntake::Keep).endpoint_digest() })
+        of(version, here(), Some("db"))
     }
 
     fn elsewhere() -> Option<StoredCredential> {
-        Some(StoredCredential { version: 1, endpoint_digest: "other".into() })
+        of(1, ELSEWHERE.into(), Some("db"))
     }
 
     #[test]
@@ -126,13 +160,14 @@ mod tests {
         use AfterIntake::{Delete, Keep};
         let store = |version, delete_source| Decision::Store { version, delete_source };
         let keep = |delete_source| Decision::Keep { delete_source };
+        let missing = |withdrawn| Decision::ConsentMissing { withdrawn };
         let cases = [
-            ("first secret", Keep, source(None), None, 0, store(1, false)),
-            ("first secret, to be deleted", Delete, source(None), None, 0, store(1, true)),
-            ("unchanged", Keep, source(Some(true)), stored(1), 1, keep(false)),
-            ("unchanged but still there", Delete, source(Some(true)), stored(1), 1, keep(true)),
-            ("changed", Keep, source(Some(false)), stored(1), 1, store(2, false)),
-            ("changed after a record was restored", Keep, source(Some(false)), stored(1), 7, store(8, false)),
+            ("first secret", Keep, consented(None), None, 0, store(1, false)),
+            ("first secret, to be deleted", Delete, consented(None), None, 0, store(1, true)),
+            ("unchanged", Keep, consented(Some(true)), stored(1), 1, keep(false)),
+            ("unchanged but still there", Delete, consented(Some(true)), stored(1), 1, keep(true)),
+            ("changed", Keep, consented(Some(false)), stored(1), 1, store(2, false)),
+            ("changed after a record was restored", Keep, consented(Some(false)), stored(1), 7, store(8, false)),
             ("deleted after intake", Delete, Source::Missing, stored(1), 1, keep(false)),
             ("role taken away later", Keep, Source::Forbidden, stored(1), 1, keep(false)),
             ("nothing yet", Keep, Source::Missing, None, 0, Decision::WaitForSecret),
@@ -140,14 +175,33 @@ mod tests {
             ("key missing", Keep, empty(), None, 0, Decision::KeysMissing(vec!["password"])),
             ("managed and to be deleted", Delete, managed(None), None, 0, Decision::SourceManaged("Flux".into())),
             ("managed and kept", Keep, managed(None), None, 0, store(1, false)),
-            ("moved, same secret", Keep, source(Some(true)), elsewhere(), 1, Decision::NeedsReauthentication),
+            ("moved with its owner's consent", Keep, consented(Some(true)), elsewhere(), 1, store(2, false)),
             ("moved, secret gone", Delete, Source::Missing, elsewhere(), 1, Decision::NeedsReauthentication),
             ("moved, role gone", Keep, Source::Forbidden, elsewhere(), 1, Decision::NeedsReauthentication),
-            ("moved, new secret", Keep, source(Some(false)), elsewhere(), 1, store(2, false)),
+            ("moved, new secret", Keep, consented(Some(false)), elsewhere(), 1, store(2, false)),
+            (
+                "pointed at a Secret that is not there",
+                Keep,
+                Source::Missing,
+                of(1, here(), Some("old")),
+                1,
+                Decision::NeedsReauthentication,
+            ),
+            ("pointed at a Secret of the same value", Keep, consented(Some(true)), of(1, here(), Some("old")), 1, store(2, false)),
+            ("stored when nobody was asked", Keep, consented(Some(true)), of(1, here(), None), 1, store(2, false)),
+            ("stored when nobody was asked, secret gone", Delete, Source::Missing, of(1, here(), None), 1, Decision::NeedsReauthentication),
+            ("no consent at all", Keep, found(&["password"], None, None, Consent::default()), None, 0, missing(false)),
+            ("consent for another Connection", Keep, let_only("other", &here()), None, 0, missing(false)),
+            ("consent for another endpoint", Keep, let_only("crm", ELSEWHERE), None, 0, missing(false)),
+            ("moved without consent", Keep, let_only("crm", ELSEWHERE), elsewhere(), 1, missing(false)),
+            ("withdrawn", Keep, let_only("other", &here()), stored(1), 1, missing(true)),
+            ("withdrawn, to be deleted", Delete, let_only("other", &here()), stored(1), 1, missing(true)),
+            ("the consent moved, the Connection did not", Keep, let_only("crm", ELSEWHERE), stored(1), 1, missing(true)),
+            ("pointed at a Secret that does not consent", Keep, let_only("other", &here()), of(1, here(), Some("old")), 1, missing(false)),
         ];
         for (name, after_intake, source, stored, ledger, expected) in cases {
             let spec = spec(after_intake);
-            assert_eq!(decide(&Observed { spec: &spec, source, stored }, ledger), expected, "{name}");
+            assert_eq!(decide(&Observed { name: "crm", spec: &spec, source, stored }, ledger), expected, "{name}");
         }
     }
 }

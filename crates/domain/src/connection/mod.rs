@@ -1,11 +1,14 @@
 //! What to do about a Connection: take its secret in, ask for it again, verify it, or leave it alone.
 
+mod consent;
 mod intake;
 mod source;
 
+pub use consent::Consent;
 pub use intake::{Decision, Observed, Source, decide};
 pub use source::{managed_by, missing_keys, required_keys};
 
+use api::ConnectionSpec;
 use jiff::SignedDuration;
 
 /// The source Secret is looked at this often.
@@ -14,3 +17,20 @@ pub const SOURCE_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 pub const VERIFY_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 /// Revocation is tried this long; then what is left is reported and the object let go.
 pub const REVOKE_LIMIT: SignedDuration = SignedDuration::from_mins(10);
+
+/// What is known of a stored credential without opening it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StoredCredential {
+    pub version: i64,
+    pub endpoint_digest: String,
+    /// Name of the Secret it was taken from, with the consent of its owner.
+    pub source: Option<String>,
+}
+
+impl StoredCredential {
+    /// Whether it was given for what the Connection describes, by the Secret that the Connection names.
+    pub fn serves(&self, spec: &ConnectionSpec) -> bool {
+        let source = spec.credentials.secret_ref.as_ref().map(|reference| &reference.name);
+        self.endpoint_digest == spec.endpoint_digest() && source.is_some() && self.source.as_ref() == source
+    }
+}

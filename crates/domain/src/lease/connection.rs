@@ -4,18 +4,14 @@ use api::Connection;
 
 use super::Admitted;
 use super::rules::Refusal;
-
-/// What is known of a stored credential without opening it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct StoredCredential {
-    pub version: i64,
-    pub endpoint_digest: String,
-}
+use crate::connection::{Consent, StoredCredential};
 
 pub struct ConnectionObserved {
     /// The live object of that name in the run's namespace.
     pub connection: Option<Connection>,
     pub stored: Option<StoredCredential>,
+    /// What the owner of the source Secret lets; absent when the Secret is gone or may not be read.
+    pub consent: Option<Consent>,
     /// Highest version ever stored, as far as anything remembers.
     pub ledger: i64,
 }
@@ -52,8 +48,12 @@ pub fn judge_connection(admitted: &Admitted, name: &str, observed: ConnectionObs
     if connection.spec.endpoint_digest() != expected.endpoint_digest {
         return Err(Refusal::Endpoint);
     }
+    // Withdrawn a moment ago, it is stored still.
+    if observed.consent.is_some_and(|consent| !consent.names(name, &expected.endpoint_digest)) {
+        return Err(Refusal::Consent);
+    }
     let stored = observed.stored.ok_or(Refusal::NoCredential)?;
-    if stored.endpoint_digest != expected.endpoint_digest {
+    if !stored.serves(&connection.spec) {
         return Err(Refusal::NoCredential);
     }
     if stored.version < expected.min_credential_version || stored.version < observed.ledger {
@@ -70,7 +70,9 @@ mod tests {
     fn good() -> ConnectionObserved {
         let connection = fixtures::connection();
         let endpoint_digest = connection.spec.endpoint_digest();
-        ConnectionObserved { connection: Some(connection), stored: Some(StoredCredential { version: 3, endpoint_digest }), ledger: 3 }
+        let consent = Some(Consent::default().and("crm", &endpoint_digest));
+        let stored = Some(StoredCredential { version: 3, endpoint_digest, source: Some("db".into()) });
+        ConnectionObserved { connection: Some(connection), stored, consent, ledger: 3 }
     }
 
     fn judge(edit: fn(&mut ConnectionObserved)) -> Result<i64, Refusal> {
@@ -95,6 +97,14 @@ mod tests {
             ("pointed elsewhere", Err(Refusal::Endpoint), |o| {
                 o.connection.as_mut().unwrap().spec.postgres.as_mut().unwrap().host = "evil.example".into();
             }),
+            ("its Secret gone after intake", Ok(3), |o| o.consent = None),
+            ("its Secret does not consent any more", Err(Refusal::Consent), |o| o.consent = Some(Consent::default())),
+            ("its Secret consents to another Connection", Err(Refusal::Consent), |o| {
+                let endpoint = o.stored.as_ref().unwrap().endpoint_digest.clone();
+                o.consent = Some(Consent::default().and("other", &endpoint));
+            }),
+            ("taken from another Secret", Err(Refusal::NoCredential), |o| o.stored.as_mut().unwrap().source = Some("other".into())),
+            ("stored when nobody was asked", Err(Refusal::NoCredential), |o| o.stored.as_mut().unwrap().source = None),
             ("nothing stored", Err(Refusal::NoCredential), |o| o.stored = None),
             ("stored for another endpoint", Err(Refusal::NoCredential), |o| o.stored.as_mut().unwrap().endpoint_digest = "x".into()),
             ("older than the snapshot", Err(Refusal::CredentialRolledBack), |o| {

@@ -10,7 +10,7 @@ mod fixtures;
 mod observed;
 mod rules;
 
-pub use connection::{ConnectionObserved, StoredCredential, Usable, judge_connection};
+pub use connection::{ConnectionObserved, Usable, judge_connection};
 pub use observed::{Caller, Observed, PeerIpCheck};
 pub use rules::{Refusal, admit, peer_matches};
 

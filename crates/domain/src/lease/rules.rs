@@ -53,7 +53,9 @@ pub enum Refusal {
     ConnectionSuspended,
     #[error("the connection points to another endpoint than when the run started")]
     Endpoint,
-    #[error("no credential is stored, or it is for another endpoint")]
+    #[error("the owner of the source Secret does not let this connection have it for this endpoint, or not any more")]
+    Consent,
+    #[error("no credential is stored, or it is for another endpoint or of another Secret")]
     NoCredential,
     #[error("the stored credential is older than one that was used before")]
     CredentialRolledBack,

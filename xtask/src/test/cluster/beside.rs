@@ -226,7 +226,11 @@ impl<'a> Beside<'a> {
 
     pub(super) fn permit(&self, namespace: &str, name: &str) -> Result<()> {
         let permission = process::output(&mut self.demo.plugin_command(&["intake", &format!("{namespace}/{name}"), "-o", "json"]))?;
-        self.demo.kubectl.apply(&serde_json::from_str(&permission).context("kubectl import intake prints JSON")?)?;
+        let permission: Value = serde_json::from_str(&permission).context("kubectl import intake prints JSON")?;
+        self.demo.kubectl.apply(&permission)?;
+        let text = |key: &str| permission["consents"][0][key].as_str().with_context(|| format!("a consent has a {key}"));
+        let consent = format!("{}={}", text("annotation")?, text("value")?);
+        self.demo.kubectl.run(&["annotate", "secret", text("secret")?, "-n", namespace, "--overwrite", &consent])?;
         look_again(&self.demo.kubectl, namespace, name)
     }
 

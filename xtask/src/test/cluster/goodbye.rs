@@ -113,7 +113,11 @@ fn tenant(kubectl: &Kubectl, name: &str) -> Result<Vec<Value>> {
     for (kind, object) in of_acme {
         let mut copy = kubectl.json(&["get", kind, object, "-n", "acme"])?;
         copy.as_object_mut().context("an object is one")?.remove("status");
+        let consent = copy["metadata"]["annotations"]["dataimporter.io/consent"].clone();
         copy["metadata"] = json!({"name": object, "namespace": name});
+        if kind == "secret" {
+            copy["metadata"]["annotations"] = json!({"dataimporter.io/consent": consent});
+        }
         if kind == "tenant" {
             copy["metadata"] = json!({"name": name, "annotations": {"dataimporter.io/confirm-deletion": name}});
             copy["spec"]["namespaces"] = json!([name]);
