@@ -8,15 +8,20 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use api::{Connection, Tenant, names};
 use clap::ValueEnum;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt as _};
+use runtime::events::Events;
+use runtime::metrics::Metrics;
 
 /// Workloads of the chart, and the label of their pods.
 const OPERATOR: &str = "dataimporter-operator";
 const KEEPER: &str = "dataimporter-keeper";
 const THEIR_PODS: &str = "app.kubernetes.io/name=dataimporter,app.kubernetes.io/component in (operator,keeper)";
+/// The hook's Job and account.
+const THE_JOB: &str = "dataimporter-drain";
 const POLL: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
@@ -24,13 +29,13 @@ pub struct Args {
     /// Refuse lists what is left and fails; Release lets go of it, credentials stay encrypted and unusable; Erase
     /// disconnects and deletes every Connection and Tenant with their data, and then what we keep ourselves.
     #[arg(long, env = "DRAIN_POLICY", value_enum)]
-    policy: Policy,
+    pub policy: Policy,
     /// Seconds until Erase gives up.
     #[arg(long, env = "DRAIN_TIMEOUT_SECONDS", default_value_t = 300)]
-    timeout_seconds: u64,
+    pub timeout_seconds: u64,
     /// Namespace of the operator and the keeper.
     #[arg(long, env = "POD_NAMESPACE", default_value = "dataimporter-system")]
-    namespace: String,
+    pub namespace: String,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -43,24 +48,47 @@ pub enum Policy {
 
 pub async fn run(args: Args) -> Result<()> {
     let client = Client::try_default().await.context("no connection to the cluster")?;
-    let policy = chosen(&client, &args).await?;
-    let left = Left::list(&client).await?;
-    let ours =
-        Ours { client: client.clone(), namespace: args.namespace, until: Instant::now() + Duration::from_secs(args.timeout_seconds) };
+    drain(client, args).await
+}
+
+/// The same over a connection that is there.
+pub async fn drain(client: Client, args: Args) -> Result<()> {
+    let namespace = args.namespace.clone();
+    let outcome = carry_out(&client, args).await;
+    if let Err(error) = &outcome {
+        tell(client, &namespace, &format!("{error:#}")).await;
+    }
+    outcome
+}
+
+async fn carry_out(client: &Client, args: Args) -> Result<()> {
+    let policy = chosen(client, &args).await?;
+    let left = Left::list(client).await?;
+    let until = Instant::now() + Duration::from_secs(args.timeout_seconds);
+    let ours = Ours { client: client.clone(), namespace: args.namespace, until };
     match policy {
         Policy::Refuse => ensure!(left.is_empty(), "{}", refusal(&left, &ours.namespace)),
         Policy::Release => {
             ours.stop().await?;
             // As they are now that nobody touches them any more.
-            Left::list(&client).await?.release(&client).await?;
+            Left::list(client).await?.release(client).await?;
         }
         Policy::Erase => {
-            left.erase(&client, ours.until).await?;
+            left.erase(client, ours.until).await?;
+            ours.erase_keys().await?;
             ours.stop().await?;
             ours.remove().await?;
         }
     }
     Ok(())
+}
+
+/// Helm removes the Job with its log when it fails: the reason stays for an hour as an event about it.
+async fn tell(client: Client, namespace: &str, reason: &str) {
+    let mut job = Job::default();
+    job.metadata.name = Some(THE_JOB.to_owned());
+    job.metadata.namespace = Some(namespace.to_owned());
+    Events::new(client, THE_JOB, THE_JOB, Metrics::new()).warning(&job, "DrainFailed", reason).await;
 }
 
 /// What the namespace's annotation says, or else what was installed: Helm cannot change a release any more whose uninstall was refused.
@@ -75,12 +103,12 @@ async fn chosen(client: &Client, args: &Args) -> Result<Policy> {
 
 fn refusal(left: &Left, namespace: &str) -> String {
     format!(
-        "still there:\n{}\nNothing was removed. Delete them first (kubectl import disconnect …, then the Tenants), or say what is to become of \
-         them and uninstall again:\n  kubectl annotate namespace {namespace} {}=Erase     destroys their data\n  \
-         kubectl annotate namespace {namespace} {}=Release   leaves it encrypted for good",
-        left.describe(),
+        "Nothing was removed. Delete what is still there first (kubectl import disconnect …, then the Tenants), or say what is to become of \
+         it and uninstall again:\n  kubectl annotate namespace {namespace} {}=Erase     destroys its data\n  \
+         kubectl annotate namespace {namespace} {}=Release   leaves it encrypted for good\nstill there:\n{}",
         names::DRAIN_POLICY_ANNOTATION,
-        names::DRAIN_POLICY_ANNOTATION
+        names::DRAIN_POLICY_ANNOTATION,
+        left.describe(),
     )
 }
 
@@ -106,12 +134,33 @@ impl Ours {
         }
     }
 
-    /// Removes what the processes wrote for themselves: root keys and certificate authority, the installation's identity, leadership.
-    async fn remove(&self) -> Result<()> {
-        let label = format!("{}={}", names::MANAGED_BY_LABEL, names::KEEPER_MANAGER);
-        for secret in self.api::<Secret>().list_metadata(&ListParams::default().labels(&label)).await.context("Secrets cannot be listed")? {
-            gone_by(self.api::<Secret>().delete(&secret.name_any(), &DeleteParams::default()).await)?;
+    /// Asks the keeper to erase what it keeps for itself, root keys and certificate authority, which nobody else may touch.
+    async fn erase_keys(&self) -> Result<()> {
+        let maps = self.api::<ConfigMap>();
+        let found = maps.get_opt(names::INSTALLATION_CONFIGMAP).await.context("the installation's ConfigMap cannot be read")?;
+        // A keeper that never ran keeps nothing.
+        let Some(uid) = found.and_then(|map| map.data?.remove(names::INSTALLATION_UID_KEY)) else { return Ok(()) };
+        let ask = Patch::Merge(serde_json::json!({"metadata": {"annotations": {names::ERASE_ANNOTATION: uid}}}));
+        maps.patch(names::INSTALLATION_CONFIGMAP, &PatchParams::default(), &ask).await.context("the keeper cannot be asked")?;
+        loop {
+            let map = maps.get_opt(names::INSTALLATION_CONFIGMAP).await.context("the installation's ConfigMap cannot be read")?;
+            if map.is_none_or(|map| map.annotations().contains_key(names::ERASED_ANNOTATION)) {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < self.until,
+                "the keeper did not erase its own Secrets in time: see its log. When it cannot run any more, an administrator does, and \
+                 uninstalls again with --no-hooks: kubectl delete secrets -n {} -l {}={}",
+                self.namespace,
+                names::MANAGED_BY_LABEL,
+                names::KEEPER_MANAGER
+            );
+            tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// Removes what else the processes wrote for themselves: the installation's identity, leadership.
+    async fn remove(&self) -> Result<()> {
         for map in [names::PUBLIC_CONFIGMAP, names::INSTALLATION_CONFIGMAP] {
             gone_by(self.api::<ConfigMap>().delete(map, &DeleteParams::default()).await)?;
         }

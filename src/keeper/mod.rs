@@ -4,6 +4,7 @@
 //! | file | one idea |
 //! |---|---|
 //! | `installation`, `authority`, `serve` | who we are, and TLS that proves it |
+//! | `farewell` | the end of the installation |
 //! | `clock` | what time it is for everything that expires |
 //! | `records`, `bound` | our own Secrets, and what their content is bound to |
 //! | `custody`, `key_rings`, `reseal` | root keys, tenant keys, rotation |
@@ -24,6 +25,7 @@ mod connections;
 mod credentials;
 mod custody;
 mod error;
+mod farewell;
 mod files;
 mod gateway;
 mod installation;
@@ -46,5 +48,5 @@ mod workers;
 pub use args::{Args, VerifyAudit};
 pub use audit::{Broken, verify as verify_audit};
 pub use files::accept as accept_file_grant;
-pub use start::{Running, run, start, start_later};
+pub use start::{Running, keep, run, start, start_later};
 pub(crate) use state::address_policy;

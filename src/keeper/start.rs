@@ -34,13 +34,16 @@ use super::serve::Speaks;
 use super::sessions::Sessions;
 use super::state::{Keeper, Memory};
 use super::storage::Storages;
-use super::{connections, gateway, installation, ownerless, regions, serve, sweeper, tenants, uploads, workers};
+use super::{connections, farewell, gateway, installation, ownerless, regions, serve, sweeper, tenants, uploads, workers};
 
 const CONCURRENCY: usize = 32;
 const CLOCK_INTERVAL: Duration = Duration::from_secs(30);
 const LEAF_INTERVAL: Duration = Duration::from_secs(3600);
 /// While a region's storage or the API server is away, the start is tried again.
 const START_RETRY: Duration = Duration::from_secs(5);
+
+/// How long everything under way has when the installation ends.
+const ORDERLY_END: Duration = Duration::from_secs(20);
 
 /// What needs a look.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -87,8 +90,35 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     logs::init();
     let stop = shutdown::token()?;
     let client = Client::try_default().await.context("the cluster's API server")?;
-    let mut running = start(client, args, stop.child_token()).await?;
+    keep(client, args, stop).await
+}
+
+/// Keeps until told to stop. Told to erase everything, nothing works any more, and only the stop is waited for.
+pub async fn keep(client: Client, args: Args, stop: CancellationToken) -> anyhow::Result<()> {
+    let namespace = args.namespace.clone();
+    // Begun again in the middle of its end, it makes nothing anew. What cannot be read now is looked at again below.
+    if !farewell::is_asked(&client, &namespace).await.unwrap_or(false) {
+        let begun = stop.child_token();
+        let mut work = Box::pin(work(client.clone(), args, begun.clone()));
+        tokio::select! {
+            outcome = &mut work => return outcome,
+            () = farewell::asked(&client, &namespace) => {}
+        }
+        begun.cancel();
+        if tokio::time::timeout(ORDERLY_END, work).await.is_err() {
+            tracing::warn!("not everything ended in order before the keeper's own Secrets go");
+        }
+    }
+    farewell::erase(&client, &namespace).await;
+    stop.cancelled().await;
+    Ok(())
+}
+
+async fn work(client: Client, args: Args, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut running = start(client, args, stop.clone()).await?;
     tokio::select! {
+        // Told to stop, its parts end, too.
+        biased;
         () = stop.cancelled() => {
             running.finish().await;
             Ok(())

@@ -3,6 +3,7 @@
 mod connections;
 mod consent;
 mod crash;
+mod farewell;
 mod files;
 mod keys;
 mod leases;

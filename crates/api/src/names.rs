@@ -57,6 +57,11 @@ pub const CONNECTION_REVOKE_FINALIZER: &str = "dataimporter.io/revoke";
 /// ConfigMap in the system namespace: random installation UID, made at first start, immutable.
 pub const INSTALLATION_CONFIGMAP: &str = "dataimporter-installation";
 pub const INSTALLATION_UID_KEY: &str = "uid";
+/// On that ConfigMap, with that UID: the keeper is to erase what it keeps for itself, and stop. Refused while a Tenant or a Connection is
+/// left.
+pub const ERASE_ANNOTATION: &str = "dataimporter.io/erase";
+/// The keeper's answer.
+pub const ERASED_ANNOTATION: &str = "dataimporter.io/erased";
 /// ConfigMap in the system namespace that everybody may read: CA of the keeper, gateway address, installation UID.
 pub const PUBLIC_CONFIGMAP: &str = "dataimporter-public";
 pub const PUBLIC_CA_KEY: &str = "ca.crt";

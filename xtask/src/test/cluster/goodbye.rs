@@ -209,7 +209,14 @@ fn refused(demo: &Demo) -> Result<()> {
         || kubectl.run(&["get", "pods", "-n", SYSTEM, "-l", "app.kubernetes.io/component", "-o", "jsonpath={.items[*].metadata.uid}"]);
     let before = pods()?;
     ensure!(uninstall(demo, "Refuse").is_err(), "Helm calls it done");
-    let said = kubectl.run(&["logs", "-n", SYSTEM, "job/dataimporter-drain"])?;
+    let of_hook = |thing: &Thing| thing.name == "dataimporter-drain" || thing.marks.contains("dataimporter-drain");
+    process::wait_until("the hook to be gone", Duration::from_secs(60), || {
+        let left: Vec<String> = everything(kubectl)?.iter().filter(|thing| of_hook(thing)).map(Thing::title).collect();
+        ensure!(left.is_empty(), "left of the hook: {}", left.join(", "));
+        Ok(())
+    })?;
+    let why = "--field-selector=reason=DrainFailed";
+    let said = kubectl.run(&["get", "events", "-n", SYSTEM, why, "-o", "jsonpath={.items[*].message}"])?;
     for word in ["Connection acme/crm", "Tenant acme", "Nothing was removed", POLICY] {
         ensure!(said.contains(word), "it does not say {word:?}: {said}");
     }
