@@ -80,7 +80,8 @@ impl Grant {
 
     fn text(&self) -> String {
         let Self { namespace, secret, consent, .. } = self;
-        let remarks: String = self.remarks.iter().map(|remark| format!("# {remark}\n")).collect();
+        // A server's words may be among them: one line each, or they would be part of what is applied.
+        let remarks: String = self.remarks.iter().map(|remark| format!("# {}\n", remark.replace(char::is_control, " "))).collect();
         let (role, binding) = self.permission();
         let yaml = [serde_saphyr::to_string(&role), serde_saphyr::to_string(&binding)];
         let yaml = yaml.map(|y| y.expect("a Role is YAML")).join("---\n");
@@ -209,6 +210,18 @@ mod tests {
         std::fs::write(file.path(), text).unwrap();
         let common = Common { namespace: None, context: None, system_namespace: "sys".into(), output: Output::Text };
         of_files(&common, &[file.path().to_owned()]).unwrap()
+    }
+
+    /// Whoever writes a Connection does not write what its namespace's admin applies.
+    #[test]
+    fn a_connection_adds_nothing_to_what_is_applied() {
+        let evil = "x\n---\napiVersion: v1\nkind: Pod\n";
+        let spec = json!({"postgres": {"host": evil, "database": evil, "user": evil}, "credentials": {"secretRef": {"name": "db", "afterIntake": "Keep"}}});
+        let object = json!({"apiVersion": "dataimporter.io/v1alpha1", "kind": "Connection", "metadata": {"name": "crm"}, "spec": spec});
+        let mut grant = Grant::new("acme", "db", "sys", Consent::default()).add(&serde_json::from_value(object).unwrap());
+        grant.remarks.push(format!("Ready=False: {evil}"));
+        let manifests: Vec<Value> = serde_saphyr::from_multiple(&grant.text()).unwrap();
+        assert_eq!(manifests.iter().filter_map(|m| m["kind"].as_str()).collect::<Vec<_>>(), ["Role", "RoleBinding"]);
     }
 
     #[test]

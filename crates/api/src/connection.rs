@@ -153,7 +153,7 @@ pub struct Credentials {
 pub struct SecretRef {
     /// Name of the Secret. The keeper reads it through a Role of yours and shows it to the endpoint that the Secret's own annotation
     /// `dataimporter.io/consent` names: `kubectl import intake` prints both.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: String,
     /// What happens to the Secret once it is stored encrypted. `Keep` leaves it readable in this namespace (condition `PlaintextSource`).
     pub after_intake: AfterIntake,
@@ -245,7 +245,7 @@ impl ConnectionSpec {
         self.suspend.unwrap_or(false)
     }
 
-    /// The endpoint in words, for whoever decides whether a secret may go there.
+    /// The endpoint in words and one line, for whoever decides whether a secret may go there: whoever wrote it must not write more than it.
     pub fn endpoint(&self) -> String {
         let (mut text, tls) = match (&self.salesforce, &self.postgres) {
             (Some(sf), _) => {
@@ -269,7 +269,7 @@ impl ConnectionSpec {
         if self.postgres.as_ref().is_some_and(Postgres::allows_insecure_password) {
             text.push_str(", which may ask for the password itself");
         }
-        text
+        text.replace(char::is_control, " ")
     }
 
     /// What a credential is bound to, and what its owner consents to: whoever changes any of it needs the owner's consent again, else
@@ -351,6 +351,7 @@ mod tests {
             text,
             "PostgreSQL db:5432, database crm as reader, trusting the authorities of its caBundle, with the certificate of db.example"
         );
+        assert_eq!(postgres(|p| p.user = "a\n---\nb\u{1b}".into()).endpoint(), "PostgreSQL db:5432, database crm as a --- b ");
     }
 
     #[test]

@@ -35,6 +35,10 @@ impl Usable {
 /// Same tenant and namespace follow from [`Admitted`]: the name is looked up in the run's namespace and nowhere else.
 pub fn judge_connection(admitted: &Admitted, name: &str, observed: ConnectionObserved) -> Result<Usable, Refusal> {
     let expected = admitted.snapshot().connections.get(name).ok_or(Refusal::NotInSnapshot)?;
+    // The worker dials what the snapshot says, not what the Connection says.
+    if expected.spec.endpoint_digest() != expected.endpoint_digest {
+        return Err(Refusal::Snapshot);
+    }
     let connection = observed.connection.ok_or(Refusal::ConnectionGone)?;
     if connection.metadata.uid.as_ref() != Some(&expected.uid) || connection.metadata.deletion_timestamp.is_some() {
         return Err(Refusal::ConnectionGone);
@@ -116,6 +120,17 @@ mod tests {
         for (name, expected, edit) in cases {
             assert_eq!(judge(*edit), *expected, "{name}");
         }
+    }
+
+    #[test]
+    fn a_snapshot_that_dials_elsewhere_than_its_digest_says_is_refused() {
+        let mut seen = fixtures::observed();
+        fixtures::edit_snapshot(&mut seen, |snapshot| {
+            let dialed = snapshot.connections.get_mut("crm").unwrap();
+            dialed.spec.postgres.as_mut().unwrap().host = "evil.example".into();
+        });
+        let admitted = super::super::admit(seen).unwrap_or_else(|r| panic!("{r}"));
+        assert_eq!(judge_connection(&admitted, "crm", good()).err(), Some(Refusal::Snapshot));
     }
 
     #[test]
