@@ -168,10 +168,8 @@ fn prune_pod(pod: &mut Pod) {
 /// Labels and annotations of others say nothing to us, and anybody who may write an object may make them large.
 fn slim(meta: &mut ObjectMeta) {
     let ours = |key: &String| key.contains(NAME) || key == names::MANAGED_BY_LABEL;
-    for map in [&mut meta.labels, &mut meta.annotations] {
-        if let Some(map) = map {
-            map.retain(|key, _| ours(key));
-        }
+    for map in [&mut meta.labels, &mut meta.annotations].into_iter().flatten() {
+        map.retain(|key, _| ours(key));
     }
     meta.owner_references = None;
 }
