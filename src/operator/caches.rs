@@ -50,7 +50,7 @@ impl Caches {
             connections: Store::pruned(|_| Vec::new(), prune_connection),
             uploads: Store::pruned(|_| Vec::new(), |upload| slim(&mut upload.metadata)),
             pods: Store::pruned(pod_words, prune_pod),
-            anchors: Store::pruned(|anchor| run_uid_word(&anchor.metadata), |anchor| slim(&mut anchor.metadata)),
+            anchors: Store::pruned(|_| Vec::new(), |anchor| slim(&mut anchor.metadata)),
             namespaces: metadata(),
             nodes: Store::pruned(node_words, |node| slim(&mut node.metadata)),
             role_bindings: metadata(),
@@ -65,6 +65,22 @@ impl Caches {
         let living = self.namespaces.get(&ObjectKey::cluster(namespace))?;
         let uid = labels::uid(&living.metadata).to_owned();
         self.tenants.by(&format!("holds:{namespace}")).into_iter().find(|t| tenant::holds(t, namespace, &uid))
+    }
+
+    /// Where pods and snapshot of a run stand; what carries its label elsewhere is none of its own.
+    pub(super) fn run_namespace_of(&self, run: &ImportRun) -> Option<String> {
+        let recorded = run.status.as_ref().and_then(|s| s.placement.as_ref()?.run_namespace.clone());
+        recorded.or_else(|| self.tenant_of(labels::namespace(&run.metadata)).map(|t| names::run_namespace(labels::name(&t.metadata))))
+    }
+
+    /// Runs of this very job. They stand beside it: one elsewhere that names its UID is none of them.
+    pub(super) fn runs_of(&self, namespace: &str, job_uid: &str) -> Vec<Arc<ImportRun>> {
+        self.runs.by(&run_of_job(namespace, job_uid))
+    }
+
+    /// The run of this UID, which the API server gave it.
+    pub(super) fn run(&self, uid: &str) -> Option<Arc<ImportRun>> {
+        self.runs.by(&format!("uid:{uid}")).into_iter().next()
     }
 
     pub(super) fn region(&self, name: &str) -> Option<Arc<Region>> {
@@ -90,9 +106,10 @@ fn job_words(job: &ImportJob) -> Vec<String> {
 }
 
 fn run_words(run: &ImportRun) -> Vec<String> {
-    let mut words = vec![format!("uid:{}", labels::uid(&run.metadata)), format!("job:{}", run.spec.job_ref.uid)];
+    let namespace = labels::namespace(&run.metadata);
+    let mut words = vec![format!("uid:{}", labels::uid(&run.metadata)), run_of_job(namespace, &run.spec.job_ref.uid)];
     if !import_run::is_finished(run) {
-        words.push(format!("{UNFINISHED}:{}", labels::namespace(&run.metadata)));
+        words.push(format!("{UNFINISHED}:{namespace}"));
         if run.status.as_ref().is_some_and(|status| !status.attempts.is_empty()) {
             words.push(BEGUN.to_owned());
         }
@@ -100,9 +117,12 @@ fn run_words(run: &ImportRun) -> Vec<String> {
     words
 }
 
+fn run_of_job(namespace: &str, job_uid: &str) -> String {
+    format!("job:{namespace}/{job_uid}")
+}
+
 fn pod_words(pod: &Pod) -> Vec<String> {
-    let active = is_active(pod).then(|| ACTIVE.to_owned());
-    run_uid_word(&pod.metadata).into_iter().chain(active).collect()
+    is_active(pod).then(|| ACTIVE.to_owned()).into_iter().collect()
 }
 
 /// Whether it takes a place: not all of its containers have ended.
@@ -112,10 +132,6 @@ pub(super) fn is_active(pod: &Pod) -> bool {
 
 fn node_words(node: &Meta<Node>) -> Vec<String> {
     labels::label(&node.metadata, names::NODE_REGION_LABEL).map(|r| format!("region:{r}")).into_iter().collect()
-}
-
-fn run_uid_word(meta: &ObjectMeta) -> Vec<String> {
-    labels::label(meta, names::RUN_UID_LABEL).map(|uid| format!("run:{uid}")).into_iter().collect()
 }
 
 /// Of a job the rules read how it starts and what it refers to; what to do with the rows is read when a run begins.

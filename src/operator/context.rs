@@ -17,6 +17,7 @@ use tracing::Instrument;
 
 use super::applied::Applied;
 use super::caches::Caches;
+use super::foreign::Looks;
 use super::key::Key;
 use super::places::Places;
 use super::{import_job, import_run, region, tenant};
@@ -29,6 +30,7 @@ pub(super) struct Context {
     pub(super) settings: Settings,
     pub(super) metrics: Metrics,
     pub(super) applied: Applied,
+    pub(super) looks: Looks,
     /// Namespaces are bound by one reconcile at a time, each seeing what the one before wrote.
     pub(super) binding: Mutex<()>,
 }

@@ -55,7 +55,7 @@ fn observe(context: &Context, key: &ObjectKey) -> Option<Observed> {
         region: tenant.as_ref().and_then(|t| caches.region(&t.spec.region)),
         connections: connections.collect(),
         upload,
-        runs: caches.runs.by(&format!("job:{}", labels::uid(&job.metadata))),
+        runs: caches.runs_of(namespace, labels::uid(&job.metadata)),
         once_run,
         tenant,
         job,

@@ -1,14 +1,15 @@
 //! ImportRun: observe → decide → plan → apply → report.
 //!
-//! The order in which a worker comes into the world: anchor, then the attempt in status, then the pod, then the pod's UID in
-//! status. A crash between any two leaves something the next reconcile recognises: an anchor without attempt is used; an
-//! attempt without pod UID is joined to its pod or gets one; only a pod whose UID is recorded has authority.
+//! The order in which a worker comes into the world: the attempt in status with the digest of what it works from, then the anchor,
+//! then the pod, then the pod's UID in status. A crash between any two leaves something the next reconcile recognises: what is
+//! announced is made again from the same facts; an anchor is used if it is the announced one; an attempt without pod UID is joined
+//! to its pod or gets one; only a pod whose UID is recorded has authority.
 
 use api::import_run::{ImportRunStatus, RunReason};
-use api::names::{self, RUN_UID_LABEL, SNAPSHOT_KEY};
+use api::names;
 use api::{ImportRun, Tenant};
 use domain::finding::Finding;
-use domain::import_run::plan::{AnchorText, anchor, pod, snapshot};
+use domain::import_run::plan::{AnchorText, pod};
 use domain::import_run::{self, Anchor, Crowd, Decision, Observed, Placed, PodFacts, Record, RunNamespaceFacts, State, is_finished};
 use domain::labels;
 use jiff::Timestamp;
@@ -16,11 +17,10 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::{Api, ResourceExt};
 use runtime::store::ObjectKey;
 use runtime::work::Next;
-use runtime::write::Kind;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::anchor::{self, Held};
 use super::context::{Context, ReconcileError, next, remember};
 
 /// A pod that the server refuses (quota, admission) is tried again after this time.
@@ -46,12 +46,7 @@ pub(super) async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Next
             report(context, key, run, record.placed_on(&node), &finding, now).await.map(|_| next(&finding))
         }
         Decision::Start(placed) => start(context, key, &observed, &placed, now).await,
-        Decision::Join(placed) => {
-            let Some((anchor, _)) = find_anchor(context, &placed).await? else {
-                return lose_snapshot(context, key, run, record, now).await;
-            };
-            join(context, key, &observed, &placed, &anchor, run, now).await
-        }
+        Decision::Join(placed) => join(context, key, &observed, &placed, run, None, now).await,
         Decision::EndAttempt(ending) => {
             tracing::info!(reason = ending.reason, counted = ending.counted, "attempt ended");
             context.events.warning(run.as_ref(), ending.reason, &ending.message).await;
@@ -71,11 +66,8 @@ async fn observe(context: &Context, key: &ObjectKey) -> Result<Option<Observed>,
     let Some(run) = caches.runs.get(key) else { return Ok(None) };
     let namespace = labels::namespace(&run.metadata);
     let uid = labels::uid(&run.metadata);
-    let anchor = caches.anchors.by(&format!("run:{uid}")).first().map(|a| Anchor {
-        namespace: labels::namespace(&a.metadata).to_owned(),
-        name: labels::name(&a.metadata).to_owned(),
-        uid: labels::uid(&a.metadata).to_owned(),
-    });
+    let place = caches.run_namespace_of(&run).map(|place| ObjectKey::namespaced(place, names::snapshot_configmap(uid)));
+    let anchor = place.and_then(|key| caches.anchors.get(&key)).map(|a| anchor::of(&a.metadata));
     let job = caches.jobs.get(&ObjectKey::namespaced(namespace, &run.spec.job_ref.name));
     let names_of = |f: &dyn Fn(&api::ImportJobSpec) -> Vec<String>| job.as_ref().map_or(Vec::new(), |job| f(&job.spec));
     let connections = names_of(&|spec| spec.connection_names().into_iter().map(str::to_owned).collect());
@@ -126,9 +118,9 @@ fn rank(run: &ImportRun) -> (Option<Timestamp>, String, String) {
 /// Another run of the same job that began, or that was created earlier.
 fn ahead(context: &Context, run: &ImportRun) -> Option<String> {
     let began = |run: &ImportRun| run.status.as_ref().is_some_and(|s| !s.attempts.is_empty());
-    let same_job = context.caches.runs.by(&format!("job:{}", run.spec.job_ref.uid));
+    let same_job = context.caches.runs_of(labels::namespace(&run.metadata), &run.spec.job_ref.uid);
     let mut others = same_job.iter().filter(|other| other.metadata.uid != run.metadata.uid && !is_finished(other));
-    others.find(|other| other.namespace() == run.namespace() && (began(other) || rank(other) < rank(run))).map(|other| other.name_any())
+    others.find(|other| began(other) || rank(other) < rank(run)).map(|other| other.name_any())
 }
 
 /// The pod of the current attempt. What the watch does not show is looked up live: it may not have arrived, and a pod is not given up on
@@ -139,15 +131,11 @@ async fn current_pod(context: &Context, run: &ImportRun) -> Result<Option<PodFac
         State::Working { attempt, .. } | State::Announced(attempt) => attempt.number,
         State::Fresh | State::Between(_) => return Ok(None),
     };
-    let name = names::worker_pod(uid, number.unsigned_abs());
-    let cached = context.caches.pods.by(&format!("run:{uid}"));
-    if let Some(pod) = cached.iter().find(|pod| pod.name_any() == name) {
-        return Ok(Some(PodFacts::of(pod)));
+    let Some(namespace) = context.caches.run_namespace_of(run) else { return Ok(None) };
+    let key = ObjectKey::namespaced(namespace, names::worker_pod(uid, number.unsigned_abs()));
+    if let Some(pod) = context.caches.pods.get(&key).map(|pod| PodFacts::of(&pod)).filter(|pod| pod.belongs_to(uid, number)) {
+        return Ok(Some(pod));
     }
-    let Some(namespace) = run.status.as_ref().and_then(|s| s.placement.as_ref()).and_then(|p| p.run_namespace.clone()) else {
-        return Ok(None);
-    };
-    let key = ObjectKey::namespaced(namespace, name);
     let found = context.writer.namespaced::<Pod>(&key).get_opt(&key.name).await.map_err(|error| unread("Pod", &key, error))?;
     Ok(found.as_ref().map(PodFacts::of).filter(|pod| pod.belongs_to(uid, number)))
 }
@@ -161,63 +149,25 @@ async fn start(context: &Context, key: &ObjectKey, observed: &Observed, placed: 
         let finding = finding.again_in(run.spec.start_before.0.duration_since(now).unsigned_abs());
         return report(context, key, run, record, &finding, now).await.map(|_| next(&finding));
     }
-    let (anchor, text) = match find_anchor(context, placed).await? {
-        Some(found) => found,
+    let (digest, text) = if first {
+        // Written down before it is made: what somebody else put under its name is not taken for it.
+        match anchor::text(context, observed, placed, now).await? {
+            Some(Ok(text)) => (text.digest(), Some(text)),
+            Some(Err(error)) => return finish(context, key, run, record, RunReason::PreflightFailed, &error.to_string(), now).await,
+            None => return Ok(Next::After(CHANGED_RETRY)), // something went or changed since the rules were asked
+        }
+    } else {
         // A run goes on from the snapshot it began with, or not at all.
-        None if !first => return lose_snapshot(context, key, run, record, now).await,
-        None => {
-            let whole = read_whole(context, observed).await?;
-            let Some(snapshot) = whole.and_then(|whole| snapshot(&whole, placed, now)) else {
-                return Ok(Next::After(CHANGED_RETRY)); // something went or changed since the rules were asked
-            };
-            let text = match AnchorText::of(&snapshot) {
-                Ok(text) => text,
-                Err(error) => return finish(context, key, run, record, RunReason::PreflightFailed, &error.to_string(), now).await,
-            };
-            match make_anchor(context, placed, text).await {
-                Err(ReconcileError::Write(error)) if error.is_refusal() => {
-                    let why = error.server_message().unwrap_or("no reason given");
-                    let finding = Finding::waiting("SnapshotRefused", format!("the run's snapshot was refused: {why}"));
-                    let finding = finding.again_in(REFUSED_RETRY);
-                    return report(context, key, run, record, &finding, now).await.map(|_| next(&finding));
-                }
-                made => made?,
-            }
+        match anchor::find(context, placed).await?.and_then(|found| found.digest) {
+            Some(digest) if Some(&digest) == anchor::announced(run) => (digest, None),
+            _ => return lose_snapshot(context, key, run, record, now).await,
         }
     };
-    let known = run.status.as_ref().and_then(|s| s.snapshot_digest.as_ref());
-    if known.is_some_and(|digest| *digest != text.digest()) {
-        return lose_snapshot(context, key, run, record, now).await;
-    }
-    let record = record.announce(text.digest(), placed.placement(), now);
+    let record = record.announce(digest, placed.placement(), now);
     let finding = import_run::starting();
     let status = import_run::status(run, record, &finding, now);
     let announced = write(context, key, run, &status).await?;
-    join(context, key, observed, placed, &anchor, &announced, now).await
-}
-
-/// With the job and its Connections as a snapshot needs them: whole, and still those that the rules judged. The stores keep of them only
-/// what decisions need.
-async fn read_whole(context: &Context, observed: &Observed) -> Result<Option<Observed>, ReconcileError> {
-    let Some(job) = &observed.job else { return Ok(None) };
-    let Some(whole) = read_again(context, "ImportJob", job.as_ref()).await? else { return Ok(None) };
-    let mut connections = BTreeMap::new();
-    for (name, connection) in &observed.connections {
-        let Some(whole) = read_again(context, "Connection", connection.as_ref()).await? else { return Ok(None) };
-        connections.insert(name.clone(), Arc::new(whole));
-    }
-    Ok(Some(Observed { job: Some(Arc::new(whole)), connections, ..observed.clone() }))
-}
-
-/// The object as it is now, if it is the one that was judged, with the same spec.
-async fn read_again<K>(context: &Context, kind: &'static str, judged: &K) -> Result<Option<K>, ReconcileError>
-where
-    K: Kind + kube::Resource<Scope = kube::core::NamespaceResourceScope>,
-{
-    let key = ObjectKey::of(judged);
-    let found = context.writer.namespaced::<K>(&key).get_opt(&key.name).await.map_err(|error| unread(kind, &key, error))?;
-    let judged = judged.meta();
-    Ok(found.filter(|found| found.meta().uid == judged.uid && found.meta().generation == judged.generation))
+    join(context, key, observed, placed, &announced, text, now).await
 }
 
 /// Makes the pod of the announced attempt, or finds it, and records its UID.
@@ -226,15 +176,34 @@ async fn join(
     key: &ObjectKey,
     observed: &Observed,
     placed: &Placed,
-    anchor: &Anchor,
     run: &Arc<ImportRun>,
+    text: Option<AnchorText>,
     now: Timestamp,
 ) -> Result<Next, ReconcileError> {
     let record = Record::of(run.status.as_ref());
     let State::Announced(attempt) = State::of(run.status.as_ref()) else { return Ok(Next::After(Duration::ZERO)) };
+    let anchor = match anchor::hold(context, observed, placed, run, attempt.number, text).await {
+        Ok(Held::Anchor(anchor)) => anchor,
+        Ok(Held::Lost) => return lose_snapshot(context, key, run, record, now).await,
+        Ok(Held::Changed) => {
+            let Some(text) = anchor::text(context, observed, placed, now).await? else { return Ok(Next::After(CHANGED_RETRY)) };
+            let digest = match text {
+                Ok(text) => text.digest(),
+                Err(error) => return finish(context, key, run, record, RunReason::PreflightFailed, &error.to_string(), now).await,
+            };
+            report(context, key, run, record.announced_anew(digest, now), &import_run::starting(), now).await?;
+            return Ok(Next::After(Duration::ZERO));
+        }
+        Err(ReconcileError::Write(error)) if error.is_refusal() => {
+            let why = error.server_message().unwrap_or("no reason given");
+            let finding = Finding::waiting("SnapshotRefused", format!("the run's snapshot was refused: {why}")).again_in(REFUSED_RETRY);
+            return report(context, key, run, record, &finding, now).await.map(|_| next(&finding));
+        }
+        Err(error) => return Err(error),
+    };
     let reads_postgres = observed.job.as_ref().is_some_and(|job| job.spec.source.sql.is_some());
-    let wanted = pod(placed, anchor, attempt.number, reads_postgres, &context.settings);
-    let made = match make_pod(context, &wanted, attempt.number, placed, anchor).await {
+    let wanted = pod(placed, &anchor, attempt.number, reads_postgres, &context.settings);
+    let made = match make_pod(context, &wanted, attempt.number, placed, &anchor).await {
         Ok(made) => made,
         Err(ReconcileError::Write(error)) if error.is_refusal() => {
             let why = error.server_message().unwrap_or("no reason given");
@@ -271,28 +240,6 @@ async fn make_pod(context: &Context, wanted: &Pod, number: i32, placed: &Placed,
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// The anchor and its text, read live: it is about to own a pod.
-async fn find_anchor(context: &Context, placed: &Placed) -> Result<Option<(Anchor, AnchorText)>, ReconcileError> {
-    let key = ObjectKey::namespaced(placed.namespace(), names::snapshot_configmap(placed.run_uid()));
-    let found = context.writer.namespaced::<ConfigMap>(&key).get_opt(&key.name).await.map_err(|error| unread("ConfigMap", &key, error))?;
-    found.filter(|map| map.metadata.deletion_timestamp.is_none()).map(|map| read_anchor(key, map, placed)).transpose()
-}
-
-fn read_anchor(key: ObjectKey, mut map: ConfigMap, placed: &Placed) -> Result<(Anchor, AnchorText), ReconcileError> {
-    let ours = labels::label(&map.metadata, RUN_UID_LABEL) == Some(placed.run_uid()) && map.immutable == Some(true);
-    let text = map.data.as_mut().and_then(|data| data.remove(SNAPSHOT_KEY)).filter(|_| ours);
-    let Some(text) = text else { return Err(ReconcileError::Foreign { kind: "ConfigMap", key }) };
-    let anchor = Anchor { namespace: placed.namespace().to_owned(), name: key.name, uid: labels::uid(&map.metadata).to_owned() };
-    Ok((anchor, AnchorText(text)))
-}
-
-async fn make_anchor(context: &Context, placed: &Placed, text: AnchorText) -> Result<(Anchor, AnchorText), ReconcileError> {
-    let wanted = anchor(placed, &text);
-    let key = ObjectKey::of(&wanted);
-    let made = context.writer.create(&context.writer.namespaced::<ConfigMap>(&key), &wanted).await?;
-    read_anchor(key, made, placed)
 }
 
 async fn lose_snapshot(
@@ -360,6 +307,6 @@ async fn write(context: &Context, key: &ObjectKey, seen: &ImportRun, status: &Im
     Ok(Arc::new(written))
 }
 
-fn unread(kind: &'static str, key: &ObjectKey, error: kube::Error) -> ReconcileError {
+pub(super) fn unread(kind: &'static str, key: &ObjectKey, error: kube::Error) -> ReconcileError {
     ReconcileError::Read { kind, key: key.clone(), source: Box::new(error) }
 }

@@ -2,10 +2,12 @@
 //!
 //! One file per kind, each `observe → decide → plan → apply → report`; decide and plan are in `crates/domain`.
 
+mod anchor;
 mod applied;
 mod args;
 mod caches;
 mod context;
+mod foreign;
 mod import_job;
 mod import_run;
 mod installation;
@@ -118,7 +120,7 @@ pub async fn control(parts: Parts, stop: CancellationToken) -> anyhow::Result<()
     let (caches, queue, deleted) = (Caches::new(), Queue::<Key>::default(), Arc::new(Notify::new()));
     let mut watches = Watches::new(client.clone(), metrics.clone());
     let places = Arc::new(Places::new(caches.clone(), queue.clone(), settings.plans.clone()));
-    wiring::watch_all(&mut watches, &caches, &queue, &places, &deleted);
+    wiring::watch_all(&mut watches, &caches, &queue, &places, &deleted, &metrics);
     tokio::select! {
         () = synced(&watches, &health) => {}
         () = stop.cancelled() => return Ok(()),
@@ -132,6 +134,7 @@ pub async fn control(parts: Parts, stop: CancellationToken) -> anyhow::Result<()
         settings,
         metrics: metrics.clone(),
         applied: applied::Applied::default(),
+        looks: foreign::Looks::default(),
         binding: Mutex::new(()),
     });
     let reconciling = context.clone();

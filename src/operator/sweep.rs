@@ -1,6 +1,6 @@
 //! Every minute: finished runs beyond what their jobs keep, and Uploads whose file is long gone. Then, and when a run is deleted: anchors whose run is gone are removed, and their pods with them. Runs have no
 //! finalizer; one that was deleted while nobody watched is noticed here. Before anything is deleted the run is looked up
-//! live, by UID.
+//! live, by UID. An anchor outside the run namespace of its tenant is none.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,8 +36,8 @@ pub(super) async fn run(context: &Context, queue: &Queue<Key>, deleted: &Notify)
             _ = ticks.tick() => forget(context).await,
             () = deleted.notified() => {}
         }
-        for anchor in context.caches.anchors.all() {
-            if let Err(error) = look_at(context, queue, &anchor).await {
+        for anchor in context.caches.anchors.all().iter().filter(|anchor| labels::stands_with_its_tenant(&anchor.metadata)) {
+            if let Err(error) = look_at(context, queue, anchor).await {
                 tracing::warn!(anchor = anchor.name_any(), error = %error, "sweep: will try again");
             }
         }
@@ -95,7 +95,9 @@ where
 async fn look_at(context: &Context, queue: &Queue<Key>, anchor: &Meta<ConfigMap>) -> anyhow::Result<()> {
     let meta = &anchor.metadata;
     let uid = labels::label(meta, names::RUN_UID_LABEL).unwrap_or_default();
-    if let Some(run) = context.caches.runs.by(&format!("uid:{uid}")).first() {
+    // A run that is over and whose tenant has let go of its namespace does not know any more where it ran.
+    let homeless = |run: &ImportRun| is_finished(run) && context.caches.run_namespace_of(run).is_none();
+    if let Some(run) = context.caches.run(uid).filter(|run| !homeless(run)) {
         // Its own reconcile cleans up when it is finished.
         queue.wake(Key::run(labels::namespace(&run.metadata), labels::name(&run.metadata)));
         return Ok(());
@@ -105,7 +107,7 @@ async fn look_at(context: &Context, queue: &Queue<Key>, anchor: &Meta<ConfigMap>
         return Ok(()); // not made by us
     };
     let living = Api::<ImportRun>::namespaced(context.writer.client().clone(), namespace).get_opt(name).await?;
-    if living.is_some_and(|run| run.metadata.uid.as_deref() == Some(uid)) {
+    if living.is_some_and(|run| run.metadata.uid.as_deref() == Some(uid) && !is_finished(&run)) {
         return Ok(());
     }
     let key = ObjectKey::of(anchor);

@@ -6,7 +6,7 @@ use api::Tenant;
 use api::conditions::{self, STALLED};
 use api::names::{self, TENANT_LABEL, TENANT_RUNS_FINALIZER};
 use api::tenant::BoundNamespace;
-use domain::finding::Finding;
+use domain::finding::{Finding, Standing};
 use domain::labels::{self, TENANT_UID_LABEL};
 use domain::tenant::plan::{self, HeldNamespace, Plan, RunNamespaceContents, RunNamespacePlan, members, network, quota, run_namespace};
 use domain::tenant::{self, Leaving, Living, Observed, Outcome, RunNamespace, ServiceFacts, UnfinishedRun};
@@ -25,9 +25,14 @@ use std::time::Duration;
 use super::applied::{ensure, forget};
 use super::caches::Meta;
 use super::context::{Context, ReconcileError, next, remember};
+use super::foreign;
 
 /// While a tenant leaves, its runs and its run namespace are looked at this often even without an event.
 const LEAVING_RECHECK: Duration = Duration::from_secs(10);
+/// How long the API server's own view of Tenants may take to follow.
+const VIEW_LAG: Duration = Duration::from_millis(500);
+/// Members who are refused are tried again after this time.
+const REFUSED_RETRY: Duration = Duration::from_secs(30);
 
 pub(super) async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Next, ReconcileError> {
     let Some(observed) = observe(context, key).await? else { return Ok(Next::Idle) };
@@ -37,9 +42,20 @@ pub(super) async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Next
     hold_finalizer(context, key, &observed.tenant).await?;
     claim(context, key).await?;
     // Observed again: the claim may have changed what is held.
-    let Some(observed) = observe(context, key).await? else { return Ok(Next::Idle) };
-    let finding = tenant::decide(&observed);
-    let outcome = apply(context, &observed, plan::plan(&observed, &context.settings)).await?;
+    let Some(mut observed) = observe(context, key).await? else { return Ok(Next::Idle) };
+    let (outcome, refused) = apply(context, &observed, plan::plan(&observed, &context.settings)).await?;
+    let finding = match (tenant::decide(&observed), refused) {
+        (finding, Some(refused)) if finding.standing == Standing::Ready => refused,
+        (finding, _) => finding,
+    };
+    let finding = match &outcome.run_namespace {
+        Some(run_namespace) => {
+            let look = context.looks.last(&run_namespace.name);
+            observed.foreign = look.found;
+            finding.again_in(look.next)
+        }
+        None => finding,
+    };
     report(context, key, &observed, &finding, outcome).await?;
     Ok(next(&finding))
 }
@@ -72,7 +88,8 @@ async fn observe(context: &Context, key: &ObjectKey) -> Result<Option<Observed>,
     let others = caches.tenants.all().into_iter().filter(|t| t.name_any() != key.name).collect();
     let services = services(context, &key.name, region.as_deref()).await?;
     let allowance = context.settings.plans.allowance(&tenant.spec);
-    Ok(Some(Observed { tenant, region, namespaces, others, run_namespace, unfinished_runs, services, allowance }))
+    let foreign = context.looks.last(&names::run_namespace(&key.name)).found;
+    Ok(Some(Observed { tenant, region, namespaces, others, run_namespace, unfinished_runs, foreign, services, allowance }))
 }
 
 /// The Services that the Region lists for this tenant; read live, they are few.
@@ -141,13 +158,15 @@ fn held_after(observed: &Observed) -> Vec<BoundNamespace> {
     bound.chain(plan::remembered(observed)).collect()
 }
 
-async fn apply(context: &Context, observed: &Observed, plan: Plan) -> Result<Outcome, ReconcileError> {
+/// What was achieved, and what the API server refused of it.
+async fn apply(context: &Context, observed: &Observed, plan: Plan) -> Result<(Outcome, Option<Finding>), ReconcileError> {
     let Plan { held, released, run_namespace } = plan;
     for bound in &released {
         withdraw(context, &observed.tenant, &bound.name).await?;
     }
+    let mut refused = None;
     for namespace in held {
-        furnish(context, namespace).await?;
+        refused = furnish(context, namespace).await?.or(refused);
     }
     let run_namespace = match run_namespace {
         RunNamespacePlan::Leave { keep } => keep,
@@ -157,13 +176,22 @@ async fn apply(context: &Context, observed: &Observed, plan: Plan) -> Result<Out
             Some(bound)
         }
     };
-    Ok(Outcome { namespaces: held_after(observed), run_namespace })
+    Ok((Outcome { namespaces: held_after(observed), run_namespace }, refused))
 }
 
-async fn furnish(context: &Context, namespace: HeldNamespace) -> Result<(), WriteError> {
+/// Members that the API server refuses hold nothing else up: it asks every Tenant that lists the namespace, and another may object.
+async fn furnish(context: &Context, namespace: HeldNamespace) -> Result<Option<Finding>, WriteError> {
     let HeldNamespace { bound, role_bindings, vacant, accounts, quota } = namespace;
+    let mut refused = None;
     for binding in &role_bindings {
-        ensure(context, &context.caches.role_bindings, binding).await?;
+        match bind(context, binding).await {
+            Err(error) if error.is_refusal() => {
+                let why = error.server_message().unwrap_or("no reason given");
+                let message = format!("members of namespace {} could not be given {}: {why}", bound.name, binding.name_any());
+                refused = Some(Finding::waiting("MembersRefused", message).again_in(REFUSED_RETRY));
+            }
+            other => other?,
+        }
     }
     for role in vacant {
         delete_cached::<RoleBinding>(context, &context.caches.role_bindings, &bound.name, role).await?;
@@ -172,7 +200,18 @@ async fn furnish(context: &Context, namespace: HeldNamespace) -> Result<(), Writ
     for account in &accounts {
         ensure(context, &context.caches.accounts, account).await?;
     }
-    Ok(())
+    Ok(refused)
+}
+
+/// The API server judges members by Tenants as it saw them last, which may be a moment behind what we saw: it is asked twice.
+async fn bind(context: &Context, binding: &RoleBinding) -> Result<(), WriteError> {
+    match ensure(context, &context.caches.role_bindings, binding).await {
+        Err(error) if error.is_refusal() => {
+            tokio::time::sleep(VIEW_LAG).await;
+            ensure(context, &context.caches.role_bindings, binding).await
+        }
+        other => other,
+    }
 }
 
 /// The namespace and, in the same reconcile, what stands in it: recorded in status only when all of it is there, because a run starts
@@ -200,9 +239,10 @@ async fn create_run_namespace(
 }
 
 /// Policies first, the account last: no pod can be made before it is fenced in.
-async fn furnish_run_namespace(context: &Context, contents: RunNamespaceContents) -> Result<(), WriteError> {
+async fn furnish_run_namespace(context: &Context, contents: RunNamespaceContents) -> Result<(), ReconcileError> {
+    let namespace = contents.account.namespace().unwrap_or_default();
+    foreign::look(context, &namespace, &contents).await?;
     let RunNamespaceContents { nodes, policies, quota, account } = contents;
-    let namespace = account.namespace().unwrap_or_default();
     relabel(context, &namespace, nodes).await?;
     let private = policies.iter().any(|p| p.name_any() == network::PRIVATE_POLICY);
     for policy in &policies {

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use api::{Connection, ImportJob, ImportRun, Region, Tenant, Upload, names};
 use domain::import_run::is_finished;
 use domain::labels::{self, MANAGED_SELECTOR};
+use domain::tenant;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, ResourceQuota, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::Resource;
 use kube::api::ObjectMeta;
+use runtime::metrics::Metrics;
 use runtime::store::{ObjectKey, Store};
 use runtime::watch::{Wake, Watches};
 use runtime::work::Queue;
@@ -27,11 +29,20 @@ struct Bell {
     places: Arc<Places>,
     /// A run is gone: its anchor is an orphan.
     deleted: Arc<Notify>,
+    metrics: Metrics,
 }
 
 /// Starts every watch of the operator.
-pub(super) fn watch_all(watches: &mut Watches, caches: &Caches, queue: &Queue<Key>, places: &Arc<Places>, deleted: &Arc<Notify>) {
-    let bell = Bell { caches: caches.clone(), queue: queue.clone(), places: places.clone(), deleted: deleted.clone() };
+pub(super) fn watch_all(
+    watches: &mut Watches,
+    caches: &Caches,
+    queue: &Queue<Key>,
+    places: &Arc<Places>,
+    deleted: &Arc<Notify>,
+    metrics: &Metrics,
+) {
+    let bell =
+        Bell { caches: caches.clone(), queue: queue.clone(), places: places.clone(), deleted: deleted.clone(), metrics: metrics.clone() };
     watches.objects::<Region>("Region", None, caches.regions.clone(), bell.wake(Bell::region));
     watches.objects::<Tenant>("Tenant", None, caches.tenants.clone(), bell.wake(Bell::tenant));
     watches.objects::<ImportJob>("ImportJob", None, caches.jobs.clone(), bell.wake(Bell::job));
@@ -40,7 +51,7 @@ pub(super) fn watch_all(watches: &mut Watches, caches: &Caches, queue: &Queue<Ke
     watches.objects::<Upload>("Upload", None, caches.uploads.clone(), bell.wake(Bell::upload));
     watches.objects::<Pod>("Pod", Some(names::RUN_UID_LABEL), caches.pods.clone(), bell.wake(Bell::pod));
     let anchors = caches.anchors.clone();
-    watches.metadata::<ConfigMap>("ConfigMap", Some(names::RUN_UID_LABEL), anchors, bell.wake(Bell::of_run));
+    watches.metadata::<ConfigMap>("ConfigMap", Some(names::RUN_UID_LABEL), anchors, bell.wake(Bell::anchor));
     watches.metadata::<Namespace>("Namespace", None, caches.namespaces.clone(), bell.wake(Bell::namespace));
     watches.metadata::<Node>("Node", None, caches.nodes.clone(), bell.wake(Bell::node));
     children::<RoleBinding>(watches, &bell, "RoleBinding", &caches.role_bindings);
@@ -54,7 +65,9 @@ fn children<K>(watches: &mut Watches, bell: &Bell, kind: &'static str, store: &S
 where
     K: runtime::write::Kind + 'static,
 {
-    watches.metadata::<K>(kind, Some(MANAGED_SELECTOR), store.clone(), bell.wake(Bell::of_tenant));
+    let (bell, kept) = (bell.clone(), store.clone());
+    let wake: Wake<Meta<K>> = Box::new(move |old, new| bell.of_tenant(kind, old, new));
+    watches.metadata::<K>(kind, Some(MANAGED_SELECTOR), kept, wake);
 }
 
 impl Bell {
@@ -113,7 +126,7 @@ impl Bell {
     fn job(&self, old: Option<&ImportJob>, new: Option<&ImportJob>) {
         for meta in metas(old, new) {
             self.queue.wake(Key::ImportJob(key(meta)));
-            for run in self.caches.runs.by(&format!("job:{}", labels::uid(meta))).iter().filter(|run| !is_finished(run)) {
+            for run in self.caches.runs_of(labels::namespace(meta), labels::uid(meta)).iter().filter(|run| !is_finished(run)) {
                 self.queue.wake(Key::ImportRun(key(&run.metadata)));
             }
         }
@@ -135,7 +148,7 @@ impl Bell {
             let namespace = labels::namespace(&run.metadata);
             self.queue.wake(Key::job(namespace, &run.spec.job_ref.name));
             // The next in line, and the tenant, which makes a run namespace for its first run or waits for its last one.
-            for next in self.caches.runs.by(&format!("job:{}", run.spec.job_ref.uid)).iter().filter(|run| !is_finished(run)) {
+            for next in self.caches.runs_of(namespace, &run.spec.job_ref.uid).iter().filter(|run| !is_finished(run)) {
                 self.queue.wake(Key::ImportRun(key(&next.metadata)));
             }
             for tenant in self.caches.tenants.by(&format!("lists:{namespace}")) {
@@ -166,25 +179,47 @@ impl Bell {
 
     /// One that has ended makes room for the next run.
     fn pod(&self, old: Option<&Pod>, new: Option<&Pod>) {
-        self.of_run(old, new);
+        self.of_run("Pod", old, new);
         if old.is_some_and(is_active) && !new.is_some_and(is_active) {
             self.places.changed();
         }
     }
 
-    /// Pods and anchors carry the UID of their run.
-    fn of_run<K: Resource<DynamicType = ()>>(&self, old: Option<&K>, new: Option<&K>) {
+    fn anchor(&self, old: Option<&Meta<ConfigMap>>, new: Option<&Meta<ConfigMap>>) {
+        self.of_run("ConfigMap", old, new);
+    }
+
+    /// Pods and anchors carry the UID of their run. Where they do not belong they wake nobody, and are counted when they are first seen.
+    fn of_run<K: Resource<DynamicType = ()>>(&self, kind: &'static str, old: Option<&K>, new: Option<&K>) {
         for meta in metas(old, new) {
-            let uid = labels::label(meta, names::RUN_UID_LABEL).unwrap_or_default();
-            for run in self.caches.runs.by(&format!("uid:{uid}")) {
-                self.queue.wake(Key::ImportRun(key(&run.metadata)));
+            let run = labels::label(meta, names::RUN_UID_LABEL).and_then(|uid| self.caches.run(uid));
+            let home = run.as_ref().and_then(|run| self.caches.run_namespace_of(run));
+            let at_home = labels::stands_with_its_tenant(meta) && home.is_none_or(|home| home == labels::namespace(meta));
+            match run {
+                Some(run) if at_home => self.queue.wake(Key::ImportRun(key(&run.metadata))),
+                None if at_home => {}
+                _ => self.foreign(kind, old.is_none()),
             }
         }
     }
 
-    fn of_tenant<K: Resource<DynamicType = ()>>(&self, old: Option<&K>, new: Option<&K>) {
-        for tenant in metas(old, new).filter_map(|meta| labels::label(meta, names::TENANT_LABEL)) {
-            self.queue.wake(Key::tenant(tenant));
+    /// Children of a Tenant in its own namespaces or in its run namespace.
+    fn of_tenant<K: Resource<DynamicType = ()>>(&self, kind: &'static str, old: Option<&K>, new: Option<&K>) {
+        for meta in metas(old, new) {
+            let Some(name) = labels::label(meta, names::TENANT_LABEL) else { continue };
+            // One that is not there yet is woken by its own coming.
+            let Some(tenant) = self.caches.tenants.get(&ObjectKey::cluster(name)) else { continue };
+            if labels::stands_with_its_tenant(meta) || tenant::concerns(&tenant, labels::namespace(meta)) {
+                self.queue.wake(Key::tenant(name));
+            } else {
+                self.foreign(kind, old.is_none());
+            }
+        }
+    }
+
+    fn foreign(&self, kind: &'static str, first_seen: bool) {
+        if first_seen {
+            self.metrics.foreign_object(kind);
         }
     }
 

@@ -70,6 +70,7 @@ async fn what_the_schemas_refuse() {
             edit(&new_tenant, "plan: Standard", "plan: Enterprise\n  retention: {results: {keepDays: 3, none: {}}}"),
             "exactly one of keepDays, none",
         ),
+        (edit(&new_tenant, "email: alan@other.example", "email: 'system:admin'"), "a member is a person"),
         (edit(&tenant_yaml(&"x".repeat(41), &["default"]), "plan", "plan"), "a tenant's name has at most 40 characters"),
         (edit(&tenant_yaml("a.b", &["default"]), "plan", "plan"), "a tenant's name is a DNS label"),
         // Connection

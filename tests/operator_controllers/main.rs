@@ -11,6 +11,8 @@ mod process;
 mod queue;
 mod rights;
 mod size;
+mod strangers;
 mod support;
 mod tenants;
 mod two_operators;
+mod walls;

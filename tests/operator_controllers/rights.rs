@@ -55,6 +55,7 @@ async fn the_charts_rights_are_enough_for_a_whole_life_and_its_policies_hold() {
     .await
     .unwrap();
 
+    let of_operator = kube::Api::<Pod>::namespaced(operator.clone(), "dataimporter-run-acme");
     world.start_operator_with(operator);
     world.tenant("acme").await;
     world.apply(&job_yaml("acme", "accounts", UPLOAD, "{once: {id: '1'}}")).await;
@@ -66,14 +67,21 @@ async fn the_charts_rights_are_enough_for_a_whole_life_and_its_policies_hold() {
     world.wait_ready::<ImportRun>(world.namespaced("acme"), "accounts-once-1", "Completed").await;
     world.anchor_goes("acme", &pod.labels()[RUN_UID_LABEL]).await;
 
-    // A worker with a token for the Kubernetes API is refused, even to the administrator.
+    // A worker with a token for the Kubernetes API is refused, even to the operator, and any worker to the administrator.
     let pods = world.namespaced::<Pod>("dataimporter-run-acme");
     let mut foreign: Pod = serde_json::from_value(json!({"metadata": {"name": "foreign"}, "spec": pod.spec})).unwrap();
     if let Some(spec) = &mut foreign.spec {
         (spec.node_name, spec.automount_service_account_token) = (None, Some(true));
     }
-    let refused = pods.create(&PostParams::default(), &foreign).await.unwrap_err().to_string();
-    assert!(refused.contains("only the account worker"), "{refused}");
+    let dry = PostParams { dry_run: true, field_manager: None };
+    for (who, reason) in [(&pods, "workers are made by the operator"), (&of_operator, "only the account worker")] {
+        wait_for("the pod to be refused", SOON, async || {
+            let refused = who.create(&dry, &foreign).await.err();
+            Ok(refused.filter(|error| error.to_string().contains(reason)))
+        })
+        .await
+        .unwrap();
+    }
 
     // A tenant leaves: the deletion guard wants a word first, the operator may do its part.
     let tenants = kube::Api::<api::Tenant>::all(world.client.clone());

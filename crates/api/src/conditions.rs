@@ -17,6 +17,8 @@ pub const KEY_CUSTODY: &str = "KeyCustody";
 pub const RESIDENCY: &str = "Residency";
 /// Of a Tenant, by the keeper.
 pub const KEYS_READY: &str = "KeysReady";
+/// Of a Tenant: True while objects that others made are found in its run namespace.
+pub const FOREIGN_OBJECTS: &str = "ForeignObjects";
 /// Of a Connection: the source Secret is still readable in the tenant's namespace.
 pub const PLAINTEXT_SOURCE: &str = "PlaintextSource";
 

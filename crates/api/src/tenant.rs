@@ -110,8 +110,10 @@ pub struct ResultRetention {
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Member {
-    /// User name as the cluster's authentication knows it, usually an email address.
-    #[schemars(length(min = 1, max = 254), regex(pattern = TEXT))]
+    /// User name as the cluster's authentication knows it, usually an email address. Never a part of the system or a service account.
+    #[schemars(length(min = 1, max = 254), regex(pattern = TEXT), extend("x-kubernetes-validations" = [
+        rule("!self.startsWith('system:')", "a member is a person: names that begin with system: are the cluster's own"),
+    ]))]
     pub email: String,
     /// What the person may do.
     pub role: Role,
@@ -131,7 +133,7 @@ pub struct TenantStatus {
     /// Generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready (operator); KeysReady (keeper).
+    /// Ready, and ForeignObjects while True (operator); KeysReady (keeper).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,

@@ -41,6 +41,12 @@ pub fn annotation<'a>(meta: &'a ObjectMeta, key: &str) -> Option<&'a str> {
     meta.annotations.as_ref().and_then(|annotations| annotations.get(key)).map(String::as_str)
 }
 
+/// Whether an object of a run stands in the run namespace of the tenant that its label names. A label alone proves nothing: anybody may
+/// write it elsewhere.
+pub fn stands_with_its_tenant(meta: &ObjectMeta) -> bool {
+    label(meta, names::TENANT_LABEL).is_some_and(|tenant| names::run_namespace(tenant) == namespace(meta))
+}
+
 /// The conditions of these types: what one writer owns of a list that several share.
 pub fn owned(conditions: &[Condition], types: &[&str]) -> Vec<Condition> {
     conditions.iter().filter(|c| types.contains(&c.type_.as_str())).cloned().collect()

@@ -114,6 +114,7 @@ pub(crate) fn observed_tenant() -> tenant::Observed {
         others: Vec::new(),
         run_namespace: Some(tenant::RunNamespace { uid: "run-ns-uid".into(), tenant_uid: Some("tenant-uid".into()), terminating: false }),
         unfinished_runs: Vec::new(),
+        foreign: Vec::new(),
         services: BTreeMap::new(),
         allowance: Plans::default().allowance(&tenant().spec),
     }

@@ -32,6 +32,7 @@ pub struct Metrics {
     writes: Family<WriteLabel, Counter>,
     watch_errors: Family<KindLabel, Counter>,
     invalid_objects: Family<KindLabel, Counter>,
+    foreign_objects: Family<KindLabel, Counter>,
     queue_depth: Gauge,
     leader: Gauge,
 }
@@ -61,6 +62,7 @@ impl Metrics {
         let writes = Family::<WriteLabel, Counter>::default();
         let watch_errors = Family::<KindLabel, Counter>::default();
         let invalid_objects = Family::<KindLabel, Counter>::default();
+        let foreign_objects = Family::<KindLabel, Counter>::default();
         let (queue_depth, leader) = (Gauge::default(), Gauge::default());
         registry.register("reconciles", "Reconciles begun", reconciles.clone());
         registry.register("reconcile_errors", "Reconciles that failed and are tried again", errors.clone());
@@ -68,9 +70,21 @@ impl Metrics {
         registry.register("api_writes", "Writes to the Kubernetes API", writes.clone());
         registry.register("watch_errors", "Watches that failed and are begun again", watch_errors.clone());
         registry.register("invalid_objects", "Objects seen that do not fit their type", invalid_objects.clone());
+        registry.register("foreign_objects", "Objects seen under names or labels of ours that we did not make", foreign_objects.clone());
         registry.register("queue_depth", "Keys due for a reconcile and not begun", queue_depth.clone());
         registry.register("leader", "1 while this process holds the lease", leader.clone());
-        Self { registry: Arc::new(registry), reconciles, errors, seconds, writes, watch_errors, invalid_objects, queue_depth, leader }
+        Self {
+            registry: Arc::new(registry),
+            reconciles,
+            errors,
+            seconds,
+            writes,
+            watch_errors,
+            invalid_objects,
+            foreign_objects,
+            queue_depth,
+            leader,
+        }
     }
 
     pub fn reconciled(&self, kind: &'static str, took: Duration, failed: bool) {
@@ -96,6 +110,10 @@ impl Metrics {
 
     pub fn invalid_object(&self, kind: &'static str) {
         self.invalid_objects.get_or_create(&KindLabel { kind }).inc();
+    }
+
+    pub fn foreign_object(&self, kind: &'static str) {
+        self.foreign_objects.get_or_create(&KindLabel { kind }).inc();
     }
 
     pub fn set_queue_depth(&self, depth: usize) {

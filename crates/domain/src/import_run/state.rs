@@ -63,6 +63,13 @@ impl Record {
         self
     }
 
+    /// The first attempt works from another snapshot than was announced, which nobody has made or seen.
+    pub fn announced_anew(mut self, digest: String, now: Timestamp) -> Self {
+        self.0.snapshot_digest = Some(digest);
+        self.0.started_at = Some(Time(now));
+        self
+    }
+
     /// The attempt's pod is this one; only it has authority.
     pub fn joined(mut self, pod_uid: &str) -> Self {
         if let Some(attempt) = self.current() {

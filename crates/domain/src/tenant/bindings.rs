@@ -62,6 +62,11 @@ pub fn holds(tenant: &Tenant, name: &str, uid: &str) -> bool {
     held(tenant).iter().any(|bound| bound.name == name && bound.uid == uid)
 }
 
+/// Whether the Tenant holds a namespace of this name, or asks for it.
+pub fn concerns(tenant: &Tenant, name: &str) -> bool {
+    held(tenant).iter().map(|bound| &bound.name).chain(&tenant.spec.namespaces).any(|n| n == name)
+}
+
 fn held(tenant: &Tenant) -> &[BoundNamespace] {
     tenant.status.as_ref().map_or(&[], |status| &status.namespaces)
 }

@@ -4,13 +4,15 @@
 //! file each; `leaving` is the way out, which asks for less than the way in, so that a bad spec never blocks a deletion.
 
 mod bindings;
+mod foreign;
 mod leaving;
 mod observed;
 pub mod plan;
 mod rules;
 mod status;
 
-pub use bindings::{Binding, bindings, holds};
+pub use bindings::{Binding, bindings, concerns, holds};
+pub use foreign::is_foreign;
 pub use leaving::{Leaving, leaving};
 pub use observed::{Living, Observed, RunNamespace, ServiceFacts, UnfinishedRun};
 pub use rules::{RunNamespaceState, decide, run_namespace_state};

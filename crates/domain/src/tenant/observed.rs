@@ -20,6 +20,8 @@ pub struct Observed {
     pub run_namespace: Option<RunNamespace>,
     /// Runs in held namespaces that have not ended.
     pub unfinished_runs: Vec<UnfinishedRun>,
+    /// What others made in the run namespace, by kind and name, as it was last looked at.
+    pub foreign: Vec<String>,
     /// Services that the Region lists as private endpoints for this tenant, by namespace and name.
     pub services: BTreeMap<(String, String), ServiceFacts>,
     /// What this tenant may take.

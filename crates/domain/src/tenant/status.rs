@@ -1,6 +1,6 @@
 //! The operator's part of a Tenant's status, from what was really applied.
 
-use api::conditions::{Conditions, READY, RECONCILING, STALLED};
+use api::conditions::{Conditions, FOREIGN_OBJECTS, READY, RECONCILING, STALLED};
 use api::tenant::{BoundNamespace, EffectiveTenant, TenantStatus};
 use jiff::Timestamp;
 
@@ -8,7 +8,7 @@ use super::Observed;
 use crate::finding::Finding;
 use crate::labels;
 
-pub const OWNED_CONDITIONS: &[&str] = &[READY, RECONCILING, STALLED];
+pub const OWNED_CONDITIONS: &[&str] = &[READY, RECONCILING, STALLED, FOREIGN_OBJECTS];
 
 /// What apply achieved.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -35,9 +35,17 @@ pub fn status(observed: &Observed, finding: &Finding, outcome: Outcome, now: Tim
     let tenant = &observed.tenant;
     let previous = tenant.status.clone().unwrap_or_default();
     let region_uid = previous.region_uid.or_else(|| observed.region.as_ref().and_then(|r| r.metadata.uid.clone()));
+    let conditions = finding.mark(Conditions::from(&previous.conditions, tenant.metadata.generation, now));
+    let conditions = if observed.foreign.is_empty() {
+        conditions
+    } else {
+        let found = observed.foreign.join(", ");
+        let message = format!("made by others in the namespace of this tenant's workers, and removed there: {found}");
+        conditions.with_true(FOREIGN_OBJECTS, "Removed", &message)
+    };
     TenantStatus {
         observed_generation: tenant.metadata.generation,
-        conditions: finding.mark(Conditions::from(&previous.conditions, tenant.metadata.generation, now)).build(),
+        conditions: conditions.build(),
         region_uid,
         effective: Some(EffectiveTenant { limits: observed.allowance.told() }),
         namespaces: outcome.namespaces,

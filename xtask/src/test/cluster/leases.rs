@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::Check;
+use super::pods::OPERATOR;
 use super::worker::{Answer, Keeper, Worker, run_namespace};
 use crate::demo::Demo;
 use crate::kubectl::{Kubectl, condition};
@@ -147,7 +148,9 @@ impl Stage<'_> {
         let (namespace, worker) = (run_namespace("acme"), &self.worker);
         let bound = ["--bound-object-kind=Pod", "--bound-object-name", &worker.pod, "--bound-object-uid", &worker.pod_uid];
         let audience = audience.map(|audience| format!("--audience={audience}"));
-        let arguments = [&["create", "token", "worker", "-n", &namespace], &bound[..]].concat();
+        // Only nodes ask for tokens there. This one may ask for any audience, as no real node may.
+        let node = ["--as=attacker", "--as-group=system:nodes", "--as-group=system:masters"];
+        let arguments = [&["create", "token", "worker", "-n", &namespace], &bound[..], &node].concat();
         let token = self.kubectl().run(&[&arguments[..], &audience.as_deref().into_iter().collect::<Vec<_>>()].concat())?;
         Ok(token.trim().to_owned())
     }
@@ -162,7 +165,7 @@ impl Stage<'_> {
         let variables = pod["spec"]["containers"][0]["env"].as_array_mut().context("a worker has variables")?;
         let attempt = variables.iter_mut().find(|variable| variable["name"] == "ATTEMPT").context("one of them is its attempt")?;
         attempt["value"] = json!("77");
-        self.kubectl().fed(&["create", "-f", "-"], &pod.to_string())?;
+        self.kubectl().fed(&["create", "-f", "-", "--as", OPERATOR], &pod.to_string())?;
         let labelled = Worker::stopped(self.demo, "acme", &self.worker.run, &self.worker.run_uid, "ATTEMPT=77")?;
         self.refused("a pod with the run's label that is not in its status", FRANKFURT, &["Attempt"], |s| {
             labelled.ask_for_itself(&s.keeper)

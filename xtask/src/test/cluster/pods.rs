@@ -22,6 +22,8 @@ pub(super) const CHECKS: &[Check] = &[
 
 const RUN_NAMESPACE: &str = "dataimporter-run-acme";
 const POLICY: &str = "ValidatingAdmissionPolicy 'dataimporter-run-pods'";
+/// The account that alone makes workers: nobody else comes as far as the other rules.
+pub(super) const OPERATOR: &str = "system:serviceaccount:dataimporter-system:dataimporter-operator";
 /// A policy takes effect, and ceases to, up to some seconds after it is written.
 const LAG: Duration = Duration::from_secs(30);
 
@@ -57,10 +59,11 @@ fn our_image(kubectl: &Kubectl) -> Result<String> {
 fn pods_that_break_the_rules(demo: &Demo) -> Result<()> {
     let kubectl = &demo.kubectl;
     let good = worker_pod(kubectl)?;
-    control("a pod as the operator makes it is admitted", try_create(kubectl, None, &good))?;
+    control("a pod as the operator makes it is admitted", try_create(kubectl, Some(OPERATOR), &good))?;
+    refused("the same pod of an administrator", try_create(kubectl, None, &good), "workers are made by the operator")?;
     let mut tolerant = good.clone();
     put(&mut tolerant, "/spec/tolerations", json!([{"key": "dedicated", "operator": "Exists"}]));
-    control("so is one with a Region's tolerations", try_create(kubectl, None, &tolerant))?;
+    control("so is one with a Region's tolerations", try_create(kubectl, Some(OPERATOR), &tolerant))?;
 
     let mut other = good["spec"]["containers"][0].clone();
     other["name"] = json!("other");
@@ -112,6 +115,9 @@ fn pods_that_break_the_rules(demo: &Demo) -> Result<()> {
         ("the host's network", "/spec/hostNetwork", json!(true)),
         ("the host's processes", "/spec/hostPID", json!(true)),
         ("a port of the host", "/spec/containers/0/ports", json!([{"containerPort": 80, "hostPort": 80}])),
+        ("last words in a file of its choice", "/spec/containers/0/terminationMessagePath", json!("/data/out")),
+        ("last words out of its log", "/spec/containers/0/terminationMessagePolicy", json!("FallbackToLogsOnError")),
+        ("a probe", "/spec/containers/0/livenessProbe", json!({"exec": {"command": ["/dataimporter"]}})),
         ("a port", "/spec/containers/0/ports", json!([{"containerPort": 80}])),
         ("a name that leads elsewhere", "/spec/hostAliases", json!([{"ip": "198.18.77.100", "hostnames": ["login.salesforce.com"]}])),
         ("another DNS server", "/spec/dnsConfig", json!({"nameservers": ["198.18.77.100"]})),
@@ -162,18 +168,18 @@ fn pods_that_break_the_rules(demo: &Demo) -> Result<()> {
         };
         Attempt { what: format!("a pod with {what}"), object, reason }
     });
-    all_refused(kubectl, attempts.collect())?;
+    all_refused(kubectl, Some(OPERATOR), attempts.collect())?;
     // The old name of the account's field is read only when the new one is empty.
     let mut renamed = good.clone();
     renamed["spec"].as_object_mut().context("a spec")?.remove("serviceAccountName");
     renamed["spec"]["serviceAccount"] = json!("default");
-    refused("a pod with another account by its old name", try_create(kubectl, None, &renamed), POLICY)?;
+    refused("a pod with another account by its old name", try_create(kubectl, Some(OPERATOR), &renamed), POLICY)?;
     // A runtime class must exist before it can be asked for.
     let class = json!({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "attack"}, "handler": "runc"});
     kubectl.apply(&class)?;
     let mut elsewhere = good.clone();
     elsewhere["spec"]["runtimeClassName"] = json!("attack");
-    let result = try_create(kubectl, None, &elsewhere);
+    let result = try_create(kubectl, Some(OPERATOR), &elsewhere);
     kubectl.run(&["delete", "runtimeclass", "attack"])?;
     refused("a pod with another runtime", result, POLICY)?;
     // A static pod is one that its node announces; it brings its node's name along.
@@ -194,15 +200,19 @@ impl<'a> Waiting<'a> {
     fn start(kubectl: &'a Kubectl) -> Result<Self> {
         let mut pod = worker_pod(kubectl)?;
         pod["spec"]["nodeSelector"]["dataimporter.io/no-such-node"] = json!("true");
-        kubectl.fed(&["create", "-f", "-"], &pod.to_string())?;
+        kubectl.fed(&["create", "-f", "-", "--as", OPERATOR], &pod.to_string())?;
         Ok(Self { kubectl })
     }
 
+    /// As the operator; a subresource, on which it has no rights, as the administrator.
     fn patch(&self, subresource: Option<&str>, body: &Value) -> Result<String> {
         let body = body.to_string();
         let mut arguments = vec!["patch", "pod", "attack", "-n", RUN_NAMESPACE, "--dry-run=server", "--type=strategic", "-p", &body];
         let subresource = subresource.map(|name| format!("--subresource={name}"));
-        arguments.extend(subresource.as_deref());
+        match &subresource {
+            Some(subresource) => arguments.push(subresource),
+            None => arguments.extend(["--as", OPERATOR]),
+        }
         self.kubectl.run(&arguments)
     }
 }

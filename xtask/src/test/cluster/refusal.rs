@@ -21,8 +21,8 @@ pub(super) struct Attempt {
     pub(super) reason: &'static str,
 }
 
-/// Tries to create them all, without keeping any; each is refused for its own reason.
-pub(super) fn all_refused(kubectl: &Kubectl, attempts: Vec<Attempt>) -> Result<()> {
+/// Tries to create them all as somebody, without keeping any; each is refused for its own reason.
+pub(super) fn all_refused(kubectl: &Kubectl, user: Option<&str>, attempts: Vec<Attempt>) -> Result<()> {
     let name = |number: usize| format!("attack-{number}");
     let mut objects = Vec::new();
     for (number, attempt) in attempts.iter().enumerate() {
@@ -32,7 +32,7 @@ pub(super) fn all_refused(kubectl: &Kubectl, attempts: Vec<Attempt>) -> Result<(
     }
     let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
     // It goes on after a refusal and says a line for each.
-    let Err(said) = try_create(kubectl, None, &list) else { bail!("none of {} attempts was refused", attempts.len()) };
+    let Err(said) = try_create(kubectl, user, &list) else { bail!("none of {} attempts was refused", attempts.len()) };
     let said = format!("{said:#}");
     for (number, Attempt { what, reason, .. }) in attempts.iter().enumerate() {
         let quoted = format!("{:?}", name(number));

@@ -95,9 +95,15 @@ fn the_operator_stays_in_its_room(demo: &Demo) -> Result<()> {
     // Members' roles are bound in tenants' namespaces: in no other, and no other role.
     let binding = |namespace: &str, role: &str| {
         let role_ref = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role});
-        object("RoleBinding", "rbac.authorization.k8s.io/v1", json!({"roleRef": role_ref, "subjects": []}), namespace)
+        let mut binding = object("RoleBinding", "rbac.authorization.k8s.io/v1", json!({"roleRef": role_ref, "subjects": []}), namespace);
+        binding["metadata"]["name"] = json!(role);
+        binding
     };
-    control("member roles may be bound in tenant namespaces", create(&binding("acme", "dataimporter-viewer")))?;
+    // Nobody of acme has it: the operator's own is not in the way.
+    control("member roles may be bound in tenant namespaces", create(&binding("acme", "dataimporter-editor")))?;
+    let mut stranger = binding("acme", "dataimporter-editor");
+    stranger["subjects"] = json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "mallory"}]);
+    refused("a member whom the Tenant does not list", create(&stranger), "not all of these people as members")?;
     refused("binding cluster-admin", create(&binding("acme", "cluster-admin")), "forbidden")?;
     for namespace in [SYSTEM, "kube-system", "kube-public"] {
         for role in ["dataimporter-owner", "dataimporter-viewer"] {

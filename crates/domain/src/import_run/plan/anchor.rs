@@ -39,9 +39,11 @@ impl AnchorText {
     }
 }
 
-/// What the run works from; none if what it needs has gone since the rules were asked.
+/// What the run works from; none if what it needs has gone since the rules were asked. The same facts and the same second, which is what
+/// a status keeps of a time, give the same text.
 pub fn snapshot(o: &Observed, placed: &Placed, now: Timestamp) -> Option<Snapshot> {
     let job = o.job.as_ref()?;
+    let started_at = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let mut connections = std::collections::BTreeMap::new();
     for name in job.spec.connection_names() {
         connections.insert(name.to_owned(), connection(o.connections.get(name)?));
@@ -59,8 +61,8 @@ pub fn snapshot(o: &Observed, placed: &Placed, now: Timestamp) -> Option<Snapsho
         results: retention::effective(&retention::tenant_rule(&placed.tenant().spec), job.spec.results.as_ref()),
         connections,
         upload,
-        started_at: now,
-        deadline: now + deadline(&job.spec),
+        started_at,
+        deadline: started_at + deadline(&job.spec),
         job_spec: job.spec.clone(),
     })
 }

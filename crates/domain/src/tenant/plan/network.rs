@@ -75,7 +75,8 @@ fn deny_everything(tenant: &Tenant) -> NetworkPolicy {
     let mut policy = named(tenant, "default-deny", LabelSelector::default(), Vec::new());
     if let Some(spec) = &mut policy.spec {
         spec.policy_types = Some(vec!["Ingress".into(), "Egress".into()]);
-        spec.egress = None;
+        // Said, not left out: rules that somebody else wrote into it would stay.
+        (spec.ingress, spec.egress) = (Some(Vec::new()), Some(Vec::new()));
     }
     policy
 }
