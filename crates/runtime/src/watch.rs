@@ -206,6 +206,7 @@ mod tests {
 
     use futures::stream;
     use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::ResourceExt as _;
 
     use super::*;
 
