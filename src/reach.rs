@@ -1,7 +1,26 @@
-//! How the systems of a Connection are dialed: the same for the keeper, which verifies, and for the worker, which loads.
+//! How the systems of a Connection are dialed: the same for the keeper, which verifies, and for the worker, which loads. The network's
+//! policies say the same in their own words (`domain::tenant::plan::network`).
 
 use api::connection::Postgres;
-use connect::PostgresParams;
+use api::region::PrivateEndpoint;
+use connect::{AddressPolicy, PostgresParams};
+use domain::reach::System;
+
+/// Public addresses on the system's own port, and what the list names. A range that cannot be read opens nothing.
+pub(crate) fn address_policy(system: System, endpoints: &[PrivateEndpoint]) -> AddressPolicy {
+    endpoints.iter().fold(AddressPolicy::public_on(system.public_port()), |policy, endpoint| {
+        let ports: Vec<u16> = endpoint.ports.iter().filter_map(|port| u16::try_from(*port).ok()).collect();
+        // The dialer takes an empty list for every port; a list without a readable one must open nothing.
+        if ports.is_empty() {
+            return policy;
+        }
+        match (&endpoint.service, &endpoint.cidr) {
+            (Some(service), _) => policy.open_service(&service.namespace, &service.name, &ports),
+            (None, Some(cidr)) => policy.clone().open_network(cidr, &ports).unwrap_or(policy),
+            (None, None) => policy,
+        }
+    })
+}
 
 /// A database as its Connection describes it.
 pub(crate) fn postgres_params(postgres: &Postgres) -> PostgresParams {
@@ -14,5 +33,155 @@ pub(crate) fn postgres_params(postgres: &Postgres) -> PostgresParams {
         ca_bundle: tls.ca_bundle,
         server_name: tls.server_name,
         allow_insecure_password: postgres.allows_insecure_password(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+    use api::region::ServiceEndpoint;
+    use api::{Region, Tenant};
+    use domain::reach::endpoints_of;
+    use domain::settings::{KeeperSettings, NetworkSettings, Settings, WorkerSettings};
+    use domain::tenant::plan::network;
+    use ipnet::IpNet;
+    use k8s_openapi::api::networking::v1::NetworkPolicy;
+    use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn region(endpoints: &[PrivateEndpoint]) -> Region {
+        serde_json::from_value(json!({
+            "apiVersion": "dataimporter.io/v1alpha1", "kind": "Region", "metadata": {"name": "eu"},
+            "spec": {
+                "location": {"city": "Frankfurt", "country": "DE"}, "isolation": "Cell", "storage": {"volume": {"name": "files"}},
+                "rootKey": {"secret": {}}, "nodes": {"all": {}}, "privateEndpoints": endpoints,
+            },
+        }))
+        .unwrap()
+    }
+
+    fn tenant() -> Tenant {
+        serde_json::from_value(json!({
+            "apiVersion": "dataimporter.io/v1alpha1", "kind": "Tenant", "metadata": {"name": "acme"},
+            "spec": {
+                "region": "eu", "namespaces": ["acme"], "plan": "Standard",
+                "contact": {"firstName": "Ada", "lastName": "Byron", "email": "ada@acme.example", "country": "DE"},
+            },
+        }))
+        .unwrap()
+    }
+
+    fn settings() -> Settings {
+        let text = String::new;
+        Settings {
+            system_namespace: text(),
+            installation: text(),
+            worker: WorkerSettings { image: text(), image_pull_policy: text(), memory: text(), cpu: text(), log_level: text() },
+            keeper: KeeperSettings { url: text(), port: 8443, ca: text(), selector: BTreeMap::new() },
+            network: NetworkSettings::default(),
+        }
+    }
+
+    /// Whether the policies of a run namespace let a worker that reads a database, or not, through to an address.
+    fn network_lets_through(policies: &[NetworkPolicy], reads_postgres: bool, address: IpAddr, port: u16) -> bool {
+        let contains = |cidr: &str| cidr.parse::<IpNet>().is_ok_and(|net| net.contains(&address));
+        let specs = policies.iter().filter_map(|policy| policy.spec.as_ref());
+        let chosen = specs.filter(|spec| {
+            let labels = spec.pod_selector.as_ref().and_then(|selector| selector.match_labels.as_ref());
+            reads_postgres || labels.is_none_or(BTreeMap::is_empty)
+        });
+        chosen.flat_map(|spec| spec.egress.iter().flatten()).any(|rule| {
+            let tcp = |p: &k8s_openapi::api::networking::v1::NetworkPolicyPort| {
+                p.protocol.as_deref() == Some("TCP") && p.port == Some(IntOrString::Int(i32::from(port)))
+            };
+            let block = |peer: &k8s_openapi::api::networking::v1::NetworkPolicyPeer| {
+                let Some(block) = &peer.ip_block else { return false };
+                contains(&block.cidr) && !block.except.iter().flatten().any(|except| contains(except))
+            };
+            rule.ports.iter().flatten().any(tcp) && rule.to.iter().flatten().any(block)
+        })
+    }
+
+    fn address() -> impl Strategy<Value = IpAddr> {
+        let near =
+            prop::sample::select(vec!["10.1.2.3", "10.1.3.3", "192.168.7.7", "13.108.0.1", "169.254.169.254", "127.0.0.1", "100.64.0.1"]);
+        prop_oneof![
+            near.prop_map(|text| text.parse().unwrap()),
+            any::<u32>().prop_map(|bits| IpAddr::V4(Ipv4Addr::from(bits))),
+            // In and around what is public.
+            (0x1ff0_u16..0x4010, any::<u16>(), any::<u64>()).prop_map(|(first, second, rest)| Ipv6Addr::new(
+                first,
+                second,
+                0,
+                0,
+                (rest >> 48) as u16,
+                0,
+                0,
+                rest as u16
+            )
+            .into()),
+        ]
+    }
+
+    fn port() -> impl Strategy<Value = u16> {
+        prop::sample::select(vec![22, 443, 5432, 6432, 8443, 10250])
+    }
+
+    fn endpoint() -> impl Strategy<Value = PrivateEndpoint> {
+        let cidr = prop::sample::select(vec!["10.1.2.0/24", "192.168.7.7/32", "13.108.0.0/16", "2a00:1::/32", "169.254.0.0/16"]);
+        let tenants = prop::sample::select(vec!["acme", "globex"]);
+        (cidr, prop::collection::vec(port(), 1..3), tenants).prop_map(|(cidr, ports, tenant)| PrivateEndpoint {
+            service: None,
+            cidr: Some(cidr.to_owned()),
+            ports: ports.into_iter().map(i32::from).collect(),
+            tenants: vec![tenant.to_owned()],
+        })
+    }
+
+    proptest! {
+        /// What the keeper verified, a worker reaches: the dialer and the network draw the same line.
+        #[test]
+        fn the_dialer_lets_through_what_the_network_does(
+            endpoints in prop::collection::vec(endpoint(), 0..4), address in address(), port in port(), reads_postgres in any::<bool>(),
+        ) {
+            let (region, tenant) = (region(&endpoints), tenant());
+            let policies = network::policies(&tenant, &region, &BTreeMap::new(), &settings());
+            let listed = endpoints_of(&region, "acme");
+            let dials = |system| address_policy(system, &listed).check("db.example", address, port).is_ok();
+            let dialed = dials(System::Salesforce) || (reads_postgres && dials(System::Postgres));
+            prop_assert_eq!(dialed, network_lets_through(&policies, reads_postgres, address, port), "{}:{}", address, port);
+        }
+    }
+
+    /// The chart walls the keeper off by the same list.
+    #[test]
+    fn the_chart_knows_the_same_addresses_as_public() {
+        let chart = include_str!("../charts/dataimporter/templates/_helpers.tpl");
+        let policies = network::policies(&tenant(), &region(&[]), &BTreeMap::new(), &settings());
+        let specs = policies.iter().filter_map(|policy| policy.spec.as_ref());
+        let blocks = specs.flat_map(|spec| spec.egress.iter().flatten()).flat_map(|rule| rule.to.iter().flatten());
+        let mut compared = 0;
+        for block in blocks.filter_map(|peer| peer.ip_block.as_ref()) {
+            for cidr in block.except.iter().flatten().chain([&block.cidr]) {
+                assert!(chart.contains(&format!("\"{cidr}\"")), "the chart does not know {cidr}");
+                compared += 1;
+            }
+        }
+        assert!(compared >= 20, "{compared}");
+    }
+
+    #[test]
+    fn a_service_is_dialed_on_its_listed_ports_only() {
+        let service = ServiceEndpoint { namespace: "demo".into(), name: "postgres".into() };
+        let endpoint = PrivateEndpoint { service: Some(service), cidr: None, ports: vec![5432], tenants: vec!["acme".into()] };
+        let policy = address_policy(System::Postgres, &[endpoint]);
+        let at = |port| policy.check("postgres.demo.svc", "10.96.0.7".parse().unwrap(), port);
+        assert!(at(5432).is_ok());
+        assert!(at(22).unwrap_err().to_string().contains("with port 22"));
     }
 }

@@ -85,12 +85,12 @@ impl Import {
             return self.bring_to_its_end(&target).await;
         }
         let describe = self.describe(&target).await?;
-        let opened = open(&self.input, &self.spec, restart.behind).await.map_err(Refusal::from)?;
-        let OpenInput { mut source, .. } = opened;
-        let pipeline = Pipeline::compile(&self.spec, source.header(), &describe).map_err(findings)?;
-        let input = source.header().cells().clone();
+        let mut opened = open(&self.input, &self.spec, restart.behind).await.map_err(Refusal::from)?;
+        let header = opened.source.header();
+        let pipeline = Pipeline::compile(&self.spec, header, &describe).map_err(findings)?;
+        let input = header.cells().clone();
         let mut loader = self.loader(&target, input, pipeline.fields().clone(), pipeline.key())?;
-        let read = feed(&mut loader, &mut *source, pipeline, &self.brake).await;
+        let read = feed(&mut loader, &mut opened, pipeline, &self.brake).await;
         let ending = match read {
             Ok(()) => loader.finish().await,
             Err(error) => Err(error),
@@ -155,20 +155,24 @@ impl Import {
 }
 
 /// Reads, maps and hands over rows until the source ends or the brake is pulled.
-async fn feed(loader: &mut Loader, source: &mut dyn Source, mut pipeline: Pipeline, brake: &Brake) -> std::io::Result<()> {
+async fn feed(loader: &mut Loader, input: &mut OpenInput, mut pipeline: Pipeline, brake: &Brake) -> std::io::Result<()> {
     let mut batch = Batch::new();
     let mut mapped = ByteRecord::new();
     loop {
         let more = tokio::select! {
             biased;
             () = brake.pulled() => return Ok(()),
-            more = source.next(&mut batch) => more,
+            more = input.source.next(&mut batch) => more,
         };
         match more {
             Ok(true) => {}
             Ok(false) => return Ok(()),
             Err(error) => {
-                brake.stop(error.reason(), connect::explain(&error));
+                match input.refusal() {
+                    // The same would come again.
+                    Some(refusal) => brake.stop(RunReason::SourceFailed, refusal.to_string()),
+                    None => brake.stop(error.reason(), connect::explain(&error)),
+                }
                 return Ok(());
             }
         }

@@ -51,7 +51,14 @@ impl Input {
 /// A source being read, with what has to live as long.
 pub(crate) struct OpenInput {
     pub(crate) source: Box<dyn Source>,
-    _session: Option<PostgresSession>,
+    session: Option<PostgresSession>,
+}
+
+impl OpenInput {
+    /// Why we hung up on the database, if we did: the source only sees that the connection ended.
+    pub(super) fn refusal(&self) -> Option<connect::Error> {
+        self.session.as_ref().and_then(PostgresSession::refusal)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -83,13 +90,14 @@ pub(super) async fn open(input: &Input, spec: &ImportJobSpec, behind: Option<i64
             let stream = stream.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take().ok_or(OpenError::Taken)?;
             let format = spec.source.upload.as_ref().and_then(|upload| upload.format.as_ref()?.csv.clone()).unwrap_or_default();
             let source = CsvSource::open(stream, CsvOptions::compile(&format)?).await?;
-            Ok(OpenInput { source: Box::new(source), _session: None })
+            Ok(OpenInput { source: Box::new(source), session: None })
         }
         Input::Database(database) => {
             let start = start(database, spec, behind)?;
             let session = database.dialer.postgres(&postgres_params(&database.connection), &database.password).await?;
-            let source = PostgresSource::open(&session.client, &database.query, &start).await?;
-            Ok(OpenInput { source: Box::new(source), _session: Some(session) })
+            let source = PostgresSource::open(&session.client, &database.query, &start).await;
+            let source = source.map_err(|error| session.refusal().map_or_else(|| OpenError::Read(error), OpenError::Connect))?;
+            Ok(OpenInput { source: Box::new(source), session: Some(session) })
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use api::Connection;
 use api::connection::Salesforce;
 use api::keeper::SecretText;
-use connect::{AddressPolicy, Dialer, HttpsOptions, Trust};
+use connect::{AddressPolicy, Dialer, Https, HttpsOptions, Trust};
 use envelope::{KeyRing, Purpose, Scope};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
@@ -222,7 +222,7 @@ impl Sessions {
         self.records.delete(&secret_name(&uid), None).await
     }
 
-    fn http(&self, owner: &Owner<'_>, bundle: Option<&str>) -> Result<reqwest::Client> {
+    fn http(&self, owner: &Owner<'_>, bundle: Option<&str>) -> Result<Https> {
         Ok(self.dialer.with_policy(owner.policy.clone()).https(HttpsOptions { trust: Trust::SystemAnd(bundle) })?)
     }
 

@@ -311,7 +311,7 @@ fn same_binding(old: Option<&Tenant>, new: Option<&Tenant>) -> bool {
 
 fn keeper(client: Client, args: &Args, metrics: Metrics, uid: String, clock: Clock, records: Records, stores: Stores) -> Keeper {
     let custodies = Custodies::new(records.clone(), args.root_key_dir.clone());
-    let dialer = connect::Dialer::new(connect::AddressPolicy::public_only());
+    let dialer = connect::Dialer::new(connect::AddressPolicy::closed());
     Keeper {
         writer: Writer::new(client.clone(), names::KEEPER_MANAGER, metrics.clone()),
         events: Events::new(client.clone(), names::KEEPER_MANAGER, &args.identity, metrics),
@@ -325,6 +325,7 @@ fn keeper(client: Client, args: &Args, metrics: Metrics, uid: String, clock: Clo
         identity: args.identity.clone(),
         memory: Mutex::new(Memory::default()),
         turns: Default::default(),
+        budget: Default::default(),
         regions: stores.regions,
         tenants: stores.tenants,
         installation: uid,

@@ -1,13 +1,13 @@
 //! Everything the keeper's parts share, and the reads that several of them need.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use api::region::PrivateEndpoint;
 use api::{Connection, Region, Tenant};
-use connect::AddressPolicy;
+use domain::connection::Budget;
 use domain::lease::PeerIpCheck;
+use domain::reach::{System, endpoints_of};
 use envelope::{KeyRing, Scope};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
@@ -30,6 +30,7 @@ use super::room::Room;
 use super::sessions::{self, Owner, Sessions, Target};
 use super::storage::{Storage, Storages};
 use super::workers::Turns;
+use crate::reach::address_policy;
 
 pub(crate) struct Keeper {
     pub(crate) client: Client,
@@ -53,6 +54,20 @@ pub(crate) struct Keeper {
     pub(crate) tenants: Store<Tenant>,
     pub(crate) memory: Mutex<Memory>,
     pub(crate) turns: Turns,
+    /// What is dialed for Connections, by tenant.
+    pub(crate) budget: Mutex<Budget>,
+}
+
+/// A tenant's turn to dial; it ends when dropped.
+pub(crate) struct Turn<'a> {
+    budget: &'a Mutex<Budget>,
+    tenant_uid: String,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner).end(&self.tenant_uid);
+    }
 }
 
 /// What may be forgotten at a restart.
@@ -134,6 +149,12 @@ impl Keeper {
         self.audit.record(&region.name_any(), &storage, event, self.now()?).await
     }
 
+    /// A tenant's turn to dial the systems of its Connections, if it has one now.
+    pub(crate) fn turn(&self, tenant_uid: &str, now: Timestamp) -> Option<Turn<'_>> {
+        let begun = self.budget.lock().unwrap_or_else(PoisonError::into_inner).begin(tenant_uid, now);
+        begun.then(|| Turn { budget: &self.budget, tenant_uid: tenant_uid.to_owned() })
+    }
+
     /// The live Connection.
     pub(crate) async fn connection(&self, namespace: &str, name: &str) -> Result<Option<Connection>> {
         let connections: Api<Connection> = Api::namespaced(self.client.clone(), namespace);
@@ -186,30 +207,8 @@ impl Keeper {
             bound,
             ring: &home.ring,
             scope: home.scope.clone(),
-            policy: address_policy(&endpoints_of(&home.region, &home.tenant)),
+            policy: address_policy(System::Salesforce, &endpoints_of(&home.region, &home.tenant.name_any())),
             allowed_login_hosts: &home.region.spec.allowed_login_hosts,
         }
     }
-}
-
-/// The private endpoints of a region that name this tenant.
-pub(crate) fn endpoints_of(region: &Region, tenant: &Tenant) -> Vec<PrivateEndpoint> {
-    let name = tenant.name_any();
-    region.spec.private_endpoints.iter().filter(|endpoint| endpoint.tenants.contains(&name)).cloned().collect()
-}
-
-/// Public addresses and what the list names. A range that cannot be read opens nothing.
-pub(crate) fn address_policy(endpoints: &[PrivateEndpoint]) -> AddressPolicy {
-    endpoints.iter().fold(AddressPolicy::public_only(), |policy, endpoint| {
-        let ports: Vec<u16> = endpoint.ports.iter().filter_map(|port| u16::try_from(*port).ok()).collect();
-        // The dialer takes an empty list for every port; a list without a readable one must open nothing.
-        if ports.is_empty() {
-            return policy;
-        }
-        match (&endpoint.service, &endpoint.cidr) {
-            (Some(service), _) => policy.open_service(&service.namespace, &service.name, &ports),
-            (None, Some(cidr)) => policy.clone().open_network(cidr, &ports).unwrap_or(policy),
-            (None, None) => policy,
-        }
-    })
 }

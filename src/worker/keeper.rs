@@ -8,7 +8,7 @@ use api::keeper::{
     ChunkWrite, Control, FileGrant, Lease, LeaseRequest, NewFile, OutcomeReport, Progress, SalesforceSession, SessionRequest,
 };
 use bytes::Bytes;
-use connect::{AddressPolicy, Dialer, HttpsOptions, Trust};
+use connect::{AddressPolicy, Dialer, Https, HttpsOptions, Trust};
 use futures::stream::BoxStream;
 use http::{Method, StatusCode};
 use reqwest::{Body, RequestBuilder, Response};
@@ -29,7 +29,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 pub(super) struct Keeper {
-    http: reqwest::Client,
+    http: Https,
     base: Url,
     run: String,
     attempt: i32,
@@ -55,9 +55,9 @@ impl CallError {
 
 impl Keeper {
     pub(super) fn new(args: &Args) -> anyhow::Result<Self> {
-        let host = args.keeper_url.host_str().unwrap_or_default();
+        let (host, port) = (args.keeper_url.host_str().unwrap_or_default(), args.keeper_url.port_or_known_default().unwrap_or_default());
         // The one private host that needs no Region to list it; who answers there is proved by its certificate.
-        let dialer = Dialer::new(AddressPolicy::public_only().open_host(host, &[]));
+        let dialer = Dialer::new(AddressPolicy::closed().open_host(host, &[port]));
         Ok(Self {
             http: dialer.https(HttpsOptions { trust: Trust::Only(&args.keeper_ca) })?,
             base: args.keeper_url.clone(),
@@ -137,7 +137,8 @@ impl Keeper {
         let token = std::fs::read_to_string(&self.token_path).map(Zeroizing::new);
         let token = token.map_err(|error| CallError::Unreachable(format!("the pod's token cannot be read: {error}")))?;
         let url = self.base.join(path).map_err(|error| CallError::Unreachable(error.to_string()))?;
-        Ok(self.http.request(method, url).bearer_auth(token.trim()))
+        let request = self.http.request(method, url).map_err(|error| CallError::Unreachable(connect::explain(&error)))?;
+        Ok(request.bearer_auth(token.trim()))
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, CallError> {

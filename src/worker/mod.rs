@@ -17,10 +17,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use api::import_run::RunReason;
+use api::import_run::{Outcome, RunReason};
 use api::keeper::{Lease, OutcomeReport, SourceCredential, WrittenFile};
 use api::names;
 use connect::{Dialer, HttpsOptions, Trust};
+use domain::reach::System;
 use engine::load::{Brake, ChunkLimits, Ending};
 use engine::results::{Escape, ResultsSink};
 use runtime::logs;
@@ -29,7 +30,7 @@ use salesforce::{Client, SessionCache};
 
 use self::keeper::{CallError, Keeper};
 use crate::import::{Database, Import, Input};
-use crate::keeper::address_policy;
+use crate::reach::address_policy;
 
 /// Another attempt may go on: `EX_TEMPFAIL` of sysexits.h.
 const TRY_AGAIN: u8 = 75;
@@ -103,7 +104,7 @@ async fn report(keeper: &Keeper, ending: Ending) -> anyhow::Result<ExitCode> {
     let report = OutcomeReport {
         attempt: keeper.attempt(),
         reason: ending.reason,
-        message: ending.message,
+        message: api::text::cut(&ending.message, Outcome::MESSAGE_LIMIT),
         rows: ending.rows,
         results: results.collect(),
     };
@@ -114,7 +115,7 @@ async fn report(keeper: &Keeper, ending: Ending) -> anyhow::Result<ExitCode> {
 /// Makes an import of what the lease holds.
 fn prepare(keeper: &Arc<Keeper>, lease: Lease, brake: Brake, limits: ChunkLimits) -> anyhow::Result<Import> {
     let Lease { snapshot, source, target, chunks, cursors, now, private_endpoints } = lease;
-    let dialer = Dialer::new(address_policy(&private_endpoints));
+    let dialer = Dialer::new(address_policy(System::Salesforce, &private_endpoints));
     let spec = snapshot.job_spec;
 
     let name = spec
@@ -137,7 +138,7 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, brake: Brake, limits: ChunkLimits
             let opened =
                 |cursor: api::keeper::ChunkCursor| (cursor.chunk, cursor.last_key.iter().map(|part| part.expose().to_owned()).collect());
             Input::Database(Database {
-                dialer,
+                dialer: dialer.with_policy(address_policy(System::Postgres, &private_endpoints)),
                 connection: connection.ok_or_else(|| anyhow!("the snapshot has no database connection"))?,
                 password: password.into_secret(),
                 query,

@@ -52,6 +52,19 @@ fsGroup: 65532
 seccompProfile: {type: RuntimeDefault}
 {{- end -}}
 
+{{/* Everybody's addresses: the operator draws the same line around workers (crates/domain, tenant/plan/network.rs; a test compares). */}}
+{{- define "dataimporter.public" -}}
+{{- $v4 := list "0.0.0.0/8" "10.0.0.0/8" "100.64.0.0/10" "127.0.0.0/8" "168.63.129.16/32" "169.254.0.0/16" "172.16.0.0/12" "192.0.0.0/24" "192.0.2.0/24" "192.88.99.0/24" "192.168.0.0/16" "198.18.0.0/15" "198.51.100.0/24" "203.0.113.0/24" "224.0.0.0/4" "240.0.0.0/4" -}}
+{{- $v6 := list "2001::/32" "2001:db8::/32" "2002::/16" -}}
+{{- range .Values.clusterCIDRs -}}
+{{- if not (contains ":" .) -}}{{- $v4 = append $v4 . -}}
+{{- else if regexMatch "^[23]" . -}}{{- $v6 = append $v6 . -}}
+{{- end -}}
+{{- end -}}
+- ipBlock: {cidr: "0.0.0.0/0", except: {{ $v4 | uniq | toJson }}}
+- ipBlock: {cidr: "2000::/3", except: {{ $v6 | uniq | toJson }}}
+{{- end -}}
+
 {{- define "dataimporter.dnsLabels" -}}
 {{- $pairs := list -}}
 {{- range $k, $v := .Values.dns.podLabels -}}{{- $pairs = append $pairs (printf "%s=%s" $k $v) -}}{{- end -}}

@@ -3,6 +3,8 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use crate::text;
+
 pub const READY: &str = "Ready";
 pub const RECONCILING: &str = "Reconciling";
 pub const STALLED: &str = "Stalled";
@@ -26,8 +28,10 @@ const TRUE: &str = "True";
 const FALSE: &str = "False";
 const UNKNOWN: &str = "Unknown";
 
-/// Messages are cut at this many characters, on a character.
+/// Messages are cut at this many characters: the schema allows more, people read less.
 const MESSAGE_LIMIT: usize = 1024;
+/// The schema's limit for a reason.
+const REASON_LIMIT: usize = 1024;
 
 pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
     find(conditions, type_).is_some_and(|c| c.status == TRUE)
@@ -99,9 +103,9 @@ impl Conditions {
         let last_transition_time = unchanged.map_or_else(|| self.now.clone(), |c| c.last_transition_time.clone());
         self.put(Condition {
             last_transition_time,
-            message: message.chars().take(MESSAGE_LIMIT).collect(),
+            message: text::cut(message, MESSAGE_LIMIT),
             observed_generation: Some(self.generation),
-            reason: reason.to_owned(),
+            reason: text::cut(reason, REASON_LIMIT),
             status: status.to_owned(),
             type_: type_.to_owned(),
         });
@@ -155,5 +159,6 @@ mod tests {
     fn long_messages_are_cut_on_a_character() {
         let done = Conditions::from(&[], Some(1), at(1)).ready("X", &"é".repeat(3000)).build();
         assert_eq!(done[0].message.chars().count(), MESSAGE_LIMIT);
+        assert!(done[0].message.ends_with('…'));
     }
 }

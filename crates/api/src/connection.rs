@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::schema::{self, PEM, exactly_one, rule};
+use crate::text;
 
 /// One external system and who we are there. It never holds a secret in clear.
 #[derive(Clone, CustomResource, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -189,12 +190,28 @@ pub struct ConnectionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub key_id: Option<String>,
+    /// How the system has answered lately.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification: Option<Verification>,
     /// When the system last accepted the credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_verified: Option<Time>,
     /// When a worker last got it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used: Option<Time>,
+}
+
+/// Attempts to show the credential to the system. Written before each one, so that a keeper that does not survive one waits before the next.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verification {
+    /// Digest of what is shown, where it may be shown, and who asked for it when; another one starts over.
+    #[schemars(length(max = 64))]
+    pub of: String,
+    /// Attempts since the system last accepted the credential, the one under way included.
+    pub attempts: i32,
+    /// When the last attempt began.
+    pub last_attempt: Time,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
@@ -216,6 +233,19 @@ pub struct ConnectionMetadata {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 300))]
     pub instance_url: Option<String>,
+}
+
+impl ConnectionMetadata {
+    /// Texts of the system itself, cut to what the schema allows.
+    pub fn cut(self) -> Self {
+        let cut = |text: Option<String>, most| text.map(|text| text::cut(&text, most));
+        Self {
+            system: cut(self.system, 253),
+            user: cut(self.user, 254),
+            org_id: cut(self.org_id, 18),
+            instance_url: cut(self.instance_url, 300),
+        }
+    }
 }
 
 impl Salesforce {
@@ -310,6 +340,8 @@ fn tls_parts(tls: Option<&Tls>) -> [&str; 2] {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn postgres(edit: impl Fn(&mut Postgres)) -> ConnectionSpec {
@@ -362,5 +394,22 @@ mod tests {
         });
         other.suspend = Some(true);
         assert_eq!(other.endpoint_digest(), postgres(|_| ()).endpoint_digest());
+    }
+
+    proptest! {
+        /// Whatever a system says of itself, the API server takes the status: it counts characters, not bytes.
+        #[test]
+        fn a_status_holds_whatever_a_system_says(unit in "\\PC{1,3}|.", times in 0_usize..3000) {
+            let said = Some(unit.repeat(times));
+            let metadata = ConnectionMetadata { system: said.clone(), user: said.clone(), org_id: said.clone(), instance_url: said };
+            let metadata = serde_json::to_value(metadata.cut()).unwrap();
+            let crd = serde_json::to_value(<Connection as kube_core::CustomResourceExt>::crd()).unwrap();
+            let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+            let fields = &schema["properties"]["status"]["properties"]["metadata"]["properties"];
+            for (field, text) in metadata.as_object().unwrap() {
+                let most = fields[field]["maxLength"].as_u64().unwrap() as usize;
+                prop_assert!(text.as_str().unwrap().chars().count() <= most, "{field}");
+            }
+        }
     }
 }

@@ -296,6 +296,11 @@ pub struct Outcome {
     pub at: Time,
 }
 
+impl Outcome {
+    /// The schema's limit for a message, in characters.
+    pub const MESSAGE_LIMIT: usize = 4096;
+}
+
 /// Why a run is as it is: a closed list.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum RunReason {

@@ -14,6 +14,7 @@ pub mod region;
 mod schema;
 pub mod snapshot;
 pub mod tenant;
+pub mod text;
 pub mod upload;
 
 pub use connection::{Connection, ConnectionSpec, ConnectionStatus};

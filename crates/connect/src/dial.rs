@@ -13,6 +13,9 @@ use crate::policy::AddressPolicy;
 /// How long one address may take to answer.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// So many addresses of a name are tried: a name with thousands must not make us a scanner.
+const MOST_ADDRESSES: usize = 8;
+
 /// Opens connections. Clones share the cache of names.
 #[derive(Clone)]
 pub struct Dialer {
@@ -35,14 +38,10 @@ impl Dialer {
         Self { policy, names: Arc::clone(&self.names) }
     }
 
-    pub(crate) fn policy(&self) -> &AddressPolicy {
-        &self.policy
-    }
-
-    /// The addresses of a host, all of them checked: one that is not allowed spoils the name, because whoever mixes it in among good
-    /// ones means no good.
-    pub(crate) async fn addresses(&self, host: &str, port: Option<u16>) -> Result<Vec<IpAddr>, Error> {
-        let addresses = match literal(host) {
+    /// The addresses of a host that may be dialed on a port, all of them checked before any is dialed: one that is not allowed spoils the
+    /// name, because whoever mixes it in among good ones means no good.
+    pub(crate) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<IpAddr>, Error> {
+        let mut addresses = match literal(host) {
             Some(address) => vec![address],
             None => self.names.addresses(host).await?,
         };
@@ -52,14 +51,20 @@ impl Dialer {
         for &address in &addresses {
             self.policy.check(host, address, port)?;
         }
+        addresses.truncate(MOST_ADDRESSES);
         Ok(addresses)
+    }
+
+    /// What can be told before any name is looked up: an address written as such must be one that may be dialed.
+    pub(crate) fn check_literal(&self, host: &str, port: u16) -> Result<(), Error> {
+        literal(host).map_or(Ok(()), |address| self.policy.check(host, address, port))
     }
 
     /// Opens a TCP connection to the first address that answers.
     pub(crate) async fn tcp(&self, host: &str, port: u16) -> Result<TcpStream, Error> {
         let target = || format!("{host}:{port}");
         let mut last = Error::TimedOut { target: target(), after: CONNECT_TIMEOUT };
-        for address in self.addresses(host, Some(port)).await? {
+        for address in self.addresses(host, port).await? {
             match tokio::time::timeout(CONNECT_TIMEOUT, open(SocketAddr::new(address, port))).await {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(source)) => last = Error::Unreachable { target: target(), source },
@@ -79,7 +84,7 @@ async fn open(address: SocketAddr) -> std::io::Result<TcpStream> {
 }
 
 /// An address written as such, with or without the brackets of a URL.
-pub(crate) fn literal(host: &str) -> Option<IpAddr> {
+fn literal(host: &str) -> Option<IpAddr> {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).parse().ok()
 }
 
@@ -90,21 +95,28 @@ mod tests {
 
     fn dialer(addresses: &[&str]) -> Dialer {
         let names = FixedNames::default().with("db.example", addresses.iter().map(|a| a.parse().unwrap()));
-        Dialer::with_names(AddressPolicy::public_only(), Arc::new(names))
+        Dialer::with_names(AddressPolicy::public_on(443), Arc::new(names))
     }
 
     #[tokio::test]
     async fn one_forbidden_address_among_good_ones_spoils_the_name() {
-        assert_eq!(dialer(&["13.108.0.1"]).addresses("db.example", None).await.unwrap().len(), 1);
-        let mixed = dialer(&["13.108.0.1", "169.254.169.254"]).addresses("db.example", Some(443)).await;
+        assert_eq!(dialer(&["13.108.0.1"]).addresses("db.example", 443).await.unwrap().len(), 1);
+        let mixed = dialer(&["13.108.0.1", "169.254.169.254"]).addresses("db.example", 443).await;
         assert!(matches!(mixed, Err(Error::AddressRefused { address, .. }) if address.to_string() == "169.254.169.254"));
     }
 
     #[tokio::test]
     async fn an_address_in_place_of_a_name_is_checked_all_the_same() {
         for host in ["127.0.0.1", "::1", "[::1]", "10.0.0.1"] {
-            assert!(matches!(dialer(&[]).addresses(host, Some(443)).await, Err(Error::AddressRefused { .. })), "{host}");
+            assert!(matches!(dialer(&[]).addresses(host, 443).await, Err(Error::AddressRefused { .. })), "{host}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_name_with_many_addresses_is_not_dialed_at_all_of_them() {
+        let many: Vec<String> = (1..200).map(|last| format!("13.108.0.{last}")).collect();
+        let found = dialer(&many.iter().map(String::as_str).collect::<Vec<_>>()).addresses("db.example", 443).await.unwrap();
+        assert_eq!(found.len(), MOST_ADDRESSES);
     }
 
     #[tokio::test]

@@ -17,8 +17,17 @@ pub enum Error {
     #[error("no address found for {host}: {reason}")]
     NoAddress { host: String, reason: String },
 
-    #[error("{target} is at {address}, a {kind} address: it may be dialed only when the Region's privateEndpoints list it")]
-    AddressRefused { target: String, address: IpAddr, kind: AddressKind },
+    #[error(
+        "{target} is at {address}, a {kind} address: it may be dialed only when the Region's privateEndpoints list it with port {port}"
+    )]
+    AddressRefused { target: String, address: IpAddr, kind: AddressKind, port: u16 },
+
+    #[error(
+        "{target} is at {address}, and public addresses are dialed on port {public} only: serve it there, or have the Region's \
+         privateEndpoints list {address}/{} with port {port}",
+        if address.is_ipv4() { 32 } else { 128 }
+    )]
+    PortRefused { target: String, address: IpAddr, port: u16, public: u16 },
 
     #[error("{target} cannot be reached")]
     Unreachable {
@@ -57,6 +66,9 @@ pub enum Error {
     #[error("{name:?} is not a name that a certificate can carry")]
     ServerName { name: String },
 
+    #[error("{url} is no https address of a host")]
+    NotHttps { url: String },
+
     #[error("the HTTP client cannot be built")]
     Http(#[source] reqwest::Error),
 }
@@ -67,13 +79,14 @@ impl Error {
         match self {
             Self::NoAddress { .. } => "HostNotFound",
             Self::AddressRefused { .. } => "AddressRefused",
+            Self::PortRefused { .. } => "PortRefused",
             Self::Unreachable { .. } | Self::TimedOut { .. } => UNREACHABLE,
             Self::Tls { .. } | Self::PostgresWithoutTls { .. } => TLS_REFUSED,
             Self::PostgresRefused { .. } => "LoginRefused",
             Self::PostgresPassword { .. } => "InsecurePasswordRefused",
             Self::PostgresProtocol { .. } => "NotPostgres",
             Self::CaBundle { .. } | Self::NoRoots | Self::ServerName { .. } => "TrustUnusable",
-            Self::Http(_) => "ClientUnusable",
+            Self::NotHttps { .. } | Self::Http(_) => "ClientUnusable",
         }
     }
 

@@ -1,19 +1,17 @@
-//! HTTPS clients: the dialer's names, policy and trust under a reqwest client that adds nothing of its own: no redirects, no proxies
-//! from the environment, no retries.
+//! HTTPS clients: the dialer's names, policy and trust under reqwest, which adds nothing of its own: no redirects, no proxies from the
+//! environment, no retries.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
+use reqwest::{Method, RequestBuilder, Url};
+use rustls::ClientConfig;
 
 use crate::dial::{CONNECT_TIMEOUT, Dialer};
 use crate::error::Error;
-use crate::policy::AddressPolicy;
 use crate::trust::{Trust, client_config};
 
 /// A connection that lay idle longer may have been closed at the other end without our knowing.
@@ -25,14 +23,52 @@ pub struct HttpsOptions<'a> {
     pub trust: Trust<'a>,
 }
 
+/// Makes requests whose host and port were judged before anything is dialed. Clones share connections.
+#[derive(Clone)]
+pub struct Https(Arc<Shared>);
+
+struct Shared {
+    dialer: Dialer,
+    tls: ClientConfig,
+    /// One client a host and port: a resolver is not told the port, and an address in a URL never comes to it.
+    clients: Mutex<HashMap<(String, u16), reqwest::Client>>,
+}
+
 impl Dialer {
     /// A client that talks https only, over HTTP/1.1: a lost connection then loses one request and no other, and a large upload does
     /// not share a window. It sets no time limit for a whole exchange: callers do, because only they know a poll from a large upload.
-    pub fn https(&self, options: HttpsOptions<'_>) -> Result<reqwest::Client, Error> {
-        let verifier = PolicyVerifier { inner: options.trust.verifier()?, policy: self.policy().clone() };
+    pub fn https(&self, options: HttpsOptions<'_>) -> Result<Https, Error> {
+        let tls = client_config(options.trust.verifier()?)?;
+        Ok(Https(Arc::new(Shared { dialer: self.clone(), tls, clients: Mutex::default() })))
+    }
+}
+
+impl Https {
+    /// A request to be sent, unless its address is one that must not be dialed.
+    pub fn request(&self, method: Method, url: Url) -> Result<RequestBuilder, Error> {
+        let host = url.host_str().filter(|_| url.scheme() == "https");
+        let (Some(host), Some(port)) = (host, url.port_or_known_default()) else {
+            return Err(Error::NotHttps { url: format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default()) });
+        };
+        self.0.dialer.check_literal(host, port)?;
+        Ok(self.client(host, port)?.request(method, url))
+    }
+
+    fn client(&self, host: &str, port: u16) -> Result<reqwest::Client, Error> {
+        let mut clients = self.0.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let origin = (host.to_owned(), port);
+        if let Some(client) = clients.get(&origin) {
+            return Ok(client.clone());
+        }
+        let client = self.build(port)?;
+        clients.insert(origin, client.clone());
+        Ok(client)
+    }
+
+    fn build(&self, port: u16) -> Result<reqwest::Client, Error> {
         reqwest::Client::builder()
-            .tls_backend_preconfigured(client_config(Arc::new(verifier))?)
-            .dns_resolver(Arc::new(CheckedNames(self.clone())))
+            .tls_backend_preconfigured(self.0.tls.clone())
+            .dns_resolver(Arc::new(CheckedNames { dialer: self.0.dialer.clone(), port }))
             .https_only(true)
             .http1_only()
             .redirect(reqwest::redirect::Policy::none())
@@ -49,63 +85,18 @@ impl Dialer {
 }
 
 /// Resolves for the HTTP client, which then dials exactly these addresses.
-struct CheckedNames(Dialer);
+struct CheckedNames {
+    dialer: Dialer,
+    port: u16,
+}
 
 impl Resolve for CheckedNames {
     fn resolve(&self, name: Name) -> Resolving {
-        let dialer = self.0.clone();
+        let (dialer, port) = (self.dialer.clone(), self.port);
         Box::pin(async move {
-            let addresses = dialer.addresses(name.as_str(), None).await?;
-            // Port 0 stands for the one of the URL.
-            let addresses: Addrs = Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0)));
+            let addresses = dialer.addresses(name.as_str(), port).await?;
+            let addresses: Addrs = Box::new(addresses.into_iter().map(move |address| SocketAddr::new(address, port)));
             Ok(addresses)
         })
-    }
-}
-
-/// The standard verifier, and the policy for the one kind of host that no resolver sees: an address written into the URL. It is refused
-/// here, before anything but our greeting has been sent.
-#[derive(Debug)]
-struct PolicyVerifier {
-    inner: Arc<WebPkiServerVerifier>,
-    policy: AddressPolicy,
-}
-
-impl ServerCertVerifier for PolicyVerifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if let ServerName::IpAddress(address) = server_name {
-            let address = std::net::IpAddr::from(*address);
-            self.policy.check(&address.to_string(), address, None).map_err(|error| rustls::Error::General(error.to_string()))?;
-        }
-        self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
     }
 }

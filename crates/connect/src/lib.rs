@@ -14,7 +14,7 @@ mod trust;
 
 pub use dial::Dialer;
 pub use error::{Diagnosis, Error, diagnose, explain};
-pub use https::HttpsOptions;
+pub use https::{Https, HttpsOptions};
 pub use names::{FixedNames, Names, SystemNames};
 pub use policy::{AddressPolicy, NotANetwork};
 pub use postgres::{PostgresParams, PostgresSession};

@@ -8,11 +8,18 @@ use ipnet::IpNet;
 use crate::address::AddressKind;
 use crate::error::Error;
 
-/// Public addresses, and those private ones that somebody with the right to has listed.
+/// Public addresses on one port, and what somebody with the right to has listed besides.
 #[derive(Clone, Debug)]
 pub struct AddressPolicy {
     /// `None`: everything goes.
-    openings: Option<Arc<Vec<Opening>>>,
+    reach: Option<Arc<Reach>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Reach {
+    /// The port that public addresses are dialed on, if they are at all.
+    public: Option<u16>,
+    openings: Vec<Opening>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -34,14 +41,19 @@ enum Target {
 pub struct NotANetwork(String);
 
 impl AddressPolicy {
-    /// Public addresses only.
-    pub fn public_only() -> Self {
-        Self { openings: Some(Arc::default()) }
+    /// Public addresses, on this port only.
+    pub fn public_on(port: u16) -> Self {
+        Self { reach: Some(Arc::new(Reach { public: Some(port), openings: Vec::new() })) }
+    }
+
+    /// Nothing but what is opened.
+    pub fn closed() -> Self {
+        Self { reach: Some(Arc::default()) }
     }
 
     /// Everything: for a person's own machine, where that person already reaches what it reaches.
     pub fn unrestricted() -> Self {
-        Self { openings: None }
+        Self { reach: None }
     }
 
     /// Also allows a network, whatever kind it is. No ports mean every port.
@@ -51,8 +63,8 @@ impl AddressPolicy {
         Ok(self.open(Target::Network(network.trunc()), ports))
     }
 
-    /// Also allows the private addresses of a host by that very name. Never loopback or link-local ones: a name says nothing about
-    /// where it points tomorrow. No ports mean every port.
+    /// Also allows the public and private addresses of a host by that very name. Never loopback or link-local ones: a name says nothing
+    /// about where it points tomorrow. No ports mean every port.
     pub fn open_host(self, host: &str, ports: &[u16]) -> Self {
         self.open(Target::Host(folded(host)), ports)
     }
@@ -65,28 +77,34 @@ impl AddressPolicy {
     }
 
     fn open(mut self, target: Target, ports: &[u16]) -> Self {
-        if let Some(openings) = &mut self.openings {
-            Arc::make_mut(openings).push(Opening { target, ports: ports.to_vec() });
+        if let Some(reach) = &mut self.reach {
+            Arc::make_mut(reach).openings.push(Opening { target, ports: ports.to_vec() });
         }
         self
     }
 
-    /// Whether `host`, which is at `address`, may be dialed. Without a port, any listed port will do: an HTTP client resolves names
-    /// without knowing where it is about to dial.
-    pub(crate) fn check(&self, host: &str, address: IpAddr, port: Option<u16>) -> Result<(), Error> {
-        let Some(openings) = &self.openings else { return Ok(()) };
+    /// Whether `host`, which is at `address`, may be dialed on `port`.
+    pub fn check(&self, host: &str, address: IpAddr, port: u16) -> Result<(), Error> {
+        let Some(reach) = &self.reach else { return Ok(()) };
         let kind = AddressKind::of(address);
-        let allowed = kind == AddressKind::Public || openings.iter().any(|opening| opening.allows(host, address, kind, port));
-        if allowed { Ok(()) } else { Err(Error::AddressRefused { target: target(host, port), address, kind }) }
+        if reach.openings.iter().any(|opening| opening.allows(host, address, kind, port)) {
+            return Ok(());
+        }
+        let target = format!("{host}:{port}");
+        match (kind, reach.public) {
+            (AddressKind::Public, Some(public)) if public == port => Ok(()),
+            (AddressKind::Public, Some(public)) => Err(Error::PortRefused { target, address, port, public }),
+            _ => Err(Error::AddressRefused { target, address, kind, port }),
+        }
     }
 }
 
 impl Opening {
-    fn allows(&self, host: &str, address: IpAddr, kind: AddressKind, port: Option<u16>) -> bool {
-        let port_fits = self.ports.is_empty() || port.is_none_or(|port| self.ports.contains(&port));
+    fn allows(&self, host: &str, address: IpAddr, kind: AddressKind, port: u16) -> bool {
+        let port_fits = self.ports.is_empty() || self.ports.contains(&port);
         let target_fits = match &self.target {
             Target::Network(network) => network.contains(&address.to_canonical()),
-            Target::Host(listed) => kind == AddressKind::Private && *listed == folded(host),
+            Target::Host(listed) => matches!(kind, AddressKind::Private | AddressKind::Public) && *listed == folded(host),
         };
         port_fits && target_fits
     }
@@ -96,22 +114,20 @@ fn folded(host: &str) -> String {
     host.trim_end_matches('.').to_ascii_lowercase()
 }
 
-fn target(host: &str, port: Option<u16>) -> String {
-    port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn allows(policy: &AddressPolicy, host: &str, address: &str, port: u16) -> bool {
-        policy.check(host, address.parse().unwrap(), Some(port)).is_ok()
+        policy.check(host, address.parse().unwrap(), port).is_ok()
     }
 
     #[test]
-    fn only_the_internet_is_open_by_default() {
-        let policy = AddressPolicy::public_only();
+    fn only_one_port_of_the_internet_is_open_by_default() {
+        let policy = AddressPolicy::public_on(443);
         assert!(allows(&policy, "acme.my.salesforce.com", "13.108.0.1", 443));
+        assert!(!allows(&policy, "acme.my.salesforce.com", "13.108.0.1", 22));
+        assert!(!allows(&AddressPolicy::closed(), "acme.my.salesforce.com", "13.108.0.1", 443));
         for address in ["10.0.0.1", "127.0.0.1", "169.254.169.254", "::1", "fd00::1", "::ffff:10.0.0.1", "0.0.0.0"] {
             assert!(!allows(&policy, "db", address, 5432), "{address}");
         }
@@ -119,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_listed_network_opens_its_addresses_and_ports_and_no_others() {
-        let policy = AddressPolicy::public_only().open_network("10.1.2.0/24", &[5432]).unwrap();
+        let policy = AddressPolicy::public_on(5432).open_network("10.1.2.0/24", &[5432]).unwrap();
         assert!(allows(&policy, "db", "10.1.2.3", 5432));
         assert!(allows(&policy, "db", "::ffff:10.1.2.3", 5432));
         assert!(!allows(&policy, "db", "10.1.2.3", 22));
@@ -127,8 +143,22 @@ mod tests {
     }
 
     #[test]
+    fn a_public_address_may_be_listed_with_another_port() {
+        let policy = AddressPolicy::public_on(5432).open_network("13.108.0.1/32", &[6432]).unwrap();
+        assert!(allows(&policy, "db", "13.108.0.1", 6432) && allows(&policy, "db", "13.108.0.1", 5432));
+        assert!(!allows(&policy, "db", "13.108.0.2", 6432));
+        let error = policy.check("db.example", "13.108.0.2".parse().unwrap(), 6432).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "db.example:6432 is at 13.108.0.2, and public addresses are dialed on port 5432 only: serve it there, or have the Region's \
+             privateEndpoints list 13.108.0.2/32 with port 6432"
+        );
+        assert_eq!(error.reason(), "PortRefused");
+    }
+
+    #[test]
     fn a_listed_host_opens_private_addresses_under_its_own_name_only() {
-        let policy = AddressPolicy::public_only().open_host("Salesforce-Emulator.demo.svc.", &[]);
+        let policy = AddressPolicy::public_on(5432).open_host("Salesforce-Emulator.demo.svc.", &[]);
         assert!(allows(&policy, "salesforce-emulator.demo.svc", "10.96.0.7", 8443));
         assert!(!allows(&policy, "other.demo.svc", "10.96.0.7", 8443));
         assert!(!allows(&policy, "salesforce-emulator.demo.svc", "169.254.169.254", 8443));
@@ -137,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_service_is_known_by_its_cluster_names_and_not_by_a_look_alike() {
-        let policy = AddressPolicy::public_only().open_service("demo", "postgres", &[5432]);
+        let policy = AddressPolicy::public_on(5432).open_service("demo", "postgres", &[5432]);
         for host in ["postgres.demo", "postgres.demo.svc", "postgres.demo.svc.cluster.local"] {
             assert!(allows(&policy, host, "10.96.0.7", 5432), "{host}");
         }
@@ -147,16 +177,16 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_target_the_address_and_the_way_out() {
-        let error = AddressPolicy::public_only().check("db.internal", "10.0.0.5".parse().unwrap(), Some(5432)).unwrap_err();
+        let error = AddressPolicy::public_on(5432).check("db.internal", "10.0.0.5".parse().unwrap(), 5432).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "db.internal:5432 is at 10.0.0.5, a private address: it may be dialed only when the Region's privateEndpoints list it"
+            "db.internal:5432 is at 10.0.0.5, a private address: it may be dialed only when the Region's privateEndpoints list it with port 5432"
         );
     }
 
     #[test]
     fn a_single_address_is_a_network_and_nonsense_is_none() {
-        assert!(AddressPolicy::public_only().open_network("10.1.2.3", &[]).is_ok());
-        assert!(AddressPolicy::public_only().open_network("10.1.2.3/33", &[]).is_err());
+        assert!(AddressPolicy::public_on(5432).open_network("10.1.2.3", &[]).is_ok());
+        assert!(AddressPolicy::public_on(5432).open_network("10.1.2.3/33", &[]).is_err());
     }
 }

@@ -43,12 +43,11 @@ impl Trust<'_> {
 }
 
 /// The one configuration: TLS 1.2 or later, full verification, no client certificate.
-pub(crate) fn client_config(verifier: Arc<dyn rustls::client::danger::ServerCertVerifier>) -> Result<ClientConfig, Error> {
+pub(crate) fn client_config(verifier: Arc<WebPkiServerVerifier>) -> Result<ClientConfig, Error> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::CaBundle { reason: error.to_string() })?;
-    // The name of this step belongs to the library: what it takes is the standard verifier, at most narrowed by our address policy.
-    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+    Ok(builder.with_webpki_verifier(verifier).with_no_client_auth())
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -5,7 +5,8 @@ mod support;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use connect::{AddressPolicy, Dialer, FixedNames, HttpsOptions, Trust, explain};
+use connect::{AddressPolicy, Dialer, FixedNames, HttpsOptions, PostgresParams, Trust, explain};
+use reqwest::Method;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -45,13 +46,14 @@ async fn https_server(leaf: Leaf, versions: &[&'static rustls::SupportedProtocol
 fn dialer() -> Dialer {
     let here: IpAddr = "127.0.0.1".parse().unwrap();
     let names = FixedNames::default().with("crm.example", [here]).with("other.example", [here]);
-    let policy = AddressPolicy::public_only().open_network("127.0.0.0/8", &[]).unwrap();
+    let policy = AddressPolicy::public_on(443).open_network("127.0.0.0/8", &[]).unwrap();
     Dialer::with_names(policy, Arc::new(names))
 }
 
 async fn get(dialer: &Dialer, url: &str, ca: &str) -> Result<String, String> {
     let client = dialer.https(HttpsOptions { trust: Trust::SystemAnd(Some(ca)) }).map_err(|e| e.to_string())?;
-    let answer = client.get(url).send().await.map_err(|e| explain(&e))?;
+    let request = client.request(Method::GET, url.parse().unwrap()).map_err(|e| e.to_string())?;
+    let answer = request.send().await.map_err(|e| explain(&e))?;
     answer.text().await.map_err(|e| explain(&e))
 }
 
@@ -97,7 +99,8 @@ async fn the_system_does_not_trust_a_server_that_only_the_bundle_does() {
     let ca = Authority::new("ca");
     let port = https_server(ca.leaf("crm.example"), BOTH, HELLO).await;
     let client = dialer().https(HttpsOptions { trust: Trust::Only(&Authority::new("other").pem()) }).unwrap();
-    assert!(client.get(format!("https://crm.example:{port}/")).send().await.is_err());
+    let request = client.request(Method::GET, format!("https://crm.example:{port}/").parse().unwrap()).unwrap();
+    assert!(request.send().await.is_err());
 }
 
 #[tokio::test]
@@ -144,17 +147,52 @@ async fn a_server_that_insists_on_tls_1_1_is_refused() {
     assert!(error.contains("TLS 1.2 is the least"), "{error}");
 }
 
+/// A port that nobody may call, and whether anybody did.
+async fn unvisited() -> (u16, impl Future<Output = bool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (port, async move { tokio::time::timeout(std::time::Duration::from_millis(200), listener.accept()).await.is_err() })
+}
+
 #[tokio::test]
-async fn a_private_address_behind_a_name_or_written_out_is_refused() {
+async fn a_private_address_behind_a_name_or_written_out_is_refused_before_anything_is_dialed() {
     let ca = Authority::new("ca");
-    let closed = dialer().with_policy(AddressPolicy::public_only());
-    let port = https_server(ca.leaf("crm.example"), BOTH, HELLO).await;
-    let error = get(&closed, &format!("https://crm.example:{port}/"), &ca.pem()).await.unwrap_err();
-    assert!(error.contains("127.0.0.1, a loopback address"), "{error}");
+    let closed = dialer().with_policy(AddressPolicy::public_on(443));
+    for host in ["crm.example", "127.0.0.1", "[::ffff:127.0.0.1]", "2130706433"] {
+        let (port, unvisited) = unvisited().await;
+        let error = get(&closed, &format!("https://{host}:{port}/"), &ca.pem()).await.unwrap_err();
+        assert!(error.contains("a loopback address"), "{host}: {error}");
+        assert!(unvisited.await, "{host} was dialed");
+    }
     let port = https_server(ca.leaf("127.0.0.1"), BOTH, HELLO).await;
-    let error = get(&closed, &format!("https://127.0.0.1:{port}/"), &ca.pem()).await.unwrap_err();
-    assert!(error.contains("127.0.0.1, a loopback address"), "{error}");
     assert_eq!(get(&dialer(), &format!("https://127.0.0.1:{port}/"), &ca.pem()).await.unwrap(), "hello");
+}
+
+/// What is listed is a place with its ports.
+#[tokio::test]
+async fn another_port_of_a_listed_address_is_refused_before_anything_is_dialed() {
+    let ca = Authority::new("ca");
+    let listed = https_server(ca.leaf("crm.example"), BOTH, HELLO).await;
+    let policy = AddressPolicy::public_on(443).open_network("127.0.0.1/32", &[listed]).unwrap();
+    let dialer = dialer().with_policy(policy);
+    assert_eq!(get(&dialer, &format!("https://crm.example:{listed}/"), &ca.pem()).await.unwrap(), "hello");
+    for host in ["crm.example", "127.0.0.1"] {
+        let (port, unvisited) = unvisited().await;
+        let error = get(&dialer, &format!("https://{host}:{port}/"), &ca.pem()).await.unwrap_err();
+        assert!(error.contains(&format!("with port {port}")), "{host}: {error}");
+        assert!(unvisited.await, "{host} was dialed");
+        let params = PostgresParams {
+            host: host.trim_matches(['[', ']']).into(),
+            port,
+            database: "d".into(),
+            user: "u".into(),
+            ca_bundle: Some(ca.pem()),
+            server_name: None,
+            allow_insecure_password: false,
+        };
+        let error = dialer.postgres(&params, &"x".into()).await.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains(&format!("with port {port}")), "{host}: {error}");
+    }
 }
 
 #[tokio::test]

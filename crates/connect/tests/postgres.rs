@@ -121,7 +121,7 @@ fn params(port: u16, ca: &str) -> PostgresParams {
 }
 
 fn dialer() -> Dialer {
-    Dialer::new(AddressPolicy::public_only().open_network("127.0.0.0/8", &[]).unwrap())
+    Dialer::new(AddressPolicy::public_on(5432).open_network("127.0.0.0/8", &[]).unwrap())
 }
 
 async fn refusal(params: &PostgresParams, password: &str) -> Error {
@@ -161,7 +161,7 @@ async fn logins_to_a_real_server_are_encrypted_verified_and_tied_to_the_session(
     let error = refusal(&PostgresParams { server_name: Some("db.example".into()), ..good.clone() }, PASSWORD).await;
     assert!(matches!(&error, Error::Tls { reason, .. } if reason.contains("db.example")), "{error}");
 
-    let closed = dialer().with_policy(AddressPolicy::public_only()).postgres(&good, &PASSWORD.into()).await;
+    let closed = dialer().with_policy(AddressPolicy::public_on(5432)).postgres(&good, &PASSWORD.into()).await;
     assert!(matches!(closed, Err(Error::AddressRefused { .. })));
 }
 

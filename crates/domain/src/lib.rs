@@ -14,6 +14,7 @@ pub mod import_run;
 pub mod labels;
 pub mod lease;
 pub mod limits;
+pub mod reach;
 pub mod region;
 pub mod retention;
 pub mod settings;

@@ -30,32 +30,12 @@ impl Events {
     }
 
     async fn publish<K: Resource<DynamicType = ()>>(&self, about: &K, type_: EventType, reason: &str, note: &str) {
-        let note = Some(cut(note, NOTE_LIMIT).to_owned());
+        let note = Some(api::text::cut_bytes(note, NOTE_LIMIT));
         let event = Event { type_, reason: reason.to_owned(), note, action: "Reconcile".into(), secondary: None };
         let outcome = self.recorder.publish(&event, &about.object_ref(&())).await;
         self.metrics.wrote("Event", "create", if outcome.is_ok() { Wrote::Done } else { Wrote::Failed });
         if let Err(error) = outcome {
             tracing::warn!(reason, error = %error, "event not written");
         }
-    }
-}
-
-/// The longest beginning of at most `limit` bytes that ends on a character.
-fn cut(text: &str, limit: usize) -> &str {
-    let mut end = text.len().min(limit);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::cut;
-
-    #[test]
-    fn notes_are_cut_on_a_character() {
-        assert_eq!(cut("aé", 2), "a");
-        assert_eq!(cut("aé", 3), "aé");
     }
 }

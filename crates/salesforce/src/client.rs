@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use connect::Https;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use reqwest::{Method, RequestBuilder, Response};
@@ -17,27 +18,39 @@ use crate::session::{Session, SessionSource};
 use crate::versions::ApiVersion;
 use crate::wire_error::ApiError;
 
-/// Largest answer read into memory: a describe is below 1 MB, a page of wide rows below 10 MB.
-const MAX_ANSWER: usize = 64 << 20;
-
+/// Most bytes of an answer that are read into memory, as they are once unpacked. Something about us, a token: well below 4 KB.
+pub(crate) const TINY: usize = 64 << 10;
+/// A job, the org's limits: well below 100 KB.
+const SMALL: usize = 1 << 20;
+/// A describe with many picklists is below 5 MB, a page of wide rows below 10 MB.
+pub(crate) const LARGE: usize = 16 << 20;
 /// An error page of a proxy may be large; more than this is of no use.
 const MAX_ERROR: usize = 64 << 10;
 
-/// A call by name, what it may be repeated for and how long its answer may take.
+/// How long the head of an answer may take whose rest is a stream.
+const HEAD_WITHIN: Duration = Duration::from_secs(120);
+
+/// A call by name, what it may be repeated for, how long its answer may take and how long it may be.
 #[derive(Clone, Copy)]
 pub(crate) struct Call {
     pub(crate) name: &'static str,
     pub(crate) repeat: Repeat,
     /// Time for the whole exchange; `None` for streams, which are watched for standstill instead.
     pub(crate) timeout: Option<Duration>,
+    /// Most bytes of an answer that is read into memory.
+    pub(crate) most: usize,
 }
 
 /// A read: harmless to repeat.
-pub(crate) const READ: Call = Call { name: "read", repeat: Repeat::Harmless, timeout: Some(Duration::from_secs(60)) };
+pub(crate) const READ: Call = Call { name: "read", repeat: Repeat::Harmless, timeout: Some(Duration::from_secs(60)), most: SMALL };
 
 impl Call {
     pub(crate) const fn named(self, name: &'static str) -> Self {
         Self { name, ..self }
+    }
+
+    pub(crate) const fn at_most(self, most: usize) -> Self {
+        Self { most, ..self }
     }
 }
 
@@ -48,7 +61,7 @@ pub struct Client {
 }
 
 struct Shared {
-    http: reqwest::Client,
+    http: Https,
     sessions: Arc<dyn SessionSource>,
     version: ApiVersion,
     retry: Retry,
@@ -57,11 +70,11 @@ struct Shared {
 
 impl Client {
     /// `http` comes from the one dialer: it decides whom we may talk to and never follows redirects.
-    pub fn new(http: reqwest::Client, sessions: Arc<dyn SessionSource>) -> Self {
+    pub fn new(http: Https, sessions: Arc<dyn SessionSource>) -> Self {
         Self::with(http, sessions, ApiVersion::default(), Retry::system(RetryPolicy::default()))
     }
 
-    pub fn with(http: reqwest::Client, sessions: Arc<dyn SessionSource>, version: ApiVersion, retry: Retry) -> Self {
+    pub fn with(http: Https, sessions: Arc<dyn SessionSource>, version: ApiVersion, retry: Retry) -> Self {
         Self { shared: Arc::new(Shared { http, sessions, version, retry, usage: Mutex::new(None) }) }
     }
 
@@ -77,7 +90,7 @@ impl Client {
             if !query.is_empty() {
                 url.query_pairs_mut().extend_pairs(query);
             }
-            Ok(client.request(Method::GET, url))
+            client.request(Method::GET, url)
         })
         .await
     }
@@ -89,7 +102,7 @@ impl Client {
         request: impl Fn(&Self, &Session) -> Result<RequestBuilder, Error> + Send + Sync,
     ) -> Result<T, Error> {
         let request = &request;
-        let attempt = |session| async move { read_whole(call.name, self.exchange(call, &session, request).await?).await }.boxed();
+        let attempt = |session| async move { read_whole(call, self.exchange(call, &session, request).await?).await }.boxed();
         let bytes = self.tries(call, attempt).await?;
         serde_json::from_slice(&bytes).map_err(|error| Error::unreadable(call.name, error))
     }
@@ -101,7 +114,14 @@ impl Client {
         request: impl Fn(&Self, &Session) -> Result<RequestBuilder, Error> + Send + Sync,
     ) -> Result<Response, Error> {
         let request = &request;
-        self.tries(call, |session| async move { self.exchange(call, &session, request).await }.boxed()).await
+        let attempt = |session: Session| {
+            async move {
+                let answer = tokio::time::timeout(HEAD_WITHIN, self.exchange(call, &session, request)).await;
+                answer.unwrap_or_else(|_| Err(Error::stalled(call.name, session.instance_url.host_str().unwrap_or_default(), HEAD_WITHIN)))
+            }
+            .boxed()
+        };
+        self.tries(call, attempt).await
     }
 
     /// The loop: one renewal of the session when it is refused, and the tries that the call allows. A refused session means that
@@ -140,8 +160,9 @@ impl Client {
         accept(call.name, response).await
     }
 
-    pub(crate) fn request(&self, method: Method, url: Url) -> RequestBuilder {
-        self.shared.http.request(method, url)
+    pub(crate) fn request(&self, method: Method, url: Url) -> Result<RequestBuilder, Error> {
+        let host = url.host_str().unwrap_or_default().to_owned();
+        self.shared.http.request(method, url).map_err(|error| Error::undialed(&host, &error))
     }
 
     /// `{instance}/services/data/vXX.X/{segments}`, every segment escaped.
@@ -183,24 +204,25 @@ pub(crate) async fn read_error(response: Response) -> Vec<u8> {
     let mut body = Vec::new();
     let mut stream = response.bytes_stream();
     while let Some(Ok(part)) = stream.next().await {
-        body.extend_from_slice(&part);
-        if body.len() > MAX_ERROR {
-            body.truncate(MAX_ERROR);
+        body.extend_from_slice(&part[..part.len().min(MAX_ERROR - body.len())]);
+        if body.len() == MAX_ERROR {
             break;
         }
     }
     body
 }
 
-pub(crate) async fn read_whole(call: &'static str, response: Response) -> Result<Vec<u8>, Error> {
+/// Reads an answer to its end, or to where it is longer than the call's ever is. What is counted is what comes out of a packed one.
+pub(crate) async fn read_whole(call: Call, response: Response) -> Result<Vec<u8>, Error> {
     let host = response.url().host_str().unwrap_or_default().to_owned();
     let mut body = Vec::new();
     let mut stream = response.bytes_stream();
     while let Some(part) = stream.next().await {
-        body.extend_from_slice(&part.map_err(|error| broke_off(call, &host, error))?);
-        if body.len() > MAX_ANSWER {
-            return Err(Error::unreadable(call, format_args!("it is longer than {MAX_ANSWER} bytes")));
+        let part = part.map_err(|error| broke_off(call.name, &host, error))?;
+        if body.len() + part.len() > call.most {
+            return Err(Error::unreadable(call.name, format_args!("it is longer than {} bytes", call.most)));
         }
+        body.extend_from_slice(&part);
     }
     Ok(body)
 }

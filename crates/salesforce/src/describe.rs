@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::client::{Client, READ};
+use crate::client::{Client, LARGE, READ};
 use crate::error::Error;
 
 /// One object in the global list.
@@ -174,13 +174,13 @@ impl Client {
         struct Wire {
             sobjects: Vec<ObjectSummary>,
         }
-        let wire: Wire = self.get_json(READ.named("list the objects"), &["sobjects"], &[]).await?;
+        let wire: Wire = self.get_json(READ.named("list the objects").at_most(LARGE), &["sobjects"], &[]).await?;
         Ok(wire.sobjects)
     }
 
     /// Describes one object. Harmless to repeat. An object that does not exist, or that the user may not see, is `NOT_FOUND`.
     pub async fn describe(&self, object: &str) -> Result<Describe, Error> {
-        self.get_json(READ.named("describe the object"), &["sobjects", object, "describe"], &[]).await
+        self.get_json(READ.named("describe the object").at_most(LARGE), &["sobjects", object, "describe"], &[]).await
     }
 }
 

@@ -173,6 +173,12 @@ impl Error {
         Self::Network { call, host: host.to_owned(), delivery, source: NetworkError::Http(connect::diagnose(&source.without_url())) }
     }
 
+    /// Nothing was dialed: it may not be.
+    pub(crate) fn undialed(host: &str, cause: &connect::Error) -> Self {
+        let source = NetworkError::Http(connect::diagnose(cause));
+        Self::Network { call: "dial", host: host.to_owned(), delivery: Delivery::Unsent, source }
+    }
+
     pub(crate) fn stalled(call: &'static str, host: &str, after: Duration) -> Self {
         Self::Network { call, host: host.to_owned(), delivery: Delivery::Unknown, source: NetworkError::Stalled(after) }
     }

@@ -7,11 +7,11 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::client::{Call, Client, READ};
+use crate::client::{Call, Client, LARGE, READ};
 use crate::error::Error;
 
 /// Salesforce gives a query 120 s.
-const QUERY: Call = Call { timeout: Some(Duration::from_secs(150)), ..READ.named("query") };
+const QUERY: Call = Call { timeout: Some(Duration::from_secs(150)), ..READ.named("query").at_most(LARGE) };
 
 /// A GET's address holds about 16 KB.
 const MAX_SOQL: usize = 12_000;
@@ -84,7 +84,7 @@ impl Client {
         }
         self.json(call, |client, session| {
             let url = session.instance_url.join(next).map_err(|error| Error::unreadable(call.name, error))?;
-            Ok(client.request(Method::GET, url))
+            client.request(Method::GET, url)
         })
         .await
     }

@@ -49,7 +49,7 @@ impl RetryPolicy {
         let step = grown.min(self.cap.as_secs_f64());
         let jittered = Duration::from_secs_f64(step * (0.5 + random / 2.0));
         let wait = error.retry_after().map_or(jittered, |asked| asked.max(jittered));
-        (elapsed + wait <= self.budget).then_some(wait)
+        (elapsed.saturating_add(wait) <= self.budget).then_some(wait)
     }
 }
 
@@ -197,6 +197,8 @@ mod tests {
     fn retry_after_is_honoured_and_one_beyond_the_budget_ends_the_tries() {
         assert_eq!(wait(Repeat::Harmless, &refused(503, "X", Some(7))), Some(Duration::from_secs(7)));
         assert_eq!(wait(Repeat::Harmless, &refused(503, "X", Some(3_600))), None);
+        let late = RetryPolicy::default().wait(Repeat::Harmless, &refused(503, "X", Some(u64::MAX)), 1, Duration::from_secs(1), 0.0);
+        assert_eq!(late, None, "whatever a server writes there");
     }
 
     #[test]

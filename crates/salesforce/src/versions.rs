@@ -57,7 +57,7 @@ impl Client {
             .json(READ.named("read the API versions"), |client, session| {
                 let mut url = session.instance_url.clone();
                 url.set_path("/services/data");
-                Ok(client.request(Method::GET, url))
+                client.request(Method::GET, url)
             })
             .await?;
         let mut versions: Vec<ApiVersion> = wires.iter().filter_map(|wire| wire.version.parse().ok()).collect();

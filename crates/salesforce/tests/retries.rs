@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use salesforce::bulk::{JobId, JobState, NewJob, Operation, ResultKind, ResultRow};
 use salesforce::{ApiUsage, ApiVersion, Class, Client, Clock, Delivery, Error, Retry, RetryPolicy, Session, SessionCache, SessionIssuer};
-use support::{Script, Step, answer};
+use support::{Script, Step, answer, http};
 
 const JOB: &str = r#"{"id":"7505fEXAMPLE4C2AAM","operation":"insert","object":"Account","state":"Open"}"#;
 const CLOSED: &str = r#"{"id":"7505fEXAMPLE4C2AAM","operation":"insert","object":"Account","state":"UploadComplete"}"#;
@@ -42,14 +42,13 @@ impl SessionIssuer for Numbered {
         let mut next = self.1.lock().unwrap();
         let token = format!("token{next}");
         *next += 1;
-        Ok(Session { access_token: token.into(), instance_url: format!("http://127.0.0.1:{}", self.0).parse().unwrap() })
+        Ok(Session { access_token: token.into(), instance_url: format!("https://127.0.0.1:{}", self.0).parse().unwrap() })
     }
 }
 
 fn client_of(port: u16, clock: Arc<Jumping>) -> Client {
-    let http = reqwest::Client::builder().no_proxy().retry(reqwest::retry::never()).build().unwrap();
     let retry = Retry::new(RetryPolicy::default(), clock, Arc::new(|| 0.0));
-    Client::with(http, Arc::new(SessionCache::new(Numbered(port, Mutex::new(0)))), ApiVersion::new(66), retry)
+    Client::with(http(), Arc::new(SessionCache::new(Numbered(port, Mutex::new(0)))), ApiVersion::new(66), retry)
 }
 
 fn client(script: &Script) -> Client {
@@ -287,4 +286,40 @@ async fn an_error_never_shows_the_query() {
         panic!("nobody listens there")
     };
     assert!(!format!("{error} {error:?}").contains("ada"), "{error:?}");
+}
+
+/// An answer of a mebibyte or of a gibibyte: what is read of it is what such an answer may have, packed or not.
+#[tokio::test]
+async fn an_answer_without_end_is_refused_at_its_limit() {
+    let zeros = {
+        use std::io::Write as _;
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        packed.write_all(&vec![b' '; 64 << 20]).unwrap();
+        packed.finish().unwrap()
+    };
+    assert!(zeros.len() < 1 << 17, "control: it is a bomb: {} bytes", zeros.len());
+    let plain = Step::Endless { headers: "", part: vec![b' '; 1 << 16] };
+    let packed = Step::Endless { headers: "content-encoding: gzip\r\n", part: zeros };
+    for step in [plain, packed] {
+        let script = Script::play([step.clone(), step.clone(), step]).await;
+        let client = client(&script);
+        std::fs::write("/proc/self/clear_refs", "5").unwrap();
+        let before = memory("VmRSS:");
+        let user = client.user_info().await.unwrap_err();
+        assert!(user.to_string().contains("longer than 65536 bytes"), "{user}");
+        let job = client.job(&job()).await.unwrap_err();
+        assert!(job.to_string().contains("longer than 1048576 bytes"), "{job}");
+        let describe = client.describe("Account").await.unwrap_err();
+        assert!(describe.to_string().contains("longer than 16777216 bytes"), "{describe}");
+        let grown = memory("VmHWM:").saturating_sub(before);
+        assert!(grown < 48 << 20, "{grown} bytes were kept");
+        assert_eq!((user.class(), user.reason()), (Class::Permanent, "AnswerUnreadable"));
+    }
+}
+
+/// A line of this process' own memory, in bytes.
+fn memory(line: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let size = status.lines().find_map(|text| text.strip_prefix(line)).unwrap();
+    size.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }

@@ -5,11 +5,13 @@ mod disconnect;
 mod source;
 mod verify;
 
+use std::time::Duration;
+
 use api::conditions::Conditions;
-use api::connection::AfterIntake;
+use api::connection::{AfterIntake, Verification};
 use api::{Connection, ConnectionStatus, conditions, names};
 use domain::connection::{Consent, Decision, Observed, Source, decide};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, ResourceExt};
 use runtime::store::ObjectKey;
@@ -46,8 +48,9 @@ pub(crate) async fn reconcile(keeper: &Keeper, namespace: &str, name: &str) -> R
             Err(error) => return Err(error),
         },
     }
+    let next = report.next;
     report.write(keeper, &connection).await?;
-    Ok(Next::After(domain::connection::SOURCE_INTERVAL.unsigned_abs()))
+    Ok(Next::After(next))
 }
 
 /// A worker got the credential: the next report says so.
@@ -202,6 +205,10 @@ pub(super) struct Report {
     status: ConnectionStatus,
     conditions: Option<Conditions>,
     plaintext: Option<String>,
+    /// The credential came as far as its verification.
+    shown: bool,
+    /// When to look again.
+    next: Duration,
 }
 
 impl Report {
@@ -219,7 +226,8 @@ impl Report {
         status.observed_generation = connection.metadata.generation;
         status.last_used = used.map(Time).or(previous.last_used);
         let conditions = Conditions::from(&previous.conditions, connection.metadata.generation, now);
-        Ok(Self { now, status, conditions: Some(conditions), plaintext: None })
+        let next = domain::connection::SOURCE_INTERVAL.unsigned_abs();
+        Ok(Self { now, status, conditions: Some(conditions), plaintext: None, shown: false, next })
     }
 
     fn change(&mut self, f: impl FnOnce(Conditions) -> Conditions) {
@@ -234,8 +242,29 @@ impl Report {
         self.change(|c| c.stalled(reason, message));
     }
 
-    fn keep_ready(&mut self) {
-        self.change(|c| c.keep(conditions::READY));
+    /// What was found last time still holds.
+    fn keep_verdict(&mut self) {
+        self.change(|c| c.keep(conditions::READY).keep(conditions::RECONCILING).keep(conditions::STALLED));
+    }
+
+    /// Looks again at that time at the latest.
+    fn come_back(&mut self, at: Timestamp) {
+        let left = Duration::try_from(at.duration_since(self.now)).unwrap_or_default();
+        self.next = self.next.min(left.max(Duration::from_secs(1)));
+    }
+
+    /// Writes an attempt down before it is made: a keeper that does not survive it waits before the next.
+    async fn write_ahead(&self, keeper: &Keeper, connection: &Connection, attempt: &Verification) -> Result<()> {
+        let mut status = connection.status.clone().unwrap_or_default();
+        if status.observed_generation != connection.metadata.generation {
+            status.observed_generation = connection.metadata.generation;
+            status.conditions = Conditions::from(&status.conditions, connection.metadata.generation, self.now)
+                .progressing("Verifying", "the credential is shown to the system")
+                .keep(conditions::PLAINTEXT_SOURCE)
+                .build();
+        }
+        status.verification = Some(attempt.clone());
+        write_status(keeper, connection, &status).await
     }
 
     fn ready(&mut self, message: &str) {
@@ -253,16 +282,6 @@ impl Report {
         self.status.key_id = Some(stored.key_id.clone());
     }
 
-    /// Whether the credential was accepted lately, as it is now.
-    fn verified(&self, previous: Option<&ConnectionStatus>, stored: &Stored, endpoint: &str) -> bool {
-        previous.is_some_and(|s| {
-            conditions::is_true(&s.conditions, conditions::READY)
-                && s.credential_version == Some(stored.credential.version)
-                && s.endpoint_digest.as_deref() == Some(endpoint)
-                && s.last_verified.as_ref().is_some_and(|at| self.now.duration_since(at.0) < fresh())
-        })
-    }
-
     async fn write(self, keeper: &Keeper, connection: &Connection) -> Result<()> {
         let mut conditions = self.conditions;
         if let Some(secret) = &self.plaintext {
@@ -271,19 +290,23 @@ impl Report {
             );
             conditions = conditions.map(|c| c.with_true(conditions::PLAINTEXT_SOURCE, "Kept", &message));
         }
-        let status = ConnectionStatus { conditions: conditions.map(Conditions::build).unwrap_or_default(), ..self.status };
+        let mut status = ConnectionStatus { conditions: conditions.map(Conditions::build).unwrap_or_default(), ..self.status };
+        if !self.shown {
+            // What was refused before says nothing about what comes next.
+            status.verification = None;
+        }
         if connection.status.as_ref() == Some(&status) {
             return Ok(());
         }
         tell(keeper, connection, &status).await;
-        let api: Api<Connection> = Api::namespaced(keeper.client.clone(), &connection.namespace().unwrap_or_default());
-        keeper.writer.apply_status(&api, &ObjectKey::of(connection), None, &status).await?;
-        Ok(())
+        write_status(keeper, connection, &status).await
     }
 }
 
-fn fresh() -> SignedDuration {
-    domain::connection::VERIFY_INTERVAL
+async fn write_status(keeper: &Keeper, connection: &Connection, status: &ConnectionStatus) -> Result<()> {
+    let api: Api<Connection> = Api::namespaced(keeper.client.clone(), &connection.namespace().unwrap_or_default());
+    keeper.writer.apply_status(&api, &ObjectKey::of(connection), None, status).await?;
+    Ok(())
 }
 
 /// An event when Ready turns or its reason changes.

@@ -1,33 +1,88 @@
 //! Shows a credential to the system it is for, and learns who we are there.
 
-use api::Connection;
-use api::connection::{ConnectionMetadata, Postgres};
+use std::time::Duration;
+
+use api::connection::{ConnectionMetadata, Postgres, Verification};
+use api::region::PrivateEndpoint;
+use api::{Connection, names};
+use domain::connection::{A_MINUTE, AT_ONCE, Due, Shown, again, due};
+use domain::reach::{System, endpoints_of};
+use kube::ResourceExt;
 
 use super::super::credentials::{Entries, Stored};
 use super::super::error::{Error, Result};
-use super::super::state::{Home, Keeper, address_policy, endpoints_of};
+use super::super::state::{Home, Keeper};
 use super::Report;
-use crate::reach::postgres_params;
+use crate::reach::{address_policy, postgres_params};
+
+/// A turn that is not free now may be soon.
+const TURN: Duration = Duration::from_secs(5);
 
 pub(super) async fn verify(keeper: &Keeper, home: &Home, connection: &Connection, stored: &Stored, report: &mut Report) -> Result<()> {
-    if report.verified(connection.status.as_ref(), stored, &connection.spec.endpoint_digest()) {
-        report.keep_ready();
-        return Ok(());
+    let (endpoint_digest, endpoints) = (connection.spec.endpoint_digest(), endpoints_of(&home.region, &home.tenant.name_any()));
+    let shown = Shown {
+        endpoint_digest: &endpoint_digest,
+        version: stored.credential.version,
+        asked: connection.annotations().get(names::RECONCILE_ANNOTATION).map(String::as_str),
+        endpoints: &endpoints,
+        login_hosts: &home.region.spec.allowed_login_hosts,
+    };
+    report.shown = true;
+    match due(&shown, connection.status.as_ref(), report.now) {
+        Due::Now => {}
+        Due::Fresh => {
+            report.keep_verdict();
+            return Ok(());
+        }
+        Due::At(at) => {
+            report.keep_verdict();
+            report.come_back(at);
+            return Ok(());
+        }
     }
+    let Some(_turn) = keeper.turn(&home.scope.tenant_uid, report.now) else {
+        if shown.was_accepted(connection.status.as_ref()) {
+            report.keep_verdict();
+        } else {
+            let message = format!(
+                "of this tenant's Connections {AT_ONCE} are verified at a time and {A_MINUTE} a minute: this one has its turn later"
+            );
+            report.change(|c| c.progressing("VerificationWaits", &message));
+        }
+        report.next = TURN;
+        return Ok(());
+    };
+    let attempt = shown.attempt(connection.status.as_ref(), report.now);
+    report.write_ahead(keeper, connection, &attempt).await?;
     let entries = keeper.open(home, connection, stored)?;
     let outcome = match &connection.spec.postgres {
-        Some(postgres) => database(keeper, home, postgres, &entries).await,
+        Some(postgres) => database(keeper, &endpoints, postgres, &entries).await,
         None => org(keeper, home, connection, &entries, stored.credential.version).await,
     };
     match outcome {
         Ok(metadata) => {
+            let metadata = metadata.cut();
             let user = metadata.user.clone().unwrap_or_default();
             report.ready(&format!("{} accepted us as {user}", metadata.system.clone().unwrap_or_default()));
             report.status.metadata = Some(metadata);
+            report.status.verification = Some(Verification { attempts: 0, ..attempt });
         }
         Err(error) if is_theirs(&error) => {
-            let (reason, message) = (error.reason(), error.chain());
-            if is_transient(&error) { report.wait(reason, &message) } else { report.stall(reason, &message) }
+            let reason = error.reason();
+            // The chart's policy drops without a word what its values do not list.
+            let listed = if reason == "Unreachable" && !endpoints.is_empty() {
+                "; a private address must stand in the chart's keeper.privateEndpoints, too"
+            } else {
+                ""
+            };
+            let message = format!("{}{listed}", error.chain());
+            if is_transient(&error) {
+                report.wait(reason, &message)
+            } else {
+                report.stall(reason, &message)
+            }
+            report.come_back(again(&attempt));
+            report.status.verification = Some(attempt);
         }
         Err(error) => return Err(error),
     }
@@ -70,9 +125,9 @@ async fn org(keeper: &Keeper, home: &Home, connection: &Connection, entries: &En
     })
 }
 
-async fn database(keeper: &Keeper, home: &Home, postgres: &Postgres, entries: &Entries) -> Result<ConnectionMetadata> {
+async fn database(keeper: &Keeper, endpoints: &[PrivateEndpoint], postgres: &Postgres, entries: &Entries) -> Result<ConnectionMetadata> {
     let password = entries.text("password").ok_or(Error::Record { name: "credential".into(), detail: "it holds no password" })?;
-    let policy = address_policy(&endpoints_of(&home.region, &home.tenant));
+    let policy = address_policy(System::Postgres, endpoints);
     let session = keeper.dialer.with_policy(policy).postgres(&postgres_params(postgres), &password).await?;
     let version = session.server_version.split_whitespace().next().unwrap_or_default();
     Ok(ConnectionMetadata {

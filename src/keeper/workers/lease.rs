@@ -6,6 +6,7 @@ use api::keeper::{ChunkCursor, Lease, LeaseRequest, SalesforceSession, SecretTex
 use axum::Json;
 use axum::extract::{Path, State};
 use domain::lease::{Admitted, ConnectionObserved, Refusal, Usable, judge_connection};
+use domain::reach::endpoints_of;
 use kube::{Api, ResourceExt};
 use secrecy::ExposeSecret;
 
@@ -13,7 +14,7 @@ use super::super::audit::Event;
 use super::super::credentials::{Entries, Stored};
 use super::super::error::{Error, kube};
 use super::super::files::{FileRecord, UPLOAD, grant};
-use super::super::state::{Home, Keeper, endpoints_of};
+use super::super::state::{Home, Keeper};
 use super::caller::About;
 use super::run_status::open_cursor;
 use super::{Answer, Call, Kept, Rejection, RunKey, RunUid};
@@ -53,7 +54,7 @@ impl Keeper {
             cursors,
             chunks,
             now: self.now()?,
-            private_endpoints: endpoints_of(&home.region, &home.tenant),
+            private_endpoints: endpoints_of(&home.region, &home.tenant.name_any()),
         })
     }
 

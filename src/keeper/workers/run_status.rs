@@ -143,7 +143,7 @@ impl Keeper {
             // A repetition of the same report keeps its first time.
             let known = ours.outcome.as_ref().filter(|o| o.attempt == report.attempt);
             let at = known.map_or(Time(now), |o| o.at.clone());
-            let message = report.message.chars().take(4096).collect();
+            let message = api::text::cut(&report.message, Outcome::MESSAGE_LIMIT);
             ours.outcome = Some(Outcome { attempt: report.attempt, reason: report.reason, message, at });
             Ok(())
         };

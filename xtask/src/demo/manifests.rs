@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::certificate;
+use crate::cluster::{API_SERVICE, BESIDE, NODES};
 use crate::image::USER;
 
 pub(crate) const SYSTEM: &str = "dataimporter-system";
@@ -55,9 +56,19 @@ pub(crate) fn file_keys() -> [&'static str; 2] {
     FILE_KEYS
 }
 
-/// `node_port`: where the gateway is on the host's loopback and on every node; absent where only a forwarded port leads to it.
+/// `node_port`: where the gateway is on the host's loopback and on every node, in the cluster of this checkout; absent in another, where
+/// only a forwarded port leads to it and nobody here knows where its API server is.
 pub(crate) fn values(repository: &str, tag: &str, node_port: Option<u16>, log_level: &str) -> Value {
     let service = node_port.map_or(json!({}), |port| json!({"type": "NodePort", "nodePort": port}));
+    let ports = [5432, 8443].map(|port| json!({"protocol": "TCP", "port": port}));
+    let mut private = vec![
+        json!({"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "demo"}}, "podSelector": {}}], "ports": ports}),
+    ];
+    let mut api_server = json!({});
+    if node_port.is_some() {
+        private.push(json!({"to": [{"ipBlock": {"cidr": format!("{BESIDE}/32")}}], "ports": ports}));
+        api_server = json!({"cidrs": [format!("{}/32", NODES[0].address()), format!("{API_SERVICE}/32")]});
+    }
     json!({
         "image": {"repository": repository, "tag": tag},
         "regions": ["eu-frankfurt", "us-dallas", "ap-sydney"],
@@ -66,7 +77,8 @@ pub(crate) fn values(repository: &str, tag: &str, node_port: Option<u16>, log_le
         "rootKeys": FILE_KEYS.map(|r| json!({"name": r, "source": {"secret": {"secretName": root_key_name(r)}}})),
         "gateway": {"hosts": ["127.0.0.1", "localhost"], "service": service},
         "operator": {"logLevel": log_level},
-        "keeper": {"logLevel": log_level},
+        "keeper": {"logLevel": log_level, "privateEndpoints": private},
+        "apiServer": api_server,
         "worker": {"logLevel": log_level},
         // A demo must be removable with one command.
         "drain": {"policy": "Erase"},

@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::login::Login;
-use crate::client::{Client, READ};
+use crate::client::{Client, READ, TINY};
 use crate::error::Error;
 
 /// The user behind a session.
@@ -41,10 +41,10 @@ pub enum Revocation {
 impl Client {
     /// Asks who the session's user is. Harmless to repeat.
     pub async fn user_info(&self) -> Result<UserInfo, Error> {
-        self.json(READ.named("read the user"), |client, session| {
+        self.json(READ.named("read the user").at_most(TINY), |client, session| {
             let mut url = session.instance_url.clone();
             url.set_path("/services/oauth2/userinfo");
-            Ok(client.request(Method::GET, url))
+            client.request(Method::GET, url)
         })
         .await
     }

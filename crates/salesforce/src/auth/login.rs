@@ -4,19 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use connect::Https;
 use jiff::Timestamp;
+use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
 use super::hosts::LoginHost;
 use super::jwt::SigningKey;
-use crate::client::{read_error, read_whole, retry_after};
+use crate::client::{Call, READ, TINY, read_error, read_whole, retry_after};
 use crate::error::Error;
 use crate::retry::{Repeat, Retry, RetryPolicy};
 use crate::session::{Session, SessionIssuer};
 use crate::wire_error::OAuthError;
 
+/// What the token endpoint is asked: quickly answered, in a few lines.
+const ASK: Call = Call { timeout: Some(TIMEOUT), ..READ.at_most(TINY) };
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How we prove who we are. Not printable on purpose.
@@ -37,17 +41,17 @@ pub struct Issued {
 /// One login host. Clones share the HTTP client.
 #[derive(Clone)]
 pub struct Login {
-    http: reqwest::Client,
+    http: Https,
     host: LoginHost,
     retry: Retry,
 }
 
 impl Login {
-    pub fn new(http: reqwest::Client, host: LoginHost) -> Self {
+    pub fn new(http: Https, host: LoginHost) -> Self {
         Self::with(http, host, Retry::system(RetryPolicy::default()))
     }
 
-    pub fn with(http: reqwest::Client, host: LoginHost, retry: Retry) -> Self {
+    pub fn with(http: Https, host: LoginHost, retry: Retry) -> Self {
         Self { http, host, retry }
     }
 
@@ -85,10 +89,11 @@ impl Login {
     }
 
     async fn post_once(&self, call: &'static str, url: Url, form: &[(&str, &str)]) -> Result<Vec<u8>, Error> {
-        let request = self.http.post(url).header(reqwest::header::ACCEPT, "application/json").timeout(TIMEOUT).form(form);
+        let request = self.http.request(Method::POST, url).map_err(|error| Error::undialed(self.host.host(), &error))?;
+        let request = request.header(reqwest::header::ACCEPT, "application/json").timeout(TIMEOUT).form(form);
         let response = request.send().await.map_err(|error| Error::network(call, self.host.host(), error))?;
         if response.status().is_success() {
-            return read_whole(call, response).await;
+            return read_whole(ASK.named(call), response).await;
         }
         let (status, retry_after) = (response.status().as_u16(), retry_after(&response));
         let error = OAuthError::parse(status, &read_error(response).await);

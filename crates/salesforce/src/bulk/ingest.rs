@@ -12,7 +12,7 @@ use serde_json::json;
 use super::job::{JobId, JobInfo, NewJob};
 use super::results::{ResultKind, ResultReader};
 use super::upload::{Meter, Uploaded};
-use crate::client::{Call, Client, READ};
+use crate::client::{Call, Client, LARGE, READ};
 use crate::error::Error;
 use crate::retry::Repeat;
 use crate::session::Session;
@@ -20,19 +20,22 @@ use crate::session::Session;
 /// How long nothing may move in an upload, and how long its answer may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// An org takes 15,000 batches a day and forgets jobs after a week.
+const MOST_JOBS: usize = 105_000;
+
 const MINUTE: Option<Duration> = Some(Duration::from_secs(60));
 pub(crate) const CREATE: &str = "create a bulk job";
-const UPLOAD: Call = Call { name: "upload to the bulk job", repeat: Repeat::OnlyUnsent, timeout: None };
-const CLOSE: Call = Call { name: "close the bulk job", repeat: Repeat::OnlyUnsent, timeout: MINUTE };
-const ABORT: Call = Call { name: "abort the bulk job", repeat: Repeat::Harmless, timeout: MINUTE };
-const DELETE: Call = Call { name: "delete the bulk job", repeat: Repeat::Harmless, timeout: MINUTE };
+const UPLOAD: Call = Call { name: "upload to the bulk job", repeat: Repeat::OnlyUnsent, timeout: None, ..READ };
+const CLOSE: Call = Call { name: "close the bulk job", repeat: Repeat::OnlyUnsent, timeout: MINUTE, ..READ };
+const ABORT: Call = Call { name: "abort the bulk job", repeat: Repeat::Harmless, timeout: MINUTE, ..READ };
+const DELETE: Call = Call { name: "delete the bulk job", repeat: Repeat::Harmless, timeout: MINUTE, ..READ };
 
 impl Client {
     /// Makes a job, state `Open`. Harmless to repeat: a job whose answer was lost stays inert.
     pub async fn create_job(&self, job: &NewJob) -> Result<JobInfo, Error> {
         let body = job.body();
         self.json(READ.named(CREATE), |client, session| {
-            Ok(client.request(Method::POST, client.resource(session, &["jobs", "ingest"])).json(&body))
+            Ok(client.request(Method::POST, client.resource(session, &["jobs", "ingest"]))?.json(&body))
         })
         .await
     }
@@ -52,7 +55,7 @@ impl Client {
                 let request = |client: &Self, session: &Session| {
                     let url = client.resource(session, &["jobs", "ingest", job.as_str(), "batches"]);
                     let body = reqwest::Body::wrap_stream(meter.watch(body()));
-                    Ok(client.request(Method::PUT, url).header(CONTENT_TYPE, "text/csv").body(body))
+                    Ok(client.request(Method::PUT, url)?.header(CONTENT_TYPE, "text/csv").body(body))
                 };
                 tokio::select! {
                     answer = self.exchange(UPLOAD, &session, &request) => answer.map(|_| meter.read()),
@@ -92,9 +95,7 @@ impl Client {
     /// Removes a job and its data; allowed once it is closed. Harmless to repeat: a job that is gone counts as removed.
     pub async fn delete_job(&self, job: &JobId) -> Result<(), Error> {
         let answer = self
-            .response(DELETE, |client, session| {
-                Ok(client.request(Method::DELETE, client.resource(session, &["jobs", "ingest", job.as_str()])))
-            })
+            .response(DELETE, |client, session| client.request(Method::DELETE, client.resource(session, &["jobs", "ingest", job.as_str()])))
             .await;
         match answer {
             Err(error) if !error.is_not_found() => Err(error),
@@ -112,12 +113,15 @@ impl Client {
             #[serde(default)]
             next_records_url: Option<String>,
         }
-        let call = READ.named("list the bulk jobs");
+        let call = READ.named("list the bulk jobs").at_most(LARGE);
         let mut page: Page = self.get_json(call, &["jobs", "ingest"], &[("jobType", "V2Ingest")]).await?;
         let mut jobs = std::mem::take(&mut page.records);
         while let (false, Some(next)) = (page.done, page.next_records_url.take()) {
             page = self.get_next(call, &next).await?;
             jobs.append(&mut page.records);
+            if jobs.len() > MOST_JOBS {
+                return Err(Error::unreadable(call.name, format_args!("there are more than {MOST_JOBS} of them")));
+            }
         }
         Ok(jobs)
     }
@@ -129,7 +133,7 @@ impl Client {
         let response = self
             .response(call, |client, session| {
                 let url = client.resource(session, &["jobs", "ingest", job.as_str(), kind.path()]);
-                Ok(client.request(Method::GET, url).header(reqwest::header::ACCEPT, "text/csv"))
+                Ok(client.request(Method::GET, url)?.header(reqwest::header::ACCEPT, "text/csv"))
             })
             .await?;
         ResultReader::open(kind, response).await
@@ -138,7 +142,7 @@ impl Client {
     async fn set_state(&self, call: Call, job: &JobId, state: &str) -> Result<JobInfo, Error> {
         self.json(call, |client, session| {
             let url = client.resource(session, &["jobs", "ingest", job.as_str()]);
-            Ok(client.request(Method::PATCH, url).json(&json!({ "state": state })))
+            Ok(client.request(Method::PATCH, url)?.json(&json!({ "state": state })))
         })
         .await
     }

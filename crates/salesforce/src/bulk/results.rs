@@ -21,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// A result row is a row we sent (at most 400,000 characters) and an error text.
 const MAX_ROW: usize = 8 << 20;
 
+/// Columns of a result set: a mapping has at most 500, Salesforce adds two.
+const MAX_COLUMNS: usize = 1_024;
+
 /// Which rows of a job.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum ResultKind {
@@ -121,6 +124,9 @@ impl ResultReader {
     /// Reads the next row; false at the end. An error leaves the reader useless: ask for a new one.
     pub async fn next(&mut self, row: &mut ResultRow) -> Result<bool, Error> {
         let Some(record) = self.rows.next().await? else { return self.finish() };
+        if self.expected.is_some_and(|expected| self.read >= expected) {
+            return Err(Error::unreadable(CALL, format_args!("it goes on after the {} rows that salesforce counted", self.read)));
+        }
         if record.len() != self.width {
             return Err(Error::unreadable(
                 CALL,
@@ -233,6 +239,9 @@ impl Rows {
                     return Err(Error::unreadable(CALL, format_args!("a row is longer than {MAX_ROW} bytes")));
                 }
                 csv_core::ReadRecordResult::OutputFull => self.copied.resize(self.copied.len() * 2, 0),
+                csv_core::ReadRecordResult::OutputEndsFull if self.ends.len() >= MAX_COLUMNS => {
+                    return Err(Error::unreadable(CALL, format_args!("a row has more than {MAX_COLUMNS} cells")));
+                }
                 csv_core::ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
                 csv_core::ReadRecordResult::Record => break,
                 csv_core::ReadRecordResult::End => return Ok(None),
@@ -269,7 +278,7 @@ fn cut(text: &[u8], places: &mut Vec<Range<usize>>) -> Option<usize> {
     if matches!(text.first()?, b'\n' | b'\r') {
         return None;
     }
-    loop {
+    while places.len() < MAX_COLUMNS {
         let end = if text.get(at)? == &b'"' {
             let end = at + 1 + memchr(b'"', &text[at + 1..])?;
             places.push(at + 1..end);
@@ -286,6 +295,7 @@ fn cut(text: &[u8], places: &mut Vec<Range<usize>>) -> Option<usize> {
             _ => return None,
         }
     }
+    None
 }
 
 #[cfg(test)]
@@ -406,6 +416,24 @@ mod tests {
             reader(ResultKind::Successful, "sf__Id,sf__Created,Name\n001,true", 5, None).await.unwrap_or_else(|e| panic!("{e}"));
         assert!(broken.next(&mut ResultRow::default()).await.is_err());
         assert!(reader(ResultKind::Failed, "<html>", 5, None).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_set_that_goes_on_after_what_was_counted_and_a_row_of_a_million_cells_are_errors() {
+        let mut endless = reader(ResultKind::Successful, SUCCESS, 1000, Some(1)).await.unwrap_or_else(|e| panic!("{e}"));
+        let mut row = ResultRow::default();
+        assert!(endless.next(&mut row).await.unwrap());
+        let error = endless.next(&mut row).await.unwrap_err();
+        assert!(error.to_string().contains("goes on after the 1 rows"), "{error}");
+        let wide = ",".repeat(1_000_000) + "\n";
+        for text in [wide.clone(), format!("sf__Id,sf__Created\n{wide}")] {
+            let read = reader(ResultKind::Successful, &text, 65_536, None).await;
+            let error = match read {
+                Ok(mut reader) => reader.next(&mut row).await.unwrap_err(),
+                Err(error) => error,
+            };
+            assert!(error.to_string().contains("more than 1024 cells"), "{error}");
+        }
     }
 
     #[tokio::test]

@@ -121,7 +121,7 @@ async fn a_server_we_do_not_trust_is_refused_at_once_with_the_remedy() {
     assert_eq!((error.class(), error.delivery(), error.reason()), (Class::Permanent, Delivery::Unsent, "TlsRefused"));
 
     let trust = Trust::SystemAnd(running.ca_pem.as_deref());
-    let closed = Dialer::new(AddressPolicy::public_only()).https(HttpsOptions { trust }).unwrap();
+    let closed = Dialer::new(AddressPolicy::public_on(443)).https(HttpsOptions { trust }).unwrap();
     let error = refused(Login::with(closed, host, retry()).token(&client_credentials(&running), Timestamp::now()).await);
     assert_eq!((error.class(), error.delivery()), (Class::Permanent, Delivery::Unsent));
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("a loopback address"), "{error}");

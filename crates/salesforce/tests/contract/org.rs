@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use connect::{AddressPolicy, Dialer, HttpsOptions, Trust};
+use connect::{AddressPolicy, Dialer, Https, HttpsOptions, Trust};
 use jiff::Timestamp;
 use salesforce::auth::{Grant, Login, LoginHost, TokenIssuer};
 use salesforce::{ApiVersion, Client, Retry, RetryPolicy, SessionCache};
@@ -31,8 +31,8 @@ pub(crate) fn retry() -> Retry {
     Retry::system(RetryPolicy { first: std::time::Duration::from_millis(10), ..RetryPolicy::default() })
 }
 
-pub(crate) fn http(running: &Running) -> reqwest::Client {
-    let policy = AddressPolicy::public_only().open_network("127.0.0.0/8", &[]).unwrap();
+pub(crate) fn http(running: &Running) -> Https {
+    let policy = AddressPolicy::closed().open_network("127.0.0.0/8", &[]).unwrap();
     let ca = running.ca_pem.as_deref();
     Dialer::new(policy).https(HttpsOptions { trust: Trust::SystemAnd(ca) }).unwrap()
 }

@@ -19,6 +19,7 @@ use crate::process;
 
 pub(super) const CHECKS: &[Check] = &[
     ("the network lets a worker nowhere but where the Region lists, whatever program runs there", the_policies_stand_alone),
+    ("the network lets the keeper and the operator nowhere but where they have work", the_keepers_walls_stand),
     ("a worker dials nothing but what the Region lists, whatever the network lets through", the_dialer_stands_alone),
 ];
 
@@ -89,7 +90,9 @@ fn reached(
             "restartPolicy": "Never", "serviceAccountName": account, "automountServiceAccountToken": false,
             "nodeSelector": {"node-restriction.kubernetes.io/dataimporter-region": region},
             "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
+            // Never ready: no Service sends it what is meant for those whose labels it bears.
             "containers": [{"name": "worker", "image": PROBE, "imagePullPolicy": "Never", "args": arguments,
+                "readinessProbe": {"tcpSocket": {"port": 1}},
                 "securityContext": {"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}}}],
         },
     }).to_string())?;
@@ -168,6 +171,36 @@ fn the_policies_stand_alone(demo: &Demo) -> Result<()> {
     off.end()?;
     differences("a worker that reads a file", &file, &expected(false))?;
     differences("a worker that reads a database", &database, &expected(true))
+}
+
+/// A program in the place of the keeper, or of the operator.
+fn the_keepers_walls_stand(demo: &Demo) -> Result<()> {
+    let (kubectl, cluster) = (&demo.kubectl, Cluster::find()?);
+    cluster.load_program(PROBE, &cluster.tools().program("probe"))?;
+    let _world = World::start(&cluster)?;
+    let labels = |component: &str| json!({"app.kubernetes.io/name": "dataimporter", "app.kubernetes.io/component": component});
+    let system = |component: &str| address_of(kubectl, SYSTEM, &format!("app.kubernetes.io/component={component}"));
+    // Where it is, what it is, and whether the keeper and whether the operator may go there.
+    let places: Vec<(String, &'static str, bool, bool)> = vec![
+        (format!("{}:{API_PORT}", NODES[0].address()), "the API server by its node", true, true),
+        (format!("{}:8443", address_of(kubectl, "demo", "app=salesforce-emulator")?), "what the values list", true, false),
+        (format!("{PUBLIC}:443"), "a public address", true, false),
+        (format!("{PUBLIC}:5432"), "a public database", true, false),
+        (format!("{PUBLIC}:22"), "another port of a public address", false, false),
+        (format!("{}:10250", NODES[1].address()), "a kubelet", false, false),
+        (format!("{BESIDE}:443"), "a private address that nobody lists", false, false),
+        (format!("{}:80", METADATA[0]), "the metadata service", false, false),
+        (format!("{}:443", METADATA[0]), "the metadata service over TLS", false, false),
+        (format!("{}:443", METADATA[1]), "Azure's host", false, false),
+        (format!("{}:8080", system("operator")?), "the operator", false, false),
+    ];
+    let targets: BTreeMap<String, &'static str> = places.iter().map(|(address, what, ..)| (address.clone(), *what)).collect();
+    let free = reached(kubectl, "demo", "eu-frankfurt", "probe-free", &json!({}), &targets)?;
+    differences("control: a pod without policies", &free, &free.keys().map(|what| (*what, true)).collect())?;
+    let keeper = reached(kubectl, SYSTEM, "eu-frankfurt", "probe-keeper", &labels("keeper"), &targets)?;
+    let operator = reached(kubectl, SYSTEM, "eu-frankfurt", "probe-operator", &labels("operator"), &targets)?;
+    differences("a program in the keeper's place", &keeper, &places.iter().map(|(_, what, keeper, _)| (*what, *keeper)).collect())?;
+    differences("a program in the operator's place", &operator, &places.iter().map(|(_, what, _, operator)| (*what, *operator)).collect())
 }
 
 fn differences(who: &str, seen: &BTreeMap<&'static str, bool>, expected: &BTreeMap<&'static str, bool>) -> Result<()> {

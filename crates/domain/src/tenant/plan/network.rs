@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::labels::{self, EGRESS_POSTGRES_LABEL};
+use crate::reach::{System, endpoints_of};
 use crate::settings::Settings;
 use crate::tenant::ServiceFacts;
 
@@ -40,8 +41,6 @@ const NOT_PUBLIC_V4: [&str; 16] = [
 const PUBLIC_V6: &str = "2000::/3";
 const NOT_PUBLIC_V6: [&str; 3] = ["2001::/32", "2001:db8::/32", "2002::/16"];
 
-const HTTPS: i32 = 443;
-const POSTGRES: i32 = 5432;
 /// Policies are judged by the port behind the Service: 53, or above 1024 where the server runs without privileges.
 const DNS: [i32; 3] = [53, 1053, 5353];
 
@@ -60,8 +59,8 @@ pub fn policies(
         deny_everything(tenant),
         policy("keeper", LabelSelector::default(), vec![keeper(settings)]),
         policy("dns", LabelSelector::default(), dns(settings)),
-        policy("public-https", LabelSelector::default(), vec![public(settings, HTTPS)]),
-        policy("public-postgres", postgres, vec![public(settings, POSTGRES)]),
+        policy("public-https", LabelSelector::default(), vec![public(settings, System::Salesforce)]),
+        policy("public-postgres", postgres, vec![public(settings, System::Postgres)]),
     ];
     let private = private(labels::name(&tenant.metadata), region, services);
     if !private.is_empty() {
@@ -94,7 +93,7 @@ fn dns(settings: &Settings) -> Vec<NetworkPolicyEgressRule> {
     vec![NetworkPolicyEgressRule { ports: Some(ports), to: Some(to) }]
 }
 
-fn public(settings: &Settings, target: i32) -> NetworkPolicyEgressRule {
+fn public(settings: &Settings, system: System) -> NetworkPolicyEgressRule {
     let (v6, v4): (Vec<&String>, Vec<&String>) = settings.network.cluster_cidrs.iter().partition(|cidr| cidr.contains(':'));
     let except = |fixed: &[&str], cluster: Vec<&String>| -> Vec<String> {
         let mut all: Vec<String> = fixed.iter().map(|c| (*c).to_owned()).collect();
@@ -104,14 +103,14 @@ fn public(settings: &Settings, target: i32) -> NetworkPolicyEgressRule {
     // The API server refuses an exception outside its block; private IPv6 ranges lie outside 2000::/3 anyway.
     let global_v6 = v6.into_iter().filter(|c| c.starts_with('2') || c.starts_with('3')).collect();
     let to = vec![block("0.0.0.0/0", except(&NOT_PUBLIC_V4, v4)), block(PUBLIC_V6, except(&NOT_PUBLIC_V6, global_v6))];
-    NetworkPolicyEgressRule { ports: Some(vec![tcp(target)]), to: Some(to) }
+    NetworkPolicyEgressRule { ports: Some(vec![tcp(i32::from(system.public_port()))]), to: Some(to) }
 }
 
 /// One rule per endpoint that the Region lists for this tenant. A policy is judged by pod and port behind a Service, so the
 /// Service is resolved to its pods; a Service that is not there (or has no pods of its own) opens nothing.
 fn private(tenant: &str, region: &Region, services: &BTreeMap<(String, String), ServiceFacts>) -> Vec<NetworkPolicyEgressRule> {
-    let listed = region.spec.private_endpoints.iter().filter(|e| e.tenants.iter().any(|t| t == tenant));
-    listed
+    endpoints_of(region, tenant)
+        .into_iter()
         .filter_map(|endpoint| {
             let (to, ports) = match (&endpoint.service, &endpoint.cidr) {
                 (Some(service), _) => {

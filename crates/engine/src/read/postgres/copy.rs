@@ -10,6 +10,11 @@ pub(super) struct Lines {
 }
 
 impl Lines {
+    /// Bytes of a line whose end has not come.
+    pub(super) fn begun(&self) -> usize {
+        self.begun.len()
+    }
+
     /// The next whole line, without its end.
     pub(super) fn next(&mut self, pending: &mut Bytes) -> Option<Bytes> {
         let Some(end) = memchr(b'\n', pending) else {

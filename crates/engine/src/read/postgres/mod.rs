@@ -27,6 +27,9 @@ use crate::row::{Batch, Header, Row, RowError};
 /// Salesforce takes no longer records.
 const MAX_CHARACTERS: usize = 400_000;
 
+/// What such a row takes at most while it is on its way: four bytes a character, doubled by escapes.
+const MAX_LINE: usize = MAX_CHARACTERS * 8;
+
 /// Makes every value's text independent of the server's settings.
 const SESSION: &str = "BEGIN READ ONLY; \
     SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL timezone = 'UTC'; SET LOCAL intervalstyle = 'iso_8601'; \
@@ -127,6 +130,9 @@ impl Source for PostgresSource {
             self.take_lines(batch)?;
             if batch.is_full() {
                 return Ok(true);
+            }
+            if self.lines.begun() > MAX_LINE {
+                return Err(ReadError::RowTooLong { row: self.read + 1, limit: MAX_CHARACTERS });
             }
             if self.ended {
                 return Ok(!batch.is_empty());

@@ -1,0 +1,151 @@
+//! When a credential is shown to the system it is for. A system that refuses, or that the keeper does not survive, is asked less and less
+//! often: what is counted stands in the Connection's status before each attempt, so it outlives the keeper.
+
+use api::connection::Verification;
+use api::region::PrivateEndpoint;
+use api::{ConnectionStatus, conditions};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::VERIFY_INTERVAL;
+
+const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(2);
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(15);
+/// Each pause is so many times the one before.
+const GROWTH: i32 = 4;
+
+/// What is shown and where: whatever of it changes, the system is asked anew.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Shown<'a> {
+    pub endpoint_digest: &'a str,
+    pub version: i64,
+    /// Value of the annotation by which a person asks for a look.
+    pub asked: Option<&'a str>,
+    /// Where the Region lets this tenant go.
+    pub endpoints: &'a [PrivateEndpoint],
+    pub login_hosts: &'a [String],
+}
+
+impl Shown<'_> {
+    pub fn digest(&self) -> String {
+        hex::encode(Sha256::digest(serde_json::to_vec(self).unwrap_or_default()))
+    }
+
+    /// Whether this very credential was accepted at this very endpoint, however long ago.
+    pub fn was_accepted(&self, status: Option<&ConnectionStatus>) -> bool {
+        status.is_some_and(|s| {
+            conditions::is_true(&s.conditions, conditions::READY)
+                && s.credential_version == Some(self.version)
+                && s.endpoint_digest.as_deref() == Some(self.endpoint_digest)
+        })
+    }
+
+    /// The next attempt, to be written down before it is made.
+    pub fn attempt(&self, status: Option<&ConnectionStatus>, now: Timestamp) -> Verification {
+        let of = self.digest();
+        let before = tried(status, &of).map_or(0, |tried| tried.attempts);
+        Verification { of, attempts: before.saturating_add(1), last_attempt: Time(now) }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Due {
+    /// It was accepted a short while ago.
+    Fresh,
+    Now,
+    /// It was refused, or the attempt came to no end: not before then.
+    At(Timestamp),
+}
+
+pub fn due(shown: &Shown<'_>, status: Option<&ConnectionStatus>, now: Timestamp) -> Due {
+    let Some(tried) = tried(status, &shown.digest()) else { return Due::Now };
+    if tried.attempts > 0 {
+        let at = again(tried).min(now + pause(tried.attempts));
+        return if now < at { Due::At(at) } else { Due::Now };
+    }
+    let lately = status.and_then(|s| s.last_verified.as_ref()).is_some_and(|at| now.duration_since(at.0) < VERIFY_INTERVAL);
+    if lately && shown.was_accepted(status) { Due::Fresh } else { Due::Now }
+}
+
+fn tried<'a>(status: Option<&'a ConnectionStatus>, of: &str) -> Option<&'a Verification> {
+    status?.verification.as_ref().filter(|tried| tried.of == of)
+}
+
+/// When the next attempt may be made after one that failed or came to no end.
+pub fn again(tried: &Verification) -> Timestamp {
+    tried.last_attempt.0.saturating_add(pause(tried.attempts)).unwrap_or(Timestamp::MAX)
+}
+
+/// 2 s, 8 s, 32 s … fifteen minutes.
+fn pause(attempts: i32) -> SignedDuration {
+    let factor = GROWTH.saturating_pow(attempts.saturating_sub(1).clamp(0, 10).unsigned_abs());
+    FIRST_PAUSE.saturating_mul(factor).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::conditions::Conditions;
+
+    const SHOWN: Shown<'_> = Shown { endpoint_digest: "e", version: 1, asked: None, endpoints: &[], login_hosts: &[] };
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn after(attempts: i32, ready: bool, second: i64) -> ConnectionStatus {
+        let conditions = Conditions::from(&[], Some(1), at(second));
+        let conditions = if ready { conditions.ready("Verified", "") } else { conditions.waiting("Unreachable", "") };
+        ConnectionStatus {
+            conditions: conditions.build(),
+            endpoint_digest: Some("e".into()),
+            credential_version: Some(1),
+            last_verified: ready.then(|| Time(at(second))),
+            verification: Some(Verification { of: SHOWN.digest(), attempts, last_attempt: Time(at(second)) }),
+            ..ConnectionStatus::default()
+        }
+    }
+
+    #[test]
+    fn what_was_accepted_is_asked_again_after_an_hour() {
+        assert_eq!(due(&SHOWN, None, at(0)), Due::Now);
+        let status = after(0, true, 1000);
+        assert_eq!(due(&SHOWN, Some(&status), at(1000)), Due::Fresh);
+        assert_eq!(due(&SHOWN, Some(&status), at(1000 + 3599)), Due::Fresh);
+        assert_eq!(due(&SHOWN, Some(&status), at(1000 + 3600)), Due::Now);
+    }
+
+    #[test]
+    fn whatever_changes_is_asked_at_once() {
+        let refused = after(9, false, 1000);
+        assert_eq!(due(&SHOWN, Some(&refused), at(1001)), Due::At(at(1000 + 900)), "control");
+        let hosts = ["crm.example".to_owned()];
+        for other in [
+            Shown { endpoint_digest: "other", ..SHOWN },
+            Shown { version: 2, ..SHOWN },
+            Shown { asked: Some("now"), ..SHOWN },
+            Shown { login_hosts: &hosts, ..SHOWN },
+        ] {
+            assert_eq!(due(&other, Some(&refused), at(1001)), Due::Now, "{other:?}");
+            assert_eq!(due(&other, Some(&after(0, true, 1000)), at(1001)), Due::Now, "{other:?}");
+            assert_eq!(other.attempt(Some(&refused), at(1001)).attempts, 1, "{other:?}");
+        }
+    }
+
+    /// A keeper that dies of an attempt finds it written down, whatever it looked like before.
+    #[test]
+    fn an_attempt_that_came_to_no_end_counts_and_pauses_grow() {
+        let mut status = after(0, true, 0);
+        let (mut now, mut pauses) = (at(10_000), Vec::new());
+        for _ in 0..8 {
+            assert_eq!(due(&SHOWN, Some(&status), now), Due::Now);
+            status.verification = Some(SHOWN.attempt(Some(&status), now));
+            let Due::At(next) = due(&SHOWN, Some(&status), now) else { panic!("it would be made again at once") };
+            pauses.push(next.duration_since(now).as_secs());
+            now = next;
+        }
+        assert_eq!(pauses, [2, 8, 32, 128, 512, 900, 900, 900]);
+    }
+}
