@@ -35,5 +35,5 @@ pub use context::{Context, Scope};
 pub use error::{CustodyError, MessageTooLong, OpenError, RingError};
 pub use header::{HEADER_LEN, Header, Purpose};
 pub use keys::{FileKey, Kid, KidError, TenantKey};
-pub use ring::{Entry, KeyRing, KeyState, Observed, Opened, Policy, Ring, RootRing, Step, TenantRing};
+pub use ring::{Entry, KeyRing, KeyState, Observed, Opened, Policy, Request, Ring, RootRing, Step, TenantRing};
 pub use root::{FileRoot, RootCustody, SecretRoot};

@@ -3,6 +3,8 @@
 //! [`Ring`] is the states and times, whatever the material of a key is: a wrapped tenant key ([`TenantRing`]) or a root key in the clear ([`RootRing`]).
 //! [`KeyRing`] is a tenant ring opened, held in memory by the process that seals and opens.
 
+#[cfg(test)]
+mod asked;
 mod open;
 mod root;
 mod rotation;
@@ -13,7 +15,7 @@ mod year;
 
 pub use open::{KeyRing, Opened};
 pub use root::RootRing;
-pub use rotation::{Observed, Policy, Step};
+pub use rotation::{Observed, Policy, Request, Step};
 pub use tenant::TenantRing;
 
 use std::fmt;
@@ -23,6 +25,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::RingError;
 use crate::keys::Kid;
+
+/// Names of destroyed keys that a ring keeps; older ones are forgotten.
+const DESTROYED_KEPT: usize = 16;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -181,7 +186,7 @@ impl<M> Ring<M> {
         Ok(())
     }
 
-    /// Drops the material for good. When that may happen is [`Ring::decide`]'s to say.
+    /// Drops the material for good, and the names of keys that were destroyed long before. When that may happen is [`Ring::decide`]'s to say.
     pub fn destroy(&mut self, kid: Kid, now: Timestamp) -> Result<(), RingError> {
         let retired = |state| matches!(state, KeyState::DecryptOnly | KeyState::Compromised);
         let entry = self.find(kid, KeyState::Destroyed, retired)?;
@@ -189,7 +194,19 @@ impl<M> Ring<M> {
         entry.destroyed = Some(now);
         entry.material = None;
         self.revision += 1;
+        self.forget_destroyed();
         Ok(())
+    }
+
+    /// What is destroyed opens nothing, so only its name goes.
+    fn forget_destroyed(&mut self) {
+        let destroyed = self.keys.iter().filter(|entry| entry.state == KeyState::Destroyed).count();
+        let mut surplus = destroyed.saturating_sub(DESTROYED_KEPT);
+        self.keys.retain(|entry| {
+            let goes = surplus > 0 && entry.state == KeyState::Destroyed;
+            surplus -= usize::from(goes);
+            !goes
+        });
     }
 
     fn find(&mut self, kid: Kid, wanted: KeyState, allowed: impl Fn(KeyState) -> bool) -> Result<&mut Entry<M>, RingError> {

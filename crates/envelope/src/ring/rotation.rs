@@ -14,11 +14,21 @@ pub struct Policy {
     pub serves: SignedDuration,
     /// Between the moment every replica stopped sealing under a key and its destruction: what was being sealed then has been written by now, and counted.
     pub settles: SignedDuration,
+    /// No key is made on request when so many were made within a day: a ring is a record of bounded size.
+    pub in_a_day: usize,
+    /// No key is made beside so many that still open something.
+    pub living: usize,
 }
 
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
 impl Policy {
-    pub const TENANT: Self = Self { serves: SignedDuration::from_hours(30 * 24), settles: SignedDuration::from_hours(1) };
-    pub const ROOT: Self = Self { serves: SignedDuration::from_hours(90 * 24), settles: SignedDuration::from_hours(1) };
+    pub const TENANT: Self = Self::serving(30);
+    pub const ROOT: Self = Self::serving(90);
+
+    const fn serving(days: i64) -> Self {
+        Self { serves: SignedDuration::from_hours(days * 24), settles: SignedDuration::from_hours(1), in_a_day: 4, living: 16 }
+    }
 }
 
 /// What the keeper sees before it decides.
@@ -37,6 +47,23 @@ impl Observed {
     fn every_replica_loaded(&self, revision: u64) -> bool {
         !self.replicas.is_empty() && self.replicas.values().all(|loaded| *loaded >= revision)
     }
+}
+
+/// What becomes of a request for a new key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// Nobody asked.
+    Nothing,
+    /// A key was made since.
+    Obeyed,
+    Due,
+    /// Obeyed when its time has come, and not again and again until then.
+    InTheFuture,
+    TooOften {
+        not_before: Timestamp,
+    },
+    /// Too many keys still open something.
+    TooMany,
 }
 
 /// One thing to do. Steps change the ring one at a time; what follows is decided anew.
@@ -72,7 +99,32 @@ impl<M> Ring<M> {
     fn wants_a_key(&self, policy: &Policy, observed: &Observed, now: Timestamp) -> bool {
         let Some(active) = self.active() else { return true };
         let served = now.duration_since(active.activated.unwrap_or(active.created));
-        served >= policy.serves || observed.requested.is_some_and(|requested| active.created < requested)
+        let due = served >= policy.serves && !self.is_full(policy);
+        due || self.request(policy, observed.requested, now) == Request::Due
+    }
+
+    /// What becomes of a request that was made for this time.
+    pub fn request(&self, policy: &Policy, requested: Option<Timestamp>, now: Timestamp) -> Request {
+        let Some(requested) = requested else { return Request::Nothing };
+        if requested > now {
+            return Request::InTheFuture;
+        }
+        let mut made: Vec<Timestamp> = self.keys.iter().map(|entry| entry.created).collect();
+        made.sort_unstable_by(|a, b| b.cmp(a));
+        if made.first().is_some_and(|newest| *newest >= requested) {
+            return Request::Obeyed;
+        }
+        if self.is_full(policy) {
+            return Request::TooMany;
+        }
+        match made.get(policy.in_a_day - 1).map(|at| *at + DAY).filter(|not_before| *not_before > now) {
+            Some(not_before) => Request::TooOften { not_before },
+            None => Request::Due,
+        }
+    }
+
+    fn is_full(&self, policy: &Policy) -> bool {
+        self.keys.iter().filter(|entry| entry.state != KeyState::Destroyed).count() >= policy.living
     }
 
     /// The way out of a key that no longer seals.
@@ -135,6 +187,35 @@ mod tests {
         assert_eq!(ring.decide(&POLICY, &observed, hour(5)), [Step::Promote(kid(2))]);
         ring.promote(kid(2), hour(5)).unwrap();
         assert_eq!(ring.decide(&POLICY, &observed, hour(5)), []);
+    }
+
+    #[test]
+    fn a_request_that_lies_in_the_future_waits_for_its_time() {
+        let observed = Observed { requested: Some(hour(6)), ..replicas(&[2]) };
+        assert_eq!(ring().decide(&POLICY, &observed, hour(5)), []);
+        assert_eq!(ring().request(&POLICY, observed.requested, hour(5)), Request::InTheFuture);
+        assert_eq!(ring().decide(&POLICY, &observed, hour(6)), [Step::Create]);
+    }
+
+    #[test]
+    fn requests_make_a_few_keys_a_day_and_none_beside_too_many() {
+        let mut ring = ring();
+        for (number, hours) in [(2, 1), (3, 2), (4, 3)] {
+            assert_eq!(ring.request(&POLICY, Some(hour(hours)), hour(hours)), Request::Due);
+            ring.add(kid(number), (), hour(hours)).unwrap();
+            ring.promote(kid(number), hour(hours)).unwrap();
+        }
+        assert_eq!(ring.request(&POLICY, Some(hour(4)), hour(4)), Request::TooOften { not_before: hour(24) });
+        assert_eq!(ring.request(&POLICY, Some(hour(4)), hour(24)), Request::Due);
+        for number in 5..=16 {
+            let day = i64::from(number) * 24;
+            ring.add(kid(number), (), hour(day)).unwrap();
+            ring.promote(kid(number), hour(day)).unwrap();
+        }
+        assert_eq!(ring.request(&POLICY, Some(hour(1000)), hour(1000)), Request::TooMany);
+        assert_eq!(ring.decide(&POLICY, &replicas(&[]), hour(10_000)), [], "nor because it served its time");
+        ring.destroy(kid(1), hour(1000)).unwrap();
+        assert_eq!(ring.request(&POLICY, Some(hour(1000)), hour(1000)), Request::Due);
     }
 
     #[test]
