@@ -21,22 +21,28 @@ struct Mark {
     version: u64,
 }
 
-/// Applies a child unless it is known to be as wanted.
-pub(super) async fn ensure<K>(context: &Context, store: &Store<Meta<K>>, wanted: &K) -> Result<(), WriteError>
-where
-    K: Kind + kube::Resource<Scope = kube::core::NamespaceResourceScope>,
-{
+/// Whether a child is known to be as wanted.
+pub(super) fn is_applied<K: Kind>(context: &Context, store: &Store<Meta<K>>, wanted: &K) -> bool {
     let name = (K::kind(&()).into_owned(), ObjectKey::of(wanted));
     let digest = digest(wanted);
     let seen = store.get(&name.1).as_deref().and_then(version);
     // The watch may lag behind our own write, but never shows a later version that is ours.
     let untouched = |mark: &Mark| mark.digest == digest && seen.is_some_and(|seen| seen <= mark.version);
-    if context.applied.with(|marks| marks.get(&name).is_some_and(untouched)) {
+    context.applied.with(|marks| marks.get(&name).is_some_and(untouched))
+}
+
+/// Applies a child unless it is known to be as wanted.
+pub(super) async fn ensure<K>(context: &Context, store: &Store<Meta<K>>, wanted: &K) -> Result<(), WriteError>
+where
+    K: Kind + kube::Resource<Scope = kube::core::NamespaceResourceScope>,
+{
+    if is_applied(context, store, wanted) {
         return Ok(());
     }
     let made = context.writer.apply(wanted).await?;
     if let Some(version) = version(&made) {
-        context.applied.with(|marks| marks.insert(name, Mark { digest, version }));
+        let name = (K::kind(&()).into_owned(), ObjectKey::of(wanted));
+        context.applied.with(|marks| marks.insert(name, Mark { digest: digest(wanted), version }));
     }
     Ok(())
 }

@@ -8,7 +8,9 @@ use api::names::{self, TENANT_LABEL, TENANT_RUNS_FINALIZER};
 use api::tenant::BoundNamespace;
 use domain::finding::{Finding, Standing};
 use domain::labels::{self, TENANT_UID_LABEL};
-use domain::tenant::plan::{self, HeldNamespace, Plan, RunNamespaceContents, RunNamespacePlan, members, network, quota, run_namespace};
+use domain::tenant::plan::{
+    self, HeldNamespace, Plan, RunNamespaceContents, RunNamespacePlan, accounts, members, network, quota, run_namespace,
+};
 use domain::tenant::{self, Leaving, Living, Observed, Outcome, RunNamespace, ServiceFacts, UnfinishedRun};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, ResourceQuota, Service, ServiceAccount};
@@ -22,7 +24,7 @@ use runtime::write::{Kind, WriteError};
 use serde_json::json;
 use std::time::Duration;
 
-use super::applied::{ensure, forget};
+use super::applied::{ensure, forget, is_applied};
 use super::caches::Meta;
 use super::context::{Context, ReconcileError, next, remember};
 use super::foreign;
@@ -180,8 +182,8 @@ async fn apply(context: &Context, observed: &Observed, plan: Plan) -> Result<(Ou
 }
 
 /// Members that the API server refuses hold nothing else up: it asks every Tenant that lists the namespace, and another may object.
-async fn furnish(context: &Context, namespace: HeldNamespace) -> Result<Option<Finding>, WriteError> {
-    let HeldNamespace { bound, role_bindings, vacant, accounts, quota } = namespace;
+async fn furnish(context: &Context, namespace: HeldNamespace) -> Result<Option<Finding>, ReconcileError> {
+    let HeldNamespace { bound, role_bindings, vacant, accounts: wanted, quota } = namespace;
     let mut refused = None;
     for binding in &role_bindings {
         match bind(context, binding).await {
@@ -197,10 +199,27 @@ async fn furnish(context: &Context, namespace: HeldNamespace) -> Result<Option<F
         delete_cached::<RoleBinding>(context, &context.caches.role_bindings, &bound.name, role).await?;
     }
     ensure(context, &context.caches.quotas, &quota).await?;
-    for account in &accounts {
-        ensure(context, &context.caches.accounts, account).await?;
+    // After the bindings: whoever may not ask any more gets no token of the new account.
+    for account in &wanted {
+        if !is_applied(context, &context.caches.accounts, account) {
+            end_tokens(context, account).await?;
+            ensure(context, &context.caches.accounts, account).await?;
+        }
     }
     Ok(refused)
+}
+
+/// Deletes an account whose tokens may be in the wrong hands; read live, since the cache may not show yet who could ask it.
+async fn end_tokens(context: &Context, wanted: &ServiceAccount) -> Result<(), ReconcileError> {
+    let key = ObjectKey::of(wanted);
+    let api = context.writer.namespaced::<ServiceAccount>(&key);
+    let read = |source| ReconcileError::Read { kind: "ServiceAccount", key: key.clone(), source: Box::new(source) };
+    let Some(existing) = api.get_opt(&key.name).await.map_err(read)? else { return Ok(()) };
+    if accounts::outlived(&existing.metadata, wanted) {
+        context.writer.delete(&api, &key, existing.metadata.uid.as_deref()).await?;
+        forget::<ServiceAccount>(context, &key);
+    }
+    Ok(())
 }
 
 /// The API server judges members by Tenants as it saw them last, which may be a moment behind what we saw: it is asked twice.

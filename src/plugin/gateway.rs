@@ -12,9 +12,6 @@ use kube::api::PostParams;
 
 use super::access::Access;
 
-/// The shortest life the API server grants.
-const TOKEN_SECONDS: i64 = 600;
-
 pub(crate) struct Gateway {
     pub(crate) http: reqwest::Client,
     pub(crate) base: String,
@@ -65,7 +62,7 @@ async fn token(access: &Access, namespace: &str, account: &str, installation: &s
     let request = TokenRequest {
         spec: TokenRequestSpec {
             audiences: vec![names::files_audience(region, installation)],
-            expiration_seconds: Some(TOKEN_SECONDS),
+            expiration_seconds: Some(names::TOKEN_SECONDS),
             bound_object_ref: None,
         },
         ..TokenRequest::default()

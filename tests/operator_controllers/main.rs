@@ -14,5 +14,6 @@ mod size;
 mod strangers;
 mod support;
 mod tenants;
+mod tokens;
 mod two_operators;
 mod walls;

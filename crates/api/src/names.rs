@@ -68,6 +68,8 @@ pub const PUBLIC_CA_KEY: &str = "ca.crt";
 /// `host:port` of the file gateway as people reach it.
 pub const PUBLIC_GATEWAY_KEY: &str = "gateway";
 pub const PUBLIC_INSTALLATION_KEY: &str = "installation";
+/// The longest life of a token that opens anything, in seconds; the shortest that the API server grants. The kubelet renews a worker's at 80 %.
+pub const TOKEN_SECONDS: i64 = 600;
 /// Where a worker finds its one token.
 pub const WORKER_TOKEN_PATH: &str = "/var/run/secrets/dataimporter/token";
 /// The key of the snapshot in its ConfigMap.

@@ -44,7 +44,7 @@ impl<'a> Person<'a> {
 
     fn token(&self, namespace: &str, account: &str, region: &str) -> Result<String> {
         let audience = format!("--audience=dataimporter-files.{region}.{}", self.installation);
-        Ok(self.demo.kubectl.run(&["create", "token", account, "-n", namespace, &audience])?.trim().to_owned())
+        Ok(self.demo.kubectl.run(&["create", "token", account, "-n", namespace, "--duration=10m", &audience])?.trim().to_owned())
     }
 
     /// Starts a call; its standard output is the status code.

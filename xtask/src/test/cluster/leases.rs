@@ -123,7 +123,7 @@ impl Stage<'_> {
         self.granted()
     }
 
-    /// Tokens of the right pod for somebody else than the keeper, as an administrator can have them made.
+    /// Tokens of the right pod for somebody else than the keeper, as an administrator who poses as its kubelet can have them made.
     fn other_audiences(&mut self) -> Result<()> {
         for (what, audience) in [("a token for another audience", Some("somebody-else")), ("a token for the API server", None)] {
             let token = self.minted(audience)?;
@@ -150,7 +150,7 @@ impl Stage<'_> {
         let audience = audience.map(|audience| format!("--audience={audience}"));
         // Only nodes ask for tokens there. This one may ask for any audience, as no real node may.
         let node = ["--as=attacker", "--as-group=system:nodes", "--as-group=system:masters"];
-        let arguments = [&["create", "token", "worker", "-n", &namespace], &bound[..], &node].concat();
+        let arguments = [&["create", "token", "worker", "-n", &namespace, "--duration=10m"], &bound[..], &node].concat();
         let token = self.kubectl().run(&[&arguments[..], &audience.as_deref().into_iter().collect::<Vec<_>>()].concat())?;
         Ok(token.trim().to_owned())
     }

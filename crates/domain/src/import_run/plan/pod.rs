@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use api::names::{
     ATTEMPT_LABEL, JOB_LABEL, NODE_REGION_LABEL, REGION_LABEL, RUN_NAME_LABEL, RUN_NAMESPACE_LABEL, RUN_UID_LABEL, TENANT_LABEL,
-    WORKER_ACCOUNT, WORKER_TOKEN_PATH, label_value, worker_pod,
+    TOKEN_SECONDS, WORKER_ACCOUNT, WORKER_TOKEN_PATH, label_value, worker_pod,
 };
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, EnvVar, Pod, PodDNSConfig, PodDNSConfigOption, PodSecurityContext, PodSpec, ProjectedVolumeSource,
@@ -20,8 +20,6 @@ use crate::settings::{Settings, WorkerSettings};
 
 /// The distroless `nonroot` user: nobody on the node.
 const USER: i64 = 65532;
-/// The API's minimum; the kubelet renews at 80 %.
-const TOKEN_SECONDS: i64 = 600;
 /// Time to finish the write-ahead step that is under way when the node is drained.
 const GRACE_SECONDS: i64 = 60;
 
