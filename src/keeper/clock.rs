@@ -1,5 +1,5 @@
-//! What time it is for everything that expires: the API server's time, carried on by a clock that never goes back. A machine whose own
-//! clock is far off is not trusted with anything that dies.
+//! What time it is for everything that expires: the API server's time, carried on by a clock that never goes back. While this machine's
+//! own clock is far off, nobody knows which of the two is right: what has had its time by the API server's goes, and nothing is served.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -11,7 +11,7 @@ use kube::client::Body;
 
 use super::error::{Error, Result, kube};
 
-/// More than this between our clock and the server's and nothing that expires is served.
+/// More than this between our clock and the server's and nothing is served.
 const MAX_SKEW: SignedDuration = SignedDuration::from_secs(30);
 /// The server names the second that has begun: it may be almost over.
 const RESOLUTION: SignedDuration = SignedDuration::from_secs(1);
@@ -26,6 +26,8 @@ struct Inner {
     reading: Option<Reading>,
     latest: Option<Timestamp>,
     ahead: SignedDuration,
+    /// How far this machine's clock is set wrong in a rehearsal.
+    misset: SignedDuration,
 }
 
 #[derive(Clone, Copy)]
@@ -38,14 +40,21 @@ struct Reading {
 }
 
 impl Clock {
-    /// The server's time now, or a moment ago; never earlier than any answer before.
+    /// The server's time now, or a moment ago; never earlier than any answer before. What ends is ended by it, whatever our clock says.
     pub(crate) fn now(&self) -> Result<Timestamp> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).now(Instant::now())
     }
 
-    /// What the server's time is now at the latest: what ends by then is not served any more.
+    /// What the server's time is now at the latest: what ends by then is not served any more. An error while the time is in doubt.
     pub(crate) fn at_latest(&self) -> Result<Timestamp> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).at_latest(Instant::now())
+    }
+
+    /// How far our clock is ahead of the server's, and whether that is too far.
+    pub(crate) fn skew(&self) -> (SignedDuration, bool) {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let skew = inner.reading.map_or(SignedDuration::ZERO, |reading| reading.skew);
+        (skew, skew.abs() > MAX_SKEW)
     }
 
     /// Asks the API server for its time.
@@ -55,13 +64,20 @@ impl Clock {
         let answer = client.send(request).await.map_err(kube("ask the API server for the time"))?;
         let date = answer.headers().get(http::header::DATE).and_then(|value| value.to_str().ok()).and_then(parse_date);
         let server = date.ok_or(Error::NoTime)?;
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).take(server, Timestamp::now(), asked, Instant::now());
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let local = Timestamp::now() + inner.misset;
+        inner.take(server, local, asked, Instant::now());
         Ok(())
     }
 
     /// Moves this clock ahead: how a rehearsal sees an hour pass.
     pub(crate) fn advance(&self, by: SignedDuration) {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).ahead += by;
+    }
+
+    /// Sets this machine's clock wrong from the next reading on: how a rehearsal sees one that nobody keeps right.
+    pub(crate) fn misset(&self, by: SignedDuration) {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).misset = by;
     }
 }
 
@@ -73,14 +89,14 @@ impl Inner {
     fn at_latest(&mut self, at: Instant) -> Result<Timestamp> {
         let now = self.now(at)?;
         let reading = self.reading.ok_or(Error::NoTime)?;
+        if reading.skew.abs() > MAX_SKEW {
+            return Err(Error::Skew { seconds: reading.skew.as_secs() });
+        }
         Ok(now + RESOLUTION + SignedDuration::try_from(reading.at.saturating_duration_since(reading.asked)).unwrap_or(SignedDuration::MAX))
     }
 
     fn now(&mut self, at: Instant) -> Result<Timestamp> {
         let reading = self.reading.ok_or(Error::NoTime)?;
-        if reading.skew.abs() > MAX_SKEW {
-            return Err(Error::Skew { seconds: reading.skew.as_secs() });
-        }
         let elapsed = SignedDuration::try_from(at.saturating_duration_since(reading.at)).unwrap_or(SignedDuration::MAX);
         let now = reading.server + elapsed + self.ahead;
         let latest = self.latest.map_or(now, |latest| latest.max(now));
@@ -130,13 +146,16 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_far_from_the_servers_is_not_used() {
+    fn a_clock_far_from_the_servers_serves_nothing_and_the_servers_time_goes_on() {
         let start = Instant::now();
         let mut clock = Inner::default();
-        clock.take(at(1000), at(1031), start, start);
-        assert!(matches!(clock.now(start), Err(Error::Skew { seconds: 31 })));
+        for (local, seconds) in [(1031, 31), (969, -31)] {
+            clock.take(at(1000), at(local), start, start);
+            assert!(matches!(clock.at_latest(start), Err(Error::Skew { seconds: by }) if by == seconds));
+            assert_eq!(clock.now(start).unwrap(), at(1000), "what is erased is erased by the server's time");
+        }
         clock.take(at(1000), at(970), start, start);
-        assert!(clock.now(start).is_ok());
+        assert!(clock.at_latest(start).is_ok());
     }
 
     #[test]

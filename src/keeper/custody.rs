@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use api::Region;
 use api::conditions::Conditions;
-use envelope::{FileRoot, Observed, Policy, RootCustody, RootRing, SecretRoot, Step};
+use envelope::{FileRoot, Observed, Policy, Request, RootCustody, RootRing, SecretRoot, Step};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -79,14 +79,14 @@ impl Custodies {
     }
 
     /// Carries out what is due in the life of a root key that is ours. `wrapped`: how many tenant keys are wrapped under each root key.
-    /// Answers whether tenant rings should be wrapped again.
-    pub(crate) async fn rotate(&self, region: &Region, observed: &Observed, now: Timestamp) -> Result<bool> {
+    /// Answers whether tenant rings should be wrapped again, and what became of the request for a new key.
+    pub(crate) async fn rotate(&self, region: &Region, observed: &Observed, now: Timestamp) -> Result<(bool, Request)> {
         if let Some(mount) = &region.spec.root_key.file {
             // The file's first line wraps; whatever is wrapped under another one is wrapped again.
             let wrapping = from_file(&self.files, &mount.name, &region.name_any())?
                 .wrapping_kid()
                 .map_err(|source| Error::Custody { region: region.name_any(), source })?;
-            return Ok(observed.records.keys().any(|kid| *kid != wrapping));
+            return Ok((observed.records.keys().any(|kid| *kid != wrapping), Request::Nothing));
         }
         let (mut root, mut secret) = self.secret(region, now).await?;
         let failed = |source| Error::Ring { tenant: format!("(root of {})", region.name_any()), source };
@@ -108,7 +108,7 @@ impl Custodies {
             secret.data = Some(BTreeMap::from([(RECORD.to_owned(), ByteString(root.to_json().to_vec()))]));
             secret = self.records.replace(&secret).await?;
         }
-        Ok(rewrap)
+        Ok((rewrap, root.ring().request(&Policy::ROOT, observed.requested, now)))
     }
 }
 

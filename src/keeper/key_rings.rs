@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use api::{Region, Tenant};
-use envelope::{KeyRing, Kid, Observed, Policy, RingError, Scope, Step, TenantRing};
+use envelope::{KeyRing, Kid, Observed, Policy, Request, RingError, Scope, Step, TenantRing};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -24,6 +24,15 @@ pub(crate) struct KeyRings {
     installation: String,
     replica: String,
     opened: Mutex<HashMap<String, (Arc<KeyRing>, Instant)>>,
+}
+
+/// What a look at the life of a tenant's keys came to.
+pub(crate) struct Rotated {
+    /// Keys whose records should be sealed again.
+    pub(crate) stale: Vec<Kid>,
+    pub(crate) done: Vec<Step>,
+    /// What became of the request for a new key.
+    pub(crate) request: Request,
 }
 
 /// What a tenant's ring looks like from outside.
@@ -93,7 +102,7 @@ impl KeyRings {
         }
     }
 
-    /// Carries out what is due, one step a write. Answers which keys' records should be sealed again, and what was done.
+    /// Carries out what is due, one step a write.
     pub(crate) async fn rotate(
         &self,
         tenant: &Tenant,
@@ -101,8 +110,8 @@ impl KeyRings {
         records: BTreeMap<Kid, u64>,
         requested: Option<Timestamp>,
         now: Timestamp,
-    ) -> Result<(Vec<Kid>, Vec<Step>)> {
-        let (mut stale, mut done) = (Vec::new(), Vec::new());
+    ) -> Result<Rotated> {
+        let mut rotated = Rotated { stale: Vec::new(), done: Vec::new(), request: Request::Nothing };
         // Each round decides anew: create, then promote once this process has loaded it, then what follows.
         for _ in 0..4 {
             let mut secret = self.records.get(&secret_name(tenant)).await?.ok_or_else(|| Error::Unbound(tenant.name_any()))?;
@@ -110,7 +119,8 @@ impl KeyRings {
             let loaded = self.open(tenant, region, &ring, now).await?.revision();
             let observed = Observed { replicas: BTreeMap::from([(self.replica.clone(), loaded)]), records: records.clone(), requested };
             let steps = ring.decide(&Policy::TENANT, &observed, now);
-            stale = steps.iter().filter_map(|step| if let Step::Reseal(kid) = step { Some(*kid) } else { None }).collect();
+            rotated.request = ring.request(&Policy::TENANT, requested, now);
+            rotated.stale = steps.iter().filter_map(|step| if let Step::Reseal(kid) = step { Some(*kid) } else { None }).collect();
             let Some(step) = steps.into_iter().find(|step| !matches!(step, Step::Reseal(_))) else { break };
             match step {
                 Step::Create => {
@@ -124,9 +134,9 @@ impl KeyRings {
             }
             self.write(&mut secret, &ring).await?;
             self.forget(&tenant.uid().unwrap_or_default());
-            done.push(step);
+            rotated.done.push(step);
         }
-        Ok((stale, done))
+        Ok(rotated)
     }
 
     /// Wraps the tenant's keys under the root key that wraps now. Answers how many were.

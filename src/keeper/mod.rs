@@ -7,12 +7,13 @@
 //! | `farewell` | the end of the installation |
 //! | `clock` | what time it is for everything that expires |
 //! | `records`, `bound` | our own Secrets, and what their content is bound to |
-//! | `custody`, `key_rings`, `reseal` | root keys, tenant keys, rotation |
+//! | `custody`, `key_rings`, `rotation`, `reseal` | root keys, tenant keys, rotation |
 //! | `credentials`, `sessions` | stored credentials, access tokens |
 //! | `storage`, `files`, `sweeper` | ciphertext on the volume, file keys apart from it, their end |
 //! | `room` | how much a tenant's files may take |
 //! | `ownerless` | records of Connections that went without us, and their tokens |
 //! | `audit` | what was decided and opened, hash-chained |
+//! | `entrance` | who is let in, and how many of each |
 //! | `workers/`, `gateway/` | the two listeners |
 //! | `regions`, `tenants`, `connections/`, `uploads` | one controller per kind |
 
@@ -24,6 +25,7 @@ mod clock;
 mod connections;
 mod credentials;
 mod custody;
+mod entrance;
 mod error;
 mod farewell;
 mod files;
@@ -35,6 +37,7 @@ mod records;
 mod regions;
 mod reseal;
 mod room;
+mod rotation;
 mod serve;
 mod sessions;
 mod start;

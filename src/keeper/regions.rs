@@ -1,11 +1,12 @@
-//! Region conditions that only the keeper can speak to: whether its storage works, and who holds its root key.
+//! Region conditions that only the keeper can speak to: whether its storage works, who holds its root key, whether the time is certain,
+//! and whether everything that had its time is gone.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use api::conditions::{Conditions, KEY_CUSTODY, STORAGE_READY};
-use api::{Region, RegionStatus, Tenant, names};
-use envelope::Observed;
+use api::conditions::{CLOCK_SKEW, Conditions, KEY_CUSTODY, OVERDUE, ROTATION_REFUSED, STORAGE_READY};
+use api::{Region, RegionStatus, Tenant};
+use envelope::{Observed, Request};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Api, ResourceExt};
@@ -15,14 +16,21 @@ use serde_json::json;
 
 use super::custody::Custody;
 use super::error::Result;
+use super::rotation::{self, Refusal};
 use super::state::Keeper;
 
 const INTERVAL: Duration = Duration::from_secs(60);
+/// What is written here, always all of it.
+const OURS: [&str; 5] = [STORAGE_READY, KEY_CUSTODY, CLOCK_SKEW, OVERDUE, ROTATION_REFUSED];
 
 pub(crate) async fn reconcile(keeper: &Keeper, name: &str) -> Result<Next> {
     let Ok(region) = keeper.region(name) else { return Ok(Next::Idle) };
     let now = keeper.now()?;
-    let custody = custody(keeper, &region, now).await;
+    let (requested, unreadable) = match rotation::requested(region.annotations()) {
+        Ok(requested) => (requested, None),
+        Err(refusal) => (None, Some(refusal)),
+    };
+    let custody = custody(keeper, &region, requested, now).await;
     let storage = match keeper.storage(&region) {
         Ok(storage) => storage.probe().await,
         Err(error) => Err(error),
@@ -34,27 +42,56 @@ pub(crate) async fn reconcile(keeper: &Keeper, name: &str) -> Result<Next> {
         Err(error) => conditions.with_false(STORAGE_READY, error.reason(), &error.chain()),
     };
     conditions = match &custody {
-        Ok(()) => Custody::of(&region).tell(conditions),
+        Ok(_) => Custody::of(&region).tell(conditions),
         Err(error) => conditions.with_false(KEY_CUSTODY, error.reason(), &error.chain()),
     };
+    let refusal = match requested {
+        Some(_) if region.spec.root_key.file.is_some() => Some(Refusal::of_file()),
+        _ => unreadable.or_else(|| rotation::refusal(requested, *custody.as_ref().ok()?, now)),
+    };
+    conditions = about_time(keeper, name, conditions);
+    if let Some(refusal) = &refusal {
+        conditions = refusal.tell(conditions);
+    }
     write(keeper, &region, &previous, conditions.build()).await?;
     for error in [storage.err(), custody.err()].into_iter().flatten() {
         tracing::warn!(region = name, reason = error.reason(), error = error.chain(), "region is not in order");
     }
-    Ok(Next::After(INTERVAL))
+    Ok(Next::After(refusal.map_or(INTERVAL, |refusal| refusal.again_after(now, INTERVAL))))
 }
 
-/// Opens the root key, carries out what is due in its life, and wraps tenant keys again where they need it.
-async fn custody(keeper: &Keeper, region: &Region, now: Timestamp) -> Result<()> {
+/// What stands only while it is so.
+fn about_time(keeper: &Keeper, region: &str, mut conditions: Conditions) -> Conditions {
+    let (skew, too_far) = keeper.clock.skew();
+    if too_far {
+        let (seconds, way) = (skew.as_secs().unsigned_abs(), if skew.is_negative() { "behind" } else { "ahead of" });
+        let message = format!(
+            "the keeper's machine is {seconds} s {way} the API server's clock: set the wrong one right; until then nothing is served, and what has had its time by the API server's clock is erased"
+        );
+        conditions = conditions.with_true(CLOCK_SKEW, "ClocksDiffer", &message);
+    }
+    let overdue = keeper.memory.lock().unwrap_or_else(PoisonError::into_inner).overdue.get(region).copied().unwrap_or_default();
+    if overdue > 0 {
+        let files =
+            if overdue == 1 { "1 file has had its time and is".to_owned() } else { format!("{overdue} files have had their time and are") };
+        let message = format!("{files} still there; erasing is tried again every 15 s, the keeper's log says what is in the way");
+        conditions = conditions.with_true(OVERDUE, "NotErased", &message);
+    }
+    conditions
+}
+
+/// Opens the root key, carries out what is due in its life, and wraps tenant keys again where they need it. Answers with what became of
+/// the request for a new one.
+async fn custody(keeper: &Keeper, region: &Region, requested: Option<Timestamp>, now: Timestamp) -> Result<Request> {
     keeper.custodies.of(region, now).await?;
     let tenants: Vec<Arc<Tenant>> = keeper.tenants.all().into_iter().filter(|t| t.spec.region == region.name_any()).collect();
-    let requested = requested(region.annotations());
     let observed = Observed {
         replicas: [(keeper.identity.clone(), u64::MAX)].into(),
         records: keeper.rings.wrapped_under(&tenants).await?,
         requested,
     };
-    if keeper.custodies.rotate(region, &observed, now).await? {
+    let (rewrap, request) = keeper.custodies.rotate(region, &observed, now).await?;
+    if rewrap {
         for tenant in &tenants {
             if keeper.region_of(tenant).is_ok() {
                 let count = keeper.rings.rewrap(tenant, region, now).await?;
@@ -64,16 +101,11 @@ async fn custody(keeper: &Keeper, region: &Region, now: Timestamp) -> Result<()>
             }
         }
     }
-    Ok(())
-}
-
-/// The time in the annotation that asks for new keys.
-pub(crate) fn requested(annotations: &std::collections::BTreeMap<String, String>) -> Option<Timestamp> {
-    annotations.get(names::ROTATE_KEYS_ANNOTATION)?.parse().ok()
+    Ok(request)
 }
 
 async fn write(keeper: &Keeper, region: &Region, previous: &RegionStatus, conditions: Vec<Condition>) -> Result<()> {
-    let ours = |c: &&Condition| [STORAGE_READY, KEY_CUSTODY].contains(&c.type_.as_str());
+    let ours = |c: &&Condition| OURS.contains(&c.type_.as_str());
     if previous.conditions.iter().filter(ours).eq(conditions.iter()) {
         return Ok(());
     }

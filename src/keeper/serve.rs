@@ -1,36 +1,29 @@
-//! TLS for the two listeners: handshake, HTTP/1.1 and HTTP/2, the caller's address as an extension; that a path is made of names, and that
-//! a call is carried out. Knows no route.
+//! TLS for the two listeners; that a path is made of names, and that a call is carried out. Knows no route.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
+use runtime::listen::{Held, Limits, Listener};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::ServerConfig;
 use rustls::server::ResolvesServerCert;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 
 use super::error::Result;
 
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
-/// What is under way at the end has this long.
-const DRAIN: Duration = Duration::from_secs(25);
-
-/// Where a call comes from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub IpAddr);
+/// Files that the keeper needs for itself: the API server, the volumes, orgs and databases, and connections that are being closed.
+const OWN_FILES: usize = 256;
+/// A pool of a client ends first, so that none sends on a connection that ends at this moment.
+const WORKERS_IDLE: Duration = Duration::from_secs(100);
+const PEOPLE_IDLE: Duration = Duration::from_secs(30);
 
 /// What a listener speaks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,6 +33,28 @@ pub(crate) enum Speaks {
     /// A file that is refused before all of it came is a stream that breaks in HTTP/2, and `curl` does not show why; HTTP/1.1 waits for a
     /// word before it sends.
     Http1,
+}
+
+/// What the listeners of workers and of people hold at most, within the files that this process may open.
+pub(crate) fn limits(open_files: usize) -> (Limits, Limits) {
+    let free = open_files.saturating_sub(OWN_FILES).max(48);
+    let workers = Limits { connections: (free * 2 / 3).min(1024), of_one: 256, idle: WORKERS_IDLE };
+    // A load balancer may show all people under one address.
+    let people = Limits { connections: (free / 3).min(512), of_one: 256, idle: PEOPLE_IDLE };
+    (workers, people)
+}
+
+/// Raises the number of files that this process may open as far as it may, and answers with it.
+pub(crate) fn open_files() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            tracing::warn!(error = %error, "the number of files that may be open could not be raised");
+        }
+    }
+    let now = getrlimit(Resource::Nofile).current;
+    now.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }
 
 pub(crate) fn tls_config(leaf: Arc<dyn ResolvesServerCert>, speaks: Speaks) -> Result<Arc<ServerConfig>> {
@@ -59,9 +74,10 @@ async fn only_names(request: Request, next: Next) -> Response {
 }
 
 /// Carries a call out even if its caller hangs up: a token that Salesforce gave must be written down or nobody can revoke it, and half a
-/// file must be cleared away.
-async fn to_its_end(request: Request, next: Next) -> Response {
-    tokio::spawn(next.run(request)).await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+/// file must be cleared away. What is held for the call is held until the last byte of its answer.
+pub(crate) async fn to_its_end<T: Send + Unpin + 'static>(request: Request, next: Next, held: T) -> Response {
+    let call = tokio::spawn(async move { next.run(request).await.map(|body| Body::new(Held::new(body, held))) });
+    call.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 /// Letters, digits, dashes and single dots, as the API server has it; an empty part stands before the first slash.
@@ -71,55 +87,9 @@ fn is_name(part: &str) -> bool {
 }
 
 /// Serves until told to stop, then lets what is under way finish.
-pub(crate) async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, app: Router, stop: CancellationToken) {
-    let app = app.layer(from_fn(to_its_end)).layer(from_fn(only_names));
+pub(crate) async fn serve(listener: Listener, tls: Arc<ServerConfig>, app: Router, stop: CancellationToken) {
     let acceptor = TlsAcceptor::from(tls);
-    let graceful = GracefulShutdown::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stop.cancelled() => break,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let (acceptor, app, watcher) = (acceptor.clone(), app.clone(), graceful.watcher());
-                tokio::spawn(async move {
-                    if let Err(error) = connection(stream, peer, acceptor, app, watcher).await {
-                        tracing::debug!(%peer, error, "connection ended");
-                    }
-                });
-            }
-            Err(error) => {
-                // Out of file descriptors, or the connection is gone already: neither ends the listener.
-                tracing::warn!(error = %error, "accept failed");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-    let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
-}
-
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    acceptor: TlsAcceptor,
-    app: Router,
-    watcher: hyper_util::server::graceful::Watcher,
-) -> std::result::Result<(), String> {
-    let _ = stream.set_nodelay(true);
-    let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream))
-        .await
-        .map_err(|_| "no handshake in time".to_owned())?
-        .map_err(|error| error.to_string())?;
-    let service = app.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(Peer(peer.ip().to_canonical()));
-        request.map(axum::body::Body::new)
-    });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(Duration::from_secs(20)));
-    let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
-    watcher.watch(served).await.map_err(|error| error.to_string())
+    listener.serve(move |stream: TcpStream| acceptor.accept(stream), app.layer(from_fn(only_names)), stop).await;
 }
 
 #[cfg(test)]
@@ -140,5 +110,15 @@ mod tests {
             assert!(!passes(bad), "{bad}");
         }
         assert!(!passes(&format!("/v1/runs/{}", "a".repeat(254))));
+    }
+
+    #[test]
+    fn connections_fit_the_files_that_may_be_open() {
+        for open_files in [0, 256, 1024, 20_000, usize::MAX] {
+            let (workers, people) = limits(open_files);
+            assert!(workers.connections >= 16 && people.connections >= 16, "{open_files}");
+            assert!(open_files < 1024 || workers.connections + people.connections + OWN_FILES <= open_files, "{open_files}");
+        }
+        assert_eq!(limits(20_000).0.connections, 1024);
     }
 }

@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 use kube::{Client, ResourceExt};
 use runtime::events::Events;
 use runtime::health::{self, Health};
+use runtime::listen::{Limits, Listener};
 use runtime::metrics::Metrics;
 use runtime::store::Store;
 use runtime::watch::Watches;
@@ -61,6 +62,7 @@ pub struct Running {
     pub ca_pem: String,
     pub installation: String,
     pub health: Health,
+    pub metrics: Metrics,
     keeper: Arc<Keeper>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
@@ -72,6 +74,14 @@ impl Running {
         self.keeper.clock.advance(by);
         sweeper::sweep(&self.keeper, true, true).await.map_err(chain)?;
         ownerless::round(&self.keeper).await.map_err(chain)
+    }
+
+    /// Goes on as if this machine's clock were wrong by this much.
+    pub async fn misset_clock(&self, by: SignedDuration) -> anyhow::Result<()> {
+        self.keeper.clock.misset(by);
+        self.keeper.clock.read(&self.keeper.client).await.map_err(chain)?;
+        self.keeper.metrics.set_clock_skew(self.keeper.clock.skew().0.as_secs());
+        Ok(())
     }
 
     /// Resolves when a part of the keeper ended that should not.
@@ -165,14 +175,21 @@ pub async fn start_later(client: Client, args: Args, stop: CancellationToken, by
         .await;
 
     let tls = |speaks| serve::tls_config(leaf.clone(), speaks).map_err(chain);
+    let (of_workers, of_people) = serve::limits(serve::open_files());
+    let listener = |name, socket, limits: Limits| {
+        tracing::info!(listener = name, connections = limits.connections, of_one_address = limits.of_one, "listens");
+        Listener { name, socket, limits, metrics: metrics.clone() }
+    };
+    let worker_listener = listener("workers", worker_listener, of_workers);
+    let gateway_listener = listener("gateway", gateway_listener, of_people);
     tasks.spawn(serve::serve(worker_listener, tls(Speaks::Either)?, workers::app(keeper.clone()), stop.clone()));
     tasks.spawn(serve::serve(gateway_listener, tls(Speaks::Http1)?, gateway::app(keeper.clone()), stop.clone()));
     tasks.spawn(sweeper::run(keeper.clone(), stop.clone()));
     tasks.spawn(ownerless::run(keeper.clone(), stop.clone()));
-    tasks.spawn(tick(keeper.clone(), stop.clone()));
+    tasks.spawn(tick(keeper.clone(), queue.clone(), stop.clone()));
     let ca_pem = authority.pem().to_owned();
     tasks.spawn(renew(keeper.clone(), authority, leaf, stop.clone()));
-    let worker = keeper.clone();
+    let (worker, shown) = (keeper.clone(), metrics.clone());
     tasks.spawn(
         queue.run(CONCURRENCY, health.clone(), metrics.clone(), stop.clone(), move |key| reconcile(worker.clone(), metrics.clone(), key)),
     );
@@ -182,7 +199,7 @@ pub async fn start_later(client: Client, args: Args, stop: CancellationToken, by
     });
     health.ready();
     tracing::info!(installation = uid, workers = %worker_address, gateway = %gateway_address, "keeper is ready");
-    Ok(Running { worker_address, gateway_address, ca_pem, installation: uid, health, keeper, stop, tasks })
+    Ok(Running { worker_address, gateway_address, ca_pem, installation: uid, health, metrics: shown, keeper, stop, tasks })
 }
 
 fn chain(error: Error) -> anyhow::Error {
@@ -314,7 +331,8 @@ fn keeper(client: Client, args: &Args, metrics: Metrics, uid: String, clock: Clo
     let dialer = connect::Dialer::new(connect::AddressPolicy::closed());
     Keeper {
         writer: Writer::new(client.clone(), names::KEEPER_MANAGER, metrics.clone()),
-        events: Events::new(client.clone(), names::KEEPER_MANAGER, &args.identity, metrics),
+        events: Events::new(client.clone(), names::KEEPER_MANAGER, &args.identity, metrics.clone()),
+        metrics,
         rings: KeyRings::new(records.clone(), custodies.clone(), &uid, &args.identity),
         sessions: Sessions::new(records.clone(), dialer.clone()),
         files: Files::new(records.clone()),
@@ -351,10 +369,15 @@ async fn reconcile(keeper: Arc<Keeper>, metrics: Metrics, key: Key) -> std::resu
     })
 }
 
-async fn tick(keeper: Arc<Keeper>, stop: CancellationToken) {
+async fn tick(keeper: Arc<Keeper>, queue: Queue<Key>, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(CLOCK_INTERVAL)).await.is_some() {
+        let skewed = keeper.clock.skew().1;
         if let Err(error) = keeper.clock.read(&keeper.client).await {
             tracing::warn!(error = error.chain(), "the API server's time could not be read");
+        }
+        keeper.metrics.set_clock_skew(keeper.clock.skew().0.as_secs());
+        if keeper.clock.skew().1 != skewed {
+            keeper.regions.all().iter().for_each(|region| queue.wake(Key::Region(region.name_any())));
         }
     }
 }

@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::core::ObjectMeta;
 use kube::{Api, Client, ResourceExt};
 use runtime::events::Events;
+use runtime::metrics::Metrics;
 use runtime::store::{ObjectKey, Store};
 use runtime::write::Writer;
 
@@ -36,6 +37,7 @@ pub(crate) struct Keeper {
     pub(crate) client: Client,
     pub(crate) writer: Writer,
     pub(crate) events: Events,
+    pub(crate) metrics: Metrics,
     pub(crate) installation: String,
     /// Name of this process among its replicas.
     pub(crate) identity: String,
@@ -79,6 +81,8 @@ pub(crate) struct Memory {
     pub(crate) admitted: BTreeMap<String, (Instant, super::workers::RunKey)>,
     /// When a run's progress was last written.
     pub(crate) progress: BTreeMap<String, Instant>,
+    /// Files of each region that had their time and could not be erased.
+    pub(crate) overdue: BTreeMap<String, usize>,
     /// When a worker last got the credential of a Connection, until the status says so.
     pub(crate) used: BTreeMap<String, Timestamp>,
 }
@@ -96,7 +100,7 @@ impl Keeper {
         self.clock.now()
     }
 
-    /// What the time is at the latest: for whether something may still be served.
+    /// What the time is at the latest: for whether something may still be served. An error while the time is in doubt.
     pub(crate) fn at_latest(&self) -> Result<Timestamp> {
         self.clock.at_latest()
     }

@@ -2,8 +2,8 @@
 //! undone is done at the next. Order for each file: destroy the key, delete the object, prove it absent, audit, tell the owner, forget.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use api::import_run::ImportRunStatus;
@@ -86,7 +86,14 @@ pub(crate) async fn sweep(keeper: &Keeper, owners: bool, objects: bool) -> Resul
         let orphaned = living.as_ref().is_some_and(|living| !living.contains(&file.owner_uid));
         orphaned || left.contains(&file.uid) || is_due(file, tenants.get(&file.tenant_uid).map(AsRef::as_ref), now)
     });
-    futures::stream::iter(due).for_each_concurrent(AT_ONCE, |file| erase_logged(keeper, file)).await;
+    let overdue = Mutex::new(keeper.regions.all().iter().map(|region| (region.name_any(), 0)).collect::<BTreeMap<_, _>>());
+    let erase_or_count = async |file: &FileRecord| {
+        if !erase_logged(keeper, file).await {
+            *overdue.lock().unwrap_or_else(PoisonError::into_inner).entry(file.region.clone()).or_default() += 1;
+        }
+    };
+    futures::stream::iter(due).for_each_concurrent(AT_ONCE, erase_or_count).await;
+    note_overdue(keeper, overdue.into_inner().unwrap_or_else(PoisonError::into_inner));
     for region in keeper.regions.all().iter().filter(|_| objects) {
         // One region's broken storage must not keep the others from being swept.
         if let Err(error) = strays(keeper, region, &files).await {
@@ -172,10 +179,21 @@ async fn strays(keeper: &Keeper, region: &Region, files: &[FileRecord]) -> Resul
     Ok(())
 }
 
-async fn erase_logged(keeper: &Keeper, file: &FileRecord) {
-    if let Err(error) = erase(keeper, file).await {
+/// How many files of each region had their time and are still there: for the region's condition, and counted.
+fn note_overdue(keeper: &Keeper, overdue: BTreeMap<String, usize>) {
+    for (region, files) in &overdue {
+        keeper.metrics.set_overdue_files(region, *files);
+    }
+    keeper.memory.lock().unwrap_or_else(PoisonError::into_inner).overdue = overdue;
+}
+
+/// Whether the file is gone.
+async fn erase_logged(keeper: &Keeper, file: &FileRecord) -> bool {
+    let erased = erase(keeper, file).await;
+    if let Err(error) = &erased {
         tracing::error!(file = file.uid, error = error.chain(), reason = error.reason(), "a file could not be erased; tried again in 15 s");
     }
+    erased.is_ok()
 }
 
 /// Erases one file for good.

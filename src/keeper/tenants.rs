@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use api::conditions::{Conditions, KEYS_READY, is_true};
+use api::conditions::{Conditions, KEYS_READY, ROTATION_REFUSED, is_true};
 use api::import_run::Chunks;
 use api::tenant::KeyInfo;
 use api::{ImportRun, Tenant, names};
@@ -21,9 +21,10 @@ use serde_json::json;
 use super::audit::Event;
 use super::bound::Bound;
 use super::error::{Error, Result, kube};
+use super::key_rings::Rotated;
 use super::records::{KEY_ID_LABEL, Kind, label};
-use super::regions::requested;
 use super::reseal;
+use super::rotation::{self, Refusal};
 use super::state::Keeper;
 
 /// How often the life of the keys is looked at.
@@ -43,18 +44,23 @@ pub(crate) async fn reconcile(keeper: &Keeper, name: &str) -> Result<Next> {
     let region = match keeper.region_of(&tenant) {
         Ok(region) => region,
         Err(error) => {
-            report(keeper, &tenant, now, &[], Err(&error)).await?;
+            report(keeper, &tenant, now, &[], Err(&error), None).await?;
             return Ok(Next::After(SOON));
         }
     };
     set_finalizers(keeper, &tenant, &[names::TENANT_ERASURE_FINALIZER]).await?;
     let before = keeper.rings.ensure(&tenant, &region, now).await;
     if let Err(error) = before {
-        report(keeper, &tenant, now, &tenant.status.as_ref().map(|s| s.keys.clone()).unwrap_or_default(), Err(&error)).await?;
+        report(keeper, &tenant, now, &tenant.status.as_ref().map(|s| s.keys.clone()).unwrap_or_default(), Err(&error), None).await?;
         return Err(error);
     }
     let counts = records_under(keeper, &tenant).await?;
-    let (stale, done) = keeper.rings.rotate(&tenant, &region, counts, requested(tenant.annotations()), now).await?;
+    let (requested, unreadable) = match rotation::requested(tenant.annotations()) {
+        Ok(requested) => (requested, None),
+        Err(refusal) => (None, Some(refusal)),
+    };
+    let Rotated { stale, done, request } = keeper.rings.rotate(&tenant, &region, counts, requested, now).await?;
+    let refusal = unreadable.or_else(|| rotation::refusal(requested, request, now));
     for step in &done {
         keeper
             .audit(&region, Event::new("KeyRotated").with("tenant", tenant.uid().unwrap_or_default()).with("step", format!("{step:?}")))
@@ -65,8 +71,9 @@ pub(crate) async fn reconcile(keeper: &Keeper, name: &str) -> Result<Next> {
         false => reseal::reseal(keeper, &tenant, &region, &stale).await?,
     };
     let view = keeper.rings.ensure(&tenant, &region, now).await?;
-    report(keeper, &tenant, now, &view.keys, Ok(())).await?;
-    Ok(Next::After(if resealed > 0 || !done.is_empty() { SOON } else { INTERVAL }))
+    report(keeper, &tenant, now, &view.keys, Ok(()), refusal.as_ref()).await?;
+    let usual = refusal.map_or(INTERVAL, |refusal| refusal.again_after(now, INTERVAL));
+    Ok(Next::After(if resealed > 0 || !done.is_empty() { SOON } else { usual }))
 }
 
 /// How many sealed things there are under each of the tenant's keys: records, and the cursors of unfinished runs.
@@ -109,15 +116,27 @@ fn cursor_kids(chunks: Option<&Chunks>) -> impl Iterator<Item = Kid> + '_ {
     folded.into_iter().chain(listed).filter_map(|sealed| Some(Header::parse(&BASE64.decode(sealed).ok()?).ok()?.kid))
 }
 
-async fn report(keeper: &Keeper, tenant: &Tenant, now: Timestamp, keys: &[KeyInfo], outcome: Result<(), &Error>) -> Result<()> {
+async fn report(
+    keeper: &Keeper,
+    tenant: &Tenant,
+    now: Timestamp,
+    keys: &[KeyInfo],
+    outcome: Result<(), &Error>,
+    refusal: Option<&Refusal>,
+) -> Result<()> {
     let previous = tenant.status.clone().unwrap_or_default();
     let conditions = Conditions::from(&previous.conditions, tenant.metadata.generation, now);
     let conditions = match outcome {
         Ok(()) => conditions.with_true(KEYS_READY, "Active", "a key of this tenant seals and opens its records"),
         Err(error) => conditions.with_false(KEYS_READY, error.reason(), &error.chain()),
+    };
+    let conditions = match refusal {
+        Some(refusal) => refusal.tell(conditions),
+        None => conditions,
     }
     .build();
-    let same = previous.keys == keys && previous.conditions.iter().filter(|c| c.type_ == KEYS_READY).eq(conditions.iter());
+    let ours = |c: &&Condition| [KEYS_READY, ROTATION_REFUSED].contains(&c.type_.as_str());
+    let same = previous.keys == keys && previous.conditions.iter().filter(ours).eq(conditions.iter());
     if same { Ok(()) } else { write(keeper, tenant, keys, &conditions).await }
 }
 

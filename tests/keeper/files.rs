@@ -438,3 +438,91 @@ fn on_disk(world: &World, needle: &[u8]) -> bool {
     walk(world.storage.path(), &mut found);
     found.iter().any(|path| std::fs::read(path).is_ok_and(|bytes| bytes.windows(needle.len()).any(|w| w == needle)))
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_token_that_lives_longer_than_ten_minutes_opens_nothing() -> Result<()> {
+    let world = World::start().await?;
+    world.put_upload("airports").await?;
+    let url = world.gateway("uploads/airports");
+    let audience = names::files_audience(crate::world::REGION, &world.keeper.installation);
+    for seconds in [601, 3600, 86_400] {
+        let token = world.token_for(HOME, WRITER, &audience, None, seconds).await?;
+        let refused = world.http.put(&url).bearer_auth(token).body("x").send().await?;
+        assert_eq!(refused.status(), StatusCode::FORBIDDEN, "{seconds} s");
+        let text = refused.text().await?;
+        assert!(text.contains("--duration=10m"), "{text}");
+    }
+    assert_eq!(files_on_disk(&world), 0);
+    let good = world.http.put(&url).bearer_auth(world.files_token(WRITER).await?).body("x").send().await?;
+    assert_eq!(good.status(), StatusCode::OK, "control: ten minutes are taken");
+    Ok(())
+}
+
+/// A condition of the region, as its reason.
+async fn region_says(world: &World, type_: &str) -> Result<Option<String>> {
+    let region = kube::Api::<api::Region>::all(world.client.clone()).get(crate::world::REGION).await?;
+    let conditions = region.status.unwrap_or_default().conditions;
+    Ok(api::conditions::find(&conditions, type_).filter(|c| c.status == "True").map(|c| format!("{}: {}", c.reason, c.message)))
+}
+
+/// The region is looked at again within a minute; any change asks for it now.
+async fn until_region(world: &World, type_: &str, there: bool) -> Result<String> {
+    let regions = kube::Api::<api::Region>::all(world.client.clone());
+    let poke = json!({"metadata": {"annotations": {names::RECONCILE_ANNOTATION: jiff::Timestamp::now().to_string()}}});
+    regions.patch(crate::world::REGION, &Default::default(), &kube::api::Patch::Merge(poke)).await?;
+    let what = format!("{type_} to be {}", if there { "there" } else { "gone" });
+    testkit::wait_for(&what, std::time::Duration::from_secs(90), async || {
+        let said = region_says(world, type_).await?;
+        Ok((said.is_some() == there).then(|| said.unwrap_or_default()))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_whose_clock_is_wrong_serves_nothing_and_goes_on_erasing() -> Result<()> {
+    for wrong_by in [SignedDuration::from_secs(600), SignedDuration::from_secs(-600)] {
+        let reading = Reading::of(content()).await?;
+        reading.world.keeper.misset_clock(wrong_by).await?;
+        assert_eq!(reading.read().await?, StatusCode::SERVICE_UNAVAILABLE, "nothing is served by {wrong_by:?}");
+        let people = reading.world.http.put(reading.world.gateway("uploads/rows")).bearer_auth(reading.world.files_token(WRITER).await?);
+        assert_eq!(people.body("x").send().await?.status(), StatusCode::SERVICE_UNAVAILABLE, "nor to people");
+        assert_eq!(files_on_disk(&reading.world), 1, "control: its hour has not passed");
+
+        // An hour by the API server's clock.
+        reading.world.keeper.advance(SignedDuration::from_mins(61)).await?;
+        assert_eq!(files_on_disk(&reading.world), 0, "the file outlives its hour, by {wrong_by:?}");
+        assert!(reading.erased_at().await?);
+        let said = until_region(&reading.world, "ClockSkew", true).await?;
+        println!("{said}");
+        // The server names whole seconds.
+        let about = |text: &str| (598..=602).any(|seconds: u32| text.contains(&seconds.to_string()));
+        assert!(about(&said), "{said}");
+        let metrics = reading.world.keeper.metrics.render();
+        assert!(metrics.lines().any(|l| l.starts_with("dataimporter_clock_skew_seconds") && about(l)), "{metrics}");
+
+        reading.world.keeper.misset_clock(SignedDuration::ZERO).await?;
+        until_region(&reading.world, "ClockSkew", false).await?;
+        reading.is_gone().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_cannot_be_erased_are_overdue_with_their_count_until_they_are_gone() -> Result<()> {
+    let reading = Reading::of(content()).await?;
+    let (volume, away) = (reading.world.storage.path().join("files"), reading.world.storage.path().with_extension("away"));
+    std::fs::rename(&volume, &away)?;
+    reading.world.keeper.advance(SignedDuration::from_mins(62)).await?;
+    let said = until_region(&reading.world, "Overdue", true).await?;
+    println!("{said}");
+    assert!(said.contains("1 file"), "{said}");
+    let metric = |n: u8| format!("dataimporter_overdue_files{{region=\"{}\"}} {n}", crate::world::REGION);
+    assert!(reading.world.keeper.metrics.render().contains(&metric(1)), "{}", reading.world.keeper.metrics.render());
+
+    std::fs::rename(&away, &volume)?;
+    reading.world.keeper.advance(SignedDuration::ZERO).await?;
+    reading.is_gone().await?;
+    until_region(&reading.world, "Overdue", false).await?;
+    assert!(reading.world.keeper.metrics.render().contains(&metric(0)));
+    Ok(())
+}

@@ -83,6 +83,74 @@ async fn keys_rotate_when_asked_and_every_record_opens_under_the_new_one() -> Re
     Ok(())
 }
 
+async fn ask_for_keys<K>(api: &Api<K>, name: &str, value: &str) -> Result<()>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+{
+    let patch = json!({"metadata": {"annotations": {names::ROTATE_KEYS_ANNOTATION: value}}});
+    api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+    Ok(())
+}
+
+/// Lets the keeper look at the tenant so many times.
+async fn look_again(world: &World, times: usize) -> Result<()> {
+    for number in 0..times {
+        let poke = json!({"metadata": {"annotations": {names::RECONCILE_ANNOTATION: format!("look-{number}")}}});
+        Api::<Tenant>::all(world.client.clone()).patch("acme", &PatchParams::default(), &Patch::Merge(poke)).await?;
+        tokio::time::sleep(Duration::from_millis(700)).await;
+    }
+    Ok(())
+}
+
+fn refused_because(tenant: &Tenant) -> Option<String> {
+    let found = conditions::find(&tenant.status.as_ref()?.conditions, "RotationRefused")?;
+    Some(format!("{}: {}", found.reason, found.message))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_for_new_keys_that_lies_in_the_future_or_cannot_be_read_makes_none_and_says_so() -> Result<()> {
+    let world = World::start().await?;
+    let tenants: Api<Tenant> = Api::all(world.client.clone());
+    for (value, reason) in [("2099-01-01T00:00:00Z", "InTheFuture"), ("tomorrow", "Unreadable")] {
+        ask_for_keys(&tenants, "acme", value).await?;
+        look_again(&world, 6).await?;
+        let tenant = world.until_tenant("a refusal", |t| refused_because(t).is_some_and(|why| why.starts_with(reason))).await?;
+        println!("{}", refused_because(&tenant).unwrap_or_default());
+        assert!(refused_because(&tenant).unwrap().contains(value), "{:?}", refused_because(&tenant));
+        assert_eq!(tenant.status.unwrap().keys.len(), 1, "a key was made for {value}");
+    }
+    let regions: Api<Region> = Api::all(world.client.clone());
+    ask_for_keys(&regions, REGION, "2099-01-01T00:00:00Z").await?;
+    let region = wait_for("the region's refusal", Duration::from_secs(30), async || {
+        let region = regions.get(REGION).await?;
+        let conditions = region.status.unwrap_or_default().conditions;
+        Ok(conditions::find(&conditions, "RotationRefused").cloned())
+    })
+    .await?;
+    assert_eq!(region.reason, "InTheFuture");
+
+    // Taken back, nothing is left of it.
+    let gone = json!({"metadata": {"annotations": {names::ROTATE_KEYS_ANNOTATION: null}}});
+    tenants.patch("acme", &PatchParams::default(), &Patch::Merge(gone)).await?;
+    world.until_tenant("no refusal", |t| refused_because(t).is_none()).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_for_new_keys_all_the_time_gets_a_few_and_is_told() -> Result<()> {
+    let world = World::start().await?;
+    let tenants: Api<Tenant> = Api::all(world.client.clone());
+    for _ in 0..12 {
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        ask_for_keys(&tenants, "acme", &jiff::Timestamp::now().to_string()).await?;
+    }
+    let tenant = world.until_tenant("a refusal", |t| refused_because(t).is_some_and(|why| why.starts_with("TooOften"))).await?;
+    let keys = tenant.status.clone().unwrap().keys.len();
+    println!("{keys} keys; {}", refused_because(&tenant).unwrap_or_default());
+    assert!((2..=5).contains(&keys), "{keys} keys");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_tenant_is_erased_proved_and_only_then_gone() -> Result<()> {
     let world = World::start().await?;

@@ -5,6 +5,7 @@ mod consent;
 mod crash;
 mod farewell;
 mod files;
+mod flood;
 mod hostile;
 mod keys;
 mod leases;

@@ -280,9 +280,20 @@ subjects: [{{kind: ServiceAccount, name: dataimporter-keeper, namespace: {SYSTEM
     }
 
     pub(crate) async fn token(&self, namespace: &str, account: &str, audience: &str, pod: Option<&Pod>) -> Result<String> {
+        self.token_for(namespace, account, audience, pod, 600).await
+    }
+
+    pub(crate) async fn token_for(
+        &self,
+        namespace: &str,
+        account: &str,
+        audience: &str,
+        pod: Option<&Pod>,
+        seconds: i64,
+    ) -> Result<String> {
         let bound = pod.map(|p| json!({"apiVersion": "v1", "kind": "Pod", "name": p.name_any(), "uid": p.uid()}));
         let request: TokenRequest = serde_json::from_value(json!({
-            "spec": {"audiences": [audience], "expirationSeconds": 600, "boundObjectRef": bound}
+            "spec": {"audiences": [audience], "expirationSeconds": seconds, "boundObjectRef": bound}
         }))?;
         let accounts: Api<ServiceAccount> = self.api(namespace);
         let issued = accounts.create_token_request(account, &PostParams::default(), &request).await?;

@@ -15,12 +15,18 @@ pub const LAST_RUN_SUCCEEDED: &str = "LastRunSucceeded";
 /// Of a Region, by the keeper.
 pub const STORAGE_READY: &str = "StorageReady";
 pub const KEY_CUSTODY: &str = "KeyCustody";
+/// Of a Region, by the keeper, while it is so: its machine's clock and the API server's differ too much to serve anything.
+pub const CLOCK_SKEW: &str = "ClockSkew";
+/// Of a Region, by the keeper, while it is so: files that had their time are still there.
+pub const OVERDUE: &str = "Overdue";
 /// Of a Region: whether what it promises about place can be proved here.
 pub const RESIDENCY: &str = "Residency";
 /// Of a Tenant, by the keeper.
 pub const KEYS_READY: &str = "KeysReady";
 /// Of a Tenant: True while objects that others made are found in its run namespace.
 pub const FOREIGN_OBJECTS: &str = "ForeignObjects";
+/// Of a Tenant or Region, by the keeper, while it is so: a request for new keys is not obeyed.
+pub const ROTATION_REFUSED: &str = "RotationRefused";
 /// Of a Connection: the source Secret is still readable in the tenant's namespace.
 pub const PLAINTEXT_SOURCE: &str = "PlaintextSource";
 

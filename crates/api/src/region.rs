@@ -174,7 +174,7 @@ pub struct RegionStatus {
     /// Generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Residency (operator); StorageReady, KeyCustody (keeper).
+    /// Ready, Residency (operator); StorageReady, KeyCustody, and while it is so ClockSkew, Overdue and RotationRefused (keeper).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,

@@ -133,7 +133,7 @@ pub struct TenantStatus {
     /// Generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, and ForeignObjects while True (operator); KeysReady (keeper).
+    /// Ready, and ForeignObjects while True (operator); KeysReady, and RotationRefused while a request for new keys is not obeyed (keeper).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,

@@ -10,10 +10,13 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::listen::{Limits, Listener};
 use crate::metrics::Metrics;
 
 /// A process whose main loop has not turned for this long is stuck and better begun again.
 const STUCK_AFTER: Duration = Duration::from_secs(60);
+/// Everybody in the cluster may connect; the kubelet holds one or two.
+const LIMITS: Limits = Limits { connections: 64, of_one: 16, idle: Duration::from_secs(60) };
 
 #[derive(Clone)]
 pub struct Health {
@@ -63,7 +66,8 @@ impl Health {
 
 /// Serves until cancelled. Fails at once if the address cannot be had.
 pub async fn serve(address: SocketAddr, health: Health, metrics: Metrics, stop: CancellationToken) -> std::io::Result<()> {
-    let listener = TcpListener::bind(address).await?;
+    let socket = TcpListener::bind(address).await?;
+    let listener = Listener { name: "health", socket, limits: LIMITS, metrics: metrics.clone() };
     let app = axum::Router::new()
         .route("/livez", get(|State((health, _)): State<(Health, Metrics)>| async move { answer(health.live(Instant::now())) }))
         .route("/readyz", get(|State((health, _)): State<(Health, Metrics)>| async move { answer(health.readiness()) }))
@@ -74,7 +78,8 @@ pub async fn serve(address: SocketAddr, health: Health, metrics: Metrics, stop: 
             }),
         )
         .with_state((health, metrics));
-    axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await
+    listener.serve(|stream| async { Ok(stream) }, app, stop).await;
+    Ok(())
 }
 
 fn answer(outcome: Result<(), String>) -> (StatusCode, String) {

@@ -9,12 +9,14 @@
 //! | `write` | server-side apply, status, create, delete; every write counted and bounded in time |
 //! | `events` | what a person sees in `kubectl describe` |
 //! | `leader` | one writer at a time; whoever is not sure any more stops |
+//! | `listen` | HTTP to whoever connects: seats, deadlines, paces |
 //! | `health` | `/livez`, `/readyz`, `/metrics` |
 //! | `metrics`, `logs`, `shutdown` | what their names say |
 
 pub mod events;
 pub mod health;
 pub mod leader;
+pub mod listen;
 pub mod logs;
 pub mod metrics;
 pub mod shutdown;

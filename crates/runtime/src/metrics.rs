@@ -23,6 +23,22 @@ struct WriteLabel {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ListenerLabel {
+    listener: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct EndLabel {
+    listener: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct RegionLabel {
+    region: String,
+}
+
 #[derive(Clone)]
 pub struct Metrics {
     registry: Arc<Registry>,
@@ -35,6 +51,11 @@ pub struct Metrics {
     foreign_objects: Family<KindLabel, Counter>,
     queue_depth: Gauge,
     leader: Gauge,
+    connections: Family<ListenerLabel, Gauge>,
+    refused_connections: Family<EndLabel, Counter>,
+    refused_calls: Family<EndLabel, Counter>,
+    clock_skew: Gauge,
+    overdue_files: Family<RegionLabel, Gauge>,
 }
 
 /// How a write ended.
@@ -73,6 +94,14 @@ impl Metrics {
         registry.register("foreign_objects", "Objects seen under names or labels of ours that we did not make", foreign_objects.clone());
         registry.register("queue_depth", "Keys due for a reconcile and not begun", queue_depth.clone());
         registry.register("leader", "1 while this process holds the lease", leader.clone());
+        let connections = Family::<ListenerLabel, Gauge>::default();
+        let (refused_connections, refused_calls) = (Family::<EndLabel, Counter>::default(), Family::<EndLabel, Counter>::default());
+        let (clock_skew, overdue_files) = (Gauge::default(), Family::<RegionLabel, Gauge>::default());
+        registry.register("connections", "Connections that a listener held when the last one came", connections.clone());
+        registry.register("refused_connections", "Connections that were refused, or ended before their time", refused_connections.clone());
+        registry.register("refused_calls", "Calls that were refused before anything was read for them", refused_calls.clone());
+        registry.register("clock_skew_seconds", "How far this machine's clock is ahead of the API server's", clock_skew.clone());
+        registry.register("overdue_files", "Files of a region that had their time and are still there", overdue_files.clone());
         Self {
             registry: Arc::new(registry),
             reconciles,
@@ -84,6 +113,11 @@ impl Metrics {
             foreign_objects,
             queue_depth,
             leader,
+            connections,
+            refused_connections,
+            refused_calls,
+            clock_skew,
+            overdue_files,
         }
     }
 
@@ -122,6 +156,28 @@ impl Metrics {
 
     pub fn set_leader(&self, leading: bool) {
         self.leader.set(i64::from(leading));
+    }
+
+    pub fn connections(&self, listener: &'static str, held: usize) {
+        self.connections.get_or_create(&ListenerLabel { listener }).set(i64::try_from(held).unwrap_or(i64::MAX));
+    }
+
+    /// A connection that we refused or ended.
+    pub fn connection_ended(&self, listener: &'static str, reason: &'static str) {
+        self.refused_connections.get_or_create(&EndLabel { listener, reason }).inc();
+    }
+
+    pub fn call_refused(&self, listener: &'static str, reason: &'static str) {
+        self.refused_calls.get_or_create(&EndLabel { listener, reason }).inc();
+    }
+
+    pub fn set_clock_skew(&self, seconds: i64) {
+        self.clock_skew.set(seconds);
+    }
+
+    pub fn set_overdue_files(&self, region: &str, files: usize) {
+        let label = RegionLabel { region: region.to_owned() };
+        self.overdue_files.get_or_create(&label).set(i64::try_from(files).unwrap_or(i64::MAX));
     }
 
     pub fn render(&self) -> String {

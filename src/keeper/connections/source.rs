@@ -45,8 +45,8 @@ pub(super) async fn read(keeper: &Keeper, home: &Home, connection: &Connection, 
             let context = digest_bound(connection).context(home.scope.clone());
             match home.ring.source_unchanged(&context, entries.as_map(), digest) {
                 Ok(same) => Some(same),
-                // The key of the digest is gone: nobody can tell, so the source counts as new.
-                Err(envelope::RingError::DestroyedKey(_)) => Some(false),
+                // The key of the digest is gone, and perhaps its name: nobody can tell, so the source counts as new.
+                Err(envelope::RingError::DestroyedKey(_) | envelope::RingError::UnknownKey(_)) => Some(false),
                 Err(source) => return Err(failed(&home.tenant)(source)),
             }
         }

@@ -5,31 +5,67 @@ mod results;
 mod upload;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::names;
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use http::StatusCode;
+use runtime::listen::{Pace, Paced};
 
+use super::entrance::{Entrance, Known, Shares};
 use super::error::Error;
 use super::room::Full;
+use super::serve::to_its_end;
 use super::state::{Home, Keeper};
 use super::workers::Call;
 
+/// Files of a tenant that pass at the same time, in each direction.
+const FILES: usize = 8;
+/// Slower than any line that a person sends a file over.
+const PACE: Pace = Pace { pause: Duration::from_secs(30), rate: 1 << 10 };
+
+/// How people are let in to one of the accounts.
+struct Door {
+    entrance: Arc<Entrance>,
+    shares: Shares,
+    account: &'static str,
+}
+
 pub(crate) fn app(keeper: Arc<Keeper>) -> Router {
-    Router::new()
+    let entrance = Arc::new(Entrance::new(keeper.clone(), "gateway", names::files_audience));
+    let door = |account| Arc::new(Door { entrance: entrance.clone(), shares: Shares::new(FILES), account });
+    let uploads = Router::new()
         .route("/v1/namespaces/{namespace}/uploads/{name}", put(upload::put_file))
+        .route_layer(from_fn_with_state(door(names::FILES_WRITER_ACCOUNT), enter));
+    let results = Router::new()
         .route("/v1/namespaces/{namespace}/importruns/{name}/results/{file}", get(results::get_file))
-        .layer(DefaultBodyLimit::disable())
-        .with_state(keeper)
+        .route_layer(from_fn_with_state(door(names::FILES_READER_ACCOUNT), enter));
+    uploads.merge(results).layer(DefaultBodyLimit::disable()).with_state(keeper)
+}
+
+/// Nothing of a file is read for whoever the API server does not know, nor for a tenant that has enough of them on their way.
+async fn enter(State(door): State<Arc<Door>>, call: Call, mut request: Request, next: Next) -> Response {
+    let caller = match door.entrance.known(&call).await {
+        Ok(Known::Caller(caller)) => caller,
+        Ok(Known::Stranger | Known::StrangerAgain) => return Refused::Token(door.account).into_response(),
+        Err(error) => return Refused::from(error).into_response(),
+    };
+    let Some(admission) = door.entrance.admission(&door.shares, &caller, &request) else { return Refused::Busy(FILES).into_response() };
+    request.extensions_mut().insert(caller);
+    to_its_end(request.map(|body| Body::new(Paced::new(body, PACE))), next, admission).await
 }
 
 /// Why a person gets no answer; here the words help.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
-    #[error("the token is not one of account {0} in this namespace for this region: ask for a new one with `kubectl create token`")]
+    #[error(
+        "the token is not one of account {0} in this namespace for this region, or it lives longer than ten minutes: ask for a new one with `kubectl create token {0} --duration=10m --audience=…`"
+    )]
     Token(&'static str),
     #[error("namespace {0} belongs to no tenant, or to one that is not ready")]
     Namespace(String),
@@ -39,6 +75,8 @@ pub(crate) enum Refused {
     Taken(String),
     #[error("{0} is gone: its time has passed")]
     Expired(String),
+    #[error("{0} files of this tenant are on their way already: try again when one of them is through")]
+    Busy(usize),
     #[error("the bytes are not those of the digest that was announced")]
     Digest,
     #[error("the announced digest is not a SHA-256")]
@@ -47,7 +85,7 @@ pub(crate) enum Refused {
     Full(Full),
     #[error("the file is empty")]
     Empty,
-    #[error("the file was cut off on its way")]
+    #[error("the file was cut off on its way, or came more slowly than 1 KiB a second")]
     CutOff,
     #[error("the keeper cannot do this now; try again")]
     Trouble(#[from] Error),
@@ -60,6 +98,10 @@ impl IntoResponse for Refused {
             Self::Namespace(_) | Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Taken(_) => StatusCode::CONFLICT,
             Self::Expired(_) => StatusCode::GONE,
+            Self::Busy(_) => {
+                let after = [(http::header::RETRY_AFTER, "5")];
+                return (StatusCode::TOO_MANY_REQUESTS, after, format!("{self}\n")).into_response();
+            }
             Self::Digest => StatusCode::UNPROCESSABLE_ENTITY,
             Self::BadDigest | Self::Empty | Self::CutOff => StatusCode::BAD_REQUEST,
             Self::Full(full) if full.is_for_good() => StatusCode::PAYLOAD_TOO_LARGE,
@@ -77,7 +119,9 @@ impl Keeper {
     /// Whether the token is one of `account` in `namespace`, and the tenant that holds the namespace. Answers with the token's id for the
     /// audit: the API server's own audit says who asked for it.
     async fn person(&self, call: &Call, namespace: &str, account: &'static str) -> Result<(Home, String), Refused> {
-        let caller = self.review(call.token.as_ref(), names::files_audience).await?.ok_or(Refused::Token(account))?;
+        // Nothing is taken or given while nobody knows what time it is.
+        self.at_latest()?;
+        let caller = call.caller.as_ref().ok_or(Refused::Token(account))?;
         if caller.username != format!("system:serviceaccount:{namespace}:{account}") {
             return Err(Refused::Token(account));
         }
@@ -86,6 +130,6 @@ impl Keeper {
             return Err(Refused::Token(account));
         }
         let home = self.home(tenant).await?;
-        Ok((home, caller.credential_id.unwrap_or_default()))
+        Ok((home, caller.credential_id.clone().unwrap_or_default()))
     }
 }

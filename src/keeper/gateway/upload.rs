@@ -1,7 +1,6 @@
 //! One file in: sealed as it streams by, visible only when whole, readable for an hour.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use api::keeper::UploadReceipt;
 use api::{Upload, UploadStatus, names};
@@ -104,9 +103,6 @@ fn announced_digest(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Refused> {
     bytes.and_then(|b| b.try_into().ok()).map(Some).ok_or(Refused::BadDigest)
 }
 
-/// Nothing moved for this long: whoever was sending is gone, and the name must become free again.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// A file on its way through: digest of what came, ciphertext of what goes on.
 struct Passing<'a> {
     room: &'a Pass,
@@ -154,8 +150,7 @@ impl Keeper {
         let mut passing = Passing { room, digest: Sha256::new(), bytes: 0, sealer, out, incoming };
         let mut parts = body.into_data_stream();
         let failure = loop {
-            let Ok(part) = tokio::time::timeout(PATIENCE, parts.next()).await else { break Some(Refused::CutOff) };
-            match part {
+            match parts.next().await {
                 Some(Ok(part)) => {
                     if let Err(refused) = passing.take(part).await {
                         break Some(refused);

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use api::snapshot::Snapshot;
 use api::{ImportRun, Tenant, names};
-use domain::lease::{Admitted, Caller, Observed, admit};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::lease::{Admitted, Caller, Observed, Refusal, admit};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod};
 use kube::api::PostParams;
@@ -61,6 +63,8 @@ pub(crate) enum About<'a> {
 impl Keeper {
     /// The proof that the caller is the current worker of its run. A refusal is audited before the caller hears of it.
     pub(super) async fn admit(&self, call: &Call, about: About<'_>, what: &'static str) -> std::result::Result<Admitted, Rejection> {
+        // Nothing is handed out while nobody knows what time it is.
+        self.at_latest()?;
         let observed = self.observe(call, about).await?;
         let (run_uid, region) = (observed.run_uid.clone(), observed.tenant.as_ref().map(|t| t.spec.region.clone()));
         let caller = observed.caller.clone().unwrap_or_default();
@@ -87,6 +91,17 @@ impl Keeper {
                 Err(refusal.into())
             }
         }
+    }
+
+    /// Whose token the API server does not know is refused before anything is read.
+    pub(super) async fn refuse_stranger(&self, path: &str) {
+        let mut parts = path.trim_start_matches("/v1/").split('/');
+        let run = if parts.next() == Some("runs") { parts.next() } else { None };
+        let event = Event::new("CallRefused")
+            .with("call", path.rsplit('/').find(|part| part.bytes().any(|b| b.is_ascii_lowercase())).unwrap_or_default())
+            .with("run", run.unwrap_or_default())
+            .with("refusal", format!("{:?}", Refusal::Token));
+        self.audit_stranger(event).await;
     }
 
     /// A caller who proves no tenant belongs to no region: every region served here has the line. One region's broken storage neither
@@ -119,7 +134,7 @@ impl Keeper {
     }
 
     async fn observe(&self, call: &Call, about: About<'_>) -> Result<Observed> {
-        let caller = self.review(call.token.as_ref(), names::keeper_audience).await?;
+        let caller = call.caller.clone();
         let run_namespace = caller.as_ref().and_then(|c| worker_namespace(&c.username)).unwrap_or_default().to_owned();
         let tenant_name = run_namespace.strip_prefix(names::RUN_NAMESPACE_PREFIX).unwrap_or_default();
         let pod_name = caller.as_ref().and_then(|c| c.pod_name.clone()).unwrap_or_default();
@@ -166,10 +181,12 @@ impl Keeper {
         })
     }
 
-    /// Asks the API server whose token this is, for the audiences of all our regions.
-    pub(crate) async fn review(&self, token: Option<&SecretString>, audience: fn(&str, &str) -> String) -> Result<Option<Caller>> {
+    /// Asks the API server whose token this is, for the audiences of all our regions. One that lives too long is nobody's.
+    pub(crate) async fn review(&self, token: &SecretString, audience: fn(&str, &str) -> String) -> Result<Option<Caller>> {
         let audiences: Vec<String> = self.regions.all().iter().map(|r| audience(&r.name_any(), &self.installation)).collect();
-        let Some(token) = token.filter(|_| !audiences.is_empty()) else { return Ok(None) };
+        if audiences.is_empty() {
+            return Ok(None);
+        }
         let review = TokenReview {
             metadata: ObjectMeta::default(),
             spec: TokenReviewSpec { audiences: Some(audiences.clone()), token: Some(token.expose_secret().to_owned()) },
@@ -177,7 +194,15 @@ impl Keeper {
         };
         let api: Api<TokenReview> = Api::all(self.client.clone());
         let reviewed = api.create(&PostParams::default(), &review).await.map_err(kube("review a token"))?;
-        Ok(reviewed.status.and_then(|status| known_caller(status, &audiences)))
+        let Some(caller) = reviewed.status.and_then(|status| known_caller(status, &audiences)) else { return Ok(None) };
+        // Read only now that the API server has vouched for what stands in it.
+        match life(token.expose_secret()) {
+            Some(seconds) if seconds <= names::TOKEN_SECONDS => Ok(Some(caller)),
+            seconds => {
+                tracing::warn!(account = caller.username, seconds, "a token that lives longer than ten minutes was refused");
+                Ok(None)
+            }
+        }
     }
 
     fn first_shown_by(&self, caller: &Caller) -> Option<String> {
@@ -259,6 +284,18 @@ fn known_caller(status: k8s_openapi::api::authentication::v1::TokenReviewStatus,
     })
 }
 
+/// For how many seconds a token is good, by its own claims.
+fn life(token: &str) -> Option<i64> {
+    #[derive(serde::Deserialize)]
+    struct Claims {
+        exp: i64,
+        iat: i64,
+    }
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let Claims { exp, iat } = serde_json::from_slice(&claims).ok()?;
+    exp.checked_sub(iat)
+}
+
 /// `system:serviceaccount:<namespace>:worker`
 fn worker_namespace(username: &str) -> Option<&str> {
     username.strip_prefix("system:serviceaccount:")?.strip_suffix(names::WORKER_ACCOUNT)?.strip_suffix(':')
@@ -287,6 +324,17 @@ mod tests {
         // A server that knows nothing of audiences confirms none.
         let old = json!({"authenticated": true, "user": {"username": "u"}});
         assert!(known_caller(status(old), &["a".into()]).unwrap().audiences.is_empty());
+    }
+
+    #[test]
+    fn the_life_of_a_token_is_read_from_its_claims() {
+        let token = |claims: &str| format!("e30.{}.signature", URL_SAFE_NO_PAD.encode(claims));
+        assert_eq!(life(&token(r#"{"iat":1000,"exp":1600,"aud":["a"]}"#)), Some(600));
+        for none in
+            ["", "a.b.c", &token("{}"), &token(r#"{"exp":1600}"#), &token(r#"{"iat":-9223372036854775808,"exp":9223372036854775807}"#)]
+        {
+            assert_eq!(life(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Wrong situations of a Region, worst first.
 
-use api::conditions::{self, STORAGE_READY};
+use api::conditions::{self, CLOCK_SKEW, STORAGE_READY};
 use api::names::NODE_REGION_LABEL;
 use api::region::Isolation;
 
@@ -14,6 +14,7 @@ const RULES: &[Rule] = &[
     cell_not_alone,      // two places in one cell are not two places
     storage_not_checked, // the keeper has not spoken yet
     storage_not_ready,   // the keeper cannot store files
+    clock_skewed,        // the keeper serves nothing
     no_nodes,            // nothing to run workers on
 ];
 
@@ -43,6 +44,12 @@ fn storage_not_ready(o: &Observed) -> Option<Finding> {
     let status = o.region.status.as_ref()?;
     let storage = conditions::find(&status.conditions, STORAGE_READY).filter(|c| c.status != "True")?;
     Some(Finding::waiting("StorageNotReady", format!("{}: {}", storage.reason, storage.message)))
+}
+
+fn clock_skewed(o: &Observed) -> Option<Finding> {
+    let status = o.region.status.as_ref()?;
+    let skew = conditions::find(&status.conditions, CLOCK_SKEW).filter(|c| c.status == "True")?;
+    Some(Finding::waiting("ClockSkew", skew.message.clone()))
 }
 
 fn no_nodes(o: &Observed) -> Option<Finding> {
