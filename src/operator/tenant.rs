@@ -334,7 +334,9 @@ async fn report(
         return Ok(());
     }
     let api = Api::<Tenant>::all(context.writer.client().clone());
-    remember(&context.caches.tenants, context.writer.apply_status(&api, key, None, &status).await?);
+    // By version: two that both believe to lead must not tell the same turn at two times.
+    let version = observed.tenant.metadata.resource_version.as_deref();
+    remember(&context.caches.tenants, context.writer.apply_status(&api, key, version, &status).await?);
     if conditions::is_true(&status.conditions, STALLED) && !conditions::is_true(&before.conditions, STALLED) {
         context.events.warning(observed.tenant.as_ref(), finding.reason, &finding.message).await;
     }
