@@ -84,6 +84,7 @@ mod tests {
             worker: WorkerSettings { image: text(), image_pull_policy: text(), memory: text(), cpu: text(), log_level: text() },
             keeper: KeeperSettings { url: text(), port: 8443, ca: text(), selector: BTreeMap::new() },
             network: NetworkSettings::default(),
+            plans: Default::default(),
         }
     }
 

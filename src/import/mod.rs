@@ -12,7 +12,6 @@ use api::import_run::{Chunks, Rows, RunReason};
 use csv::ByteRecord;
 use engine::load::{Brake, ChunkLimits, Ending, InputRow, Journal, Ledger, LoadPorts, LoadSettings, Loader, Restart, SalesforceBulk};
 use engine::pipeline::{Outcome, Pipeline};
-use engine::read::Source;
 use engine::results::{Escape, ResultsSink};
 use engine::row::{Batch, RowError};
 use salesforce::{Client, Describe};

@@ -112,7 +112,8 @@ async fn serve(mut stream: TcpStream, acceptor: TlsAcceptor, malice: Malice) -> 
         stream.write_all(b"S").await?;
     }
     let mut stream: TlsStream<TcpStream> = acceptor.accept(stream).await?;
-    stream.read(&mut [0; 4096]).await?;
+    // What it says is of no interest, only that it has begun.
+    stream.read_exact(&mut [0; 8]).await?;
     match malice {
         Malice::Database(first, again) => {
             stream.write_all(&first).await?;
