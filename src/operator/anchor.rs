@@ -36,10 +36,10 @@ pub(super) async fn hold(
     known: Option<AnchorText>,
 ) -> Result<Held, ReconcileError> {
     let found = find(context, placed).await?;
-    if let Some(Found { anchor, digest: Some(digest) }) = &found {
-        if Some(digest) == announced(run) {
-            return Ok(Held::Anchor(anchor.clone()));
-        }
+    if let Some(Found { anchor, digest: Some(digest) }) = &found
+        && Some(digest) == announced(run)
+    {
+        return Ok(Held::Anchor(anchor.clone()));
     }
     // A pod had the anchor for its owner.
     if attempt > 1 || observed.pod.is_some() || observed.job.is_none() {
