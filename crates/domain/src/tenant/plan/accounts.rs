@@ -79,7 +79,8 @@ mod tests {
     fn an_account_is_made_anew_exactly_when_somebody_who_could_ask_it_for_tokens_may_not_any_more() {
         use Role::{Editor, Owner, Viewer};
         let before = [("ada", Owner), ("eve", Editor), ("alan", Viewer)];
-        let table: [(&str, &[(&str, Role)], bool); 8] = [
+        type Members<'a> = &'a [(&'a str, Role)];
+        let table: [(&str, Members<'_>, bool); 8] = [
             ("nothing changed", &before, false),
             ("somebody joined", &[("ada", Owner), ("eve", Editor), ("bob", Editor)], false),
             ("a viewer left", &[("ada", Owner), ("eve", Editor)], false),
