@@ -33,6 +33,9 @@ pub struct Args {
     /// Folder with one folder per storage volume that Regions name.
     #[arg(long, env = "STORAGE_DIR", default_value = "/storage")]
     pub storage_dir: PathBuf,
+    /// What files leave free on every volume, for the audit: bytes, or a number with Ki, Mi or Gi.
+    #[arg(long, env = "STORAGE_RESERVE", default_value = "256Mi", value_parser = bytes)]
+    pub storage_reserve: u64,
     /// Folder with one entry per root key that Regions name: a file, or a folder with the file `key`.
     #[arg(long, env = "ROOT_KEY_DIR", default_value = "/root-keys")]
     pub root_key_dir: PathBuf,
@@ -53,15 +56,24 @@ pub struct VerifyAudit {
 }
 
 impl VerifyAudit {
-    /// Says for each chain how many lines it has; fails at the first that is not whole.
+    /// Says for each chain how far it goes, to be compared with `status.audit` of the Region; fails at the first that is not whole. Who
+    /// wrote the lines is for the keeper to say: `kubectl import audit verify`.
     pub fn run(self) -> anyhow::Result<()> {
         for path in self.files {
             let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-            let lines = super::verify_audit(&text).with_context(|| path.display().to_string())?;
-            println!("{}: {lines} lines, whole", path.display());
+            for (chain, (lines, hash)) in super::verify_audit(&text).with_context(|| path.display().to_string())? {
+                println!("{}: chain {chain} is whole up to line {lines}, hash {hash}", path.display());
+            }
         }
         Ok(())
     }
+}
+
+fn bytes(text: &str) -> Result<u64, String> {
+    let units = [("Ki", 10), ("Mi", 20), ("Gi", 30)];
+    let (digits, shift) = units.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift))).unwrap_or((text, 0));
+    let number: u64 = digits.parse().map_err(|_| "say a number of bytes, or one with Ki, Mi or Gi".to_owned())?;
+    number.checked_mul(1 << shift).ok_or_else(|| "that is too much".to_owned())
 }
 
 fn peer_ip_check(text: &str) -> Result<PeerIpCheck, String> {
@@ -69,5 +81,18 @@ fn peer_ip_check(text: &str) -> Result<PeerIpCheck, String> {
         "Enforce" => Ok(PeerIpCheck::Enforce),
         "Report" => Ok(PeerIpCheck::Report),
         _ => Err("say Enforce or Report".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn bytes_are_read_with_and_without_a_unit() {
+        assert_eq!(["512", "4Ki", "256Mi", "2Gi"].map(bytes), [Ok(512), Ok(4096), Ok(256 << 20), Ok(2 << 30)]);
+        for bad in ["", "Mi", "-1", "1.5Gi", "1M", "99999999999Gi"] {
+            assert!(bytes(bad).is_err(), "{bad}");
+        }
     }
 }

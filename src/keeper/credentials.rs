@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use api::Connection;
 use domain::connection::StoredCredential;
-use envelope::{Header, KeyRing, Purpose};
+use envelope::{Header, Purpose};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
@@ -15,6 +15,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::bound::Bound;
 use super::error::{Error, Result};
+use super::opening::{Opening, Ring};
 use super::records::{KEY_ID_LABEL, Kind, RECORD, Records, TENANT_UID_LABEL, annotation, sealed};
 
 /// Keyed digest of the source Secret that the record was made from.
@@ -118,10 +119,10 @@ pub(crate) async fn stored(records: &Records, connection_uid: &str) -> Result<Op
 }
 
 /// Opens a stored credential as that of `connection` with its endpoint as it is now: anything else does not open.
-pub(crate) fn open(ring: &KeyRing, scope: envelope::Scope, connection: &Connection, stored: &Stored) -> Result<Entries> {
+pub(crate) fn open(ring: &Ring, scope: envelope::Scope, connection: &Connection, stored: &Stored, opening: &Opening) -> Result<Entries> {
     let context = bound(connection, stored.bound.fields.clone()).context(scope);
     let opened = ring
-        .open(Purpose::Credential, &context, sealed(&stored.secret)?)
+        .open(opening, Purpose::Credential, &context, sealed(&stored.secret)?)
         .map_err(|source| Error::Ring { tenant: context.scope.tenant_uid.clone(), source })?;
     Entries::from_json(&opened.plaintext)
         .ok_or_else(|| Error::Record { name: stored.secret.name_any(), detail: "its content is not a credential" })
@@ -130,7 +131,7 @@ pub(crate) fn open(ring: &KeyRing, scope: envelope::Scope, connection: &Connecti
 /// Stores entries as `version` in place of `previous`.
 pub(crate) async fn store(
     records: &Records,
-    ring: &KeyRing,
+    ring: &Ring,
     scope: envelope::Scope,
     connection: &Connection,
     entries: &Entries,

@@ -14,12 +14,15 @@ use kube::ResourceExt;
 use zeroize::Zeroizing;
 
 use super::error::{Error, Result};
+use super::lane::Lanes;
 use super::records::{Kind, RECORD, Records, sealed};
 
 #[derive(Clone)]
 pub(crate) struct Custodies {
     records: Records,
     files: PathBuf,
+    /// What is mounted may hang as a volume may.
+    lanes: Lanes,
 }
 
 /// What a condition says about custody.
@@ -53,15 +56,23 @@ fn secret_name(region: &Region) -> String {
 
 impl Custodies {
     pub(crate) fn new(records: Records, files: PathBuf) -> Self {
-        Self { records, files }
+        Self { records, files, lanes: Lanes::default() }
     }
 
     /// The custody of a region, its key made if it is ours to make and not there yet.
     pub(crate) async fn of(&self, region: &Region, now: Timestamp) -> Result<Arc<dyn RootCustody>> {
         match &region.spec.root_key.file {
-            Some(mount) => Ok(Arc::new(from_file(&self.files, &mount.name, &region.name_any())?)),
+            Some(mount) => Ok(Arc::new(self.file(&mount.name, &region.name_any()).await?)),
             None => Ok(Arc::new(self.secret(region, now).await?.0)),
         }
+    }
+
+    async fn file(&self, name: &str, region: &str) -> Result<FileRoot> {
+        let hung = |source| Error::RootKeyFile { path: self.files.join(name).display().to_string(), source };
+        let lane = self.lanes.of(&self.files.join(name)).map_err(hung)?;
+        let (dir, name, region) = (self.files.clone(), name.to_owned(), region.to_owned());
+        let read = lane.blocking(move || from_file(&dir, &name, &region)).await;
+        read.map_err(|error| hung(std::io::Error::new(std::io::ErrorKind::TimedOut, error)))?
     }
 
     async fn secret(&self, region: &Region, now: Timestamp) -> Result<(SecretRoot, Secret)> {
@@ -83,7 +94,9 @@ impl Custodies {
     pub(crate) async fn rotate(&self, region: &Region, observed: &Observed, now: Timestamp) -> Result<(bool, Request)> {
         if let Some(mount) = &region.spec.root_key.file {
             // The file's first line wraps; whatever is wrapped under another one is wrapped again.
-            let wrapping = from_file(&self.files, &mount.name, &region.name_any())?
+            let wrapping = self
+                .file(&mount.name, &region.name_any())
+                .await?
                 .wrapping_kid()
                 .map_err(|source| Error::Custody { region: region.name_any(), source })?;
             return Ok((observed.records.keys().any(|kid| *kid != wrapping), Request::Nothing));

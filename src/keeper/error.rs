@@ -1,7 +1,11 @@
 //! What can go wrong in the keeper, with one word each for conditions. No variant carries a secret or a row.
 
+use std::sync::Arc;
+
 use envelope::{CustodyError, OpenError, RingError};
 use runtime::write::WriteError;
+
+use super::lane::NotResponding;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -40,8 +44,25 @@ pub(crate) enum Error {
         #[source]
         source: object_store::Error,
     },
-    #[error("storage of region {region}: volume {volume} is not mounted at {path}")]
-    NotMounted { region: String, volume: String, path: String },
+    #[error("storage of region {region}: its volume is not mounted at {path}")]
+    NotMounted { region: String, path: String },
+    #[error("storage of region {region} does not respond: {doing}")]
+    NotResponding {
+        region: String,
+        doing: &'static str,
+        #[source]
+        source: NotResponding,
+    },
+    #[error("storage of region {region}: no threads for its volume")]
+    Threads {
+        region: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the volume of region {region} has {} MiB left, and files leave {} MiB of it to the audit: try again when files there have had their time", free >> 20, reserve >> 20)]
+    Full { region: String, free: u64, reserve: u64 },
+    #[error("nothing that needs a line in the audit is done in this region now")]
+    Unaudited(#[source] Arc<Error>),
     #[error("audit of region {region}")]
     Audit {
         region: String,
@@ -85,6 +106,10 @@ impl Error {
             Self::File(source) => source.reason(),
             Self::Storage { .. } => "StorageFailed",
             Self::NotMounted { .. } => "NotMounted",
+            Self::NotResponding { .. } => "NotResponding",
+            Self::Threads { .. } => "StorageFailed",
+            Self::Full { .. } => "Full",
+            Self::Unaudited(source) => source.reason(),
             Self::Audit { .. } => "AuditFailed",
             Self::Skew { .. } | Self::NoTime => "ClockSkew",
             Self::Record { .. } => "BadRecord",

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use api::keeper::{FileContext, FileGrant, SecretText};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use envelope::{Context, FileKey, KeyRing, Scope};
+use envelope::{Context, FileKey, Scope};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::bound::Bound;
 use super::error::{Error, Result};
+use super::opening::{Opening, Ring};
 use super::records::{KEY_ID_LABEL, Kind, RECORD, Records, TENANT_UID_LABEL, annotation, label, sealed};
 
 const STATE: &str = "dataimporter.io/file-state";
@@ -155,15 +156,15 @@ impl FileRecord {
         records.draft(&secret_name(&self.uid), Kind::File, labels, self.annotations(), data)
     }
 
-    fn seal(&self, ring: &KeyRing, scope: Scope, key: &FileKey) -> Result<(Vec<u8>, String)> {
+    fn seal(&self, ring: &Ring, scope: Scope, key: &FileKey) -> Result<(Vec<u8>, String)> {
         let failed = |source| Error::Ring { tenant: self.tenant_uid.clone(), source };
         let sealed = ring.seal_file_key(1, &self.key_bound().context(scope), key, &mut rand::rng()).map_err(failed)?;
         Ok((sealed, ring.active().map_err(failed)?.kid().to_string()))
     }
 
-    fn open(&self, ring: &KeyRing, scope: Scope, secret: &Secret) -> Result<FileKey> {
+    fn open(&self, ring: &Ring, scope: Scope, secret: &Secret, opening: &Opening) -> Result<FileKey> {
         let failed = |source| Error::Ring { tenant: self.tenant_uid.clone(), source };
-        ring.open_file_key(&self.key_bound().context(scope), sealed(secret)?).map_err(failed)
+        ring.open_file_key(opening, &self.key_bound().context(scope), sealed(secret)?).map_err(failed)
     }
 
     /// Whether its bytes may be read now.
@@ -232,7 +233,7 @@ impl Files {
     }
 
     /// Writes down the key of a file that is all there.
-    pub(crate) async fn complete(&self, claimed: Secret, record: &FileRecord, ring: &KeyRing, scope: Scope, key: &FileKey) -> Result<()> {
+    pub(crate) async fn complete(&self, claimed: Secret, record: &FileRecord, ring: &Ring, scope: Scope, key: &FileKey) -> Result<()> {
         let mut secret = record.secret(&self.records, Some(record.seal(ring, scope, key)?));
         secret.metadata.resource_version = claimed.metadata.resource_version;
         self.records.replace(&secret).await.map(|_| ())
@@ -243,21 +244,26 @@ impl Files {
         self.records.delete(&claimed.name_any(), claimed.metadata.uid.as_deref()).await
     }
 
-    /// A file for a worker to write, its key written down before the worker gets it. Asking again gives the same file while it is pending;
-    /// absent when it is complete.
-    pub(crate) async fn begin(&self, record: &FileRecord, ring: &KeyRing, scope: Scope) -> Result<Option<(FileRecord, FileKey)>> {
+    /// A file for a worker to write, its key written down before the worker gets it. Absent when there is one of that id already.
+    pub(crate) async fn begin(&self, record: &FileRecord, ring: &Ring, scope: Scope) -> Result<Option<FileKey>> {
         let key = FileKey::generate(&mut rand::rng());
-        let draft = record.secret(&self.records, Some(record.seal(ring, scope.clone(), &key)?));
-        if self.records.create(&draft).await?.is_some() {
-            return Ok(Some((record.clone(), key)));
+        let draft = record.secret(&self.records, Some(record.seal(ring, scope, &key)?));
+        Ok(self.records.create(&draft).await?.map(|_| key))
+    }
+
+    /// The key of a file that its worker began and asks for again; absent when it is complete, or another one's.
+    pub(crate) fn begun_key(
+        &self,
+        (known, secret): &(FileRecord, Secret),
+        owner_uid: &str,
+        ring: &Ring,
+        scope: Scope,
+        opening: &Opening,
+    ) -> Result<Option<FileKey>> {
+        if known.state != State::Pending || known.owner_uid != owner_uid {
+            return Ok(None);
         }
-        match self.find(&record.uid).await? {
-            Some((known, secret)) if known.state == State::Pending && known.owner_uid == record.owner_uid => {
-                let key = known.open(ring, scope, &secret)?;
-                Ok(Some((known, key)))
-            }
-            _ => Ok(None),
-        }
+        known.open(ring, scope, secret, opening).map(Some)
     }
 
     /// Writes what changed about a file: complete, ended.
@@ -270,19 +276,21 @@ impl Files {
     }
 
     /// The key of a file that may be read now. The moment is checked before anything is unwrapped.
+    #[allow(clippy::too_many_arguments)]
     pub(crate) fn key(
         &self,
         record: &FileRecord,
         secret: &Secret,
-        ring: &KeyRing,
+        ring: &Ring,
         scope: Scope,
         now: Timestamp,
         expiry: Timestamp,
+        opening: &Opening,
     ) -> Result<Option<FileKey>> {
         if !record.readable(now, expiry) {
             return Ok(None);
         }
-        record.open(ring, scope, secret).map(Some)
+        record.open(ring, scope, secret, opening).map(Some)
     }
 
     /// Destroys the key of a file; its name stays until the object is proved gone, so that a crash in between is finished later. Answers

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use api::{Region, Tenant};
-use envelope::{KeyRing, Kid, Observed, Policy, Request, RingError, Scope, Step, TenantRing};
+use envelope::{Kid, Observed, Policy, Request, RingError, Scope, Step, TenantRing};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -13,6 +13,7 @@ use kube::ResourceExt;
 
 use super::custody::Custodies;
 use super::error::{Error, Result};
+use super::opening::Ring;
 use super::records::{Kind, RECORD, Records, TENANT_UID_LABEL, sealed};
 
 /// Only this process changes rings, and it forgets what it changes; the limit is for what somebody restores by hand.
@@ -23,7 +24,7 @@ pub(crate) struct KeyRings {
     custodies: Custodies,
     installation: String,
     replica: String,
-    opened: Mutex<HashMap<String, (Arc<KeyRing>, Instant)>>,
+    opened: Mutex<HashMap<String, (Arc<Ring>, Instant)>>,
 }
 
 /// What a look at the life of a tenant's keys came to.
@@ -56,7 +57,7 @@ impl KeyRings {
     }
 
     /// The opened ring of a tenant.
-    pub(crate) async fn of(&self, tenant: &Tenant, region: &Region, now: Timestamp) -> Result<Arc<KeyRing>> {
+    pub(crate) async fn of(&self, tenant: &Tenant, region: &Region, now: Timestamp) -> Result<Arc<Ring>> {
         let uid = tenant.uid().unwrap_or_default();
         if let Some(ring) = self.remembered(&uid) {
             return Ok(ring);
@@ -66,14 +67,14 @@ impl KeyRings {
         self.open(tenant, region, &stored, now).await
     }
 
-    async fn open(&self, tenant: &Tenant, region: &Region, stored: &TenantRing, now: Timestamp) -> Result<Arc<KeyRing>> {
+    async fn open(&self, tenant: &Tenant, region: &Region, stored: &TenantRing, now: Timestamp) -> Result<Arc<Ring>> {
         let custody = self.custodies.of(region, now).await?;
-        let ring = Arc::new(stored.unlock(&self.scope(tenant, region), custody.as_ref()).map_err(failed(tenant))?);
+        let ring = Arc::new(Ring::new(stored.unlock(&self.scope(tenant, region), custody.as_ref()).map_err(failed(tenant))?));
         self.lock().insert(tenant.uid().unwrap_or_default(), (ring.clone(), Instant::now()));
         Ok(ring)
     }
 
-    fn remembered(&self, uid: &str) -> Option<Arc<KeyRing>> {
+    fn remembered(&self, uid: &str) -> Option<Arc<Ring>> {
         self.lock().get(uid).filter(|(_, at)| at.elapsed() < REMEMBERED).map(|(ring, _)| ring.clone())
     }
 
@@ -179,7 +180,7 @@ impl KeyRings {
         Ok(())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Arc<KeyRing>, Instant)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Arc<Ring>, Instant)>> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,10 +9,10 @@
 //! | `records`, `bound` | our own Secrets, and what their content is bound to |
 //! | `custody`, `key_rings`, `rotation`, `reseal` | root keys, tenant keys, rotation |
 //! | `credentials`, `sessions` | stored credentials, access tokens |
-//! | `storage`, `files`, `sweeper` | ciphertext on the volume, file keys apart from it, their end |
+//! | `lane`, `storage`, `files`, `sweeper` | volumes that may hang, ciphertext on them, file keys apart from it, their end |
 //! | `room` | how much a tenant's files may take |
 //! | `ownerless` | records of Connections that went without us, and their tokens |
-//! | `audit` | what was decided and opened, hash-chained |
+//! | `audit`, `opening` | what was decided and opened, in chains that nobody else can write; no opening without a line |
 //! | `entrance` | who is let in, and how many of each |
 //! | `workers/`, `gateway/` | the two listeners |
 //! | `regions`, `tenants`, `connections/`, `uploads` | one controller per kind |
@@ -32,6 +32,8 @@ mod files;
 mod gateway;
 mod installation;
 mod key_rings;
+mod lane;
+mod opening;
 mod ownerless;
 mod records;
 mod regions;

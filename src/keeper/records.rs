@@ -27,6 +27,7 @@ const PAGE: u32 = 500;
 pub(crate) enum Kind {
     Authority,
     RootKey,
+    RegionKeys,
     KeyRing,
     Credential,
     Tokens,
@@ -38,6 +39,7 @@ impl Kind {
         match self {
             Self::Authority => "authority",
             Self::RootKey => "root-key",
+            Self::RegionKeys => "region-keys",
             Self::KeyRing => "key-ring",
             Self::Credential => "credential",
             Self::Tokens => "tokens",

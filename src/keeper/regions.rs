@@ -4,7 +4,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use api::conditions::{CLOCK_SKEW, Conditions, KEY_CUSTODY, OVERDUE, ROTATION_REFUSED, STORAGE_READY};
+use api::conditions::{AUDIT_BROKEN, CLOCK_SKEW, Conditions, KEY_CUSTODY, OVERDUE, ROTATION_REFUSED, STORAGE_READY};
 use api::{Region, RegionStatus, Tenant};
 use envelope::{Observed, Request};
 use jiff::Timestamp;
@@ -14,14 +14,17 @@ use runtime::store::ObjectKey;
 use runtime::work::Next;
 use serde_json::json;
 
+use super::audit::{self, Event};
 use super::custody::Custody;
 use super::error::Result;
 use super::rotation::{self, Refusal};
 use super::state::Keeper;
 
 const INTERVAL: Duration = Duration::from_secs(60);
+/// While something is not in order.
+const SOON: Duration = Duration::from_secs(5);
 /// What is written here, always all of it.
-const OURS: [&str; 5] = [STORAGE_READY, KEY_CUSTODY, CLOCK_SKEW, OVERDUE, ROTATION_REFUSED];
+const OURS: [&str; 6] = [STORAGE_READY, KEY_CUSTODY, CLOCK_SKEW, OVERDUE, ROTATION_REFUSED, AUDIT_BROKEN];
 
 pub(crate) async fn reconcile(keeper: &Keeper, name: &str) -> Result<Next> {
     let Ok(region) = keeper.region(name) else { return Ok(Next::Idle) };
@@ -31,10 +34,7 @@ pub(crate) async fn reconcile(keeper: &Keeper, name: &str) -> Result<Next> {
         Err(refusal) => (None, Some(refusal)),
     };
     let custody = custody(keeper, &region, requested, now).await;
-    let storage = match keeper.storage(&region) {
-        Ok(storage) => storage.probe().await,
-        Err(error) => Err(error),
-    };
+    let storage = storage(keeper, &region).await;
     let previous = region.status.clone().unwrap_or_default();
     let mut conditions = Conditions::from(&previous.conditions, region.metadata.generation, now);
     conditions = match &storage {
@@ -53,11 +53,24 @@ pub(crate) async fn reconcile(keeper: &Keeper, name: &str) -> Result<Next> {
     if let Some(refusal) = &refusal {
         conditions = refusal.tell(conditions);
     }
+    if let Some(message) = audit::broken(&region) {
+        conditions = conditions.with_true(AUDIT_BROKEN, "ChainBroken", &message);
+    }
     write(keeper, &region, &previous, conditions.build()).await?;
+    let in_order = storage.is_ok() && custody.is_ok();
     for error in [storage.err(), custody.err()].into_iter().flatten() {
         tracing::warn!(region = name, reason = error.reason(), error = error.chain(), "region is not in order");
     }
-    Ok(Next::After(refusal.map_or(INTERVAL, |refusal| refusal.again_after(now, INTERVAL))))
+    let next = if in_order { INTERVAL } else { SOON };
+    Ok(Next::After(refusal.map_or(next, |refusal| refusal.again_after(now, next))))
+}
+
+/// Whether files can be stored and lines written.
+async fn storage(keeper: &Keeper, region: &Region) -> Result<()> {
+    if keeper.audit.closed(region).is_some() {
+        keeper.audit(region, Event::new("AuditResumed")).await?;
+    }
+    keeper.storage(region)?.probe().await
 }
 
 /// What stands only while it is so.
@@ -85,13 +98,14 @@ fn about_time(keeper: &Keeper, region: &str, mut conditions: Conditions) -> Cond
 async fn custody(keeper: &Keeper, region: &Region, requested: Option<Timestamp>, now: Timestamp) -> Result<Request> {
     keeper.custodies.of(region, now).await?;
     let tenants: Vec<Arc<Tenant>> = keeper.tenants.all().into_iter().filter(|t| t.spec.region == region.name_any()).collect();
-    let observed = Observed {
-        replicas: [(keeper.identity.clone(), u64::MAX)].into(),
-        records: keeper.rings.wrapped_under(&tenants).await?,
-        requested,
-    };
+    let mut wrapped = keeper.rings.wrapped_under(&tenants).await?;
+    for (kid, count) in keeper.audit.wrapped_under(region).await? {
+        *wrapped.entry(kid).or_default() += count;
+    }
+    let observed = Observed { replicas: [(keeper.identity.clone(), u64::MAX)].into(), records: wrapped, requested };
     let (rewrap, request) = keeper.custodies.rotate(region, &observed, now).await?;
     if rewrap {
+        keeper.audit.rewrap(region, now).await?;
         for tenant in &tenants {
             if keeper.region_of(tenant).is_ok() {
                 let count = keeper.rings.rewrap(tenant, region, now).await?;

@@ -4,15 +4,17 @@
 use std::collections::BTreeMap;
 
 use api::{Region, Tenant};
-use envelope::{Header, KeyRing, Kid, Purpose, Scope};
+use envelope::{Header, Kid, Purpose, Scope};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource, ResourceExt};
 
+use super::audit::Event;
 use super::bound::Bound;
 use super::credentials::{Entries, SOURCE_DIGEST};
 use super::error::{Error, Result};
 use super::key_rings::failed;
+use super::opening::{Opening, Ring};
 use super::records::{KEY_ID_LABEL, Kind, RECORD, label, sealed};
 use super::state::Keeper;
 
@@ -28,7 +30,14 @@ pub(crate) async fn reseal(keeper: &Keeper, tenant: &Tenant, region: &Region, st
                 continue;
             }
             let Some(secret) = keeper.records.get(&listed.name_any()).await? else { continue };
-            let fresh = one(kind, &ring, scope.clone(), secret).map_err(|e| name(e, tenant))?;
+            let uid = Bound::of(&secret.metadata)?.uid;
+            let event = Event::new("RecordOpened")
+                .with("tenant", scope.tenant_uid.as_str())
+                .with("record", kind.label())
+                .with("object", uid.as_str())
+                .with("for", "Resealing");
+            let opening = keeper.opening(region, &uid, event).await?;
+            let fresh = one(kind, &ring, scope.clone(), secret, &opening).map_err(|e| name(e, tenant))?;
             match keeper.records.replace(&fresh).await {
                 Ok(_) => count += 1,
                 // Written meanwhile, and so under the new key already; the next round sees.
@@ -65,15 +74,14 @@ impl From<Error> for RingOr {
     }
 }
 
-fn one(kind: Kind, ring: &KeyRing, scope: Scope, mut secret: Secret) -> std::result::Result<Secret, RingOr> {
+fn one(kind: Kind, ring: &Ring, scope: Scope, mut secret: Secret, opening: &Opening) -> std::result::Result<Secret, RingOr> {
     let purpose = if kind == Kind::File { Purpose::FileKey } else { Purpose::Credential };
     let bound = Bound::of(&secret.metadata)?;
     let context = bound.context(scope.clone());
-    let record = ring.reseal(purpose, &context, sealed(&secret)?, &mut rand::rng())?;
+    let (record, plaintext) = ring.reseal(opening, purpose, &context, sealed(&secret)?, &mut rand::rng())?;
     if kind == Kind::Credential {
         // The digest of the source is keyed too; its key goes with the rest.
-        let opened = ring.open(purpose, &context, &record)?;
-        if let Some(entries) = Entries::from_json(&opened.plaintext) {
+        if let Some(entries) = Entries::from_json(&plaintext) {
             let unbound = Bound { endpoint_digest: String::new(), fields: Default::default(), ..bound };
             let digest = ring.source_digest(&unbound.context(scope), entries.as_map())?;
             secret.metadata.annotations.get_or_insert_default().insert(SOURCE_DIGEST.into(), digest);

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use api::Connection;
 use api::connection::Salesforce;
 use api::keeper::SecretText;
+use api::{Connection, Region};
 use connect::{AddressPolicy, Dialer, Https, HttpsOptions, Trust};
-use envelope::{KeyRing, Purpose, Scope};
+use envelope::{Purpose, Scope};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -21,10 +21,13 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
+use super::audit::Event;
 use super::bound::Bound;
 use super::credentials::Entries;
 use super::error::{Error, Result};
+use super::opening::Ring;
 use super::records::{KEY_ID_LABEL, Kind, RECORD, Records, TENANT_UID_LABEL, sealed};
+use super::state::Keeper;
 
 /// A session of Salesforce lives at most a day; what is older needs no revocation.
 const LONGEST_LIFE: SignedDuration = SignedDuration::from_hours(24);
@@ -37,7 +40,10 @@ const TRIES: usize = 8;
 pub(crate) struct Owner<'a> {
     /// What the list of its tokens is bound to.
     pub(crate) bound: Bound,
-    pub(crate) ring: &'a KeyRing,
+    /// Writes down that the list of tokens is opened, in the audit of `region`.
+    pub(crate) keeper: &'a Keeper,
+    pub(crate) region: &'a Region,
+    pub(crate) ring: &'a Ring,
     pub(crate) scope: Scope,
     pub(crate) policy: AddressPolicy,
     pub(crate) allowed_login_hosts: &'a [String],
@@ -190,7 +196,7 @@ impl Sessions {
     async fn revoke_all(&self, owner: &Owner<'_>) -> Result<usize> {
         let (mut revoked, mut conflict) = (0, None);
         for _ in 0..TRIES {
-            let Some(read) = self.read(owner).await? else { return Ok(revoked) };
+            let Some(read) = self.read(owner, "Revocation").await? else { return Ok(revoked) };
             let mut failure = None;
             for token in &read.alive {
                 match self.revoke(owner, token).await {
@@ -266,7 +272,7 @@ impl Sessions {
     /// That Salesforce refused a token is what a worker says. It may be wrong, or lie to keep one that a disconnect does not find: so the
     /// token is revoked. False: it cannot be, and stays on the list.
     async fn bury(&self, owner: &Owner<'_>, sha256: &str) -> bool {
-        let Ok(Some(read)) = self.read(owner).await else { return false };
+        let Ok(Some(read)) = self.read(owner, "Revocation").await else { return false };
         match read.alive.iter().find(|token| token.sha256() == sha256) {
             Some(token) => self.revoke(owner, token).await.is_ok(),
             None => false,
@@ -288,7 +294,7 @@ impl Sessions {
     async fn change(&self, owner: &Owner<'_>, edit: impl Fn(Vec<Alive>) -> Vec<Alive>) -> Result<()> {
         let mut conflict = None;
         for _ in 0..TRIES {
-            let read = self.read(owner).await?;
+            let read = self.read(owner, "Change").await?;
             let (alive, version, previous) = read.map_or((Vec::new(), 0, None), |r| (r.alive, r.version, Some(r.secret)));
             let alive = edit(alive);
             let written = match previous {
@@ -325,12 +331,17 @@ impl Sessions {
         Ok(self.records.draft(&secret_name(&bound.uid), Kind::Tokens, labels, bound.annotations(), data))
     }
 
-    async fn read(&self, owner: &Owner<'_>) -> Result<Option<Read>> {
+    async fn read(&self, owner: &Owner<'_>, why: &'static str) -> Result<Option<Read>> {
         let bound = &owner.bound;
         let Some(secret) = self.records.get(&secret_name(&bound.uid)).await? else { return Ok(None) };
+        let event = Event::new("TokensOpened")
+            .with("tenant", owner.scope.tenant_uid.as_str())
+            .with("connection", bound.uid.as_str())
+            .with("for", why);
+        let opening = owner.keeper.opening(owner.region, &bound.uid, event).await?;
         let opened = owner
             .ring
-            .open(Purpose::Credential, &bound.context(owner.scope.clone()), sealed(&secret)?)
+            .open(&opening, Purpose::Credential, &bound.context(owner.scope.clone()), sealed(&secret)?)
             .map_err(|source| Error::Ring { tenant: owner.scope.tenant_uid.clone(), source })?;
         let alive = serde_json::from_slice(&opened.plaintext)
             .map_err(|_| Error::Record { name: secret_name(&bound.uid), detail: "its content is not a list of tokens" })?;

@@ -39,6 +39,8 @@ use super::{connections, farewell, gateway, installation, ownerless, regions, se
 
 const CONCURRENCY: usize = 32;
 const CLOCK_INTERVAL: Duration = Duration::from_secs(30);
+/// What a crash can take from the end of the audit unnoticed is younger than this.
+const HEADS_INTERVAL: Duration = Duration::from_secs(5);
 const LEAF_INTERVAL: Duration = Duration::from_secs(3600);
 /// While a region's storage or the API server is away, the start is tried again.
 const START_RETRY: Duration = Duration::from_secs(5);
@@ -92,6 +94,8 @@ impl Running {
     pub async fn finish(mut self) {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
+        self.keeper.tell_refusals(true).await;
+        self.keeper.audit.publish(&self.keeper.regions.all()).await;
     }
 }
 
@@ -165,11 +169,14 @@ pub async fn start_later(client: Client, args: Args, stop: CancellationToken, by
 
     let queue = Queue::default();
     let (mut watches, stores) = watch(&client, &metrics, &queue);
-    let keeper = Arc::new(keeper(client.clone(), &args, metrics.clone(), uid.clone(), clock, records, stores));
+    let q = queue.clone();
+    let wake = Box::new(move |region| q.wake(Key::Region(region)));
+    let keeper = Arc::new(keeper(client.clone(), &args, metrics.clone(), uid.clone(), clock, records, stores, wake));
     health.waiting_for("the first listing of every kind");
     watches.all_synced().await;
     health.waiting_for("the first sweep");
-    retry("the first sweep", || sweeper::start(&keeper)).await;
+    // However long it takes: what must be alive is this process, not every volume.
+    health.beating(retry("the first sweep", || sweeper::start(&keeper))).await;
     let gateway = args.gateway_hosts.first().map(|host| format!("{host}:{}", args.gateway_port));
     retry("ConfigMap dataimporter-public", || installation::publish(&client, &args.namespace, authority.pem(), gateway.as_deref(), &uid))
         .await;
@@ -187,6 +194,7 @@ pub async fn start_later(client: Client, args: Args, stop: CancellationToken, by
     tasks.spawn(sweeper::run(keeper.clone(), stop.clone()));
     tasks.spawn(ownerless::run(keeper.clone(), stop.clone()));
     tasks.spawn(tick(keeper.clone(), queue.clone(), stop.clone()));
+    tasks.spawn(tell(keeper.clone(), stop.clone()));
     let ca_pem = authority.pem().to_owned();
     tasks.spawn(renew(keeper.clone(), authority, leaf, stop.clone()));
     let (worker, shown) = (keeper.clone(), metrics.clone());
@@ -326,7 +334,18 @@ fn same_binding(old: Option<&Tenant>, new: Option<&Tenant>) -> bool {
     of(old) == of(new)
 }
 
-fn keeper(client: Client, args: &Args, metrics: Metrics, uid: String, clock: Clock, records: Records, stores: Stores) -> Keeper {
+#[allow(clippy::too_many_arguments)]
+fn keeper(
+    client: Client,
+    args: &Args,
+    metrics: Metrics,
+    uid: String,
+    clock: Clock,
+    records: Records,
+    stores: Stores,
+    wake_region: Box<dyn Fn(String) + Send + Sync>,
+) -> Keeper {
+    let heads = Writer::new(client.clone(), names::audit_manager(&args.identity), metrics.clone());
     let custodies = Custodies::new(records.clone(), args.root_key_dir.clone());
     let dialer = connect::Dialer::new(connect::AddressPolicy::closed());
     Keeper {
@@ -337,8 +356,11 @@ fn keeper(client: Client, args: &Args, metrics: Metrics, uid: String, clock: Clo
         sessions: Sessions::new(records.clone(), dialer.clone()),
         files: Files::new(records.clone()),
         room: Room::new(Files::new(records.clone()), args.plans.clone()),
-        storages: Storages::new(args.storage_dir.clone(), &args.identity),
-        audit: Audit::new(&args.identity),
+        storages: Storages::new(args.storage_dir.clone(), &args.identity, args.storage_reserve),
+        audit: Audit::new(&args.identity, &uid, records.clone(), custodies.clone(), heads),
+        refusals: Default::default(),
+        wake_region,
+        namespace: args.namespace.clone(),
         peer_check: args.peer_ip_check,
         identity: args.identity.clone(),
         memory: Mutex::new(Memory::default()),
@@ -379,6 +401,14 @@ async fn tick(keeper: Arc<Keeper>, queue: Queue<Key>, stop: CancellationToken) {
         if keeper.clock.skew().1 != skewed {
             keeper.regions.all().iter().for_each(|region| queue.wake(Key::Region(region.name_any())));
         }
+    }
+}
+
+/// Says in statuses how far the audit goes, and in the audit how often callers were refused.
+async fn tell(keeper: Arc<Keeper>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(HEADS_INTERVAL)).await.is_some() {
+        keeper.tell_refusals(false).await;
+        keeper.audit.publish(&keeper.regions.all()).await;
     }
 }
 

@@ -8,7 +8,7 @@ use api::{Connection, Region, Tenant};
 use domain::connection::Budget;
 use domain::lease::PeerIpCheck;
 use domain::reach::{System, endpoints_of};
-use envelope::{KeyRing, Scope};
+use envelope::Scope;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::core::ObjectMeta;
@@ -18,7 +18,7 @@ use runtime::metrics::Metrics;
 use runtime::store::{ObjectKey, Store};
 use runtime::write::Writer;
 
-use super::audit::{Audit, Event};
+use super::audit::{Audit, Event, Folded};
 use super::bound::Bound;
 use super::clock::Clock;
 use super::credentials::{self, Entries, Stored};
@@ -26,6 +26,7 @@ use super::custody::Custodies;
 use super::error::{Error, Result, kube};
 use super::files::Files;
 use super::key_rings::KeyRings;
+use super::opening::{Opening, Ring};
 use super::records::{Records, TENANT_UID_LABEL, label};
 use super::room::Room;
 use super::sessions::{self, Owner, Sessions, Target};
@@ -38,6 +39,8 @@ pub(crate) struct Keeper {
     pub(crate) writer: Writer,
     pub(crate) events: Events,
     pub(crate) metrics: Metrics,
+    /// Where we and our Secrets are.
+    pub(crate) namespace: String,
     pub(crate) installation: String,
     /// Name of this process among its replicas.
     pub(crate) identity: String,
@@ -56,6 +59,9 @@ pub(crate) struct Keeper {
     pub(crate) tenants: Store<Tenant>,
     pub(crate) memory: Mutex<Memory>,
     pub(crate) turns: Turns,
+    pub(crate) refusals: Mutex<Folded>,
+    /// Has a Region looked at now.
+    pub(crate) wake_region: Box<dyn Fn(String) + Send + Sync>,
     /// What is dialed for Connections, by tenant.
     pub(crate) budget: Mutex<Budget>,
 }
@@ -91,7 +97,7 @@ pub(crate) struct Memory {
 pub(crate) struct Home {
     pub(crate) tenant: Arc<Tenant>,
     pub(crate) region: Arc<Region>,
-    pub(crate) ring: Arc<KeyRing>,
+    pub(crate) ring: Arc<Ring>,
     pub(crate) scope: Scope,
 }
 
@@ -150,7 +156,41 @@ impl Keeper {
     /// Appends to the audit of a region; the caller may go on only if this succeeds.
     pub(crate) async fn audit(&self, region: &Region, event: Event) -> Result<()> {
         let storage = self.storage(region)?;
-        self.audit.record(&region.name_any(), &storage, event, self.now()?).await
+        let was_closed = self.audit.closed(region).is_some();
+        let outcome = self.audit.record(region, &storage, event, self.now()?).await;
+        // Whoever waits for the region reads of it in its conditions.
+        if was_closed != outcome.is_err() {
+            (self.wake_region)(region.name_any());
+        }
+        outcome
+    }
+
+    /// Audits a refusal of somebody whom nobody vouches for. One region's broken storage neither keeps it from the others nor makes the
+    /// refusal another answer; a flood of them is folded. `kind`: what makes two alike.
+    pub(crate) async fn audit_refusal(&self, regions: &[Arc<Region>], kind: &str, event: Event) {
+        let told = {
+            let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+            let told =
+                |region: &Arc<Region>| Some((region.clone(), refusals.take(&region.name_any(), kind, event.clone(), Instant::now())?));
+            regions.iter().filter_map(told).collect::<Vec<_>>()
+        };
+        futures::future::join_all(told.into_iter().map(|(region, event)| self.audit_logged(region, event))).await;
+    }
+
+    /// Writes down what was counted of refusals: what is over, or all of it.
+    pub(crate) async fn tell_refusals(&self, all: bool) {
+        let due = {
+            let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+            if all { refusals.rest(Instant::now()) } else { refusals.due(Instant::now()) }
+        };
+        let due = due.into_iter().filter_map(|(region, event)| Some((self.region(&region).ok()?, event)));
+        futures::future::join_all(due.map(|(region, event)| self.audit_logged(region, event))).await;
+    }
+
+    async fn audit_logged(&self, region: Arc<Region>, event: Event) {
+        if let Err(error) = self.audit(&region, event).await {
+            tracing::error!(region = region.name_any(), error = error.chain(), "a refusal could not be audited");
+        }
     }
 
     /// A tenant's turn to dial the systems of its Connections, if it has one now.
@@ -194,21 +234,42 @@ impl Keeper {
         credentials::stored(&self.records, &connection.uid().unwrap_or_default()).await
     }
 
-    pub(crate) fn open(&self, home: &Home, connection: &Connection, stored: &Stored) -> Result<Entries> {
-        credentials::open(&home.ring, home.scope.clone(), connection, stored)
+    /// Opens a credential. The audit has the line before anybody has the secret; `event` says what for.
+    pub(crate) async fn open(&self, home: &Home, connection: &Connection, stored: &Stored, event: Event) -> Result<Entries> {
+        let uid = connection.uid().unwrap_or_default();
+        let event = event
+            .with("tenant", home.scope.tenant_uid.as_str())
+            .with("connection", uid.as_str())
+            .with("version", stored.credential.version);
+        let opening = self.opening(&home.region, &uid, event).await?;
+        credentials::open(&home.ring, home.scope.clone(), connection, stored, &opening)
+    }
+
+    /// What a line about opening the key of a file says.
+    pub(crate) async fn opening_file(&self, home: &Home, file_uid: &str, event: Event) -> Result<Opening> {
+        let event = event.with("tenant", home.scope.tenant_uid.as_str()).with("file", file_uid);
+        self.opening(&home.region, file_uid, event).await
     }
 
     /// How to log in to the org that a Connection describes; absent when it describes something else.
-    pub(crate) fn target<'a>(&self, home: &'a Home, connection: &'a Connection, entries: &'a Entries, version: i64) -> Option<Target<'a>> {
+    pub(crate) fn target<'a>(
+        &'a self,
+        home: &'a Home,
+        connection: &'a Connection,
+        entries: &'a Entries,
+        version: i64,
+    ) -> Option<Target<'a>> {
         let salesforce = connection.spec.salesforce.as_ref()?;
         let owner = self.owner(home, sessions::bound(connection));
         Some(Target { owner, connection, salesforce, entries, version })
     }
 
     /// How to revoke the tokens of a Connection, whatever became of it: `bound` is what their list is bound to.
-    pub(crate) fn owner<'a>(&self, home: &'a Home, bound: Bound) -> Owner<'a> {
+    pub(crate) fn owner<'a>(&'a self, home: &'a Home, bound: Bound) -> Owner<'a> {
         Owner {
             bound,
+            keeper: self,
+            region: &home.region,
             ring: &home.ring,
             scope: home.scope.clone(),
             policy: address_policy(System::Salesforce, &endpoints_of(&home.region, &home.tenant.name_any())),

@@ -3,13 +3,14 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use api::import_run::ImportRunStatus;
 use api::{ImportRun, Region, Tenant, Upload};
 use futures::StreamExt;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ListParams;
 use kube::{Api, Resource, ResourceExt};
@@ -21,6 +22,7 @@ use super::audit::Event;
 use super::error::{Error, Result, kube};
 use super::files::{FileRecord, IMPORT_RUN, State, UPLOAD};
 use super::state::Keeper;
+use super::storage::Storage;
 use super::workers::Ours;
 
 const INTERVAL: Duration = Duration::from_secs(15);
@@ -28,8 +30,10 @@ const INTERVAL: Duration = Duration::from_secs(15);
 const OWNERS_EVERY: u64 = 4;
 /// Every so many rounds: objects without a record.
 const OBJECTS_EVERY: u64 = 40;
-/// Files erased at once.
+/// Files of a region erased at once.
 const AT_ONCE: usize = 8;
+/// The API server's times have whole seconds.
+const SAME_MOMENT: SignedDuration = SignedDuration::from_secs(2);
 
 pub(crate) async fn run(keeper: Arc<Keeper>, stop: CancellationToken) {
     for round in 1_u64.. {
@@ -45,21 +49,28 @@ pub(crate) async fn run(keeper: Arc<Keeper>, stop: CancellationToken) {
 
 /// At a start: whatever this replica had begun is dead. What other replicas have begun is theirs.
 pub(crate) async fn start(keeper: &Keeper) -> Result<()> {
-    for region in keeper.regions.all() {
-        // A region without its volume says so in its condition; the others go on.
-        let Ok(storage) = keeper.storage(&region) else { continue };
-        match storage.clear_begun().await {
-            Ok(0) => {}
-            Ok(removed) => tracing::info!(region = region.name_any(), removed, "unfinished files removed"),
-            Err(error) => tracing::error!(region = region.name_any(), error = %error, "unfinished files could not be removed"),
-        }
-    }
+    // A region without its volume says so in its condition; the others go on.
+    futures::future::join_all(keeper.regions.all().iter().map(|region| clear_begun(keeper, region))).await;
+    let mut unfinished = Vec::new();
     for file in keeper.files.list(None).await? {
         if is_unfinished(keeper, &file).await? {
-            erase_logged(keeper, &file).await;
+            unfinished.push(file);
         }
     }
+    erase_each(keeper, unfinished.iter()).await;
     sweep(keeper, true, true).await
+}
+
+async fn clear_begun(keeper: &Keeper, region: &Region) {
+    let cleared = match keeper.storage(region) {
+        Ok(storage) => storage.clear_begun().await,
+        Err(error) => Err(error),
+    };
+    match cleared {
+        Ok(0) => {}
+        Ok(removed) => tracing::info!(region = region.name_any(), removed, "unfinished files removed"),
+        Err(error) => tracing::error!(region = region.name_any(), error = error.chain(), "unfinished files could not be removed"),
+    }
 }
 
 /// Whoever sent this file was never told that it is here: this replica ended in between.
@@ -86,21 +97,53 @@ pub(crate) async fn sweep(keeper: &Keeper, owners: bool, objects: bool) -> Resul
         let orphaned = living.as_ref().is_some_and(|living| !living.contains(&file.owner_uid));
         orphaned || left.contains(&file.uid) || is_due(file, tenants.get(&file.tenant_uid).map(AsRef::as_ref), now)
     });
-    let overdue = Mutex::new(keeper.regions.all().iter().map(|region| (region.name_any(), 0)).collect::<BTreeMap<_, _>>());
-    let erase_or_count = async |file: &FileRecord| {
-        if !erase_logged(keeper, file).await {
-            *overdue.lock().unwrap_or_else(PoisonError::into_inner).entry(file.region.clone()).or_default() += 1;
-        }
-    };
-    futures::stream::iter(due).for_each_concurrent(AT_ONCE, erase_or_count).await;
-    note_overdue(keeper, overdue.into_inner().unwrap_or_else(PoisonError::into_inner));
-    for region in keeper.regions.all().iter().filter(|_| objects) {
+    let mut overdue: BTreeMap<String, usize> = keeper.regions.all().iter().map(|region| (region.name_any(), 0)).collect();
+    overdue.extend(erase_each(keeper, due).await);
+    note_overdue(keeper, overdue);
+    let regions = keeper.regions.all();
+    let looked = regions.iter().filter(|_| objects).map(|region| async {
         // One region's broken storage must not keep the others from being swept.
         if let Err(error) = strays(keeper, region, &files).await {
             tracing::error!(region = region.name_any(), error = error.chain(), reason = error.reason(), "objects could not be listed");
         }
-    }
+    });
+    futures::future::join_all(looked).await;
     Ok(())
+}
+
+/// Erases files, those of each region by themselves. Answers how many of each are still there.
+async fn erase_each<'f>(keeper: &Keeper, files: impl Iterator<Item = &'f FileRecord>) -> BTreeMap<String, usize> {
+    let mut by_region: BTreeMap<&str, Vec<&FileRecord>> = BTreeMap::new();
+    for file in files {
+        by_region.entry(&file.region).or_default().push(file);
+    }
+    let erasing = by_region.into_iter().map(async |(region, files)| (region.to_owned(), erase_of_region(keeper, files).await));
+    futures::future::join_all(erasing).await.into_iter().collect()
+}
+
+/// Once the region's volume was found hanging, only the keys of the others are destroyed: the next round looks at it again.
+async fn erase_of_region(keeper: &Keeper, files: Vec<&FileRecord>) -> usize {
+    let hangs = AtomicBool::new(false);
+    let left = AtomicUsize::new(0);
+    futures::stream::iter(files)
+        .for_each_concurrent(AT_ONCE, async |file| {
+            let erased = match hangs.load(Ordering::Relaxed) {
+                true => keeper.files.destroy_key(file).await.map(|destroyed| destroyed.is_none()),
+                false => erase(keeper, file).await.map(|()| true),
+            };
+            match erased {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => {
+                    hangs.fetch_or(error.reason() == "NotResponding", Ordering::Relaxed);
+                    let (error, reason) = (error.chain(), error.reason());
+                    tracing::error!(file = file.uid, error, reason, "a file could not be erased; tried again in 15 s");
+                }
+            }
+            left.fetch_add(1, Ordering::Relaxed);
+        })
+        .await;
+    left.into_inner()
 }
 
 /// Whether a file has had its time.
@@ -187,36 +230,41 @@ fn note_overdue(keeper: &Keeper, overdue: BTreeMap<String, usize>) {
     keeper.memory.lock().unwrap_or_else(PoisonError::into_inner).overdue = overdue;
 }
 
-/// Whether the file is gone.
-async fn erase_logged(keeper: &Keeper, file: &FileRecord) -> bool {
-    let erased = erase(keeper, file).await;
-    if let Err(error) = &erased {
-        tracing::error!(file = file.uid, error = error.chain(), reason = error.reason(), "a file could not be erased; tried again in 15 s");
-    }
-    erased.is_ok()
-}
-
 /// Erases one file for good.
 pub(crate) async fn erase(keeper: &Keeper, file: &FileRecord) -> Result<()> {
     let Some(record_uid) = keeper.files.destroy_key(file).await? else { return Ok(()) };
-    // A region that is here must have its volume: what lies elsewhere proves nothing about it.
-    if let Ok(region) = keeper.region(&file.region) {
-        keeper.storage(&region)?;
-    }
-    let storages = keeper.storages.everywhere(&file.region)?;
-    for storage in &storages {
+    let region = keeper.region(&file.region).ok();
+    for storage in places(keeper, file, region.as_deref()).await? {
         storage.erase(&file.tenant_uid, &file.uid).await?;
     }
     let now = keeper.now()?;
-    for storage in &storages {
-        let event = Event::new("FileErased").with("file", file.uid.as_str()).with("kind", file.kind.as_str());
-        keeper.audit.record(&file.region, storage, event, now).await?;
+    match region {
+        Some(region) => {
+            let event = Event::new("FileErased")
+                .with("tenant", file.tenant_uid.as_str())
+                .with("file", file.uid.as_str())
+                .with("kind", file.kind.as_str());
+            keeper.audit(&region, event).await?;
+        }
+        // Its keys went with it: nobody could prove a line.
+        None => tracing::warn!(file = file.uid, region = file.region, "a file of a region that is gone was erased"),
     }
     match file.kind.as_str() {
         UPLOAD => tell_upload(keeper, file, now).await?,
         _ => tell_run(keeper, file, now).await?,
     }
     keeper.files.forget(file, &record_uid).await
+}
+
+/// Where the bytes of a file may be. A Region's storage is immutable: what was born in this very one lies there, and no other volume has
+/// to answer for it.
+async fn places(keeper: &Keeper, file: &FileRecord, region: Option<&Region>) -> Result<Vec<Storage>> {
+    let Some(region) = region else { return keeper.storages.everywhere(&file.region).await };
+    // A region that is here must have its volume: what lies elsewhere proves nothing about it.
+    let own = keeper.storage(region)?;
+    own.ready().await?;
+    let born_here = region.creation_timestamp().is_some_and(|made| file.created > made.0 + SAME_MOMENT);
+    if born_here { Ok(vec![own]) } else { keeper.storages.everywhere(&file.region).await }
 }
 
 async fn tell_upload(keeper: &Keeper, file: &FileRecord, now: Timestamp) -> Result<()> {

@@ -80,7 +80,7 @@ async fn work(
     health.ready();
     let mut leader = Leader::candidate(config, &args.namespace, LEASE, &args.identity).await?;
     tokio::select! {
-        () = alive(&health, leader.acquired()) => {}
+        () = health.beating(leader.acquired()) => {}
         () = stop.cancelled() => return Ok(()),
     }
     tracing::info!(identity = args.identity, "holds the lease");
@@ -164,15 +164,4 @@ async fn synced(watches: &Watches, health: &Health) {
     }
     health.ready();
     tracing::info!("every store is filled");
-}
-
-/// Shows life while waiting.
-async fn alive(health: &Health, waiting: impl Future<Output = ()>) {
-    tokio::pin!(waiting);
-    loop {
-        tokio::select! {
-            () = &mut waiting => return,
-            () = tokio::time::sleep(Duration::from_secs(5)) => health.beat(Instant::now()),
-        }
-    }
 }

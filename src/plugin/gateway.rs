@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use api::names;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
-use kube::Api;
 use kube::api::PostParams;
+use kube::{Api, ResourceExt as _};
 
 use super::access::Access;
 
@@ -21,6 +21,35 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// `account` is one of the two file accounts of the tenant's namespace; `address` replaces the published one.
     pub(crate) async fn open(access: &Access, namespace: &str, account: &str, address: Option<&str>) -> Result<Self> {
+        let files = files_account(access, namespace, account).await?;
+        let region = label(&files, names::REGION_LABEL)?;
+        Self::reach(access, address, namespace, account, |uid| names::files_audience(&region, uid)).await
+    }
+
+    /// As a member of the tenant, which must hold the namespace.
+    pub(crate) async fn of_tenant(access: &Access, namespace: &str, tenant: &str, address: Option<&str>) -> Result<Self> {
+        let account = names::FILES_READER_ACCOUNT;
+        let holder = label(&files_account(access, namespace, account).await?, names::TENANT_LABEL)?;
+        if holder != tenant {
+            bail!("namespace {namespace} belongs to Tenant {holder}: pass --namespace with one of Tenant {tenant}");
+        }
+        Self::open(access, namespace, account, address).await
+    }
+
+    /// As somebody who may read the audit of whole regions.
+    pub(crate) async fn of_region(access: &Access, region: &str, address: Option<&str>) -> Result<Self> {
+        let namespace = access.system_namespace.clone();
+        Self::reach(access, address, &namespace, names::AUDIT_READER_ACCOUNT, |uid| names::audit_audience(region, uid)).await
+    }
+
+    /// `audience`: of the token, for an installation.
+    async fn reach(
+        access: &Access,
+        address: Option<&str>,
+        namespace: &str,
+        account: &str,
+        audience: impl FnOnce(&str) -> String,
+    ) -> Result<Self> {
         let public = config_map(access, names::PUBLIC_CONFIGMAP).await?;
         let installation = config_map(access, names::INSTALLATION_CONFIGMAP).await?;
         let part = |data: &ConfigMap, key: &str| data.data.as_ref().and_then(|d| d.get(key).cloned());
@@ -31,7 +60,7 @@ impl Gateway {
             Some(address) => format!("https://{address}"),
             None => bail!("no gateway address is published; pass --gateway HOST:PORT, or set gateway.hosts in the chart"),
         };
-        let token = token(access, namespace, account, &uid).await?;
+        let token = token(access, namespace, account, audience(&uid)).await?;
         let http = reqwest::Client::builder()
             .tls_certs_only([reqwest::Certificate::from_pem(ca.as_bytes()).context("the published certificate cannot be read")?])
             .connect_timeout(Duration::from_secs(10))
@@ -48,29 +77,32 @@ async fn config_map(access: &Access, name: &str) -> Result<ConfigMap> {
     })
 }
 
-async fn token(access: &Access, namespace: &str, account: &str, installation: &str) -> Result<api::keeper::SecretText> {
+/// A file account; its labels say whose namespace it is.
+async fn files_account(access: &Access, namespace: &str, account: &str) -> Result<ServiceAccount> {
     let accounts: Api<ServiceAccount> = Api::namespaced(access.client.clone(), namespace);
-    let found = accounts.get(account).await.with_context(|| {
+    accounts.get(account).await.with_context(|| {
         format!("ServiceAccount {namespace}/{account} cannot be read: namespace {namespace} must belong to a Tenant, and you need its role Viewer or more")
-    })?;
-    let region = found
-        .metadata
-        .labels
-        .as_ref()
-        .and_then(|l| l.get(names::REGION_LABEL))
-        .ok_or_else(|| anyhow!("ServiceAccount {namespace}/{account} has no region label: wait until the Tenant is Ready"))?;
+    })
+}
+
+fn label(account: &ServiceAccount, key: &str) -> Result<String> {
+    let found = account.metadata.labels.as_ref().and_then(|labels| labels.get(key)).cloned();
+    found.ok_or_else(|| anyhow!("ServiceAccount {} has no label {key}: wait until the Tenant is Ready", account.name_any()))
+}
+
+async fn token(access: &Access, namespace: &str, account: &str, audience: String) -> Result<api::keeper::SecretText> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(access.client.clone(), namespace);
     let request = TokenRequest {
-        spec: TokenRequestSpec {
-            audiences: vec![names::files_audience(region, installation)],
-            expiration_seconds: Some(names::TOKEN_SECONDS),
-            bound_object_ref: None,
-        },
+        spec: TokenRequestSpec { audiences: vec![audience], expiration_seconds: Some(names::TOKEN_SECONDS), bound_object_ref: None },
         ..TokenRequest::default()
     };
-    let issued = accounts
-        .create_token_request(account, &PostParams::default(), &request)
-        .await
-        .with_context(|| format!("you may not ask for a file token in namespace {namespace}: it needs the role Owner or Editor there"))?;
+    let issued = accounts.create_token_request(account, &PostParams::default(), &request).await.with_context(|| {
+        let needed = match account {
+            names::AUDIT_READER_ACCOUNT => "Role dataimporter-audit-reader",
+            _ => "the role Owner or Editor",
+        };
+        format!("you may not ask for a token of {account} in namespace {namespace}: it needs {needed} there")
+    })?;
     let status = issued.status.ok_or_else(|| anyhow!("the API server issued no token"))?;
     Ok(api::keeper::SecretText::new(status.token))
 }

@@ -2,6 +2,7 @@
 //! results. One file per verb; each does its work as the person who calls it, with their kubeconfig.
 
 mod access;
+mod audit;
 mod disconnect;
 mod gateway;
 mod intake;
@@ -28,7 +29,7 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused or failed (the message says what to do); 2 wrong usage; \
-3 the run ended without success; 4 the run succeeded with failed rows (only with --fail-on-rows); 5 timed out.";
+3 the run ended without success; 4 the run succeeded with failed rows (only with --fail-on-rows); 5 timed out; 6 the audit is not whole.";
 
 #[derive(Args)]
 pub(crate) struct Common {
@@ -70,6 +71,8 @@ enum Verb {
     Intake(intake::Args),
     /// Disconnect: stop runs, revoke every token issued, destroy the stored credential, delete the Connection.
     Disconnect(disconnect::Args),
+    /// Check or fetch the audit of a tenant or a region.
+    Audit(audit::Args),
 }
 
 /// Parses the command line and does it.
@@ -83,6 +86,7 @@ pub async fn main(cli: Cli) -> ExitCode {
         Verb::Results(args) => results::run(&cli.common, args).await,
         Verb::Intake(args) => intake::run(&cli.common, args).await,
         Verb::Disconnect(args) => disconnect::run(&cli.common, args).await,
+        Verb::Audit(args) => audit::run(&cli.common, args).await,
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -94,6 +98,8 @@ pub async fn main(cli: Cli) -> ExitCode {
 pub(crate) const RUN_FAILED: u8 = 3;
 pub(crate) const ROWS_FAILED: u8 = 4;
 pub(crate) const TIMED_OUT: u8 = 5;
+/// Told apart from a gateway that cannot be reached or refuses, which is 1.
+pub(crate) const AUDIT_BROKEN: u8 = 6;
 
 /// `namespace/name`, or a name in the current namespace.
 #[derive(Clone, Debug, Eq, PartialEq)]

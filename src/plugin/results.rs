@@ -68,7 +68,7 @@ fn list(format: Output, files: &[api::import_run::ResultFile]) {
     });
 }
 
-async fn save(mut response: reqwest::Response, to: Option<PathBuf>, name: &str) -> Result<()> {
+pub(crate) async fn save(mut response: reqwest::Response, to: Option<PathBuf>, name: &str) -> Result<()> {
     let path = to.map(|path| if path.is_dir() { path.join(name) } else { path });
     let mut out: Box<dyn tokio::io::AsyncWrite + Unpin> = match &path {
         None => Box::new(tokio::io::stdout()),

@@ -1,5 +1,6 @@
 //! The keeper on a real API server, with the rights of its chart, against the emulator as the Salesforce org.
 
+mod audit;
 mod connections;
 mod consent;
 mod crash;
@@ -13,5 +14,6 @@ mod limits;
 mod namespaces;
 mod ownerless;
 mod two_keepers;
+mod volumes;
 mod worker_crash;
 mod world;

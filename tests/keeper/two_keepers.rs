@@ -44,7 +44,11 @@ async fn two_that_start_at_the_same_moment_agree_on_every_key() -> Result<()> {
     ensure!(first.ca_pem == second.ca_pem && first.installation == second.installation, "one authority, one installation");
     let world = ground.with(first).await?;
     let made = world.api::<Secret>(SYSTEM).list(&ListParams::default()).await?.items;
-    ensure!(made.len() == 3, "authority, root key, key ring: {:?}", made.iter().map(ResourceExt::name_any).collect::<Vec<_>>());
+    ensure!(
+        made.len() == 4,
+        "authority, root key, the region's keys, key ring: {:?}",
+        made.iter().map(ResourceExt::name_any).collect::<Vec<_>>()
+    );
 
     // What one of them seals, both open.
     let (worker, token) = running(&world, "r1").await?;

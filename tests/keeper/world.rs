@@ -92,6 +92,7 @@ impl Ground {
             gateway_hosts: vec!["files.example.com".into(), self.address.to_string()],
             gateway_port: 443,
             storage_dir: self.storage.path().to_owned(),
+            storage_reserve: 8 << 20,
             root_key_dir: self.storage.path().to_owned(),
             peer_ip_check: PeerIpCheck::Enforce,
             plans: Default::default(),
@@ -139,6 +140,15 @@ impl World {
         let arguments = Args { worker_listen, gateway_listen, ..ground.keeper_arguments("keeper-0") };
         keeper.finish().await;
         let keeper = start_keeper_later(ground.server.clone(), arguments, Line::default(), pause).await?;
+        Ok(Self { keeper, http, ground })
+    }
+
+    /// Ends the keeper without a word and starts it again at other addresses, with what `meanwhile` does in between.
+    pub(crate) async fn crash(self, meanwhile: impl FnOnce(&Ground) -> Result<()>) -> Result<Self> {
+        let Self { keeper, http, ground } = self;
+        drop(keeper);
+        meanwhile(&ground)?;
+        let keeper = ground.start_keeper("keeper-0", &Line::default()).await?;
         Ok(Self { keeper, http, ground })
     }
 

@@ -19,6 +19,8 @@ pub const KEY_CUSTODY: &str = "KeyCustody";
 pub const CLOCK_SKEW: &str = "ClockSkew";
 /// Of a Region, by the keeper, while it is so: files that had their time are still there.
 pub const OVERDUE: &str = "Overdue";
+/// Of a Region, by the keeper: a chain of the audit is not what was written. Stands only while True.
+pub const AUDIT_BROKEN: &str = "AuditBroken";
 /// Of a Region: whether what it promises about place can be proved here.
 pub const RESIDENCY: &str = "Residency";
 /// Of a Tenant, by the keeper.

@@ -207,3 +207,28 @@ pub struct UploadReceipt {
     pub completed_at: jiff::Timestamp,
     pub expires_at: jiff::Timestamp,
 }
+
+/// Whether the audit of a region is whole, and how many lines of it the caller may have.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditReport {
+    pub region: String,
+    pub whole: bool,
+    pub lines: u64,
+    pub chains: Vec<ChainReport>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChainReport {
+    pub name: String,
+    /// Lines that were found and fit, from the first on.
+    pub lines: u64,
+    /// Lines that are known to have been written.
+    pub known: u64,
+    /// Hash of the last line that fits.
+    pub hash: String,
+    /// Why it is not whole. Absent: it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}

@@ -9,6 +9,8 @@ pub const RUN_NAMESPACE_PREFIX: &str = "dataimporter-run-";
 /// ServiceAccount of the worker pods, one in each run namespace.
 pub const WORKER_ACCOUNT: &str = "worker";
 /// ServiceAccounts without bindings, in each tenant namespace, that people ask file tokens of.
+/// In the system namespace: whoever may ask for its token may read the audit of every region.
+pub const AUDIT_READER_ACCOUNT: &str = "dataimporter-audit-reader";
 pub const FILES_READER_ACCOUNT: &str = "dataimporter-files-reader";
 pub const FILES_WRITER_ACCOUNT: &str = "dataimporter-files-writer";
 
@@ -54,6 +56,11 @@ pub const TENANT_RUNS_FINALIZER: &str = "dataimporter.io/runs";
 pub const TENANT_ERASURE_FINALIZER: &str = "dataimporter.io/erasure";
 pub const CONNECTION_REVOKE_FINALIZER: &str = "dataimporter.io/revoke";
 
+/// Owns the heads of one keeper's chains in a Region's status.
+pub fn audit_manager(replica: &str) -> String {
+    bounded(&format!("{KEEPER_MANAGER}-audit-{replica}"), MANAGER_LIMIT)
+}
+
 /// ConfigMap in the system namespace: random installation UID, made at first start, immutable.
 pub const INSTALLATION_CONFIGMAP: &str = "dataimporter-installation";
 pub const INSTALLATION_UID_KEY: &str = "uid";
@@ -77,6 +84,7 @@ pub const SNAPSHOT_KEY: &str = "snapshot.json";
 
 const NAME_LIMIT: usize = 253;
 const LABEL_LIMIT: usize = 63;
+const MANAGER_LIMIT: usize = 128;
 
 pub fn run_namespace(tenant: &str) -> String {
     format!("{RUN_NAMESPACE_PREFIX}{tenant}")
@@ -85,6 +93,11 @@ pub fn run_namespace(tenant: &str) -> String {
 /// Audience of a worker's token: it says nothing to any other region or installation.
 pub fn keeper_audience(region: &str, installation: &str) -> String {
     format!("dataimporter-keeper.{region}.{installation}")
+}
+
+/// Audience of a token that reads the audit of a whole region.
+pub fn audit_audience(region: &str, installation: &str) -> String {
+    format!("dataimporter-audit.{region}.{installation}")
 }
 
 /// Audience of a person's file token.

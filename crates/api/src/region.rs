@@ -174,11 +174,37 @@ pub struct RegionStatus {
     /// Generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Residency (operator); StorageReady, KeyCustody, and while it is so ClockSkew, Overdue and RotationRefused (keeper).
+    /// Ready, Residency (operator); StorageReady, KeyCustody, and while it is so ClockSkew, Overdue, RotationRefused and AuditBroken (keeper).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
     /// Nodes that may run workers of this region now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes: Option<i32>,
+    /// How far each chain of the audit goes, kept apart from the volume that the chains lie on. Absent: none was written yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub audit: Vec<AuditChain>,
+}
+
+/// Of the list `audit` in a Region's status.
+pub const MAX_CHAINS: usize = 64;
+
+/// The end of a chain of the audit.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditChain {
+    /// Name of the keeper that writes it; with a number once an earlier one was found broken.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Lines that it has at least: those of the last seconds may come on top.
+    #[schemars(range(min = 0))]
+    pub lines: i64,
+    /// Hash of the last of these lines, SHA-256 in hexadecimal digits. Empty while there is none.
+    #[schemars(length(max = 64))]
+    pub hash: String,
+    /// Why it is not what was written, and so not gone on with. Absent: it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub broken: Option<String>,
 }

@@ -18,6 +18,7 @@
 //! loggable::<envelope::TenantKey>();
 //! ```
 
+mod audit;
 mod cobblestone;
 mod context;
 mod digest;
@@ -31,6 +32,7 @@ pub mod stream;
 #[cfg(test)]
 mod vectors;
 
+pub use audit::AuditKey;
 pub use context::{Context, Scope};
 pub use error::{CustodyError, MessageTooLong, OpenError, RingError};
 pub use header::{HEADER_LEN, Header, Purpose};

@@ -1,6 +1,7 @@
 //! Every write to the Kubernetes API: server-side apply under one field manager, status apart from the rest, creations that
 //! must be the first, deletions of exactly one object. Each is bounded in time and counted. Knows no kinds.
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -75,13 +76,13 @@ impl<K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serializ
 #[derive(Clone)]
 pub struct Writer {
     client: Client,
-    manager: &'static str,
+    manager: Cow<'static, str>,
     metrics: Metrics,
 }
 
 impl Writer {
-    pub fn new(client: Client, manager: &'static str, metrics: Metrics) -> Self {
-        Self { client, manager, metrics }
+    pub fn new(client: Client, manager: impl Into<Cow<'static, str>>, metrics: Metrics) -> Self {
+        Self { client, manager: manager.into(), metrics }
     }
 
     pub fn client(&self) -> &Client {
@@ -116,13 +117,13 @@ impl Writer {
 
     /// Merge patch of somebody else's object.
     pub async fn merge<K: Kind>(&self, api: &Api<K>, key: &ObjectKey, fields: Value) -> Result<K, WriteError> {
-        let params = PatchParams { field_manager: Some(self.manager.into()), ..Default::default() };
+        let params = PatchParams { field_manager: Some(self.manager.to_string()), ..Default::default() };
         self.send::<K, _>("patch", key, api.patch(&key.name, &params, &Patch::Merge(fields))).await
     }
 
     /// Creates an object that must not be there yet; a conflict says that it is.
     pub async fn create<K: Kind>(&self, api: &Api<K>, object: &K) -> Result<K, WriteError> {
-        let params = PostParams { dry_run: false, field_manager: Some(self.manager.into()) };
+        let params = PostParams { dry_run: false, field_manager: Some(self.manager.to_string()) };
         self.send::<K, _>("create", &ObjectKey::of(object), api.create(&params, object)).await
     }
 
@@ -144,7 +145,7 @@ impl Writer {
     }
 
     fn params(&self) -> PatchParams {
-        PatchParams::apply(self.manager).force()
+        PatchParams::apply(&self.manager).force()
     }
 
     async fn send<K: Kind, T>(

@@ -1,5 +1,8 @@
-//! A line of the audit and how it hangs on the one before. Pure.
+//! A line of the audit, how it hangs on the one before, and who can have written it. Pure.
 
+use std::collections::BTreeMap;
+
+use envelope::AuditKey;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -32,97 +35,208 @@ impl Event {
 /// The end of a chain: number and hash of its last line.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Link {
-    seq: u64,
-    hash: String,
+    pub(crate) seq: u64,
+    pub(crate) hash: String,
 }
 
 /// Why a chain is not whole.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Broken {
     #[error("line {0} is not a line of an audit")]
     Unreadable(u64),
     #[error("line {0} was changed, or one before it was removed, added or moved")]
     Hash(u64),
+    #[error("line {0} was not written by a keeper of this region")]
+    Mac(u64),
+    #[error("it ends with line {found}, and had {known}: its end was cut off, or an older copy lies in its place")]
+    Short { found: u64, known: u64 },
+    #[error("line {0} is another one than was written")]
+    Head(u64),
 }
 
 impl Link {
     /// The line that follows, and the new end.
-    pub(crate) fn next(&self, event: Event, now: Timestamp) -> (String, Self) {
+    pub(crate) fn next(&self, chain: &str, event: Event, now: Timestamp, key: &AuditKey) -> (String, Self) {
         let mut line = Map::new();
+        line.insert("chain".into(), chain.into());
         line.insert("seq".into(), (self.seq + 1).into());
         line.insert("at".into(), now.to_string().into());
         line.insert("event".into(), event.name.into());
         line.extend(event.fields);
         line.insert("prev".into(), self.hash.clone().into());
-        let hash = hash_of(&line);
+        let digest = hash_of(&line);
+        let hash = hex::encode(digest);
         line.insert("hash".into(), hash.clone().into());
+        line.insert("mac".into(), hex::encode(key.mac(&digest)).into());
         (format!("{}\n", Value::Object(line)), Self { seq: self.seq + 1, hash })
     }
+}
 
-    /// The end that a line is.
-    pub(crate) fn of(line: &[u8]) -> Result<Self, Broken> {
-        let line: Map<String, Value> = serde_json::from_slice(line).map_err(|_| Broken::Unreadable(0))?;
-        let seq = line.get("seq").and_then(Value::as_u64).ok_or(Broken::Unreadable(0))?;
-        let hash = line.get("hash").and_then(Value::as_str).ok_or(Broken::Unreadable(seq))?.to_owned();
-        Ok(Self { seq, hash })
+/// SHA-256 over the line without its own hash and MAC, keys in order.
+fn hash_of(line: &Map<String, Value>) -> [u8; 32] {
+    let sorted: BTreeMap<&String, &Value> = line.iter().filter(|(key, _)| !["hash", "mac"].contains(&key.as_str())).collect();
+    Sha256::digest(serde_json::to_vec(&sorted).expect("a map of plain values is JSON")).into()
+}
+
+/// A line that was read.
+pub(crate) struct Line {
+    map: Map<String, Value>,
+    pub(crate) link: Link,
+}
+
+impl Line {
+    pub(crate) fn parse(text: &[u8], expected: u64) -> Result<Self, Broken> {
+        let map: Map<String, Value> = serde_json::from_slice(text).map_err(|_| Broken::Unreadable(expected))?;
+        let seq = map.get("seq").and_then(Value::as_u64).ok_or(Broken::Unreadable(expected))?;
+        let hash = map.get("hash").and_then(Value::as_str).ok_or(Broken::Unreadable(expected))?.to_owned();
+        Ok(Self { map, link: Link { seq, hash } })
+    }
+
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        self.map.get(key).and_then(Value::as_str)
     }
 }
 
-/// SHA-256 over the line without its own hash, keys in order.
-fn hash_of(line: &Map<String, Value>) -> String {
-    let sorted: std::collections::BTreeMap<&String, &Value> = line.iter().filter(|(key, _)| *key != "hash").collect();
-    hex::encode(Sha256::digest(serde_json::to_vec(&sorted).expect("a map of plain values is JSON")))
+/// Follows a chain line by line, from its beginning or from a line that is known.
+pub(crate) struct Follower<'k> {
+    chain: String,
+    /// Absent: only the hashes are looked at, as anybody can.
+    key: Option<&'k AuditKey>,
+    pub(crate) last: Link,
+    /// Lines that are known to have been written.
+    known: Vec<Link>,
 }
 
-/// Checks a whole chain; answers how many lines it has.
-pub fn verify(text: &str) -> Result<u64, Broken> {
-    let mut last = Link::default();
-    for line in text.lines() {
-        let expected = last.seq + 1;
-        let map: Map<String, Value> = serde_json::from_str(line).map_err(|_| Broken::Unreadable(expected))?;
-        let link = Link::of(line.as_bytes()).map_err(|_| Broken::Unreadable(expected))?;
-        let follows = map.get("prev").and_then(Value::as_str) == Some(last.hash.as_str()) && link.seq == expected;
-        if !follows || hash_of(&map) != link.hash {
+impl<'k> Follower<'k> {
+    pub(crate) fn new(chain: &str, key: Option<&'k AuditKey>, known: Vec<Link>) -> Self {
+        Self { chain: chain.to_owned(), key, last: Link::default(), known }
+    }
+
+    pub(crate) fn take(&mut self, text: &[u8]) -> Result<Line, Broken> {
+        let expected = self.last.seq + 1;
+        let line = Line::parse(text, expected)?;
+        let follows = line.text("prev") == Some(self.last.hash.as_str()) && line.link.seq == expected;
+        if !follows || line.text("chain") != Some(self.chain.as_str()) {
             return Err(Broken::Hash(expected));
         }
-        last = link;
+        self.stands(&line)?;
+        self.last = line.link.clone();
+        Ok(line)
     }
-    Ok(last.seq)
+
+    /// Begins behind a line in the middle.
+    pub(crate) fn begin_at(&mut self, line: &Line) -> Result<(), Broken> {
+        self.stands(line)?;
+        self.last = line.link.clone();
+        Ok(())
+    }
+
+    /// Whether a line is what it says, by itself.
+    fn stands(&self, line: &Line) -> Result<(), Broken> {
+        let seq = line.link.seq;
+        let digest = hash_of(&line.map);
+        if hex::encode(digest) != line.link.hash {
+            return Err(Broken::Hash(seq));
+        }
+        let mac = || line.text("mac").and_then(|mac| hex::decode(mac).ok()).unwrap_or_default();
+        if self.key.is_some_and(|key| !key.verifies(&digest, &mac())) {
+            return Err(Broken::Mac(seq));
+        }
+        if self.known.iter().any(|known| known.seq == seq && known.hash != line.link.hash) {
+            return Err(Broken::Head(seq));
+        }
+        Ok(())
+    }
+
+    /// The end: everything that is known to have been written was there.
+    pub(crate) fn end(&self) -> Result<u64, Broken> {
+        let known = self.known.iter().map(|known| known.seq).max().unwrap_or_default();
+        if self.last.seq < known { Err(Broken::Short { found: self.last.seq, known }) } else { Ok(self.last.seq) }
+    }
+}
+
+/// Checks the hashes of exported chains, one behind the other; answers with the end of each. Whether that is all of it, and from whom,
+/// the heads in the Region's status and the keeper's key tell.
+pub fn verify(text: &str) -> Result<BTreeMap<String, (u64, String)>, Broken> {
+    let mut chains: BTreeMap<String, Follower<'_>> = BTreeMap::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let chain = Line::parse(line.as_bytes(), number)?.text("chain").ok_or(Broken::Unreadable(number))?.to_owned();
+        chains.entry(chain.clone()).or_insert_with(|| Follower::new(&chain, None, Vec::new())).take(line.as_bytes())?;
+    }
+    Ok(chains.into_iter().map(|(chain, follower)| (chain, (follower.last.seq, follower.last.hash))).collect())
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use envelope::{RootRing, Scope, SecretRoot, TenantRing};
 
-    fn chain() -> String {
+    pub(crate) fn key() -> AuditKey {
+        let scope = Scope { region: "eu".into(), installation_uid: "i".into(), tenant_uid: "r".into() };
+        let root = SecretRoot::new(RootRing::begin(&mut rand::rng(), Timestamp::UNIX_EPOCH));
+        let ring = TenantRing::begin(&scope, &root, &mut rand::rng(), Timestamp::UNIX_EPOCH).unwrap();
+        ring.unlock(&scope, &root).ok().unwrap().audit_key().ok().unwrap()
+    }
+
+    fn chain(key: &AuditKey) -> (Vec<String>, Link) {
         let mut link = Link::default();
-        let mut text = String::new();
+        let mut lines = Vec::new();
         for file in ["a", "b", "c"] {
-            let (line, next) = link.next(Event::new("FileBorn").with("file", file), Timestamp::UNIX_EPOCH);
-            text.push_str(&line);
+            let (line, next) = link.next("k", Event::new("FileBorn").with("file", file), Timestamp::UNIX_EPOCH, key);
+            lines.push(line.trim_end().to_owned());
             link = next;
         }
-        text
+        (lines, link)
+    }
+
+    fn follow(key: &AuditKey, lines: &[&str], known: Option<Link>) -> Result<u64, Broken> {
+        let mut follower = Follower::new("k", Some(key), known.into_iter().collect());
+        for line in lines {
+            follower.take(line.as_bytes())?;
+        }
+        follower.end()
     }
 
     #[test]
     fn a_line_stays_short_whatever_a_caller_sends() {
-        let (line, _) = Link::default().next(Event::new("CallRefused").with("run", "\u{1}".repeat(100_000)), Timestamp::UNIX_EPOCH);
+        let event = Event::new("CallRefused").with("run", "\u{1}".repeat(100_000));
+        let (line, _) = Link::default().next("k", event, Timestamp::UNIX_EPOCH, &key());
         assert!(line.len() < 2_000, "{}", line.len());
     }
 
     #[test]
-    fn a_whole_chain_is_whole() {
-        assert_eq!(verify(&chain()), Ok(3));
+    fn a_line_changed_removed_added_or_moved_is_seen_and_so_is_an_end_cut_off() {
+        let key = key();
+        let (lines, end) = chain(&key);
+        let [a, b, c] = [&lines[0], &lines[1], &lines[2]].map(String::as_str);
+        assert_eq!(follow(&key, &[a, b, c], Some(end.clone())), Ok(3), "control: a whole one is whole");
+        assert_eq!(follow(&key, &[a, b, c], None), Ok(3), "control: lines behind the last head are, too");
+        assert_eq!(follow(&key, &[a, &b.replace(r#""file":"b""#, r#""file":"x""#), c], None), Err(Broken::Hash(2)));
+        assert_eq!(follow(&key, &[a, c], None), Err(Broken::Hash(2)));
+        assert_eq!(follow(&key, &[b, a, c], None), Err(Broken::Hash(1)));
+        assert_eq!(follow(&key, &[a, "x"], None), Err(Broken::Unreadable(2)));
+        for left in [0, 1, 2] {
+            assert_eq!(follow(&key, &[a, b, c][..left], Some(end.clone())), Err(Broken::Short { found: left as u64, known: 3 }));
+        }
     }
 
     #[test]
-    fn a_line_changed_removed_or_moved_is_seen() {
-        let text = chain();
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(verify(&text.replace(r#""file":"b""#, r#""file":"x""#)), Err(Broken::Hash(2)));
-        assert_eq!(verify(&[lines[0], lines[2]].join("\n")), Err(Broken::Hash(2)));
-        assert_eq!(verify(&[lines[1], lines[0], lines[2]].join("\n")), Err(Broken::Hash(1)));
-        assert_eq!(verify(&[lines[0], "x"].join("\n")), Err(Broken::Unreadable(2)));
+    fn a_chain_that_somebody_else_wrote_whole_is_not_ours() {
+        let (ours, theirs) = (key(), key());
+        let (lines, _) = chain(&theirs);
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        assert!(verify(&lines.join("\n")).is_ok(), "control: its hashes are right");
+        assert_eq!(follow(&ours, &lines, None), Err(Broken::Mac(1)));
+        // The same number of other lines, even with the key: the head tells.
+        let (known, _) = Link::default().next("k", Event::new("Other"), Timestamp::UNIX_EPOCH, &theirs);
+        let known = Line::parse(known.as_bytes(), 1).ok().unwrap().link;
+        assert_eq!(follow(&theirs, &lines, Some(known)), Err(Broken::Head(1)));
+    }
+
+    #[test]
+    fn another_chain_of_ours_does_not_stand_in_for_this_one() {
+        let key = key();
+        let (line, _) = Link::default().next("other", Event::new("FileBorn"), Timestamp::UNIX_EPOCH, &key);
+        assert_eq!(follow(&key, &[line.trim_end()], None), Err(Broken::Hash(1)));
     }
 }

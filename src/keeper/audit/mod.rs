@@ -1,118 +1,191 @@
 //! The audit of a region: one chain of lines per keeper replica, in the region's own storage, on the disk before the caller gets its
-//! answer. It names objects by UID and reasons by a closed list; never a row, a secret, or a person.
+//! answer. It names objects by UID and reasons by a closed list; never a row, a secret, or a person. What a line hangs on is in `chain`,
+//! where it lies in `file`, what is known of it apart from the volume in `heads`, who may have written it in `keys`.
 
 mod chain;
+mod file;
+mod folded;
+mod heads;
+mod keys;
+mod read;
 
+pub(crate) use chain::Event;
 pub use chain::{Broken, verify};
-pub(crate) use chain::{Event, Link};
+pub(crate) use folded::Folded;
+pub(crate) use heads::broken;
+pub(crate) use read::Lines;
 
-use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError};
 
+use api::Region;
+use envelope::Kid;
 use jiff::Timestamp;
+use kube::{Api, Client, ResourceExt};
+use runtime::store::ObjectKey;
+use runtime::write::Writer;
+use serde_json::json;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
-use super::error::{Error, Result};
+use super::custody::Custodies;
+use super::error::{Error, Result, kube};
+use super::lane::{DEADLINE, NotResponding};
+use super::records::Records;
 use super::storage::Storage;
+use file::{Chain, Opened};
+use heads::{Head, Heads};
+use keys::RegionKeys;
 
-/// More than any line: where the last one is looked for.
-const TAIL: u64 = 64 << 10;
+/// Folder of the audit beside the files.
+const FOLDER: &str = "audit";
+
+type Slot = Arc<Mutex<Option<Chain>>>;
 
 pub(crate) struct Audit {
     replica: String,
-    chains: Mutex<HashMap<PathBuf, Arc<Mutex<Chain>>>>,
-}
-
-struct Chain {
-    file: File,
-    last: Link,
+    keys: RegionKeys,
+    client: Client,
+    /// Writes nothing but the heads of this replica's chains.
+    writer: Writer,
+    /// By UID of the Region.
+    chains: std::sync::Mutex<HashMap<String, Slot>>,
+    heads: Heads,
+    /// Regions whose last line could not be written, with the reason.
+    closed: std::sync::Mutex<BTreeMap<String, Arc<Error>>>,
+    /// One reader of each region's chains at a time.
+    readers: std::sync::Mutex<HashMap<String, Arc<Mutex<()>>>>,
 }
 
 impl Audit {
-    pub(crate) fn new(replica: &str) -> Self {
-        Self { replica: replica.to_owned(), chains: Mutex::default() }
+    pub(crate) fn new(replica: &str, installation: &str, records: Records, custodies: Custodies, writer: Writer) -> Self {
+        Self {
+            replica: replica.to_owned(),
+            keys: RegionKeys::new(records, custodies, installation),
+            client: writer.client().clone(),
+            writer,
+            chains: Default::default(),
+            heads: Heads::default(),
+            closed: Default::default(),
+            readers: Default::default(),
+        }
     }
 
     /// Appends one event. When this returns, it is on the disk.
-    pub(crate) async fn record(&self, region: &str, storage: &Storage, event: Event, now: Timestamp) -> Result<()> {
-        let path = storage.root().join("audit").join(format!("{}.jsonl", self.replica));
-        let failed = |source| Error::Audit { region: region.to_owned(), source };
-        let chain = self.chain(path).await.map_err(failed)?;
-        let mut chain = chain.lock_owned().await;
-        tokio::task::spawn_blocking(move || chain.append(event, now)).await.map_err(|e| failed(io::Error::other(e)))?.map_err(failed)
-    }
-
-    async fn chain(&self, path: PathBuf) -> io::Result<Arc<Mutex<Chain>>> {
-        let mut chains = self.chains.lock().await;
-        if let Some(chain) = chains.get(&path) {
-            return Ok(chain.clone());
+    pub(crate) async fn record(&self, region: &Region, storage: &Storage, event: Event, now: Timestamp) -> Result<()> {
+        let outcome = self.append(region, storage, event, now).await;
+        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Ok(()) => {
+                closed.remove(&region.uid().unwrap_or_default());
+                Ok(())
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                closed.insert(region.uid().unwrap_or_default(), error.clone());
+                Err(Error::Unaudited(error))
+            }
         }
-        let chain = Arc::new(Mutex::new(Chain::open(&path)?));
-        chains.insert(path, chain.clone());
-        Ok(chain)
     }
-}
 
-impl Chain {
-    /// Goes on behind the last whole line; a line cut off by a crash was never answered and is cut away.
-    fn open(path: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(path.parent().unwrap_or(path))?;
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        let length = file.metadata()?.len();
-        let start = length.saturating_sub(TAIL);
-        file.seek(SeekFrom::Start(start))?;
-        let mut tail = Vec::new();
-        file.read_to_end(&mut tail)?;
-        let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        file.set_len(start + whole as u64)?;
-        file.seek(SeekFrom::End(0))?;
-        let last = match tail[..whole].split(|byte| *byte == b'\n').rfind(|line| !line.is_empty()) {
-            Some(line) => Link::of(line).map_err(io::Error::other)?,
-            None => Link::default(),
+    /// Why nothing that needs a line is done in a region.
+    pub(crate) fn closed(&self, region: &Region) -> Option<Arc<Error>> {
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner).get(&region.uid().unwrap_or_default()).cloned()
+    }
+
+    /// A chain that was changed under us takes no line; the next one does, at the second try.
+    async fn append(&self, region: &Region, storage: &Storage, event: Event, now: Timestamp) -> Result<()> {
+        match self.append_once(region, storage, event.clone(), now).await {
+            Err(Error::Audit { .. }) => self.append_once(region, storage, event, now).await,
+            outcome => outcome,
+        }
+    }
+
+    async fn append_once(&self, region: &Region, storage: &Storage, event: Event, now: Timestamp) -> Result<()> {
+        let uid = region.uid().unwrap_or_default();
+        let slot = self.chains.lock().unwrap_or_else(PoisonError::into_inner).entry(uid.clone()).or_default().clone();
+        // Whoever holds it for longer waits for a volume that hangs.
+        let Ok(mut slot) = timeout(DEADLINE, slot.lock_owned()).await else {
+            return Err(storage.hung("write the audit")(NotResponding));
         };
-        Ok(Self { file, last })
-    }
-
-    fn append(&mut self, event: Event, now: Timestamp) -> io::Result<()> {
-        let (line, link) = self.last.next(event, now);
-        let before = self.file.stream_position()?;
-        let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data());
-        if written.is_err() {
-            // Half a line must not stay in front of the next one.
-            self.file.set_len(before)?;
-            self.file.seek(SeekFrom::Start(before))?;
-            return written;
+        if slot.is_none() {
+            *slot = Some(self.open(region, storage, now).await?);
         }
-        self.last = link;
+        let failed = |source| Error::Audit { region: region.name_any(), source };
+        let append = move || {
+            let appended = match slot.as_mut() {
+                Some(chain) => chain.append(event, now).map(|()| (chain.name.clone(), chain.last.clone())),
+                None => Err(std::io::Error::other("the chain is not open")),
+            };
+            if appended.is_err() {
+                // Opened anew next time, and looked at again.
+                *slot = None;
+            }
+            appended
+        };
+        let (chain, last) = storage.lane().blocking(append).await.map_err(storage.hung("write the audit"))?.map_err(failed)?;
+        self.heads.grew(&uid, &chain, last);
         Ok(())
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn event(name: &'static str) -> Event {
-        Event::new(name).with("file", "f1")
+    async fn open(&self, region: &Region, storage: &Storage, now: Timestamp) -> Result<Chain> {
+        let uid = region.uid().unwrap_or_default();
+        storage.ready().await?;
+        let key = self.keys.audit_key(region, now).await?;
+        let known = match self.heads.of(&uid) {
+            Some(known) => known,
+            None => {
+                // Read live: what a cache has forgotten would be taken for a chain that nobody knew of.
+                let live = Api::<Region>::all(self.client.clone()).get(&region.name_any()).await.map_err(kube("read the Region"))?;
+                self.heads.take_over(&uid, heads::said(&live, Some(&self.replica)));
+                self.heads.of(&uid).unwrap_or_default()
+            }
+        };
+        let (folder, replica) = (storage.root().join(FOLDER), self.replica.clone());
+        let open = move || Chain::open(&folder, &replica, key, &known, now);
+        let opened = storage.lane().blocking(open).await.map_err(storage.hung("open the audit"))?;
+        let Opened { chain, broken } = opened.map_err(|source| Error::Audit { region: region.name_any(), source })?;
+        if let Some((name, why)) = broken {
+            tracing::error!(region = region.name_any(), chain = name, %why, "a chain of the audit is not whole; a next one is begun");
+            self.heads.broke(&uid, &name, why.to_string());
+        }
+        if chain.last.seq > 0 {
+            self.heads.grew(&uid, &chain.name, chain.last.clone());
+        }
+        Ok(chain)
     }
 
-    #[test]
-    fn a_chain_goes_on_after_a_restart_and_after_a_line_cut_off() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("audit/keeper-0.jsonl");
-        let now = Timestamp::UNIX_EPOCH;
-        let mut chain = Chain::open(&path).unwrap();
-        chain.append(event("FileBorn"), now).unwrap();
-        chain.append(event("FileErased"), now).unwrap();
-        drop(chain);
-        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
-        file.write_all(b"{\"seq\":3,\"half").unwrap();
-        let mut chain = Chain::open(&path).unwrap();
-        chain.append(event("KeyBorn"), now).unwrap();
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(verify(&text), Ok(3));
+    /// Writes the heads that changed into the status of their Regions.
+    pub(crate) async fn publish(&self, regions: &[Arc<Region>]) {
+        for uid in self.heads.take_unsaid() {
+            let Some(region) = regions.iter().find(|region| region.uid().as_ref() == Some(&uid)) else { continue };
+            let status = json!({"audit": heads::status(&self.heads.of(&uid).unwrap_or_default())});
+            let api: Api<Region> = Api::all(self.client.clone());
+            if let Err(error) = self.writer.apply_status(&api, &ObjectKey::of(region.as_ref()), None, &status).await {
+                tracing::warn!(region = region.name_any(), error = %error, "the head of the audit could not be written; tried again");
+                self.heads.unsaid_again(&uid);
+            }
+        }
+    }
+
+    /// How many keys of the region's own are wrapped under each root key.
+    pub(crate) async fn wrapped_under(&self, region: &Region) -> Result<BTreeMap<Kid, u64>> {
+        self.keys.wrapped_under(region).await
+    }
+
+    pub(crate) async fn rewrap(&self, region: &Region, now: Timestamp) -> Result<()> {
+        self.keys.rewrap(region, now).await
+    }
+
+    /// What is known of all chains of a region: what statuses say, and of our own what was written since.
+    async fn known(&self, region: &Region) -> Result<BTreeMap<String, Vec<Head>>> {
+        // Ours are read first: what grows meanwhile is more than that.
+        let ours = self.heads.of(&region.uid().unwrap_or_default()).unwrap_or_default();
+        let live = Api::<Region>::all(self.client.clone()).get(&region.name_any()).await.map_err(kube("read the Region"))?;
+        let mut known: BTreeMap<String, Vec<Head>> = BTreeMap::new();
+        for (name, head) in ours.into_iter().chain(heads::said(&live, None)) {
+            known.entry(name).or_default().push(head);
+        }
+        Ok(known)
     }
 }

@@ -142,7 +142,8 @@ async fn end(keeper: &Keeper, connection: &Connection) -> Result<End> {
     };
     // Needs no credential of ours: one that no longer opens, or is gone already, does not stop it.
     let revoked = keeper.sessions.end(&keeper.owner(&home, sessions::bound(connection))).await?;
-    let event = Event::new("CredentialDestroyed").with("connection", uid).with("revoked", revoked);
+    let event =
+        Event::new("CredentialDestroyed").with("tenant", home.scope.tenant_uid.as_str()).with("connection", uid).with("revoked", revoked);
     keeper.audit(&home.region, event).await?;
     destroy(keeper, connection).await?;
     Ok(End::Revoked(revoked))

@@ -170,7 +170,12 @@ async fn store(
 ) -> Result<()> {
     let Some(found) = secret else { return Ok(()) };
     let uid = connection.uid().unwrap_or_default();
-    keeper.audit(&home.region, Event::new("CredentialStored").with("connection", uid).with("version", version)).await?;
+    keeper
+        .audit(
+            &home.region,
+            Event::new("CredentialStored").with("tenant", home.scope.tenant_uid.as_str()).with("connection", uid).with("version", version),
+        )
+        .await?;
     let key_id = credentials::store(&keeper.records, &home.ring, home.scope.clone(), connection, &found.entries, version, previous).await?;
     // Another keeper may have disconnected it since we looked, and would not see what we stored after it.
     if !keeper.lives(connection).await? {

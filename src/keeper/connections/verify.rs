@@ -9,6 +9,7 @@ use domain::connection::{A_MINUTE, AT_ONCE, Due, Shown, again, due};
 use domain::reach::{System, endpoints_of};
 use kube::ResourceExt;
 
+use super::super::audit::Event;
 use super::super::credentials::{Entries, Stored};
 use super::super::error::{Error, Result};
 use super::super::state::{Home, Keeper};
@@ -54,7 +55,7 @@ pub(super) async fn verify(keeper: &Keeper, home: &Home, connection: &Connection
     };
     let attempt = shown.attempt(connection.status.as_ref(), report.now);
     report.write_ahead(keeper, connection, &attempt).await?;
-    let entries = keeper.open(home, connection, stored)?;
+    let entries = keeper.open(home, connection, stored, Event::new("CredentialOpened").with("for", "Verification")).await?;
     let outcome = match &connection.spec.postgres {
         Some(postgres) => database(keeper, &endpoints, postgres, &entries).await,
         None => org(keeper, home, connection, &entries, stored.credential.version).await,

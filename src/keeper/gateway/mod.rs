@@ -1,6 +1,7 @@
 //! Files in and out for people, over TLS with a ten-minute token: who may ask for a token is RBAC's decision, whose token it is the API
 //! server tells, and which file it opens the path says. Plain bytes exist here only while they pass through memory.
 
+mod audit;
 mod results;
 mod upload;
 
@@ -15,8 +16,10 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use http::StatusCode;
+use kube::ResourceExt;
 use runtime::listen::{Pace, Paced};
 
+use super::audit::Event;
 use super::entrance::{Entrance, Known, Shares};
 use super::error::Error;
 use super::room::Full;
@@ -44,20 +47,38 @@ pub(crate) fn app(keeper: Arc<Keeper>) -> Router {
         .route_layer(from_fn_with_state(door(names::FILES_WRITER_ACCOUNT), enter));
     let results = Router::new()
         .route("/v1/namespaces/{namespace}/importruns/{name}/results/{file}", get(results::get_file))
+        .route("/v1/namespaces/{namespace}/audit", get(audit::lines_of_tenant))
+        .route("/v1/namespaces/{namespace}/audit/report", get(audit::report_to_tenant))
         .route_layer(from_fn_with_state(door(names::FILES_READER_ACCOUNT), enter));
-    uploads.merge(results).layer(DefaultBodyLimit::disable()).with_state(keeper)
+    let auditors = Arc::new(Entrance::new(keeper.clone(), "gateway", names::audit_audience));
+    let auditors = Arc::new(Door { entrance: auditors, shares: Shares::new(FILES), account: names::AUDIT_READER_ACCOUNT });
+    let regions = Router::new()
+        .route("/v1/regions/{region}/audit", get(audit::lines_of_region))
+        .route("/v1/regions/{region}/audit/report", get(audit::report_of_region))
+        .route_layer(from_fn_with_state(auditors, enter));
+    uploads.merge(results).merge(regions).layer(DefaultBodyLimit::disable()).with_state(keeper)
 }
 
 /// Nothing of a file is read for whoever the API server does not know, nor for a tenant that has enough of them on their way.
 async fn enter(State(door): State<Arc<Door>>, call: Call, mut request: Request, next: Next) -> Response {
     let caller = match door.entrance.known(&call).await {
         Ok(Known::Caller(caller)) => caller,
-        Ok(Known::Stranger | Known::StrangerAgain) => return Refused::Token(door.account).into_response(),
+        Ok(Known::Stranger) => {
+            let refused = Refused::Token(door.account);
+            door.entrance.keeper().audit_refused(namespace_of(request.uri().path()), "enter", &refused).await;
+            return refused.into_response();
+        }
+        Ok(Known::StrangerAgain) => return Refused::Token(door.account).into_response(),
         Err(error) => return Refused::from(error).into_response(),
     };
     let Some(admission) = door.entrance.admission(&door.shares, &caller, &request) else { return Refused::Busy(FILES).into_response() };
     request.extensions_mut().insert(caller);
     to_its_end(request.map(|body| Body::new(Paced::new(body, PACE))), next, admission).await
+}
+
+/// The namespace that a path names, or nothing.
+fn namespace_of(path: &str) -> &str {
+    path.strip_prefix("/v1/namespaces/").and_then(|rest| rest.split('/').next()).unwrap_or_default()
 }
 
 /// Why a person gets no answer; here the words help.
@@ -106,6 +127,8 @@ impl IntoResponse for Refused {
             Self::BadDigest | Self::Empty | Self::CutOff => StatusCode::BAD_REQUEST,
             Self::Full(full) if full.is_for_good() => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Full(_) => StatusCode::TOO_MANY_REQUESTS,
+            // The sender can do something about it.
+            Self::Trouble(error @ Error::Full { .. }) => return (StatusCode::INSUFFICIENT_STORAGE, format!("{error}\n")).into_response(),
             Self::Trouble(error) => {
                 tracing::error!(error = error.chain(), reason = error.reason(), "a file could not be passed through");
                 StatusCode::SERVICE_UNAVAILABLE
@@ -115,7 +138,49 @@ impl IntoResponse for Refused {
     }
 }
 
+impl Refused {
+    /// One word for the audit. Trouble of ours is no refusal.
+    fn word(&self) -> Option<&'static str> {
+        match self {
+            Self::Token(_) => Some("Token"),
+            Self::Namespace(_) => Some("Namespace"),
+            Self::NotFound(_) => Some("NotFound"),
+            Self::Taken(_) => Some("Taken"),
+            Self::Expired(_) => Some("Expired"),
+            Self::Digest | Self::BadDigest => Some("Digest"),
+            Self::Full(_) => Some("Full"),
+            Self::Busy(_) => Some("Busy"),
+            Self::Empty => Some("Empty"),
+            Self::CutOff => Some("CutOff"),
+            Self::Trouble(_) => None,
+        }
+    }
+}
+
 impl Keeper {
+    /// Audits a refusal: in the region of the tenant whose namespace is named, or in every one.
+    async fn audit_refused(&self, namespace: &str, what: &'static str, refused: &Refused) {
+        if let Some(word) = refused.word() {
+            // As the watch has it: a refusal costs the API server nothing.
+            let tenant = self.tenants.by(namespace).into_iter().next();
+            let event = Event::new("GatewayRefused")
+                .with("tenant", tenant.as_ref().and_then(|tenant| tenant.uid()).unwrap_or_default())
+                .with("call", what)
+                .with("namespace", namespace)
+                .with("refusal", word);
+            let region = tenant.and_then(|tenant| self.region(&tenant.spec.region).ok());
+            let regions = region.map_or_else(|| self.regions.all(), |region| vec![region]);
+            self.audit_refusal(&regions, &format!("{what}/{word}"), event).await;
+        }
+    }
+
+    async fn refused<T>(&self, namespace: &str, what: &'static str, outcome: Result<T, Refused>) -> Result<T, Refused> {
+        if let Err(refused) = &outcome {
+            self.audit_refused(namespace, what, refused).await;
+        }
+        outcome
+    }
+
     /// Whether the token is one of `account` in `namespace`, and the tenant that holds the namespace. Answers with the token's id for the
     /// audit: the API server's own audit says who asked for it.
     async fn person(&self, call: &Call, namespace: &str, account: &'static str) -> Result<(Home, String), Refused> {

@@ -26,10 +26,15 @@ pub(super) async fn get_file(
     call: Call,
     Path((namespace, name, file)): Path<(String, String, String)>,
 ) -> Result<Response, Refused> {
-    let (home, credential) = keeper.person(&call, &namespace, names::FILES_READER_ACCOUNT).await?;
+    let given = give(&keeper, &call, &namespace, &name, &file).await;
+    keeper.refused(&namespace, "results", given).await
+}
+
+async fn give(keeper: &Arc<Keeper>, call: &Call, namespace: &str, name: &str, file: &str) -> Result<Response, Refused> {
+    let (home, credential) = keeper.person(call, namespace, names::FILES_READER_ACCOUNT).await?;
     let title = format!("{file} of ImportRun {namespace}/{name}");
-    let runs: Api<ImportRun> = Api::namespaced(keeper.client.clone(), &namespace);
-    let run = runs.get_opt(&name).await.map_err(kube("read the ImportRun"))?.ok_or_else(|| Refused::NotFound(title.clone()))?;
+    let runs: Api<ImportRun> = Api::namespaced(keeper.client.clone(), namespace);
+    let run = runs.get_opt(name).await.map_err(kube("read the ImportRun"))?.ok_or_else(|| Refused::NotFound(title.clone()))?;
     let listed = run.status.as_ref().and_then(|s| s.results.iter().find(|r| r.name == file));
     let listed = listed.ok_or_else(|| Refused::NotFound(title.clone()))?;
     let Some((record, secret)) = keeper.files.find(&listed.file).await? else { return Err(Refused::Expired(title)) };
@@ -40,12 +45,15 @@ pub(super) async fn get_file(
     let rule = domain::retention::tenant_rule(&home.tenant.spec);
     let expiry = domain::retention::stored_result_expiry(record.not_after, record.ended, &rule);
     let expiry = listed.expires_at.as_ref().map_or(expiry, |promised| expiry.min(promised.0));
-    let key = keeper.files.key(&record, &secret, &home.ring, home.scope.clone(), keeper.at_latest()?, expiry)?;
+    if !record.readable(keeper.at_latest()?, expiry) {
+        return Err(Refused::Expired(title));
+    }
+    let opening = keeper.opening_file(&home, &record.uid, Event::new("FileRead").with("credential", credential)).await?;
+    let (ring, scope) = (&home.ring, home.scope.clone());
+    let key = keeper.files.key(&record, &secret, ring, scope, keeper.at_latest()?, expiry, &opening)?;
     let key = key.ok_or_else(|| Refused::Expired(title.clone()))?;
     let storage = keeper.storage(&home.region)?;
     let sealed = storage.read(&record.tenant_uid, &record.uid).await?.ok_or(Refused::Expired(title))?;
-    let event = Event::new("FileRead").with("file", record.uid.as_str()).with("credential", credential);
-    keeper.audit(&home.region, event).await?;
     let opener = Opener::new(key, record.context(home.scope));
     let plain = opened(until(sealed, expiry, keeper.clone()).boxed(), opener);
     let name = format!("attachment; filename=\"{file}\"");

@@ -38,16 +38,28 @@ pub(super) async fn put_file(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<UploadReceipt>, Refused> {
-    let (home, credential) = keeper.person(&call, &namespace, names::FILES_WRITER_ACCOUNT).await?;
-    let announced = announced_digest(&headers)?;
-    let uploads: Api<Upload> = Api::namespaced(keeper.client.clone(), &namespace);
+    let taken = take(&keeper, &call, &namespace, &name, &headers, body).await;
+    keeper.refused(&namespace, "upload", taken).await.map(Json)
+}
+
+async fn take(
+    keeper: &Keeper,
+    call: &Call,
+    namespace: &str,
+    name: &str,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<UploadReceipt, Refused> {
+    let (home, credential) = keeper.person(call, namespace, names::FILES_WRITER_ACCOUNT).await?;
+    let announced = announced_digest(headers)?;
+    let uploads: Api<Upload> = Api::namespaced(keeper.client.clone(), namespace);
     let title = format!("Upload {namespace}/{name}");
-    let upload = uploads.get_opt(&name).await.map_err(kube("read the Upload"))?.ok_or_else(|| Refused::NotFound(title.clone()))?;
+    let upload = uploads.get_opt(name).await.map_err(kube("read the Upload"))?.ok_or_else(|| Refused::NotFound(title.clone()))?;
     if !domain::upload::accepts_file(upload.status.as_ref()) || upload.metadata.deletion_timestamp.is_some() {
         return Err(Refused::Taken(title));
     }
     let claim = claim(&upload, &home, keeper.now()?, &keeper.identity);
-    let room = keeper.room.enter(&home.tenant, &claim, length(&headers)).await?.map_err(Refused::Full)?;
+    let room = keeper.room.enter(&home.tenant, &claim, length(headers)).await?.map_err(Refused::Full)?;
     let claimed = keeper.files.claim(&claim).await?.ok_or(Refused::Taken(title))?;
     let taken = match keeper.take_upload(&home, &claim, &room, announced, body).await {
         Ok((key, received)) => keeper.complete_upload(&home, &upload, claim.clone(), &claimed, key, received, &credential).await,
@@ -59,7 +71,7 @@ pub(super) async fn put_file(
         // Nothing of it stays: the key was only in memory, and the name is free again.
         keeper.undo_upload(&home, &claim, &claimed).await;
     }
-    taken.map(Json)
+    taken
 }
 
 /// An Upload has one file, whose id is its own.
@@ -190,7 +202,11 @@ impl Keeper {
     ) -> Result<UploadReceipt, Refused> {
         let not_after = domain::retention::upload_expiry(received.completed_at);
         let record = FileRecord { state: FileState::Complete, not_after, bytes: Some(received.bytes), ..claim };
-        let event = Event::new("FileBorn").with("file", record.uid.as_str()).with("credential", credential).with("bytes", received.bytes);
+        let event = Event::new("FileBorn")
+            .with("tenant", record.tenant_uid.as_str())
+            .with("file", record.uid.as_str())
+            .with("credential", credential)
+            .with("bytes", received.bytes);
         self.audit(&home.region, event).await?;
         let scope: Scope = home.scope.clone();
         self.files.complete(claimed.clone(), &record, &home.ring, scope, &key).await?;

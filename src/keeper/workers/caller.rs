@@ -37,6 +37,12 @@ pub(crate) struct RunKey {
     pub(crate) attempt: i32,
     /// Whose audit has the lines about it.
     pub(crate) region: String,
+    pub(crate) tenant_uid: String,
+}
+
+/// UID of the tenant whose worker calls.
+pub(super) fn tenant_uid(admitted: &Admitted) -> String {
+    admitted.tenant().uid().unwrap_or_default()
 }
 
 impl RunKey {
@@ -48,6 +54,7 @@ impl RunKey {
             pod_uid: admitted.pod_uid().to_owned(),
             attempt: admitted.attempt(),
             region: admitted.region().name_any(),
+            tenant_uid: tenant_uid(admitted),
         }
     }
 }
@@ -67,10 +74,12 @@ impl Keeper {
         self.at_latest()?;
         let observed = self.observe(call, about).await?;
         let (run_uid, region) = (observed.run_uid.clone(), observed.tenant.as_ref().map(|t| t.spec.region.clone()));
+        let tenant = observed.tenant.as_ref().and_then(|tenant| tenant.uid());
         let caller = observed.caller.clone().unwrap_or_default();
         let foreign_peer = observed.pod.as_ref().is_some_and(|pod| !domain::lease::peer_matches(pod, observed.peer));
         let outcome = admit(observed);
         let event = Event::new(if outcome.is_ok() { "CallAdmitted" } else { "CallRefused" })
+            .with("tenant", tenant.as_deref().unwrap_or_default())
             .with("call", what)
             .with("run", run_uid.as_str())
             .with("pod", caller.pod_uid.as_deref().unwrap_or_default())
@@ -86,7 +95,8 @@ impl Keeper {
                 let event = event.with("refusal", format!("{refusal:?}"));
                 match region.and_then(|name| self.region(&name).ok()) {
                     Some(region) => self.audit(&region, event).await?,
-                    None => self.audit_stranger(event).await,
+                    // Whoever proves no tenant belongs to no region: every region served here has the line.
+                    None => self.audit_refusal(&self.regions.all(), &format!("{what}/{refusal:?}"), event).await,
                 }
                 Err(refusal.into())
             }
@@ -101,17 +111,8 @@ impl Keeper {
             .with("call", path.rsplit('/').find(|part| part.bytes().any(|b| b.is_ascii_lowercase())).unwrap_or_default())
             .with("run", run.unwrap_or_default())
             .with("refusal", format!("{:?}", Refusal::Token));
-        self.audit_stranger(event).await;
-    }
-
-    /// A caller who proves no tenant belongs to no region: every region served here has the line. One region's broken storage neither
-    /// keeps it from the others nor makes the refusal another answer.
-    async fn audit_stranger(&self, event: Event) {
-        for region in self.regions.all() {
-            if let Err(error) = self.audit(&region, event.clone()).await {
-                tracing::error!(region = region.name_any(), error = error.chain(), "the refusal of a stranger could not be audited");
-            }
-        }
+        // Whoever proves no tenant belongs to no region: every region served here has the line.
+        self.audit_refusal(&self.regions.all(), "Token", event).await;
     }
 
     /// Audits a refusal that came after the admission: about a connection, a file, or an attempt that was replaced in between.
@@ -124,6 +125,7 @@ impl Keeper {
         if let Err(Rejection::Refused(refusal)) = &outcome {
             tracing::warn!(call = what, run = run.uid, refusal = ?refusal, "a worker's call was refused");
             let event = Event::new("CallRefused")
+                .with("tenant", run.tenant_uid.as_str())
                 .with("call", what)
                 .with("run", run.uid.as_str())
                 .with("pod", run.pod_uid.as_str())

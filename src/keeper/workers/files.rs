@@ -19,7 +19,7 @@ use super::super::files::{FileRecord, IMPORT_RUN, State as FileState, grant};
 use super::super::room::Pass;
 use super::super::state::Keeper;
 use super::super::storage::Outgoing;
-use super::caller::About;
+use super::caller::{About, tenant_uid};
 use super::{Answer, Call, Kept, Rejection, RunKey, RunUid};
 
 pub(super) async fn begin(State(keeper): Kept, call: Call, Path(uid): RunUid, Json(request): Json<NewFile>) -> Answer<FileGrant> {
@@ -99,9 +99,19 @@ impl Keeper {
     async fn begin_result(&self, admitted: &Admitted, name: &str) -> Result<FileGrant, Rejection> {
         let home = self.home_of(admitted).await?;
         let record = new_record(admitted, name, self.now()?).ok_or(Refusal::File)?;
-        let Some((record, key)) = self.files.begin(&record, &home.ring, home.scope.clone()).await? else { return Err(Rejection::Taken) };
-        let event = Event::new("FileBorn").with("file", record.uid.as_str()).with("run", admitted.run_uid());
+        let (ring, scope) = (&home.ring, home.scope.clone());
+        // Asking again gives the same file while it is pending.
+        if let Some(known) = self.files.find(&record.uid).await? {
+            let opening = self.opening_file(&home, &record.uid, Event::new("FileKeyOpened").with("run", admitted.run_uid())).await?;
+            let key = self.files.begun_key(&known, &record.owner_uid, ring, scope, &opening)?.ok_or(Rejection::Taken)?;
+            return Ok(grant(&known.0, &home.scope, &key));
+        }
+        let event =
+            Event::new("FileBorn").with("tenant", tenant_uid(admitted)).with("file", record.uid.as_str()).with("run", admitted.run_uid());
         self.audit(admitted.region(), event).await?;
+        let Some(key) = self.files.begin(&record, ring, scope).await? else {
+            return Err(Error::Record { name: record.uid, detail: "somebody else began it at the same moment" }.into());
+        };
         Ok(grant(&record, &home.scope, &key))
     }
 
@@ -125,7 +135,8 @@ impl Keeper {
         let (record, _) = self.readable_upload(admitted, file).await?;
         let storage = self.storage(admitted.region())?;
         let bytes = storage.read(&record.tenant_uid, &record.uid).await?.ok_or(Refusal::Upload)?;
-        let event = Event::new("FileRead").with("file", record.uid.as_str()).with("run", admitted.run_uid());
+        let event =
+            Event::new("FileRead").with("tenant", tenant_uid(admitted)).with("file", record.uid.as_str()).with("run", admitted.run_uid());
         self.audit(admitted.region(), event).await?;
         Ok((bytes, record.not_after))
     }

@@ -15,7 +15,7 @@ use super::super::credentials::{Entries, Stored};
 use super::super::error::{Error, kube};
 use super::super::files::{FileRecord, UPLOAD, grant};
 use super::super::state::{Home, Keeper};
-use super::caller::About;
+use super::caller::{About, tenant_uid};
 use super::run_status::open_cursor;
 use super::{Answer, Call, Kept, Rejection, RunKey, RunUid};
 
@@ -44,8 +44,11 @@ impl Keeper {
         let target = self.salesforce_session(admitted, &home, None, None).await?;
         let status = admitted.run().status.clone().unwrap_or_default();
         let chunks = status.chunks.unwrap_or_default();
-        let cursors = self.cursors(admitted, &home, &chunks)?;
-        let event = Event::new("LeaseGranted").with("run", admitted.run_uid()).with("attempt", admitted.attempt());
+        let cursors = self.cursors(admitted, &home, &chunks).await?;
+        let event = Event::new("LeaseGranted")
+            .with("tenant", tenant_uid(admitted))
+            .with("run", admitted.run_uid())
+            .with("attempt", admitted.attempt());
         self.audit(admitted.region(), event).await?;
         Ok(Lease {
             snapshot: admitted.snapshot().clone(),
@@ -86,12 +89,8 @@ impl Keeper {
 
     /// Opens the credential of a judged connection; the audit has the line before anybody has the secret.
     async fn unseal(&self, admitted: &Admitted, home: &Home, usable: &Usable, stored: &Stored) -> Result<Entries, Rejection> {
-        let event = Event::new("CredentialOpened")
-            .with("run", admitted.run_uid())
-            .with("connection", usable.connection().uid().unwrap_or_default())
-            .with("version", usable.version());
-        self.audit(admitted.region(), event).await?;
-        let entries = self.open(home, usable.connection(), stored)?;
+        let event = Event::new("CredentialOpened").with("for", "Run").with("run", admitted.run_uid());
+        let entries = self.open(home, usable.connection(), stored, event).await?;
         super::super::connections::mark_used(self, usable.connection());
         Ok(entries)
     }
@@ -142,9 +141,9 @@ impl Keeper {
         let status = live.status.clone().unwrap_or_default();
         let (record, secret) = self.readable_upload(admitted, &expected.uid).await?;
         let now = self.at_latest()?;
-        let key = self.files.key(&record, &secret, &home.ring, home.scope.clone(), now, record.not_after)?.ok_or(Refusal::Upload)?;
-        let event = Event::new("FileKeyOpened").with("run", admitted.run_uid()).with("file", record.uid.as_str());
-        self.audit(admitted.region(), event).await?;
+        let opening = self.opening_file(home, &record.uid, Event::new("FileKeyOpened").with("run", admitted.run_uid())).await?;
+        let (ring, scope) = (&home.ring, home.scope.clone());
+        let key = self.files.key(&record, &secret, ring, scope, now, record.not_after, &opening)?.ok_or(Refusal::Upload)?;
         Ok(UploadGrant {
             file: grant(&record, &home.scope, &key),
             bytes: record.bytes.unwrap_or_default(),
@@ -168,15 +167,21 @@ impl Keeper {
     }
 
     /// What the cursors of earlier attempts say.
-    fn cursors(&self, admitted: &Admitted, home: &Home, chunks: &Chunks) -> Result<Vec<ChunkCursor>, Rejection> {
+    async fn cursors(&self, admitted: &Admitted, home: &Home, chunks: &Chunks) -> Result<Vec<ChunkCursor>, Rejection> {
+        let any = chunks.folded.iter().any(|f| f.sealed_cursor.is_some()) || chunks.listed.iter().any(|c| c.sealed_cursor.is_some());
+        if !any {
+            return Ok(Vec::new());
+        }
+        let event = Event::new("CursorsOpened").with("tenant", tenant_uid(admitted)).with("run", admitted.run_uid());
+        let opening = self.opening(admitted.region(), admitted.run_uid(), event).await?;
         let folded = chunks.folded.as_ref().and_then(|f| f.sealed_cursor.as_ref());
         let mut cursors: Vec<ChunkCursor> = Vec::new();
         if let Some(sealed) = folded {
-            cursors.push(open_cursor(admitted, home, sealed)?);
+            cursors.push(open_cursor(admitted, home, sealed, &opening)?);
         }
         for listed in &chunks.listed {
             let Some(sealed) = &listed.sealed_cursor else { continue };
-            let cursor = open_cursor(admitted, home, sealed)?;
+            let cursor = open_cursor(admitted, home, sealed, &opening)?;
             if cursor.chunk != listed.number {
                 let detail = "it belongs to another chunk than the one it stands at";
                 return Err(Error::Record { name: format!("cursor of run {}", admitted.run_uid()), detail }.into());

@@ -25,8 +25,9 @@ use super::super::audit::Event;
 use super::super::bound::Bound;
 use super::super::error::{Error, kube};
 use super::super::files::{FileRecord, IMPORT_RUN, State as FileState};
+use super::super::opening::Opening;
 use super::super::state::{Home, Keeper};
-use super::caller::{About, RunKey};
+use super::caller::{About, RunKey, tenant_uid};
 use super::{Answer, Call, Kept, Rejection, RunUid};
 
 /// Progress is written at most this often for each run; what comes in between is overtaken by the next.
@@ -148,7 +149,10 @@ impl Keeper {
             Ok(())
         };
         self.write_run(&RunKey::of(admitted), change).await?;
-        let event = Event::new("OutcomeReported").with("run", admitted.run_uid()).with("attempt", report.attempt);
+        let event = Event::new("OutcomeReported")
+            .with("tenant", tenant_uid(admitted))
+            .with("run", admitted.run_uid())
+            .with("attempt", report.attempt);
         Ok(self.audit(admitted.region(), event.with("reason", report.reason.to_string())).await?)
     }
 
@@ -246,12 +250,12 @@ fn seal_cursor(admitted: &Admitted, home: &Home, number: i64, key: &[SecretText]
 }
 
 /// The cursor and the number of the chunk it lies behind, which is the record's version and so as authentic as the rest.
-pub(super) fn open_cursor(admitted: &Admitted, home: &Home, sealed: &str) -> Result<ChunkCursor, Rejection> {
+pub(super) fn open_cursor(admitted: &Admitted, home: &Home, sealed: &str, opening: &Opening) -> Result<ChunkCursor, Rejection> {
     let unreadable = || Error::Record { name: format!("cursor of run {}", admitted.run_uid()), detail: "it is not a sealed cursor" };
     let record = BASE64.decode(sealed).map_err(|_| unreadable())?;
     let context = cursor_bound(admitted).context(home.scope.clone());
     let failed = |source| Error::Ring { tenant: home.tenant.name_any(), source };
-    let opened = home.ring.open(Purpose::Credential, &context, &record).map_err(failed)?;
+    let opened = home.ring.open(opening, Purpose::Credential, &context, &record).map_err(failed)?;
     let chunk = i64::try_from(opened.version).map_err(|_| unreadable())? - 1;
     Ok(ChunkCursor { chunk, last_key: serde_json::from_slice(&opened.plaintext).map_err(|_| unreadable())? })
 }

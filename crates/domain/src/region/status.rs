@@ -12,8 +12,13 @@ pub const OWNED_CONDITIONS: &[&str] = &[READY, RECONCILING, STALLED, RESIDENCY];
 
 /// What the operator wrote last time.
 pub fn owned_part(status: &RegionStatus) -> RegionStatus {
-    let RegionStatus { observed_generation, conditions, nodes } = status;
-    RegionStatus { observed_generation: *observed_generation, conditions: labels::owned(conditions, OWNED_CONDITIONS), nodes: *nodes }
+    let RegionStatus { observed_generation, conditions, nodes, audit: _ } = status;
+    RegionStatus {
+        observed_generation: *observed_generation,
+        conditions: labels::owned(conditions, OWNED_CONDITIONS),
+        nodes: *nodes,
+        audit: Vec::new(),
+    }
 }
 
 pub fn status(observed: &Observed, finding: &Finding, now: Timestamp) -> RegionStatus {
@@ -33,6 +38,7 @@ pub fn status(observed: &Observed, finding: &Finding, now: Timestamp) -> RegionS
         observed_generation: region.metadata.generation,
         conditions: conditions.build(),
         nodes: Some(i32::try_from(observed.nodes).unwrap_or(i32::MAX)),
+        audit: Vec::new(),
     }
 }
 

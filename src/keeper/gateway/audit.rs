@@ -1,0 +1,90 @@
+//! The audit for people: the lines of a tenant for its members, those of a region for its administrators, and whether they are whole.
+
+use std::sync::Arc;
+
+use api::keeper::AuditReport;
+use api::{Region, names};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures::StreamExt;
+use http::header;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::super::audit::{Event, Lines};
+use super::super::error::Error;
+use super::super::state::Keeper;
+use super::super::workers::Call;
+use super::Refused;
+
+type Kept = State<Arc<Keeper>>;
+
+pub(super) async fn report_to_tenant(State(keeper): Kept, call: Call, Path(namespace): Path<String>) -> Result<Json<AuditReport>, Refused> {
+    let asked = keeper.member(&call, &namespace).await;
+    let (region, lines) = keeper.refused(&namespace, "audit", asked).await?;
+    Ok(Json(keeper.read_audit(&region, &lines, None).await?))
+}
+
+pub(super) async fn lines_of_tenant(State(keeper): Kept, call: Call, Path(namespace): Path<String>) -> Result<Response, Refused> {
+    let asked = keeper.member(&call, &namespace).await;
+    let (region, lines) = keeper.refused(&namespace, "audit", asked).await?;
+    Ok(export(keeper, region, lines))
+}
+
+pub(super) async fn report_of_region(State(keeper): Kept, call: Call, Path(region): Path<String>) -> Result<Json<AuditReport>, Refused> {
+    let asked = keeper.administrator(&call, &region).await;
+    let region = keeper.refused("", "audit", asked).await?;
+    Ok(Json(keeper.read_audit(&region, &Lines::OfRegion, None).await?))
+}
+
+pub(super) async fn lines_of_region(State(keeper): Kept, call: Call, Path(region): Path<String>) -> Result<Response, Refused> {
+    let asked = keeper.administrator(&call, &region).await;
+    let region = keeper.refused("", "audit", asked).await?;
+    Ok(export(keeper, region, Lines::OfRegion))
+}
+
+impl Keeper {
+    /// Whoever may read a tenant's results may read its lines.
+    async fn member(&self, call: &Call, namespace: &str) -> Result<(Arc<Region>, Lines), Refused> {
+        let (home, credential) = self.person(call, namespace, names::FILES_READER_ACCOUNT).await?;
+        let event = Event::new("AuditRead").with("tenant", home.scope.tenant_uid.as_str()).with("credential", credential);
+        self.audit(&home.region, event).await?;
+        Ok((home.region.clone(), Lines::OfTenant(home.scope.tenant_uid.clone())))
+    }
+
+    /// Whoever may ask for a token of the account that the chart makes for this, in our own namespace.
+    async fn administrator(&self, call: &Call, region: &str) -> Result<Arc<Region>, Refused> {
+        let account = names::AUDIT_READER_ACCOUNT;
+        let caller = call.caller.as_ref().ok_or(Refused::Token(account))?;
+        let ours = caller.username == format!("system:serviceaccount:{}:{account}", self.namespace);
+        if !ours || !caller.audiences.contains(&names::audit_audience(region, &self.installation)) {
+            return Err(Refused::Token(account));
+        }
+        let region = self.region(region)?;
+        let event = Event::new("AuditRead").with("credential", caller.credential_id.clone().unwrap_or_default());
+        self.audit(&region, event).await?;
+        Ok(region)
+    }
+
+    async fn read_audit(&self, region: &Region, lines: &Lines, out: Option<mpsc::Sender<Bytes>>) -> Result<AuditReport, Error> {
+        self.audit.read(region, &self.storage(region)?, lines, self.now()?, out).await
+    }
+}
+
+/// The lines as they lie. A reader who is told of no error has all that fit; whether that is all there were the report tells.
+fn export(keeper: Arc<Keeper>, region: Arc<Region>, lines: Lines) -> Response {
+    let (out, parts) = mpsc::channel(4);
+    let reading = tokio::spawn(async move { keeper.read_audit(&region, &lines, Some(out)).await });
+    let end = futures::stream::once(async move {
+        match reading.await {
+            Ok(Ok(_)) => Ok(Bytes::new()),
+            Ok(Err(error)) => Err(std::io::Error::other(error)),
+            Err(error) => Err(std::io::Error::other(error)),
+        }
+    });
+    let body = ReceiverStream::new(parts).map(Ok).chain(end);
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(body)).into_response()
+}

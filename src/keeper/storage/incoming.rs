@@ -1,0 +1,147 @@
+//! A file on its way in.
+
+use bytes::Bytes;
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::super::error::{Error, Result};
+use super::super::lane::{DEADLINE, NotResponding};
+use super::{BEGUN, Storage, path};
+
+/// A part of a file on its way to the volume.
+const PART: usize = 1 << 20;
+/// What is flushed at the end of a file takes a second more for each so many bytes.
+const FLUSHED_A_SECOND: u64 = 8 << 20;
+
+/// Unless it is finished, nothing of it stays.
+pub(crate) struct Incoming {
+    storage: Storage,
+    bytes: u64,
+    steps: mpsc::Sender<Step>,
+    /// Absent once its end is known.
+    end: Option<JoinHandle<Result<()>>>,
+}
+
+enum Step {
+    Write(Bytes),
+    Finish,
+}
+
+impl Storage {
+    /// A file that becomes visible only once it is complete. Refused while files leave too little room for the audit.
+    pub(crate) async fn begin(&self, tenant_uid: &str, file_uid: &str) -> Result<Incoming> {
+        // The same file may be on its way twice, when its sender lost patience with the first.
+        let turn = format!("{file_uid}-{:08x}", rand::random::<u32>());
+        let begun = ObjectPath::from_iter([BEGUN, self.replica.as_str(), turn.as_str()]);
+        let file = Passing { begun, path: path(tenant_uid, file_uid) };
+        let (steps, todo) = mpsc::channel(2);
+        let begin = |this: Self| async move {
+            let store = this.store()?;
+            this.has_room()?;
+            let upload = {
+                let _writing = this.folders.read().await;
+                store.put_multipart(&file.begun).await.map_err(this.failed("begin a file"))?
+            };
+            let write = WriteMultipart::new_with_chunk_size(upload, PART);
+            Ok(tokio::spawn(file.pass(this, store, write, todo)))
+        };
+        Ok(Incoming { end: Some(self.step("begin a file", begin).await?), storage: self.clone(), bytes: 0, steps })
+    }
+}
+
+struct Passing {
+    begun: ObjectPath,
+    path: ObjectPath,
+}
+
+impl Passing {
+    /// Lives in the lane of the volume.
+    async fn pass(
+        self,
+        storage: Storage,
+        store: Arc<dyn ObjectStore>,
+        mut write: WriteMultipart,
+        mut todo: mpsc::Receiver<Step>,
+    ) -> Result<()> {
+        let written = loop {
+            match todo.recv().await {
+                Some(Step::Write(bytes)) => {
+                    if let Err(error) = storage.has_room() {
+                        break Err(error);
+                    }
+                    // Two parts on their way at once keep the volume busy and memory small.
+                    if let Err(error) = write.wait_for_capacity(2).await {
+                        break Err(storage.failed("write a file")(error));
+                    }
+                    write.put(bytes);
+                }
+                Some(Step::Finish) => break Ok(true),
+                None => break Ok(false),
+            }
+        };
+        let end = match written {
+            Ok(true) => self.place(&storage, store.as_ref(), write).await,
+            Ok(false) => write.abort().await.map_err(storage.failed("abort a file")),
+            Err(error) => write.abort().await.map_err(storage.failed("abort a file")).and(Err(error)),
+        };
+        storage.tidy().await;
+        end
+    }
+
+    async fn place(&self, storage: &Storage, store: &dyn ObjectStore, write: WriteMultipart) -> Result<()> {
+        write.finish().await.map_err(storage.failed("finish a file"))?;
+        let placed = {
+            let _writing = storage.folders.read().await;
+            store.rename(&self.begun, &self.path).await
+        };
+        if placed.is_err() {
+            let _ = super::delete(storage, store, &self.begun).await;
+        }
+        placed.map_err(storage.failed("put a file in its place"))
+    }
+}
+
+impl Incoming {
+    pub(crate) async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        self.bytes += bytes.len() as u64;
+        match timeout(DEADLINE, self.steps.send(Step::Write(bytes))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(self.failure().await),
+            Err(_) => Err(self.storage.hung("write a file")(NotResponding)),
+        }
+    }
+
+    pub(crate) async fn finish(mut self) -> Result<()> {
+        let flushed = DEADLINE + Duration::from_secs(self.bytes / FLUSHED_A_SECOND);
+        // Should it have ended already, its end says why.
+        let _ = timeout(DEADLINE, self.steps.send(Step::Finish)).await;
+        self.end("finish a file", flushed).await
+    }
+
+    pub(crate) async fn abort(mut self) -> Result<()> {
+        // Nobody sends any more.
+        self.steps = mpsc::channel(1).0;
+        self.end("abort a file", DEADLINE).await
+    }
+
+    /// Why it ended before it was told to.
+    async fn failure(&mut self) -> Error {
+        match self.end("write a file", DEADLINE).await {
+            Err(error) => error,
+            Ok(()) => self.storage.hung("write a file")(NotResponding),
+        }
+    }
+
+    async fn end(&mut self, doing: &'static str, within: Duration) -> Result<()> {
+        let Some(end) = self.end.take() else { return Ok(()) };
+        match timeout(within, end).await {
+            Ok(Ok(end)) => end,
+            Ok(Err(_)) | Err(_) => Err(self.storage.hung(doing)(NotResponding)),
+        }
+    }
+}
