@@ -5,6 +5,7 @@ mod boundaries;
 mod chart;
 mod cluster;
 mod files;
+mod manifests;
 
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ pub(crate) struct Arguments {
 enum Level {
     /// Formatting and lints
     Lint,
-    /// Which crate may depend on what
+    /// Which crate may depend on what, and that it uses what it depends on
     Boundaries,
     /// Unit, property, contract and API-server tests of every crate
     Code,
@@ -69,7 +70,7 @@ fn attempt(progress: &Progress, level: Level, choice: &cluster::Choice) -> Outco
     let began = Instant::now();
     let result = match level {
         Level::Lint => lint(),
-        Level::Boundaries => boundaries::check(),
+        Level::Boundaries => boundaries::check().and_then(|()| manifests::check()),
         Level::Code => code(progress),
         Level::Memory => memory(progress),
         Level::Go => go(progress),
