@@ -38,7 +38,7 @@ pub(crate) enum Speaks {
 /// What the listeners of workers and of people hold at most, within the files that this process may open.
 pub(crate) fn limits(open_files: usize) -> (Limits, Limits) {
     let free = open_files.saturating_sub(OWN_FILES).max(48);
-    let workers = Limits { connections: (free * 2 / 3).min(1024), of_one: 256, idle: WORKERS_IDLE };
+    let workers = Limits { connections: (free / 3 * 2).min(1024), of_one: 256, idle: WORKERS_IDLE };
     // A load balancer may show all people under one address.
     let people = Limits { connections: (free / 3).min(512), of_one: 256, idle: PEOPLE_IDLE };
     (workers, people)
