@@ -69,15 +69,16 @@ fn opened(
     futures::stream::unfold((sealed, Some(opener)), |(mut sealed, mut opener)| async move {
         let mut out = BytesMut::new();
         loop {
-            let step = match (sealed.next().await, opener.take()) {
-                (_, None) => return None,
-                (Some(Ok(part)), Some(mut current)) => {
+            // Without one the stream is over, and must not be asked again.
+            let mut current = opener.take()?;
+            let step = match sealed.next().await {
+                Some(Ok(part)) => {
                     let step = current.update(&part, &mut out);
                     opener = step.is_ok().then_some(current);
                     step
                 }
-                (Some(Err(error)), Some(_)) => return Some((Err(error), (sealed, None))),
-                (None, Some(current)) => current.finish(&mut out),
+                Some(Err(error)) => return Some((Err(error), (sealed, None))),
+                None => current.finish(&mut out),
             };
             match step {
                 Err(error) => return Some((Err(broken(error)), (sealed, None))),
@@ -116,7 +117,9 @@ mod tests {
 
     async fn read(sealed: Bytes, piece: usize, opener: Opener) -> std::io::Result<Vec<u8>> {
         let parts: Vec<_> = sealed.chunks(piece).map(|part| Ok(Bytes::copy_from_slice(part))).collect();
-        let plain: Vec<Bytes> = opened(futures::stream::iter(parts).boxed(), opener).try_collect().await?;
+        // One that must not be asked again behind its end, as those of the storage.
+        let parts = futures::stream::unfold(parts.into_iter(), |mut parts| async move { parts.next().map(|part| (part, parts)) });
+        let plain: Vec<Bytes> = opened(parts.boxed(), opener).try_collect().await?;
         Ok(plain.concat())
     }
 
