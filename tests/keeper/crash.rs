@@ -438,7 +438,8 @@ async fn left_in_order(stage: Stage) -> Result<()> {
         };
     }
     let mut expected: BTreeSet<String> = ["dataimporter-keeper-ca".to_owned()].into();
-    expected.insert(format!("root-{}", Api::<Region>::all(world.client.clone()).get(REGION).await?.uid().unwrap_or_default()));
+    let region = Api::<Region>::all(world.client.clone()).get(REGION).await?.uid().unwrap_or_default();
+    expected.extend([format!("root-{region}"), format!("region-keys-{region}")]);
     expected.insert(format!("keys-{}", Api::<Tenant>::all(world.client.clone()).get("acme").await?.uid().unwrap_or_default()));
     for connection in world.api::<Connection>(HOME).list(&ListParams::default()).await? {
         let uid = connection.uid().unwrap_or_default();
