@@ -184,7 +184,13 @@ impl<'a> Beside<'a> {
                 "contact": {
                     "firstName": "Grace", "lastName": "Hopper", "email": "grace@canary.example", "company": "Canary", "country": "US"}},
         }))?;
-        self.demo.ready(&[&format!("tenants/{name}")])
+        self.demo.ready(&[&format!("tenants/{name}")])?;
+        // A quota admits nothing before the cluster has counted what is there.
+        process::wait_until("a quota that counts", Duration::from_secs(60), || {
+            let used = ["get", "resourcequota", "dataimporter", "-n", name, "-o", "jsonpath={.status.used}"];
+            ensure!(kubectl.run(&used)?.contains("connections"), "it has counted nothing");
+            Ok(())
+        })
     }
 
     /// Connections `crm` and `warehouse` whose Secrets go with the intake. The keeper may not read those yet.
