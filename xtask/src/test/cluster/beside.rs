@@ -236,7 +236,11 @@ impl<'a> Beside<'a> {
         self.demo.kubectl.apply(&permission)?;
         let text = |key: &str| permission["consents"][0][key].as_str().with_context(|| format!("a consent has a {key}"));
         let consent = format!("{}={}", text("annotation")?, text("value")?);
-        self.demo.kubectl.run(&["annotate", "secret", text("secret")?, "-n", namespace, "--overwrite", &consent])?;
+        let secret = text("secret")?;
+        // One that is gone has nothing to consent to.
+        if self.demo.kubectl.exists(&["secret", secret, "-n", namespace])? {
+            self.demo.kubectl.run(&["annotate", "secret", secret, "-n", namespace, "--overwrite", &consent])?;
+        }
         look_again(&self.demo.kubectl, namespace, name)
     }
 

@@ -103,8 +103,13 @@ impl Stage<'_> {
 
     fn audit(&self, region: &str) -> Result<Vec<Value>> {
         let volume = region.rsplit('-').next().unwrap_or_default();
-        let path = self.demo.folder.join("storage").join(volume).join(region).join("audit/dataimporter-keeper-0.jsonl");
-        let text = std::fs::read_to_string(&path).with_context(|| format!("no audit at {}", path.display()))?;
+        // The keeper of an earlier cluster left a chain that this one's cannot go on with: it has a file of its own beside it.
+        let folder = self.demo.folder.join("storage").join(volume).join(region).join("audit");
+        let chains = std::fs::read_dir(&folder).with_context(|| format!("no audit at {}", folder.display()))?;
+        let chains =
+            chains.map(|entry| entry.and_then(|e| Ok((e.metadata()?.modified()?, e.path())))).collect::<std::io::Result<Vec<_>>>()?;
+        let (_, path) = chains.into_iter().max().with_context(|| format!("no audit in {}", folder.display()))?;
+        let text = std::fs::read_to_string(&path)?;
         text.lines().map(|line| serde_json::from_str(line).context("a line of the audit is not JSON")).collect()
     }
 
