@@ -47,7 +47,9 @@ fn every_order(demo: &Demo) -> Result<()> {
     admit(kubectl, &tenants)?;
     let objects: Vec<Value> =
         tenants.iter().map(|(name, _)| tenant(kubectl, name)).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
-    kubectl.apply(&json!({"apiVersion": "v1", "kind": "List", "items": objects}))?;
+    // As a tool that applies from Git does: again, until the tenants hold their namespaces.
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+    process::wait_until("everything to be applied", Duration::from_secs(90), || kubectl.apply(&list).map(drop))?;
     let file = demo.folder.join("airports.csv").to_string_lossy().into_owned();
     for (name, _) in &tenants {
         until_ready(kubectl, &["tenant", name])?;
