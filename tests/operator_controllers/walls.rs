@@ -1,6 +1,8 @@
 //! The chart's policies, attacked: with the operator's own account, and by an administrator where the workers run. Whoever is refused as
 //! administrator is refused with fewer rights. Nothing is kept of what is tried; each list has calls that must go through.
 
+use std::time::Duration;
+
 use http::{Method, Request};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Client, ResourceExt};
@@ -55,7 +57,7 @@ impl Attempt<'_> {
 /// Policies take effect some seconds after they are written: all attempts must come out right, once.
 async fn as_expected(attempts: &[Attempt<'_>]) {
     let mut wrong = Vec::new();
-    let all_right = wait_for("the policies", SOON, async || {
+    let all_right = wait_for("the policies", Duration::from_secs(60), async || {
         wrong.clear();
         for attempt in attempts {
             wrong.extend(attempt.finding().await);
