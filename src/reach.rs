@@ -85,6 +85,7 @@ mod tests {
             keeper: KeeperSettings { url: text(), port: 8443, ca: text(), selector: BTreeMap::new() },
             network: NetworkSettings::default(),
             plans: Default::default(),
+            kinds_known_after: std::time::Duration::ZERO,
         }
     }
 

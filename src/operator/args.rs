@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use domain::limits::Plans;
 use domain::settings::{KeeperSettings, NetworkSettings, Settings, WorkerSettings};
 
 use super::installation::Installation;
+
+/// Two looks of the cluster for new kinds, which are half a minute apart.
+const KINDS_KNOWN_AFTER: Duration = Duration::from_secs(60);
 
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
@@ -90,6 +94,7 @@ impl Args {
                 dns_cidrs: given(&self.dns_cidrs),
             },
             plans: self.plans.clone(),
+            kinds_known_after: KINDS_KNOWN_AFTER,
         })
     }
 }

@@ -33,6 +33,16 @@ pub(super) struct Context {
     pub(super) looks: Looks,
     /// Namespaces are bound by one reconcile at a time, each seeing what the one before wrote.
     pub(super) binding: Mutex<()>,
+    /// When the controllers began.
+    pub(super) began: Instant,
+}
+
+impl Context {
+    /// When quotas of our kinds may be made; absent: now.
+    pub(super) fn kinds_known_in(&self) -> Option<Duration> {
+        let left = self.settings.kinds_known_after.saturating_sub(self.began.elapsed());
+        (!left.is_zero()).then_some(left)
+    }
 }
 
 #[derive(Debug, Error)]

@@ -136,6 +136,7 @@ pub async fn control(parts: Parts, stop: CancellationToken) -> anyhow::Result<()
         applied: applied::Applied::default(),
         looks: foreign::Looks::default(),
         binding: Mutex::new(()),
+        began: Instant::now(),
     });
     let reconciling = context.clone();
     let work = queue.clone().run(concurrency, health, metrics, stop, move |key| {

@@ -58,6 +58,10 @@ pub(super) async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Next
         }
         None => finding,
     };
+    let finding = match context.kinds_known_in() {
+        Some(known) => finding.again_in(known),
+        None => finding,
+    };
     report(context, key, &observed, &finding, outcome).await?;
     Ok(next(&finding))
 }
@@ -198,7 +202,9 @@ async fn furnish(context: &Context, namespace: HeldNamespace) -> Result<Option<F
     for role in vacant {
         delete_cached::<RoleBinding>(context, &context.caches.role_bindings, &bound.name, role).await?;
     }
-    ensure(context, &context.caches.quotas, &quota).await?;
+    if context.kinds_known_in().is_none() {
+        ensure(context, &context.caches.quotas, &quota).await?;
+    }
     // After the bindings: whoever may not ask any more gets no token of the new account.
     for account in &wanted {
         if !is_applied(context, &context.caches.accounts, account) {

@@ -1,6 +1,7 @@
 //! What the installation fixes for every worker: flags of the operator and facts the keeper published.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::limits::Plans;
 
@@ -15,6 +16,9 @@ pub struct Settings {
     pub network: NetworkSettings,
     /// Limits of tenants by plan.
     pub plans: Plans,
+    /// How long after its start the operator makes no quota of our kinds. A cluster looks for new kinds twice a minute, and a quota from
+    /// before it found ours admits none of their objects for minutes.
+    pub kinds_known_after: Duration,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -54,6 +54,7 @@ pub(crate) fn settings() -> Settings {
             dns_cidrs: vec!["169.254.20.10/32".into()],
         },
         plans: Plans::default(),
+        kinds_known_after: std::time::Duration::ZERO,
     }
 }
 

@@ -167,7 +167,7 @@ impl Demo {
         let path = |file: &str| examples.join(file).to_string_lossy().into_owned();
         self.kubectl.run(&["apply", "-f", &path("10-regions.yaml"), "-f", &path("20-tenants.yaml")])?;
         self.ready(&["tenants/acme", "tenants/globex"])?;
-        // In the first half minute of a kind the cluster's quotas cannot count its objects, and admit none.
+        // A quota that was just made admits nothing before the cluster has counted what is there.
         let mut applied = String::new();
         process::wait_until("quotas that count our kinds", Duration::from_secs(90), || {
             applied = self.kubectl.run(&["apply", "-f", &examples.to_string_lossy()])?;
