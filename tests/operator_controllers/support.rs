@@ -327,7 +327,7 @@ pub(crate) fn settings() -> Settings {
             dns_cidrs: Vec::new(),
         },
         plans: Plans::default(),
-        kinds_known_after: std::time::Duration::ZERO,
+        kinds_known_after: Duration::ZERO,
     }
 }
 
