@@ -186,6 +186,7 @@ async fn what_the_operator_did_not_make_in_a_run_namespace_is_reported_and_remov
     plant::<Pod>(&world, namespace, json!({"metadata": {"name": "beside"}, "spec": beside})).await;
     // One of ours, opened.
     let policies = world.namespaced::<NetworkPolicy>(namespace);
+    let ours = policies.get("default-deny").await.unwrap().spec;
     policies.delete("default-deny", &DeleteParams::default()).await.unwrap();
     plant::<NetworkPolicy>(&world, namespace, json!({"metadata": {"name": "default-deny"}, "spec": spec})).await;
     world.start_operator();
@@ -202,7 +203,7 @@ async fn what_the_operator_did_not_make_in_a_run_namespace_is_reported_and_remov
     }
     wait_for("the strangers to go", SOON, async || {
         let names: Vec<String> = policies.list(&Default::default()).await?.iter().map(ResourceExt::name_any).collect();
-        let closed = policies.get_opt("default-deny").await?.is_some_and(|p| p.spec.is_some_and(|s| s.egress.is_none_or(|e| e.is_empty())));
+        let closed = policies.get_opt("default-deny").await?.is_some_and(|p| p.spec == ours);
         Ok((closed && !names.iter().any(|n| n.starts_with("open"))).then_some(()))
     })
     .await

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use api::names::{REGION_LABEL, TENANT_LABEL, run_namespace};
 use api::{Region, Tenant};
 use k8s_openapi::api::networking::v1::{
-    IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
+    IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -74,10 +74,18 @@ fn deny_everything(tenant: &Tenant) -> NetworkPolicy {
     let mut policy = named(tenant, "default-deny", LabelSelector::default(), Vec::new());
     if let Some(spec) = &mut policy.spec {
         spec.policy_types = Some(vec!["Ingress".into(), "Egress".into()]);
-        // Said, not left out: rules that somebody else wrote into it would stay.
-        (spec.ingress, spec.egress) = (Some(Vec::new()), Some(Vec::new()));
+        // Said, not left out: rules that somebody else wrote into it would stay. And not as empty lists, which the API server takes for a
+        // change at every apply, so that two operators would answer each other for ever.
+        spec.ingress = Some(vec![NetworkPolicyIngressRule { from: Some(vec![nobody()]), ports: None }]);
+        spec.egress = Some(vec![NetworkPolicyEgressRule { to: Some(vec![nobody()]), ports: None }]);
     }
     policy
+}
+
+/// A pod beside the workers as the operator makes none.
+fn nobody() -> NetworkPolicyPeer {
+    let labels = [("dataimporter.io/nobody".to_owned(), "true".to_owned())].into();
+    NetworkPolicyPeer { pod_selector: Some(selector(labels)), ..Default::default() }
 }
 
 fn keeper(settings: &Settings) -> NetworkPolicyEgressRule {
