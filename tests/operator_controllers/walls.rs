@@ -385,6 +385,7 @@ async fn in_a_run_namespace_nobody_writes_but_the_operator_and_the_clusters_cont
         post("the account of every namespace", &accounts, core("serviceaccounts"), json!({"metadata": {"name": "default"}}), None),
         Attempt { who: &collector, ..delete("garbage", core(&format!("configmaps/{}", worker.owner_references()[0].name)), None) },
         post("a snapshot by the operator", &operator, core("configmaps"), json!({"metadata": {"name": "run-u"}, "immutable": true}), None),
+        post("a role of no namespace", admin, "/apis/rbac.authorization.k8s.io/v1/clusterroles", named(json!({"rules": []})), None),
         post("a ConfigMap elsewhere", admin, "/api/v1/namespaces/acme/configmaps", named(json!({})), None),
     ])
     .await;
