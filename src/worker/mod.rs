@@ -82,8 +82,12 @@ async fn attempt(args: Args) -> anyhow::Result<ExitCode> {
     let stopping = tokio::spawn(interrupt_on_signal(brake.clone()));
     let lease = keeper.lease().await.context("the keeper gives no lease")?;
     let limits = args.chunk_bytes.map_or_else(|| ChunkLimits::for_memory(memory_limit()), |input_bytes| ChunkLimits { input_bytes });
+    let (run, attempt, chunks) = (&lease.snapshot.run.uid, keeper.attempt(), lease.chunks.total);
+    tracing::info!(run, attempt, chunks, "the keeper gave the lease, the import begins behind what earlier attempts wrote down");
     let import = prepare(&keeper, lease, brake.clone(), limits)?;
     let ending = import.run().await;
+    let rows = &ending.rows;
+    tracing::info!(reason = %ending.reason, read = rows.read, succeeded = rows.succeeded, failed = rows.failed, "the import ended");
     stopping.abort();
     report(&keeper, ending).await
 }
