@@ -82,7 +82,7 @@ mod tests {
             system_namespace: text(),
             installation: text(),
             worker: WorkerSettings { image: text(), image_pull_policy: text(), memory: text(), cpu: text(), log_level: text() },
-            keeper: KeeperSettings { url: text(), port: 8443, ca: text(), selector: BTreeMap::new() },
+            keeper: KeeperSettings { url: text(), port: 8443, selector: BTreeMap::new() },
             network: NetworkSettings::default(),
             plans: Default::default(),
             kinds_known_after: std::time::Duration::ZERO,

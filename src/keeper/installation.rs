@@ -48,7 +48,7 @@ pub(crate) fn random_uid() -> String {
     format!("{}-{}-{}-{}-{}", &text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..])
 }
 
-/// Publishes our certificate authority and where the gateway is.
+/// Publishes whom clients trust and where the gateway is.
 pub(crate) async fn publish(client: &Client, namespace: &str, ca_pem: &str, gateway: Option<&str>, installation: &str) -> Result<()> {
     let mut data = BTreeMap::from([
         (names::PUBLIC_CA_KEY.to_owned(), ca_pem.to_owned()),

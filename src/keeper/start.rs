@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::Args;
 use super::audit::Audit;
-use super::authority::{Authority, Leaf};
+use super::authority::Authority;
 use super::clock::Clock;
 use super::custody::Custodies;
 use super::error::{Error, Result};
@@ -41,7 +41,8 @@ const CONCURRENCY: usize = 32;
 const CLOCK_INTERVAL: Duration = Duration::from_secs(30);
 /// What a crash can take from the end of the audit unnoticed is younger than this.
 const HEADS_INTERVAL: Duration = Duration::from_secs(5);
-const LEAF_INTERVAL: Duration = Duration::from_secs(3600);
+/// How often the authority and what is published of it are looked at.
+const AUTHORITY_INTERVAL: Duration = Duration::from_secs(300);
 /// While a region's storage or the API server is away, the start is tried again.
 const START_RETRY: Duration = Duration::from_secs(5);
 
@@ -61,11 +62,11 @@ enum Key {
 pub struct Running {
     pub worker_address: SocketAddr,
     pub gateway_address: SocketAddr,
-    pub ca_pem: String,
     pub installation: String,
     pub health: Health,
     pub metrics: Metrics,
     keeper: Arc<Keeper>,
+    trust: Arc<Trust>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
 }
@@ -74,6 +75,7 @@ impl Running {
     /// Lets time pass for everything that expires, and sweeps: how a rehearsal sees an hour go by.
     pub async fn advance(&self, by: SignedDuration) -> anyhow::Result<()> {
         self.keeper.clock.advance(by);
+        self.trust.tend(&self.keeper).await.map_err(chain)?;
         sweeper::sweep(&self.keeper, true, true).await.map_err(chain)?;
         ownerless::round(&self.keeper).await.map_err(chain)
     }
@@ -84,6 +86,11 @@ impl Running {
         self.keeper.clock.read(&self.keeper.client).await.map_err(chain)?;
         self.keeper.metrics.set_clock_skew(self.keeper.clock.skew().0.as_secs());
         Ok(())
+    }
+
+    /// Whom clients trust, in PEM.
+    pub fn ca_pem(&self) -> String {
+        self.trust.authority.bundle()
     }
 
     /// Resolves when a part of the keeper ended that should not.
@@ -165,7 +172,7 @@ pub async fn start_later(client: Client, args: Args, stop: CancellationToken, by
     clock.advance(by);
     let records = Records::new(client.clone(), &args.namespace);
     let (uid, authority) = retry("the API server", || identity(&client, &args, &clock, &records)).await;
-    let leaf = Arc::new(Leaf::new(&authority, server_names(&args), clock.now().map_err(chain)?).map_err(chain)?);
+    let authority = Arc::new(authority);
 
     let queue = Queue::default();
     let (mut watches, stores) = watch(&client, &metrics, &queue);
@@ -178,10 +185,10 @@ pub async fn start_later(client: Client, args: Args, stop: CancellationToken, by
     // However long it takes: what must be alive is this process, not every volume.
     health.beating(retry("the first sweep", || sweeper::start(&keeper))).await;
     let gateway = args.gateway_hosts.first().map(|host| format!("{host}:{}", args.gateway_port));
-    retry("ConfigMap dataimporter-public", || installation::publish(&client, &args.namespace, authority.pem(), gateway.as_deref(), &uid))
-        .await;
+    let trust = Arc::new(Trust { authority: authority.clone(), gateway });
+    retry("ConfigMap dataimporter-public", || trust.publish(&keeper)).await;
 
-    let tls = |speaks| serve::tls_config(leaf.clone(), speaks).map_err(chain);
+    let tls = |speaks| serve::tls_config(authority.clone(), speaks).map_err(chain);
     let (of_workers, of_people) = serve::limits(serve::open_files());
     let listener = |name, socket, limits: Limits| {
         tracing::info!(listener = name, connections = limits.connections, of_one_address = limits.of_one, "listens");
@@ -195,8 +202,7 @@ pub async fn start_later(client: Client, args: Args, stop: CancellationToken, by
     tasks.spawn(ownerless::run(keeper.clone(), stop.clone()));
     tasks.spawn(tick(keeper.clone(), queue.clone(), stop.clone()));
     tasks.spawn(tell(keeper.clone(), stop.clone()));
-    let ca_pem = authority.pem().to_owned();
-    tasks.spawn(renew(keeper.clone(), authority, leaf, stop.clone()));
+    tasks.spawn(renew(keeper.clone(), trust.clone(), stop.clone()));
     let (worker, shown) = (keeper.clone(), metrics.clone());
     tasks.spawn(
         queue.run(CONCURRENCY, health.clone(), metrics.clone(), stop.clone(), move |key| reconcile(worker.clone(), metrics.clone(), key)),
@@ -207,7 +213,7 @@ pub async fn start_later(client: Client, args: Args, stop: CancellationToken, by
     });
     health.ready();
     tracing::info!(installation = uid, workers = %worker_address, gateway = %gateway_address, "keeper is ready");
-    Ok(Running { worker_address, gateway_address, ca_pem, installation: uid, health, metrics: shown, keeper, stop, tasks })
+    Ok(Running { worker_address, gateway_address, installation: uid, health, metrics: shown, keeper, trust, stop, tasks })
 }
 
 fn chain(error: Error) -> anyhow::Error {
@@ -217,7 +223,7 @@ fn chain(error: Error) -> anyhow::Error {
 async fn identity(client: &Client, args: &Args, clock: &Clock, records: &Records) -> Result<(String, Authority)> {
     clock.read(client).await?;
     let now = clock.now()?;
-    Ok((installation::uid(client, &args.namespace).await?, Authority::load(records, now).await?))
+    Ok((installation::uid(client, &args.namespace).await?, Authority::load(records, server_names(args), now).await?))
 }
 
 /// Tries until it works; says every time what is in the way.
@@ -412,12 +418,35 @@ async fn tell(keeper: Arc<Keeper>, stop: CancellationToken) {
     }
 }
 
-async fn renew(keeper: Arc<Keeper>, authority: Authority, leaf: Arc<Leaf>, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(LEAF_INTERVAL)).await.is_some() {
-        match keeper.now().and_then(|now| leaf.renew(&authority, now)) {
-            Ok(true) => tracing::info!("a new certificate is served"),
-            Ok(false) => {}
-            Err(error) => tracing::error!(error = error.chain(), "the certificate could not be renewed"),
+/// What the keeper tells everybody so that they know it.
+struct Trust {
+    authority: Arc<Authority>,
+    /// Where people reach the gateway.
+    gateway: Option<String>,
+}
+
+impl Trust {
+    /// Brings the authority to where it should be by now, and what is published with it.
+    async fn tend(&self, keeper: &Keeper) -> Result<()> {
+        self.authority.tend(keeper.now()?).await?;
+        self.publish(keeper).await
+    }
+
+    /// Written again when nothing changed, too: what somebody else made of it does not stay.
+    async fn publish(&self, keeper: &Keeper) -> Result<()> {
+        let (bundle, gateway) = (self.authority.bundle(), self.gateway.as_deref());
+        installation::publish(&keeper.client, &keeper.namespace, &bundle, gateway, &keeper.installation).await
+    }
+}
+
+async fn renew(keeper: Arc<Keeper>, trust: Arc<Trust>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(AUTHORITY_INTERVAL)).await.is_some() {
+        if let Err(error) = trust.tend(&keeper).await {
+            tracing::error!(
+                reason = error.reason(),
+                error = error.chain(),
+                "the keeper's certificate could not be looked after; tried again"
+            );
         }
     }
 }

@@ -8,8 +8,6 @@ use anyhow::{Context, ensure};
 use domain::limits::Plans;
 use domain::settings::{KeeperSettings, NetworkSettings, Settings, WorkerSettings};
 
-use super::installation::Installation;
-
 /// Two looks of the cluster for new kinds, which are half a minute apart.
 const KINDS_KNOWN_AFTER: Duration = Duration::from_secs(60);
 
@@ -66,14 +64,14 @@ pub struct Args {
 }
 
 impl Args {
-    /// The flags, checked, with what the keeper published.
-    pub(super) fn settings(&self, installation: Installation) -> anyhow::Result<Settings> {
+    /// The flags, checked, for the installation of this UID.
+    pub(super) fn settings(&self, installation: String) -> anyhow::Result<Settings> {
         let keeper = url::Url::parse(&self.keeper_url).with_context(|| format!("--keeper-url {:?}", self.keeper_url))?;
         ensure!(keeper.scheme() == "https", "--keeper-url {:?}: must be https", self.keeper_url);
         let port = keeper.port_or_known_default().unwrap_or(443);
         Ok(Settings {
             system_namespace: self.namespace.clone(),
-            installation: installation.uid,
+            installation,
             worker: WorkerSettings {
                 image: self.worker_image.clone(),
                 image_pull_policy: self.worker_image_pull_policy.clone(),
@@ -81,12 +79,7 @@ impl Args {
                 cpu: self.worker_cpu.clone(),
                 log_level: self.worker_log_level.clone(),
             },
-            keeper: KeeperSettings {
-                url: self.keeper_url.clone(),
-                port,
-                ca: installation.keeper_ca,
-                selector: labels("--keeper-selector", &self.keeper_selector)?,
-            },
+            keeper: KeeperSettings { url: self.keeper_url.clone(), port, selector: labels("--keeper-selector", &self.keeper_selector)? },
             network: NetworkSettings {
                 cluster_cidrs: given(&self.cluster_cidrs),
                 dns_namespace: self.dns_namespace.clone(),

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use super::anchor::{self, Held};
 use super::context::{Context, ReconcileError, next, remember};
+use super::installation;
 
 /// A pod that the server refuses (quota, admission) is tried again after this time.
 const REFUSED_RETRY: Duration = Duration::from_secs(30);
@@ -202,7 +203,15 @@ async fn join(
         Err(error) => return Err(error),
     };
     let reads_postgres = observed.job.as_ref().is_some_and(|job| job.spec.source.sql.is_some());
-    let wanted = pod(placed, &anchor, attempt.number, reads_postgres, &context.settings);
+    // Asked for each pod: an authority that the keeper made since the last one is trusted from the first worker on that may need it.
+    let public = ObjectKey::namespaced(&context.settings.system_namespace, names::PUBLIC_CONFIGMAP);
+    let maps = context.writer.namespaced::<ConfigMap>(&public);
+    let Some(keeper_ca) = installation::keeper_ca(&maps).await.map_err(|error| unread("ConfigMap", &public, error))? else {
+        let why = format!("ConfigMap {public} says not whom a worker may trust: the keeper writes {} into it", names::PUBLIC_CA_KEY);
+        let finding = Finding::waiting("KeeperNotPublished", why).again_in(REFUSED_RETRY);
+        return report(context, key, run, record, &finding, now).await.map(|_| next(&finding));
+    };
+    let wanted = pod(placed, &anchor, attempt.number, reads_postgres, &keeper_ca, &context.settings);
     let made = match make_pod(context, &wanted, attempt.number, placed, &anchor).await {
         Ok(made) => made,
         Err(ReconcileError::Write(error)) if error.is_refusal() => {

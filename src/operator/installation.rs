@@ -1,5 +1,5 @@
-//! What the keeper publishes at its first start and the operator cannot work without: the installation's UID and the
-//! certificate authority that workers pin.
+//! What the keeper publishes and the operator cannot work without: the installation's UID, once and for all, and the authorities that
+//! workers trust, which change as time passes.
 
 use std::time::{Duration, Instant};
 
@@ -9,23 +9,13 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
 use runtime::health::Health;
 
-/// Key of the UID in ConfigMap `dataimporter-installation`.
-const UID_KEY: &str = "uid";
-/// Key of the PEM in ConfigMap `dataimporter-public`.
-const CA_KEY: &str = "ca.crt";
 const RETRY: Duration = Duration::from_secs(2);
 
-#[derive(Clone, Debug)]
-pub(super) struct Installation {
-    pub(super) uid: String,
-    pub(super) keeper_ca: String,
-}
-
-/// Waits until both ConfigMaps are there; says every time what is missing.
-pub(super) async fn wait_for(client: &Client, namespace: &str, health: &Health) -> Installation {
+/// Waits until both ConfigMaps are there; says every time what is missing. Answers the UID.
+pub(super) async fn wait_for(client: &Client, namespace: &str, health: &Health) -> String {
     loop {
         match read(client, namespace).await {
-            Ok(installation) => return installation,
+            Ok(uid) => return uid,
             Err(error) => tracing::info!(error = format!("{error:#}"), "waiting for the keeper's first start"),
         }
         health.beat(Instant::now());
@@ -34,14 +24,20 @@ pub(super) async fn wait_for(client: &Client, namespace: &str, health: &Health) 
 }
 
 /// Reads both ConfigMaps once.
-async fn read(client: &Client, namespace: &str) -> anyhow::Result<Installation> {
-    let uid = value(client, namespace, names::INSTALLATION_CONFIGMAP, UID_KEY).await?;
-    let keeper_ca = value(client, namespace, names::PUBLIC_CONFIGMAP, CA_KEY).await?;
-    Ok(Installation { uid, keeper_ca })
+async fn read(client: &Client, namespace: &str) -> anyhow::Result<String> {
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let absent = |name: &str, key: &str| format!("ConfigMap {namespace}/{name} has no key {key}");
+    let (map, key) = (names::INSTALLATION_CONFIGMAP, names::INSTALLATION_UID_KEY);
+    let uid = value(&maps, map, key).await?.with_context(|| absent(map, key))?;
+    keeper_ca(&maps).await?.with_context(|| absent(names::PUBLIC_CONFIGMAP, names::PUBLIC_CA_KEY))?;
+    Ok(uid)
 }
 
-async fn value(client: &Client, namespace: &str, name: &str, key: &str) -> anyhow::Result<String> {
-    let map =
-        Api::<ConfigMap>::namespaced(client.clone(), namespace).get(name).await.with_context(|| format!("ConfigMap {namespace}/{name}"))?;
-    map.data.and_then(|mut data| data.remove(key)).with_context(|| format!("ConfigMap {namespace}/{name} has no key {key}"))
+/// Whom a worker that begins now trusts, in PEM. Absent while the keeper has not published it.
+pub(super) async fn keeper_ca(maps: &Api<ConfigMap>) -> Result<Option<String>, kube::Error> {
+    value(maps, names::PUBLIC_CONFIGMAP, names::PUBLIC_CA_KEY).await
+}
+
+async fn value(maps: &Api<ConfigMap>, name: &str, key: &str) -> Result<Option<String>, kube::Error> {
+    Ok(maps.get_opt(name).await?.and_then(|map| map.data).and_then(|mut data| data.remove(key)))
 }

@@ -53,8 +53,8 @@ impl Gateway {
         let public = config_map(access, names::PUBLIC_CONFIGMAP).await?;
         let installation = config_map(access, names::INSTALLATION_CONFIGMAP).await?;
         let part = |data: &ConfigMap, key: &str| data.data.as_ref().and_then(|d| d.get(key).cloned());
-        let ca =
-            part(&public, "ca.crt").ok_or_else(|| anyhow!("the keeper has not published its certificate yet: wait until it is ready"))?;
+        let ca = part(&public, names::PUBLIC_CA_KEY)
+            .ok_or_else(|| anyhow!("the keeper has not published its certificate yet: wait until it is ready"))?;
         let uid = part(&installation, "uid").ok_or_else(|| anyhow!("the keeper has not started yet: wait until it is ready"))?;
         let base = match address.map(str::to_owned).or_else(|| part(&public, "gateway")) {
             Some(address) => format!("https://{address}"),
@@ -62,7 +62,7 @@ impl Gateway {
         };
         let token = token(access, namespace, account, audience(&uid)).await?;
         let http = reqwest::Client::builder()
-            .tls_certs_only([reqwest::Certificate::from_pem(ca.as_bytes()).context("the published certificate cannot be read")?])
+            .tls_certs_only(reqwest::Certificate::from_pem_bundle(ca.as_bytes()).context("the published certificates cannot be read")?)
             .connect_timeout(Duration::from_secs(10))
             .no_proxy()
             .build()?;

@@ -38,7 +38,7 @@ fn address(number: usize) -> IpAddr {
 /// TLS as a client that trusts this keeper speaks it, HTTP/1.1 only.
 fn connector(world: &World) -> Result<TlsConnector> {
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(world.keeper.ca_pem.as_bytes())?)?;
+    roots.add(CertificateDer::from_pem_slice(world.keeper.ca_pem().as_bytes())?)?;
     let mut config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsConnector::from(Arc::new(config)))

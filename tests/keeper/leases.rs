@@ -185,7 +185,7 @@ async fn a_name_that_is_none_leads_nowhere() -> Result<()> {
     let stage = Stage::set().await?;
     let (world, token) = (&stage.world, stage.token.as_str());
     // HTTP/2 has no room for the long one.
-    let authority = reqwest::Certificate::from_pem(world.keeper.ca_pem.as_bytes())?;
+    let authority = reqwest::Certificate::from_pem(world.keeper.ca_pem().as_bytes())?;
     let http = reqwest::Client::builder().tls_certs_only([authority]).no_proxy().http1_only().build()?;
     let status = async |path: &str, token: &str| -> Result<StatusCode> {
         Ok(http.post(path).bearer_auth(token).json(&json!({"attempt": 1})).send().await?.status())

@@ -1,6 +1,7 @@
 //! The keeper on a real API server, with the rights of its chart, against the emulator as the Salesforce org.
 
 mod audit;
+mod authority;
 mod connections;
 mod consent;
 mod crash;

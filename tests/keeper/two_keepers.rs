@@ -41,7 +41,7 @@ async fn two_that_start_at_the_same_moment_agree_on_every_key() -> Result<()> {
     let ground = Ground::prepare(Ipv4Addr::LOCALHOST.into()).await?;
     let (line, other) = (Line::default(), Line::default());
     let (first, second) = tokio::try_join!(ground.start_keeper("keeper-0", &line), ground.start_keeper("keeper-1", &other))?;
-    ensure!(first.ca_pem == second.ca_pem && first.installation == second.installation, "one authority, one installation");
+    ensure!(first.ca_pem() == second.ca_pem() && first.installation == second.installation, "one authority, one installation");
     let world = ground.with(first).await?;
     let keys = async || -> Result<Vec<String>> {
         let all = world.api::<Secret>(SYSTEM).list(&ListParams::default()).await?;

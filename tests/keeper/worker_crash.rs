@@ -141,7 +141,7 @@ impl<'a> Round<'a> {
             .arg("worker")
             .env_clear()
             .env("KEEPER_URL", format!("https://{}", world.keeper.worker_address))
-            .env("KEEPER_CA", &world.keeper.ca_pem)
+            .env("KEEPER_CA", world.keeper.ca_pem())
             .env("RUN_UID", &self.worker.uid)
             .env("ATTEMPT", self.worker.attempt.to_string())
             .env("TOKEN_PATH", &path)

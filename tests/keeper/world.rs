@@ -107,7 +107,7 @@ impl Ground {
     /// The world, once its tenant has keys.
     pub(crate) async fn with(self, keeper: Running) -> Result<World> {
         let http =
-            reqwest::Client::builder().tls_certs_only([reqwest::Certificate::from_pem(keeper.ca_pem.as_bytes())?]).no_proxy().build()?;
+            reqwest::Client::builder().tls_certs_only([reqwest::Certificate::from_pem(keeper.ca_pem().as_bytes())?]).no_proxy().build()?;
         let world = World { keeper, http, ground: self };
         world.until_tenant("its keys", |t| is_true(t.status.as_ref().map(|s| s.conditions.as_slice()), conditions::KEYS_READY)).await?;
         Ok(world)
@@ -469,7 +469,7 @@ pub(crate) async fn start_keeper(server: Arc<ApiServer>, arguments: Args, line: 
 }
 
 /// A keeper for which this much more time has passed.
-async fn start_keeper_later(server: Arc<ApiServer>, arguments: Args, line: Line, pause: SignedDuration) -> Result<Running> {
+pub(crate) async fn start_keeper_later(server: Arc<ApiServer>, arguments: Args, line: Line, pause: SignedDuration) -> Result<Running> {
     let account = server.client_as_service_account_on(SYSTEM, "dataimporter-keeper", &line).await?;
     keeper::start_later(account, arguments, CancellationToken::new(), pause).await
 }

@@ -13,7 +13,6 @@ use crate::support::{SOON, UPLOAD, World, connections_yaml, job_yaml};
 /// The operator at work under the chart's rights, whose policies are in force.
 async fn guarded() -> World {
     let mut world = World::without_operator().await;
-    world.server.create_namespace("dataimporter-system").await.unwrap();
     world.apply(&rights()).await;
     world.server.create_namespace("elsewhere").await.unwrap();
     let operator = world.server.client_as_service_account("dataimporter-system", "dataimporter-operator").await.unwrap();

@@ -4,13 +4,13 @@ use api::conditions::{LAST_RUN_SUCCEEDED, SUCCEEDED, find, is_true};
 use api::import_run::{Rows, RunReason};
 use api::snapshot::Snapshot;
 use api::{ImportJob, ImportRun};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 use testkit::wait_for;
 
-use crate::support::{SOON, SQL, UPLOAD, World, connections_yaml, job_yaml, tenant_yaml};
+use crate::support::{SOON, SQL, UPLOAD, World, connections_yaml, job_yaml, public, tenant_yaml};
 
 const ONCE: &str = "{once: {id: '1'}}";
 
@@ -140,6 +140,36 @@ async fn a_worker_that_crashes_is_followed_by_another_from_the_same_snapshot() {
 }
 
 /// No further attempt could read it.
+/// Whom a worker trusts, in its environment.
+fn trusted(pod: &Pod) -> String {
+    let env = pod.spec.as_ref().and_then(|spec| spec.containers[0].env.clone()).unwrap();
+    env.into_iter().find(|e| e.name == "KEEPER_CA").and_then(|e| e.value).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_trusts_whom_the_keeper_published_last() {
+    let world = World::start().await;
+    let maps = world.namespaced::<ConfigMap>("dataimporter-system");
+    maps.delete("dataimporter-public", &DeleteParams::default()).await.unwrap();
+    world.tenant("acme").await;
+    world.apply(&job_yaml("acme", "accounts", UPLOAD, ONCE)).await;
+    let run = world.wait_ready::<ImportRun>(world.namespaced("acme"), "accounts-once-1", "KeeperNotPublished").await;
+    let message = find(&run.status.unwrap().conditions, "Ready").unwrap().message.clone();
+    assert!(message.contains("dataimporter-system/dataimporter-public"), "{message}");
+
+    world.apply(&public("the first one")).await;
+    // What the run waits for is no object that is watched.
+    world.apply(&job_yaml("acme", "others", UPLOAD, ONCE)).await;
+    let pod = world.worker("acme", "others-once-1", 1).await;
+    assert_eq!(trusted(&pod), "the first one");
+    world.apply(&public("the first one and the next one")).await;
+    world.bind(&pod, "node-a").await;
+    world.pod_runs(&pod).await;
+    world.pod_ends(&pod, 137, "OOMKilled").await;
+    assert_eq!(trusted(&world.worker("acme", "others-once-1", 2).await), "the first one and the next one");
+    world.assert_conformant().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_whose_upload_is_over_when_its_worker_crashes_ends_and_says_so() {
     let world = World::start().await;

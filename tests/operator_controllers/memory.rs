@@ -11,7 +11,7 @@ use kube::{Api, Resource, ResourceExt};
 use serde_json::{Value, json};
 use testkit::wait_for;
 
-use crate::process::{FACTS, Process};
+use crate::process::{INSTALLATION, Process};
 use crate::size;
 use crate::support::{World, tenant_yaml};
 
@@ -90,8 +90,7 @@ async fn two_hundred_largest_jobs_and_ten_thousand_finished_runs_fit_the_charts_
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let world = World::without_operator().await;
     without_status_subresource(&world).await;
-    world.server.create_namespace("dataimporter-system").await.unwrap();
-    world.apply(FACTS).await;
+    world.apply(INSTALLATION).await;
     let began = Instant::now();
     for n in 0..TENANTS {
         let name = format!("tenant-{n}");

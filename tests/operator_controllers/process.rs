@@ -70,12 +70,9 @@ impl Drop for Process {
     }
 }
 
-/// What the keeper publishes.
-pub(crate) const FACTS: &str = r#"
-{apiVersion: v1, kind: ConfigMap, metadata: {name: dataimporter-installation, namespace: dataimporter-system}, data: {uid: inst-1}}
----
-{apiVersion: v1, kind: ConfigMap, metadata: {name: dataimporter-public, namespace: dataimporter-system}, data: {ca.crt: PEM}}
-"#;
+/// Who this installation is; the keeper writes it at its first start.
+pub(crate) const INSTALLATION: &str =
+    "{apiVersion: v1, kind: ConfigMap, metadata: {name: dataimporter-installation, namespace: dataimporter-system}, data: {uid: inst-1}}";
 
 async fn holder(world: &World) -> Option<String> {
     let lease = world.namespaced::<Lease>("dataimporter-system").get_opt("dataimporter-operator").await.unwrap()?;
@@ -86,13 +83,12 @@ async fn holder(world: &World) -> Option<String> {
 async fn it_waits_for_the_keeper_leads_alone_and_hands_over_when_told_to_stop() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let world = World::without_operator().await;
-    world.server.create_namespace("dataimporter-system").await.unwrap();
     let first = Process::start(&world, "first");
     first.until("/readyz", 503, "the keeper's first start").await;
     first.until("/livez", 200, "ok").await;
     assert_eq!(holder(&world).await, None, "nobody leads before there is anything to do");
 
-    world.apply(FACTS).await;
+    world.apply(INSTALLATION).await;
     first.until("/readyz", 200, "ok").await;
     first.until("/metrics", 200, "\ndataimporter_leader 1\n").await;
     assert_eq!(holder(&world).await.as_deref(), Some("first"));
@@ -113,8 +109,7 @@ async fn it_waits_for_the_keeper_leads_alone_and_hands_over_when_told_to_stop() 
 async fn a_leader_that_was_frozen_finds_itself_replaced_and_ends() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let world = World::without_operator().await;
-    world.server.create_namespace("dataimporter-system").await.unwrap();
-    world.apply(FACTS).await;
+    world.apply(INSTALLATION).await;
     let mut first = Process::start(&world, "first");
     first.until("/metrics", 200, "\ndataimporter_leader 1\n").await;
     let second = Process::start(&world, "second");

@@ -41,7 +41,6 @@ pub(crate) fn rights() -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_charts_rights_are_enough_for_a_whole_life_and_its_policies_hold() {
     let mut world = World::without_operator().await;
-    world.server.create_namespace("dataimporter-system").await.unwrap();
     world.apply(&rights()).await;
     let operator = world.server.client_as_service_account("dataimporter-system", "dataimporter-operator").await.unwrap();
 

@@ -51,6 +51,8 @@ impl World {
             apply_yaml(&client, &serde_saphyr::to_string(&crd).expect("plain data")).await.expect("the CRD applies");
         }
         apply_yaml(&client, REGION).await.expect("the Region applies");
+        server.create_namespace("dataimporter-system").await.expect("a namespace");
+        apply_yaml(&client, &public("PEM")).await.expect("what the keeper publishes");
         let kinds = [Region::api_resource(), Tenant::api_resource(), ImportJob::api_resource(), ImportRun::api_resource()];
         let witness = Witness::of(&client, kinds, &[attempts_only_grow]).await.expect("the witness reads every kind");
         let world = Self { server, client, metrics: Metrics::new(), operator: None, witness };
@@ -302,6 +304,13 @@ pub(crate) fn ready_reason(object: &impl Serialize) -> String {
     conditions.iter().find(|c| c["type"] == "Ready").and_then(|c| c["reason"].as_str()).unwrap_or_default().to_owned()
 }
 
+/// What the keeper publishes, with whom workers trust.
+pub(crate) fn public(ca: &str) -> String {
+    format!(
+        "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: dataimporter-public, namespace: dataimporter-system}}, data: {{ca.crt: {ca:?}}}}}"
+    )
+}
+
 pub(crate) fn settings() -> Settings {
     let pair = |k: &str, v: &str| BTreeMap::from([(k.to_owned(), v.to_owned())]);
     Settings {
@@ -317,7 +326,6 @@ pub(crate) fn settings() -> Settings {
         keeper: KeeperSettings {
             url: "https://dataimporter-keeper.dataimporter-system.svc:8443".into(),
             port: 8443,
-            ca: "PEM".into(),
             selector: pair("app.kubernetes.io/component", "keeper"),
         },
         network: NetworkSettings {

@@ -37,7 +37,6 @@ async fn lives(world: &World, token: &str) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_token_lives_ten_minutes_for_our_audience_whoever_asks() {
     let mut world = World::without_operator().await;
-    world.server.create_namespace("dataimporter-system").await.unwrap();
     world.apply(&rights()).await;
     world.start_operator();
     world.tenant("acme").await;
@@ -97,7 +96,6 @@ async fn a_file_token_lives_ten_minutes_for_our_audience_whoever_asks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_workers_token_is_given_to_the_kubelet_that_runs_it_and_to_nobody_else() {
     let mut world = World::without_operator().await;
-    world.server.create_namespace("dataimporter-system").await.unwrap();
     world.apply(&rights()).await;
     let operator = world.server.client_as_service_account("dataimporter-system", "dataimporter-operator").await.unwrap();
     world.start_operator_with(operator.clone());
@@ -126,7 +124,6 @@ async fn a_workers_token_is_given_to_the_kubelet_that_runs_it_and_to_nobody_else
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_of_a_member_who_leaves_die_and_those_of_the_others_only_then() {
     let mut world = World::without_operator().await;
-    world.server.create_namespace("dataimporter-system").await.unwrap();
     world.apply(&rights()).await;
     let operator = world.server.client_as_service_account("dataimporter-system", "dataimporter-operator").await.unwrap();
     world.start_operator_with(operator);

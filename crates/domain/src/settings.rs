@@ -36,8 +36,6 @@ pub struct WorkerSettings {
 pub struct KeeperSettings {
     pub url: String,
     pub port: u16,
-    /// PEM of the authority that signs the keeper's certificate.
-    pub ca: String,
     pub selector: BTreeMap<String, String>,
 }
 

@@ -44,7 +44,6 @@ pub(crate) fn settings() -> Settings {
         keeper: KeeperSettings {
             url: "https://dataimporter-keeper.dataimporter-system.svc:8443".into(),
             port: 8443,
-            ca: "-----BEGIN CERTIFICATE-----\n".into(),
             selector: pair("app.kubernetes.io/component", "keeper"),
         },
         network: NetworkSettings {

@@ -333,7 +333,7 @@ fn children_of_a_run() {
     let placed = Placed::prove(&observed).unwrap();
     let text = plan::AnchorText::of(&plan::snapshot(&observed, &placed, now()).unwrap()).unwrap();
     insta::assert_yaml_snapshot!("anchor", plan::anchor(&placed, &text));
-    insta::assert_yaml_snapshot!("worker_pod", plan::pod(&placed, &anchor(), 2, true, &settings()));
+    insta::assert_yaml_snapshot!("worker_pod", plan::pod(&placed, &anchor(), 2, true, "-----BEGIN CERTIFICATE-----\n", &settings()));
 }
 
 /// A job with as much text as a schema lets through, and two connections with as large a bundle, each character a quote, which JSON
@@ -376,7 +376,7 @@ fn a_region_of_all_nodes_selects_no_node() {
         let nodes = &mut Arc::make_mut(o.region.as_mut().unwrap()).spec.nodes;
         (nodes.labelled, nodes.all) = (None, Some(api::meta::Empty {}));
     });
-    let pod = plan::pod(&Placed::prove(&observed).unwrap(), &anchor(), 1, false, &settings());
+    let pod = plan::pod(&Placed::prove(&observed).unwrap(), &anchor(), 1, false, "-----BEGIN CERTIFICATE-----\n", &settings());
     assert_eq!(pod.spec.unwrap().node_selector, None);
     assert!(!pod.metadata.labels.unwrap().contains_key(crate::labels::EGRESS_POSTGRES_LABEL));
 }

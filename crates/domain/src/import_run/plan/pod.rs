@@ -23,7 +23,8 @@ const USER: i64 = 65532;
 /// Time to finish the write-ahead step that is under way when the node is drained.
 const GRACE_SECONDS: i64 = 60;
 
-pub fn pod(placed: &Placed, anchor: &Anchor, attempt: i32, reads_postgres: bool, settings: &Settings) -> Pod {
+/// `keeper_ca`: whom the worker trusts, in PEM.
+pub fn pod(placed: &Placed, anchor: &Anchor, attempt: i32, reads_postgres: bool, keeper_ca: &str, settings: &Settings) -> Pod {
     let workers = placed.region().spec.workers.clone().unwrap_or_default();
     Pod {
         metadata: ObjectMeta {
@@ -34,7 +35,7 @@ pub fn pod(placed: &Placed, anchor: &Anchor, attempt: i32, reads_postgres: bool,
             ..Default::default()
         },
         spec: Some(PodSpec {
-            containers: vec![container(placed, attempt, settings)],
+            containers: vec![container(placed, attempt, keeper_ca, settings)],
             restart_policy: Some("Never".into()),
             service_account_name: Some(WORKER_ACCOUNT.into()),
             automount_service_account_token: Some(false),
@@ -99,11 +100,11 @@ fn node_selector(placed: &Placed) -> Option<BTreeMap<String, String>> {
     region.spec.nodes.labelled.map(|_| [(NODE_REGION_LABEL.to_owned(), labels::name(&region.metadata).to_owned())].into())
 }
 
-fn container(placed: &Placed, attempt: i32, settings: &Settings) -> Container {
+fn container(placed: &Placed, attempt: i32, keeper_ca: &str, settings: &Settings) -> Container {
     let worker = &settings.worker;
     let env = [
         ("KEEPER_URL", settings.keeper.url.clone()),
-        ("KEEPER_CA", settings.keeper.ca.clone()),
+        ("KEEPER_CA", keeper_ca.to_owned()),
         ("RUN_UID", placed.run_uid().to_owned()),
         ("ATTEMPT", attempt.to_string()),
         ("RUST_LOG", worker.log_level.clone()),
