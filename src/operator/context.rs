@@ -31,6 +31,7 @@ pub(super) struct Context {
     pub(super) metrics: Metrics,
     pub(super) applied: Applied,
     pub(super) looks: Looks,
+    pub(super) snapshots: import_run::Snapshots,
     /// Namespaces are bound by one reconcile at a time, each seeing what the one before wrote.
     pub(super) binding: Mutex<()>,
     /// When the controllers began.

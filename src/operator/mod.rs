@@ -2,7 +2,6 @@
 //!
 //! One file per kind, each `observe → decide → plan → apply → report`; decide and plan are in `crates/domain`.
 
-mod anchor;
 mod applied;
 mod args;
 mod caches;
@@ -135,6 +134,7 @@ pub async fn control(parts: Parts, stop: CancellationToken) -> anyhow::Result<()
         metrics: metrics.clone(),
         applied: applied::Applied::default(),
         looks: foreign::Looks::default(),
+        snapshots: import_run::Snapshots::default(),
         binding: Mutex::new(()),
         began: Instant::now(),
     });

@@ -47,6 +47,7 @@ pub(super) async fn run(context: &Context, queue: &Queue<Key>, deleted: &Notify)
 /// Removes what nobody needs any more, so that the number of objects does not grow with time.
 async fn forget(context: &Context) {
     let (now, caches) = (Timestamp::now(), &context.caches);
+    context.snapshots.forget_unless(|run| caches.run(run).is_some_and(|run| !is_finished(&run)));
     let mut runs: BTreeMap<String, Vec<Arc<ImportRun>>> = BTreeMap::new();
     for run in caches.runs.all() {
         runs.entry(labels::namespace(&run.metadata).to_owned()).or_default().push(run);

@@ -2,6 +2,7 @@
 
 mod cel;
 mod crash;
+mod frozen;
 mod held;
 mod history;
 mod jobs;

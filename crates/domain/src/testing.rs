@@ -7,7 +7,7 @@ use api::{Connection, ImportJob, ImportRun, Region, Tenant, Upload};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
-use crate::import_run::{self, Anchor, PodFacts, RunNamespaceFacts};
+use crate::import_run::{self, Anchor, Basis, Begun, Frozen, JobFacts, Placed, PodFacts, RunNamespaceFacts, plan};
 use crate::limits::Plans;
 use crate::settings::{KeeperSettings, NetworkSettings, Settings, WorkerSettings};
 use crate::{import_job, tenant};
@@ -209,22 +209,43 @@ pub(crate) const ANNOUNCED: &str = r#"{snapshotDigest: d1, startedAt: "2026-11-2
 pub(crate) const WORKING: &str = r#"{snapshotDigest: d1, startedAt: "2026-11-24T05:59:10Z", placement: {region: eu-frankfurt, runNamespace: dataimporter-run-acme},
   attempts: [{number: 1, createdAt: "2026-11-24T05:59:10Z", podUID: pod-1, node: node-a}]}"#;
 
+/// Judged by its job before its first attempt is announced, and after that by the snapshot of this job.
 pub(crate) fn observed_run(status: &str) -> import_run::Observed {
     let run = run(status);
     let working = run.status.as_ref().and_then(|s| s.attempts.last()).is_some_and(|a| a.pod_uid.is_some() && a.finished_at.is_none());
-    import_run::Observed {
+    let fresh = run.status.as_ref().is_none_or(|s| s.attempts.is_empty());
+    let over = import_run::is_finished(&run);
+    let mut observed = import_run::Observed {
         run: Arc::new(run),
-        job: Some(Arc::new(job(UPLOAD, ONCE))),
+        basis: Basis::Job(job_facts()),
         tenant: Some(Arc::new(tenant())),
         region: Some(Arc::new(region())),
+        run_namespace: Some(RunNamespaceFacts { name: "dataimporter-run-acme".into(), uid: "run-ns-uid".into(), terminating: false }),
+        pod: working.then(pod),
+    };
+    if over {
+        observed.basis = Basis::Over(None);
+    } else if !fresh {
+        let (frozen, JobFacts { connections, upload, .. }) = (Arc::new(frozen(&observed)), job_facts());
+        observed.basis = Basis::Snapshot(Begun { frozen, connections, upload });
+    }
+    observed
+}
+
+pub(crate) fn job_facts() -> JobFacts {
+    JobFacts {
+        job: Some(Arc::new(job(UPLOAD, ONCE))),
         connections: ["crm", "lake"].map(|name| (name.to_owned(), Arc::new(connection(name)))).into(),
         upload: Some(Arc::new(upload())),
-        ahead: None,
-        crowd: None,
-        run_namespace: Some(RunNamespaceFacts { name: "dataimporter-run-acme".into(), uid: "run-ns-uid".into(), terminating: false }),
-        anchor: None,
-        pod: working.then(pod),
+        ..JobFacts::default()
     }
+}
+
+/// What a run of that job began with at 05:59:10.
+pub(crate) fn frozen(observed: &import_run::Observed) -> Frozen {
+    let placed = Placed::prove(observed).expect("everything is in order");
+    let snapshot = plan::snapshot(&job_facts(), &placed, at("2026-11-24T05:59:10Z")).expect("nothing is missing");
+    Frozen::read(anchor(), &snapshot.encode()).expect("a snapshot")
 }
 
 pub(crate) fn anchor() -> Anchor {

@@ -39,17 +39,29 @@ pub(crate) fn region_trouble(tenant: Option<&Arc<Tenant>>, region: Option<&Arc<R
     }
 }
 
-/// The first Connection that a run could not use, in the order source, target.
-pub(crate) fn connection_trouble(spec: &ImportJobSpec, connections: &BTreeMap<String, Arc<Connection>>) -> Option<Finding> {
-    let source = spec.source.sql.as_ref().map(|s| (s.connection_ref.name.as_str(), System::Postgres));
-    let target = spec.target.salesforce.as_ref().map(|t| (t.connection_ref.name.as_str(), System::Salesforce));
-    source.into_iter().chain(target).find_map(|(name, system)| trouble(name, system, connections.get(name)))
+/// A Connection that a job uses, and as what.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Use {
+    pub name: String,
+    pub system: System,
 }
 
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum System {
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum System {
     Postgres,
     Salesforce,
+}
+
+/// In the order source, target.
+pub(crate) fn uses(spec: &ImportJobSpec) -> Vec<Use> {
+    let source = spec.source.sql.as_ref().map(|s| Use { name: s.connection_ref.name.clone(), system: System::Postgres });
+    let target = spec.target.salesforce.as_ref().map(|t| Use { name: t.connection_ref.name.clone(), system: System::Salesforce });
+    source.into_iter().chain(target).collect()
+}
+
+/// The first Connection that a run could not use.
+pub(crate) fn connection_trouble(uses: &[Use], connections: &BTreeMap<String, Arc<Connection>>) -> Option<Finding> {
+    uses.iter().find_map(|used| trouble(&used.name, used.system, connections.get(&used.name)))
 }
 
 fn trouble(name: &str, wanted: System, connection: Option<&Arc<Connection>>) -> Option<Finding> {

@@ -6,7 +6,7 @@ use api::import_job::{ImportJobSpec, Schedule};
 use api::{ImportJob, names};
 use jiff::Timestamp;
 
-use super::references::{connection_trouble, region_trouble, upload_expired, upload_trouble};
+use super::references::{connection_trouble, region_trouble, upload_expired, upload_trouble, uses};
 use super::{Cron, Observed};
 use crate::finding::Finding;
 use crate::import_run::{is_finished, reason_of};
@@ -139,7 +139,7 @@ fn namespace_or_region(o: &Observed, _: Timestamp) -> Option<Finding> {
 }
 
 fn connection(o: &Observed, _: Timestamp) -> Option<Finding> {
-    connection_trouble(&o.job.spec, &o.connections)
+    connection_trouble(&uses(&o.job.spec), &o.connections)
 }
 
 fn upload_too_old(o: &Observed, now: Timestamp) -> Option<Finding> {

@@ -19,7 +19,7 @@ mod state;
 mod status;
 
 pub use attempt::{Ending, backoff, ending_of};
-pub use observed::{Anchor, Crowd, Observed, PodFacts, RunNamespaceFacts};
+pub use observed::{Anchor, Basis, Begun, Crowd, Frozen, JobFacts, Observed, PodFacts, RunNamespaceFacts};
 pub use placement::Placed;
 pub use rules::{COUNTED_LIMIT, Decision, decide, starting};
 pub use state::{Record, State};

@@ -3,31 +3,91 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use api::snapshot::{ObjectId, Snapshot};
 use api::{Connection, ImportJob, ImportRun, Region, Tenant, Upload, names};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
+use crate::import_job::{System, Use, uses};
 use crate::labels;
 
 #[derive(Clone, Debug)]
 pub struct Observed {
     pub run: Arc<ImportRun>,
-    /// The object that bears the job's name now; perhaps not the job.
-    pub job: Option<Arc<ImportJob>>,
+    pub basis: Basis,
     /// The Tenant that holds the run's namespace as it is now.
     pub tenant: Option<Arc<Tenant>>,
     pub region: Option<Arc<Region>>,
+    /// The tenant's run namespace as it is now.
+    pub run_namespace: Option<RunNamespaceFacts>,
+    /// The pod of the current attempt: from the watch, and if that shows none, by a live read.
+    pub pod: Option<PodFacts>,
+}
+
+/// What a run is judged by.
+#[derive(Clone, Debug)]
+pub enum Basis {
+    /// It has not begun: its job as it is now.
+    Job(JobFacts),
+    /// It has begun: what it began with, whatever became of the job since.
+    Snapshot(Begun),
+    /// It has begun, and what it began with is gone or is not what was announced.
+    Lost,
+    /// It is over; of what it worked from this is left.
+    Over(Option<Anchor>),
+}
+
+/// A job and what it refers to, as they are now.
+#[derive(Clone, Debug, Default)]
+pub struct JobFacts {
+    /// The object that bears the job's name now; perhaps not the job.
+    pub job: Option<Arc<ImportJob>>,
     pub connections: BTreeMap<String, Arc<Connection>>,
     pub upload: Option<Arc<Upload>>,
     /// Another run of the same job that goes first.
     pub ahead: Option<String>,
     /// The tenant has more unfinished runs than it may have.
     pub crowd: Option<Crowd>,
-    /// The tenant's run namespace as it is now.
-    pub run_namespace: Option<RunNamespaceFacts>,
-    pub anchor: Option<Anchor>,
-    /// The pod of the current attempt: from the watch, and if that shows none, by a live read.
-    pub pod: Option<PodFacts>,
+    /// What stands where the snapshot will, put there by somebody else.
+    pub planted: Option<Anchor>,
+}
+
+/// What a run began with, and how that stands now.
+#[derive(Clone, Debug)]
+pub struct Begun {
+    pub frozen: Arc<Frozen>,
+    pub connections: BTreeMap<String, Arc<Connection>>,
+    pub upload: Option<Arc<Upload>>,
+}
+
+/// Of a snapshot what decisions need.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Frozen {
+    pub anchor: Anchor,
+    pub digest: String,
+    pub tenant_uid: String,
+    pub deadline: Timestamp,
+    pub uses: Vec<Use>,
+    pub upload: Option<ObjectId>,
+}
+
+impl Frozen {
+    /// None for what is no snapshot.
+    pub fn read(anchor: Anchor, text: &str) -> Option<Self> {
+        let snapshot: Snapshot = serde_json::from_str(text).ok()?;
+        Some(Self {
+            anchor,
+            digest: Snapshot::digest(text),
+            tenant_uid: snapshot.tenant.uid,
+            deadline: snapshot.deadline,
+            uses: uses(&snapshot.job_spec),
+            upload: snapshot.upload,
+        })
+    }
+
+    pub fn reads_postgres(&self) -> bool {
+        self.uses.iter().any(|used| used.system == System::Postgres)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -1,15 +1,16 @@
 //! What to do with a run now: an ordered list of named rules, the first that speaks decides.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::conditions::{self, KEYS_READY};
 use api::import_run::{Attempt, ImportRunStatus, Outcome, RunReason};
 use jiff::Timestamp;
 
-use super::observed::{Crowd, HoldUp};
-use super::{Ending, Observed, Placed, State, backoff, ending_of, is_finished};
+use super::observed::{Anchor, Basis, Begun, Crowd, Frozen, HoldUp, JobFacts};
+use super::{Ending, Observed, Placed, State, backoff, ending_of};
 use crate::finding::Finding;
-use crate::import_job::{connection_trouble, region_trouble, upload_expired, upload_over, upload_trouble};
+use crate::import_job::{connection_trouble, region_trouble, upload_expired, upload_over, upload_trouble, uses};
 use crate::labels;
 
 /// Attempts that ended by the run's own doing.
@@ -30,15 +31,21 @@ pub enum Decision {
     /// Nothing at all, not even a status.
     Leave,
     /// The run is over: its anchor goes, and its pods with it.
-    CleanUp,
+    CleanUp(Anchor),
     /// Nothing to do but to say how it stands.
     Report(Finding),
     /// The pod's node is known: write it down, the keeper asks for it.
     NoteNode { node: String, finding: Finding },
-    /// Make the anchor, announce the next attempt, make its pod.
-    Start(Box<Placed>),
+    /// Announce the first attempt, with the digest of what it will work from.
+    Announce(Box<Placed>),
+    /// The first attempt is announced and nothing is made of it: make what it works from.
+    MakeAnchor(Box<Placed>),
+    /// Where what it works from is to stand, somebody else put something: that goes.
+    RemovePlanted(Anchor),
+    /// Announce a further attempt, which works from the same.
+    AnnounceNext(Box<Placed>, Arc<Frozen>),
     /// The attempt is announced: find its pod or make it.
-    Join(Box<Placed>),
+    MakePod(Box<Placed>, Arc<Frozen>),
     /// The attempt is over, the run is not.
     EndAttempt(Ending),
     /// The run is over.
@@ -58,13 +65,15 @@ const RULES: &[Rule] = &[
     cancelled_unscheduled, // nobody works yet
     pod_working,           // leave it alone
     cancelled,             // before the first or between two attempts
+    snapshot_lost,
     attempts_used_up,
     deadline_passed,
     too_late_to_start, // restored from a backup, or blocked for too long
     job_replaced,      // the job is gone or another one of its name
     tenant_leaving,
-    too_many, // further ones end at once, so that nobody keeps count of them
-    no_place, // no tenant, no region, region not ready
+    tenant_changed, // the namespace is another one's now
+    too_many,       // further ones end at once, so that nobody keeps count of them
+    no_place,       // no tenant, no region, region not ready
     keys_not_ready,
     upload_expired_before_start,
     upload_over_between_attempts,
@@ -79,13 +88,30 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision {
     if let Some(decision) = RULES.iter().find_map(|rule| rule(o, now)) {
         return decision;
     }
-    match (Placed::prove(o), state(o)) {
-        (Some(placed), State::Announced(_)) => Decision::Join(Box::new(placed)),
-        (Some(placed), _) => Decision::Start(Box::new(placed)),
-        (None, _) => {
-            Decision::Report(Finding::waiting("RunNamespaceNotReady", "the tenant's run namespace is not ready").again_in(RECHECK))
-        }
+    let Some(placed) = Placed::prove(o).map(Box::new) else {
+        return blocked(Finding::waiting("RunNamespaceNotReady", "the tenant's run namespace is not ready"));
+    };
+    match (&o.basis, state(o)) {
+        (Basis::Job(_), State::Fresh) => Decision::Announce(placed),
+        (Basis::Job(facts), _) => match &facts.planted {
+            Some(planted) => Decision::RemovePlanted(planted.clone()),
+            None => Decision::MakeAnchor(placed),
+        },
+        (Basis::Snapshot(begun), State::Announced(_)) => Decision::MakePod(placed, begun.frozen.clone()),
+        (Basis::Snapshot(begun), _) => Decision::AnnounceNext(placed, begun.frozen.clone()),
+        // Rules above spoke for these.
+        (Basis::Lost | Basis::Over(_), _) => Decision::Leave,
     }
+}
+
+/// Before the run has begun.
+fn job_facts(o: &Observed) -> Option<&JobFacts> {
+    if let Basis::Job(facts) = &o.basis { Some(facts) } else { None }
+}
+
+/// After it has begun.
+fn begun(o: &Observed) -> Option<&Begun> {
+    if let Basis::Snapshot(begun) = &o.basis { Some(begun) } else { None }
 }
 
 fn status(o: &Observed) -> Option<&ImportRunStatus> {
@@ -119,7 +145,8 @@ fn finish(reason: RunReason, message: impl Into<String>) -> Decision {
 }
 
 fn finished(o: &Observed, _: Timestamp) -> Option<Decision> {
-    is_finished(&o.run).then(|| if o.anchor.is_some() { Decision::CleanUp } else { Decision::Leave })
+    let left = if let Basis::Over(anchor) = &o.basis { anchor } else { return None };
+    Some(left.clone().map_or(Decision::Leave, Decision::CleanUp))
 }
 
 fn being_deleted(o: &Observed, _: Timestamp) -> Option<Decision> {
@@ -174,10 +201,9 @@ fn node_silent(o: &Observed, now: Timestamp) -> Option<Decision> {
         .then(|| Decision::EndAttempt(Ending::node_lost(pod.node.as_deref().unwrap_or("unknown"))))
 }
 
+/// What was promised when it began.
 fn deadline(o: &Observed) -> Option<Timestamp> {
-    let started = status(o)?.started_at.as_ref()?.0;
-    let seconds = o.job.as_ref().map_or(api::import_job::Guards::DEFAULT_DEADLINE_SECONDS, |job| job.spec.deadline_seconds());
-    Some(started + Duration::from_secs(seconds.unsigned_abs()))
+    begun(o).map(|begun| begun.frozen.deadline)
 }
 
 fn overdue(o: &Observed, now: Timestamp) -> Option<Decision> {
@@ -241,6 +267,13 @@ fn cancelled(o: &Observed, _: Timestamp) -> Option<Decision> {
     })
 }
 
+/// A run goes on from the snapshot it began with, or not at all.
+fn snapshot_lost(o: &Observed, _: Timestamp) -> Option<Decision> {
+    matches!(o.basis, Basis::Lost).then(|| {
+        finish(RunReason::Internal, "the snapshot this run works from is gone or differs from its digest: create another ImportRun")
+    })
+}
+
 fn attempts_used_up(o: &Observed, _: Timestamp) -> Option<Decision> {
     let State::Between(last) = state(o) else { return None };
     let why = last.reason.as_deref().unwrap_or("unknown");
@@ -267,8 +300,8 @@ fn too_late_to_start(o: &Observed, now: Timestamp) -> Option<Decision> {
 
 fn job_replaced(o: &Observed, _: Timestamp) -> Option<Decision> {
     let wanted = &o.run.spec.job_ref;
-    let living = o.job.as_ref().and_then(|job| job.metadata.uid.as_ref());
-    (state(o) == State::Fresh && living != Some(&wanted.uid)).then(|| {
+    let living = job_facts(o)?.job.as_ref().and_then(|job| job.metadata.uid.as_ref());
+    (living != Some(&wanted.uid)).then(|| {
         let what = if living.is_none() { "does not exist" } else { "is another job of that name" };
         finish(RunReason::Stale, format!("ImportJob {} {what}: spec.jobRef.uid names the job this run was made for", wanted.name))
     })
@@ -279,8 +312,18 @@ fn tenant_leaving(o: &Observed, _: Timestamp) -> Option<Decision> {
     Some(finish(RunReason::Cancelled, format!("Tenant {} is being deleted", labels::name(&tenant.metadata))))
 }
 
+/// Keys, places and files of a run are its tenant's.
+fn tenant_changed(o: &Observed, _: Timestamp) -> Option<Decision> {
+    let (tenant, began_for) = (o.tenant.as_ref()?, &begun(o)?.frozen.tenant_uid);
+    (labels::uid(&tenant.metadata) != began_for).then(|| {
+        let (namespace, name) = (labels::namespace(&o.run.metadata), labels::name(&tenant.metadata));
+        finish(RunReason::Cancelled, format!("namespace {namespace} belongs to Tenant {name} now, and this run began for another one"))
+    })
+}
+
 fn too_many(o: &Observed, _: Timestamp) -> Option<Decision> {
-    let Crowd { before, limit } = o.crowd.filter(|crowd| state(o) == State::Fresh && crowd.before >= crowd.limit)?;
+    let crowd = job_facts(o).filter(|_| state(o) == State::Fresh)?.crowd;
+    let Crowd { before, limit } = crowd.filter(|crowd| crowd.before >= crowd.limit)?;
     let name = labels::name(&o.tenant.as_ref()?.metadata);
     Some(finish(
         RunReason::LimitExceeded,
@@ -301,7 +344,7 @@ fn keys_not_ready(o: &Observed, _: Timestamp) -> Option<Decision> {
 }
 
 fn upload_expired_before_start(o: &Observed, now: Timestamp) -> Option<Decision> {
-    let upload = o.upload.as_ref().filter(|_| state(o) == State::Fresh).filter(|u| upload_expired(u, now))?;
+    let upload = job_facts(o)?.upload.as_ref().filter(|upload| upload_expired(upload, now))?;
     let name = labels::name(&upload.metadata);
     Some(finish(
         RunReason::UploadExpired,
@@ -309,33 +352,42 @@ fn upload_expired_before_start(o: &Observed, now: Timestamp) -> Option<Decision>
     ))
 }
 
-/// The keeper would refuse every further attempt without a word why.
+/// The keeper would refuse every further attempt.
 fn upload_over_between_attempts(o: &Observed, now: Timestamp) -> Option<Decision> {
-    let State::Between(last) = state(o) else { return None };
-    let upload = o.upload.as_ref().filter(|upload| upload_over(upload, now))?;
-    // The one this run began with: what came under its name since has an hour of its own.
-    let (complete, started) = (upload.status.as_ref()?.completed_at.as_ref()?, status(o)?.started_at.as_ref()?);
-    (complete.0 <= started.0).then(|| {
-        let (name, number) = (labels::name(&upload.metadata), last.number);
-        let why = last.reason.as_deref().unwrap_or("unknown");
-        let message = format!(
-            "Upload {name} passed its hour after attempt {number} had ended with {why}: rows that are loaded stay and are counted; send the file again for the rest"
-        );
-        finish(RunReason::UploadExpired, message)
-    })
+    let (State::Between(last), begun) = (state(o), begun(o)?) else { return None };
+    let expected = begun.frozen.upload.as_ref()?;
+    // What came under its name since is another file.
+    let living = begun.upload.as_ref().filter(|upload| labels::uid(&upload.metadata) == expected.uid);
+    let what = match living {
+        None => "was deleted",
+        Some(upload) if upload_over(upload, now) => "passed its hour",
+        Some(_) => return None,
+    };
+    let (name, number, why) = (&expected.name, last.number, last.reason.as_deref().unwrap_or("unknown"));
+    Some(finish(
+        RunReason::UploadExpired,
+        format!(
+            "Upload {name} {what} after attempt {number} had ended with {why}: rows that are loaded stay and are counted; send the file again for the rest"
+        ),
+    ))
 }
 
 fn connection_unusable(o: &Observed, _: Timestamp) -> Option<Decision> {
-    connection_trouble(&o.job.as_ref()?.spec, &o.connections).map(blocked)
+    match &o.basis {
+        Basis::Job(facts) => connection_trouble(&uses(&facts.job.as_ref()?.spec), &facts.connections).map(blocked),
+        Basis::Snapshot(begun) => connection_trouble(&begun.frozen.uses, &begun.connections).map(blocked),
+        Basis::Lost | Basis::Over(_) => None,
+    }
 }
 
 fn upload_not_ready(o: &Observed, _: Timestamp) -> Option<Decision> {
-    let source = o.job.as_ref()?.spec.source.upload.as_ref().filter(|_| state(o) == State::Fresh)?;
-    upload_trouble(&source.name, o.upload.as_ref()).map(blocked)
+    let facts = job_facts(o)?;
+    let source = facts.job.as_ref()?.spec.source.upload.as_ref()?;
+    upload_trouble(&source.name, facts.upload.as_ref()).map(blocked)
 }
 
 fn another_run_first(o: &Observed, _: Timestamp) -> Option<Decision> {
-    let ahead = o.ahead.as_ref().filter(|_| state(o) == State::Fresh)?;
+    let ahead = job_facts(o).filter(|_| state(o) == State::Fresh)?.ahead.as_ref()?;
     Some(blocked(Finding::waiting("OtherRunActive", format!("ImportRun {ahead} of the same job goes first"))))
 }
 

@@ -23,15 +23,29 @@ fn spec(o: &mut Observed) -> &mut ImportRunSpec {
     &mut Arc::make_mut(&mut o.run).spec
 }
 
+/// The job and its surroundings as they are now, of a run that has not begun.
+fn job(o: &mut Observed) -> &mut JobFacts {
+    let Basis::Job(facts) = &mut o.basis else { panic!("it has begun") };
+    facts
+}
+
+fn begun(o: &mut Observed) -> &mut Begun {
+    let Basis::Snapshot(begun) = &mut o.basis else { panic!("it has not begun") };
+    begun
+}
+
 /// The decision in one line.
 fn told(decision: &Decision) -> String {
     match decision {
         Decision::Leave => "leave".into(),
-        Decision::CleanUp => "clean up".into(),
+        Decision::CleanUp(_) => "clean up".into(),
         Decision::Report(finding) => format!("report {}", finding.reason),
         Decision::NoteNode { node, .. } => format!("note {node}"),
-        Decision::Start(_) => "start".into(),
-        Decision::Join(_) => "join".into(),
+        Decision::Announce(_) => "announce".into(),
+        Decision::MakeAnchor(_) => "make the anchor".into(),
+        Decision::RemovePlanted(_) => "remove what is planted".into(),
+        Decision::AnnounceNext(..) => "announce the next".into(),
+        Decision::MakePod(..) => "make the pod".into(),
         Decision::EndAttempt(ending) => format!("end {} {}", ending.reason, if ending.counted { "counted" } else { "uncounted" }),
         Decision::Finish { reason, .. } => format!("finish {reason}"),
     }
@@ -41,11 +55,11 @@ fn told(decision: &Decision) -> String {
 fn before_the_start() {
     type Case = (&'static str, fn(&mut Observed), &'static str);
     let table: [Case; 20] = [
-        ("all in order", |_| (), "start"),
+        ("all in order", |_| (), "announce"),
         ("being deleted", |o| Arc::make_mut(&mut o.run).metadata.deletion_timestamp = Some(Time(now())), "leave"),
         ("cancelled", |o| spec(o).cancel = Some(true), "finish Cancelled"),
         ("restored from a backup", |o| spec(o).start_before = Time(now()), "finish Stale"),
-        ("the job is gone", |o| o.job = None, "finish Stale"),
+        ("the job is gone", |o| job(o).job = None, "finish Stale"),
         ("the job was made anew", |o| spec(o).job_ref.uid = "former".into(), "finish Stale"),
         ("no tenant", |o| o.tenant = None, "report NoTenant"),
         (
@@ -65,20 +79,20 @@ fn before_the_start() {
             |o| Arc::make_mut(o.tenant.as_mut().unwrap()).status.as_mut().unwrap().conditions.retain(|c| c.type_ != "KeysReady"),
             "report KeysNotReady",
         ),
-        ("connection gone", |o| o.connections.clear(), "report ConnectionNotFound"),
+        ("connection gone", |o| job(o).connections.clear(), "report ConnectionNotFound"),
         (
             "connection suspended",
-            |o| Arc::make_mut(o.connections.get_mut("crm").unwrap()).spec.suspend = Some(true),
+            |o| Arc::make_mut(job(o).connections.get_mut("crm").unwrap()).spec.suspend = Some(true),
             "report ConnectionSuspended",
         ),
-        ("no upload", |o| o.upload = None, "report UploadNotFound"),
-        ("upload empty", |o| Arc::make_mut(o.upload.as_mut().unwrap()).status = None, "report UploadNotReady"),
+        ("no upload", |o| job(o).upload = None, "report UploadNotFound"),
+        ("upload empty", |o| Arc::make_mut(job(o).upload.as_mut().unwrap()).status = None, "report UploadNotReady"),
         (
             "upload with five minutes left",
-            |o| Arc::make_mut(o.upload.as_mut().unwrap()).status.as_mut().unwrap().expires_at = Some(Time(now() + 300.seconds())),
+            |o| Arc::make_mut(job(o).upload.as_mut().unwrap()).status.as_mut().unwrap().expires_at = Some(Time(now() + 300.seconds())),
             "finish UploadExpired",
         ),
-        ("another run first", |o| o.ahead = Some("other".into()), "report OtherRunActive"),
+        ("another run first", |o| job(o).ahead = Some("other".into()), "report OtherRunActive"),
         ("no run namespace yet", |o| o.run_namespace = None, "report PreparingNamespace"),
         ("a run namespace that nobody recorded", |o| o.run_namespace.as_mut().unwrap().uid = "x".into(), "report PreparingNamespace"),
     ];
@@ -138,7 +152,7 @@ fn while_a_worker_has_the_floor() {
         ("being deleted, within its grace", |o| pod_of(o).deleted_by = Some(now() + 30.seconds()), "report Running"),
         ("past its grace by a minute: the node is gone", |o| pod_of(o).deleted_by = Some(now() - 61.seconds()), "end NodeLost uncounted"),
         ("the tenant lost its namespace meanwhile", |o| o.tenant = None, "report Running"),
-        ("the job was deleted meanwhile", |o| o.job = None, "report Running"),
+        ("what it works from is gone, and its pod not yet", |o| o.basis = Basis::Lost, "report Running"),
     ];
     for (name, change, expected) in table {
         assert_eq!(told(&decide(&edit(WORKING, change), now())), expected, "{name}");
@@ -202,10 +216,10 @@ fn failed_attempts_are_repeated_with_back_off_and_at_most_five_times() {
     let end = "2026-11-24T06:00:00Z";
     let one = between(&[("Error", true)], end);
     assert_eq!(told(&decide(&observed_run(&one), now() + 4.seconds())), "report BackingOff");
-    assert_eq!(told(&decide(&observed_run(&one), now() + 5.seconds())), "start");
+    assert_eq!(told(&decide(&observed_run(&one), now() + 5.seconds())), "announce the next");
     let four = between(&[("Error", true); 4], end);
     assert_eq!(told(&decide(&observed_run(&four), now() + 39.seconds())), "report BackingOff");
-    assert_eq!(told(&decide(&observed_run(&four), now() + 40.seconds())), "start");
+    assert_eq!(told(&decide(&observed_run(&four), now() + 40.seconds())), "announce the next");
     assert_eq!(told(&decide(&observed_run(&between(&[("OOMKilled", true); 5], end)), now() + 1.hours())), "finish WorkerFailed");
 }
 
@@ -213,7 +227,7 @@ fn failed_attempts_are_repeated_with_back_off_and_at_most_five_times() {
 fn disruptions_do_not_count_but_have_an_end() {
     let end = "2026-11-24T06:00:00Z";
     let many = between(&[("Disrupted", false); 15], end);
-    assert_eq!(told(&decide(&observed_run(&many), now() + 2.seconds())), "start");
+    assert_eq!(told(&decide(&observed_run(&many), now() + 2.seconds())), "announce the next");
     assert_eq!(told(&decide(&observed_run(&between(&[("Disrupted", false); 16], end)), now())), "finish WorkerFailed");
 }
 
@@ -221,32 +235,41 @@ fn disruptions_do_not_count_but_have_an_end() {
 fn between_attempts_a_run_ends_on_cancel_and_deadline_but_not_on_what_only_matters_at_the_start() {
     let waiting = between(&[("Error", true)], "2026-11-24T05:59:00Z");
     assert_eq!(told(&decide(&edit(&waiting, |o| spec(o).cancel = Some(true)), now())), "finish Cancelled");
-    assert_eq!(told(&decide(&observed_run(&waiting), at("2026-11-24T06:50:00Z"))), "finish Deadline");
+    assert_eq!(told(&decide(&observed_run(&waiting), at("2026-11-24T06:59:10Z"))), "finish Deadline");
     let late = edit(&waiting, |o| {
         spec(o).start_before = Time(now());
-        o.ahead = Some("other".into());
-        Arc::make_mut(o.upload.as_mut().unwrap()).status.as_mut().unwrap().expires_at = Some(Time(now() + 60.seconds()));
+        Arc::make_mut(begun(o).upload.as_mut().unwrap()).status.as_mut().unwrap().expires_at = Some(Time(now() + 60.seconds()));
     });
-    assert_eq!(told(&decide(&late, now())), "start");
-    assert_eq!(told(&decide(&edit(&waiting, |o| o.connections.clear()), now())), "report ConnectionNotFound");
+    assert_eq!(told(&decide(&late, now())), "announce the next");
+    assert_eq!(told(&decide(&edit(&waiting, |o| begun(o).connections.clear()), now())), "report ConnectionNotFound");
+    let unused = edit(&waiting, |o| drop(begun(o).connections.remove("lake")));
+    assert_eq!(told(&decide(&unused, now())), "announce the next", "a Connection that the run does not use");
+}
+
+#[test]
+fn between_attempts_a_run_ends_when_what_it_works_from_is_not_its_own_any_more() {
+    let waiting = between(&[("Error", true)], "2026-11-24T05:59:00Z");
+    assert_eq!(told(&decide(&edit(&waiting, |o| o.basis = Basis::Lost), now())), "finish Internal");
+    let other = edit(&waiting, |o| Arc::make_mut(o.tenant.as_mut().unwrap()).metadata.uid = Some("other".into()));
+    assert_eq!(told(&decide(&other, now())), "finish Cancelled", "keys and places are another tenant's");
 }
 
 #[test]
 fn between_attempts_a_run_ends_when_its_upload_has() {
     let waiting = between(&[("Error", true)], "2026-11-24T05:59:00Z");
-    let upload = |expires: jiff::Timestamp, erased: bool, completed: &'static str| {
+    let upload = |expires: jiff::Timestamp, erased: bool| {
         edit(&waiting, move |o| {
-            let status = Arc::make_mut(o.upload.as_mut().unwrap()).status.as_mut().unwrap();
+            let status = Arc::make_mut(begun(o).upload.as_mut().unwrap()).status.as_mut().unwrap();
             status.expires_at = Some(Time(expires));
             status.erased_at = erased.then(|| Time(now()));
-            status.completed_at = Some(Time(at(completed)));
         })
     };
-    let before = "2026-11-24T05:40:00Z";
-    assert_eq!(told(&decide(&upload(now() + 1.seconds(), false, before), now())), "start");
-    assert_eq!(told(&decide(&upload(now(), false, before), now())), "finish UploadExpired");
-    assert_eq!(told(&decide(&upload(now() + 1.hours(), true, before), now())), "finish UploadExpired");
-    assert_eq!(told(&decide(&upload(now(), true, "2026-11-24T05:55:00Z"), now())), "start", "another upload of that name");
+    assert_eq!(told(&decide(&upload(now() + 1.seconds(), false), now())), "announce the next");
+    assert_eq!(told(&decide(&upload(now(), false), now())), "finish UploadExpired");
+    assert_eq!(told(&decide(&upload(now() + 1.hours(), true), now())), "finish UploadExpired");
+    assert_eq!(told(&decide(&edit(&waiting, |o| begun(o).upload = None), now())), "finish UploadExpired", "deleted");
+    let replaced = edit(&waiting, |o| Arc::make_mut(begun(o).upload.as_mut().unwrap()).metadata.uid = Some("other".into()));
+    assert_eq!(told(&decide(&replaced, now())), "finish UploadExpired", "another upload of that name");
 }
 
 #[test]
@@ -264,21 +287,49 @@ fn a_run_past_its_deadline_and_the_overtime_is_cut_off() {
 }
 
 #[test]
-fn an_announced_attempt_is_joined_even_when_cancelled_if_its_pod_is_there() {
-    assert_eq!(told(&decide(&observed_run(ANNOUNCED), now())), "join");
+fn an_announced_attempt_gets_its_pod_even_when_cancelled_if_one_is_there() {
+    assert_eq!(told(&decide(&observed_run(ANNOUNCED), now())), "make the pod");
     assert_eq!(told(&decide(&edit(ANNOUNCED, |o| spec(o).cancel = Some(true)), now())), "finish Cancelled");
     let unknown_pod = edit(ANNOUNCED, |o| {
         spec(o).cancel = Some(true);
         o.pod = Some(pod());
     });
-    assert_eq!(told(&decide(&unknown_pod, now())), "join");
+    assert_eq!(told(&decide(&unknown_pod, now())), "make the pod");
+}
+
+/// Announced, and whoever announced it crashed before anything was made.
+#[test]
+fn an_announced_run_of_which_nothing_is_made_is_still_judged_by_its_job() {
+    let announced = |change: fn(&mut JobFacts)| {
+        edit(ANNOUNCED, |o| {
+            let mut facts = crate::testing::job_facts();
+            change(&mut facts);
+            o.basis = Basis::Job(facts);
+        })
+    };
+    assert_eq!(told(&decide(&announced(|_| ()), now())), "make the anchor");
+    assert_eq!(told(&decide(&announced(|facts| facts.planted = Some(anchor())), now())), "remove what is planted");
+    assert_eq!(told(&decide(&announced(|facts| facts.job = None), now())), "finish Stale");
+    assert_eq!(told(&decide(&announced(|facts| facts.connections.clear()), now())), "report ConnectionNotFound");
+    assert_eq!(told(&decide(&announced(|facts| facts.ahead = Some("other".into())), now())), "make the anchor", "it was first");
+}
+
+/// The deadline of a run is the one it was promised.
+#[test]
+fn what_a_run_began_with_is_what_it_says() {
+    let frozen = crate::testing::frozen(&observed_run(FRESH));
+    assert_eq!(frozen.deadline, at("2026-11-24T06:59:10Z"));
+    assert_eq!((frozen.tenant_uid.as_str(), frozen.reads_postgres()), ("tenant-uid", false));
+    assert_eq!(frozen.uses.iter().map(|used| used.name.as_str()).collect::<Vec<_>>(), ["crm"]);
+    assert_eq!(frozen.upload.map(|upload| upload.uid).as_deref(), Some("upload-uid"));
+    assert_eq!(Frozen::read(anchor(), "{}"), None);
 }
 
 #[test]
 fn a_finished_run_is_cleaned_up_and_then_left_alone() {
     let finished =
         r#"{conditions: [{type: Succeeded, status: "False", reason: Stale, message: m, lastTransitionTime: "2026-11-24T06:00:00Z"}]}"#;
-    assert_eq!(told(&decide(&edit(finished, |o| o.anchor = Some(anchor())), now())), "clean up");
+    assert_eq!(told(&decide(&edit(finished, |o| o.basis = Basis::Over(Some(anchor()))), now())), "clean up");
     assert_eq!(told(&decide(&observed_run(finished), now())), "leave");
 }
 
@@ -331,21 +382,24 @@ fn transitions_keep_history_and_number_attempts_in_order() {
 fn children_of_a_run() {
     let observed = observed_run(FRESH);
     let placed = Placed::prove(&observed).unwrap();
-    let text = plan::AnchorText::of(&plan::snapshot(&observed, &placed, now()).unwrap()).unwrap();
+    let text = plan::AnchorText::of(&plan::snapshot(&crate::testing::job_facts(), &placed, now()).unwrap()).unwrap();
     insta::assert_yaml_snapshot!("anchor", plan::anchor(&placed, &text));
-    insta::assert_yaml_snapshot!("worker_pod", plan::pod(&placed, &anchor(), 2, true, "-----BEGIN CERTIFICATE-----\n", &settings()));
+    let facts = JobFacts { job: Some(Arc::new(crate::testing::job(crate::testing::SQL, ONCE))), ..crate::testing::job_facts() };
+    let reading_postgres = Frozen::read(anchor(), &plan::snapshot(&facts, &placed, now()).unwrap().encode()).unwrap();
+    insta::assert_yaml_snapshot!("worker_pod", plan::pod(&placed, &reading_postgres, 2, "-----BEGIN CERTIFICATE-----\n", &settings()));
 }
 
 /// A job with as much text as a schema lets through, and two connections with as large a bundle, each character a quote, which JSON
 /// writes in two bytes.
 fn observed_with(texts: usize) -> Observed {
     edit(FRESH, |o| {
-        let job = Arc::make_mut(o.job.as_mut().unwrap());
+        let facts = job(o);
+        let job = Arc::make_mut(facts.job.as_mut().unwrap());
         job.spec.source = crate::testing::job(crate::testing::SQL, ONCE).spec.source;
         let mapping = &mut job.spec.target.salesforce.as_mut().unwrap().mapping;
         let entry = api::import_job::MappingEntry { formula: Some("\"".repeat(texts / 500)), from: None, ..mapping[0].clone() };
         *mapping = vec![entry; 500];
-        for connection in o.connections.values_mut() {
+        for connection in facts.connections.values_mut() {
             let spec = &mut Arc::make_mut(connection).spec;
             let bundle = Some(api::connection::Tls { ca_bundle: Some("\"".repeat(65_536)), server_name: None });
             if let Some(salesforce) = &mut spec.salesforce {
@@ -359,14 +413,14 @@ fn observed_with(texts: usize) -> Observed {
 
 #[test]
 fn the_largest_snapshot_fits_and_a_larger_one_is_told_apart() {
-    let of = |observed: &Observed| {
-        let placed = Placed::prove(observed).unwrap();
-        plan::AnchorText::of(&plan::snapshot(observed, &placed, now()).unwrap())
+    let of = |mut observed: Observed| {
+        let placed = Placed::prove(&observed).unwrap();
+        plan::AnchorText::of(&plan::snapshot(job(&mut observed), &placed, now()).unwrap())
     };
-    let largest = of(&observed_with(api::import_job::TEXTS_LIMIT)).unwrap();
+    let largest = of(observed_with(api::import_job::TEXTS_LIMIT)).unwrap();
     println!("largest snapshot: {} bytes", largest.0.len());
     assert!(largest.0.len() > 400_000, "both bundles and all texts are in it");
-    let told = of(&observed_with(1 << 20)).unwrap_err().to_string();
+    let told = of(observed_with(1 << 20)).unwrap_err().to_string();
     assert!(told.contains("more than the 1048576 of a snapshot"), "{told}");
 }
 
@@ -376,7 +430,8 @@ fn a_region_of_all_nodes_selects_no_node() {
         let nodes = &mut Arc::make_mut(o.region.as_mut().unwrap()).spec.nodes;
         (nodes.labelled, nodes.all) = (None, Some(api::meta::Empty {}));
     });
-    let pod = plan::pod(&Placed::prove(&observed).unwrap(), &anchor(), 1, false, "-----BEGIN CERTIFICATE-----\n", &settings());
+    let frozen = crate::testing::frozen(&observed);
+    let pod = plan::pod(&Placed::prove(&observed).unwrap(), &frozen, 1, "-----BEGIN CERTIFICATE-----\n", &settings());
     assert_eq!(pod.spec.unwrap().node_selector, None);
     assert!(!pod.metadata.labels.unwrap().contains_key(crate::labels::EGRESS_POSTGRES_LABEL));
 }
@@ -388,11 +443,15 @@ proptest! {
         let mut record = Record::default();
         let mut observed = observed_run(FRESH);
         let placed = Placed::prove(&observed).unwrap();
+        let began_with = observed_run(ANNOUNCED).basis;
         let mut time = now();
         for counted in endings {
             Arc::make_mut(&mut observed.run).status = Some(record.clone().status());
+            if !record.clone().status().attempts.is_empty() {
+                observed.basis = began_with.clone();
+            }
             match decide(&observed, time) {
-                Decision::Start(_) => {
+                Decision::Announce(_) | Decision::AnnounceNext(..) => {
                     let ending = Ending { reason: "Error", counted, message: String::new() };
                     record = record.announce("d".into(), placed.placement(), time).joined("p").ended(&ending, time);
                     time += Duration::from_secs(1);

@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use thiserror::Error;
 
-use crate::import_run::{Observed, Placed};
+use crate::import_run::{JobFacts, Placed};
 use crate::labels::{self, RUN_NAME_ANNOTATION};
 use crate::retention;
 
@@ -41,15 +41,15 @@ impl AnchorText {
 
 /// What the run works from; none if what it needs has gone since the rules were asked. The same facts and the same second, which is what
 /// a status keeps of a time, give the same text.
-pub fn snapshot(o: &Observed, placed: &Placed, now: Timestamp) -> Option<Snapshot> {
-    let job = o.job.as_ref()?;
+pub fn snapshot(facts: &JobFacts, placed: &Placed, now: Timestamp) -> Option<Snapshot> {
+    let job = facts.job.as_ref()?;
     let started_at = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let mut connections = std::collections::BTreeMap::new();
     for name in job.spec.connection_names() {
-        connections.insert(name.to_owned(), connection(o.connections.get(name)?));
+        connections.insert(name.to_owned(), connection(facts.connections.get(name)?));
     }
     let upload = match &job.spec.source.upload {
-        Some(_) => Some(id(&o.upload.as_ref()?.metadata)),
+        Some(_) => Some(id(&facts.upload.as_ref()?.metadata)),
         None => None,
     };
     Some(Snapshot {

@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
-use crate::import_run::{Anchor, Placed};
+use crate::import_run::{Anchor, Frozen, Placed};
 use crate::labels::{self, EGRESS_POSTGRES_LABEL};
 use crate::settings::{Settings, WorkerSettings};
 
@@ -24,14 +24,14 @@ const USER: i64 = 65532;
 const GRACE_SECONDS: i64 = 60;
 
 /// `keeper_ca`: whom the worker trusts, in PEM.
-pub fn pod(placed: &Placed, anchor: &Anchor, attempt: i32, reads_postgres: bool, keeper_ca: &str, settings: &Settings) -> Pod {
+pub fn pod(placed: &Placed, frozen: &Frozen, attempt: i32, keeper_ca: &str, settings: &Settings) -> Pod {
     let workers = placed.region().spec.workers.clone().unwrap_or_default();
     Pod {
         metadata: ObjectMeta {
             name: Some(worker_pod(placed.run_uid(), attempt.unsigned_abs())),
             namespace: Some(placed.namespace().to_owned()),
-            labels: Some(pod_labels(placed, attempt, reads_postgres)),
-            owner_references: Some(vec![owner(anchor)]),
+            labels: Some(pod_labels(placed, attempt, frozen.reads_postgres())),
+            owner_references: Some(vec![owner(&frozen.anchor)]),
             ..Default::default()
         },
         spec: Some(PodSpec {

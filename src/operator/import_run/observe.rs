@@ -1,0 +1,134 @@
+//! Everything that bears on a run, from the watches; and by a live read what a pod or a decision for good depends on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api::{Connection, ImportRun, Tenant, names};
+use domain::import_run::{Basis, Begun, Crowd, Frozen, JobFacts, Observed, PodFacts, RunNamespaceFacts, State, is_finished};
+use domain::labels;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use runtime::store::ObjectKey;
+
+use super::anchor::{self, Found};
+use super::unread;
+use crate::operator::context::{Context, ReconcileError};
+
+pub(super) async fn observe(context: &Context, key: &ObjectKey) -> Result<Option<Observed>, ReconcileError> {
+    let caches = &context.caches;
+    let Some(run) = caches.runs.get(key) else { return Ok(None) };
+    let tenant = caches.tenant_of(labels::namespace(&run.metadata));
+    let run_namespace = tenant.as_ref().and_then(|t| caches.namespaces.get(&ObjectKey::cluster(names::run_namespace(&t.name_any()))));
+    let pod = if is_finished(&run) { None } else { current_pod(context, &run).await? };
+    Ok(Some(Observed {
+        basis: basis(context, &run, tenant.as_ref(), pod.as_ref()).await?,
+        region: tenant.as_ref().and_then(|t| caches.region(&t.spec.region)),
+        run_namespace: run_namespace.map(|ns| RunNamespaceFacts {
+            name: ns.name_any(),
+            uid: labels::uid(&ns.metadata).to_owned(),
+            terminating: ns.metadata.deletion_timestamp.is_some(),
+        }),
+        tenant,
+        pod,
+        run,
+    }))
+}
+
+/// The snapshot of a run that has begun. A run whose first attempt was announced by somebody who crashed before anything was made of it
+/// has not.
+async fn basis(
+    context: &Context,
+    run: &Arc<ImportRun>,
+    tenant: Option<&Arc<Tenant>>,
+    pod: Option<&PodFacts>,
+) -> Result<Basis, ReconcileError> {
+    if is_finished(run) {
+        return Ok(Basis::Over(anchor::seen(context, run)));
+    }
+    let first = match State::of(run.status.as_ref()) {
+        State::Fresh => return Ok(Basis::Job(job_facts(context, run, tenant))),
+        State::Announced(attempt) => attempt.number == 1 && pod.is_none(),
+        State::Working { .. } | State::Between(_) => false,
+    };
+    Ok(match anchor::find(context, run).await? {
+        Found::Snapshot(frozen) => Basis::Snapshot(begun(context, run, frozen)),
+        Found::Foreign(planted) if first => Basis::Job(JobFacts { planted: Some(planted), ..job_facts(context, run, tenant) }),
+        Found::Nothing if first => Basis::Job(job_facts(context, run, tenant)),
+        Found::Foreign(_) | Found::Nothing => Basis::Lost,
+    })
+}
+
+fn job_facts(context: &Context, run: &ImportRun, tenant: Option<&Arc<Tenant>>) -> JobFacts {
+    let namespace = labels::namespace(&run.metadata);
+    let job = context.caches.jobs.get(&ObjectKey::namespaced(namespace, &run.spec.job_ref.name));
+    let named = job.iter().flat_map(|job| job.spec.connection_names());
+    let upload = job.as_ref().and_then(|job| job.spec.source.upload.as_ref());
+    JobFacts {
+        connections: connections(context, namespace, named),
+        upload: upload.and_then(|u| context.caches.uploads.get(&ObjectKey::namespaced(namespace, &u.name))),
+        ahead: ahead(context, run),
+        crowd: tenant.and_then(|tenant| crowd(context, tenant, run)),
+        planted: None,
+        job,
+    }
+}
+
+fn begun(context: &Context, run: &ImportRun, frozen: Arc<Frozen>) -> Begun {
+    let namespace = labels::namespace(&run.metadata);
+    let upload = frozen.upload.as_ref();
+    Begun {
+        connections: connections(context, namespace, frozen.uses.iter().map(|used| used.name.as_str())),
+        upload: upload.and_then(|u| context.caches.uploads.get(&ObjectKey::namespaced(namespace, &u.name))),
+        frozen,
+    }
+}
+
+fn connections<'a>(context: &Context, namespace: &str, named: impl Iterator<Item = &'a str>) -> BTreeMap<String, Arc<Connection>> {
+    let found = named.filter_map(|name| {
+        let connection = context.caches.connections.get(&ObjectKey::namespaced(namespace, name))?;
+        Some((name.to_owned(), connection))
+    });
+    found.collect()
+}
+
+/// Absent while the tenant has no more unfinished runs than it may have, which is nearly always.
+fn crowd(context: &Context, tenant: &Tenant, run: &ImportRun) -> Option<Crowd> {
+    let limit = context.settings.plans.allowance(&tenant.spec).unfinished_runs;
+    let held = tenant.status.iter().flat_map(|s| &s.namespaces);
+    let unfinished: Vec<_> = held.flat_map(|bound| context.caches.unfinished_runs_in(&bound.name)).collect();
+    if unfinished.len() <= limit {
+        return None;
+    }
+    Some(Crowd { before: unfinished.iter().filter(|other| rank(other) < rank(run)).count(), limit })
+}
+
+/// Age, then what tells apart those of the same second.
+fn rank(run: &ImportRun) -> (Option<Timestamp>, String, String) {
+    (run.metadata.creation_timestamp.clone().map(|t| t.0), run.name_any(), run.namespace().unwrap_or_default())
+}
+
+/// Another run of the same job that began, or that was created earlier.
+fn ahead(context: &Context, run: &ImportRun) -> Option<String> {
+    let began = |run: &ImportRun| run.status.as_ref().is_some_and(|s| !s.attempts.is_empty());
+    let same_job = context.caches.runs_of(labels::namespace(&run.metadata), &run.spec.job_ref.uid);
+    let mut others = same_job.iter().filter(|other| other.metadata.uid != run.metadata.uid && !is_finished(other));
+    others.find(|other| began(other) || rank(other) < rank(run)).map(|other| other.name_any())
+}
+
+/// The pod of the current attempt. What the watch does not show is looked up live: it may not have arrived, and a pod is not given up on
+/// hearsay.
+async fn current_pod(context: &Context, run: &ImportRun) -> Result<Option<PodFacts>, ReconcileError> {
+    let uid = labels::uid(&run.metadata);
+    let number = match State::of(run.status.as_ref()) {
+        State::Working { attempt, .. } | State::Announced(attempt) => attempt.number,
+        State::Fresh | State::Between(_) => return Ok(None),
+    };
+    let Some(namespace) = context.caches.run_namespace_of(run) else { return Ok(None) };
+    let key = ObjectKey::namespaced(namespace, names::worker_pod(uid, number.unsigned_abs()));
+    if let Some(pod) = context.caches.pods.get(&key).map(|pod| PodFacts::of(&pod)).filter(|pod| pod.belongs_to(uid, number)) {
+        return Ok(Some(pod));
+    }
+    let found = context.writer.namespaced::<Pod>(&key).get_opt(&key.name).await.map_err(|error| unread("Pod", &key, error))?;
+    Ok(found.as_ref().map(PodFacts::of).filter(|pod| pod.belongs_to(uid, number)))
+}
