@@ -99,6 +99,7 @@ impl Error {
     /// One word for a condition or a metric label.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
+            Self::Kube { .. } | Self::Write(_) if self.refusal().is_some() => "APIServerRefused",
             Self::Kube { .. } | Self::Write(_) => "APIServer",
             Self::Ring { source, .. } => source.reason(),
             Self::Custody { source, .. } => source.reason(),
@@ -120,6 +121,18 @@ impl Error {
             Self::NoRegion(_) => "RegionUnknown",
             Self::TenantGone => "TenantGone",
             Self::Disconnecting(_) => "Disconnecting",
+        }
+    }
+
+    /// What the API server said when it understood and refused: rights, admission, validation, size. Trying again changes nothing.
+    pub(crate) fn refusal(&self) -> Option<&str> {
+        match self {
+            Self::Kube { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) if matches!(status.code, 400 | 403 | 413 | 422) => Some(&status.message),
+                _ => None,
+            },
+            Self::Write(error) if error.is_refusal() => error.server_message(),
+            _ => None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The order in which a keeper comes up: know the time, know itself, see every object, finish what was due, and only then say ready.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -177,8 +178,7 @@ pub async fn start_later(client: Client, args: Args, stop: CancellationToken, by
     let queue = Queue::default();
     let (mut watches, stores) = watch(&client, &metrics, &queue);
     let q = queue.clone();
-    let wake = Box::new(move |region| q.wake(Key::Region(region)));
-    let keeper = Arc::new(keeper(client.clone(), &args, metrics.clone(), uid.clone(), clock, records, stores, wake));
+    let keeper = Arc::new(keeper(client.clone(), &args, metrics.clone(), uid.clone(), clock, records, stores, q));
     health.waiting_for("the first listing of every kind");
     watches.all_synced().await;
     health.waiting_for("the first sweep");
@@ -200,6 +200,7 @@ pub async fn start_later(client: Client, args: Args, stop: CancellationToken, by
     tasks.spawn(serve::serve(gateway_listener, tls(Speaks::Http1)?, gateway::app(keeper.clone()), stop.clone()));
     tasks.spawn(sweeper::run(keeper.clone(), stop.clone()));
     tasks.spawn(ownerless::run(keeper.clone(), stop.clone()));
+    tasks.spawn(connections::ask_after_sources(keeper.clone(), stop.clone()));
     tasks.spawn(tick(keeper.clone(), queue.clone(), stop.clone()));
     tasks.spawn(tell(keeper.clone(), stop.clone()));
     tasks.spawn(renew(keeper.clone(), trust.clone(), stop.clone()));
@@ -271,34 +272,53 @@ fn watch(client: &Client, metrics: &Metrics, queue: &Queue<Key>) -> (Watches, St
     let regions = Store::new(|_: &Region| Vec::new());
     let uploads = Store::pruned(|_: &Upload| Vec::new(), |upload| upload.status = None);
 
-    let (q, all_tenants) = (queue.clone(), tenants.clone());
+    let wake_connections = {
+        let (q, all) = (queue.clone(), connections.clone());
+        move |tenant: &Tenant| {
+            let held = tenant.status.iter().flat_map(|s| &s.namespaces).map(|n| &n.name);
+            for namespace in tenant.spec.namespaces.iter().chain(held).collect::<BTreeSet<_>>() {
+                for connection in all.by(namespace) {
+                    q.wake(Key::Connection(namespace.clone(), connection.name_any()));
+                }
+            }
+        }
+    };
+
+    let (q, all_tenants, of_tenant) = (queue.clone(), tenants.clone(), wake_connections.clone());
     let wake_region = move |old: Option<&Region>, new: Option<&Region>| {
         let Some(region) = new.or(old) else { return };
-        if !same_generation(old, new) {
+        let edited = !same_generation(old, new);
+        if edited {
             q.wake(Key::Region(region.name_any()));
+        }
+        // Where they may go, and whether anything can be done there.
+        if edited || !same_service(old, new) {
             for tenant in all_tenants.all().iter().filter(|t: &&Arc<Tenant>| t.spec.region == region.name_any()) {
                 q.wake(Key::Tenant(tenant.name_any()));
+                of_tenant(tenant);
             }
         }
     };
     watches.objects("Region", None, regions.clone(), Box::new(wake_region));
 
-    let (q, all_connections) = (queue.clone(), connections.clone());
+    let q = queue.clone();
     let wake_tenant = move |old: Option<&Tenant>, new: Option<&Tenant>| {
         let Some(tenant) = new.or(old) else { return };
         q.wake(Key::Tenant(tenant.name_any()));
         if !same_binding(old, new) {
-            for connection in tenant.spec.namespaces.iter().flat_map(|n| all_connections.by(n)) {
-                q.wake(Key::Connection(connection.namespace().unwrap_or_default(), connection.name_any()));
-            }
+            // Those of a namespace that it let go, too.
+            old.into_iter().chain(new).for_each(&wake_connections);
         }
     };
     watches.objects("Tenant", None, tenants.clone(), Box::new(wake_tenant));
 
     let q = queue.clone();
     let wake_connection = move |old: Option<&Connection>, new: Option<&Connection>| {
-        // Our own status is no news; spec, deletion and annotations are.
-        if let Some(connection) = new.filter(|_| !same_generation(old, new)) {
+        // Our own status and finalizer are no news; spec, deletion, annotations and finalizers of others are.
+        let others =
+            |c: &Connection| c.finalizers().iter().filter(|f| *f != names::CONNECTION_REVOKE_FINALIZER).cloned().collect::<Vec<_>>();
+        let same_finalizers = old.map(others) == new.map(others);
+        if let Some(connection) = new.filter(|_| !same_generation(old, new) || !same_finalizers) {
             q.wake(Key::Connection(connection.namespace().unwrap_or_default(), connection.name_any()));
         }
     };
@@ -327,6 +347,16 @@ fn same_generation<K: ResourceExt>(old: Option<&K>, new: Option<&K>) -> bool {
     }
 }
 
+/// Whether a region can do as much as before, by the keeper's own word.
+fn same_service(old: Option<&Region>, new: Option<&Region>) -> bool {
+    use api::conditions::{CLOCK_SKEW, KEY_CUSTODY, STORAGE_READY, is_true};
+    let of = |region: Option<&Region>| {
+        let conditions = region?.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+        Some([STORAGE_READY, KEY_CUSTODY, CLOCK_SKEW].map(|type_| is_true(conditions, type_)))
+    };
+    of(old) == of(new)
+}
+
 /// Whether a tenant is bound as before, to its region and its namespaces, with keys as ready as before.
 fn same_binding(old: Option<&Tenant>, new: Option<&Tenant>) -> bool {
     let of = |tenant: Option<&Tenant>| {
@@ -349,8 +379,9 @@ fn keeper(
     clock: Clock,
     records: Records,
     stores: Stores,
-    wake_region: Box<dyn Fn(String) + Send + Sync>,
+    queue: Queue<Key>,
 ) -> Keeper {
+    let of_regions = queue.clone();
     let heads = Writer::new(client.clone(), names::audit_manager(&args.identity), metrics.clone());
     let custodies = Custodies::new(records.clone(), args.root_key_dir.clone());
     let dialer = connect::Dialer::new(connect::AddressPolicy::closed());
@@ -365,7 +396,9 @@ fn keeper(
         storages: Storages::new(args.storage_dir.clone(), &args.identity, args.storage_reserve),
         audit: Audit::new(&args.identity, &uid, records.clone(), custodies.clone(), heads),
         refusals: Default::default(),
-        wake_region,
+        wake_region: Box::new(move |region| of_regions.wake(Key::Region(region))),
+        wake_connection: Box::new(move |namespace, name| queue.wake(Key::Connection(namespace, name))),
+        awaited: Default::default(),
         namespace: args.namespace.clone(),
         peer_check: args.peer_ip_check,
         identity: args.identity.clone(),

@@ -1,11 +1,11 @@
 //! Everything the keeper's parts share, and the reads that several of them need.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use api::{Connection, Region, Tenant};
-use domain::connection::Budget;
+use domain::connection::{Awaited, Budget};
 use domain::lease::PeerIpCheck;
 use domain::reach::{System, endpoints_of};
 use envelope::Scope;
@@ -62,19 +62,24 @@ pub(crate) struct Keeper {
     pub(crate) refusals: Mutex<Folded>,
     /// Has a Region looked at now.
     pub(crate) wake_region: Box<dyn Fn(String) + Send + Sync>,
+    /// Has a Connection looked at now, by namespace and name.
+    pub(crate) wake_connection: Box<dyn Fn(String, String) + Send + Sync>,
     /// What is dialed for Connections, by tenant.
-    pub(crate) budget: Mutex<Budget>,
+    pub(crate) budget: Mutex<Budget<(String, String)>>,
+    /// Connections that wait for a change of their Secret.
+    pub(crate) awaited: Mutex<Awaited>,
 }
 
 /// A tenant's turn to dial; it ends when dropped.
 pub(crate) struct Turn<'a> {
-    budget: &'a Mutex<Budget>,
+    keeper: &'a Keeper,
     tenant_uid: String,
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner).end(&self.tenant_uid);
+        let next = self.keeper.budget.lock().unwrap_or_else(PoisonError::into_inner).end(&self.tenant_uid);
+        next.into_iter().for_each(|(namespace, name)| (self.keeper.wake_connection)(namespace, name));
     }
 }
 
@@ -193,10 +198,15 @@ impl Keeper {
         }
     }
 
-    /// A tenant's turn to dial the systems of its Connections, if it has one now.
-    pub(crate) fn turn(&self, tenant_uid: &str, now: Timestamp) -> Option<Turn<'_>> {
-        let begun = self.budget.lock().unwrap_or_else(PoisonError::into_inner).begin(tenant_uid, now);
-        begun.then(|| Turn { budget: &self.budget, tenant_uid: tenant_uid.to_owned() })
+    /// A tenant's turn to dial the system of this Connection, if it has one now; if not, it is looked at when one ends.
+    pub(crate) fn turn(&self, tenant_uid: &str, connection: &Connection, now: Timestamp) -> Option<Turn<'_>> {
+        let who = (connection.namespace().unwrap_or_default(), connection.name_any());
+        let begun = self.budget.lock().unwrap_or_else(PoisonError::into_inner).begin(tenant_uid, who, now);
+        begun.then(|| Turn { keeper: self, tenant_uid: tenant_uid.to_owned() })
+    }
+
+    pub(crate) fn awaited(&self) -> MutexGuard<'_, Awaited> {
+        self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The live Connection.

@@ -48,8 +48,11 @@ pub(crate) async fn reconcile(keeper: &Keeper, name: &str) -> Result<Next> {
             return Ok(Next::After(SOON));
         }
     };
-    set_finalizers(keeper, &tenant, &[names::TENANT_ERASURE_FINALIZER]).await?;
-    let before = keeper.rings.ensure(&tenant, &region, now).await;
+    // Without its finalizer nothing would be erased, so nothing is begun.
+    let before = match set_finalizers(keeper, &tenant, &[names::TENANT_ERASURE_FINALIZER]).await {
+        Ok(()) => keeper.rings.ensure(&tenant, &region, now).await.map(drop),
+        Err(error) => Err(error),
+    };
     if let Err(error) = before {
         report(keeper, &tenant, now, &tenant.status.as_ref().map(|s| s.keys.clone()).unwrap_or_default(), Err(&error), None).await?;
         return Err(error);

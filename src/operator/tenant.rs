@@ -41,14 +41,21 @@ pub(super) async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Next
     if observed.tenant.metadata.deletion_timestamp.is_some() {
         return leave(context, key, &observed).await;
     }
-    hold_finalizer(context, key, &observed.tenant).await?;
+    if let Err(error) = hold_finalizer(context, key, &observed.tenant).await {
+        let what = format!("nothing is made for this Tenant without finalizer {TENANT_RUNS_FINALIZER}");
+        let finding = refusal("FinalizerRefused", &what, error.into())?;
+        let outcome = as_before(&observed);
+        report(context, key, &observed, &finding, outcome).await?;
+        return Ok(next(&finding));
+    }
     claim(context, key).await?;
     // Observed again: the claim may have changed what is held.
     let Some(mut observed) = observe(context, key).await? else { return Ok(Next::Idle) };
     let (outcome, refused) = apply(context, &observed, plan::plan(&observed, &context.settings)).await?;
     let finding = match (tenant::decide(&observed), refused) {
         (finding, Some(refused)) if finding.standing == Standing::Ready => refused,
-        (finding, _) => finding,
+        (finding, Some(_)) => finding.again_in(REFUSED_RETRY),
+        (finding, None) => finding,
     };
     let finding = match &outcome.run_namespace {
         Some(run_namespace) => {
@@ -64,6 +71,22 @@ pub(super) async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Next
     };
     report(context, key, &observed, &finding, outcome).await?;
     Ok(next(&finding))
+}
+
+/// What the API server said when it refused, for people: rights, admission, quota, validation. Any other error stays one.
+fn refusal(reason: &'static str, what: &str, error: ReconcileError) -> Result<Finding, ReconcileError> {
+    match &error {
+        ReconcileError::Write(refused) if refused.is_refusal() => {
+            let why = refused.server_message().unwrap_or("no reason given");
+            Ok(Finding::waiting(reason, format!("{what}: {refused}: {why}")).again_in(REFUSED_RETRY))
+        }
+        _ => Err(error),
+    }
+}
+
+fn as_before(observed: &Observed) -> Outcome {
+    let before = observed.tenant.status.clone().unwrap_or_default();
+    Outcome { namespaces: before.namespaces, run_namespace: before.run_namespace }
 }
 
 async fn observe(context: &Context, key: &ObjectKey) -> Result<Option<Observed>, ReconcileError> {
@@ -95,7 +118,19 @@ async fn observe(context: &Context, key: &ObjectKey) -> Result<Option<Observed>,
     let services = services(context, &key.name, region.as_deref()).await?;
     let allowance = context.settings.plans.allowance(&tenant.spec);
     let foreign = context.looks.last(&names::run_namespace(&key.name)).found;
-    Ok(Some(Observed { tenant, region, namespaces, others, run_namespace, unfinished_runs, foreign, services, allowance }))
+    let system_namespace = context.settings.system_namespace.clone();
+    Ok(Some(Observed {
+        tenant,
+        region,
+        system_namespace,
+        namespaces,
+        others,
+        run_namespace,
+        unfinished_runs,
+        foreign,
+        services,
+        allowance,
+    }))
 }
 
 /// The Services that the Region lists for this tenant; read live, they are few.
@@ -129,7 +164,7 @@ fn facts(service: Service) -> ServiceFacts {
     }
 }
 
-async fn hold_finalizer(context: &Context, key: &ObjectKey, tenant: &Tenant) -> Result<(), ReconcileError> {
+async fn hold_finalizer(context: &Context, key: &ObjectKey, tenant: &Tenant) -> Result<(), WriteError> {
     if tenant.finalizers().iter().any(|f| f == TENANT_RUNS_FINALIZER) {
         return Ok(());
     }
@@ -164,55 +199,79 @@ fn held_after(observed: &Observed) -> Vec<BoundNamespace> {
     bound.chain(plan::remembered(observed)).collect()
 }
 
-/// What was achieved, and what the API server refused of it.
+/// What was achieved, and what the API server refused of it. One refusal holds nothing else up.
 async fn apply(context: &Context, observed: &Observed, plan: Plan) -> Result<(Outcome, Option<Finding>), ReconcileError> {
     let Plan { held, released, run_namespace } = plan;
-    for bound in &released {
-        withdraw(context, &observed.tenant, &bound.name).await?;
+    let (mut refused, mut namespaces) = (None, held_after(observed));
+    for bound in released {
+        if let Err(error) = withdraw(context, &observed.tenant, &bound.name).await {
+            let what = format!("what was made in namespace {} cannot be taken back", bound.name);
+            refused = Some(refusal("ReleaseRefused", &what, error.into())?);
+            namespaces.push(bound);
+        }
     }
-    let mut refused = None;
     for namespace in held {
         refused = furnish(context, namespace).await?.or(refused);
     }
-    let run_namespace = match run_namespace {
-        RunNamespacePlan::Leave { keep } => keep,
-        RunNamespacePlan::Create(namespace) => create_run_namespace(context, observed, *namespace).await?,
-        RunNamespacePlan::Furnish { bound, contents } => {
-            furnish_run_namespace(context, *contents).await?;
-            Some(bound)
+    let run_namespace = match place_workers(context, observed, run_namespace).await {
+        Ok(run_namespace) => run_namespace,
+        Err(error) => {
+            refused = Some(refusal("RunNamespaceRefused", "the namespace of this tenant's workers cannot be made as it must be", error)?);
+            as_before(observed).run_namespace
         }
     };
-    Ok((Outcome { namespaces: held_after(observed), run_namespace }, refused))
+    Ok((Outcome { namespaces, run_namespace }, refused))
 }
 
-/// Members that the API server refuses hold nothing else up: it asks every Tenant that lists the namespace, and another may object.
-async fn furnish(context: &Context, namespace: HeldNamespace) -> Result<Option<Finding>, ReconcileError> {
-    let HeldNamespace { bound, role_bindings, vacant, accounts: wanted, quota } = namespace;
-    let mut refused = None;
-    for binding in &role_bindings {
-        match bind(context, binding).await {
-            Err(error) if error.is_refusal() => {
-                let why = error.server_message().unwrap_or("no reason given");
-                let message = format!("members of namespace {} could not be given {}: {why}", bound.name, binding.name_any());
-                refused = Some(Finding::waiting("MembersRefused", message).again_in(REFUSED_RETRY));
-            }
-            other => other?,
+async fn place_workers(context: &Context, observed: &Observed, plan: RunNamespacePlan) -> Result<Option<BoundNamespace>, ReconcileError> {
+    match plan {
+        RunNamespacePlan::Leave { keep } => Ok(keep),
+        RunNamespacePlan::Create(namespace) => create_run_namespace(context, observed, *namespace).await,
+        RunNamespacePlan::Furnish { bound, contents } => {
+            furnish_run_namespace(context, *contents).await?;
+            Ok(Some(bound))
         }
     }
+}
+
+/// What the API server refuses here holds nothing else up: of members it asks every Tenant that lists the namespace, and another may object.
+async fn furnish(context: &Context, namespace: HeldNamespace) -> Result<Option<Finding>, ReconcileError> {
+    let HeldNamespace { bound, role_bindings, vacant, accounts, quota } = namespace;
+    let mut refused = None;
+    for binding in &role_bindings {
+        if let Err(error) = bind(context, binding).await {
+            let what = format!("members of namespace {} could not be given {}", bound.name, binding.name_any());
+            refused = Some(refusal("MembersRefused", &what, error.into())?);
+        }
+    }
+    if let Err(error) = equip(context, &bound.name, &vacant, &accounts, &quota).await {
+        let what = format!("namespace {} is not as this tenant needs it", bound.name);
+        refused = Some(refusal("NamespaceRefused", &what, error)?);
+    }
+    Ok(refused)
+}
+
+async fn equip(
+    context: &Context,
+    namespace: &str,
+    vacant: &[&'static str],
+    accounts: &[ServiceAccount],
+    quota: &ResourceQuota,
+) -> Result<(), ReconcileError> {
     for role in vacant {
-        delete_cached::<RoleBinding>(context, &context.caches.role_bindings, &bound.name, role).await?;
+        delete_cached::<RoleBinding>(context, &context.caches.role_bindings, namespace, role).await?;
     }
     if context.kinds_known_in().is_none() {
-        ensure(context, &context.caches.quotas, &quota).await?;
+        ensure(context, &context.caches.quotas, quota).await?;
     }
     // After the bindings: whoever may not ask any more gets no token of the new account.
-    for account in &wanted {
+    for account in accounts {
         if !is_applied(context, &context.caches.accounts, account) {
             end_tokens(context, account).await?;
             ensure(context, &context.caches.accounts, account).await?;
         }
     }
-    Ok(refused)
+    Ok(())
 }
 
 /// Deletes an account whose tokens may be in the wrong hands; read live, since the cache may not show yet who could ask it.
@@ -350,51 +409,59 @@ async fn report(
 }
 
 async fn leave(context: &Context, key: &ObjectKey, observed: &Observed) -> Result<Next, ReconcileError> {
-    let tenant = &observed.tenant;
-    if !tenant.finalizers().iter().any(|f| f == TENANT_RUNS_FINALIZER) {
+    if !observed.tenant.finalizers().iter().any(|f| f == TENANT_RUNS_FINALIZER) {
         return Ok(Next::Idle); // the rest is the keeper's
     }
-    let step = tenant::leaving(observed, Timestamp::now());
-    let (message, after) = match &step {
+    let finding = match leave_by_a_step(context, key, observed).await {
+        Ok(None) => return Ok(Next::Idle),
+        Ok(Some(message)) => Finding::progressing("Leaving", message).again_in(LEAVING_RECHECK),
+        Err(error) => refusal("LeavingRefused", "it cannot leave", error)?,
+    };
+    report(context, key, observed, &finding, as_before(observed)).await?;
+    Ok(next(&finding))
+}
+
+/// Answers what is under way; nothing when there is nothing left to do.
+async fn leave_by_a_step(context: &Context, key: &ObjectKey, observed: &Observed) -> Result<Option<&'static str>, ReconcileError> {
+    let tenant = &observed.tenant;
+    match tenant::leaving(observed, Timestamp::now()) {
         Leaving::StopRuns(runs) => {
-            stop(context, runs).await?;
-            ("runs are being stopped", Next::After(LEAVING_RECHECK))
+            stop(context, &runs).await?;
+            Ok(Some("runs are being stopped"))
         }
         Leaving::DeleteRunNamespace { uid } => {
             let run_namespace = ObjectKey::cluster(names::run_namespace(&key.name));
             let api = Api::<Namespace>::all(context.writer.client().clone());
-            context.writer.delete(&api, &run_namespace, Some(uid)).await?;
-            ("the run namespace is being deleted", Next::After(LEAVING_RECHECK))
+            context.writer.delete(&api, &run_namespace, Some(&uid)).await?;
+            Ok(Some("the run namespace is being deleted"))
         }
-        Leaving::AwaitRunNamespace => ("the run namespace is being deleted", Next::After(LEAVING_RECHECK)),
+        Leaving::AwaitRunNamespace => Ok(Some("the run namespace is being deleted")),
         Leaving::LetGo => {
             for bound in tenant.status.iter().flat_map(|s| &s.namespaces) {
                 withdraw(context, tenant, &bound.name).await?;
             }
             let api = Api::<Tenant>::all(context.writer.client().clone());
-            let released = context.writer.apply_fields(&api, key, json!({"metadata": {"uid": tenant.uid()}})).await;
-            return match released {
-                Ok(_) => Ok(Next::Idle),
-                Err(error) if error.is_not_found() => Ok(Next::Idle),
+            match context.writer.apply_fields(&api, key, json!({"metadata": {"uid": tenant.uid()}})).await {
+                Ok(_) => Ok(None),
+                Err(error) if error.is_not_found() => Ok(None),
                 Err(error) => Err(error.into()),
-            };
+            }
         }
-    };
-    let before = tenant.status.clone().unwrap_or_default();
-    let outcome = Outcome { namespaces: before.namespaces, run_namespace: before.run_namespace };
-    report(context, key, observed, &Finding::progressing("Leaving", message), outcome).await?;
-    Ok(after)
+    }
 }
 
+/// One that may not be cancelled keeps no other from it.
 async fn stop(context: &Context, runs: &[UnfinishedRun]) -> Result<(), WriteError> {
+    let mut refused = None;
     for run in runs {
         let key = ObjectKey::namespaced(&run.namespace, &run.name);
         let api = context.writer.namespaced::<api::ImportRun>(&key);
         match context.writer.merge(&api, &key, json!({"spec": {"cancel": true}})).await {
             Ok(_) => {}
             Err(error) if error.is_not_found() => {}
+            Err(error) if error.is_refusal() => refused = Some(error),
             Err(error) => return Err(error),
         }
     }
-    Ok(())
+    refused.map_or(Ok(()), Err)
 }

@@ -1,6 +1,7 @@
 //! Which change wakes which object. Nothing here decides: a wake too many costs one look at memory, a wake too few would
 //! leave an object asleep.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api::{Connection, ImportJob, ImportRun, Region, Tenant, Upload, names};
@@ -107,9 +108,10 @@ impl Bell {
         }
     }
 
-    /// Jobs and unfinished runs in a tenant's namespaces.
+    /// Jobs and unfinished runs in a tenant's namespaces: those that it asks for, and those that it has.
     fn work_of(&self, tenant: &Tenant) {
-        for namespace in &tenant.spec.namespaces {
+        let held = tenant.status.iter().flat_map(|s| &s.namespaces).map(|bound| &bound.name);
+        for namespace in tenant.spec.namespaces.iter().chain(held).collect::<BTreeSet<_>>() {
             for job in self.caches.jobs.by(&format!("namespace:{namespace}")) {
                 self.queue.wake(Key::job(namespace, labels::name(&job.metadata)));
             }

@@ -23,11 +23,13 @@ async fn a_secret_is_taken_in_shown_to_the_org_and_followed_when_it_changes() ->
 
     let refused = world.until_connection("crm", "SourceForbidden").await?;
     let message = &conditions::find(&refused.status.unwrap().conditions, conditions::READY).unwrap().message.clone();
-    assert!(message.contains("resourceNames [crm]") && message.contains("kubectl import intake acme/crm"), "{message}");
+    assert!(message.contains("resourceNames: [crm], verbs: [get]}") && message.contains("kubectl import intake acme/crm"), "{message}");
 
     world.allow("crm").await?;
     world.poke("crm").await?;
-    world.until_connection("crm", "LoginRefused").await?;
+    let refused = world.until_connection("crm", "LoginRefused").await?;
+    let message = &conditions::find(&refused.status.unwrap().conditions, conditions::READY).unwrap().message.clone();
+    assert!(message.contains("correct entry clientSecret of Secret crm"), "{message}");
 
     world.put_secret("crm", json!({"clientSecret": world.org.client_secret})).await?;
     world.poke("crm").await?;
@@ -74,6 +76,76 @@ async fn a_source_that_should_go_goes_unless_a_tool_would_bring_it_back() -> Res
     world.poke("crm").await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     world.until_connection("crm", "Verified").await?;
+    Ok(())
+}
+
+/// A Role as it was written for `Keep`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_may_not_be_deleted_is_told_with_what_the_role_lacks_and_goes_once_it_may() -> Result<()> {
+    let world = World::start().await?;
+    world.put_secret("crm", json!({"clientSecret": world.org.client_secret})).await?;
+    world.consent("crm", "crm", &world.org_spec("crm", "Delete")).await?;
+    world.allow("crm").await?;
+    let reads = json!({"rules": [{"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["crm"], "verbs": ["get"]}]});
+    let roles = world.api::<k8s_openapi::api::rbac::v1::Role>(HOME);
+    roles.patch("intake-crm", &Default::default(), &kube::api::Patch::Merge(reads)).await?;
+    world.put_connection("crm", world.org_spec("crm", "Delete")).await?;
+
+    let status = world.until_connection("crm", "SourceNotDeleted").await?.status.unwrap();
+    let message =
+        |type_: &str| conditions::find(&status.conditions, type_).map(|c| format!("{}: {}", c.reason, c.message)).unwrap_or_default();
+    for words in
+        [r#"resources: [secrets], resourceNames: [crm], verbs: [get, delete]"#, "kubectl import intake acme/crm", "cannot delete resource"]
+    {
+        assert!(message(conditions::READY).contains(words), "it does not say {words:?}: {}", message(conditions::READY));
+    }
+    assert!(message(conditions::PLAINTEXT_SOURCE).starts_with("NotDeleted: Secret crm is still readable"), "{status:?}");
+    assert!(conditions::is_true(&status.conditions, conditions::STALLED));
+
+    let began = std::time::Instant::now();
+    world.allow("crm").await?;
+    let ready = world.until_connection("crm", "Verified").await?;
+    println!("the verb that was missing: {} ms", began.elapsed().as_millis());
+    assert!(began.elapsed() < Duration::from_secs(15), "it waited for the next look");
+    assert!(world.api::<Secret>(HOME).get_opt("crm").await?.is_none(), "it is verified and its Secret is there");
+    assert!(!is_true(ready.status.as_ref().map(|s| s.conditions.as_slice()), conditions::PLAINTEXT_SOURCE));
+    Ok(())
+}
+
+/// Somebody's policy counts finalizers, or somebody forbids them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_gets_no_finalizer_says_why() -> Result<()> {
+    let world = World::start().await?;
+    let policy = r#"
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: no-finalizers}
+spec:
+  failurePolicy: Fail
+  matchConstraints:
+    resourceRules: [{apiGroups: [dataimporter.io], apiVersions: ["*"], resources: [connections], operations: [CREATE, UPDATE]}]
+  validations: [{expression: "!has(object.metadata.finalizers) || object.metadata.name == 'other'", message: nobody holds objects up here}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: no-finalizers}
+spec: {policyName: no-finalizers, validationActions: [Deny]}
+"#;
+    testkit::apply_yaml(&world.client, policy).await?;
+    let probe = json!({
+        "apiVersion": "dataimporter.io/v1alpha1", "kind": "Connection", "metadata": {"name": "probe", "finalizers": ["a.example/b"]},
+        "spec": world.org_spec("crm", "Keep")
+    });
+    let probe: Connection = serde_json::from_value(probe)?;
+    let dry_run = kube::api::PostParams { dry_run: true, ..Default::default() };
+    wait_for("the policy", Duration::from_secs(30), async || {
+        Ok(world.api::<Connection>(HOME).create(&dry_run, &probe).await.err().filter(|error| error.to_string().contains("nobody holds")))
+    })
+    .await?;
+    world.put_connection("crm", world.org_spec("crm", "Keep")).await?;
+    let status = world.until_connection("crm", "FinalizerRefused").await?.status.unwrap();
+    let message = conditions::find(&status.conditions, conditions::READY).unwrap().message.clone();
+    assert!(message.contains("dataimporter.io/revoke") && message.contains("nobody holds objects up here"), "{message}");
     Ok(())
 }
 
@@ -337,6 +409,18 @@ async fn a_suspended_connection_keeps_its_last_word() -> Result<()> {
     world.put_secret("crm", json!({"clientSecret": "changed"})).await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let connection = world.until_connection("crm", "Verified").await?;
-    assert_eq!(connection.status.unwrap().credential_version, Some(1));
+    let status = connection.status.unwrap();
+    assert_eq!(status.credential_version, Some(1));
+    let ready = conditions::find(&status.conditions, conditions::READY).unwrap();
+    assert_eq!((status.observed_generation, ready.observed_generation), (connection.metadata.generation, connection.metadata.generation));
+
+    // Of another endpoint, which nothing was shown to, it says nothing good.
+    let mut elsewhere = world.org_spec("crm", "Keep");
+    elsewhere["suspend"] = json!(true);
+    elsewhere["salesforce"]["loginUrl"] = json!("https://127.0.0.1:1");
+    world.put_connection("crm", elsewhere).await?;
+    world.until_connection("crm", "Suspended").await?;
+    world.put_connection("crm", world.org_spec("crm", "Keep")).await?;
+    world.until_connection("crm", "LoginRefused").await?;
     Ok(())
 }

@@ -70,6 +70,25 @@ impl Stage {
     }
 }
 
+/// The kubelet tells the API server a moment after the worker begins where it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_address_is_not_known_yet_is_no_news_for_the_audit() -> Result<()> {
+    let stage = Stage::set().await?;
+    let name = stage.worker.pod.name_any();
+    stage.world.set_pod_status(&name, json!({"podIP": null, "podIPs": null})).await?;
+    let before = stage.world.audit()?;
+    let answer = stage.lease_with(&stage.token).await?;
+    assert_eq!((answer.status(), answer.bytes().await?.len()), (StatusCode::FORBIDDEN, 0), "nothing is given before it is known");
+    assert_eq!(stage.world.audit()?, before, "it is told as a refusal");
+
+    stage.world.set_pod_status(&name, json!({"podIP": "10.9.9.9", "podIPs": [{"ip": "10.9.9.9"}]})).await?;
+    stage.refused(&stage.token, "Peer").await?;
+    let known = stage.world.keeper.worker_address.ip();
+    stage.world.set_pod_status(&name, json!({"podIP": known, "podIPs": [{"ip": known}]})).await?;
+    assert!(stage.granted().await?, "control");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_current_worker_gets_everything_once_and_a_fresh_session_when_asked() -> Result<()> {
     let stage = Stage::set().await?;

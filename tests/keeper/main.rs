@@ -16,5 +16,6 @@ mod namespaces;
 mod ownerless;
 mod two_keepers;
 mod volumes;
+mod waits;
 mod worker_crash;
 mod world;

@@ -116,6 +116,78 @@ async fn a_run_namespace_that_somebody_else_made_is_never_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_of_the_cluster_or_of_ours_is_bound_to_nobody_and_nothing_is_made_in_it() {
+    let world = World::start().await;
+    let runs = "dataimporter-run-globex";
+    for namespace in ["own", runs] {
+        world.server.create_namespace(namespace).await.unwrap();
+    }
+    let tenants = Api::<Tenant>::all(world.client.clone());
+    for reserved in ["kube-system", "dataimporter-system", runs] {
+        world.apply(&tenant_yaml("greedy", &["own", reserved])).await;
+        let said = wait_for("it to be refused", SOON, async || {
+            let status = tenants.get("greedy").await?.status.unwrap_or_default();
+            let ready = api::conditions::find(&status.conditions, "Ready").cloned();
+            Ok(ready.filter(|c| c.reason == "NamespaceReserved" && c.message.contains(reserved)))
+        });
+        let message = said.await.unwrap().message;
+        assert!(message.contains("take it out of spec.namespaces"), "{message}");
+        let held: Vec<String> = tenants.get("greedy").await.unwrap().status.unwrap().namespaces.into_iter().map(|b| b.name).collect();
+        assert_eq!(held, ["own"], "{reserved}");
+        let accounts = world.namespaced::<ServiceAccount>(reserved);
+        assert!(accounts.get_opt("dataimporter-files-writer").await.unwrap().is_none(), "{reserved}");
+        let bindings = world.namespaced::<RoleBinding>(reserved);
+        assert!(bindings.get_opt("dataimporter-owner").await.unwrap().is_none(), "{reserved}");
+    }
+    world.apply(&tenant_yaml("greedy", &["own"])).await;
+    world.wait_ready::<Tenant>(tenants, "greedy", "Bound").await;
+    world.assert_conformant().await;
+}
+
+/// Whichever server says no: what it said, and about what.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_api_server_refuses_to_make_for_a_tenant_is_told_and_holds_no_other_namespace_up() {
+    let mut world = World::without_operator().await;
+    let policy = r#"
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: no-accounts}
+spec:
+  failurePolicy: Fail
+  matchConstraints:
+    resourceRules: [{apiGroups: [""], apiVersions: [v1], resources: [serviceaccounts], operations: [CREATE]}]
+  validations: [{expression: "request.namespace != 'strict'", message: accounts are made by the platform team}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: no-accounts}
+spec: {policyName: no-accounts, validationActions: [Deny]}
+"#;
+    world.apply(policy).await;
+    for namespace in ["strict", "zone"] {
+        world.server.create_namespace(namespace).await.unwrap();
+    }
+    let probe: ServiceAccount = serde_json::from_value(json!({"metadata": {"name": "probe"}})).unwrap();
+    let dry_run = PostParams { dry_run: true, ..Default::default() };
+    wait_for("the policy", SOON, async || {
+        let tried = world.namespaced::<ServiceAccount>("strict").create(&dry_run, &probe).await;
+        Ok(tried.err().filter(|error| error.to_string().contains("platform team")))
+    })
+    .await
+    .unwrap();
+    world.start_operator();
+    world.apply(&tenant_yaml("twofold", &["strict", "zone"])).await;
+    let tenant = world.wait_ready::<Tenant>(Api::all(world.client.clone()), "twofold", "NamespaceRefused").await;
+    let message = api::conditions::find(&tenant.status.unwrap().conditions, "Ready").unwrap().message.clone();
+    for words in ["namespace strict", "ServiceAccount strict/dataimporter-files-", "accounts are made by the platform team"] {
+        assert!(message.contains(words), "it does not say {words:?}: {message}");
+    }
+    let other = world.namespaced::<ServiceAccount>("zone");
+    wait_for("the other namespace", SOON, async || Ok(other.get_opt("dataimporter-files-writer").await?)).await.unwrap();
+    world.assert_conformant().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_that_leaves_stops_its_runs_and_takes_everything_of_ours_along() {
     let world = World::start().await;
     world.tenant("bye").await;

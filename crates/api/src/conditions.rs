@@ -98,10 +98,10 @@ impl Conditions {
         self.set(type_, UNKNOWN, reason, message)
     }
 
-    /// Takes a condition over as it was, if there was one.
+    /// What was found last time was looked at again and still holds: whoever waits for a word about this generation has it.
     pub fn keep(mut self, type_: &str) -> Self {
         if let Some(kept) = find(&self.previous, type_).cloned() {
-            self.put(kept);
+            self.put(Condition { observed_generation: Some(self.generation), ..kept });
         }
         self
     }
@@ -153,6 +153,13 @@ mod tests {
         assert_eq!((same[0].reason.as_str(), same[0].observed_generation), ("Done", Some(2)));
         let turned = Conditions::from(&same, Some(2), at(30)).stalled("BadSpec", "no").build();
         assert_eq!(turned[0].last_transition_time, Time(at(30)));
+    }
+
+    #[test]
+    fn what_is_kept_was_looked_at_again() {
+        let first = Conditions::from(&[], Some(1), at(10)).ready("Verified", "as ada").build();
+        let kept = Conditions::from(&first, Some(2), at(20)).keep(READY).keep(STALLED).build();
+        assert_eq!(kept, [Condition { observed_generation: Some(2), ..first[0].clone() }]);
     }
 
     #[test]

@@ -116,6 +116,7 @@ pub(crate) fn observed_tenant() -> tenant::Observed {
         unfinished_runs: Vec::new(),
         foreign: Vec::new(),
         services: BTreeMap::new(),
+        system_namespace: "dataimporter-system".into(),
         allowance: Plans::default().allowance(&tenant().spec),
     }
 }

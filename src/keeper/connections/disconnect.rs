@@ -28,14 +28,26 @@ const POLL: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_secs(15);
 
 pub(super) async fn disconnect(keeper: &Keeper, connection: &Connection) -> Result<Next> {
+    let outcome = step(keeper, connection).await;
+    if let Err(error) = &outcome
+        && error.refusal().is_some()
+    {
+        let message = format!("it is tried again: {}", error.chain());
+        pending(keeper, connection, keeper.now()?, error.reason(), &message).await?;
+    }
+    outcome
+}
+
+async fn step(keeper: &Keeper, connection: &Connection) -> Result<Next> {
     if !connection.finalizers().iter().any(|f| f == names::CONNECTION_REVOKE_FINALIZER) {
         return Ok(Next::Idle);
     }
     let now = keeper.now()?;
     let began = connection.metadata.deletion_timestamp.as_ref().map_or(now, |at| at.0);
-    let running = stop_runs(keeper, connection).await?;
+    let Stopping { running, refused } = stop_runs(keeper, connection).await?;
     if running > 0 && now.duration_since(began) < RUNS_LIMIT {
-        pending(keeper, connection, now, "Disconnecting", &format!("waiting for {running} runs to stop")).await?;
+        let why = refused.map(|refused| format!(", until {}; {refused}", began + RUNS_LIMIT)).unwrap_or_default();
+        pending(keeper, connection, now, "Disconnecting", &format!("waiting for {running} runs to stop{why}")).await?;
         return Ok(Next::After(POLL));
     }
     match end(keeper, connection).await {
@@ -87,14 +99,22 @@ fn left_to_do(connection: &Connection) -> &'static str {
     }
 }
 
-/// Cancels the unfinished runs that use this Connection. Answers how many there are.
-async fn stop_runs(keeper: &Keeper, connection: &Connection) -> Result<usize> {
+/// The unfinished runs that use a Connection.
+#[derive(Default)]
+struct Stopping {
+    running: usize,
+    /// What the API server said if it does not let one be cancelled: that one ends with its tokens.
+    refused: Option<String>,
+}
+
+/// Cancels the unfinished runs that use this Connection.
+async fn stop_runs(keeper: &Keeper, connection: &Connection) -> Result<Stopping> {
+    let mut stopping = Stopping::default();
     let namespace = connection.namespace().unwrap_or_default();
-    let Some(tenant) = keeper.holder(&namespace).await? else { return Ok(0) };
-    let Some(run_namespace) = tenant.status.as_ref().and_then(|s| s.run_namespace.clone()) else { return Ok(0) };
+    let Some(tenant) = keeper.holder(&namespace).await? else { return Ok(stopping) };
+    let Some(run_namespace) = tenant.status.as_ref().and_then(|s| s.run_namespace.clone()) else { return Ok(stopping) };
     let runs: Api<ImportRun> = Api::namespaced(keeper.client.clone(), &namespace);
     let anchors: Api<ConfigMap> = Api::namespaced(keeper.client.clone(), &run_namespace.name);
-    let mut count = 0;
     for run in runs.list(&ListParams::default()).await.map_err(kube("list ImportRuns"))? {
         if run.status.as_ref().is_some_and(|s| s.finished_at.is_some()) {
             continue;
@@ -105,12 +125,19 @@ async fn stop_runs(keeper: &Keeper, connection: &Connection) -> Result<usize> {
         if !snapshot.is_some_and(|s| s.connections.values().any(|c| Some(&c.uid) == connection.uid().as_ref())) {
             continue;
         }
-        count += 1;
+        stopping.running += 1;
         if !run.spec.cancelled() {
-            keeper.writer.merge(&runs, &ObjectKey::of(&run), json!({"metadata": {"uid": run.uid()}, "spec": {"cancel": true}})).await?;
+            let cancel = json!({"metadata": {"uid": run.uid()}, "spec": {"cancel": true}});
+            match keeper.writer.merge(&runs, &ObjectKey::of(&run), cancel).await.map_err(Error::from) {
+                Ok(_) => {}
+                Err(error) => match error.refusal() {
+                    Some(said) => stopping.refused = Some(format!("ImportRun {} cannot be cancelled: {said}", run.name_any())),
+                    None => return Err(error),
+                },
+            }
         }
     }
-    Ok(count)
+    Ok(stopping)
 }
 
 /// How far a Connection's end came.

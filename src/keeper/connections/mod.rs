@@ -1,6 +1,7 @@
 //! The Connection controller: takes secrets in, shows them to the systems they are for, says what came of it, and ends what ends.
 //! observe → decide (crates/domain) → act → report.
 
+mod awaited;
 mod disconnect;
 mod source;
 mod verify;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use api::conditions::Conditions;
 use api::connection::{AfterIntake, Verification};
 use api::{Connection, ConnectionStatus, conditions, names};
-use domain::connection::{Consent, Decision, Observed, Source, decide};
+use domain::connection::{Consent, Decision, Observed, Seen, Source, Wanted, decide};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, ResourceExt};
@@ -23,34 +24,79 @@ use super::credentials::{self, Stored};
 use super::error::{Error, Result};
 use super::sessions;
 use super::state::{Home, Keeper};
-use source::Read;
+use source::{Read, Removal};
 
+pub(super) use awaited::run as ask_after_sources;
 pub(super) use source::consent;
 
 /// Called by the work queue for one Connection.
 pub(crate) async fn reconcile(keeper: &Keeper, namespace: &str, name: &str) -> Result<Next> {
     // Read live: a change just written must not be decided on twice.
-    let Some(connection) = keeper.connection(namespace, name).await? else { return Ok(Next::Idle) };
+    let Some(connection) = keeper.connection(namespace, name).await? else {
+        keeper.awaited().forget(namespace, name);
+        return Ok(Next::Idle);
+    };
     if connection.metadata.deletion_timestamp.is_some() {
+        keeper.awaited().forget(namespace, name);
         return disconnect::disconnect(keeper, &connection).await;
     }
-    ensure_finalizer(keeper, &connection).await?;
-    let mut report = Report::of(keeper, &connection)?;
-    match keeper.tenant_of(namespace).await? {
-        None => report.wait("NamespaceNotHeld", "no Tenant lists this namespace, or it holds another one of that name"),
-        Some(tenant) => match keeper.home(tenant).await {
-            Ok(home) => {
-                if work(keeper, &home, &connection, &mut report).await? == Told::Nothing {
-                    return Ok(Next::After(domain::connection::SOURCE_INTERVAL.unsigned_abs()));
-                }
-            }
-            Err(error @ (Error::Unbound(_) | Error::NoRegion(_))) => report.wait(error.reason(), &error.chain()),
-            Err(error) => return Err(error),
+    let outcome = look(keeper, namespace, &connection).await;
+    if let Err(error) = &outcome {
+        tell_trouble(keeper, namespace, name, error).await;
+    }
+    outcome
+}
+
+async fn look(keeper: &Keeper, namespace: &str, connection: &Connection) -> Result<Next> {
+    let mut report = Report::of(keeper, connection)?;
+    let mut seen = None;
+    match ensure_finalizer(keeper, connection).await {
+        Ok(()) => match keeper.tenant_of(namespace).await? {
+            None => report.wait("NamespaceNotHeld", "no Tenant lists this namespace, or it holds another one of that name"),
+            Some(tenant) => match keeper.home(tenant).await {
+                Ok(home) => seen = work(keeper, &home, connection, &mut report).await?,
+                Err(error @ (Error::Unbound(_) | Error::NoRegion(_))) => report.wait(error.reason(), &error.chain()),
+                Err(error) => return Err(error),
+            },
         },
+        Err(error) => {
+            let Some(said) = error.refusal() else { return Err(error) };
+            let finalizer = names::CONNECTION_REVOKE_FINALIZER;
+            let message = format!("nothing is stored without finalizer {finalizer}, and the API server refuses it: {said}");
+            report.stall("FinalizerRefused", &message);
+        }
     }
     let next = report.next;
-    report.write(keeper, &connection).await?;
+    let ready = report.write(keeper, connection).await?;
+    let (name, now) = (connection.name_any(), keeper.now()?);
+    let secret = connection.spec.credentials.secret_ref.as_ref().map(|reference| reference.name.clone());
+    match (seen.filter(|_| !ready), secret) {
+        (Some(seen), Some(secret)) => keeper.awaited().expect(namespace, Wanted { name, secret, seen }, now),
+        _ => keeper.awaited().forget(namespace, &name),
+    }
     Ok(Next::After(next))
+}
+
+/// What stopped a look stands on the object, too: whoever waits for it reads why. What was accepted stays so over a hiccup.
+async fn tell_trouble(keeper: &Keeper, namespace: &str, name: &str, error: &Error) {
+    if error.is_conflict() || matches!(error, Error::Disconnecting(_)) {
+        return;
+    }
+    // Read again: an attempt may have been written down meanwhile.
+    let Ok(Some(connection)) = keeper.connection(namespace, name).await else { return };
+    let status = connection.status.clone().unwrap_or_default();
+    let accepted =
+        status.observed_generation == connection.metadata.generation && conditions::is_true(&status.conditions, conditions::READY);
+    if connection.metadata.deletion_timestamp.is_some() || (accepted && error.refusal().is_none()) {
+        return;
+    }
+    let Ok(mut report) = Report::of(keeper, &connection) else { return };
+    report.shown = true;
+    report.change(|c| c.keep(conditions::PLAINTEXT_SOURCE));
+    report.wait(error.reason(), &error.chain());
+    if let Err(error) = report.write(keeper, &connection).await {
+        tracing::warn!(namespace, connection = name, error = error.chain(), "what is in a Connection's way could not be told");
+    }
 }
 
 /// A worker got the credential: the next report says so.
@@ -61,16 +107,10 @@ pub(crate) fn mark_used(keeper: &Keeper, connection: &Connection) {
     }
 }
 
-/// Whether there is anything to report.
-#[derive(Eq, PartialEq)]
-enum Told {
-    Something,
-    Nothing,
-}
-
-async fn work(keeper: &Keeper, home: &Home, connection: &Connection, report: &mut Report) -> Result<Told> {
+/// Answers what was seen of the Secret, if a change of it is waited for.
+async fn work(keeper: &Keeper, home: &Home, connection: &Connection, report: &mut Report) -> Result<Option<Seen>> {
     let stored = keeper.stored(connection).await?;
-    let Read { source, secret } = source::read(keeper, home, connection, stored.as_ref()).await?;
+    let Read { source, secret, seen } = source::read(keeper, home, connection, stored.as_ref()).await?;
     let reference = connection.spec.credentials.secret_ref.as_ref();
     let secret_name = reference.map(|r| r.name.clone()).unwrap_or_default();
     let keeps = reference.is_some_and(|r| r.after_intake == AfterIntake::Keep);
@@ -83,15 +123,15 @@ async fn work(keeper: &Keeper, home: &Home, connection: &Connection, report: &mu
     let observed = Observed { name: &name, spec: &connection.spec, source, stored: stored.as_ref().map(|s| s.credential.clone()) };
     let ledger = connection.status.as_ref().and_then(|s| s.credential_version).unwrap_or_default();
     let decision = decide(&observed, ledger);
-    let seen = connection.status.as_ref().is_some_and(|s| s.observed_generation.is_some());
-    if connection.spec.suspended() && seen && !matches!(decision, Decision::ConsentMissing { withdrawn: true }) {
-        // Keeps its last Ready; the column shows the suspension.
-        return Ok(Told::Nothing);
+    let known = connection.status.as_ref().is_some_and(|s| s.observed_generation.is_some());
+    if connection.spec.suspended() && known && !matches!(decision, Decision::ConsentMissing { withdrawn: true }) {
+        report.rest(connection, stored.as_ref());
+        return Ok(None);
     }
-    let stored = match decision {
+    let (stored, removal) = match decision {
         Decision::WaitForRole => {
             report.stall("SourceForbidden", &source::role_hint(connection, &secret_name));
-            return Ok(Told::Something);
+            return Ok(Some(seen));
         }
         Decision::WaitForSecret => {
             let message = format!(
@@ -99,7 +139,7 @@ async fn work(keeper: &Keeper, home: &Home, connection: &Connection, report: &mu
                 domain::connection::required_keys(&connection.spec).join(", ")
             );
             report.wait("SourceMissing", &message);
-            return Ok(Told::Something);
+            return Ok(Some(seen));
         }
         Decision::ConsentMissing { withdrawn } => {
             let mut message = source::consent_hint(connection, &secret_name, consent);
@@ -107,17 +147,17 @@ async fn work(keeper: &Keeper, home: &Home, connection: &Connection, report: &mu
                 message.push_str(&format!(". Access tokens issued before could not be revoked yet: {}", error.chain()));
             }
             report.stall("ConsentMissing", &message);
-            return Ok(Told::Something);
+            return Ok(Some(seen));
         }
         Decision::KeysMissing(keys) => {
             report.stall("KeysMissing", &format!("Secret {secret_name} lacks {}", keys.join(", ")));
-            return Ok(Told::Something);
+            return Ok(Some(seen));
         }
         Decision::SourceManaged(tool) => {
             let message =
                 format!("Secret {secret_name} is managed by {tool}, which would bring it back: use afterIntake Keep, or create it by hand");
             report.stall("SourceManaged", &message);
-            return Ok(Told::Something);
+            return Ok(Some(seen));
         }
         Decision::NeedsReauthentication => {
             let message = format!(
@@ -125,22 +165,32 @@ async fn work(keeper: &Keeper, home: &Home, connection: &Connection, report: &mu
             );
             report.endpoint_of(stored.as_ref());
             report.stall("NeedsReauthentication", &message);
-            return Ok(Told::Something);
+            return Ok(Some(seen));
         }
         Decision::Store { version, delete_source } => {
             store(keeper, home, connection, secret.as_ref(), version, stored).await?;
-            source::remove(keeper, connection, secret, delete_source).await?;
-            keeper.stored(connection).await?
+            let removal = source::remove(keeper, connection, secret, delete_source).await?;
+            (keeper.stored(connection).await?, removal)
         }
-        Decision::Keep { delete_source } => {
-            source::remove(keeper, connection, secret, delete_source).await?;
-            stored
-        }
+        Decision::Keep { delete_source } => (stored, source::remove(keeper, connection, secret, delete_source).await?),
     };
-    let Some(stored) = stored else { return Ok(Told::Something) };
+    let Some(stored) = stored else { return Ok(Some(seen)) };
     report.stored(&stored, connection);
+    match removal {
+        Removal::Done => {}
+        Removal::Changed => report.come_back(report.now),
+        // A Connection whose Secret should be gone is not ready while everybody who may read Secrets there has the credential.
+        Removal::Refused(said) => {
+            report.plaintext = Some(secret_name.clone());
+            report.stall("SourceNotDeleted", &source::deletion_hint(connection, &secret_name, &said));
+            return Ok(match seen {
+                Seen::There(version) => Some(Seen::Undeletable(version)),
+                seen => Some(seen),
+            });
+        }
+    }
     verify::verify(keeper, home, connection, &stored, report).await?;
-    Ok(Told::Something)
+    Ok(Some(seen))
 }
 
 /// Destroys what was stored with a consent that its owner took back, and revokes what came of it; tried again until it is done.
@@ -252,6 +302,22 @@ impl Report {
         self.change(|c| c.keep(conditions::READY).keep(conditions::RECONCILING).keep(conditions::STALLED));
     }
 
+    /// Suspended it keeps its last word, unless that was about something else than what it describes now.
+    fn rest(&mut self, connection: &Connection, stored: Option<&Stored>) {
+        self.shown = true;
+        let last = connection.status.as_ref().and_then(|s| conditions::find(&s.conditions, conditions::READY));
+        let accepted = self.status.endpoint_digest == Some(connection.spec.endpoint_digest())
+            && stored.is_some_and(|stored| stored.credential.serves(&connection.spec));
+        match last.map(|ready| ready.status.as_str()) {
+            Some("False") => self.keep_verdict(),
+            Some("True") if accepted => self.keep_verdict(),
+            _ => self.stall(
+                "Suspended",
+                "what it describes now was shown to nobody yet, and is not while it is suspended: set its spec.suspend to false",
+            ),
+        }
+    }
+
     /// Looks again at that time at the latest.
     fn come_back(&mut self, at: Timestamp) {
         let left = Duration::try_from(at.duration_since(self.now)).unwrap_or_default();
@@ -263,10 +329,9 @@ impl Report {
         let mut status = connection.status.clone().unwrap_or_default();
         if status.observed_generation != connection.metadata.generation {
             status.observed_generation = connection.metadata.generation;
-            status.conditions = Conditions::from(&status.conditions, connection.metadata.generation, self.now)
-                .progressing("Verifying", "the credential is shown to the system")
-                .keep(conditions::PLAINTEXT_SOURCE)
-                .build();
+            let conditions = Conditions::from(&status.conditions, connection.metadata.generation, self.now)
+                .progressing("Verifying", "the credential is shown to the system");
+            status.conditions = self.with_plaintext(conditions, connection).build();
         }
         status.verification = Some(attempt.clone());
         write_status(keeper, connection, &status).await
@@ -287,24 +352,33 @@ impl Report {
         self.status.key_id = Some(stored.key_id.clone());
     }
 
-    async fn write(self, keeper: &Keeper, connection: &Connection) -> Result<()> {
-        let mut conditions = self.conditions;
-        if let Some(secret) = &self.plaintext {
-            let message = format!(
-                "Secret {secret} is still readable in this namespace: whoever may read it has the credential. afterIntake Delete removes it"
-            );
-            conditions = conditions.map(|c| c.with_true(conditions::PLAINTEXT_SOURCE, "Kept", &message));
+    /// Whether the credential lies in the namespace for everybody who may read Secrets there.
+    fn with_plaintext(&self, conditions: Conditions, connection: &Connection) -> Conditions {
+        let Some(secret) = &self.plaintext else { return conditions };
+        let readable = format!("Secret {secret} is still readable in this namespace: whoever may read it has the credential");
+        let keeps = connection.spec.credentials.secret_ref.as_ref().is_some_and(|r| r.after_intake == AfterIntake::Keep);
+        match keeps {
+            true => conditions.with_true(conditions::PLAINTEXT_SOURCE, "Kept", &format!("{readable}. afterIntake Delete removes it")),
+            false => {
+                conditions.with_true(conditions::PLAINTEXT_SOURCE, "NotDeleted", &format!("{readable}. Ready says what is in the way"))
+            }
         }
+    }
+
+    /// Answers whether it is ready.
+    async fn write(mut self, keeper: &Keeper, connection: &Connection) -> Result<bool> {
+        let conditions = self.conditions.take().map(|conditions| self.with_plaintext(conditions, connection));
         let mut status = ConnectionStatus { conditions: conditions.map(Conditions::build).unwrap_or_default(), ..self.status };
         if !self.shown {
             // What was refused before says nothing about what comes next.
             status.verification = None;
         }
-        if connection.status.as_ref() == Some(&status) {
-            return Ok(());
+        let ready = conditions::is_true(&status.conditions, conditions::READY);
+        if connection.status.as_ref() != Some(&status) {
+            tell(keeper, connection, &status).await;
+            write_status(keeper, connection, &status).await?;
         }
-        tell(keeper, connection, &status).await;
-        write_status(keeper, connection, &status).await
+        Ok(ready)
     }
 }
 

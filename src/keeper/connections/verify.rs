@@ -5,7 +5,7 @@ use std::time::Duration;
 use api::connection::{ConnectionMetadata, Postgres, Verification};
 use api::region::PrivateEndpoint;
 use api::{Connection, names};
-use domain::connection::{A_MINUTE, AT_ONCE, Due, Shown, again, due};
+use domain::connection::{A_MINUTE, AT_ONCE, Due, Shown, again, due, remedy};
 use domain::reach::{System, endpoints_of};
 use kube::ResourceExt;
 
@@ -41,7 +41,7 @@ pub(super) async fn verify(keeper: &Keeper, home: &Home, connection: &Connection
             return Ok(());
         }
     }
-    let Some(_turn) = keeper.turn(&home.scope.tenant_uid, report.now) else {
+    let Some(_turn) = keeper.turn(&home.scope.tenant_uid, connection, report.now) else {
         if shown.was_accepted(connection.status.as_ref()) {
             report.keep_verdict();
         } else {
@@ -76,7 +76,8 @@ pub(super) async fn verify(keeper: &Keeper, home: &Home, connection: &Connection
             } else {
                 ""
             };
-            let message = format!("{}{listed}", error.chain());
+            let remedy = remedy(&connection.spec, reason).map(|remedy| format!(": {remedy}")).unwrap_or_default();
+            let message = format!("{}{listed}{remedy}", error.chain());
             if is_transient(&error) {
                 report.wait(reason, &message)
             } else {

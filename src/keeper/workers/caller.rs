@@ -7,7 +7,7 @@ use api::snapshot::Snapshot;
 use api::{ImportRun, Tenant, names};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::lease::{Admitted, Caller, Observed, Refusal, admit};
+use domain::lease::{Admitted, Caller, Observed, Peer, Refusal, admit};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod};
 use kube::api::PostParams;
@@ -68,7 +68,8 @@ pub(crate) enum About<'a> {
 }
 
 impl Keeper {
-    /// The proof that the caller is the current worker of its run. A refusal is audited before the caller hears of it.
+    /// The proof that the caller is the current worker of its run. A refusal is audited before the caller hears of it, unless
+    /// it only came too early.
     pub(super) async fn admit(&self, call: &Call, about: About<'_>, what: &'static str) -> std::result::Result<Admitted, Rejection> {
         // Nothing is handed out while nobody knows what time it is.
         self.at_latest()?;
@@ -76,7 +77,7 @@ impl Keeper {
         let (run_uid, region) = (observed.run_uid.clone(), observed.tenant.as_ref().map(|t| t.spec.region.clone()));
         let tenant = observed.tenant.as_ref().and_then(|tenant| tenant.uid());
         let caller = observed.caller.clone().unwrap_or_default();
-        let foreign_peer = observed.pod.as_ref().is_some_and(|pod| !domain::lease::peer_matches(pod, observed.peer));
+        let peer = observed.pod.as_ref().map(|pod| domain::lease::peer_of(pod, observed.peer));
         let outcome = admit(observed);
         let event = Event::new(if outcome.is_ok() { "CallAdmitted" } else { "CallRefused" })
             .with("tenant", tenant.as_deref().unwrap_or_default())
@@ -86,9 +87,17 @@ impl Keeper {
             .with("credential", caller.credential_id.as_deref().unwrap_or_default());
         match outcome {
             Ok(admitted) => {
-                let event = if foreign_peer { event.with("peer", "foreign") } else { event };
+                let event = match peer {
+                    Some(Peer::Foreign) => event.with("peer", "foreign"),
+                    Some(Peer::Unknown) => event.with("peer", "unknown"),
+                    Some(Peer::Own) | None => event,
+                };
                 self.audit(admitted.region(), event).await?;
                 Ok(admitted)
+            }
+            Err(refusal) if refusal.is_early() => {
+                tracing::debug!(call = what, run = run_uid, refusal = ?refusal, "a worker is earlier than what it is judged by");
+                Err(refusal.into())
             }
             Err(refusal) => {
                 tracing::warn!(call = what, run = run_uid, refusal = ?refusal, "a worker's call was refused");

@@ -1,14 +1,18 @@
 //! What to do about a Connection: take its secret in, ask for it again, verify it, or leave it alone.
 
+mod awaited;
 mod budget;
 mod consent;
 mod intake;
+mod remedy;
 mod source;
 mod verification;
 
+pub use awaited::{Awaited, Seen, TURN, Wanted};
 pub use budget::{A_MINUTE, AT_ONCE, Budget};
 pub use consent::Consent;
 pub use intake::{Decision, Observed, Source, decide};
+pub use remedy::{allowance, remedy};
 pub use source::{managed_by, missing_keys, required_keys};
 pub use verification::{Due, Shown, again, due};
 

@@ -89,6 +89,9 @@ fn trouble(name: &str, wanted: System, connection: Option<&Arc<Connection>>) -> 
         Some(ready) if ready.status == "False" => {
             Some(Finding::waiting("ConnectionNotReady", format!("Connection {name}: {}: {}", ready.reason, ready.message)))
         }
+        Some(ready) if ready.status == "True" => {
+            Some(Finding::waiting("ConnectionNotReady", format!("Connection {name} was changed and is not looked at again yet")))
+        }
         _ => Some(Finding::waiting("ConnectionNotReady", format!("Connection {name} is not verified yet"))),
     }
 }

@@ -12,7 +12,7 @@ mod rules;
 
 pub use connection::{ConnectionObserved, Usable, judge_connection};
 pub use observed::{Caller, Observed, PeerIpCheck};
-pub use rules::{Refusal, admit, peer_matches};
+pub use rules::{Peer, Refusal, admit, peer_of};
 
 use api::snapshot::Snapshot;
 use api::{ImportRun, Region, Tenant};

@@ -37,10 +37,14 @@ pub enum Refusal {
     StaleAttempt,
     #[error("the pod is not on the node that was recorded")]
     Node,
+    #[error("the node of the pod is not recorded yet")]
+    NodeUnknown,
     #[error("the node does not carry the label of the region")]
     NodeRegion,
     #[error("the call does not come from an address of the pod")]
     Peer,
+    #[error("the API server knows no address of the pod yet")]
+    PeerUnknown,
     #[error("the token was shown by another pod before")]
     TokenReused,
     #[error("the snapshot is missing, altered or of another run")]
@@ -63,6 +67,14 @@ pub enum Refusal {
     Upload,
     #[error("the file is none of this run")]
     File,
+}
+
+impl Refusal {
+    /// Whether the call came before others wrote down what it is judged by. The caller proved by then which pod and which attempt it is, and
+    /// asks again a moment later: nothing is wrong, so neither a warning nor the audit says so.
+    pub fn is_early(self) -> bool {
+        matches!(self, Self::NodeUnknown | Self::PeerUnknown)
+    }
 }
 
 type Rule = fn(&Observed) -> Option<Refusal>;
@@ -195,6 +207,9 @@ fn node(o: &Observed) -> Option<Refusal> {
     let recorded = o.run.as_ref().and_then(|r| r.status.as_ref()?.current_attempt()?.node.as_deref());
     let bound = o.pod.as_ref().and_then(|p| p.spec.as_ref()?.node_name.as_deref());
     let claimed = caller(o).and_then(|c| c.node_name.as_deref());
+    if recorded.is_none() && claimed.is_none_or(|c| Some(c) == bound) {
+        return Some(Refusal::NodeUnknown);
+    }
     unless(recorded.is_some() && recorded == bound && claimed.is_none_or(|c| Some(c) == bound), Refusal::Node)
 }
 
@@ -208,15 +223,34 @@ fn node_region(o: &Observed) -> Option<Refusal> {
 }
 
 fn peer(o: &Observed) -> Option<Refusal> {
-    let matches = o.pod.as_ref().is_some_and(|pod| peer_matches(pod, o.peer));
-    unless(matches || o.peer_check == PeerIpCheck::Report, Refusal::Peer)
+    let standing = o.pod.as_ref().map_or(Peer::Foreign, |pod| peer_of(pod, o.peer));
+    match (standing, o.peer_check) {
+        (Peer::Own, _) | (_, PeerIpCheck::Report) => None,
+        (Peer::Unknown, PeerIpCheck::Enforce) => Some(Refusal::PeerUnknown),
+        (Peer::Foreign, PeerIpCheck::Enforce) => Some(Refusal::Peer),
+    }
 }
 
-/// Whether `peer` is an address of the pod.
-pub fn peer_matches(pod: &Pod, peer: IpAddr) -> bool {
-    let Some(status) = &pod.status else { return false };
-    let listed = status.pod_ips.iter().flatten().map(|ip| ip.ip.as_str());
-    listed.chain(status.pod_ip.as_deref()).any(|ip| ip.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical() == peer.to_canonical()))
+/// Where a call comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Peer {
+    /// From an address of the pod.
+    Own,
+    /// The pod has none yet, as far as the API server knows.
+    Unknown,
+    Foreign,
+}
+
+pub fn peer_of(pod: &Pod, peer: IpAddr) -> Peer {
+    let status = pod.status.iter();
+    let addresses = status.flat_map(|s| s.pod_ips.iter().flatten().map(|ip| ip.ip.as_str()).chain(s.pod_ip.as_deref()));
+    let addresses: Vec<&str> = addresses.filter(|address| !address.is_empty()).collect();
+    let same = |ip: &&str| ip.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical() == peer.to_canonical());
+    match addresses.iter().any(same) {
+        true => Peer::Own,
+        false if addresses.is_empty() => Peer::Unknown,
+        false => Peer::Foreign,
+    }
 }
 
 fn token_reused(o: &Observed) -> Option<Refusal> {
@@ -304,12 +338,21 @@ mod tests {
             }),
             (Refusal::Node, "moved", |o| o.pod.as_mut().unwrap().spec.as_mut().unwrap().node_name = Some("node-2".into())),
             (Refusal::Node, "token made on another node", |o| caller_of(o).node_name = Some("node-2".into())),
-            (Refusal::Node, "node not recorded yet", |o| o.run.as_mut().unwrap().status.as_mut().unwrap().attempts[1].node = None),
+            (Refusal::NodeUnknown, "node not recorded yet", |o| o.run.as_mut().unwrap().status.as_mut().unwrap().attempts[1].node = None),
+            (Refusal::Node, "node not recorded yet, and the token made on another one", |o| {
+                o.run.as_mut().unwrap().status.as_mut().unwrap().attempts[1].node = None;
+                caller_of(o).node_name = Some("node-2".into());
+            }),
             (Refusal::NodeRegion, "label of another region", |o| {
                 o.node.as_mut().unwrap().metadata.labels.as_mut().unwrap().insert(names::NODE_REGION_LABEL.into(), "us-dallas".into());
             }),
             (Refusal::NodeRegion, "no label", |o| o.node.as_mut().unwrap().metadata.labels = None),
             (Refusal::Peer, "another address", |o| o.peer = "10.1.0.99".parse().unwrap()),
+            (Refusal::PeerUnknown, "no address of the pod is known yet", |o| {
+                let status = o.pod.as_mut().unwrap().status.as_mut().unwrap();
+                (status.pod_ip, status.pod_ips) = (None, None);
+            }),
+            (Refusal::PeerUnknown, "the kubelet has said nothing yet", |o| o.pod.as_mut().unwrap().status = None),
             (Refusal::TokenReused, "shown by another pod", |o| o.token_first_shown_by = Some("other".into())),
             (Refusal::Snapshot, "missing", |o| o.snapshot = None),
             (Refusal::Snapshot, "altered", |o| o.snapshot.as_mut().unwrap().push(' ')),
@@ -321,6 +364,7 @@ mod tests {
             let mut o = observed();
             edit(&mut o);
             assert_eq!(admit(o).err(), Some(*expected), "{name}");
+            assert_eq!(expected.is_early(), name.contains("yet") && !name.contains("another"), "{name}");
         }
     }
 

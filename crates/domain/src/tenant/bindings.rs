@@ -2,7 +2,7 @@
 //! namespaces must not be able to move one between customers.
 
 use api::Tenant;
-use api::names::ACCEPT_NAMESPACE_ANNOTATION;
+use api::names::{ACCEPT_NAMESPACE_ANNOTATION, RUN_NAMESPACE_PREFIX};
 use api::tenant::BoundNamespace;
 
 use super::Observed;
@@ -11,6 +11,10 @@ use crate::labels;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Binding {
     Held(BoundNamespace),
+    /// It is no tenant's to have; `owner` in words.
+    Reserved {
+        owner: &'static str,
+    },
     /// There is no such namespace.
     Missing,
     Terminating,
@@ -30,6 +34,9 @@ pub fn bindings(observed: &Observed) -> Vec<(String, Binding)> {
 }
 
 fn binding(o: &Observed, name: &str) -> Binding {
+    if let Some(owner) = reserved(&o.system_namespace, name) {
+        return Binding::Reserved { owner };
+    }
     let Some(living) = o.namespaces.get(name) else { return Binding::Missing };
     let held = held(&o.tenant).iter().find(|bound| bound.name == name);
     if let Some(by) = o.others.iter().find(|other| precedes(other, &o.tenant, name, &living.uid, held.is_some())) {
@@ -42,6 +49,16 @@ fn binding(o: &Observed, name: &str) -> Binding {
     match held {
         Some(bound) if bound.uid != living.uid && accepted != Some(&living.uid) => Binding::Replaced { uid: living.uid.clone() },
         _ => Binding::Held(BoundNamespace { name: name.to_owned(), uid: living.uid.clone() }),
+    }
+}
+
+/// Whose a namespace is that no tenant may have. Whoever holds a namespace has intake and files there, and gives its members rights in it.
+fn reserved(system_namespace: &str, name: &str) -> Option<&'static str> {
+    match name {
+        name if name == system_namespace => Some("where operator and keeper are"),
+        name if name.starts_with("kube-") => Some("the cluster's own"),
+        name if name.starts_with(RUN_NAMESPACE_PREFIX) => Some("for the workers of a tenant"),
+        _ => None,
     }
 }
 

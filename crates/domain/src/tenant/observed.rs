@@ -12,6 +12,8 @@ use crate::limits::Allowance;
 pub struct Observed {
     pub tenant: Arc<Tenant>,
     pub region: Option<Arc<Region>>,
+    /// Namespace of operator and keeper.
+    pub system_namespace: String,
     /// Namespaces that are there now, among those listed or held.
     pub namespaces: BTreeMap<String, Living>,
     /// Every other Tenant.

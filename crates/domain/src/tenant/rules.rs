@@ -14,6 +14,7 @@ type Rule = fn(&Observed) -> Option<Finding>;
 const RULES: &[Rule] = &[
     region_replaced,     // another place under the old name: nothing may run
     region_not_found,    // the place is not there (yet)
+    namespace_reserved,  // the cluster's, or ours
     namespace_taken,     // another customer was first
     namespace_replaced,  // made anew: may hold a stranger's objects
     run_namespace_taken, // somebody else made the namespace our workers would run in
@@ -73,6 +74,16 @@ fn region_replaced(o: &Observed) -> Option<Finding> {
 
 fn region_not_found(o: &Observed) -> Option<Finding> {
     o.region.is_none().then(|| Finding::waiting("RegionNotFound", format!("Region {} does not exist", o.tenant.spec.region)))
+}
+
+fn namespace_reserved(o: &Observed) -> Option<Finding> {
+    bindings(o).into_iter().find_map(|(name, binding)| match binding {
+        Binding::Reserved { owner } => Some(Finding::stalled(
+            "NamespaceReserved",
+            format!("namespace {name} is {owner} and can be no tenant's: take it out of spec.namespaces, and list one of the tenant's own"),
+        )),
+        _ => None,
+    })
 }
 
 fn namespace_taken(o: &Observed) -> Option<Finding> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api::Tenant;
+use api::tenant::BoundNamespace;
 use jiff::ToSpan;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -73,6 +74,26 @@ fn how_a_tenant_stands() {
         let finding = decide(&edit(change));
         assert_eq!(finding.reason, reason, "{name}: {}", finding.message);
     }
+}
+
+#[test]
+fn a_namespace_of_the_cluster_or_of_ours_is_never_bound_and_is_let_go_where_it_was() {
+    for name in ["kube-system", "kube-public", "dataimporter-system", "dataimporter-run-acme", "dataimporter-run-globex"] {
+        let mut observed = edit_tenant(|t| {
+            t.spec.namespaces.push(name.into());
+            t.status.as_mut().unwrap().namespaces.push(BoundNamespace { name: name.into(), uid: "u".into() });
+        });
+        observed.namespaces.insert(name.into(), Living { uid: "u".into(), terminating: false });
+        let finding = decide(&observed);
+        assert_eq!(finding.reason, "NamespaceReserved", "{name}");
+        assert!(finding.message.contains(name) && finding.message.contains("take it out of spec.namespaces"), "{}", finding.message);
+        let plan = plan(&observed, &settings());
+        assert_eq!(plan.held.iter().map(|h| h.bound.name.as_str()).collect::<Vec<_>>(), ["acme"], "{name}");
+        assert_eq!(plan.released.iter().map(|b| b.name.as_str()).collect::<Vec<_>>(), [name]);
+        assert!(plan::remembered(&observed).is_empty());
+    }
+    let others = edit(|o| o.system_namespace = "elsewhere".into());
+    assert_eq!(decide(&others).reason, "Bound", "control");
 }
 
 #[test]

@@ -61,15 +61,17 @@ pub struct RunNamespaceContents {
 
 pub fn plan(observed: &Observed, settings: &Settings) -> Plan {
     let tenant = &observed.tenant;
-    let held: Vec<BoundNamespace> = bindings(observed)
+    let bindings = bindings(observed);
+    let reserved = |name: &String| bindings.iter().any(|(listed, binding)| listed == name && matches!(binding, Binding::Reserved { .. }));
+    let before = tenant.status.as_ref().map_or(&[][..], |s| &s.namespaces);
+    let released = before.iter().filter(|b| !tenant.spec.namespaces.contains(&b.name) || reserved(&b.name)).cloned().collect();
+    let held: Vec<BoundNamespace> = bindings
         .into_iter()
         .filter_map(|(_, binding)| match binding {
             Binding::Held(bound) => Some(bound),
-            Binding::Missing | Binding::Terminating | Binding::Taken { .. } | Binding::Replaced { .. } => None,
+            Binding::Reserved { .. } | Binding::Missing | Binding::Terminating | Binding::Taken { .. } | Binding::Replaced { .. } => None,
         })
         .collect();
-    let before = tenant.status.as_ref().map_or(&[][..], |s| &s.namespaces);
-    let released = before.iter().filter(|b| !tenant.spec.namespaces.contains(&b.name)).cloned().collect();
     // A namespace made anew and not accepted stays written down under its old UID: else it would look new and be bound.
     Plan {
         held: held.into_iter().map(|bound| furnish(observed, bound, settings)).collect(),
