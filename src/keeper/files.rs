@@ -14,6 +14,8 @@ use kube::core::ObjectMeta;
 use kube::{Resource, ResourceExt};
 use zeroize::Zeroizing;
 
+pub(crate) use domain::lease::FileState as State;
+
 use super::bound::Bound;
 use super::error::{Error, Result};
 use super::opening::{Opening, Ring};
@@ -30,15 +32,6 @@ const CLAIMED_BY: &str = "dataimporter.io/claimed-by";
 
 pub(crate) const UPLOAD: &str = "Upload";
 pub(crate) const IMPORT_RUN: &str = "ImportRun";
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum State {
-    /// Claimed; its bytes are not all there.
-    Pending,
-    Complete,
-    /// The key is gone; the object may still have to go.
-    Destroyed,
-}
 
 /// What is known of a file without opening anything.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -17,4 +17,5 @@ mod ownerless;
 mod two_keepers;
 mod volumes;
 mod worker_crash;
+mod worker_refused;
 mod world;

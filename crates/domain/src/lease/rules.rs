@@ -6,11 +6,13 @@ use api::names;
 use api::snapshot::Snapshot;
 use api::tenant::BoundNamespace;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::observed::{Observed, PeerIpCheck};
 use super::{Admitted, Caller};
+use crate::labels;
 
-/// Why a call was refused. For the audit; the caller never learns it.
+/// Why a call was refused. For the audit; what the worker learns of it says its [`class`](Refusal::class).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, thiserror::Error)]
 pub enum Refusal {
     #[error("the API server does not know the token")]
@@ -21,7 +23,7 @@ pub enum Refusal {
     Account,
     #[error("the run namespace or the namespace of the run is not the one bound to the tenant")]
     Namespace,
-    #[error("the tenant is unknown or being deleted")]
+    #[error("the tenant is unknown, or being deleted and its runs are over")]
     Tenant,
     #[error("the region of the tenant is unknown or was replaced")]
     Region,
@@ -35,18 +37,28 @@ pub enum Refusal {
     Attempt,
     #[error("the pod is an attempt that was replaced, or says it is another one")]
     StaleAttempt,
+    #[error("it is not recorded which node the pod is on")]
+    NodeUnknown,
     #[error("the pod is not on the node that was recorded")]
     Node,
     #[error("the node does not carry the label of the region")]
     NodeRegion,
+    #[error("it is not known which address the pod has")]
+    AddressUnknown,
     #[error("the call does not come from an address of the pod")]
     Peer,
     #[error("the token was shown by another pod before")]
     TokenReused,
     #[error("the snapshot is missing, altered or of another run")]
     Snapshot,
+    #[error("the tenant is being deleted: its runs are only brought to their end")]
+    TenantLeaving,
     #[error("the run does not use this connection")]
     NotInSnapshot,
+    #[error("the snapshot has a connection for another endpoint than its digest says")]
+    SnapshotContradicted,
+    #[error("the target is none of a Salesforce org")]
+    NoTarget,
     #[error("the connection does not exist any more, or another one has its name")]
     ConnectionGone,
     #[error("the connection is suspended")]
@@ -59,8 +71,14 @@ pub enum Refusal {
     NoCredential,
     #[error("the stored credential is older than one that was used before")]
     CredentialRolledBack,
-    #[error("the upload does not exist any more, is incomplete or expired")]
-    Upload,
+    #[error("the upload does not exist any more, or another one has its name")]
+    UploadGone,
+    #[error("the upload has had its time")]
+    UploadExpired,
+    #[error("the upload has its record, and no bytes")]
+    UploadLost,
+    #[error("the upload has no file yet")]
+    UploadIncomplete,
     #[error("the file is none of this run")]
     File,
 }
@@ -148,8 +166,10 @@ fn is_bound(bound: Option<&BoundNamespace>, live: Option<&Namespace>) -> bool {
     }
 }
 
+/// Of a tenant that is being deleted, workers have their say until the operator has let its runs go; they get nothing new to work with.
 fn tenant(o: &Observed) -> Option<Refusal> {
-    unless(o.tenant.as_ref().is_some_and(|t| t.metadata.deletion_timestamp.is_none()), Refusal::Tenant)
+    let waits = |meta: &ObjectMeta| meta.finalizers.iter().flatten().any(|f| f == names::TENANT_RUNS_FINALIZER);
+    unless(o.tenant.as_ref().is_some_and(|t| !labels::is_leaving(&t.metadata) || waits(&t.metadata)), Refusal::Tenant)
 }
 
 /// Another Region of the same name is not the place the tenant chose.
@@ -195,7 +215,10 @@ fn node(o: &Observed) -> Option<Refusal> {
     let recorded = o.run.as_ref().and_then(|r| r.status.as_ref()?.current_attempt()?.node.as_deref());
     let bound = o.pod.as_ref().and_then(|p| p.spec.as_ref()?.node_name.as_deref());
     let claimed = caller(o).and_then(|c| c.node_name.as_deref());
-    unless(recorded.is_some() && recorded == bound && claimed.is_none_or(|c| Some(c) == bound), Refusal::Node)
+    if recorded.is_none() || bound.is_none() {
+        return Some(Refusal::NodeUnknown);
+    }
+    unless(recorded == bound && claimed.is_none_or(|c| Some(c) == bound), Refusal::Node)
 }
 
 fn node_region(o: &Observed) -> Option<Refusal> {
@@ -208,15 +231,24 @@ fn node_region(o: &Observed) -> Option<Refusal> {
 }
 
 fn peer(o: &Observed) -> Option<Refusal> {
-    let matches = o.pod.as_ref().is_some_and(|pod| peer_matches(pod, o.peer));
-    unless(matches || o.peer_check == PeerIpCheck::Report, Refusal::Peer)
+    if o.peer_check == PeerIpCheck::Report {
+        return None;
+    }
+    let pod = o.pod.as_ref()?;
+    // The kubelet writes it down a moment after the pod began.
+    let refusal = if addresses(pod).next().is_none() { Refusal::AddressUnknown } else { Refusal::Peer };
+    unless(peer_matches(pod, o.peer), refusal)
+}
+
+fn addresses(pod: &Pod) -> impl Iterator<Item = &str> {
+    let status = pod.status.as_ref();
+    let listed = status.and_then(|s| s.pod_ips.as_ref()).into_iter().flatten().map(|ip| ip.ip.as_str());
+    listed.chain(status.and_then(|s| s.pod_ip.as_deref()))
 }
 
 /// Whether `peer` is an address of the pod.
 pub fn peer_matches(pod: &Pod, peer: IpAddr) -> bool {
-    let Some(status) = &pod.status else { return false };
-    let listed = status.pod_ips.iter().flatten().map(|ip| ip.ip.as_str());
-    listed.chain(status.pod_ip.as_deref()).any(|ip| ip.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical() == peer.to_canonical()))
+    addresses(pod).any(|ip| ip.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical() == peer.to_canonical()))
 }
 
 fn token_reused(o: &Observed) -> Option<Refusal> {
@@ -282,7 +314,10 @@ mod tests {
             (Refusal::Namespace, "run in a namespace of nobody", |o| {
                 o.run.as_mut().unwrap().metadata.namespace = Some("kube-system".into())
             }),
-            (Refusal::Tenant, "tenant being deleted", |o| o.tenant.as_mut().unwrap().metadata.deletion_timestamp = deleted()),
+            (Refusal::Tenant, "tenant being deleted, its runs over", |o| {
+                fixtures::leave(o);
+                o.tenant.as_mut().unwrap().metadata.finalizers = Some(vec![names::TENANT_ERASURE_FINALIZER.into()]);
+            }),
             (Refusal::Region, "region re-created", |o| o.region.as_mut().unwrap().metadata.uid = Some("new".into())),
             (Refusal::RegionAudience, "token of another region", |o| {
                 caller_of(o).audiences = vec![names::keeper_audience("us-dallas", fixtures::INSTALLATION)];
@@ -304,11 +339,16 @@ mod tests {
             }),
             (Refusal::Node, "moved", |o| o.pod.as_mut().unwrap().spec.as_mut().unwrap().node_name = Some("node-2".into())),
             (Refusal::Node, "token made on another node", |o| caller_of(o).node_name = Some("node-2".into())),
-            (Refusal::Node, "node not recorded yet", |o| o.run.as_mut().unwrap().status.as_mut().unwrap().attempts[1].node = None),
+            (Refusal::NodeUnknown, "node not recorded yet", |o| o.run.as_mut().unwrap().status.as_mut().unwrap().attempts[1].node = None),
             (Refusal::NodeRegion, "label of another region", |o| {
                 o.node.as_mut().unwrap().metadata.labels.as_mut().unwrap().insert(names::NODE_REGION_LABEL.into(), "us-dallas".into());
             }),
             (Refusal::NodeRegion, "no label", |o| o.node.as_mut().unwrap().metadata.labels = None),
+            (Refusal::NodeUnknown, "not bound yet", |o| o.pod.as_mut().unwrap().spec.as_mut().unwrap().node_name = None),
+            (Refusal::AddressUnknown, "no address yet", |o| {
+                let status = o.pod.as_mut().unwrap().status.as_mut().unwrap();
+                (status.pod_ip, status.pod_ips) = (None, None);
+            }),
             (Refusal::Peer, "another address", |o| o.peer = "10.1.0.99".parse().unwrap()),
             (Refusal::TokenReused, "shown by another pod", |o| o.token_first_shown_by = Some("other".into())),
             (Refusal::Snapshot, "missing", |o| o.snapshot = None),
@@ -322,6 +362,14 @@ mod tests {
             edit(&mut o);
             assert_eq!(admit(o).err(), Some(*expected), "{name}");
         }
+    }
+
+    #[test]
+    fn the_worker_of_a_tenant_that_leaves_has_its_say_while_runs_are_stopped() {
+        let mut o = observed();
+        assert!(!admit(observed()).is_ok_and(|admitted| admitted.is_leaving()));
+        fixtures::leave(&mut o);
+        assert!(admit(o).is_ok_and(|admitted| admitted.is_leaving()));
     }
 
     #[test]
