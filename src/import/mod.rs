@@ -80,14 +80,24 @@ impl Import {
             .ok_or_else(|| Refusal::new(RunReason::PreflightFailed, "target: the job has no Salesforce target"))?;
         let reread = self.input.reread();
         let restart = Restart::of(&self.chunks, reread);
-        if !restart.reads {
+        if !restart.reads || self.brake.is_pulled() {
             return self.bring_to_its_end(&target).await;
         }
-        let describe = self.describe(&target).await?;
-        let mut opened = open(&self.input, &self.spec, restart.behind).await.map_err(Refusal::from)?;
-        let header = opened.source.header();
-        let pipeline = Pipeline::compile(&self.spec, header, &describe).map_err(findings)?;
-        let input = header.cells().clone();
+        let (mut opened, pipeline) = match self.begin(&target, restart.behind).await {
+            Ok(begun) => begun,
+            // Another attempt may do better.
+            Err(refusal) if refusal.reason.is_resumable() && !self.brake.is_pulled() => return Err(refusal),
+            Err(Refusal { reason, message }) => {
+                self.brake.stop(reason, message);
+                if self.chunks.total > 0 {
+                    return self.bring_to_its_end(&target).await;
+                }
+                // Whatever pulled the brake first knows better.
+                let (reason, message) = self.brake.reason().unwrap_or((RunReason::Internal, String::new()));
+                return Err(Refusal { reason, message });
+            }
+        };
+        let input = opened.source.header().cells().clone();
         let mut loader = self.loader(&target, input, pipeline.fields().clone(), pipeline.key())?;
         let read = feed(&mut loader, &mut opened, pipeline, &self.brake).await;
         let ending = match read {
@@ -95,6 +105,14 @@ impl Import {
             Err(error) => Err(error),
         };
         ending.map_err(memory_failed)
+    }
+
+    /// Everything that comes before the first row.
+    async fn begin(&self, target: &SalesforceTarget, behind: Option<i64>) -> Result<(OpenInput, Pipeline), Refusal> {
+        let describe = self.describe(target).await?;
+        let opened = open(&self.input, &self.spec, behind).await.map_err(Refusal::from)?;
+        let pipeline = Pipeline::compile(&self.spec, opened.source.header(), &describe).map_err(findings)?;
+        Ok((opened, pipeline))
     }
 
     /// What may be known before anything is sent: whether the object is there, and whether the org has calls left for us.
@@ -114,7 +132,7 @@ impl Import {
         }
     }
 
-    /// Nothing more can be read; what was committed is still waited for and counted.
+    /// Nothing more can be read, or may be; what was committed is still waited for and counted.
     async fn bring_to_its_end(mut self, target: &SalesforceTarget) -> Result<Ending, Refusal> {
         self.results = None;
         let loader = self.loader(target, ByteRecord::new(), ByteRecord::new(), None)?;

@@ -23,6 +23,8 @@ pub(crate) enum Input {
     /// The bytes of an upload, from its start.
     Upload(Mutex<Option<BoxStream<'static, io::Result<Bytes>>>>),
     Database(Database),
+    /// Nothing more is read: what earlier attempts committed is brought to its end.
+    NoMore,
 }
 
 pub(crate) struct Database {
@@ -41,7 +43,7 @@ impl Input {
 
     pub(super) fn reread(&self) -> Reread {
         match self {
-            Self::Upload(_) => Reread::FromStart,
+            Self::Upload(_) | Self::NoMore => Reread::FromStart,
             Self::Database(database) if database.query.order_by.is_empty() => Reread::Never,
             Self::Database(_) => Reread::BeyondKey,
         }
@@ -67,7 +69,7 @@ pub(super) enum OpenError {
     Read(#[from] ReadError),
     #[error("the database cannot be reached")]
     Connect(#[from] connect::Error),
-    #[error("the source was opened before")]
+    #[error("the source was opened before, or may not be opened any more")]
     Taken,
     #[error("the journal has no cursor for chunk {0}: compare the result with the org and start a new run")]
     NoCursor(i64),
@@ -86,6 +88,7 @@ impl OpenError {
 /// `behind`: the chunk that reading goes on behind.
 pub(super) async fn open(input: &Input, spec: &ImportJobSpec, behind: Option<i64>) -> Result<OpenInput, OpenError> {
     match input {
+        Input::NoMore => Err(OpenError::Taken),
         Input::Upload(stream) => {
             let stream = stream.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take().ok_or(OpenError::Taken)?;
             let format = spec.source.upload.as_ref().and_then(|upload| upload.format.as_ref()?.csv.clone()).unwrap_or_default();

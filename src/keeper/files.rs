@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::keeper::{FileContext, FileGrant, SecretText};
+use api::tenant::TenantSpec;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use envelope::{Context, FileKey, Scope};
@@ -13,6 +14,8 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::core::ObjectMeta;
 use kube::{Resource, ResourceExt};
 use zeroize::Zeroizing;
+
+pub(crate) use domain::lease::FileState as State;
 
 use super::bound::Bound;
 use super::error::{Error, Result};
@@ -31,15 +34,6 @@ const CLAIMED_BY: &str = "dataimporter.io/claimed-by";
 pub(crate) const UPLOAD: &str = "Upload";
 pub(crate) const IMPORT_RUN: &str = "ImportRun";
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum State {
-    /// Claimed; its bytes are not all there.
-    Pending,
-    Complete,
-    /// The key is gone; the object may still have to go.
-    Destroyed,
-}
-
 /// What is known of a file without opening anything.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct FileRecord {
@@ -55,7 +49,7 @@ pub(crate) struct FileRecord {
     pub(crate) file_name: String,
     pub(crate) state: State,
     pub(crate) created: Timestamp,
-    /// Sealed with the key: nothing moves it later.
+    /// Sealed with the key: nothing moves it later. Of a result file whose run goes on, the latest it can be.
     pub(crate) not_after: Timestamp,
     /// When its run ended.
     pub(crate) ended: Option<Timestamp>,
@@ -167,6 +161,16 @@ impl FileRecord {
         ring.open_file_key(opening, &self.key_bound().context(scope), sealed(secret)?).map_err(failed)
     }
 
+    /// When it dies, by what its tenant's rule says now.
+    pub(crate) fn expiry(&self, tenant: Option<&TenantSpec>) -> Timestamp {
+        match (self.kind.as_str(), tenant) {
+            (UPLOAD, _) | (_, None) => self.not_after,
+            (_, Some(tenant)) => {
+                domain::retention::stored_result_expiry(self.not_after, self.ended, &domain::retention::tenant_rule(tenant))
+            }
+        }
+    }
+
     /// Whether its bytes may be read now.
     pub(crate) fn readable(&self, now: Timestamp, expiry: Timestamp) -> bool {
         self.state == State::Complete && domain::retention::readable(now, expiry.min(self.not_after))
@@ -273,6 +277,21 @@ impl Files {
         annotations.extend(record.annotations());
         secret.metadata.annotations = Some(annotations);
         self.records.replace(&secret).await.map(|_| ())
+    }
+
+    /// Seals the key of a file again, with what changed about it: it ends earlier than was said before.
+    pub(crate) async fn shorten(
+        &self,
+        (known, secret): (&FileRecord, &Secret),
+        record: &FileRecord,
+        ring: &Ring,
+        scope: Scope,
+        opening: &Opening,
+    ) -> Result<()> {
+        let key = known.open(ring, scope.clone(), secret, opening)?;
+        let mut fresh = record.secret(&self.records, Some(record.seal(ring, scope, &key)?));
+        (fresh.metadata.resource_version, fresh.metadata.uid) = (secret.metadata.resource_version.clone(), secret.metadata.uid.clone());
+        self.records.replace(&fresh).await.map(|_| ())
     }
 
     /// The key of a file that may be read now. The moment is checked before anything is unwrapped.

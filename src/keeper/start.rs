@@ -19,6 +19,7 @@ use runtime::work::{Next, Queue};
 use runtime::write::Writer;
 use runtime::{logs, shutdown};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -256,6 +257,7 @@ fn server_names(args: &Args) -> Vec<String> {
 struct Stores {
     regions: Store<Region>,
     tenants: Store<Tenant>,
+    due: Arc<Notify>,
 }
 
 /// Watches what the controllers look after; each change wakes its key, and what follows from a Region or Tenant wakes with it.
@@ -301,10 +303,14 @@ fn watch(client: &Client, metrics: &Metrics, queue: &Queue<Key>) -> (Watches, St
     };
     watches.objects("Region", None, regions.clone(), Box::new(wake_region));
 
-    let q = queue.clone();
+    let due = Arc::new(Notify::new());
+    let (q, rule_changed) = (queue.clone(), due.clone());
     let wake_tenant = move |old: Option<&Tenant>, new: Option<&Tenant>| {
         let Some(tenant) = new.or(old) else { return };
         q.wake(Key::Tenant(tenant.name_any()));
+        if old.map(|t| domain::retention::tenant_rule(&t.spec)) != new.map(|t| domain::retention::tenant_rule(&t.spec)) {
+            rule_changed.notify_one();
+        }
         if !same_binding(old, new) {
             // Those of a namespace that it let go, too.
             old.into_iter().chain(new).for_each(&wake_connections);
@@ -331,7 +337,7 @@ fn watch(client: &Client, metrics: &Metrics, queue: &Queue<Key>) -> (Watches, St
         }
     };
     watches.objects("Upload", None, uploads, Box::new(wake_upload));
-    (watches, Stores { regions, tenants })
+    (watches, Stores { regions, tenants, due })
 }
 
 /// Neither spec nor annotations nor deletion changed.
@@ -407,6 +413,7 @@ fn keeper(
         budget: Default::default(),
         regions: stores.regions,
         tenants: stores.tenants,
+        due: stores.due,
         installation: uid,
         custodies,
         records,

@@ -10,13 +10,14 @@ use domain::lease::PeerIpCheck;
 use domain::reach::{System, endpoints_of};
 use envelope::Scope;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::ObjectMeta;
 use kube::{Api, Client, ResourceExt};
 use runtime::events::Events;
 use runtime::metrics::Metrics;
 use runtime::store::{ObjectKey, Store};
 use runtime::write::Writer;
+use tokio::sync::Notify;
 
 use super::audit::{Audit, Event, Folded};
 use super::bound::Bound;
@@ -24,7 +25,7 @@ use super::clock::Clock;
 use super::credentials::{self, Entries, Stored};
 use super::custody::Custodies;
 use super::error::{Error, Result, kube};
-use super::files::Files;
+use super::files::{FileRecord, Files};
 use super::key_rings::KeyRings;
 use super::opening::{Opening, Ring};
 use super::records::{Records, TENANT_UID_LABEL, label};
@@ -57,6 +58,8 @@ pub(crate) struct Keeper {
     pub(crate) peer_check: PeerIpCheck,
     pub(crate) regions: Store<Region>,
     pub(crate) tenants: Store<Tenant>,
+    /// A tenant's rule changed: files may have had their time.
+    pub(crate) due: Arc<Notify>,
     pub(crate) memory: Mutex<Memory>,
     pub(crate) turns: Turns,
     pub(crate) refusals: Mutex<Folded>,
@@ -253,6 +256,13 @@ impl Keeper {
             .with("version", stored.credential.version);
         let opening = self.opening(&home.region, &uid, event).await?;
         credentials::open(&home.ring, home.scope.clone(), connection, stored, &opening)
+    }
+
+    /// Seals the key of a file again because it ends earlier than was said before.
+    pub(crate) async fn seal_shorter(&self, home: &Home, known: (&FileRecord, &Secret), record: &FileRecord) -> Result<()> {
+        let event = Event::new("FileShortened").with("notAfter", record.not_after.to_string());
+        let opening = self.opening_file(home, &record.uid, event).await?;
+        self.files.shorten(known, record, &home.ring, home.scope.clone(), &opening).await
     }
 
     /// What a line about opening the key of a file says.

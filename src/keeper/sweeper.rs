@@ -5,9 +5,9 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use api::import_run::ImportRunStatus;
+use api::import_run::{ImportRunStatus, ResultFile};
 use api::{ImportRun, Region, Tenant, Upload};
 use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
@@ -26,6 +26,8 @@ use super::storage::Storage;
 use super::workers::Ours;
 
 const INTERVAL: Duration = Duration::from_secs(15);
+/// Between two rounds, however much is due.
+const SHORTEST: Duration = Duration::from_secs(1);
 /// Every so many rounds: files whose Upload or run is gone.
 const OWNERS_EVERY: u64 = 4;
 /// Every so many rounds: objects without a record.
@@ -36,15 +38,32 @@ const AT_ONCE: usize = 8;
 const SAME_MOMENT: SignedDuration = SignedDuration::from_secs(2);
 
 pub(crate) async fn run(keeper: Arc<Keeper>, stop: CancellationToken) {
-    for round in 1_u64.. {
+    let mut pause = INTERVAL;
+    let (mut round, mut full) = (0_u64, Instant::now());
+    loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(INTERVAL) => {}
+            () = keeper.due.notified() => {}
+            () = tokio::time::sleep(pause) => {}
         }
-        if let Err(error) = sweep(&keeper, round.is_multiple_of(OWNERS_EVERY), round.is_multiple_of(OBJECTS_EVERY)).await {
-            tracing::error!(error = error.chain(), reason = error.reason(), "sweep failed; tried again in 15 s");
+        // Rounds in between, for what is due or has changed, do not bring the full ones forward.
+        if full.elapsed() >= INTERVAL {
+            (round, full) = (round + 1, Instant::now());
         }
+        pause = match sweep(&keeper, round.is_multiple_of(OWNERS_EVERY), round.is_multiple_of(OBJECTS_EVERY)).await {
+            Ok(next) => pause_until(next, keeper.now().ok()),
+            Err(error) => {
+                tracing::error!(error = error.chain(), reason = error.reason(), "sweep failed; tried again in 15 s");
+                INTERVAL
+            }
+        };
     }
+}
+
+/// Until the next file has had its time, and never longer than usual.
+fn pause_until(next: Option<Timestamp>, now: Option<Timestamp>) -> Duration {
+    let left = next.zip(now).map(|(next, now)| Duration::try_from(next.duration_since(now)).unwrap_or_default());
+    left.map_or(INTERVAL, |left| left.clamp(SHORTEST, INTERVAL))
 }
 
 /// At a start: whatever this replica had begun is dead. What other replicas have begun is theirs.
@@ -58,7 +77,7 @@ pub(crate) async fn start(keeper: &Keeper) -> Result<()> {
         }
     }
     erase_each(keeper, unfinished.iter()).await;
-    sweep(keeper, true, true).await
+    sweep(keeper, true, true).await.map(|_| ())
 }
 
 async fn clear_begun(keeper: &Keeper, region: &Region) {
@@ -86,20 +105,30 @@ async fn is_unfinished(keeper: &Keeper, file: &FileRecord) -> Result<bool> {
     Ok(upload.is_some_and(|u| u.uid().as_ref() == Some(&file.owner_uid) && u.status.is_none_or(|s| s.completed_at.is_none())))
 }
 
-/// One round.
-pub(crate) async fn sweep(keeper: &Keeper, owners: bool, objects: bool) -> Result<()> {
+/// One round. Answers when the next file has had its time.
+pub(crate) async fn sweep(keeper: &Keeper, owners: bool, objects: bool) -> Result<Option<Timestamp>> {
     let now = keeper.now()?;
     let files = keeper.files.list(None).await?;
     let tenants: HashMap<String, Arc<Tenant>> = keeper.tenants.all().into_iter().filter_map(|t| Some((t.uid()?, t))).collect();
     let living = if owners { Some(living(keeper).await?) } else { None };
     let left = if owners { left_by_attempts(keeper, &files).await? } else { BTreeSet::new() };
-    let due = files.iter().filter(|file| {
+    let tenant = |file: &FileRecord| tenants.get(&file.tenant_uid).map(AsRef::as_ref);
+    let (due, alive): (Vec<_>, Vec<_>) = files.iter().partition(|file| {
         let orphaned = living.as_ref().is_some_and(|living| !living.contains(&file.owner_uid));
-        orphaned || left.contains(&file.uid) || is_due(file, tenants.get(&file.tenant_uid).map(AsRef::as_ref), now)
+        orphaned || left.contains(&file.uid) || is_due(file, tenant(file), now)
     });
     let mut overdue: BTreeMap<String, usize> = keeper.regions.all().iter().map(|region| (region.name_any(), 0)).collect();
-    overdue.extend(erase_each(keeper, due).await);
+    overdue.extend(erase_each(keeper, due.into_iter()).await);
     note_overdue(keeper, overdue);
+    for file in &alive {
+        if let Some(tenant) = tenant(file).filter(|tenant| is_shortened(file, tenant))
+            && let Err(error) = shorten(keeper, file, tenant).await
+        {
+            let (error, reason) = (error.chain(), error.reason());
+            tracing::error!(file = file.uid, error, reason, "a file that ends earlier now could not be sealed so; tried again in 15 s");
+        }
+    }
+    let next = alive.iter().map(|file| file.expiry(tenant(file).map(|tenant| &tenant.spec))).min();
     let regions = keeper.regions.all();
     let looked = regions.iter().filter(|_| objects).map(|region| async {
         // One region's broken storage must not keep the others from being swept.
@@ -108,7 +137,7 @@ pub(crate) async fn sweep(keeper: &Keeper, owners: bool, objects: bool) -> Resul
         }
     });
     futures::future::join_all(looked).await;
-    Ok(())
+    Ok(next)
 }
 
 /// Erases files, those of each region by themselves. Answers how many of each are still there.
@@ -151,13 +180,25 @@ fn is_due(file: &FileRecord, tenant: Option<&Tenant>, now: Timestamp) -> bool {
     if file.state == State::Destroyed {
         return true;
     }
-    let expiry = match (file.kind.as_str(), tenant) {
-        (UPLOAD, _) | (_, None) => file.not_after,
-        (_, Some(tenant)) => {
-            domain::retention::stored_result_expiry(file.not_after, file.ended, &domain::retention::tenant_rule(&tenant.spec))
-        }
-    };
-    !domain::retention::readable(now, expiry)
+    !domain::retention::readable(now, file.expiry(tenant.map(|tenant| &tenant.spec)))
+}
+
+/// Whether the tenant's rule has become shorter since the file's last moment was sealed.
+fn is_shortened(file: &FileRecord, tenant: &Tenant) -> bool {
+    file.state == State::Complete && file.expiry(Some(&tenant.spec)) < file.not_after
+}
+
+/// Tells the run when its file dies by now, and then seals that with the key, so that nothing makes it later again.
+async fn shorten(keeper: &Keeper, file: &FileRecord, tenant: &Tenant) -> Result<()> {
+    let Some((known, secret)) = keeper.files.find(&file.uid).await? else { return Ok(()) };
+    if !is_shortened(&known, tenant) {
+        return Ok(());
+    }
+    let shorter = FileRecord { not_after: known.expiry(Some(&tenant.spec)), ..known.clone() };
+    let end = shorter.not_after;
+    tell_run(keeper, file, |result| result.expires_at = Some(Time(result.expires_at.as_ref().map_or(end, |told| told.0.min(end))))).await?;
+    let home = keeper.home(Arc::new(tenant.clone())).await?;
+    keeper.seal_shorter(&home, (&known, &secret), &shorter).await
 }
 
 /// Files of attempts that ended before they could report: their run is over, and its outcome does not list them.
@@ -251,7 +292,13 @@ pub(crate) async fn erase(keeper: &Keeper, file: &FileRecord) -> Result<()> {
     }
     match file.kind.as_str() {
         UPLOAD => tell_upload(keeper, file, now).await?,
-        _ => tell_run(keeper, file, now).await?,
+        _ => {
+            tell_run(keeper, file, |result| {
+                let erased = result.erased_at.get_or_insert(Time(now)).0;
+                result.expires_at = result.expires_at.take().map(|told| Time(told.0.min(erased)));
+            })
+            .await?;
+        }
     }
     keeper.files.forget(file, &record_uid).await
 }
@@ -279,7 +326,8 @@ async fn tell_upload(keeper: &Keeper, file: &FileRecord, now: Timestamp) -> Resu
     keeper.write_upload(&upload, &domain::upload::erased(&previous, upload.metadata.generation, now)).await
 }
 
-async fn tell_run(keeper: &Keeper, file: &FileRecord, now: Timestamp) -> Result<()> {
+/// Changes what the file's run says of it.
+async fn tell_run(keeper: &Keeper, file: &FileRecord, change: impl Fn(&mut ResultFile)) -> Result<()> {
     let runs: Api<ImportRun> = Api::namespaced(keeper.client.clone(), &file.namespace);
     // Somebody else's write in between means: look again.
     for _ in 0..8 {
@@ -287,9 +335,7 @@ async fn tell_run(keeper: &Keeper, file: &FileRecord, now: Timestamp) -> Result<
         let Some(run) = found.filter(|r| r.uid().as_ref() == Some(&file.owner_uid)) else { return Ok(()) };
         let status: ImportRunStatus = run.status.clone().unwrap_or_default();
         let mut ours = Ours::of(&status);
-        for result in ours.results.iter_mut().filter(|r| r.file == file.uid) {
-            result.erased_at.get_or_insert(Time(now));
-        }
+        ours.results.iter_mut().filter(|r| r.file == file.uid).for_each(&change);
         if ours == Ours::of(&status) {
             return Ok(());
         }
@@ -327,5 +373,26 @@ mod tests {
         assert!(is_due(&result, Some(&tenant(1)), at(86_400)));
         assert!(is_due(&result, Some(&tenant(30)), at(14 * 86_400)), "lengthening revives nothing");
         assert!(is_due(&FileRecord { state: State::Destroyed, ..record() }, None, at(0)));
+    }
+
+    #[test]
+    fn a_file_is_sealed_anew_only_when_it_ends_earlier() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let result = FileRecord { kind: IMPORT_RUN.into(), ended: Some(at(0)), not_after: at(14 * 86_400), ..record() };
+        assert!(is_shortened(&result, &tenant(1)));
+        for same in [tenant(14), tenant(30)] {
+            assert!(!is_shortened(&result, &same));
+        }
+        assert!(!is_shortened(&FileRecord { ended: None, ..result.clone() }, &tenant(1)), "its run goes on");
+        assert!(!is_shortened(&record(), &tenant(0)), "an upload");
+    }
+
+    #[test]
+    fn the_next_round_is_when_a_file_has_had_its_time() {
+        let at = |second| Timestamp::from_second(second).ok();
+        assert_eq!(pause_until(at(107), at(100)), Duration::from_secs(7));
+        assert_eq!(pause_until(at(900), at(100)), INTERVAL);
+        assert_eq!(pause_until(None, at(100)), INTERVAL);
+        assert_eq!(pause_until(at(90), at(100)), SHORTEST, "one that cannot be erased does not make it spin");
     }
 }

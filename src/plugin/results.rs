@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
+use api::import_run::ResultFile;
 use api::{ImportRun, names};
+use jiff::Timestamp;
 use tokio::io::AsyncWriteExt as _;
 
 use super::access::Access;
@@ -28,11 +30,14 @@ pub(crate) struct Args {
 pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     let access = Access::open(common).await?;
     let run: ImportRun = access.get(&args.run).await?;
-    let files = run.status.map(|s| s.results).unwrap_or_default();
+    let (files, gone) = alive(run.status.map(|s| s.results).unwrap_or_default(), Timestamp::now());
     let Some(name) = args.file else {
-        list(common.output, &files);
+        list(common.output, &files, gone.len());
         return Ok(ExitCode::SUCCESS);
     };
+    if let Some(file) = gone.iter().find(|f| f.name == name) {
+        bail!("{name} of run {} had its time{}: it is erased", args.run.name, ended(file));
+    }
     if !files.iter().any(|f| f.name == name) {
         let known: Vec<_> = files.iter().map(|f| f.name.as_str()).collect();
         bail!(
@@ -58,12 +63,25 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(format: Output, files: &[api::import_run::ResultFile]) {
+/// Those that may be read still, and those that had their time, whether or not the status says so yet.
+fn alive(files: Vec<ResultFile>, now: Timestamp) -> (Vec<ResultFile>, Vec<ResultFile>) {
+    files.into_iter().partition(|file| file.erased_at.is_none() && file.expires_at.as_ref().is_none_or(|end| now < end.0))
+}
+
+/// At what time.
+fn ended(file: &ResultFile) -> String {
+    file.erased_at.as_ref().or(file.expires_at.as_ref()).map_or_else(String::new, |at| format!(" at {}", at.0))
+}
+
+fn list(format: Output, files: &[ResultFile], gone: usize) {
     output::either(format, &files, || {
-        if files.is_empty() {
-            return "no result files: the run has not ended, wrote none, or they have expired".to_owned();
+        if files.is_empty() && gone > 0 {
+            return "no result files any more: they had their time and are erased".to_owned();
         }
-        let line = |f: &api::import_run::ResultFile| format!("{:<20} {:>12} rows", f.name, output::grouped(f.rows));
+        if files.is_empty() {
+            return "no result files: the run has not ended, or wrote none".to_owned();
+        }
+        let line = |f: &ResultFile| format!("{:<20} {:>12} rows", f.name, output::grouped(f.rows));
         files.iter().map(line).collect::<Vec<_>>().join("\n")
     });
 }
@@ -82,4 +100,26 @@ pub(crate) async fn save(mut response: reqwest::Response, to: Option<PathBuf>, n
         eprintln!("{} written", path.display());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_had_its_time_is_not_listed() {
+        let file = |name: &str, expires: &str, erased: Option<&str>| -> ResultFile {
+            let value = serde_json::json!({"name": name, "file": "f", "rows": 1, "bytes": 1, "expiresAt": expires, "erasedAt": erased});
+            serde_json::from_value(value).unwrap()
+        };
+        let files = vec![
+            file("alive", "2026-11-26T12:00:01Z", None),
+            file("over", "2026-11-26T12:00:00Z", None),
+            file("erased", "2026-11-27T12:00:00Z", Some("2026-11-26T11:00:00Z")),
+        ];
+        let (files, gone) = alive(files, "2026-11-26T12:00:00Z".parse().unwrap());
+        let names = |files: &[ResultFile]| files.iter().map(|f| f.name.clone()).collect::<Vec<_>>();
+        assert_eq!((names(&files), names(&gone)), (vec!["alive".to_owned()], vec!["over".to_owned(), "erased".to_owned()]));
+        assert_eq!(ended(&gone[1]), " at 2026-11-26T11:00:00Z");
+    }
 }

@@ -4,11 +4,13 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use api::import_run::RunReason;
 use api::keeper::{
-    ChunkWrite, Control, FileGrant, Lease, LeaseRequest, NewFile, OutcomeReport, Progress, SalesforceSession, SessionRequest,
+    ChunkWrite, Control, FileGrant, Lease, LeaseRequest, NewFile, OutcomeReport, Progress, Refused, SalesforceSession, SessionRequest,
 };
 use bytes::Bytes;
 use connect::{AddressPolicy, Dialer, Https, HttpsOptions, Trust};
+use engine::load::Brake;
 use futures::stream::BoxStream;
 use http::{Method, StatusCode};
 use reqwest::{Body, RequestBuilder, Response};
@@ -25,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const FIRST_DIAL: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// So that nobody who was refused for good asks a hundred times.
+const LONGEST_FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// For calls of one JSON document.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
@@ -38,9 +42,16 @@ pub(super) struct Keeper {
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CallError {
-    /// The keeper does not say why: the run is over, another attempt has taken over, or this pod never had a say.
-    #[error("the keeper refuses this pod: its run is over or another attempt has taken over")]
+    /// The keeper does not say why, since this pod has no say in its run: it is over, another attempt has taken over, or nobody has
+    /// written down yet that this pod is one.
+    #[error("the keeper does not know this pod as the current worker of its run")]
     Refused,
+    /// The run cannot go on, for this reason.
+    #[error("{1}")]
+    Over(RunReason, String),
+    /// Not now, but perhaps later.
+    #[error("the keeper says to wait: {0}")]
+    NotYet(String),
     #[error("the keeper cannot be reached: {0}")]
     Unreachable(String),
     #[error("the keeper answered {0}: {1}")]
@@ -49,7 +60,19 @@ pub(super) enum CallError {
 
 impl CallError {
     fn may_pass(&self) -> bool {
-        matches!(self, Self::Unreachable(_))
+        matches!(self, Self::Unreachable(_) | Self::NotYet(_))
+    }
+
+    /// Whether another attempt may do better.
+    pub(super) fn is_resumable(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::NotYet(_) | Self::Refused)
+    }
+
+    /// Stops the run if it cannot go on.
+    pub(super) fn pull(&self, brake: &Brake) {
+        if let Self::Over(reason, message) = self {
+            brake.stop(*reason, message.as_str());
+        }
     }
 }
 
@@ -72,14 +95,25 @@ impl Keeper {
     }
 
     pub(super) async fn lease(&self) -> Result<Lease, CallError> {
-        let began = Instant::now();
-        let path = self.of_run("lease");
+        let (began, mut pause) = (Instant::now(), PAUSE);
         loop {
-            match self.ask(Method::POST, &path, &LeaseRequest { attempt: self.attempt }).await {
-                Err(CallError::Refused) if began.elapsed() < FIRST_DIAL => tokio::time::sleep(PAUSE).await,
+            match self.ask_lease(false).await {
+                Err(CallError::Refused) if began.elapsed() < FIRST_DIAL => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 3 / 2).min(LONGEST_FIRST_PAUSE);
+                }
                 other => return other,
             }
         }
+    }
+
+    /// What is needed to bring a run that cannot go on to its end.
+    pub(super) async fn lease_to_end(&self) -> Result<Lease, CallError> {
+        self.ask_lease(true).await
+    }
+
+    async fn ask_lease(&self, ending: bool) -> Result<Lease, CallError> {
+        self.ask(Method::POST, &self.of_run("lease"), &LeaseRequest { attempt: self.attempt, ending }).await
     }
 
     pub(super) async fn session(&self, connection: &str, refused_sha256: &str) -> Result<SalesforceSession, CallError> {
@@ -145,10 +179,20 @@ impl Keeper {
         let response = request.send().await.map_err(|error| CallError::Unreachable(connect::diagnose(&error).text))?;
         match response.status() {
             status if status.is_success() => Ok(response),
-            StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => Err(CallError::Refused),
+            StatusCode::FORBIDDEN => Err(refusal(&response.bytes().await.unwrap_or_default())),
+            StatusCode::UNAUTHORIZED => Err(CallError::Refused),
             status if status.is_server_error() => Err(CallError::Unreachable(format!("it answered {status}"))),
             status => Err(CallError::Answered(status, response.text().await.unwrap_or_default())),
         }
+    }
+}
+
+/// One without a word is for whoever has no say.
+fn refusal(body: &[u8]) -> CallError {
+    match serde_json::from_slice(body) {
+        Ok(Refused { end: Some(reason), message }) => CallError::Over(reason, message),
+        Ok(Refused { end: None, message }) => CallError::NotYet(message),
+        Err(_) => CallError::Refused,
     }
 }
 
@@ -170,5 +214,26 @@ where
             }
             other => return other,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_or_says_nothing() {
+        assert!(matches!(refusal(b""), CallError::Refused));
+        assert!(matches!(refusal(b"<html>"), CallError::Refused));
+        let end = refusal(br#"{"end":"UploadGone","message":"Upload rows was deleted"}"#);
+        assert!(matches!(&end, CallError::Over(RunReason::UploadGone, message) if message == "Upload rows was deleted"), "{end:?}");
+        assert!(matches!(refusal(br#"{"message":"suspended"}"#), CallError::NotYet(_)));
+    }
+
+    #[test]
+    fn only_what_may_pass_is_left_to_another_attempt() {
+        let over = || CallError::Over(RunReason::UploadGone, String::new());
+        assert!(CallError::Refused.is_resumable() && CallError::NotYet(String::new()).is_resumable());
+        assert!(!over().is_resumable() && !over().may_pass() && !CallError::Refused.may_pass());
     }
 }

@@ -1,8 +1,8 @@
 //! `dataimporter worker`: one attempt of one run, in a pod that has no disk, no Kubernetes API and one token. Everything it may
 //! have comes from the keeper, in memory; everything it leaves behind goes there, sealed.
 //!
-//! Exit codes, as the operator reads them: 0 the outcome is reported; 75 another attempt may go on (interrupted, or the keeper
-//! could not be reached for long); anything else is a crash.
+//! Exit codes, as the operator reads them: 0 the outcome is reported; 75 another attempt may go on (interrupted, replaced, or the keeper
+//! could not be reached or said to wait for long); anything else is a crash.
 
 mod journal;
 mod keeper;
@@ -69,7 +69,7 @@ pub async fn run(args: Args) -> ExitCode {
         Err(error) => {
             tracing::error!(error = %format!("{error:#}"), "the attempt failed");
             match error.downcast_ref::<CallError>() {
-                Some(CallError::Unreachable(_)) => ExitCode::from(TRY_AGAIN),
+                Some(error) if error.is_resumable() => ExitCode::from(TRY_AGAIN),
                 _ => ExitCode::FAILURE,
             }
         }
@@ -80,7 +80,16 @@ async fn attempt(args: Args) -> anyhow::Result<ExitCode> {
     let keeper = Arc::new(Keeper::new(&args)?);
     let brake = Brake::default();
     let stopping = tokio::spawn(interrupt_on_signal(brake.clone()));
-    let lease = keeper.lease().await.context("the keeper gives no lease")?;
+    let lease = match keeper.lease().await {
+        // What earlier attempts committed is brought to its end, counted and reported.
+        Err(over @ CallError::Over(..)) => {
+            tracing::warn!(reason = %over, "the run cannot go on");
+            over.pull(&brake);
+            keeper.lease_to_end().await
+        }
+        other => other,
+    };
+    let lease = lease.context("the keeper gives no lease")?;
     let limits = args.chunk_bytes.map_or_else(|| ChunkLimits::for_memory(memory_limit()), |input_bytes| ChunkLimits { input_bytes });
     let (run, attempt, chunks) = (&lease.snapshot.run.uid, keeper.attempt(), lease.chunks.total);
     tracing::info!(run, attempt, chunks, "the keeper gave the lease, the import begins behind what earlier attempts wrote down");
@@ -131,12 +140,16 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, brake: Brake, limits: ChunkLimits
     let connection = snapshot.connections.get(&name).and_then(|c| c.spec.salesforce.as_ref());
     let bundle = connection.and_then(|c| c.tls.as_ref()?.ca_bundle.as_deref());
     let http = dialer.https(HttpsOptions { trust: Trust::SystemAnd(bundle) }).context("TLS to Salesforce")?;
-    let issuer = session::FromKeeper::new(keeper.clone(), name, &target);
-    let sessions = SessionCache::starting_with(issuer, session::session(&target)?);
+    let issuer = session::FromKeeper::new(keeper.clone(), name, target.as_ref(), brake.clone());
+    let sessions = match &target {
+        Some(target) => SessionCache::starting_with(issuer, session::session(target)?),
+        None => SessionCache::new(issuer),
+    };
 
     let input = match source {
-        SourceCredential::Upload(grant) => Input::upload(upload::stream(keeper.clone(), grant)),
-        SourceCredential::Database { password } => {
+        None => Input::NoMore,
+        Some(SourceCredential::Upload(grant)) => Input::upload(upload::stream(keeper.clone(), grant, brake.clone())),
+        Some(SourceCredential::Database { password }) => {
             let query = spec.source.sql.clone().ok_or_else(|| anyhow!("the lease has a database password, the job has no query"))?;
             let connection = snapshot.connections.get(&query.connection_ref.name).and_then(|c| c.spec.postgres.clone());
             let opened =

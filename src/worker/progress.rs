@@ -8,7 +8,7 @@ use api::import_run::RunReason;
 use api::keeper::Progress;
 use engine::load::{Brake, Ledger};
 
-use super::keeper::{CallError, Keeper};
+use super::keeper::Keeper;
 
 const AT_FIRST: Duration = Duration::from_secs(5);
 const LATER: Duration = Duration::from_secs(30);
@@ -23,8 +23,9 @@ pub(super) fn report(keeper: Arc<Keeper>, brake: Brake, ledger: Arc<Ledger>) {
             let progress = Progress { attempt: keeper.attempt(), rows: ledger.progress().rows };
             match keeper.progress(&progress).await {
                 Ok(control) if control.cancel => brake.stop(RunReason::Cancelled, "the run was cancelled"),
-                // The next write-ahead meets the same answer and stops in order.
-                Ok(_) | Err(CallError::Refused | CallError::Unreachable(_) | CallError::Answered(..)) => {}
+                Ok(_) => {}
+                // Another attempt has taken over: the next write-ahead meets the same answer and stops in order.
+                Err(error) => error.pull(&brake),
             }
         }
     });

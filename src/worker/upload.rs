@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use api::keeper::UploadGrant;
 use bytes::{Bytes, BytesMut};
+use engine::load::Brake;
 use envelope::stream::Opener;
 use futures::stream::{BoxStream, StreamExt as _, try_unfold};
 use sha2::{Digest as _, Sha256};
@@ -23,20 +24,20 @@ struct Reading {
     held: BytesMut,
 }
 
-pub(super) fn stream(keeper: Arc<Keeper>, grant: UploadGrant) -> BoxStream<'static, io::Result<Bytes>> {
-    let beginning = State::Granted(keeper, Box::new(grant));
+pub(super) fn stream(keeper: Arc<Keeper>, grant: UploadGrant, brake: Brake) -> BoxStream<'static, io::Result<Bytes>> {
+    let beginning = State::Granted(keeper, Box::new(grant), brake);
     try_unfold(beginning, next).boxed()
 }
 
 enum State {
-    Granted(Arc<Keeper>, Box<UploadGrant>),
+    Granted(Arc<Keeper>, Box<UploadGrant>, Brake),
     Reading(Box<Reading>),
     Ended,
 }
 
 async fn next(state: State) -> io::Result<Option<(Bytes, State)>> {
     let mut reading = match state {
-        State::Granted(keeper, grant) => Box::new(begin(&keeper, &grant).await?),
+        State::Granted(keeper, grant, brake) => Box::new(begin(&keeper, &grant, &brake).await?),
         State::Reading(reading) => reading,
         State::Ended => return Ok(None),
     };
@@ -57,10 +58,13 @@ async fn next(state: State) -> io::Result<Option<(Bytes, State)>> {
     }
 }
 
-async fn begin(keeper: &Keeper, grant: &UploadGrant) -> io::Result<Reading> {
+async fn begin(keeper: &Keeper, grant: &UploadGrant, brake: &Brake) -> io::Result<Reading> {
     let (key, context) =
         accept_file_grant(&grant.file).ok_or_else(|| io::Error::other("the keeper's grant for the upload cannot be read"))?;
-    let response = keeper.read_file(&grant.file.uid).await.map_err(io::Error::other)?;
+    let response = keeper.read_file(&grant.file.uid).await.map_err(|error| {
+        error.pull(brake);
+        io::Error::other(error)
+    })?;
     Ok(Reading {
         response,
         opener: Opener::new(key, context),

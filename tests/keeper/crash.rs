@@ -263,7 +263,7 @@ impl Story for Run {
         let token = world.worker_token(worker).await?;
         let runs = format!("runs/{}", worker.uid);
         let lease: Lease = answer(world.post(&token, &format!("{runs}/lease"), &json!({"attempt": 1})).await?).await?.json().await?;
-        let SourceCredential::Upload(grant) = lease.source else { anyhow::bail!("the source is an upload") };
+        let Some(SourceCredential::Upload(grant)) = lease.source else { anyhow::bail!("the source is an upload") };
         let file = world.http.get(world.workers(&format!("files/{}", grant.file.uid))).bearer_auth(&token);
         let sealed = answer(file.send().await?).await?.bytes().await?;
         ensure!(open(&grant.file, &sealed)? == FILE.as_bytes(), "the file is what was sent");

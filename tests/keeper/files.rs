@@ -1,18 +1,21 @@
 //! Files in and out over TLS with tokens that `serviceaccounts/token` gave, and their end.
 
 use anyhow::Result;
+use api::import_run::ResultFile;
 use api::keeper::{FileGrant, UploadReceipt};
+use api::tenant::ResultRetention;
 use api::{Upload, names};
 use bytes::BytesMut;
 use envelope::stream::Sealer;
 use http::StatusCode;
 use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use testkit::Line;
 
-use crate::world::{HOME, World, ready_reason};
+use crate::world::{HOME, SYSTEM, Worker, World, ready_reason};
 
 const WRITER: &str = names::FILES_WRITER_ACCOUNT;
 const READER: &str = names::FILES_READER_ACCOUNT;
@@ -55,7 +58,7 @@ async fn an_upload_is_sealed_as_it_comes_readable_for_an_hour_and_then_gone() ->
     let lease = world.post(&token, &format!("runs/{}/lease", worker.uid), &json!({"attempt": 1})).await?;
     assert_eq!(lease.status(), StatusCode::OK);
     let lease: api::keeper::Lease = lease.json().await?;
-    let api::keeper::SourceCredential::Upload(grant) = lease.source else { panic!("an upload") };
+    let Some(api::keeper::SourceCredential::Upload(grant)) = lease.source else { panic!("an upload") };
     let sealed = world.http.get(world.workers(&format!("files/{}", grant.file.uid))).bearer_auth(&token).send().await?.bytes().await?;
     let (key, context) = dataimporter::keeper::accept_file_grant(&grant.file).expect("a key");
     let mut plain = BytesMut::new();
@@ -139,22 +142,12 @@ async fn a_result_file_goes_from_the_worker_to_a_person_and_dies_with_the_rule()
     let worker = world.start_run("r1", &connection, Some(&upload)).await?;
     let token = world.worker_token(&worker).await?;
 
-    let runs = format!("runs/{}", worker.uid);
     let new = json!({"attempt": 1, "name": "failed.csv"});
+    let runs = format!("runs/{}", worker.uid);
     let grant: FileGrant = world.post(&token, &format!("{runs}/files"), &new).await?.error_for_status()?.json().await?;
-    let same: FileGrant = world.post(&token, &format!("{runs}/files"), &new).await?.error_for_status()?.json().await?;
-    assert_eq!((&grant.uid, grant.key.expose()), (&same.uid, same.key.expose()), "asking twice gives one file");
     let content = content();
-    let (key, context) = dataimporter::keeper::accept_file_grant(&grant).expect("a key");
-    let mut sealed = BytesMut::new();
-    let mut sealer = Sealer::begin(key, &context, &mut rand::rng(), &mut sealed);
-    sealer.update(&content, &mut sealed)?;
-    sealer.finish(&mut sealed)?;
-    let put = world.http.put(world.workers(&format!("files/{}", grant.uid))).bearer_auth(&token).body(sealed.freeze()).send().await?;
-    assert_eq!(put.status(), StatusCode::NO_CONTENT);
-    let rows = json!({"read": 3, "succeeded": 2, "failed": 1});
-    let report = json!({"attempt": 1, "reason": "CompletedWithFailedRows", "message": "1 row failed", "rows": rows,
-        "results": [{"name": "failed.csv", "file": grant.uid, "rows": 1, "bytes": content.len()}]});
+    write_result(&world, &worker, &token, "failed.csv", &content).await?;
+    let report = report(&grant, content.len());
     world.post(&token, &format!("{runs}/outcome"), &report).await?.error_for_status()?;
     world.post(&token, &format!("{runs}/outcome"), &report).await?.error_for_status()?;
     let status = world.run_status(&worker).await?;
@@ -177,6 +170,132 @@ async fn a_result_file_goes_from_the_worker_to_a_person_and_dies_with_the_rule()
     let gone = world.http.get(&url).bearer_auth(&reader).send().await?;
     assert_eq!(gone.status(), StatusCode::GONE);
     assert!(world.run_status(&worker).await?.results[0].erased_at.is_some());
+    Ok(())
+}
+
+/// What a worker does for one result file.
+async fn write_result(world: &World, worker: &Worker, token: &str, name: &str, content: &[u8]) -> Result<FileGrant> {
+    let new = json!({"attempt": 1, "name": name});
+    let path = format!("runs/{}/files", worker.uid);
+    let grant: FileGrant = world.post(token, &path, &new).await?.error_for_status()?.json().await?;
+    let same: FileGrant = world.post(token, &path, &new).await?.error_for_status()?.json().await?;
+    assert_eq!((&grant.uid, grant.key.expose()), (&same.uid, same.key.expose()), "asking twice gives one file");
+    let (key, context) = dataimporter::keeper::accept_file_grant(&grant).expect("a key");
+    let mut sealed = BytesMut::new();
+    let mut sealer = Sealer::begin(key, &context, &mut rand::rng(), &mut sealed);
+    sealer.update(content, &mut sealed)?;
+    sealer.finish(&mut sealed)?;
+    let put = world.http.put(world.workers(&format!("files/{}", grant.uid))).bearer_auth(token).body(sealed.freeze()).send().await?;
+    assert_eq!(put.status(), StatusCode::NO_CONTENT);
+    Ok(grant)
+}
+
+fn report(grant: &FileGrant, bytes: usize) -> serde_json::Value {
+    json!({"attempt": 1, "reason": "CompletedWithFailedRows", "message": "1 row failed", "rows": {"read": 3, "succeeded": 2, "failed": 1},
+        "results": [{"name": "failed.csv", "file": grant.uid, "rows": 1, "bytes": bytes}]})
+}
+
+/// A run that has ended with one result file, of which job and tenant had this to say when it began.
+struct Ended {
+    world: World,
+    worker: Worker,
+    file: String,
+    reader: String,
+}
+
+impl Ended {
+    async fn of(results: ResultRetention) -> Result<Self> {
+        let world = World::start().await?;
+        let connection = world.ready_connection("crm").await?;
+        let worker = world.start_run_keeping("r1", &connection, None, results).await?;
+        let token = world.worker_token(&worker).await?;
+        let grant = write_result(&world, &worker, &token, "failed.csv", b"a\n1\n").await?;
+        world.post(&token, &format!("runs/{}/outcome", worker.uid), &report(&grant, 4)).await?.error_for_status()?;
+        world.finish_run(&worker).await?;
+        let reader = world.files_token(READER).await?;
+        let ended = Self { worker, file: grant.uid, reader, world };
+        assert_eq!(ended.read().await?, StatusCode::OK, "control: the file is there and readable");
+        assert_eq!(files_on_disk(&ended.world), 1);
+        Ok(ended)
+    }
+
+    async fn read(&self) -> Result<StatusCode> {
+        let url = self.world.gateway("importruns/r1/results/failed.csv");
+        Ok(self.world.http.get(url).bearer_auth(&self.reader).send().await?.status())
+    }
+
+    async fn told(&self) -> Result<ResultFile> {
+        Ok(self.world.run_status(&self.worker).await?.results.remove(0))
+    }
+
+    /// How long after the outcome the status says the file goes.
+    async fn kept(&self) -> Result<SignedDuration> {
+        let status = self.world.run_status(&self.worker).await?;
+        let (end, outcome) = (status.results[0].expires_at.clone().unwrap(), status.outcome.unwrap());
+        Ok(end.0.duration_since(outcome.at.0))
+    }
+
+    /// What is sealed with the key.
+    async fn sealed(&self) -> Result<jiff::Timestamp> {
+        let secret = self.world.api::<Secret>(SYSTEM).get(&format!("file-{}", self.file)).await?;
+        Ok(secret.annotations()["dataimporter.io/not-after"].parse()?)
+    }
+
+    async fn tenant(&self, rule: serde_json::Value) -> Result<()> {
+        let patch = json!({"spec": {"retention": {"results": rule}}});
+        kube::Api::<api::Tenant>::all(self.world.client.clone())
+            .patch("acme", &Default::default(), &kube::api::Patch::Merge(patch))
+            .await?;
+        Ok(())
+    }
+
+    async fn is_erased(&self) -> Result<()> {
+        assert_eq!(self.read().await?, StatusCode::GONE);
+        assert_eq!(files_on_disk(&self.world), 0, "the bytes are on the volume");
+        assert!(!self.world.secret_exists(&format!("file-{}", self.file)).await?, "its key is there");
+        assert!(self.told().await?.erased_at.is_some(), "the run does not say so");
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_keeps_its_results_for_less_has_them_erased_by_then() -> Result<()> {
+    let ended = Ended::of(ResultRetention::days(0)).await?;
+    assert_eq!(ended.kept().await?, SignedDuration::from_mins(1));
+    ended.world.keeper.advance(SignedDuration::from_secs(30)).await?;
+    assert_eq!(ended.read().await?, StatusCode::OK, "control: it has half a minute left");
+    ended.world.keeper.advance(SignedDuration::from_secs(40)).await?;
+    ended.is_erased().await?;
+
+    let ended = Ended::of(ResultRetention::days(1)).await?;
+    assert_eq!(ended.sealed().await?, ended.told().await?.expires_at.unwrap().0, "what is sealed is what is told");
+    ended.world.keeper.advance(SignedDuration::from_hours(23)).await?;
+    assert_eq!(files_on_disk(&ended.world), 1, "control: an hour is left");
+    ended.world.keeper.advance(SignedDuration::from_hours(2)).await?;
+    assert_eq!(files_on_disk(&ended.world), 0, "the bytes are on the volume");
+    assert!(ended.told().await?.erased_at.is_some());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_becomes_shorter_is_told_sealed_and_kept_and_a_longer_one_revives_nothing() -> Result<()> {
+    let ended = Ended::of(ResultRetention::days(14)).await?;
+    let day = SignedDuration::from_hours(24);
+    assert_eq!(ended.kept().await?, day * 14);
+    ended.tenant(json!({"keepDays": 2})).await?;
+    let told = async || Ok((ended.kept().await? == day * 2).then_some(()));
+    testkit::wait_for("the status to say two days", std::time::Duration::from_secs(30), told).await?;
+    ended.world.keeper.advance(SignedDuration::ZERO).await?;
+    assert_eq!(ended.sealed().await?, ended.told().await?.expires_at.unwrap().0, "what is sealed is what is told");
+    assert_eq!(ended.read().await?, StatusCode::OK, "control: it opens as before");
+
+    ended.tenant(json!({"keepDays": 30})).await?;
+    ended.world.until_tenant("the longer rule", |t| t.spec.retention.as_ref().is_some_and(|r| r.results.keep_days == Some(30))).await?;
+    ended.world.keeper.advance(SignedDuration::from_hours(47)).await?;
+    assert_eq!((ended.kept().await?, files_on_disk(&ended.world)), (day * 2, 1));
+    ended.world.keeper.advance(SignedDuration::from_hours(2)).await?;
+    assert_eq!(files_on_disk(&ended.world), 0);
+    assert!(ended.told().await?.erased_at.is_some());
     Ok(())
 }
 
@@ -313,7 +432,7 @@ async fn a_file_that_the_volume_does_not_delete_is_never_served_nor_called_erase
         assert_eq!(reading.read().await?, StatusCode::FORBIDDEN);
         assert!(!reading.erased_at().await?, "the Upload says that it is erased");
         assert!(!reading.world.audit()?.contains("FileErased"), "the audit says that it is erased");
-        let secret = reading.world.api::<k8s_openapi::api::core::v1::Secret>(crate::world::SYSTEM);
+        let secret = reading.world.api::<Secret>(SYSTEM);
         let record = secret.get(&format!("file-{}", reading.uid())).await?;
         assert!(record.data.is_none_or(|data| data.is_empty()), "its key is still there");
         Ok(())
@@ -371,7 +490,7 @@ async fn a_record_without_its_object_is_refused_and_goes_at_its_hour() -> Result
     std::fs::remove_file(&reading.object)?;
     assert_eq!(reading.read().await?, StatusCode::FORBIDDEN);
     let last = reading.world.audit()?.lines().last().unwrap_or_default().to_owned();
-    assert!(last.contains("CallRefused") && last.contains("\"Upload\""), "{last}");
+    assert!(last.contains("CallRefused") && last.contains("\"UploadLost\""), "{last}");
     reading.world.keeper.advance(SignedDuration::from_mins(61)).await?;
     reading.is_gone().await
 }

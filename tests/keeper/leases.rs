@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use api::keeper::{Control, Lease, SalesforceSession};
+use api::import_run::RunReason;
+use api::keeper::{Control, Lease, Refused, SalesforceSession};
 use api::{Connection, ImportRun, Upload, names};
 use http::StatusCode;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
@@ -58,6 +59,20 @@ impl Stage {
         Ok(())
     }
 
+    /// A refusal of one that proved itself: it is told what ends its run, or what it waits for, and gets no secret.
+    async fn told(&self, refusal: &str, end: Option<RunReason>, part: &str) -> Result<()> {
+        let answer = self.lease_with(&self.token).await?;
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{refusal}");
+        let text = answer.text().await?;
+        let told: Refused = serde_json::from_str(&text)?;
+        assert!(told.end == end && told.message.contains(part), "{refusal}: {told:?}");
+        assert!(self.world.org.tokens().iter().all(|token| !text.contains(&token.token)), "{refusal}: {text}");
+        let audit = self.world.audit()?;
+        let last = audit.lines().last().unwrap_or_default();
+        assert!(last.contains("CallRefused") && last.contains(&format!("\"{refusal}\"")), "expected {refusal}: {last}");
+        Ok(())
+    }
+
     async fn connection(&self, patch: Value) -> Result<()> {
         self.world.api::<Connection>(HOME).patch("crm", &PatchParams::default(), &Patch::Merge(patch)).await?;
         Ok(())
@@ -94,9 +109,10 @@ async fn the_current_worker_gets_everything_once_and_a_fresh_session_when_asked(
     let stage = Stage::set().await?;
     let lease: Lease = stage.lease_with(&stage.token).await?.error_for_status()?.json().await?;
     assert_eq!(lease.snapshot.run.uid, stage.worker.uid);
-    assert_eq!(lease.target.instance_url, stage.world.org.url);
+    let target = lease.target.expect("a session");
+    assert_eq!(target.instance_url, stage.world.org.url);
     assert_eq!(lease.private_endpoints.len(), 1);
-    let first = lease.target.access_token.expose().to_owned();
+    let first = target.access_token.expose().to_owned();
     assert!(stage.world.org.tokens().iter().any(|t| t.active && t.token == first));
 
     let path = format!("runs/{}/session", stage.worker.uid);
@@ -191,7 +207,7 @@ async fn what_is_refused_after_the_admission_is_audited_too() -> Result<()> {
     let file = json!({"attempt": 1, "name": "../../audit/keeper-0.jsonl"});
     stage.is_refusal(world.post(token, &format!("{runs}/files"), &file).await?, "File").await?;
     let url = world.workers("files/0123456789abcdef");
-    stage.is_refusal(world.http.get(&url).bearer_auth(token).send().await?, "Upload").await?;
+    stage.is_refusal(world.http.get(&url).bearer_auth(token).send().await?, "File").await?;
     stage.is_refusal(world.http.put(&url).bearer_auth(token).body("x").send().await?, "File").await?;
     assert!(stage.granted().await?);
     Ok(())
@@ -231,12 +247,22 @@ async fn a_connection_that_changed_is_refused_and_a_token_of_a_deleted_pod_is_de
     let stage = Stage::set().await?;
     let token = stage.token.as_str();
     stage.connection(json!({"spec": {"suspend": true}})).await?;
-    stage.refused(token, "ConnectionSuspended").await?;
+    stage.told("ConnectionSuspended", None, "spec.suspend").await?;
     stage.connection(json!({"spec": {"suspend": null}})).await?;
     assert!(stage.granted().await?);
 
     stage.connection(json!({"spec": {"salesforce": {"auth": {"clientCredentials": {"clientId": "another"}}}}})).await?;
-    stage.refused(token, "Endpoint").await?;
+    stage.told("Endpoint", Some(RunReason::AuthorizationFailed), "crm points to another endpoint").await?;
+    // What the run needs to end is not a way to what it was refused.
+    let path = format!("runs/{}/lease", stage.worker.uid);
+    let lease = stage.world.post(token, &path, &json!({"attempt": 1, "ending": true})).await?.error_for_status()?;
+    let lease: Lease = lease.json().await?;
+    assert!(lease.source.is_none() && lease.target.is_none());
+    // Whoever is not the worker hears none of it.
+    let nobody = stage.world.put_pod("nobody", &stage.worker.uid).await?;
+    let audience = names::keeper_audience(REGION, &stage.world.keeper.installation);
+    let theirs = stage.world.token(RUNS, "worker", &audience, Some(&nobody)).await?;
+    stage.refused(&theirs, "Attempt").await?;
     let back = stage.world.org.client_id.clone();
     stage.connection(json!({"spec": {"salesforce": {"auth": {"clientCredentials": {"clientId": back}}}}})).await?;
     assert!(stage.granted().await?);
@@ -244,7 +270,7 @@ async fn a_connection_that_changed_is_refused_and_a_token_of_a_deleted_pod_is_de
     // A record brought back from a backup is older than the ledger.
     let status = json!({"status": {"credentialVersion": 9}});
     stage.world.api::<Connection>(HOME).patch_status("crm", &PatchParams::default(), &Patch::Merge(status)).await?;
-    stage.refused(token, "CredentialRolledBack").await?;
+    stage.told("CredentialRolledBack", Some(RunReason::AuthorizationFailed), "crm").await?;
     let status = json!({"status": {"credentialVersion": 1}});
     stage.world.api::<Connection>(HOME).patch_status("crm", &PatchParams::default(), &Patch::Merge(status)).await?;
     assert!(stage.granted().await?);

@@ -18,4 +18,5 @@ mod two_keepers;
 mod volumes;
 mod waits;
 mod worker_crash;
+mod worker_refused;
 mod world;

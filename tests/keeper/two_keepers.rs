@@ -102,12 +102,13 @@ async fn a_session_asked_for_while_another_keeper_disconnects_is_taken_back() ->
     let uid = world.api::<Connection>(HOME).get("crm").await?.uid().unwrap_or_default();
 
     world.org.inject(Fault::new(Action::DelayAnswer { milliseconds: 3_000 }).on("POST", LOGIN));
-    let refused = hex::encode(Sha256::digest(lease.target.access_token.expose()));
+    let target = lease.target.expect("a session");
+    let refused = hex::encode(Sha256::digest(target.access_token.expose()));
     let body = json!({"attempt": 1, "connection": "crm", "refusedSha256": refused});
     let asked = world.post(&token, &format!("runs/{}/session", worker.uid), &body).await;
     // Positive control: the same call, with nothing in between, gives a session.
     let given: SalesforceSession = asked?.error_for_status()?.json().await?;
-    let first = lease.target.access_token.expose();
+    let first = target.access_token.expose();
     ensure!(!world.org.tokens().iter().any(|t| t.active && t.token == first), "a token that is only said to be refused is revoked");
 
     world.org.inject(Fault::new(Action::DelayAnswer { milliseconds: 5_000 }).on("POST", LOGIN));

@@ -35,16 +35,16 @@ const SEED: &str = "CRASH_SEED";
 const LANES: usize = 4;
 const KILLS: u64 = 200;
 /// A few dozen rows a chunk.
-const CHUNK_BYTES: &str = "2000";
-const ONE_CHUNK: &str = "1000000";
-const FEW: usize = 40;
+pub(crate) const CHUNK_BYTES: &str = "2000";
+pub(crate) const ONE_CHUNK: &str = "1000000";
+pub(crate) const FEW: usize = 40;
 /// Longer than any attempt takes on a machine that has other things to do.
-const LONG: Duration = Duration::from_secs(240);
+pub(crate) const LONG: Duration = Duration::from_secs(240);
 /// Every so many rows one is wrong for the org: its phone is longer than the field.
-const WRONG: usize = 20;
+pub(crate) const WRONG: usize = 20;
 
 /// Runs the test `name` of this program once more, in a network of its own that has loopback and one private address.
-fn in_own_network(name: &str, story: impl Future<Output = Result<()>>) {
+pub(crate) fn in_own_network(name: &str, story: impl Future<Output = Result<()>>) {
     if std::env::var_os(INSIDE).is_some() {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
         return runtime.block_on(story).unwrap_or_else(|error| panic!("{error:#}"));
@@ -60,21 +60,21 @@ fn in_own_network(name: &str, story: impl Future<Output = Result<()>>) {
     assert!(output.status.success(), "{}", output.status);
 }
 
-struct Theatre {
-    world: World,
+pub(crate) struct Theatre {
+    pub(crate) world: World,
     line: Line,
-    lanes: Vec<Lane>,
+    pub(crate) lanes: Vec<Lane>,
     files: tempfile::TempDir,
 }
 
 /// An org and the Connection to it.
-struct Lane {
-    org: Running,
-    connection: Connection,
+pub(crate) struct Lane {
+    pub(crate) org: Running,
+    pub(crate) connection: Connection,
 }
 
 impl Theatre {
-    async fn open() -> Result<Self> {
+    pub(crate) async fn open() -> Result<Self> {
         let ground = Ground::prepare(ADDRESS.parse::<IpAddr>()?).await?;
         let line = Line::default();
         let keeper = ground.start_keeper("keeper-0", &line).await?;
@@ -103,24 +103,22 @@ impl Theatre {
 }
 
 /// A run on its way: its rows, and the attempts at it so far.
-struct Round<'a> {
+pub(crate) struct Round<'a> {
     theatre: &'a Theatre,
     lane: &'a Lane,
     /// Begins the name of every row.
     name: String,
     rows: usize,
-    worker: Worker,
+    pub(crate) worker: Worker,
     snapshot: String,
     attempts: Vec<serde_json::Value>,
 }
 
 impl<'a> Round<'a> {
-    async fn begin(theatre: &'a Theatre, lane: &'a Lane, name: &str, rows: usize) -> Result<Self> {
+    pub(crate) async fn begin(theatre: &'a Theatre, lane: &'a Lane, name: &str, rows: usize) -> Result<Self> {
         let world = &theatre.world;
         let upload = world.put_upload(name).await?;
-        let token = world.files_token(names::FILES_WRITER_ACCOUNT).await?;
-        let sent = world.http.put(world.gateway(&format!("uploads/{name}"))).bearer_auth(token).body(csv(name, rows));
-        sent.send().await?.error_for_status()?;
+        send(world, name, rows).await?;
         let worker = world.start_run(name, &lane.connection, Some(&upload)).await?;
         let snapshot = world.snapshot_text(&worker).await?;
         let attempts = vec![attempt(1, &worker.pod)];
@@ -128,7 +126,7 @@ impl<'a> Round<'a> {
     }
 
     /// What the kubelet would do: the program with the token of its pod.
-    async fn start(&self, chunk_bytes: &str) -> Result<Process> {
+    pub(crate) async fn start(&self, chunk_bytes: &str) -> Result<Process> {
         let world = &self.theatre.world;
         let path = self.theatre.files.path().join(format!("{}-{}", self.name, self.worker.attempt));
         std::fs::write(&path, world.worker_token(&self.worker).await?)?;
@@ -156,7 +154,7 @@ impl<'a> Round<'a> {
 
     /// What the operator would do: the attempt is over, and the next one is announced and has its pod. Unless it has reported: what a
     /// worker asked for is carried out even if it is killed meanwhile, so that is looked at until the last moment. Answers with the report.
-    async fn next_attempt(&mut self, reason: &str) -> Result<Option<ImportRunStatus>> {
+    pub(crate) async fn next_attempt(&mut self, reason: &str) -> Result<Option<ImportRunStatus>> {
         let world = &self.theatre.world;
         let number = self.worker.attempt + 1;
         let pod = world.put_pod(&names::worker_pod(&self.worker.uid, number.unsigned_abs()), &self.worker.uid).await?;
@@ -178,7 +176,7 @@ impl<'a> Round<'a> {
         Ok(None)
     }
 
-    async fn end_status(&self) -> Result<ImportRunStatus> {
+    pub(crate) async fn end_status(&self) -> Result<ImportRunStatus> {
         self.theatre.world.run_status(&self.worker).await
     }
 
@@ -292,27 +290,35 @@ impl Steps<'_> {
     }
 }
 
-struct Process {
+pub(crate) struct Process {
     child: Child,
     errors: std::path::PathBuf,
 }
 
 impl Process {
-    fn signal(&self, signal: Signal) -> Result<()> {
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         let pid = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).context("the process was waited for")?;
         Ok(kill_process(pid, signal)?)
     }
 
     /// Its exit code; none when a signal ended it.
-    async fn ended(&mut self) -> Result<Option<i32>> {
+    pub(crate) async fn ended(&mut self) -> Result<Option<i32>> {
         let status = tokio::time::timeout(LONG, self.child.wait()).await;
         let status = status.with_context(|| format!("the worker comes to no end: {}", self.said()))?;
         Ok(status?.code())
     }
 
-    fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         std::fs::read_to_string(&self.errors).unwrap_or_default()
     }
+}
+
+/// Sends the file of an Upload.
+pub(crate) async fn send(world: &World, name: &str, rows: usize) -> Result<()> {
+    let token = world.files_token(names::FILES_WRITER_ACCOUNT).await?;
+    let sent = world.http.put(world.gateway(&format!("uploads/{name}"))).bearer_auth(token).body(csv(name, rows));
+    sent.send().await?.error_for_status()?;
+    Ok(())
 }
 
 /// Name, phone, and a column that is not mapped.
@@ -333,7 +339,7 @@ fn walk(path: &Path) -> usize {
 
 /// Where a worker is stopped.
 #[derive(Clone, Copy, Debug)]
-enum Point {
+pub(crate) enum Point {
     /// A request to the org: before it is carried out, or before its answer.
     Org(&'static str, &'static str, Side),
     /// A call that the keeper makes for the worker, after so many like it.
@@ -386,7 +392,7 @@ fn points() -> Vec<Point> {
 impl Round<'_> {
     /// Starts a worker and waits until it is at the point. The keeper holds it there as long as what is returned lives, the org for
     /// the time given.
-    async fn start_until(&self, point: Point, pause: Duration) -> Result<(Process, Option<Held>)> {
+    pub(crate) async fn start_until(&self, point: Point, chunk_bytes: &str, pause: Duration) -> Result<(Process, Option<Held>)> {
         let mut held = match point {
             Point::Org(method, path, side) => {
                 let milliseconds = pause.as_millis() as u64;
@@ -405,7 +411,7 @@ impl Round<'_> {
         };
         let lane = self.lane;
         let before = lane.org.request_count();
-        let mut process = self.start(ONE_CHUNK).await?;
+        let mut process = self.start(chunk_bytes).await?;
         let there = async {
             match (point, &mut held) {
                 (_, Some(held)) => held.reached().await,
@@ -454,7 +460,7 @@ fn a_worker_killed_at_any_point_of_the_chunk_protocol_is_followed_by_one_that_fi
         let theatre = Theatre::open().await?;
         in_lanes(&theatre, points().into_iter(), async |lane, point| {
             let mut round = Round::begin(&theatre, lane, &format!("killed-{}", label(point)), FEW).await?;
-            let (mut process, held) = round.start_until(point, 2 * LONG).await?;
+            let (mut process, held) = round.start_until(point, ONE_CHUNK, 2 * LONG).await?;
             process.signal(Signal::KILL)?;
             ensure!(process.ended().await?.is_none(), "{point:?}: it was killed");
             let status = round.follow("Killed", held, ONE_CHUNK).await.with_context(|| format!("{point:?}"))?;
@@ -473,7 +479,7 @@ fn a_worker_frozen_at_any_point_is_replaced_and_does_nothing_when_it_wakes() {
         let theatre = Theatre::open().await?;
         in_lanes(&theatre, points().into_iter(), async |lane, point| {
             let mut round = Round::begin(&theatre, lane, &format!("frozen-{}", label(point)), FEW).await?;
-            let (mut process, held) = round.start_until(point, Duration::from_millis(700)).await?;
+            let (mut process, held) = round.start_until(point, ONE_CHUNK, Duration::from_millis(700)).await?;
             process.signal(Signal::STOP)?;
             let status = round.follow("NodeLost", held, ONE_CHUNK).await.with_context(|| format!("{point:?}"))?;
             process.signal(Signal::CONT)?;
@@ -488,7 +494,8 @@ fn a_worker_frozen_at_any_point_is_replaced_and_does_nothing_when_it_wakes() {
         // Without a successor the frozen worker may go on: what stopped it above is the fence, not the frost.
         let lane = &theatre.lanes[0];
         let round = Round::begin(&theatre, lane, "thawed", FEW).await?;
-        let (mut process, held) = round.start_until(Point::Keeper("PATCH", "importruns", 1, Side::Request), Duration::ZERO).await?;
+        let (mut process, held) =
+            round.start_until(Point::Keeper("PATCH", "importruns", 1, Side::Request), ONE_CHUNK, Duration::ZERO).await?;
         process.signal(Signal::STOP)?;
         drop(held);
         process.signal(Signal::CONT)?;
@@ -505,7 +512,7 @@ fn without_the_journal_rows_are_doubled_and_the_check_counts_them() {
     in_own_network("worker_crash::without_the_journal_rows_are_doubled_and_the_check_counts_them", async {
         let theatre = Theatre::open().await?;
         let mut round = Round::begin(&theatre, &theatre.lanes[0], "forgotten", FEW).await?;
-        let (mut process, held) = round.start_until(Point::Org("PATCH", "*/jobs/ingest/*", Side::Answer), 2 * LONG).await?;
+        let (mut process, held) = round.start_until(Point::Org("PATCH", "*/jobs/ingest/*", Side::Answer), ONE_CHUNK, 2 * LONG).await?;
         process.signal(Signal::KILL)?;
         process.ended().await?;
         let good = FEW - FEW / WRONG;

@@ -341,13 +341,24 @@ subjects: [{{kind: ServiceAccount, name: dataimporter-keeper, namespace: {SYSTEM
 
     /// A run of `source` into `connection` with one worker pod, as the operator leaves it.
     pub(crate) async fn start_run(&self, name: &str, connection: &Connection, upload: Option<&Upload>) -> Result<Worker> {
+        self.start_run_keeping(name, connection, upload, ResultRetention::days(14)).await
+    }
+
+    /// The same with what job and tenant say of result files.
+    pub(crate) async fn start_run_keeping(
+        &self,
+        name: &str,
+        connection: &Connection,
+        upload: Option<&Upload>,
+        results: ResultRetention,
+    ) -> Result<Worker> {
         let run: ImportRun = serde_json::from_value(json!({
             "apiVersion": "dataimporter.io/v1alpha1", "kind": "ImportRun", "metadata": {"name": name},
             "spec": {"jobRef": {"name": "job", "uid": "job-uid"}, "action": {"run": {}}, "startBefore": "2100-01-01T00:00:00Z"}
         }))?;
         let run = self.api::<ImportRun>(HOME).create(&PostParams::default(), &run).await?;
         let uid = run.uid().unwrap_or_default();
-        let snapshot = self.snapshot(&run, connection, upload).await?;
+        let snapshot = Snapshot { results, ..self.snapshot(&run, connection, upload).await? };
         let map = ConfigMap {
             metadata: serde_json::from_value(json!({"name": names::snapshot_configmap(&uid)}))?,
             data: Some(BTreeMap::from([(names::SNAPSHOT_KEY.to_owned(), snapshot.encode())])),

@@ -313,6 +313,7 @@ pub enum RunReason {
     TargetFailed,
     AuthorizationFailed,
     Cancelled,
+    UploadGone,
     UploadExpired,
     NeedsDecision,
     QuotaExceeded,

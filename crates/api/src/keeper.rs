@@ -12,7 +12,8 @@
 //! | `PUT /v1/namespaces/{ns}/uploads/{name}` | people | plain bytes over TLS → [`UploadReceipt`] |
 //! | `GET /v1/namespaces/{ns}/importruns/{name}/results/{file}` | people | plain bytes over TLS |
 //!
-//! Every refusal of a worker's call is the same `403` with an empty body, that of an attempt which was replaced too: stop.
+//! Every refusal of a worker's call is a `403`. Its body is empty for whoever is not proved to be the current worker of the run: stop. That
+//! one is told [`Refused`] when the run cannot go on, or not yet.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -55,6 +56,20 @@ impl<'de> Deserialize<'de> for SecretText {
 #[serde(rename_all = "camelCase")]
 pub struct LeaseRequest {
     pub attempt: i32,
+    /// Only to bring the run to its end, after the keeper refused to let it go on: without a source, and without a target if that was it.
+    #[serde(default)]
+    pub ending: bool,
+}
+
+/// What the current worker of a run is told when it is refused.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refused {
+    /// The run cannot go on and ends with this. Absent: it passes, ask again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<RunReason>,
+    /// What is in the way, and the way out.
+    pub message: String,
 }
 
 /// All that a worker needs, once.
@@ -62,8 +77,12 @@ pub struct LeaseRequest {
 #[serde(rename_all = "camelCase")]
 pub struct Lease {
     pub snapshot: Snapshot,
-    pub source: SourceCredential,
-    pub target: SalesforceSession,
+    /// Absent: nothing more is read, the run is brought to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceCredential>,
+    /// Absent: nor may the org be asked any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<SalesforceSession>,
     /// What earlier attempts wrote; empty at the first.
     pub chunks: Chunks,
     /// Cursor behind each listed chunk that has one, opened.

@@ -29,6 +29,11 @@ pub fn namespace(meta: &ObjectMeta) -> &str {
     meta.namespace.as_deref().unwrap_or_default()
 }
 
+/// Whether it is being deleted.
+pub fn is_leaving(meta: &ObjectMeta) -> bool {
+    meta.deletion_timestamp.is_some()
+}
+
 pub fn uid(meta: &ObjectMeta) -> &str {
     meta.uid.as_deref().unwrap_or_default()
 }

@@ -42,9 +42,7 @@ async fn give(keeper: &Arc<Keeper>, call: &Call, namespace: &str, name: &str, fi
     {
         return Err(Refused::NotFound(title));
     }
-    let rule = domain::retention::tenant_rule(&home.tenant.spec);
-    let expiry = domain::retention::stored_result_expiry(record.not_after, record.ended, &rule);
-    let expiry = listed.expires_at.as_ref().map_or(expiry, |promised| expiry.min(promised.0));
+    let expiry = record.expiry(Some(&home.tenant.spec));
     if !record.readable(keeper.at_latest()?, expiry) {
         return Err(Refused::Expired(title));
     }

@@ -7,7 +7,7 @@ use api::snapshot::Snapshot;
 use api::{ImportRun, Tenant, names};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::lease::{Admitted, Caller, Observed, Peer, Refusal, admit};
+use domain::lease::{Admitted, Caller, Class, Observed, Peer, Refusal, admit};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod};
 use kube::api::PostParams;
@@ -100,7 +100,7 @@ impl Keeper {
                 Err(refusal.into())
             }
             Err(refusal) => {
-                tracing::warn!(call = what, run = run_uid, refusal = ?refusal, "a worker's call was refused");
+                log(what, &run_uid, refusal);
                 let event = event.with("refusal", format!("{refusal:?}"));
                 match region.and_then(|name| self.region(&name).ok()) {
                     Some(region) => self.audit(&region, event).await?,
@@ -131,8 +131,8 @@ impl Keeper {
         what: &'static str,
         outcome: std::result::Result<T, Rejection>,
     ) -> std::result::Result<T, Rejection> {
-        if let Err(Rejection::Refused(refusal)) = &outcome {
-            tracing::warn!(call = what, run = run.uid, refusal = ?refusal, "a worker's call was refused");
+        if let Some(refusal) = outcome.as_ref().err().and_then(Rejection::refusal) {
+            log(what, &run.uid, refusal);
             let event = Event::new("CallRefused")
                 .with("tenant", run.tenant_uid.as_str())
                 .with("call", what)
@@ -259,6 +259,14 @@ impl Keeper {
             return Ok(None);
         }
         read(Api::namespaced(self.client.clone(), namespace), name).await
+    }
+}
+
+/// What passes by itself is no warning.
+fn log(call: &str, run: &str, refusal: Refusal) {
+    match refusal.class() {
+        Class::Wait => tracing::info!(call, run, ?refusal, "a worker's call was refused for now"),
+        Class::End(_) | Class::Fenced => tracing::warn!(call, run, ?refusal, "a worker's call was refused"),
     }
 }
 

@@ -132,9 +132,10 @@ impl Keeper {
 
     /// The ciphertext of the run's upload, and its last moment.
     async fn read_upload(&self, admitted: &Admitted, file: &str) -> Result<(Outgoing, Timestamp), Rejection> {
-        let (record, _) = self.readable_upload(admitted, file).await?;
+        let (upload, record, _) = self.readable_upload(admitted, file).await?;
         let storage = self.storage(admitted.region())?;
-        let bytes = storage.read(&record.tenant_uid, &record.uid).await?.ok_or(Refusal::Upload)?;
+        let bytes = storage.read(&record.tenant_uid, &record.uid).await?;
+        let bytes = bytes.ok_or_else(|| Rejection::about(admitted, &upload.name_any(), Refusal::UploadLost))?;
         let event =
             Event::new("FileRead").with("tenant", tenant_uid(admitted)).with("file", record.uid.as_str()).with("run", admitted.run_uid());
         self.audit(admitted.region(), event).await?;

@@ -5,8 +5,9 @@ use api::import_run::Chunks;
 use api::keeper::{ChunkCursor, Lease, LeaseRequest, SalesforceSession, SecretText, SessionRequest, SourceCredential, UploadGrant};
 use axum::Json;
 use axum::extract::{Path, State};
-use domain::lease::{Admitted, ConnectionObserved, Refusal, Usable, judge_connection};
+use domain::lease::{Admitted, ConnectionObserved, Refusal, StoredFile, UploadObserved, Usable, judge_connection, judge_upload};
 use domain::reach::endpoints_of;
+use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
 use secrecy::ExposeSecret;
 
@@ -21,7 +22,7 @@ use super::{Answer, Call, Kept, Rejection, RunKey, RunUid};
 
 pub(super) async fn lease(State(keeper): Kept, call: Call, Path(uid): RunUid, Json(request): Json<LeaseRequest>) -> Answer<Lease> {
     let admitted = keeper.admit(&call, About::Run { uid: &uid, attempt: request.attempt }, "lease").await?;
-    let outcome = keeper.lease(&admitted).await;
+    let outcome = keeper.lease(&admitted, request.ending).await;
     keeper.judged(&RunKey::of(&admitted), "lease", outcome).await.map(Json)
 }
 
@@ -37,11 +38,19 @@ pub(super) async fn session(
 }
 
 impl Keeper {
-    async fn lease(&self, admitted: &Admitted) -> Result<Lease, Rejection> {
+    /// `ending`: the run is only brought to its end, with what may still be had for that.
+    async fn lease(&self, admitted: &Admitted, ending: bool) -> Result<Lease, Rejection> {
         let home = self.home_of(admitted).await?;
-        // All connections are judged before the first credential is opened.
-        let source = self.source(admitted, &home).await?;
-        let target = self.salesforce_session(admitted, &home, None, None).await?;
+        let source = if ending { None } else { Some(self.source(admitted, &home).await?) };
+        let target = match self.salesforce_session(admitted, &home, None, None).await {
+            Err(Rejection::Told(refusal, told)) if ending && told.end.is_some() => {
+                // Audited like every other.
+                let refused: Result<(), _> = Err(Rejection::Told(refusal, told));
+                let _ = self.judged(&RunKey::of(admitted), "lease", refused).await;
+                None
+            }
+            other => Some(other?),
+        };
         let status = admitted.run().status.clone().unwrap_or_default();
         let chunks = status.chunks.unwrap_or_default();
         let cursors = self.cursors(admitted, &home, &chunks).await?;
@@ -49,6 +58,7 @@ impl Keeper {
             .with("tenant", tenant_uid(admitted))
             .with("run", admitted.run_uid())
             .with("attempt", admitted.attempt());
+        let event = if ending { event.with("for", "Ending") } else { event };
         self.audit(admitted.region(), event).await?;
         Ok(Lease {
             snapshot: admitted.snapshot().clone(),
@@ -83,8 +93,9 @@ impl Keeper {
             None => None,
         };
         let observed = ConnectionObserved { connection, stored: stored.as_ref().map(|s| s.credential.clone()), consent, ledger };
-        let usable = judge_connection(admitted, name, observed)?;
-        Ok((usable, stored.ok_or(Refusal::NoCredential)?))
+        let refused = |refusal| Rejection::about(admitted, name, refusal);
+        let usable = judge_connection(admitted, name, observed).map_err(refused)?;
+        Ok((usable, stored.ok_or(Refusal::NoCredential).map_err(refused)?))
     }
 
     /// Opens the credential of a judged connection; the audit has the line before anybody has the secret.
@@ -103,17 +114,21 @@ impl Keeper {
         asked: Option<&str>,
         refused: Option<&str>,
     ) -> Result<SalesforceSession, Rejection> {
-        let target = admitted.snapshot().job_spec.target.salesforce.as_ref().ok_or(Refusal::NotInSnapshot)?;
+        let no_target = |name: &str| Rejection::about(admitted, name, Refusal::NoTarget);
+        let target = admitted.snapshot().job_spec.target.salesforce.as_ref().ok_or_else(|| no_target(""))?;
         let name = target.connection_ref.name.as_str();
         if asked.is_some_and(|asked| asked != name) {
             return Err(Refusal::NotInSnapshot.into());
         }
         let (usable, stored) = self.usable(admitted, name).await?;
         let entries = self.unseal(admitted, home, &usable, &stored).await?;
-        let target = self.target(home, usable.connection(), &entries, usable.version()).ok_or(Refusal::NotInSnapshot)?;
+        let target = self.target(home, usable.connection(), &entries, usable.version()).ok_or_else(|| no_target(name))?;
         let session = match self.session(&target, refused).await {
-            // It began to go after it was judged.
-            Err(Error::Disconnecting(_)) => return Err(Refusal::ConnectionGone.into()),
+            // It changed since it was judged.
+            Err(error @ Error::Disconnecting(_)) => {
+                self.usable(admitted, name).await?;
+                return Err(error.into());
+            }
             other => other?,
         };
         Ok(SalesforceSession {
@@ -127,43 +142,44 @@ impl Keeper {
         if let Some(sql) = &source.sql {
             let (usable, stored) = self.usable(admitted, &sql.connection_ref.name).await?;
             let entries = self.unseal(admitted, home, &usable, &stored).await?;
-            let password = entries.text("password").ok_or(Refusal::NoCredential)?;
+            let password = entries.text("password").ok_or(Refusal::NoCredential);
+            let password = password.map_err(|refusal| Rejection::about(admitted, &sql.connection_ref.name, refusal))?;
             return Ok(SourceCredential::Database { password: SecretText::new(password.expose_secret()) });
         }
         self.upload_grant(admitted, home).await.map(SourceCredential::Upload)
     }
 
     async fn upload_grant(&self, admitted: &Admitted, home: &Home) -> Result<UploadGrant, Rejection> {
-        let expected = admitted.snapshot().upload.as_ref().ok_or(Refusal::Upload)?;
-        let uploads: Api<Upload> = Api::namespaced(self.client.clone(), admitted.namespace());
-        let live = uploads.get_opt(&expected.name).await.map_err(kube("read the Upload"))?;
-        let live = live.filter(|u| u.uid().as_deref() == Some(expected.uid.as_str())).ok_or(Refusal::Upload)?;
-        let status = live.status.clone().unwrap_or_default();
-        let (record, secret) = self.readable_upload(admitted, &expected.uid).await?;
+        let expected = admitted.snapshot().upload.as_ref().ok_or(Refusal::File)?;
+        let (upload, record, secret) = self.readable_upload(admitted, &expected.uid).await?;
         let now = self.at_latest()?;
         let opening = self.opening_file(home, &record.uid, Event::new("FileKeyOpened").with("run", admitted.run_uid())).await?;
         let (ring, scope) = (&home.ring, home.scope.clone());
-        let key = self.files.key(&record, &secret, ring, scope, now, record.not_after, &opening)?.ok_or(Refusal::Upload)?;
+        let key = self.files.key(&record, &secret, ring, scope, now, record.not_after, &opening)?;
+        let key = key.ok_or_else(|| Rejection::about(admitted, &expected.name, Refusal::UploadExpired))?;
         Ok(UploadGrant {
             file: grant(&record, &home.scope, &key),
             bytes: record.bytes.unwrap_or_default(),
-            sha256: status.sha256.unwrap_or_default(),
+            sha256: upload.status.and_then(|status| status.sha256).unwrap_or_default(),
             expires_at: record.not_after,
         })
     }
 
-    /// The record of the upload that a run reads, if it may still be read.
-    pub(super) async fn readable_upload(
-        &self,
-        admitted: &Admitted,
-        uid: &str,
-    ) -> Result<(FileRecord, k8s_openapi::api::core::v1::Secret), Rejection> {
-        let (record, secret) = self.files.find(uid).await?.ok_or(Refusal::Upload)?;
-        let ours = record.kind == UPLOAD
-            && record.namespace == admitted.namespace()
-            && record.tenant_uid == admitted.snapshot().tenant.uid
-            && admitted.snapshot().upload.as_ref().is_some_and(|upload| upload.uid == record.uid);
-        if ours && record.readable(self.at_latest()?, record.not_after) { Ok((record, secret)) } else { Err(Refusal::Upload.into()) }
+    /// The upload that a run reads and the record of its file, if it may still be read.
+    pub(super) async fn readable_upload(&self, admitted: &Admitted, uid: &str) -> Result<(Upload, FileRecord, Secret), Rejection> {
+        // What is asked for is looked up only when it is the run's.
+        let expected = admitted.snapshot().upload.as_ref().filter(|upload| upload.uid == uid).ok_or(Refusal::File)?;
+        let uploads: Api<Upload> = Api::namespaced(self.client.clone(), admitted.namespace());
+        let upload = uploads.get_opt(&expected.name).await.map_err(kube("read the Upload"))?;
+        let file = self.files.find(uid).await?.filter(|(record, _)| {
+            record.kind == UPLOAD && record.namespace == admitted.namespace() && record.tenant_uid == admitted.snapshot().tenant.uid
+        });
+        let stored = file.as_ref().map(|(record, _)| StoredFile { state: record.state, not_after: record.not_after });
+        let observed = UploadObserved { upload: upload.clone(), file: stored };
+        let refused = |refusal| Rejection::about(admitted, &expected.name, refusal);
+        judge_upload(admitted, uid, observed, self.at_latest()?).map_err(refused)?;
+        let (record, secret) = file.ok_or(Refusal::UploadExpired).map_err(refused)?;
+        Ok((upload.ok_or(Refusal::UploadGone).map_err(refused)?, record, secret))
     }
 
     /// What the cursors of earlier attempts say.

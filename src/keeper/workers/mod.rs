@@ -1,5 +1,5 @@
-//! The API for workers. Every refusal is the same answer, and has a line in the audit, which alone says why. Trouble of ours says come
-//! again.
+//! The API for workers. Every refusal is a `403` and has a line in the audit. A stranger learns no more; the current worker of a run is told
+//! what ends its run or what it should wait for. Trouble of ours says come again.
 
 mod caller;
 mod files;
@@ -9,6 +9,7 @@ mod run_status;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::keeper::Refused;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
@@ -16,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use domain::chunk::ChunkRefusal;
-use domain::lease::{Caller, Refusal};
+use domain::lease::{Admitted, Caller, Refusal};
 use http::StatusCode;
 use http::request::Parts;
 use runtime::listen::{Pace, Paced, Peer};
@@ -117,6 +118,9 @@ pub(crate) fn bearer(parts: &Parts) -> Option<SecretString> {
 pub(crate) enum Rejection {
     #[error("refused: {0}")]
     Refused(Refusal),
+    /// The same for one that proved itself: it is told what that means for its run.
+    #[error("refused: {0}")]
+    Told(Refusal, Refused),
     #[error("{0}")]
     Chunk(#[from] ChunkRefusal),
     /// There is no room for the file: what did not fit, and how much there is.
@@ -135,10 +139,28 @@ impl From<Refusal> for Rejection {
     }
 }
 
+impl Rejection {
+    /// A refusal about this Connection or Upload of the worker's run.
+    fn about(admitted: &Admitted, object: &str, refusal: Refusal) -> Self {
+        match admitted.told(refusal, object) {
+            Some(told) => Self::Told(refusal, told),
+            None => Self::Refused(refusal),
+        }
+    }
+
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Refused(refusal) | Self::Told(refusal, _) => Some(*refusal),
+            Self::Chunk(_) | Self::Full(_) | Self::Taken | Self::Trouble(_) => None,
+        }
+    }
+}
+
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
         match self {
             Self::Refused(_) => StatusCode::FORBIDDEN.into_response(),
+            Self::Told(_, told) => (StatusCode::FORBIDDEN, Json(told)).into_response(),
             // The worker proved who it is: it may know what is wrong with what it sent.
             Self::Chunk(refusal) => (StatusCode::UNPROCESSABLE_ENTITY, refusal.to_string()).into_response(),
             Self::Full(full) => (StatusCode::PAYLOAD_TOO_LARGE, full.to_string()).into_response(),

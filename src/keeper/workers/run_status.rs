@@ -204,9 +204,9 @@ impl Keeper {
         due
     }
 
-    /// A written result file gets its last moment from the end of the run.
+    /// A written result file gets its last moment from the end of the run. Absent when it is not whole, or had its time already.
     async fn end_file(&self, admitted: &Admitted, written: &WrittenFile, now: jiff::Timestamp) -> Result<Option<ResultFile>, Rejection> {
-        let Some((record, secret)) = self.files.find(&written.file).await? else { return Err(Refusal::File.into()) };
+        let Some((record, secret)) = self.files.find(&written.file).await? else { return Ok(None) };
         if record.kind != IMPORT_RUN || record.owner_uid != admitted.run_uid() || record.file_name != written.name {
             return Err(Refusal::File.into());
         }
@@ -214,9 +214,17 @@ impl Keeper {
             return Ok(None);
         }
         let ended = record.ended.unwrap_or(now);
-        let expires = domain::retention::stored_result_expiry(record.not_after, Some(ended), &admitted.snapshot().results);
-        let ended_record = FileRecord { ended: Some(ended), ..record };
-        self.files.update(secret, &ended_record).await?;
+        // What the job said when the run began, unless the tenant says less by now.
+        let rule =
+            domain::retention::effective(&domain::retention::tenant_rule(&admitted.tenant().spec), Some(&admitted.snapshot().results));
+        let expires = domain::retention::stored_result_expiry(record.not_after, Some(ended), &rule);
+        let ended_record = FileRecord { ended: Some(ended), not_after: expires, ..record.clone() };
+        if expires < record.not_after {
+            let home = self.home_of(admitted).await?;
+            self.seal_shorter(&home, (&record, &secret), &ended_record).await?;
+        } else if ended_record != record {
+            self.files.update(secret, &ended_record).await?;
+        }
         Ok(Some(ResultFile {
             name: written.name.clone(),
             file: written.file.clone(),

@@ -35,9 +35,12 @@ impl Usable {
 /// Same tenant and namespace follow from [`Admitted`]: the name is looked up in the run's namespace and nowhere else.
 pub fn judge_connection(admitted: &Admitted, name: &str, observed: ConnectionObserved) -> Result<Usable, Refusal> {
     let expected = admitted.snapshot().connections.get(name).ok_or(Refusal::NotInSnapshot)?;
+    if admitted.is_leaving() {
+        return Err(Refusal::TenantLeaving);
+    }
     // The worker dials what the snapshot says, not what the Connection says.
     if expected.spec.endpoint_digest() != expected.endpoint_digest {
-        return Err(Refusal::Snapshot);
+        return Err(Refusal::SnapshotContradicted);
     }
     let connection = observed.connection.ok_or(Refusal::ConnectionGone)?;
     if connection.metadata.uid.as_ref() != Some(&expected.uid) || connection.metadata.deletion_timestamp.is_some() {
@@ -130,7 +133,15 @@ mod tests {
             dialed.spec.postgres.as_mut().unwrap().host = "evil.example".into();
         });
         let admitted = super::super::admit(seen).unwrap_or_else(|r| panic!("{r}"));
-        assert_eq!(judge_connection(&admitted, "crm", good()).err(), Some(Refusal::Snapshot));
+        assert_eq!(judge_connection(&admitted, "crm", good()).err(), Some(Refusal::SnapshotContradicted));
+    }
+
+    #[test]
+    fn a_tenant_that_leaves_gets_no_credential() {
+        let mut seen = fixtures::observed();
+        fixtures::leave(&mut seen);
+        let admitted = super::super::admit(seen).unwrap_or_else(|r| panic!("{r}"));
+        assert_eq!(judge_connection(&admitted, "crm", good()).err(), Some(Refusal::TenantLeaving));
     }
 
     #[test]

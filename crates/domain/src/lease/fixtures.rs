@@ -85,6 +85,13 @@ fn snapshot() -> Snapshot {
     }
 }
 
+/// The tenant is being deleted, and its runs are being stopped.
+pub(super) fn leave(observed: &mut Observed) {
+    let meta = &mut observed.tenant.as_mut().unwrap().metadata;
+    meta.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
+    meta.finalizers = Some(vec![names::TENANT_RUNS_FINALIZER.into(), names::TENANT_ERASURE_FINALIZER.into()]);
+}
+
 /// Changes the snapshot and the digest with it, so that only the change itself can be refused.
 pub(super) fn edit_snapshot(observed: &mut Observed, edit: impl FnOnce(&mut Snapshot)) {
     let mut changed = snapshot();

@@ -1,21 +1,27 @@
 //! Who may have what a run needs. A caller proves which pod it is; every rule of [`rules`] must hold, in order, and the answer to the
-//! caller is the same whichever failed: only the audit line knows.
+//! caller is the same whichever failed: only the audit line knows. One that is admitted is told what stops its run, see [`class`].
 //!
 //! What comes out is a proof: [`Admitted`] and [`Usable`] have private fields and are made here only, and whatever opens a credential or
 //! a file asks for one of them.
 
+mod class;
 mod connection;
 #[cfg(test)]
 mod fixtures;
 mod observed;
 mod rules;
+mod upload;
 
+pub use class::Class;
 pub use connection::{ConnectionObserved, Usable, judge_connection};
 pub use observed::{Caller, Observed, PeerIpCheck};
 pub use rules::{Peer, Refusal, admit, peer_of};
+pub use upload::{FileState, StoredFile, UploadObserved, judge_upload};
 
 use api::snapshot::Snapshot;
 use api::{ImportRun, Region, Tenant};
+
+use crate::labels;
 
 /// A caller that is the current worker of a run, with what was read to find that out.
 pub struct Admitted {
@@ -34,6 +40,11 @@ impl Admitted {
 
     pub fn tenant(&self) -> &Tenant {
         &self.tenant
+    }
+
+    /// The tenant is being deleted: the run is brought to its end, with nothing new.
+    pub fn is_leaving(&self) -> bool {
+        labels::is_leaving(&self.tenant.metadata)
     }
 
     pub fn region(&self) -> &Region {

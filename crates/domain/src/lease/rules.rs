@@ -6,11 +6,13 @@ use api::names;
 use api::snapshot::Snapshot;
 use api::tenant::BoundNamespace;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::observed::{Observed, PeerIpCheck};
 use super::{Admitted, Caller};
+use crate::labels;
 
-/// Why a call was refused. For the audit; the caller never learns it.
+/// Why a call was refused. For the audit; what the worker learns of it says its [`class`](Refusal::class).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, thiserror::Error)]
 pub enum Refusal {
     #[error("the API server does not know the token")]
@@ -21,7 +23,7 @@ pub enum Refusal {
     Account,
     #[error("the run namespace or the namespace of the run is not the one bound to the tenant")]
     Namespace,
-    #[error("the tenant is unknown or being deleted")]
+    #[error("the tenant is unknown, or being deleted and its runs are over")]
     Tenant,
     #[error("the region of the tenant is unknown or was replaced")]
     Region,
@@ -35,22 +37,28 @@ pub enum Refusal {
     Attempt,
     #[error("the pod is an attempt that was replaced, or says it is another one")]
     StaleAttempt,
+    #[error("it is not recorded which node the pod is on")]
+    NodeUnknown,
     #[error("the pod is not on the node that was recorded")]
     Node,
-    #[error("the node of the pod is not recorded yet")]
-    NodeUnknown,
     #[error("the node does not carry the label of the region")]
     NodeRegion,
+    #[error("it is not known which address the pod has")]
+    AddressUnknown,
     #[error("the call does not come from an address of the pod")]
     Peer,
-    #[error("the API server knows no address of the pod yet")]
-    PeerUnknown,
     #[error("the token was shown by another pod before")]
     TokenReused,
     #[error("the snapshot is missing, altered or of another run")]
     Snapshot,
+    #[error("the tenant is being deleted: its runs are only brought to their end")]
+    TenantLeaving,
     #[error("the run does not use this connection")]
     NotInSnapshot,
+    #[error("the snapshot has a connection for another endpoint than its digest says")]
+    SnapshotContradicted,
+    #[error("the target is none of a Salesforce org")]
+    NoTarget,
     #[error("the connection does not exist any more, or another one has its name")]
     ConnectionGone,
     #[error("the connection is suspended")]
@@ -63,8 +71,14 @@ pub enum Refusal {
     NoCredential,
     #[error("the stored credential is older than one that was used before")]
     CredentialRolledBack,
-    #[error("the upload does not exist any more, is incomplete or expired")]
-    Upload,
+    #[error("the upload does not exist any more, or another one has its name")]
+    UploadGone,
+    #[error("the upload has had its time")]
+    UploadExpired,
+    #[error("the upload has its record, and no bytes")]
+    UploadLost,
+    #[error("the upload has no file yet")]
+    UploadIncomplete,
     #[error("the file is none of this run")]
     File,
 }
@@ -73,7 +87,7 @@ impl Refusal {
     /// Whether the call came before others wrote down what it is judged by. The caller proved by then which pod and which attempt it is, and
     /// asks again a moment later: nothing is wrong, so neither a warning nor the audit says so.
     pub fn is_early(self) -> bool {
-        matches!(self, Self::NodeUnknown | Self::PeerUnknown)
+        matches!(self, Self::NodeUnknown | Self::AddressUnknown)
     }
 }
 
@@ -160,8 +174,10 @@ fn is_bound(bound: Option<&BoundNamespace>, live: Option<&Namespace>) -> bool {
     }
 }
 
+/// Of a tenant that is being deleted, workers have their say until the operator has let its runs go; they get nothing new to work with.
 fn tenant(o: &Observed) -> Option<Refusal> {
-    unless(o.tenant.as_ref().is_some_and(|t| t.metadata.deletion_timestamp.is_none()), Refusal::Tenant)
+    let waits = |meta: &ObjectMeta| meta.finalizers.iter().flatten().any(|f| f == names::TENANT_RUNS_FINALIZER);
+    unless(o.tenant.as_ref().is_some_and(|t| !labels::is_leaving(&t.metadata) || waits(&t.metadata)), Refusal::Tenant)
 }
 
 /// Another Region of the same name is not the place the tenant chose.
@@ -207,10 +223,13 @@ fn node(o: &Observed) -> Option<Refusal> {
     let recorded = o.run.as_ref().and_then(|r| r.status.as_ref()?.current_attempt()?.node.as_deref());
     let bound = o.pod.as_ref().and_then(|p| p.spec.as_ref()?.node_name.as_deref());
     let claimed = caller(o).and_then(|c| c.node_name.as_deref());
-    if recorded.is_none() && claimed.is_none_or(|c| Some(c) == bound) {
-        return Some(Refusal::NodeUnknown);
+    let known = [recorded, bound, claimed];
+    let differ = known.iter().flatten().any(|one| known.iter().flatten().any(|other| one != other));
+    match recorded.is_some() && bound.is_some() {
+        _ if differ => Some(Refusal::Node),
+        true => None,
+        false => Some(Refusal::NodeUnknown),
     }
-    unless(recorded.is_some() && recorded == bound && claimed.is_none_or(|c| Some(c) == bound), Refusal::Node)
 }
 
 fn node_region(o: &Observed) -> Option<Refusal> {
@@ -226,7 +245,7 @@ fn peer(o: &Observed) -> Option<Refusal> {
     let standing = o.pod.as_ref().map_or(Peer::Foreign, |pod| peer_of(pod, o.peer));
     match (standing, o.peer_check) {
         (Peer::Own, _) | (_, PeerIpCheck::Report) => None,
-        (Peer::Unknown, PeerIpCheck::Enforce) => Some(Refusal::PeerUnknown),
+        (Peer::Unknown, PeerIpCheck::Enforce) => Some(Refusal::AddressUnknown),
         (Peer::Foreign, PeerIpCheck::Enforce) => Some(Refusal::Peer),
     }
 }
@@ -316,7 +335,10 @@ mod tests {
             (Refusal::Namespace, "run in a namespace of nobody", |o| {
                 o.run.as_mut().unwrap().metadata.namespace = Some("kube-system".into())
             }),
-            (Refusal::Tenant, "tenant being deleted", |o| o.tenant.as_mut().unwrap().metadata.deletion_timestamp = deleted()),
+            (Refusal::Tenant, "tenant being deleted, its runs over", |o| {
+                fixtures::leave(o);
+                o.tenant.as_mut().unwrap().metadata.finalizers = Some(vec![names::TENANT_ERASURE_FINALIZER.into()]);
+            }),
             (Refusal::Region, "region re-created", |o| o.region.as_mut().unwrap().metadata.uid = Some("new".into())),
             (Refusal::RegionAudience, "token of another region", |o| {
                 caller_of(o).audiences = vec![names::keeper_audience("us-dallas", fixtures::INSTALLATION)];
@@ -347,12 +369,17 @@ mod tests {
                 o.node.as_mut().unwrap().metadata.labels.as_mut().unwrap().insert(names::NODE_REGION_LABEL.into(), "us-dallas".into());
             }),
             (Refusal::NodeRegion, "no label", |o| o.node.as_mut().unwrap().metadata.labels = None),
-            (Refusal::Peer, "another address", |o| o.peer = "10.1.0.99".parse().unwrap()),
-            (Refusal::PeerUnknown, "no address of the pod is known yet", |o| {
+            (Refusal::NodeUnknown, "not bound yet", |o| o.pod.as_mut().unwrap().spec.as_mut().unwrap().node_name = None),
+            (Refusal::AddressUnknown, "no address yet", |o| {
                 let status = o.pod.as_mut().unwrap().status.as_mut().unwrap();
                 (status.pod_ip, status.pod_ips) = (None, None);
             }),
-            (Refusal::PeerUnknown, "the kubelet has said nothing yet", |o| o.pod.as_mut().unwrap().status = None),
+            (Refusal::Peer, "another address", |o| o.peer = "10.1.0.99".parse().unwrap()),
+            (Refusal::AddressUnknown, "no address of the pod is known yet", |o| {
+                let status = o.pod.as_mut().unwrap().status.as_mut().unwrap();
+                (status.pod_ip, status.pod_ips) = (None, None);
+            }),
+            (Refusal::AddressUnknown, "the kubelet has said nothing yet", |o| o.pod.as_mut().unwrap().status = None),
             (Refusal::TokenReused, "shown by another pod", |o| o.token_first_shown_by = Some("other".into())),
             (Refusal::Snapshot, "missing", |o| o.snapshot = None),
             (Refusal::Snapshot, "altered", |o| o.snapshot.as_mut().unwrap().push(' ')),
@@ -366,6 +393,14 @@ mod tests {
             assert_eq!(admit(o).err(), Some(*expected), "{name}");
             assert_eq!(expected.is_early(), name.contains("yet") && !name.contains("another"), "{name}");
         }
+    }
+
+    #[test]
+    fn the_worker_of_a_tenant_that_leaves_has_its_say_while_runs_are_stopped() {
+        let mut o = observed();
+        assert!(!admit(observed()).is_ok_and(|admitted| admitted.is_leaving()));
+        fixtures::leave(&mut o);
+        assert!(admit(o).is_ok_and(|admitted| admitted.is_leaving()));
     }
 
     #[test]

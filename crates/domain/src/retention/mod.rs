@@ -38,9 +38,11 @@ pub fn writes_results(rule: &ResultRetention) -> bool {
     life(rule).is_some()
 }
 
-/// When result files of a run that ended at `ended` are erased; absent when none may exist.
+/// When result files of a run that ended at `ended` are erased; absent when none may exist. A whole second, because a status has no
+/// others: what is told is what is sealed.
 pub fn result_expiry(ended: Timestamp, rule: &ResultRetention) -> Option<Timestamp> {
-    life(rule).map(|life| ended + life)
+    let end = ended + life(rule)?;
+    Some(Timestamp::from_second(end.as_second()).unwrap_or(end))
 }
 
 /// `None` is shorter than any life.
@@ -52,8 +54,9 @@ fn life(rule: &ResultRetention) -> Option<SignedDuration> {
     }
 }
 
-/// When a stored result file dies: what was sealed with its key, or earlier if the tenant's rule has become shorter. Never later:
-/// lengthening a rule revives nothing.
+/// When a stored result file dies: what was sealed with its key, or earlier if a rule says so by now. Never later: lengthening a rule
+/// revives nothing. Whoever reads, erases, seals or tells asks this. While its run goes on, the seal alone counts; with the run's end the
+/// rule of tenant and job as they were at its start is applied and sealed, from then on the tenant's may shorten it.
 pub fn stored_result_expiry(sealed_not_after: Timestamp, ended: Option<Timestamp>, rule_now: &ResultRetention) -> Timestamp {
     let Some(ended) = ended else { return sealed_not_after };
     result_expiry(ended, rule_now).unwrap_or(ended).min(sealed_not_after)
@@ -89,6 +92,7 @@ mod tests {
         let ended = at("2026-11-24T10:00:00Z");
         assert_eq!(result_expiry(ended, &ResultRetention::days(0)), Some(at("2026-11-24T10:01:00Z")));
         assert_eq!(result_expiry(ended, &ResultRetention::days(14)), Some(at("2026-12-08T10:00:00Z")));
+        assert_eq!(result_expiry(at("2026-11-24T10:00:00.9Z"), &ResultRetention::days(0)), Some(at("2026-11-24T10:01:00Z")));
         assert_eq!(result_expiry(ended, &none()), None);
         assert!(!writes_results(&none()) && writes_results(&ResultRetention::days(0)));
     }

@@ -52,7 +52,11 @@ impl Brake {
     }
 
     pub(crate) fn fence(&self) {
-        self.pull(Position::Fenced, RunReason::Interrupted, "another attempt of this run has taken over".into());
+        self.pull(
+            Position::Fenced,
+            RunReason::Interrupted,
+            "the keeper does not know this pod as the current worker of its run any more".into(),
+        );
     }
 
     fn pull(&self, to: Position, reason: RunReason, message: String) {
@@ -104,7 +108,8 @@ impl Brake {
         let _ = position.wait_for(|now| *now > Position::Go).await;
     }
 
-    pub(crate) fn reason(&self) -> Option<(RunReason, String)> {
+    /// Why the run is stopped, if it is.
+    pub fn reason(&self) -> Option<(RunReason, String)> {
         self.0.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

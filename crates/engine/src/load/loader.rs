@@ -377,8 +377,10 @@ impl Loader {
             0 => None,
             chunks => Some(format!("the results of {chunks} chunks that an earlier attempt finished are counted but not in the files")),
         };
+        let undecided = (reason != RunReason::NeedsDecision && !books.undecided.is_empty())
+            .then(|| format!("look for these rows in the org before loading them again: {}", books.undecided.join("; ")));
         let lost_text = lost.as_ref().map(ToString::to_string);
-        for more in lost_text.into_iter().chain(untold) {
+        for more in lost_text.into_iter().chain(untold).chain(undecided) {
             message.push_str(if message.is_empty() { "" } else { "; " });
             message.push_str(&more);
         }

@@ -1,0 +1,91 @@
+//! What a person does to an object, whatever state it is in: the whole installation, operator, keeper and workers, on a real API server,
+//! with the emulator as the org. The test plays scheduler, kubelet and garbage collector, which an API server alone does not have.
+//!
+//! `docs/developing/states.md` has the table that is walked here.
+
+mod cells;
+mod installation;
+mod kubelet;
+mod tenant;
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use futures::{StreamExt as _, stream};
+
+use cells::{CELLS, Cell};
+use installation::{ADDRESS, Installation};
+
+const INSIDE: &str = "DATAIMPORTER_TEST_NETWORK";
+/// `STATES_ONLY=<word>` walks the cells with this word in their title alone.
+const ONLY: &str = "STATES_ONLY";
+const AT_ONCE: usize = 8;
+
+/// Runs the test `name` of this program once more, in a network of its own that has loopback and one private address: a worker dials a
+/// keeper at a private address only.
+fn in_own_network(name: &str, story: impl Future<Output = Result<()>>) {
+    if std::env::var_os(INSIDE).is_some() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        return runtime.block_on(story).unwrap_or_else(|error| panic!("{error:#}"));
+    }
+    let script = format!("ip link set lo up && ip address add {ADDRESS}/32 dev lo && exec \"$0\" \"$@\"");
+    let mut command = Command::new("unshare");
+    if !rustix::process::geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.args(["--net", "sh", "-c", &script]).arg(std::env::current_exe().expect("this program"));
+    let output = command.args(["--exact", name, "--nocapture"]).env(INSIDE, "1").output().expect("unshare starts");
+    println!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}", output.status);
+}
+
+/// A row of the table in the documentation.
+fn row(cell: &Cell) -> String {
+    format!("| {} | {} | {} | {} |", cell.kind, cell.verb, cell.state, cell.outcome)
+}
+
+#[test]
+fn every_cell_comes_out_as_the_table_says() {
+    in_own_network("every_cell_comes_out_as_the_table_says", async {
+        let only = std::env::var(ONLY).ok();
+        let chosen = |cell: &&Cell| only.as_deref().is_none_or(|word| format!("{} {} {}", cell.kind, cell.verb, cell.state).contains(word));
+        let cells: Vec<&Cell> = CELLS.iter().filter(chosen).collect();
+        let installation = Installation::start(cells.len()).await?;
+        let walked = stream::iter(cells.iter().enumerate().map(|(number, cell)| {
+            let installation = &installation;
+            async move {
+                let tenant = installation.tenant(number);
+                let outcome = match tokio::time::timeout(Duration::from_secs(240), cell.walk(&tenant)).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => Err(anyhow::anyhow!("it came to no end")),
+                };
+                (cell, outcome)
+            }
+        }));
+        let walked: Vec<_> = walked.buffered(AT_ONCE).collect().await;
+        let mut wrong = Vec::new();
+        for (cell, outcome) in walked {
+            match outcome {
+                Ok((seen, took)) => {
+                    println!("states: {} ({:.1} s)", row(&Cell { outcome: &seen, ..**cell }), took.as_secs_f32());
+                    if seen != cell.outcome {
+                        wrong.push(format!("{}\n    but: {seen}", row(cell)));
+                    }
+                }
+                Err(error) => wrong.push(format!("{}\n    but: {error:#}", row(cell))),
+            }
+        }
+        println!("states: {} cells walked, {} other than the table says", cells.len(), wrong.len());
+        ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+        installation.end().await
+    });
+}
+
+#[test]
+fn the_table_in_the_documentation_is_the_one_that_is_walked() {
+    let page = include_str!("../../docs/developing/states.md");
+    let written: Vec<&str> = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| kind")).collect();
+    let walked: Vec<String> = CELLS.iter().map(row).collect();
+    assert_eq!(written, walked, "docs/developing/states.md; what it should say:\n{}", walked.join("\n"));
+}
