@@ -4,17 +4,19 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use api::{Connection, Tenant, names};
 use clap::ValueEnum;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt as _};
 use runtime::events::Events;
 use runtime::metrics::Metrics;
+
+use crate::terminal;
 
 /// Workloads of the chart, and the label of their pods.
 const OPERATOR: &str = "dataimporter-operator";
@@ -62,12 +64,14 @@ pub async fn drain(client: Client, args: Args) -> Result<()> {
 }
 
 async fn carry_out(client: &Client, args: Args) -> Result<()> {
-    let policy = chosen(client, &args).await?;
+    let sets = Api::<StatefulSet>::namespaced(client.clone(), &args.namespace);
+    let set = sets.get_opt(KEEPER).await.with_context(|| format!("StatefulSet {}/{KEEPER} cannot be read", args.namespace))?;
+    let policy = chosen(&args, set.as_ref())?;
     let left = Left::list(client).await?;
     let until = Instant::now() + Duration::from_secs(args.timeout_seconds);
     let ours = Ours { client: client.clone(), namespace: args.namespace, until };
     match policy {
-        Policy::Refuse => ensure!(left.is_empty(), "{}", refusal(&left, &ours.namespace)),
+        Policy::Refuse => ensure!(left.is_empty(), "{}", refusal(&left, &ours.namespace, set.as_ref())),
         Policy::Release => {
             ours.stop().await?;
             // As they are now that nobody touches them any more.
@@ -91,23 +95,45 @@ async fn tell(client: Client, namespace: &str, reason: &str) {
     Events::new(client, THE_JOB, THE_JOB, Metrics::new()).warning(&job, "DrainFailed", reason).await;
 }
 
-/// What the namespace's annotation says, or else what was installed: Helm cannot change a release any more whose uninstall was refused.
-async fn chosen(client: &Client, args: &Args) -> Result<Policy> {
-    let namespace = Api::<Namespace>::all(client.clone()).get_opt(&args.namespace).await.context("our namespace cannot be read")?;
-    let said = namespace.and_then(|mut ns| ns.annotations_mut().remove(names::DRAIN_POLICY_ANNOTATION));
-    let Some(said) = said else { return Ok(args.policy) };
-    let annotation = names::DRAIN_POLICY_ANNOTATION;
-    Policy::from_str(&said, false)
-        .map_err(|_| anyhow!("annotation {annotation} of namespace {} says {said:?}: say Refuse, Release or Erase", args.namespace))
+/// What a person says about this very installation, or else what was installed: Helm cannot change a release any more whose uninstall was
+/// refused. They say it on the keeper's StatefulSet and with its UID: Helm removes that with the release, and the next one has another.
+fn chosen(args: &Args, set: Option<&StatefulSet>) -> Result<Policy> {
+    let Some(said) = set.and_then(|set| set.annotations().get(names::DRAIN_POLICY_ANNOTATION)) else { return Ok(args.policy) };
+    let uid = set.and_then(kube::ResourceExt::uid).unwrap_or_default();
+    let (policy, given_for) = said.split_once('/').map_or((said.as_str(), None), |(policy, uid)| (policy, Some(uid)));
+    match (Policy::from_str(policy, false), given_for) {
+        // Takes nothing away from anybody.
+        (Ok(Policy::Refuse), None) => Ok(Policy::Refuse),
+        (Ok(policy), Some(given_for)) if !uid.is_empty() && given_for == uid => Ok(policy),
+        // Whoever may annotate chooses its length.
+        _ => bail!(
+            "Nothing was removed: annotation {} of StatefulSet {}/{KEEPER} says {:?}, which is nothing that this installation obeys. Say what \
+             is to become of its objects, or take the annotation away, and uninstall again:\n{}",
+            names::DRAIN_POLICY_ANNOTATION,
+            args.namespace,
+            said.chars().take(64).collect::<String>(),
+            lines(&args.namespace, &uid),
+        ),
+    }
 }
 
-fn refusal(left: &Left, namespace: &str) -> String {
+/// What a person may write, each for this installation only.
+fn lines(namespace: &str, uid: &str) -> String {
+    let annotate = format!("  kubectl annotate statefulset {KEEPER} -n {namespace} --overwrite {}", names::DRAIN_POLICY_ANNOTATION);
+    format!("{annotate}=Erase/{uid}     destroys its data\n{annotate}=Release/{uid}   leaves it encrypted for good\n")
+}
+
+fn refusal(left: &Left, namespace: &str, set: Option<&StatefulSet>) -> String {
+    let ways = match set.and_then(kube::ResourceExt::uid) {
+        Some(uid) => format!("say it and uninstall again:\n{}", lines(namespace, &uid)),
+        None => format!(
+            "there is no StatefulSet {namespace}/{KEEPER} to say it on. Let go of it as a cluster administrator (dataimporter drain --policy \
+             Release) and uninstall with --no-hooks.\n"
+        ),
+    };
     format!(
-        "Nothing was removed. Delete what is still there first (kubectl import disconnect …, then the Tenants), or say what is to become of \
-         it and uninstall again:\n  kubectl annotate namespace {namespace} {}=Erase     destroys its data\n  \
-         kubectl annotate namespace {namespace} {}=Release   leaves it encrypted for good\nstill there:\n{}",
-        names::DRAIN_POLICY_ANNOTATION,
-        names::DRAIN_POLICY_ANNOTATION,
+        "Nothing was removed. Delete what is still there first (kubectl import disconnect …, then the Tenants), or decide what is to become \
+         of it: {ways}still there:\n{}",
         left.describe(),
     )
 }
@@ -245,7 +271,7 @@ where
     }
     let patch = serde_json::json!({"metadata": {"finalizers": kept, "resourceVersion": object.resource_version()}});
     gone_by(api.patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await)?;
-    println!("released {}", object.name_any());
+    terminal::print(format_args!("released {}", object.name_any()))?;
     Ok(())
 }
 
@@ -267,5 +293,57 @@ async fn wait_until(until: Instant, client: &Client, done: impl Fn(&Left) -> boo
             bail!("not erased in time, see the conditions of:\n{}", left.describe());
         }
         tokio::time::sleep(POLL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(said: Option<&str>) -> StatefulSet {
+        let mut set = StatefulSet::default();
+        set.metadata.uid = Some("this-one".into());
+        set.metadata.annotations = said.map(|said| [(names::DRAIN_POLICY_ANNOTATION.to_owned(), said.to_owned())].into());
+        set
+    }
+
+    fn decided(installed: Policy, said: Option<&str>) -> Result<Policy> {
+        chosen(&Args { policy: installed, timeout_seconds: 1, namespace: "sys".into() }, Some(&set(said)))
+    }
+
+    #[test]
+    fn a_consent_is_for_one_installation() {
+        for (said, expected) in [
+            (None, Policy::Refuse),
+            (Some("Erase/this-one"), Policy::Erase),
+            (Some("Release/this-one"), Policy::Release),
+            (Some("Refuse"), Policy::Refuse),
+        ] {
+            assert_eq!(decided(Policy::Refuse, said).unwrap(), expected, "{said:?}");
+        }
+        // Whoever installed with Erase is held back by one word.
+        assert_eq!(decided(Policy::Erase, Some("Refuse")).unwrap(), Policy::Refuse);
+    }
+
+    #[test]
+    fn what_was_said_about_another_installation_or_about_none_is_refused_with_the_lines_to_write() {
+        let long = "x".repeat(100_000);
+        for said in ["Erase", "Release", "Erase/", "Erase/another-one", "Release/another-one", "erase/this-one", "", "yes", &long] {
+            // Also where it was installed with Erase: they meant something else by it.
+            for installed in [Policy::Refuse, Policy::Erase] {
+                let refused = decided(installed, Some(said)).unwrap_err().to_string();
+                let line =
+                    "kubectl annotate statefulset dataimporter-keeper -n sys --overwrite dataimporter.io/drain-policy=Erase/this-one ";
+                assert!(refused.contains(line) && refused.len() < 1000, "{said:.20}: {refused}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_statefulset_only_what_was_installed_counts() {
+        let args = Args { policy: Policy::Release, timeout_seconds: 1, namespace: "sys".into() };
+        assert_eq!(chosen(&args, None).unwrap(), Policy::Release);
+        let left = Left { connections: Vec::new(), tenants: Vec::new() };
+        assert!(refusal(&left, "sys", None).contains("--no-hooks"));
     }
 }

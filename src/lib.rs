@@ -1,6 +1,9 @@
 //! The processes of Dataimporter, one module per subcommand. They do I/O and call the crates; what they decide is in
 //! `crates/domain`. `main.rs` only reads the command line.
 
+// They panic when nobody reads.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod drain;
 mod import;
 pub mod keeper;
@@ -8,4 +11,5 @@ pub mod operator;
 pub mod plugin;
 mod reach;
 pub mod run;
+pub mod terminal;
 pub mod worker;

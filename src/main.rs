@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use dataimporter::{drain, keeper, operator, run, worker};
+use dataimporter::{drain, keeper, operator, run, terminal, worker};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 /// Loads data from files and databases into Salesforce, declared as Kubernetes resources.
@@ -34,7 +34,7 @@ enum Command {
 async fn main() -> ExitCode {
     // No core dump, and no look into our memory by another process of the same user: it may hold rows and secrets.
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable).context("the process cannot be made undumpable") {
-        eprintln!("dataimporter: {error:#}");
+        terminal::tell(format_args!("dataimporter: {error:#}"));
         return ExitCode::FAILURE;
     }
     // One cryptography provider for every TLS connection of the process.
@@ -51,7 +51,7 @@ async fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("dataimporter: {error:#}");
+            terminal::tell(format_args!("dataimporter: {error:#}"));
             ExitCode::FAILURE
         }
     }

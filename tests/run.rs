@@ -213,3 +213,76 @@ async fn too_many_failed_rows_stop_the_run() {
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((summary["reason"].as_str(), summary["rows"]["failed"].as_i64()), (Some("TooManyFailedRows"), Some(2_000)), "{summary:#}");
 }
+
+/// What a person reads who made a mistake: all of it, and no credential.
+#[test]
+fn a_mistake_is_told_in_words_and_with_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("broken.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: crm}\nstringData: {clientSecret: hush-hush]\n");
+    write("secret.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: crm}\ndata: {clientSecret: hush-hush}\n");
+    write("none.yaml", "hush-hush\n");
+    write("empty.yaml", "");
+    let cases = [
+        ("broken.yaml", "broken.yaml: not YAML"),
+        ("secret.yaml", "secret.yaml: a Secret that is none: data must be base64"),
+        ("none.yaml", "none.yaml: a document without apiVersion and kind"),
+        ("empty.yaml", "the manifests hold no ImportJob"),
+        ("nope.yaml", "nope.yaml cannot be read: No such file or directory"),
+    ];
+    for (file, says) in cases {
+        let output = Command::new(BINARY).current_dir(folder.path()).args(["run", "-f", file]).output().unwrap();
+        let told = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!((output.status.code(), told.as_str()), (Some(2), format!("dataimporter run: {says}\n").as_str()), "{file}");
+    }
+}
+
+/// `… | head -1`: the run is what it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_pipe_changes_no_outcome() {
+    let laptop = Laptop::new().await;
+    let job = laptop.job("[]", UPSERT, "");
+    let file = laptop.write("input.csv", "icao,name,city,feet\nEDDF,F,F,1\n");
+    let connection = laptop.connection();
+    for shut in ["stdout", "both"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(BINARY);
+        command.current_dir(laptop.folder.path()).arg("run").args([Path::new("-f"), &job, Path::new("-f"), &connection]);
+        command.arg("--file").arg(&file).stderr(std::process::Stdio::piped());
+        if shut == "both" {
+            command.stderr(writer.try_clone().unwrap());
+        }
+        command.stdout(writer);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""), "{shut}");
+    }
+}
+
+/// The org's host is known where the certificate is not good, and nothing was refused that was never shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_nobody_vouches_for_is_named() {
+    let laptop = Laptop::new().await;
+    let job = laptop.job("[]", UPSERT, "  results: {none: {}}\n");
+    laptop.write("input.csv", "icao,name,city,feet\nEDDF,F,F,1\n");
+    // Trusts somebody else.
+    let other = Emulator::builder().start().await.unwrap();
+    let (own, others) = [&laptop.org, &other].map(|org| org.ca_pem.clone().unwrap().replace('\n', "\n        ")).into();
+    let connection = std::fs::read_to_string(laptop.connection()).unwrap();
+    assert!(connection.contains(&own), "control: the bundle is in the manifest");
+    let wrong = laptop.write("wrong.yaml", &connection.replace(&own, &others));
+    let mut command = Command::new(BINARY);
+    command
+        .current_dir(laptop.folder.path())
+        .arg("run")
+        .args([Path::new("-f"), &job, Path::new("-f"), &wrong])
+        .args(["--file", "input.csv"]);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let told = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    let host = "127.0.0.1";
+    assert!(
+        told.starts_with("TargetFailed\n") && told.contains(&format!("from {host} (the request was not sent): its certificate")),
+        "{told}"
+    );
+}

@@ -7,6 +7,8 @@ use anyhow::Context;
 use domain::lease::PeerIpCheck;
 use domain::limits::Plans;
 
+use crate::terminal;
+
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
     /// Namespace that the keeper runs in and keeps its Secrets in.
@@ -62,7 +64,7 @@ impl VerifyAudit {
         for path in self.files {
             let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
             for (chain, (lines, hash)) in super::verify_audit(&text).with_context(|| path.display().to_string())? {
-                println!("{}: chain {chain} is whole up to line {lines}, hash {hash}", path.display());
+                terminal::print(format_args!("{}: chain {chain} is whole up to line {lines}, hash {hash}", path.display()))?;
             }
         }
         Ok(())

@@ -175,7 +175,9 @@ async fn erase(keeper: &Keeper, tenant: &Tenant) -> Result<Next> {
     if tenant.finalizers().iter().any(|f| f == names::TENANT_RUNS_FINALIZER) {
         return Ok(Next::After(Duration::from_secs(2)));
     }
-    let released = tenant.annotations().contains_key(names::RELEASE_ANNOTATION);
+    // A word about this very tenant: in a manifest or a backup another one's would be left over.
+    let uid = tenant.uid().unwrap_or_default();
+    let released = !uid.is_empty() && tenant.annotations().get(names::RELEASE_ANNOTATION) == Some(&uid);
     match erase_all(keeper, tenant).await {
         Ok(None) => {
             keeper.events.normal(tenant, "Erased", "tokens revoked, files deleted, keys destroyed, and each proved").await;
@@ -191,7 +193,8 @@ async fn erase(keeper: &Keeper, tenant: &Tenant) -> Result<Next> {
             keeper.events.warning(tenant, "ReleasedUnerased", &note).await;
         }
         Err(error) => {
-            let message = format!("{}; it is tried again, or annotate {} to let go", error.chain(), names::RELEASE_ANNOTATION);
+            let message =
+                format!("{}; it is tried again, or annotate the Tenant with {}={uid} to let go", error.chain(), names::RELEASE_ANNOTATION);
             let previous = tenant.status.clone().unwrap_or_default();
             let conditions = Conditions::from(&previous.conditions, tenant.metadata.generation, keeper.now()?)
                 .with_false(KEYS_READY, "ErasureBlocked", &message)

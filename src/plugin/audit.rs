@@ -60,7 +60,7 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     match args.verb {
         Verb::Verify { whose } => {
             let report: AuditReport = ask(&access, &whose, "/report").await?.json().await.context("the gateway's report cannot be read")?;
-            output::either(common.output, &report, || told(&report));
+            output::either(common.output, &report, || told(&report))?;
             Ok(if report.whole { ExitCode::SUCCESS } else { ExitCode::from(AUDIT_BROKEN) })
         }
         Verb::Export { whose, to } => {
@@ -80,7 +80,7 @@ async fn ask(access: &Access, whose: &Whose, what: &str) -> Result<reqwest::Resp
         }
     };
     let request = gateway.http.get(format!("{}/v1/{path}{what}", gateway.base)).bearer_auth(gateway.token.expose());
-    let response = request.send().await.with_context(|| format!("the gateway at {} cannot be reached", gateway.base))?;
+    let response = request.send().await.map_err(|error| gateway.unreachable(error))?;
     if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
 }
 

@@ -12,6 +12,7 @@ use kube::{Api, ResourceExt as _};
 
 use super::access::Access;
 use super::{Common, Output, TIMED_OUT, Target, output};
+use crate::terminal;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -33,17 +34,17 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
         let ready = left.status.as_ref().and_then(|s| conditions::find(&s.conditions, conditions::READY).cloned());
         let line = ready.map_or("waiting for the keeper".to_owned(), |c| format!("{}: {}", c.reason, c.message));
         if common.output == Output::Text && shown != line {
-            eprintln!("  {line}");
+            terminal::tell(format_args!("  {line}"));
             shown = line;
         }
         if Instant::now() > until {
-            eprintln!("error: Connection {namespace}/{name} is still there: {shown}");
+            terminal::tell(format_args!("error: Connection {namespace}/{name} is still there: {shown}"));
             return Ok(ExitCode::from(TIMED_OUT));
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     if let Some(note) = failure(&access, &namespace, &connection).await? {
-        eprintln!("error: Connection {namespace}/{name} is gone, but {note}");
+        terminal::tell(format_args!("error: Connection {namespace}/{name} is gone, but {note}"));
         return Ok(ExitCode::FAILURE);
     }
     let client_id = connection
@@ -56,7 +57,7 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     output::either(common.output, &told, || match &left_to_do {
         Some(step) => format!("Connection {namespace}/{name} is disconnected and its credential destroyed.\nLeft to you: {step}."),
         None => format!("Connection {namespace}/{name} is disconnected and its credential destroyed."),
-    });
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -11,6 +11,7 @@ use kube::api::PostParams;
 use kube::{Api, ResourceExt as _};
 
 use super::access::Access;
+use super::words::Advised;
 
 pub(crate) struct Gateway {
     pub(crate) http: reqwest::Client,
@@ -68,21 +69,28 @@ impl Gateway {
             .build()?;
         Ok(Self { http, base, token })
     }
+
+    pub(crate) fn unreachable(&self, error: reqwest::Error) -> Advised {
+        let said = format!("the gateway at {} cannot be reached", self.base);
+        Advised::new(said, "pass --gateway HOST:PORT if it has another address from here", error.without_url())
+    }
 }
 
 async fn config_map(access: &Access, name: &str) -> Result<ConfigMap> {
     let namespace = &access.system_namespace;
-    Api::<ConfigMap>::namespaced(access.client.clone(), namespace).get(name).await.with_context(|| {
-        format!("ConfigMap {namespace}/{name} cannot be read; if Dataimporter is installed elsewhere, pass --system-namespace")
+    Api::<ConfigMap>::namespaced(access.client.clone(), namespace).get(name).await.map_err(|error| {
+        let said = format!("ConfigMap {namespace}/{name} cannot be read");
+        anyhow!(Advised::new(said, "if Dataimporter is installed elsewhere, pass --system-namespace", error))
     })
 }
 
 /// A file account; its labels say whose namespace it is.
 async fn files_account(access: &Access, namespace: &str, account: &str) -> Result<ServiceAccount> {
     let accounts: Api<ServiceAccount> = Api::namespaced(access.client.clone(), namespace);
-    accounts.get(account).await.with_context(|| {
-        format!("ServiceAccount {namespace}/{account} cannot be read: namespace {namespace} must belong to a Tenant, and you need its role Viewer or more")
-    })
+    accounts
+        .get(account)
+        .await
+        .with_context(|| format!("ServiceAccount {namespace}/{account} cannot be read, and namespace {namespace} must belong to a Tenant"))
 }
 
 fn label(account: &ServiceAccount, key: &str) -> Result<String> {

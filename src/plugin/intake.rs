@@ -40,7 +40,7 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     let consents: Vec<Value> = grants.iter().map(Grant::consent).collect();
     // A List for `kubectl apply`, which passes over what is no item.
     let all = json!({"apiVersion": "v1", "kind": "List", "items": items, "consents": consents});
-    output::either(common.output, &all, || grants.iter().map(Grant::text).collect::<Vec<_>>().join("---\n"));
+    output::either(common.output, &all, || grants.iter().map(Grant::text).collect::<Vec<_>>().join("---\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -13,10 +13,13 @@ mod status;
 mod stop;
 mod upload;
 mod wait;
+mod words;
 
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::terminal;
 
 /// Load data into Salesforce from Kubernetes.
 #[derive(Parser)]
@@ -77,21 +80,25 @@ enum Verb {
 
 /// Parses the command line and does it.
 pub async fn main(cli: Cli) -> ExitCode {
-    let done = match cli.verb {
-        Verb::Upload(args) => upload::run(&cli.common, args).await,
-        Verb::Run(args) => run::run(&cli.common, args).await,
-        Verb::Status(args) => status::run(&cli.common, args).await,
-        Verb::Wait(args) => wait::run(&cli.common, args).await,
-        Verb::Stop(args) => stop::run(&cli.common, args).await,
-        Verb::Results(args) => results::run(&cli.common, args).await,
-        Verb::Intake(args) => intake::run(&cli.common, args).await,
-        Verb::Disconnect(args) => disconnect::run(&cli.common, args).await,
-        Verb::Audit(args) => audit::run(&cli.common, args).await,
+    let Cli { common, verb } = cli;
+    let done = match verb {
+        Verb::Upload(args) => upload::run(&common, args).await,
+        Verb::Run(args) => run::run(&common, args).await,
+        Verb::Status(args) => status::run(&common, args).await,
+        Verb::Wait(args) => wait::run(&common, args).await,
+        Verb::Stop(args) => stop::run(&common, args).await,
+        Verb::Results(args) => results::run(&common, args).await,
+        Verb::Intake(args) => intake::run(&common, args).await,
+        Verb::Disconnect(args) => disconnect::run(&common, args).await,
+        Verb::Audit(args) => audit::run(&common, args).await,
     };
-    done.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::FAILURE
-    })
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            terminal::tell(format_args!("error: {}", words::of(&error, &common).await));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// A run ended in a way that scripts want to tell apart.

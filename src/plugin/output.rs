@@ -5,16 +5,13 @@ use api::{conditions, import_run};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::Output;
-
-pub(crate) fn json(value: &impl serde::Serialize) {
-    println!("{}", serde_json::to_string_pretty(value).expect("our own types are JSON"));
-}
+use crate::terminal;
 
 /// Prints `value` as JSON, or `text` for people.
-pub(crate) fn either(output: Output, value: &impl serde::Serialize, text: impl FnOnce() -> String) {
+pub(crate) fn either(output: Output, value: &impl serde::Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
     match output {
-        Output::Json => json(value),
-        Output::Text => println!("{}", text()),
+        Output::Json => terminal::print(serde_json::to_string_pretty(value).expect("our own types are JSON")),
+        Output::Text => terminal::print(text()),
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::io::AsyncWriteExt as _;
 use super::access::Access;
 use super::gateway::{Gateway, refusal};
 use super::{Common, Output, Target, output};
+use crate::terminal;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -32,7 +33,7 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     let run: ImportRun = access.get(&args.run).await?;
     let (files, gone) = alive(run.status.map(|s| s.results).unwrap_or_default(), Timestamp::now());
     let Some(name) = args.file else {
-        list(common.output, &files, gone.len());
+        list(common.output, &files, gone.len())?;
         return Ok(ExitCode::SUCCESS);
     };
     if let Some(file) = gone.iter().find(|f| f.name == name) {
@@ -41,7 +42,8 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     if !files.iter().any(|f| f.name == name) {
         let known: Vec<_> = files.iter().map(|f| f.name.as_str()).collect();
         bail!(
-            "run {} has no result file {name:?}; it has: {}",
+            "ImportRun {}/{} has no result file {name:?}; it has: {}",
+            access.namespace_of(&args.run),
             args.run.name,
             if known.is_empty() { "none".to_owned() } else { known.join(", ") }
         );
@@ -49,13 +51,7 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     let namespace = access.namespace_of(&args.run);
     let gateway = Gateway::open(&access, namespace, names::FILES_READER_ACCOUNT, args.gateway.as_deref()).await?;
     let url = format!("{}/v1/namespaces/{namespace}/importruns/{}/results/{name}", gateway.base, args.run.name);
-    let response = gateway
-        .http
-        .get(url)
-        .bearer_auth(gateway.token.expose())
-        .send()
-        .await
-        .with_context(|| format!("the gateway at {} cannot be reached", gateway.base))?;
+    let response = gateway.http.get(url).bearer_auth(gateway.token.expose()).send().await.map_err(|error| gateway.unreachable(error))?;
     if !response.status().is_success() {
         return Err(refusal(response).await);
     }
@@ -73,7 +69,7 @@ fn ended(file: &ResultFile) -> String {
     file.erased_at.as_ref().or(file.expires_at.as_ref()).map_or_else(String::new, |at| format!(" at {}", at.0))
 }
 
-fn list(format: Output, files: &[ResultFile], gone: usize) {
+fn list(format: Output, files: &[ResultFile], gone: usize) -> Result<()> {
     output::either(format, &files, || {
         if files.is_empty() && gone > 0 {
             return "no result files any more: they had their time and are erased".to_owned();
@@ -83,7 +79,7 @@ fn list(format: Output, files: &[ResultFile], gone: usize) {
         }
         let line = |f: &ResultFile| format!("{:<20} {:>12} rows", f.name, output::grouped(f.rows));
         files.iter().map(line).collect::<Vec<_>>().join("\n")
-    });
+    })
 }
 
 pub(crate) async fn save(mut response: reqwest::Response, to: Option<PathBuf>, name: &str) -> Result<()> {
@@ -93,13 +89,22 @@ pub(crate) async fn save(mut response: reqwest::Response, to: Option<PathBuf>, n
         Some(path) => Box::new(tokio::fs::File::create(path).await.with_context(|| format!("{} cannot be written", path.display()))?),
     };
     while let Some(part) = response.chunk().await.context("the file was cut off; fetch it again")? {
-        out.write_all(&part).await?;
+        match out.write_all(&part).await {
+            // Whoever read it has had enough.
+            Err(error) if path.is_none() && error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+            written => written.with_context(|| target(path.as_deref()))?,
+        }
     }
-    out.flush().await?;
+    let flushed = out.flush().await;
+    if path.is_none() { terminal::read_by_somebody(flushed) } else { flushed }.with_context(|| target(path.as_deref()))?;
     if let Some(path) = path {
-        eprintln!("{} written", path.display());
+        terminal::tell(format_args!("{} written", path.display()));
     }
     Ok(())
+}
+
+fn target(path: Option<&std::path::Path>) -> String {
+    format!("{} cannot be written", path.map_or("standard output".to_owned(), |path| path.display().to_string()))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use api::import_run::{Action, ImportRunSpec, JobRef};
 use api::{ImportJob, ImportRun};
 use jiff::{SignedDuration, Timestamp};
@@ -49,16 +49,16 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
         cancel: None,
     };
     let namespace = access.namespace_of(&args.job).to_owned();
-    let created = access
-        .api::<ImportRun>(&args.job)
-        .create(&PostParams::default(), &ImportRun::new(&name, spec))
-        .await
-        .with_context(|| format!("ImportRun {namespace}/{name} cannot be created"))?;
+    let created = access.api::<ImportRun>(&args.job).create(&PostParams::default(), &ImportRun::new(&name, spec)).await;
+    let created = match created {
+        Err(kube::Error::Api(status)) if status.is_already_exists() => bail!("ImportRun {namespace}/{name} exists: choose another --name"),
+        created => created.with_context(|| format!("ImportRun {namespace}/{name} cannot be created"))?,
+    };
     if args.follow.wait {
         return wait::follow(&access, common.output, &namespace, &name, &args.follow.limits).await;
     }
     output::either(common.output, &created, || {
         format!("ImportRun {namespace}/{name} created\nfollow it: kubectl import wait {namespace}/{name}")
-    });
+    })?;
     Ok(ExitCode::SUCCESS)
 }

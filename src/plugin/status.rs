@@ -16,6 +16,6 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     let found: ImportRun = Access::open(common).await?.get(&args.run).await?;
-    output::either(common.output, &found, || output::tree(&found));
+    output::either(common.output, &found, || output::tree(&found))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context as _, Result, anyhow, bail};
 use api::keeper::UploadReceipt;
 use api::{Upload, UploadSpec, names};
+use domain::upload::accepts_file;
 use futures::TryStreamExt as _;
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
@@ -18,6 +19,7 @@ use super::access::Access;
 use super::gateway::{Gateway, refusal};
 use super::output::{self, grouped};
 use super::{Common, Output};
+use crate::terminal;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -58,10 +60,15 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     let object = Upload::new(&name, UploadSpec { file_name });
     match uploads.create(&PostParams::default(), &object).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
-            bail!("Upload {namespace}/{name} exists; choose another --name, or pass --replace")
+            // One that waits for its file is what an earlier try left, or what a manifest asked for.
+            let found = uploads.get_opt(&name).await.with_context(|| format!("Upload {namespace}/{name} cannot be read"))?;
+            let waits = |found: &Upload| accepts_file(found.status.as_ref()) && found.metadata.deletion_timestamp.is_none();
+            if !found.is_some_and(|found| waits(&found)) {
+                bail!("Upload {namespace}/{name} has its file; choose another --name, or pass --replace");
+            }
         }
-        other => other.with_context(|| format!("Upload {namespace}/{name} cannot be created"))?,
-    };
+        made => drop(made.with_context(|| format!("Upload {namespace}/{name} cannot be created"))?),
+    }
 
     let sent = Arc::new(AtomicU64::new(0));
     let body = body(&args.file, from_stdin, Arc::clone(&sent)).await?;
@@ -78,7 +85,7 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     if let Some(task) = progress {
         task.abort();
     }
-    let response = answer.with_context(|| format!("the gateway at {} cannot be reached", gateway.base))?;
+    let response = answer.map_err(|error| gateway.unreachable(error))?;
     if !response.status().is_success() {
         return Err(refusal(response).await);
     }
@@ -90,7 +97,7 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
             receipt.sha256,
             receipt.expires_at
         )
-    });
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -123,8 +130,10 @@ async fn show_progress(sent: Arc<AtomicU64>, size: Option<u64>) {
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         let done = sent.load(Ordering::Relaxed);
         match size.filter(|s| *s > 0) {
-            Some(size) => eprintln!("  {} of {} bytes ({} %)", grouped(done as i64), grouped(size as i64), done * 100 / size),
-            None => eprintln!("  {} bytes", grouped(done as i64)),
+            Some(size) => {
+                terminal::tell(format_args!("  {} of {} bytes ({} %)", grouped(done as i64), grouped(size as i64), done * 100 / size))
+            }
+            None => terminal::tell(format_args!("  {} bytes", grouped(done as i64))),
         }
     }
 }

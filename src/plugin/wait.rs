@@ -9,6 +9,7 @@ use kube::Api;
 
 use super::access::Access;
 use super::{Common, Output, ROWS_FAILED, RUN_FAILED, TIMED_OUT, Target, output};
+use crate::terminal;
 
 const POLL: Duration = Duration::from_millis(500);
 
@@ -47,11 +48,11 @@ pub(crate) async fn follow(access: &Access, format: Output, namespace: &str, nam
             show_change(&run, &mut shown);
         }
         if let Some(code) = ended(&run, limits.fail_on_rows) {
-            output::either(format, &run, || output::tree(&run));
+            output::either(format, &run, || output::tree(&run))?;
             return Ok(ExitCode::from(code));
         }
         if Instant::now() > until {
-            eprintln!("error: ImportRun {namespace}/{name} has not ended after {} s; it goes on", limits.timeout);
+            terminal::tell(format_args!("error: ImportRun {namespace}/{name} has not ended after {} s; it goes on", limits.timeout));
             return Ok(ExitCode::from(TIMED_OUT));
         }
         tokio::time::sleep(POLL).await;
@@ -66,7 +67,7 @@ fn show_change(run: &ImportRun, shown: &mut String) {
         None => format!("  {reason}"),
     };
     if *shown != line {
-        eprintln!("{line}");
+        terminal::tell(&line);
         *shown = line;
     }
 }

@@ -41,7 +41,8 @@ impl Manifests {
     }
 
     fn add(&mut self, text: &str) -> anyhow::Result<()> {
-        let documents: Vec<Value> = serde_saphyr::from_multiple(text).context("not YAML")?;
+        // Its text is never part of an error: there may be Secrets in it.
+        let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|_| anyhow!("not YAML"))?;
         documents.into_iter().filter(|document| !document.is_null()).try_for_each(|document| self.add_one(document))
     }
 

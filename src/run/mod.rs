@@ -25,6 +25,7 @@ pub use self::args::Args;
 use self::manifests::{Job, Manifests};
 use self::results::FolderSink;
 use crate::import::{Database, Import, Input};
+use crate::terminal;
 
 /// Size of one read from the file.
 const READ: usize = 256 << 10;
@@ -62,7 +63,7 @@ pub async fn run(args: Args) -> ExitCode {
     let import = match prepare(&args).await {
         Ok(import) => import,
         Err(error) => {
-            eprintln!("dataimporter run: {error:#}");
+            terminal::tell(format_args!("dataimporter run: {}", terminal::without_number(&format!("{error:#}"))));
             return Exit::Usage.into();
         }
     };
@@ -74,7 +75,7 @@ pub async fn run(args: Args) -> ExitCode {
     match output::print(args.output, &ending) {
         Ok(()) => Exit::of(&ending).into(),
         Err(error) => {
-            eprintln!("dataimporter run: the summary cannot be written: {error}");
+            terminal::tell(format_args!("dataimporter run: {error:#}"));
             Exit::Failed.into()
         }
     }
@@ -172,7 +173,7 @@ async fn input(args: &Args, manifests: &Manifests, job: &Job, dialer: &Dialer) -
 /// The first Ctrl-C stops in order, the second at once.
 async fn stop_on_signal(brake: Brake) -> io::Result<()> {
     tokio::signal::ctrl_c().await?;
-    eprintln!("\nstopping: no new chunk is sent, committed ones are waited for; press Ctrl-C again to leave at once");
+    terminal::tell("\nstopping: no new chunk is sent, committed ones are waited for; press Ctrl-C again to leave at once");
     brake.stop(RunReason::Cancelled, "stopped from the keyboard");
     tokio::signal::ctrl_c().await?;
     std::process::exit(Exit::Failed as i32);

@@ -1,7 +1,7 @@
 //! What a person or a program sees of a run: progress on standard error, the summary on standard output.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::plugin::Output;
 use crate::plugin::output::{grouped, rows};
+use crate::terminal;
 
 /// A line on a terminal is rewritten; elsewhere lines add up, so they come rarely.
 const ON_TERMINAL: Duration = Duration::from_millis(250);
@@ -28,9 +29,9 @@ pub(super) fn show_progress(ledger: Arc<Ledger>) {
             let progress = ledger.progress();
             let text = format!("{} · {} of {} chunks", rows(&progress.rows), progress.chunks_done, progress.chunks);
             if terminal {
-                eprint!("\r\x1b[K{text} · {} s", began.elapsed().as_secs());
+                terminal::tell_as_is(format_args!("\r\x1b[K{text} · {} s", began.elapsed().as_secs()));
             } else {
-                eprintln!("{text}");
+                terminal::tell(text);
             }
         }
     });
@@ -38,7 +39,7 @@ pub(super) fn show_progress(ledger: Arc<Ledger>) {
 
 pub(super) fn finish_progress() {
     if std::io::stderr().is_terminal() {
-        eprint!("\r\x1b[K");
+        terminal::tell_as_is("\r\x1b[K");
     }
 }
 
@@ -67,12 +68,12 @@ struct File<'a> {
     bytes: u64,
 }
 
-pub(super) fn print(output: Output, ending: &Ending) -> std::io::Result<()> {
+pub(super) fn print(output: Output, ending: &Ending) -> anyhow::Result<()> {
     let text = match output {
         Output::Json => serde_json::to_string_pretty(&summary(ending))? + "\n",
         Output::Text => text(ending),
     };
-    std::io::stdout().lock().write_all(text.as_bytes())
+    terminal::write(text)
 }
 
 fn summary(ending: &Ending) -> Summary<'_> {

@@ -399,6 +399,36 @@ async fn a_tenant_takes_its_tokens_with_it_and_waits_for_an_org_that_is_down() -
     until_gone(&world, "crm").await
 }
 
+/// The word that lets go of a tenant was given for another one of its name, or for none: from a manifest, or a backup.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_is_let_go_unerased_only_by_a_word_about_itself() -> Result<()> {
+    let world = World::start().await?;
+    world.ready_connection("crm").await?;
+    do_not_answer_the_keeper(&world);
+    let tenants = kube::Api::<api::Tenant>::all(world.client.clone());
+    let word = async |word: &str| {
+        let patch = json!({"metadata": {"annotations": {"dataimporter.io/release-unerased": word}}});
+        tenants.patch("acme", &Default::default(), &kube::api::Patch::Merge(patch)).await.map(drop)
+    };
+    word("11111111-2222-3333-4444-555555555555").await?;
+    tenants.delete("acme", &Default::default()).await?;
+    let blocked = |t: &api::Tenant| {
+        let status = t.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+        conditions::find(status, conditions::KEYS_READY).is_some_and(|c| c.reason == "ErasureBlocked")
+    };
+    let waiting = world.until_tenant("its erasure to wait", blocked).await?;
+    let uid = waiting.metadata.uid.unwrap_or_default();
+    let status = waiting.status.unwrap_or_default();
+    let told = conditions::find(&status.conditions, conditions::KEYS_READY).map(|c| c.message.clone()).unwrap_or_default();
+    assert!(told.contains(&format!("dataimporter.io/release-unerased={uid}")), "the line to write is not told: {told}");
+    word(&uid).await?;
+    wait_for("the Tenant to be let go", Duration::from_secs(30), async || Ok(tenants.get_opt("acme").await?.is_none().then_some(())))
+        .await?;
+    let events = kube::Api::<k8s_openapi::api::core::v1::Event>::all(world.client.clone()).list(&Default::default()).await?;
+    assert!(events.items.iter().any(|e| e.reason.as_deref() == Some("ReleasedUnerased")), "nobody says that it was not erased");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspended_connection_keeps_its_last_word() -> Result<()> {
     let world = World::start().await?;

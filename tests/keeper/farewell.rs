@@ -9,15 +9,16 @@ use anyhow::{Context, Result, ensure};
 use api::{Connection, Tenant, conditions, names};
 use dataimporter::drain::{self, Policy, drain};
 use dataimporter::keeper;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Secret};
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use testkit::{apply_yaml, wait_for};
 use tokio_util::sync::CancellationToken;
 
 use crate::connections::alive;
-use crate::world::{Ground, HOME, SYSTEM, World, is_true};
+use crate::world::{Ground, HOME, SYSTEM, World, bind_tenant, is_true};
 
 /// The hook's account, its rights as the chart renders them.
 async fn hook(ground: &Ground) -> Result<Client> {
@@ -164,10 +165,84 @@ async fn nobody_erases_the_keys_of_tenants_by_asking() -> Result<()> {
     keeper.await?
 }
 
+/// The keeper's StatefulSet, as an installation of the chart makes it; there are no pods here. Its UID.
+async fn put_stateful_set(client: &Client, annotations: serde_json::Value) -> Result<String> {
+    let set: StatefulSet = serde_json::from_value(json!({
+        "metadata": {"name": "dataimporter-keeper", "annotations": annotations},
+        "spec": {"replicas": 1, "serviceName": "keeper", "selector": {"matchLabels": {"app": "keeper"}}, "template": {
+            "metadata": {"labels": {"app": "keeper"}}, "spec": {"containers": [{"name": "keeper", "image": "x"}]},
+        }},
+    }))?;
+    let made = Api::namespaced(client.clone(), SYSTEM).create(&PostParams::default(), &set).await?;
+    made.uid().context("a UID")
+}
+
+/// What a person says before they uninstall.
+async fn consent(client: &Client, said: &str) -> Result<()> {
+    let patch = Patch::Merge(json!({"metadata": {"annotations": {names::DRAIN_POLICY_ANNOTATION: said}}}));
+    Api::<StatefulSet>::namespaced(client.clone(), SYSTEM).patch("dataimporter-keeper", &PatchParams::default(), &patch).await?;
+    Ok(())
+}
+
+/// Obeyed once; then the same is installed again, under the same names and with the annotation still there.
+async fn obeyed_once(policy: &str) -> Result<()> {
+    let (ground, stop, keeper) = installed().await?;
+    let tenants: Api<Tenant> = Api::all(ground.client.clone());
+    let mut tenant = tenants.get("acme").await?;
+    let hook = hook(&ground).await?;
+    let uid = put_stateful_set(&ground.client, json!({})).await?;
+    // Not for which installation: it tells.
+    consent(&ground.client, policy).await?;
+    let said = format!("{policy}/{uid}");
+    let told = format!("{:#}", drain(hook.clone(), arguments(Policy::Refuse)).await.err().context("it is refused")?);
+    assert!(told.contains(&format!("dataimporter-keeper -n {SYSTEM} --overwrite {}={said} ", names::DRAIN_POLICY_ANNOTATION)), "{told}");
+    assert!(!tenants.get("acme").await?.finalizers().is_empty(), "control: nothing was touched");
+    consent(&ground.client, &said).await?;
+    drain(hook.clone(), arguments(Policy::Refuse)).await?;
+    let gone = tenants.get_opt("acme").await?.is_none_or(|tenant| tenant.finalizers().is_empty());
+    assert!(gone, "control: the consent was obeyed");
+    stop.cancel();
+    keeper.await??;
+    let sets = Api::<StatefulSet>::namespaced(ground.client.clone(), SYSTEM);
+    sets.delete("dataimporter-keeper", &DeleteParams::default()).await?;
+
+    if tenants.get_opt("acme").await?.is_none() {
+        tenant.metadata = serde_json::from_value(json!({"name": "acme"}))?;
+        tenant.status = None;
+        tenants.create(&PostParams::default(), &tenant).await?;
+        bind_tenant(&ground.client).await?;
+    }
+    put_stateful_set(&ground.client, json!({names::DRAIN_POLICY_ANNOTATION: said})).await?;
+    let stop = CancellationToken::new();
+    let client = ground.server.client_as_service_account(SYSTEM, "dataimporter-keeper").await?;
+    let keeper = tokio::spawn(keeper::keep(client, ground.keeper_arguments("keeper-0"), stop.clone()));
+    wait_for("the next keeper to take hold of the tenant", Duration::from_secs(30), async || {
+        Ok((!tenants.get("acme").await?.finalizers().is_empty()).then_some(()))
+    })
+    .await?;
+    let outcome = drain(hook, arguments(Policy::Refuse)).await;
+    let after = tenants.get_opt("acme").await?;
+    let (found, held) = (after.is_some(), after.is_some_and(|tenant| !tenant.finalizers().is_empty()));
+    assert!(outcome.is_err() && held, "the next installation: {outcome:?}, its Tenant is there: {found}, held: {held}");
+    stop.cancel();
+    keeper.await?
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consent_to_erase_that_is_left_over_erases_no_next_installation() -> Result<()> {
+    obeyed_once("Erase").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consent_to_release_that_is_left_over_releases_no_next_installation() -> Result<()> {
+    obeyed_once("Release").await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn why_an_uninstall_was_refused_outlives_the_hook() -> Result<()> {
     let world = World::start().await?;
     world.ready_connection("crm").await?;
+    put_stateful_set(&world.client, json!({})).await?;
     let hook = hook(&world).await?;
     let error = drain(hook, arguments(Policy::Refuse)).await.err().context("it is refused")?;
     let events = world.api::<Event>(SYSTEM).list(&Default::default()).await?;

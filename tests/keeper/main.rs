@@ -14,6 +14,7 @@ mod leases;
 mod limits;
 mod namespaces;
 mod ownerless;
+mod plugin;
 mod two_keepers;
 mod volumes;
 mod waits;

@@ -20,6 +20,9 @@ fn tidied(crd: CustomResourceDefinition) -> CustomResourceDefinition {
     if value["spec"]["names"]["kind"] == "Tenant" {
         value["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] = tenant_name_rules();
     }
+    if value["spec"]["names"]["kind"] == "ImportRun" {
+        value["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] = ended_run_rules();
+    }
     serde_json::from_value(value).expect("tidying keeps the shape")
 }
 
@@ -47,6 +50,15 @@ fn tenant_name_rules() -> serde_json::Value {
             "a tenant's name is a DNS label: letters, digits and hyphens"
         ),
     ])
+}
+
+/// Nobody looks at a run again that has ended: a word to it would be heard by nobody.
+fn ended_run_rules() -> serde_json::Value {
+    serde_json::json!([schema::rule(
+        "!has(oldSelf.status) || !has(oldSelf.status.finishedAt) \
+         || (has(self.spec.cancel) && self.spec.cancel) == (has(oldSelf.spec.cancel) && oldSelf.spec.cancel)",
+        "the run has ended: there is nothing to stop"
+    )])
 }
 
 /// Every generated file: its path below the project's folder and its text.

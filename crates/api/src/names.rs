@@ -35,10 +35,11 @@ pub const CONFIRM_DELETION_ANNOTATION: &str = "dataimporter.io/confirm-deletion"
 pub const ACCEPT_NAMESPACE_ANNOTATION: &str = "dataimporter.io/accept-namespace";
 /// Any change of its value asks for a reconcile now.
 pub const RECONCILE_ANNOTATION: &str = "dataimporter.io/reconcile-at";
-/// The tenant's admin lets go of a tenant whose erasure cannot be finished.
+/// On a Tenant, with its UID: its admin lets go of it although its erasure cannot be finished.
 pub const RELEASE_ANNOTATION: &str = "dataimporter.io/release-unerased";
 
-/// On the system namespace: what an uninstall does about objects that are still there, over what was installed.
+/// On the keeper's StatefulSet, `Erase/UID` or `Release/UID` with its UID, or `Refuse`: what an uninstall does about objects that are still
+/// there, over what was installed. It ends with that StatefulSet, which an uninstall removes.
 pub const DRAIN_POLICY_ANNOTATION: &str = "dataimporter.io/drain-policy";
 
 /// On a Secret: the Connections of its namespace that may have it, each with the digest of the endpoint it may be shown to.

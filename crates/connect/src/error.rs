@@ -134,6 +134,18 @@ pub fn explain(error: &(dyn StdError + 'static)) -> String {
     diagnose(error).text
 }
 
+/// Whether a server was refused because nobody we trust signed its certificate; who is trusted the caller knows.
+pub fn is_of_unknown_issuer(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(current) = next {
+        if let Some(tls) = current.downcast_ref::<rustls::Error>() {
+            return matches!(tls, rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer));
+        }
+        next = inner(current);
+    }
+    false
+}
+
 /// An error that wraps another in an `io::Error` hides it from `source`.
 fn inner<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
@@ -177,13 +189,34 @@ fn certificate_reason(error: &CertificateError) -> String {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "its certificate is not valid yet: check the clocks".to_owned()
         }
-        other => format!("its certificate is not acceptable: {other}"),
+        CertificateError::Other(rustls::OtherError(cause)) if cause.to_string() == "CaUsedAsEndEntity" => {
+            "its certificate is that of an authority, or signed by itself: give the server one that an authority signed, and put the PEM of \
+             that authority into tls.caBundle"
+                .to_owned()
+        }
+        CertificateError::Revoked => "its certificate was revoked: renew it".to_owned(),
+        CertificateError::BadSignature => "its certificate is not signed by the authority that it names: renew it".to_owned(),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "its certificate is not one for servers (extended key usage serverAuth): renew it".to_owned()
+        }
+        CertificateError::BadEncoding => "its certificate cannot be read: renew it".to_owned(),
+        // What is left has no words for people; the text names what to look for.
+        other => format!("its certificate is not acceptable ({other}): renew it"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_certificate_of_its_own_signing_is_told_in_words() {
+        let verifier_says = rustls::OtherError(std::sync::Arc::new(io::Error::other("CaUsedAsEndEntity")));
+        let told = tls_reason(&rustls::Error::InvalidCertificate(CertificateError::Other(verifier_says)));
+        assert!(told.contains("signed by itself") && told.contains("tls.caBundle") && !told.contains("CaUsed"), "{told}");
+        let unknown = io::Error::other(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer));
+        assert!(is_of_unknown_issuer(&unknown) && !is_of_unknown_issuer(&io::Error::other("x")));
+    }
 
     #[test]
     fn a_cause_is_found_under_layers_that_hide_it() {

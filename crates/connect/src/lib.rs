@@ -13,7 +13,7 @@ mod postgres;
 mod trust;
 
 pub use dial::Dialer;
-pub use error::{Diagnosis, Error, diagnose, explain};
+pub use error::{Diagnosis, Error, diagnose, explain, is_of_unknown_issuer};
 pub use https::{Https, HttpsOptions};
 pub use names::{FixedNames, Names, SystemNames};
 pub use policy::{AddressPolicy, NotANetwork};

@@ -22,6 +22,8 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 const SYSTEM: &str = "dataimporter-system";
+const KEEPER: &str = "dataimporter-keeper";
+/// On the keeper's StatefulSet: what becomes of what is left.
 const POLICY: &str = "dataimporter.io/drain-policy";
 /// Kinds with everything that a tenant has, in the order that one would expect them to be deleted in last.
 const KINDS: [&str; 6] = ["namespace", "tenant", "connection", "importjob", "importrun", "upload"];
@@ -200,9 +202,19 @@ fn helm(demo: &Demo, arguments: &[&str]) -> Result<String> {
     process::output(&mut helm)
 }
 
+/// `Refuse`, or a consent for the installation that is there.
 fn uninstall(demo: &Demo, policy: &str) -> Result<String> {
-    demo.kubectl.run(&["annotate", "namespace", SYSTEM, "--overwrite", &format!("{POLICY}={policy}")])?;
+    let said = if policy == "Refuse" { policy.to_owned() } else { format!("{policy}/{}", keeper_uid(&demo.kubectl)?) };
+    say(&demo.kubectl, &said)?;
     helm(demo, &["uninstall", "dataimporter", "--wait", "--timeout", "300s"])
+}
+
+fn keeper_uid(kubectl: &Kubectl) -> Result<String> {
+    kubectl.run(&["get", "statefulset", KEEPER, "-n", SYSTEM, "-o", "jsonpath={.metadata.uid}"])
+}
+
+fn say(kubectl: &Kubectl, said: &str) -> Result<()> {
+    kubectl.run(&["annotate", "statefulset", KEEPER, "-n", SYSTEM, "--overwrite", &format!("{POLICY}={said}")]).map(drop)
 }
 
 fn refused(demo: &Demo) -> Result<()> {
@@ -237,6 +249,7 @@ fn released(demo: &Demo) -> Result<()> {
             .collect())
     };
     ensure!(!held(kubectl)?.is_empty(), "control: Connections and Tenants are held before");
+    let consent = format!("Release/{}", keeper_uid(kubectl)?);
     uninstall(demo, "Release")?;
     let left = held(kubectl)?;
     ensure!(left.is_empty(), "still held, by processes that are gone: {left:?}");
@@ -245,12 +258,17 @@ fn released(demo: &Demo) -> Result<()> {
     kubectl.run(&["delete", "tenant", "globex", "--timeout=20s"])?;
     kubectl.run(&["delete", "namespace", "dataimporter-run-globex", "globex", "--timeout=90s"])?;
 
-    kubectl.run(&["annotate", "namespace", SYSTEM, &format!("{POLICY}-")])?;
     let chart = workspace::root().join("charts/dataimporter").to_string_lossy().into_owned();
     let values = demo.folder.join("values.json").to_string_lossy().into_owned();
     helm(demo, &["install", "dataimporter", &chart, "--wait", "--timeout", "180s", "--values", &values])?;
     until_ready(kubectl, &["tenant", "acme"])?;
     until_ready(kubectl, &["connection", "crm", "-n", "acme"])?;
+    // The consent was for the one that is gone, wherever it is left over.
+    let kept = kubectl.json(&["get", "statefulset", KEEPER, "-n", SYSTEM])?["metadata"]["annotations"][POLICY].clone();
+    ensure!(kept.is_null(), "the next installation has a consent that nobody gave: {kept}");
+    say(kubectl, &consent)?;
+    ensure!(helm(demo, &["uninstall", "dataimporter", "--wait", "--timeout", "300s"]).is_err(), "{consent} is obeyed twice");
+    until_ready(kubectl, &["tenant", "acme"])?;
     demo.plugin(&["run", "acme/airports", "--name", "after-release", "--wait", "--timeout", "180"])
 }
 
