@@ -46,11 +46,13 @@ pub(crate) async fn run(keeper: Arc<Keeper>, stop: CancellationToken) {
             () = keeper.due.notified() => {}
             () = tokio::time::sleep(pause) => {}
         }
-        // Rounds in between, for what is due or has changed, do not bring the full ones forward.
-        if full.elapsed() >= INTERVAL {
+        // Rounds in between, for what has had its time or changed, are neither counted nor full.
+        let due = full.elapsed() >= INTERVAL;
+        if due {
             (round, full) = (round + 1, Instant::now());
         }
-        pause = match sweep(&keeper, round.is_multiple_of(OWNERS_EVERY), round.is_multiple_of(OBJECTS_EVERY)).await {
+        let every = |rounds| due && round.is_multiple_of(rounds);
+        pause = match sweep(&keeper, every(OWNERS_EVERY), every(OBJECTS_EVERY)).await {
             Ok(next) => pause_until(next, keeper.now().ok()),
             Err(error) => {
                 tracing::error!(error = error.chain(), reason = error.reason(), "sweep failed; tried again in 15 s");
