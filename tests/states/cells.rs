@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::tenant::{Hold, Tenant};
 
+#[derive(Clone, Copy)]
 pub(crate) struct Cell<'a> {
     pub(crate) kind: &'a str,
     pub(crate) verb: &'a str,
@@ -192,7 +193,7 @@ pub(crate) const CELLS: &[Cell<'static>] = cells! {
         cancel(t, "first").await?;
         let since = Instant::now();
         let refused = t.patch::<ImportRun>("first", json!({"spec": {"cancel": false}})).await;
-        ensure!(format!("{:#}", refused.err().map_or_else(|| anyhow::anyhow!("taken"), |e| e)).contains("a cancelled run stays cancelled"));
+        ensure!(format!("{:#}", refused.err().unwrap_or_else(|| anyhow::anyhow!("taken"))).contains("a cancelled run stays cancelled"));
         let outcome = t.outcome("first").await?;
         ensure!(outcome == "Cancelled after 1 attempt", "{outcome}");
         seen("refused: stays cancelled", since)
@@ -201,7 +202,7 @@ pub(crate) const CELLS: &[Cell<'static>] = cells! {
         t.running(Hold::BeforeReading).await?;
         let since = Instant::now();
         let refused = t.patch::<ImportRun>("first", json!({"spec": {"jobRef": {"name": "other"}}})).await;
-        ensure!(format!("{:#}", refused.err().map_or_else(|| anyhow::anyhow!("taken"), |e| e)).contains("immutable"));
+        ensure!(format!("{:#}", refused.err().unwrap_or_else(|| anyhow::anyhow!("taken"))).contains("immutable"));
         let outcome = t.outcome("first").await?;
         ensure!(outcome == "Completed after 1 attempt", "{outcome}");
         seen("refused: immutable", since)
@@ -247,13 +248,13 @@ pub(crate) const CELLS: &[Cell<'static>] = cells! {
         let since = Instant::now();
         seen(t.outcome("first").await?, since)
     }
-    "Upload", "delete", "running" => "UploadExpired after 1 attempt", |t| {
+    "Upload", "delete", "running" => "UploadGone after 1 attempt", |t| {
         t.running(Hold::BeforeReading).await?;
         t.delete::<Upload>("rows").await?;
         let since = Instant::now();
         seen(t.outcome("first").await?, since)
     }
-    "Upload", "delete and make again", "running" => "UploadExpired after 1 attempt", |t| {
+    "Upload", "delete and make again", "running" => "UploadGone after 1 attempt", |t| {
         t.running(Hold::BeforeReading).await?;
         replace_upload(t).await?;
         let since = Instant::now();

@@ -358,14 +358,14 @@ fn upload_over_between_attempts(o: &Observed, now: Timestamp) -> Option<Decision
     let expected = begun.frozen.upload.as_ref()?;
     // What came under its name since is another file.
     let living = begun.upload.as_ref().filter(|upload| labels::uid(&upload.metadata) == expected.uid);
-    let what = match living {
-        None => "was deleted",
-        Some(upload) if upload_over(upload, now) => "passed its hour",
+    let (reason, what) = match living {
+        None => (RunReason::UploadGone, "was deleted"),
+        Some(upload) if upload_over(upload, now) => (RunReason::UploadExpired, "passed its hour"),
         Some(_) => return None,
     };
     let (name, number, why) = (&expected.name, last.number, last.reason.as_deref().unwrap_or("unknown"));
     Some(finish(
-        RunReason::UploadExpired,
+        reason,
         format!(
             "Upload {name} {what} after attempt {number} had ended with {why}: rows that are loaded stay and are counted; send the file again for the rest"
         ),

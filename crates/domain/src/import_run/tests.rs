@@ -267,9 +267,9 @@ fn between_attempts_a_run_ends_when_its_upload_has() {
     assert_eq!(told(&decide(&upload(now() + 1.seconds(), false), now())), "announce the next");
     assert_eq!(told(&decide(&upload(now(), false), now())), "finish UploadExpired");
     assert_eq!(told(&decide(&upload(now() + 1.hours(), true), now())), "finish UploadExpired");
-    assert_eq!(told(&decide(&edit(&waiting, |o| begun(o).upload = None), now())), "finish UploadExpired", "deleted");
+    assert_eq!(told(&decide(&edit(&waiting, |o| begun(o).upload = None), now())), "finish UploadGone", "deleted");
     let replaced = edit(&waiting, |o| Arc::make_mut(begun(o).upload.as_mut().unwrap()).metadata.uid = Some("other".into()));
-    assert_eq!(told(&decide(&replaced, now())), "finish UploadExpired", "another upload of that name");
+    assert_eq!(told(&decide(&replaced, now())), "finish UploadGone", "another upload of that name");
 }
 
 #[test]
