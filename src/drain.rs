@@ -58,7 +58,7 @@ pub async fn drain(client: Client, args: Args) -> Result<()> {
     let namespace = args.namespace.clone();
     let outcome = carry_out(&client, args).await;
     if let Err(error) = &outcome {
-        tell(client, &namespace, &format!("{error:#}")).await;
+        tell(client, &namespace, &runtime::causes::told(error.as_ref())).await;
     }
     outcome
 }

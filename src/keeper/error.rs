@@ -146,14 +146,7 @@ impl Error {
 
     /// The text with its causes, for people.
     pub(crate) fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(error) = source {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            source = error.source();
-        }
-        text
+        runtime::causes::told(self)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use domain::finding::Finding;
 use domain::settings::Settings;
 use kube::Resource;
+use runtime::causes::told;
 use runtime::events::Events;
 use runtime::metrics::Metrics;
 use runtime::store::{ObjectKey, Store};
@@ -76,8 +77,8 @@ pub(super) async fn reconcile(context: &Context, key: Key) -> Result<Next, Recon
         match &outcome {
             Ok(next) => tracing::debug!(?next, "reconciled"),
             // Somebody wrote at the same time: the event of that write is on its way.
-            Err(ReconcileError::Write(error)) if error.is_conflict() => tracing::debug!(error = chain(error), "conflict"),
-            Err(error) => tracing::warn!(error = chain(error), "reconcile failed; will try again"),
+            Err(ReconcileError::Write(error)) if error.is_conflict() => tracing::debug!(error = told(error), "conflict"),
+            Err(error) => tracing::warn!(error = told(error), "reconcile failed; will try again"),
         }
         outcome
     }
@@ -99,15 +100,4 @@ pub(super) fn next(finding: &Finding) -> Next {
 /// The server's answer to our own write goes into the store at once, so that the next reconcile sees it.
 pub(super) fn remember<K: Resource<DynamicType = ()>>(store: &Store<K>, written: K) {
     store.wrote(written);
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

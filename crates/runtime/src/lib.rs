@@ -10,9 +10,11 @@
 //! | `events` | what a person sees in `kubectl describe` |
 //! | `leader` | one writer at a time; whoever is not sure any more stops |
 //! | `listen` | HTTP to whoever connects: seats, deadlines, paces |
+//! | `causes` | an error with its causes, for people |
 //! | `health` | `/livez`, `/readyz`, `/metrics` |
 //! | `metrics`, `logs`, `shutdown` | what their names say |
 
+pub mod causes;
 pub mod events;
 pub mod health;
 pub mod leader;
