@@ -15,7 +15,7 @@ use crate::kubectl::{Kubectl, condition};
 use crate::process;
 
 pub(super) const CHECKS: &[Check] =
-    &[("nobody but the current worker gets a lease; every refusal is the same and audited", only_the_worker)];
+    &[("nobody but the current worker gets a lease; every stranger's refusal is the same, and each is audited", only_the_worker)];
 
 const SYSTEM: &str = "dataimporter-system";
 
@@ -84,8 +84,31 @@ impl Stage<'_> {
         }
     }
 
-    /// Makes a call that must be refused, and looks for its line in the audit of the region that the caller belongs to.
+    /// The call of somebody who is not admitted: what he is answered says nothing.
     fn refused(&mut self, what: &'static str, region: &str, refusals: &[&str], call: impl FnOnce(&Self) -> Result<Answer>) -> Result<()> {
+        let answer = self.audited_refusal(what, region, refusals, call)?;
+        self.answers.entry(answer).or_default().push(what);
+        Ok(())
+    }
+
+    /// The call of the current worker: it is told which of its run's objects is in the way, and how its run ends, if it does.
+    fn told(&mut self, what: &'static str, refusal: &str, words: &[&str]) -> Result<()> {
+        let answer = self.audited_refusal(what, FRANKFURT, &[refusal], |s| s.worker.ask_for_itself(&s.keeper))?;
+        let fits = |said: &String| said.starts_with("HTTP/1.1 403") && words.iter().all(|word| said.contains(word));
+        if !matches!(&answer, Answer::Refused(said) if fits(said)) {
+            self.findings.push(format!("{what}: it is not told {words:?}: {answer:?}"));
+        }
+        Ok(())
+    }
+
+    /// Makes a call that must be refused, and looks for its line in the audit of the region that the caller belongs to.
+    fn audited_refusal(
+        &mut self,
+        what: &'static str,
+        region: &str,
+        refusals: &[&str],
+        call: impl FnOnce(&Self) -> Result<Answer>,
+    ) -> Result<Answer> {
         let before = self.audit(region)?.len();
         let answer = call(self).with_context(|| what.to_owned())?;
         let lines = self.audit(region)?.split_off(before);
@@ -97,8 +120,7 @@ impl Stage<'_> {
         } else {
             println!("    refused: {what}");
         }
-        self.answers.entry(answer).or_default().push(what);
-        Ok(())
+        Ok(answer)
     }
 
     fn audit(&self, region: &str) -> Result<Vec<Value>> {
@@ -186,16 +208,14 @@ impl Stage<'_> {
 
     fn connection_changed(&mut self) -> Result<()> {
         self.patched_connection(&json!({"spec": {"suspend": true}}))?;
-        self.refused("its worker while the Connection is suspended", FRANKFURT, &["ConnectionSuspended"], |s| {
-            s.worker.ask_for_itself(&s.keeper)
-        })?;
+        let suspended = "Connection crm is suspended: set its spec.suspend to false";
+        self.told("its worker while the Connection is suspended", "ConnectionSuspended", &[suspended])?;
         self.patched_connection(&json!({"spec": {"suspend": null}}))?;
         self.granted()?;
         let client = |id: &str| json!({"spec": {"salesforce": {"auth": {"clientCredentials": {"clientId": id}}}}});
         self.patched_connection(&client("another-client"))?;
-        self.refused("its worker after the Connection's endpoint changed", FRANKFURT, &["Endpoint"], |s| {
-            s.worker.ask_for_itself(&s.keeper)
-        })?;
+        let moved = ["\"end\":\"AuthorizationFailed\"", "Connection crm points to another endpoint"];
+        self.told("its worker after the Connection's endpoint changed", "Endpoint", &moved)?;
         self.patched_connection(&client("demo-client"))?;
         self.granted()
     }
@@ -213,9 +233,8 @@ impl Stage<'_> {
         let new = record(self.kubectl())?;
         ensure!(old["data"] != new["data"], "control: the record was replaced");
         self.restore(&old)?;
-        self.refused("its worker after an older record was restored", FRANKFURT, &["CredentialRolledBack"], |s| {
-            s.worker.ask_for_itself(&s.keeper)
-        })?;
+        let rolled_back = ["\"end\":\"AuthorizationFailed\"", "the stored credential of Connection crm is older"];
+        self.told("its worker after an older record was restored", "CredentialRolledBack", &rolled_back)?;
         self.restore(&new)?;
         self.granted()
     }
@@ -358,11 +377,11 @@ impl Stage<'_> {
     fn verdict(mut self) -> Result<()> {
         self.answers.remove(&Answer::Granted);
         if self.answers.len() != 1 {
-            self.findings.push(format!("the refusals are not the same: {:#?}", self.answers));
+            self.findings.push(format!("the refusals of strangers are not the same: {:#?}", self.answers));
         }
         ensure!(self.findings.is_empty(), "{}", self.findings.join("\n    "));
         let refused: usize = self.answers.values().map(Vec::len).sum();
-        println!("    {refused} refusals, one answer");
+        println!("    {refused} refusals of strangers, one answer");
         Ok(())
     }
 }
