@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -22,14 +22,11 @@ use rand::{Rng, SeedableRng};
 use rustix::process::{Pid, Signal, kill_process};
 use salesforce_emulator::{Action, Emulator, Fault, Running};
 use serde_json::json;
-use testkit::{Call, Held, Line, Side, wait_for};
+use testkit::{ADDRESS, Call, Held, Line, Side, in_own_network, wait_for};
 use tokio::process::Child;
 
 use crate::world::{Ground, HOME, REGION, Worker, World, attempt};
 
-/// A worker dials a keeper at a private address only, and never at loopback.
-const ADDRESS: &str = "10.99.0.1";
-const INSIDE: &str = "DATAIMPORTER_TEST_NETWORK";
 const SEED: &str = "CRASH_SEED";
 /// Rounds side by side, each with an org of its own.
 const LANES: usize = 4;
@@ -42,23 +39,6 @@ pub(crate) const FEW: usize = 40;
 pub(crate) const LONG: Duration = Duration::from_secs(240);
 /// Every so many rows one is wrong for the org: its phone is longer than the field.
 pub(crate) const WRONG: usize = 20;
-
-/// Runs the test `name` of this program once more, in a network of its own that has loopback and one private address.
-pub(crate) fn in_own_network(name: &str, story: impl Future<Output = Result<()>>) {
-    if std::env::var_os(INSIDE).is_some() {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-        return runtime.block_on(story).unwrap_or_else(|error| panic!("{error:#}"));
-    }
-    let script = format!("ip link set lo up && ip address add {ADDRESS}/32 dev lo && exec \"$0\" \"$@\"");
-    let mut command = Command::new("unshare");
-    if !rustix::process::geteuid().is_root() {
-        command.args(["--user", "--map-root-user"]);
-    }
-    command.args(["--net", "sh", "-c", &script]).arg(std::env::current_exe().expect("this program"));
-    let output = command.args(["--exact", name, "--nocapture"]).env(INSIDE, "1").output().expect("unshare starts");
-    println!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{}", output.status);
-}
 
 pub(crate) struct Theatre {
     pub(crate) world: World,

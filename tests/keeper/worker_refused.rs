@@ -11,9 +11,9 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use rustix::process::Signal;
 use salesforce_emulator::{Action, Fault};
 use serde_json::{Value, json};
-use testkit::{Side, wait_for};
+use testkit::{Side, in_own_network, wait_for};
 
-use crate::worker_crash::{CHUNK_BYTES, FEW, LONG, ONE_CHUNK, Point, Process, Round, Theatre, WRONG, in_own_network, send};
+use crate::worker_crash::{CHUNK_BYTES, FEW, LONG, ONE_CHUNK, Point, Process, Round, Theatre, WRONG, send};
 use crate::world::{HOME, World};
 
 /// Nobody has to be told more often.

@@ -71,7 +71,7 @@ impl Ground {
         for namespace in [SYSTEM, HOME, RUNS] {
             server.create_namespace(namespace).await?;
         }
-        apply_yaml(&client, &chart_rbac()).await?;
+        apply_yaml(&client, &testkit::chart::keeper_rights(SYSTEM)).await?;
         apply_yaml(&client, &objects(org.address.port())).await?;
         bind_tenant(&client).await?;
         let witness = Witness::of(&client, [Connection::api_resource(), Upload::api_resource()], &[]).await?;
@@ -520,13 +520,6 @@ fn with_type<T: serde::Serialize>(object: T, version: &str, kind: &str) -> Value
     value["apiVersion"] = json!(version);
     value["kind"] = json!(kind);
     value
-}
-
-/// The keeper's rights exactly as the chart gives them.
-fn chart_rbac() -> String {
-    let template = include_str!("../../charts/dataimporter/templates/keeper/rbac.yaml");
-    let lines = template.lines().filter(|line| !line.contains("{{- include"));
-    lines.collect::<Vec<_>>().join("\n").replace("{{ .Release.Namespace }}", SYSTEM)
 }
 
 fn objects(org_port: u16) -> String {

@@ -16,7 +16,7 @@ use kube::Client;
 use runtime::health::Health;
 use runtime::metrics::Metrics;
 use salesforce_emulator::{Emulator, Running};
-use testkit::{ApiServer, Line, apply_yaml, wait_for};
+use testkit::{ADDRESS, ApiServer, Line, apply_yaml, wait_for};
 use tokio::sync::{Mutex, RwLock};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,6 @@ use tokio_util::sync::CancellationToken;
 use crate::kubelet::Kubelet;
 use crate::tenant::Tenant;
 
-pub(crate) const ADDRESS: &str = "10.99.0.1";
 pub(crate) const SYSTEM: &str = "dataimporter-system";
 pub(crate) const REGION: &str = "eu-frankfurt";
 pub(crate) const LABEL: &str = "node-restriction.kubernetes.io/dataimporter-region";
@@ -54,7 +53,7 @@ impl Installation {
             api::crds::files().into_iter().filter(|(path, _)| path.starts_with("crds/")).map(|(_, text)| text).collect();
         apply_yaml(&client, &crds.join("\n---\n")).await?;
         server.create_namespace(SYSTEM).await?;
-        apply_yaml(&client, &keeper_rights()).await?;
+        apply_yaml(&client, &testkit::chart::keeper_rights(SYSTEM)).await?;
         let orgs = try_join_all((0..tenants).map(|_| Emulator::builder().start())).await?;
         apply_yaml(&client, &region(&orgs)).await?;
         let storage = tempfile::tempdir()?;
@@ -169,13 +168,6 @@ async fn begin_keeper(server: &ApiServer, arguments: &Args) -> Result<keeper::Ru
         Ok(keeper::start(account, arguments.clone(), CancellationToken::new()).await.ok())
     })
     .await
-}
-
-/// The keeper's rights exactly as the chart gives them.
-fn keeper_rights() -> String {
-    let template = include_str!("../../charts/dataimporter/templates/keeper/rbac.yaml");
-    let lines = template.lines().filter(|line| !line.contains("{{- include"));
-    lines.collect::<Vec<_>>().join("\n").replace("{{ .Release.Namespace }}", SYSTEM)
 }
 
 fn region(orgs: &[Running]) -> String {

@@ -14,10 +14,11 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
+use testkit::ADDRESS;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
-use crate::installation::{ADDRESS, REGION};
+use crate::installation::REGION;
 
 const POLL: Duration = Duration::from_millis(200);
 /// How long a process that is told to end gets.

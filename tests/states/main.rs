@@ -8,37 +8,18 @@ mod installation;
 mod kubelet;
 mod tenant;
 
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::ensure;
 use futures::{StreamExt as _, stream};
 
 use cells::{CELLS, Cell};
-use installation::{ADDRESS, Installation};
+use installation::Installation;
+use testkit::in_own_network;
 
-const INSIDE: &str = "DATAIMPORTER_TEST_NETWORK";
 /// `STATES_ONLY=<word>` walks the cells with this word in their title alone.
 const ONLY: &str = "STATES_ONLY";
 const AT_ONCE: usize = 8;
-
-/// Runs the test `name` of this program once more, in a network of its own that has loopback and one private address: a worker dials a
-/// keeper at a private address only.
-fn in_own_network(name: &str, story: impl Future<Output = Result<()>>) {
-    if std::env::var_os(INSIDE).is_some() {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-        return runtime.block_on(story).unwrap_or_else(|error| panic!("{error:#}"));
-    }
-    let script = format!("ip link set lo up && ip address add {ADDRESS}/32 dev lo && exec \"$0\" \"$@\"");
-    let mut command = Command::new("unshare");
-    if !rustix::process::geteuid().is_root() {
-        command.args(["--user", "--map-root-user"]);
-    }
-    command.args(["--net", "sh", "-c", &script]).arg(std::env::current_exe().expect("this program"));
-    let output = command.args(["--exact", name, "--nocapture"]).env(INSIDE, "1").output().expect("unshare starts");
-    println!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{}", output.status);
-}
 
 /// A row of the table in the documentation.
 fn row(cell: &Cell) -> String {

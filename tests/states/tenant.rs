@@ -14,9 +14,9 @@ use kube::{Api, Resource, ResourceExt};
 use salesforce_emulator::{Action, Fault, Running};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use testkit::{apply_yaml, wait_for};
+use testkit::{ADDRESS, apply_yaml, wait_for};
 
-use crate::installation::{ADDRESS, Installation, REGION, SYSTEM};
+use crate::installation::{Installation, REGION, SYSTEM};
 
 /// Longer than anything takes here: a guard against waiting for ever.
 const LONG: Duration = Duration::from_secs(120);

@@ -3,12 +3,15 @@
 //! nothing of our controllers.
 
 mod api_server;
+pub mod chart;
 pub mod kstatus;
 mod line;
+mod network;
 mod objects;
 mod witness;
 
 pub use api_server::ApiServer;
 pub use line::{Call, Held, Line, Side};
+pub use network::{ADDRESS, in_own_network};
 pub use objects::{apply_yaml, wait_for};
 pub use witness::{Rule, Witness};
