@@ -1,12 +1,17 @@
 //! Namespaces between tenants, members, and the way out.
 
+use std::time::Duration;
+
 use api::Tenant;
 use api::import_run::{Rows, RunReason};
 use api::names::TENANT_RUNS_FINALIZER;
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use testkit::wait_for;
 
@@ -148,33 +153,13 @@ async fn a_namespace_of_the_cluster_or_of_ours_is_bound_to_nobody_and_nothing_is
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_api_server_refuses_to_make_for_a_tenant_is_told_and_holds_no_other_namespace_up() {
     let mut world = World::without_operator().await;
-    let policy = r#"
-apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicy
-metadata: {name: no-accounts}
-spec:
-  failurePolicy: Fail
-  matchConstraints:
-    resourceRules: [{apiGroups: [""], apiVersions: [v1], resources: [serviceaccounts], operations: [CREATE]}]
-  validations: [{expression: "request.namespace != 'strict'", message: accounts are made by the platform team}]
----
-apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicyBinding
-metadata: {name: no-accounts}
-spec: {policyName: no-accounts, validationActions: [Deny]}
-"#;
-    world.apply(policy).await;
     for namespace in ["strict", "zone"] {
         world.server.create_namespace(namespace).await.unwrap();
     }
+    let rule = r#"{apiGroups: [""], apiVersions: [v1], resources: [serviceaccounts], operations: [CREATE]}"#;
+    refuse(&world, rule, "request.namespace != 'strict'", "accounts are made by the platform team").await;
     let probe: ServiceAccount = serde_json::from_value(json!({"metadata": {"name": "probe"}})).unwrap();
-    let dry_run = PostParams { dry_run: true, ..Default::default() };
-    wait_for("the policy", SOON, async || {
-        let tried = world.namespaced::<ServiceAccount>("strict").create(&dry_run, &probe).await;
-        Ok(tried.err().filter(|error| error.to_string().contains("platform team")))
-    })
-    .await
-    .unwrap();
+    until_refused(&world.namespaced("strict"), &probe, "platform team").await;
     world.start_operator();
     world.apply(&tenant_yaml("twofold", &["strict", "zone"])).await;
     let tenant = world.wait_ready::<Tenant>(Api::all(world.client.clone()), "twofold", "NamespaceRefused").await;
@@ -184,6 +169,65 @@ spec: {policyName: no-accounts, validationActions: [Deny]}
     }
     let other = world.namespaced::<ServiceAccount>("zone");
     wait_for("the other namespace", SOON, async || Ok(other.get_opt("dataimporter-files-writer").await?)).await.unwrap();
+    world.assert_conformant().await;
+}
+
+/// Each step of a Tenant's life that another policy of the cluster may refuse, and that all of them go on once it does no more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_is_refused_is_told_and_taken_when_it_is_not_refused_any_more() {
+    let world = World::start().await;
+    for namespace in ["unheld", "clingy", "let-go", "stuck"] {
+        world.server.create_namespace(namespace).await.unwrap();
+    }
+    let tenants = Api::<Tenant>::all(world.client.clone());
+    for (name, namespaces) in [("clingy", &["clingy", "let-go"][..]), ("stuck", &["stuck"])] {
+        world.apply(&tenant_yaml(name, namespaces)).await;
+        world.wait_ready::<Tenant>(tenants.clone(), name, "Bound").await;
+    }
+    world.tenant("walled").await;
+    let rules = r#"{apiGroups: [dataimporter.io], apiVersions: ["*"], resources: [tenants], operations: [CREATE, UPDATE]},
+        {apiGroups: [""], apiVersions: [v1], resources: [namespaces], operations: [CREATE]},
+        {apiGroups: [rbac.authorization.k8s.io], apiVersions: [v1], resources: [rolebindings], operations: [DELETE]}"#;
+    let condition = "!(request.name == 'unheld' && object.metadata.?finalizers.orValue([]).size() > 0)
+        && request.name != 'dataimporter-run-walled' && !(request.?namespace.orValue('') in ['let-go', 'stuck'])";
+    refuse(&world, rules, condition, "ask the platform team").await;
+    let probe: Namespace = serde_json::from_value(json!({"metadata": {"name": "dataimporter-run-walled"}})).unwrap();
+    until_refused(&Api::all(world.client.clone()), &probe, "platform team").await;
+
+    world.apply(&tenant_yaml("unheld", &["unheld"])).await;
+    world.apply(&job_yaml("walled", "accounts", UPLOAD, "{once: {id: '1'}}")).await;
+    let fewer = json!({"spec": {"namespaces": ["clingy"]}});
+    tenants.patch("clingy", &PatchParams::default(), &Patch::Merge(&fewer)).await.unwrap();
+    tenants.delete("stuck", &DeleteParams::default()).await.unwrap();
+    for (name, reason, about) in [
+        ("unheld", "FinalizerRefused", TENANT_RUNS_FINALIZER),
+        ("walled", "RunNamespaceRefused", "dataimporter-run-walled"),
+        ("clingy", "ReleaseRefused", "namespace let-go"),
+        ("stuck", "LeavingRefused", "it cannot leave"),
+    ] {
+        let tenant = world.wait_ready::<Tenant>(tenants.clone(), name, reason).await;
+        let message = api::conditions::find(&tenant.status.unwrap().conditions, "Ready").unwrap().message.clone();
+        for words in [about, "ask the platform team"] {
+            assert!(message.contains(words), "{name} does not say {words:?}: {message}");
+        }
+    }
+    let bindings = world.namespaced::<RoleBinding>("unheld");
+    assert!(bindings.list(&Default::default()).await.unwrap().items.is_empty(), "something was made for who cannot be held");
+    assert!(tenants.get("clingy").await.unwrap().status.unwrap().namespaces.iter().any(|b| b.name == "let-go"), "forgotten");
+
+    Api::<ValidatingAdmissionPolicyBinding>::all(world.client.clone()).delete("refused", &DeleteParams::default()).await.unwrap();
+    wait_for("all of them to go on", Duration::from_secs(90), async || {
+        for name in ["unheld", "walled", "clingy"] {
+            if crate::support::ready_reason(&tenants.get(name).await?) != "Bound" {
+                return Ok(None);
+            }
+        }
+        let left = world.namespaced::<RoleBinding>("let-go").list(&Default::default()).await?.items;
+        Ok((left.is_empty() && tenants.get_opt("stuck").await?.is_none()).then_some(()))
+    })
+    .await
+    .unwrap();
+    world.worker("walled", "accounts-once-1", 1).await;
     world.assert_conformant().await;
 }
 
@@ -216,6 +260,38 @@ async fn a_tenant_that_leaves_stops_its_runs_and_takes_everything_of_ours_along(
     wait_for("the tenant to go", SOON, async || Ok(tenants.get_opt("bye").await?.is_none().then_some(()))).await.unwrap();
     assert!(world.namespaced::<RoleBinding>("bye").list(&Default::default()).await.unwrap().items.is_empty());
     assert!(namespaces.get("bye").await.unwrap().metadata.deletion_timestamp.is_none(), "the tenant's own namespace stays");
+}
+
+/// A policy of the cluster that is not ours.
+async fn refuse(world: &World, rules: &str, condition: &str, message: &str) {
+    let policy = format!(
+        r#"
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {{name: refused}}
+spec:
+  failurePolicy: Fail
+  matchConstraints: {{resourceRules: [{rules}]}}
+  validations: [{{expression: "{condition}", message: {message}}}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {{name: refused}}
+spec: {{policyName: refused, validationActions: [Deny]}}
+"#
+    );
+    world.apply(&policy).await;
+}
+
+/// Policies take effect some seconds after they are written.
+async fn until_refused<K>(api: &Api<K>, probe: &K, words: &str)
+where
+    K: Clone + DeserializeOwned + Serialize + std::fmt::Debug,
+{
+    let dry_run = PostParams { dry_run: true, ..Default::default() };
+    wait_for("the policy", SOON, async || Ok(api.create(&dry_run, probe).await.err().filter(|error| error.to_string().contains(words))))
+        .await
+        .unwrap();
 }
 
 async fn delete_namespace(world: &World, name: &str) {
