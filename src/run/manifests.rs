@@ -1,6 +1,6 @@
 //! The objects of an import, from files instead of an API server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::plain;
+
 /// What the files hold of use. Objects find each other within their namespace, as in a cluster.
 #[derive(Default)]
 pub(super) struct Manifests {
@@ -23,6 +25,10 @@ pub(super) struct Manifests {
 }
 
 type Name = (Option<String>, String);
+type Unquoted = HashMap<String, String>;
+
+/// A document that holds nothing.
+const EMPTY: [&str; 5] = ["", "~", "null", "Null", "NULL"];
 
 pub(super) struct Job {
     pub(super) namespace: Option<String>,
@@ -42,19 +48,26 @@ impl Manifests {
 
     fn add(&mut self, text: &str) -> anyhow::Result<()> {
         // Its text is never part of an error: there may be Secrets in it.
-        let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|_| anyhow!("not YAML"))?;
-        documents.into_iter().filter(|document| !document.is_null()).try_for_each(|document| self.add_one(document))
+        let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| match error.location() {
+            Some(place) => anyhow!("not YAML, at line {}, column {}", place.line(), place.column()),
+            None => anyhow!("not YAML"),
+        })?;
+        // Readers of YAML pass over empty documents, and so do numbers of documents here.
+        let unquoted =
+            plain::scalars(text).into_iter().filter(|scalars| scalars.get("").is_none_or(|text| !EMPTY.contains(&text.as_str())));
+        let documents = documents.into_iter().filter(|document| !document.is_null());
+        documents.zip(unquoted).try_for_each(|(document, unquoted)| self.add_one(document, &unquoted))
     }
 
-    fn add_one(&mut self, document: Value) -> anyhow::Result<()> {
+    fn add_one(&mut self, document: Value, unquoted: &Unquoted) -> anyhow::Result<()> {
         let text = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         match (text("apiVersion").as_str(), text("kind").as_str()) {
             ("dataimporter.io/v1alpha1", "ImportJob") => {
-                let job: ImportJob = strict("ImportJob", &document)?;
+                let job: ImportJob = strict("ImportJob", &document, unquoted)?;
                 self.jobs.push(Job { namespace: job.namespace(), name: job.name_any(), spec: job.spec });
             }
             ("dataimporter.io/v1alpha1", "Connection") => {
-                let connection: Connection = strict("Connection", &document)?;
+                let connection: Connection = strict("Connection", &document, unquoted)?;
                 self.connections.insert((connection.namespace(), connection.name_any()), connection.spec);
             }
             ("v1", "Secret") => {
@@ -122,10 +135,20 @@ fn values(secret: Secret) -> BTreeMap<String, SecretString> {
     decoded.chain(plain.map(|(key, value)| (key, SecretString::from(value)))).collect()
 }
 
-/// Reads an object and refuses fields that its kind does not have: a misspelled one would be passed over in silence.
-fn strict<T: DeserializeOwned + Serialize>(kind: &str, document: &Value) -> anyhow::Result<T> {
+/// Reads an object and refuses fields that its kind does not have: a misspelled one would be passed over in silence. What stands without
+/// quotes and is no text any more is refused with the quotes to add.
+fn strict<T: DeserializeOwned + Serialize>(kind: &str, document: &Value, unquoted: &Unquoted) -> anyhow::Result<T> {
     let name = document.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("without a name");
-    let object: T = serde_json::from_value(document.clone()).with_context(|| format!("{kind} {name}"))?;
+    let object: T = serde_path_to_error::deserialize(document).map_err(|error| {
+        let (path, cause) = (error.path().to_string(), error.into_inner().to_string());
+        match unquoted.get(&path) {
+            Some(written) if cause.ends_with("expected a string") => {
+                anyhow!("{kind} {name}: {path}: {written} is no text to readers of YAML; write it in quotes: \"{written}\"")
+            }
+            _ if path == "." => anyhow!("{kind} {name}: {cause}"),
+            _ => anyhow!("{kind} {name}: {path}: {cause}"),
+        }
+    })?;
     let understood = serde_json::to_value(&object).with_context(|| format!("{kind} {name}"))?;
     let (given, understood) = (document.get("spec").unwrap_or(&Value::Null), understood.get("spec").unwrap_or(&Value::Null));
     match unknown(given, understood, "spec") {
@@ -215,6 +238,46 @@ spec:
         let error = manifests.job(None).err().unwrap().to_string();
         assert!(error.contains("acme/accounts, globex/accounts"), "{error}");
         assert_eq!(manifests.job(Some("globex/accounts")).unwrap().namespace.as_deref(), Some("globex"));
+    }
+
+    #[test]
+    fn a_text_that_lacks_its_quotes_is_told_with_them() {
+        let table = [
+            (
+                "{from: true, to: Name}",
+                "spec.target.salesforce.mapping[0].from: true is no text to readers of YAML; write it in quotes: \"true\"",
+            ),
+            (
+                "{value: 0047, to: Name}",
+                "spec.target.salesforce.mapping[0].value: 0047 is no text to readers of YAML; write it in quotes: \"0047\"",
+            ),
+            (
+                "{value: 1.50, to: Name}",
+                "spec.target.salesforce.mapping[0].value: 1.50 is no text to readers of YAML; write it in quotes: \"1.50\"",
+            ),
+            (
+                "{from: No, to: Name}",
+                "spec.target.salesforce.mapping[0].from: No is no text to readers of YAML; write it in quotes: \"No\"",
+            ),
+        ];
+        for (mapping, told) in table {
+            let wrong = job("acme", "").replace("{from: a, to: Name}", mapping);
+            let documents = format!("--- # nothing\n---\n{CONNECTION}---\n{wrong}");
+            let error = manifests(&[&documents]).err().unwrap();
+            assert_eq!(format!("{error:#}"), format!("ImportJob accounts: {told}"));
+            let (field, rest) = mapping[1..].split_once(": ").unwrap();
+            let (value, rest) = rest.split_once(',').unwrap();
+            let right = job("acme", "").replace("{from: a, to: Name}", &format!("{{{field}: \"{value}\",{rest}"));
+            assert!(manifests(&[&right]).is_ok(), "{right}");
+        }
+        let number = manifests(&[&job("acme", "  results: {keepDays: many}\n")]).err().unwrap();
+        assert!(format!("{number:#}").contains("spec.results.keepDays: invalid type"), "{number:#}");
+    }
+
+    #[test]
+    fn what_is_no_yaml_has_a_place_and_shows_nothing() {
+        let error = manifests(&["a: b\nc: [hush\nd: e\n"]).err().unwrap().to_string();
+        assert!(error.starts_with("not YAML, at line ") && !error.contains("hush"), "{error}");
     }
 
     #[test]

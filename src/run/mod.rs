@@ -3,6 +3,7 @@
 mod args;
 mod manifests;
 mod output;
+mod plain;
 mod results;
 
 use std::io;
