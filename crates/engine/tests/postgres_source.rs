@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use api::import_job::SqlSource;
 use api::import_run::RunReason;
+use engine::read::postgres::sqlstate::{NAMES, SqlState};
 use engine::read::postgres::{PostgresSource, Replay, Start};
 use engine::read::{ReadError, Source};
 use engine::row::Batch;
@@ -164,12 +165,12 @@ async fn a_query_that_fails_says_so_without_telling_values() {
     let server = Server::start();
     let client = server.connect().await;
     let error = read(&client, "SELECT nme FROM pg_class", &[], Start::First).await.err().unwrap();
-    assert_eq!(error.to_string(), "the database refused the query: column \"nme\" does not exist (42703)");
+    assert_eq!(error.to_string(), "the database refused the query: column \"nme\" does not exist (undefined_column, SQLSTATE 42703)");
     assert_eq!(error.reason(), RunReason::SourceFailed);
     // Fails at row 3,000, when rows have been sent already; the server's words would name the value.
     let late = "SELECT CASE WHEN n = 3000 THEN ('secret' || n)::int ELSE n END AS v FROM generate_series(1, 4000) n";
     let error = read(&client, late, &[], Start::First).await.err().unwrap();
-    assert_eq!(error.to_string(), "the database stopped the query with error 22P02");
+    assert_eq!(error.to_string(), "the database stopped the query: invalid_text_representation, SQLSTATE 22P02");
     assert!(std::error::Error::source(&error).is_none());
     // Nothing in the query may write.
     client
@@ -180,6 +181,21 @@ async fn a_query_that_fails_says_so_without_telling_values() {
         .unwrap();
     let error = read(&client, "SELECT f()", &[], Start::First).await.err().unwrap();
     assert!(matches!(&error, ReadError::Database { code } | ReadError::Query { code, .. } if code == "25006"), "{error}");
+}
+
+#[tokio::test]
+async fn every_error_has_the_name_that_the_server_knows_it_by() {
+    let server = Server::start();
+    let client = server.connect().await;
+    for (code, name) in NAMES {
+        // Caught by its name, which may be several codes' and, of a class, is all its codes'.
+        let raise = format!("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; EXCEPTION WHEN {name} THEN NULL; END $$");
+        client.batch_execute(&raise).await.unwrap_or_else(|error| panic!("{code} is not {name}: {error}"));
+        let class = NAMES.iter().find(|(other, _)| other.ends_with("000") && other[..2] == code[..2]);
+        assert!(code.ends_with("000") || class.is_none_or(|(_, class)| class != name), "{code} has the name of its class");
+        assert_eq!(SqlState(code).to_string(), format!("{name}, SQLSTATE {code}"));
+    }
+    assert_eq!(SqlState("ZZ999").to_string(), "SQLSTATE ZZ999");
 }
 
 /// A log in memory.

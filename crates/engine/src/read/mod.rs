@@ -7,6 +7,7 @@ pub mod postgres;
 use api::import_run::RunReason;
 use async_trait::async_trait;
 
+use self::postgres::sqlstate::SqlState;
 use crate::row::{Batch, Column, ColumnError, Header, Position};
 
 /// Rows, once, in order.
@@ -49,10 +50,10 @@ pub enum ReadError {
     #[error("the header has {found} columns, more than {limit}")]
     TooManyColumns { found: usize, limit: usize },
     /// The server's words; they speak of the query.
-    #[error("the database refused the query: {message} ({code})")]
+    #[error("the database refused the query: {message} ({})", SqlState(code))]
     Query { code: String, message: String },
     /// Only the code: the server's words may hold a value.
-    #[error("the database stopped the query with error {code}")]
+    #[error("the database stopped the query: {}", SqlState(code))]
     Database { code: String },
     #[error("the connection to the database failed")]
     Connection(#[source] tokio_postgres::Error),

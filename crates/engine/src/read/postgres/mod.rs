@@ -6,6 +6,7 @@
 
 mod copy;
 mod sql;
+pub mod sqlstate;
 mod value;
 
 use std::pin::Pin;
