@@ -51,7 +51,7 @@ async fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            terminal::tell(format_args!("dataimporter: {error:#}"));
+            terminal::tell(format_args!("dataimporter: {}", runtime::causes::told(error.as_ref())));
             ExitCode::FAILURE
         }
     }

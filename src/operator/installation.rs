@@ -7,6 +7,7 @@ use anyhow::Context;
 use api::names;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
+use runtime::causes;
 use runtime::health::Health;
 
 const RETRY: Duration = Duration::from_secs(2);
@@ -16,7 +17,7 @@ pub(super) async fn wait_for(client: &Client, namespace: &str, health: &Health) 
     loop {
         match read(client, namespace).await {
             Ok(uid) => return uid,
-            Err(error) => tracing::info!(error = format!("{error:#}"), "waiting for the keeper's first start"),
+            Err(error) => tracing::info!(error = causes::told(error.as_ref()), "waiting for the keeper's first start"),
         }
         health.beat(Instant::now());
         tokio::time::sleep(RETRY).await;

@@ -14,6 +14,7 @@ use futures::StreamExt as _;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt};
+use runtime::causes;
 use runtime::store::ObjectKey;
 use runtime::work::Queue;
 use runtime::write::Kind;
@@ -69,7 +70,7 @@ async fn forget(context: &Context) {
                 Forgotten::Upload(upload) => remove(context, &key, upload.as_ref(), |upload| upload::is_long_gone(upload, now)).await,
             };
             if let Err(error) = removed {
-                tracing::warn!(object = %key, error = format!("{error:#}"), "sweep: will try again");
+                tracing::warn!(object = %key, error = causes::told(error.as_ref()), "sweep: will try again");
             }
         })
         .await;
