@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use api::{Connection, ImportJob, ImportRun, Upload, names};
+use api::{Connection, ImportJob, ImportRun, Region, Upload, names};
 use futures::future::LocalBoxFuture;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
+use crate::installation::REGION;
 use crate::tenant::{Hold, Tenant};
 
 #[derive(Clone, Copy)]
@@ -69,6 +70,14 @@ async fn edit_job(tenant: &Tenant<'_>) -> Result<ImportJob> {
     tenant
         .patch::<ImportJob>("load", json!({"spec": {"guards": {"deadlineSeconds": 61}, "target": {"salesforce": {"mapping": mapping}}}}))
         .await
+}
+
+/// One more login host.
+async fn edit_region(tenant: &Tenant<'_>) -> Result<()> {
+    let regions: Api<Region> = Api::all(tenant.whole.client.clone());
+    let hosts = json!({"spec": {"allowedLoginHosts": ["127.0.0.1", format!("{}.login.example", tenant.name)]}});
+    regions.patch(REGION, &PatchParams::default(), &Patch::Merge(hosts)).await?;
+    Ok(())
 }
 
 async fn cancel(tenant: &Tenant<'_>, run: &str) -> Result<()> {
@@ -433,6 +442,31 @@ pub(crate) const CELLS: &[Cell<'static>] = cells! {
         let pod = t.worker().await?;
         let pods: Api<Pod> = Api::namespaced(t.whole.client.clone(), &names::run_namespace(&t.name));
         pods.delete(&pod.name_any(), &DeleteParams::default()).await?;
+        let since = Instant::now();
+        seen(t.outcome("first").await?, since)
+    }
+    "worker pod", "lose its node", "running" => "Completed after 2 attempts", |t| {
+        t.running(Hold::WithRows).await?;
+        let pod = t.worker().await?;
+        t.whole.kubelet.lose(&pod);
+        // As the node controller asks; nobody is there to say that it went.
+        let pods: Api<Pod> = Api::namespaced(t.whole.client.clone(), &names::run_namespace(&t.name));
+        pods.delete(&pod.name_any(), &DeleteParams::default().grace_period(1)).await?;
+        let since = Instant::now();
+        let outcome = t.outcome("first").await?;
+        ensure!(pods.get_opt(&pod.name_any()).await?.is_some_and(|left| left.uid() == pod.uid()), "control: its pod never ends");
+        seen(outcome, since)
+    }
+    "Region", "edit", "waiting" => "Completed after 1 attempt", |t| {
+        t.waiting().await?;
+        edit_region(t).await?;
+        resume(t).await?;
+        let since = Instant::now();
+        seen(t.outcome("first").await?, since)
+    }
+    "Region", "edit", "running" => "Completed after 1 attempt", |t| {
+        t.running(Hold::BeforeReading).await?;
+        edit_region(t).await?;
         let since = Instant::now();
         seen(t.outcome("first").await?, since)
     }

@@ -30,7 +30,7 @@ pub(crate) const LABEL: &str = "node-restriction.kubernetes.io/dataimporter-regi
 
 pub(crate) struct Installation {
     pub(crate) client: Client,
-    _kubelet: Kubelet,
+    pub(crate) kubelet: Kubelet,
     pub(crate) orgs: Vec<Running>,
     pub(crate) keeper: RwLock<Option<keeper::Running>>,
     operator: Mutex<Option<(CancellationToken, JoinHandle<Result<()>>)>>,
@@ -78,7 +78,7 @@ impl Installation {
         let kubelet = Kubelet::start(client.clone(), &keeper.installation);
         let installation = Self {
             client,
-            _kubelet: kubelet,
+            kubelet,
             orgs,
             keeper: RwLock::new(Some(keeper)),
             operator: Mutex::default(),

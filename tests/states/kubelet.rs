@@ -1,8 +1,9 @@
 //! Scheduler, kubelet, garbage collector and namespace controller: a worker pod becomes a process of the real program with its pod's
 //! environment and token, and a run namespace that was deleted goes once its pods have ended.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -24,11 +25,17 @@ const POLL: Duration = Duration::from_millis(200);
 /// How long a process that is told to end gets.
 const GRACE: Duration = Duration::from_secs(20);
 
-pub(crate) struct Kubelet(JoinHandle<()>);
+pub(crate) struct Kubelet {
+    task: JoinHandle<()>,
+    lost: Lost,
+}
+
+/// UIDs of pods whose node is gone: their process is, and nobody says so.
+type Lost = Arc<Mutex<HashSet<String>>>;
 
 impl Drop for Kubelet {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
@@ -37,6 +44,7 @@ struct Node {
     audience: String,
     tokens: tempfile::TempDir,
     processes: HashMap<String, Process>,
+    lost: Lost,
 }
 
 struct Process {
@@ -48,15 +56,22 @@ impl Kubelet {
     pub(crate) fn start(client: Client, installation: &str) -> Self {
         let audience = names::keeper_audience(REGION, installation);
         let tokens = tempfile::tempdir().expect("a folder for tokens");
-        let mut node = Node { client, audience, tokens, processes: HashMap::new() };
-        Self(tokio::spawn(async move {
+        let lost = Lost::default();
+        let mut node = Node { client, audience, tokens, processes: HashMap::new(), lost: lost.clone() };
+        let task = tokio::spawn(async move {
             loop {
                 if let Err(error) = node.look().await {
                     println!("kubelet: {error:#}");
                 }
                 tokio::time::sleep(POLL).await;
             }
-        }))
+        });
+        Self { task, lost }
+    }
+
+    /// The pod's node is gone from now on.
+    pub(crate) fn lose(&self, pod: &Pod) {
+        self.lost.lock().expect("nobody panicked").insert(pod.uid().unwrap_or_default());
     }
 }
 
@@ -66,6 +81,10 @@ impl Node {
         let maps = Api::<ConfigMap>::all(self.client.clone()).list_metadata(&ListParams::default().labels(names::RUN_UID_LABEL)).await?;
         for pod in &pods.items {
             let uid = pod.uid().unwrap_or_default();
+            if self.lost.lock().expect("nobody panicked").contains(&uid) {
+                self.processes.remove(&uid); // killed
+                continue;
+            }
             let owned =
                 pod.owner_references().iter().all(|owner| maps.items.iter().any(|map| map.metadata.uid.as_ref() == Some(&owner.uid)));
             let leaves = pod.metadata.deletion_timestamp.is_some() || !owned;
