@@ -120,6 +120,7 @@ async fn report(keeper: &Keeper, ending: Ending) -> anyhow::Result<ExitCode> {
         message: api::text::cut(&ending.message, Outcome::MESSAGE_LIMIT),
         rows: ending.rows,
         results: results.collect(),
+        warnings: ending.warnings,
     };
     keeper.outcome(&report).await.context("the keeper does not take the outcome")?;
     Ok(ExitCode::SUCCESS)

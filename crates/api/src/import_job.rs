@@ -143,6 +143,11 @@ pub struct CsvFormat {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 40))]
     pub encoding: Option<String>,
+    /// Words that stand in cells where there is nothing, such as `\N` or `NULL`: such a cell is blank, for filters and formulas too.
+    /// Compared exactly, case included, without the blanks around them. Absent: no word is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 40), regex(pattern = TEXT)))]
+    pub null_words: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
@@ -382,6 +387,12 @@ impl ImportJobSpec {
         let wish = self.history.clone().unwrap_or_default();
         let kept = |wish: Option<i32>| Some(wish.unwrap_or(History::DEFAULT));
         History { successful: kept(wish.successful), failed: kept(wish.failed) }
+    }
+
+    /// Words that make a cell of the source blank.
+    pub fn null_words(&self) -> &[String] {
+        let csv = self.source.upload.as_ref().and_then(|upload| upload.format.as_ref()?.csv.as_ref());
+        csv.map_or(&[], |csv| csv.null_words.as_slice())
     }
 
     pub fn deadline_seconds(&self) -> i64 {

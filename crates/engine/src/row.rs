@@ -2,6 +2,7 @@
 //! nor Salesforce.
 
 use csv::ByteRecord;
+use formula::Shown;
 
 /// Names of the input columns, in input order. Names may repeat or be empty: such columns travel into the results but
 /// cannot be named by a job.
@@ -37,7 +38,7 @@ impl Header {
     /// The one column of that name: exact first, else not minding blanks around it.
     pub fn find(&self, name: &str) -> Result<usize, ColumnError> {
         let exact = self.positions(|column| column == name);
-        let found = if exact.is_empty() { self.positions(|column| column.trim() == name.trim()) } else { exact };
+        let found = if exact.is_empty() { self.positions(|column| formula::trim(column) == formula::trim(name)) } else { exact };
         match found.as_slice() {
             [one] => Ok(*one),
             [] if self.is_one_column_with(name) => Err(ColumnError::NotCut { name: name.to_owned(), only: self.names[0].clone() }),
@@ -52,16 +53,16 @@ impl Header {
     /// Whether all names seem to stand in the one column of a file whose delimiter is another one.
     fn is_one_column_with(&self, name: &str) -> bool {
         let [only] = self.names.as_slice() else { return false };
-        only.split(|c: char| c.is_ascii_punctuation() && c != '_').any(|part| part.trim() == name.trim())
+        only.split(|c: char| c.is_ascii_punctuation() && c != '_').any(|part| formula::trim(part) == formula::trim(name))
     }
 
     /// How the column at this place, counted from zero, is called.
     pub fn column(&self, at: usize) -> Column {
-        self.names.get(at).filter(|name| !name.trim().is_empty()).map_or(Column::Number(at + 1), |name| Column::Name(name.clone()))
+        self.names.get(at).filter(|name| !formula::is_blank(name)).map_or(Column::Number(at + 1), |name| Column::Name(name.clone()))
     }
 
     fn positions(&self, wanted: impl Fn(&str) -> bool) -> Vec<usize> {
-        self.names.iter().enumerate().filter(|(_, column)| !column.trim().is_empty() && wanted(column)).map(|(at, _)| at).collect()
+        self.names.iter().enumerate().filter(|(_, column)| !formula::is_blank(column) && wanted(column)).map(|(at, _)| at).collect()
     }
 }
 
@@ -76,7 +77,7 @@ pub enum Column {
 impl std::fmt::Display for Column {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Name(name) => write!(f, "{name:?}"),
+            Self::Name(name) => write!(f, "{}", Shown(name)),
             Self::Number(number) => write!(f, "number {number}"),
         }
     }
@@ -84,11 +85,11 @@ impl std::fmt::Display for Column {
 
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ColumnError {
-    #[error("there is no column {name:?}{}", .near.as_ref().map(|near| format!(", did you mean {near:?}?")).unwrap_or_default())]
+    #[error("there is no column {}{}", Shown(.name), .near.as_ref().map(|near| format!(", did you mean {}?", Shown(near))).unwrap_or_default())]
     Unknown { name: String, near: Option<String> },
-    #[error("there is no column {name:?}, only {only:?}: if these are several, set the format's `delimiter`")]
+    #[error("there is no column {}, only {}: if these are several, set the format's `delimiter`", Shown(.name), Shown(.only))]
     NotCut { name: String, only: String },
-    #[error("column {name:?} stands in the header twice, as number {first} and {second}: rename one of them")]
+    #[error("column {} stands in the header twice, as number {first} and {second}: rename one of them", Shown(.name))]
     Repeated { name: String, first: usize, second: usize },
 }
 
@@ -205,7 +206,7 @@ pub enum RowError {
     NotText { at: Position, column: Column, encoding: &'static str },
     #[error("{at}: column {column} contains a NUL character, which Salesforce cannot store; remove it")]
     Nul { at: Position, column: Column },
-    #[error("row {row}: column {column:?} holds a value that is {value}, which Salesforce cannot store")]
+    #[error("row {row}: column {} holds a value that is {value}, which Salesforce cannot store", Shown(.column))]
     NoSuchValue { row: u64, column: String, value: String },
     #[error("{place}: {source}")]
     Formula { place: String, source: formula::EvalError },
@@ -217,6 +218,10 @@ pub enum RowError {
     TooLong { field: String, limit: u32, found: usize },
     #[error("{field} is not a Salesforce id: {why}")]
     BadId { field: String, why: &'static str },
+    #[error("{field} takes {forms}, not {}{hint}", Shown(.found))]
+    WrongType { field: String, forms: &'static str, found: String, hint: &'static str },
+    #[error("{field} is a restricted picklist without the value {}; {advice}", Shown(.found))]
+    NotInPicklist { field: String, found: String, advice: String },
     #[error("more than {limit} different rows: `dedupe` cannot remember them all; remove repetitions in the source")]
     TooManyToRemember { limit: usize },
 }
@@ -235,6 +240,8 @@ impl RowError {
             Self::NotAvailable { .. } => "NOT_AVAILABLE",
             Self::TooLong { .. } => "VALUE_TOO_LONG",
             Self::BadId { .. } => "MALFORMED_RECORD_ID",
+            Self::WrongType { .. } => "WRONG_TYPE",
+            Self::NotInPicklist { .. } => "NOT_IN_PICKLIST",
             Self::TooManyToRemember { .. } => "DEDUPE_LIMIT",
         }
     }
@@ -260,6 +267,18 @@ mod tests {
         let error = Header::new(["Email", "Phone", ""]).find("Emial").unwrap_err();
         assert_eq!(error.to_string(), "there is no column \"Emial\", did you mean \"Email\"?");
         assert_eq!(Header::new(["", ""]).find("").unwrap_err(), ColumnError::Unknown { name: String::new(), near: None });
+    }
+
+    #[test]
+    fn what_the_eye_does_not_see_in_a_name_is_shown() {
+        let header = Header::new(["last\u{A0}name", "\u{FEFF}Id\u{200B}", "\u{A0}"]);
+        assert_eq!(
+            header.find("last name").unwrap_err().to_string(),
+            "there is no column \"last name\", did you mean \"last<U+00A0>name\"?"
+        );
+        // Around a name blanks are nothing.
+        assert_eq!(header.find("Id"), Ok(1));
+        assert_eq!(header.column(2), Column::Number(3));
     }
 
     #[test]

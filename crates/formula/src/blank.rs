@@ -51,6 +51,15 @@ impl Display for Shown<'_> {
     }
 }
 
+/// Enough of a cell's text to recognise it in a message.
+pub fn shown(text: &str) -> String {
+    const MOST: usize = 60;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

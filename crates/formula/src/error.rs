@@ -80,12 +80,3 @@ pub enum EvalError {
     #[error("the text becomes longer than {} bytes", crate::MAX_TEXT)]
     TextTooLong,
 }
-
-/// Enough of a cell's text to recognise it.
-pub(crate) fn shown(text: &str) -> String {
-    const MOST: usize = 60;
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}

@@ -3,8 +3,8 @@
 
 use std::cmp::Ordering;
 
-use crate::blank::{is_blank, is_blank_char};
-use crate::error::{EvalError, shown};
+use crate::blank::{is_blank, is_blank_char, shown};
+use crate::error::EvalError;
 use crate::program::{BoolNode, Calculation, NumberNode, TextNode};
 use crate::{Cells, MAX_TEXT, number};
 

@@ -19,10 +19,10 @@ mod program;
 mod token;
 mod tree;
 
-pub use blank::{Shown, is_blank, is_blank_char, trim};
+pub use blank::{Shown, is_blank, is_blank_char, shown, trim};
 pub use error::{EvalError, FormulaError, Problem};
 pub use function::{FUNCTIONS, Signature};
-pub use near::nearest;
+pub use near::{nearest, nearest_few};
 
 use program::{BoolNode, TextNode};
 

@@ -3,7 +3,8 @@
 
 use std::fmt::Write;
 
-use crate::error::{EvalError, shown};
+use crate::blank::shown;
+use crate::error::EvalError;
 
 /// Every integer below is exact and has at most 15 digits.
 const EXACT: f64 = 1e15;

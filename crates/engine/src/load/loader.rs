@@ -6,7 +6,7 @@
 use std::io;
 use std::sync::Arc;
 
-use api::import_run::{Chunk, ChunkState, Chunks, FoldedChunks, Rows, RunReason};
+use api::import_run::{Chunk, ChunkState, Chunks, FoldedChunks, Rows, RunReason, Warning};
 use csv::ByteRecord;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -63,6 +63,8 @@ pub struct Ending {
     pub failed_rows: Vec<FailedRow>,
     /// Results that matched no row; listed in the files.
     pub unmatched: u64,
+    /// What was sent although it looks like a mistake; added by who maps the rows.
+    pub warnings: Vec<Warning>,
     /// Another attempt has taken over: nothing may be reported.
     pub fenced: bool,
 }
@@ -393,7 +395,16 @@ impl Loader {
         };
         let fenced = fenced || matches!(lost, Some(SinkError::Fenced));
         let rows = context.ledger.progress().rows;
-        Ok(Ending { reason, message, rows, results, failed_rows: books.failed_rows, unmatched: books.unmatched, fenced })
+        Ok(Ending {
+            reason,
+            message,
+            rows,
+            results,
+            failed_rows: books.failed_rows,
+            unmatched: books.unmatched,
+            warnings: Vec::new(),
+            fenced,
+        })
     }
 }
 

@@ -49,17 +49,17 @@ fn spec(steps: Value, target: Value) -> ImportJobSpec {
 }
 
 fn findings(steps: Value, target: Value) -> Vec<String> {
-    let findings = Pipeline::compile(&spec(steps, target), &header(), &account()).err().unwrap_or_default();
+    let findings = Pipeline::compile(&spec(steps, target), &header(), &account(), &[]).err().unwrap_or_default();
     findings.iter().map(ToString::to_string).collect()
 }
 
 fn compile(steps: Value, target: Value) -> Pipeline {
-    Pipeline::compile(&spec(steps, target), &header(), &account()).unwrap_or_else(|findings| panic!("{findings:?}"))
+    Pipeline::compile(&spec(steps, target), &header(), &account(), &[]).unwrap_or_else(|findings| panic!("{findings:?}"))
 }
 
 fn process(pipeline: &mut Pipeline, row: [&str; 5]) -> Result<Vec<String>, Outcome> {
     let mut mapped = ByteRecord::new();
-    match pipeline.process(&ByteRecord::from(row.to_vec()), &mut mapped) {
+    match pipeline.process(1, &ByteRecord::from(row.to_vec()), &mut mapped) {
         Outcome::Mapped => Ok(mapped.iter().map(|cell| String::from_utf8(cell.to_vec()).unwrap()).collect()),
         other => Err(other),
     }
@@ -233,7 +233,7 @@ fn an_object_that_the_user_may_not_write_is_a_finding() {
         "fields": [field("Name", "string", json!({}))]
     }));
     let spec = spec(json!([]), json!({"mapping": [{"from": "name", "to": "Name"}]}));
-    let found = Pipeline::compile(&spec, &header(), describe.as_mut().unwrap()).err().unwrap();
+    let found = Pipeline::compile(&spec, &header(), describe.as_mut().unwrap(), &[]).err().unwrap();
     assert_eq!(found[0].to_string(), "target: History does not allow Insert for this user");
 }
 
@@ -267,7 +267,7 @@ proptest! {
         let mut count = Accounting::default();
         for row in &rows {
             count.read += 1;
-            match pipeline.process(&ByteRecord::from(row.to_vec()), &mut mapped) {
+            match pipeline.process(1, &ByteRecord::from(row.to_vec()), &mut mapped) {
                 Outcome::Mapped => {
                     prop_assert_eq!(mapped.len(), 4);
                     prop_assert!(mapped.iter().all(|cell| std::str::from_utf8(cell).is_ok_and(|text| !text.contains('\r'))));

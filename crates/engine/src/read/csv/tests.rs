@@ -38,7 +38,11 @@ fn read(bytes: impl AsRef<[u8]>) -> Result<Read, ReadError> {
 }
 
 fn options(delimiter: Option<&str>, encoding: Option<&str>) -> Result<CsvOptions, ReadError> {
-    CsvOptions::compile(&CsvFormat { delimiter: delimiter.map(str::to_owned), encoding: encoding.map(str::to_owned) })
+    CsvOptions::compile(&CsvFormat {
+        delimiter: delimiter.map(str::to_owned),
+        encoding: encoding.map(str::to_owned),
+        ..CsvFormat::default()
+    })
 }
 
 fn fault(file: &str) -> String {
