@@ -172,6 +172,96 @@ async fn everything_that_is_wrong_with_a_job_is_told_at_once_and_nothing_is_sent
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_parents_field_that_is_no_key_is_told_before_anything_is_sent() {
+    let laptop = Laptop::new().await;
+    for (to, expected) in [
+        ("Account.Name", "mapping to Account.Name: Name: Account cannot be found by this field: it is no key; it is found by "),
+        (
+            "Account.External_Idd__c",
+            "Account has no such field, or this user may not see it, did you mean External_Id__c?; it is found by ",
+        ),
+    ] {
+        let target = format!("object: Contact, operation: Insert, mapping: [{{from: last, to: LastName}}, {{from: company, to: {to}}}]");
+        let output = laptop.run(&laptop.job("[]", &target, ""), "last,company\nLovelace,Acme\n", &[]).await;
+        let told = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(3), "{told}");
+        assert!(told.starts_with("PreflightFailed\n") && told.contains(expected), "{told}");
+        assert!(told.contains("External_Id__c"), "{told}");
+    }
+    assert!(laptop.org.jobs().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_out_of_a_list_fail_or_are_told() {
+    let laptop = Laptop::new().await;
+    let target = "object: Account, operation: Insert, mapping: [{from: \"n\", to: Name}, {from: ind, to: Industry}, {from: tier, to: Tier__c}, \
+                  {from: note, to: Description}]";
+    let csv = "n,ind,tier,note\n1,Banking,Gold,\n2,Bankign,Gold,NULL\n3,banking,gold,\n4,Banking,Golden,\n5,\"Banking \",Gold,NULL\n";
+    let output = laptop.run(&laptop.job("[]", target, ""), csv, &["-o", "json"]).await;
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&summary["rows"]["succeeded"], &summary["rows"]["failed"]), (&4.into(), &1.into()), "{summary:#}");
+    assert_eq!(
+        summary["failedRows"][0]["reason"],
+        "NOT_IN_PICKLIST: Tier__c is a restricted picklist without the value \"Golden\"; did you mean \"Gold\"?"
+    );
+    let warnings: Vec<_> = summary["warnings"].as_array().unwrap().iter().map(|w| (&w["field"], &w["rows"], &w["firstRow"])).collect();
+    assert_eq!(warnings, [(&"Industry".into(), &1.into(), &2.into()), (&"Description".into(), &2.into(), &2.into())], "{summary:#}");
+    let mut industries = laptop.org.rows("Account", &["Name", "Industry"]);
+    industries.sort();
+    let fifth = [Some("5".to_owned()), Some("Banking".to_owned())];
+    assert_eq!(industries.last().unwrap()[..], fifth);
+
+    let output = laptop.run(&laptop.job("[]", target, ""), csv, &[]).await;
+    let told = text(&output.stdout);
+    assert!(told.contains("Warnings\n  Industry: its picklist has no such value; Salesforce adds it (row 2)\n"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cell_that_looks_empty_is_empty() {
+    let laptop = Laptop::new().await;
+    let upsert = "object: Contact, operation: Upsert, matchBy: [External_Id__c], mapping: [{from: key, to: External_Id__c}, \
+                  {from: \"last\\u00a0name\", to: LastName}, {from: mail, to: Department}, \
+                  {formula: 'IF(ISBLANK([key]), \"blank for ISBLANK\", \"not blank\")', to: Title}]";
+    let csv = "key,last\u{A0}name,mail\n\u{A0},Nobody,\u{A0}\n\u{3000},Noone,a@example.org\n";
+    let output = laptop.run(&laptop.job("[]", upsert, ""), csv, &["-o", "json"]).await;
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&summary["rows"]["read"], &summary["rows"]["failed"]), (&2.into(), &2.into()), "{summary:#}");
+    for row in summary["failedRows"].as_array().unwrap() {
+        assert_eq!(row["reason"], "BLANK_VALUE: External_Id__c is blank and must not be: it finds the row");
+    }
+    assert_eq!(laptop.org.count("Contact"), 0);
+
+    let insert = "object: Contact, operation: Insert, mapping: [{from: last name, to: LastName}]";
+    let output = laptop.run(&laptop.job("[]", insert, ""), csv, &[]).await;
+    let told = text(&output.stdout);
+    assert!(told.contains("there is no column \"last name\", did you mean \"last<U+00A0>name\"?"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_keeps_its_zeros_or_the_formula_is_refused() {
+    let laptop = Laptop::new().await;
+    let job = |formula: &str| {
+        let target = format!("object: Account, operation: Insert, mapping: [{{from: code, to: Name}}, {{formula: '{formula}', to: Site}}]");
+        laptop.job("[]", &target, "")
+    };
+    for formula in
+        [r#"MAP([code], {01: "North", 10: "South"}, "?")"#, r#"IF([code] = 01, "North", "?")"#, r#"MAP([code], {"01": 007}, "?")"#]
+    {
+        let output = laptop.run(&job(formula), "code\n01\n1\n10\n", &[]).await;
+        let told = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(3), "{told}");
+        assert!(told.contains(r#"write "01" if it is a code"#) || told.contains(r#"write "007" if it is a code"#), "{told}");
+    }
+    assert!(laptop.org.jobs().is_empty());
+    let output = laptop.run(&job(r#"MAP([code], {"01": "North", 10: "South"}, "?")"#), "code\n01\n1\n10\n", &[]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    let mut sites = laptop.org.rows("Account", &["Name", "Site"]);
+    sites.sort();
+    let site = |cells: [&str; 2]| cells.map(|cell| Some(cell.to_owned())).to_vec();
+    assert_eq!(sites, [site(["01", "North"]), site(["1", "?"]), site(["10", "South"])]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_manifest_is_usage_and_says_where() {
     let laptop = Laptop::new().await;
     let job = laptop.job("[]", UPSERT, "  gards: {}\n");
