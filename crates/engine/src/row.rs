@@ -216,8 +216,8 @@ pub enum RowError {
     NotAvailable { field: String },
     #[error("{field} takes {limit} characters, this has {found}")]
     TooLong { field: String, limit: u32, found: usize },
-    #[error("{field} is not a Salesforce id: {why}")]
-    BadId { field: String, why: &'static str },
+    #[error("{field} is not a Salesforce id: {why}{}", .relationship.as_ref().map(|name| format!("; to find the parent by another key, map to {name}.ExternalIdField")).unwrap_or_default())]
+    BadId { field: String, why: &'static str, relationship: Option<String> },
     #[error("{field} takes {forms}, not {}{hint}", Shown(.found))]
     WrongType { field: String, forms: &'static str, found: String, hint: &'static str },
     #[error("{field} is a restricted picklist without the value {}; {advice}", Shown(.found))]

@@ -95,6 +95,7 @@ fn values_are_what_the_table_says() {
         // Blanks are blanks of whatever kind
         ("TRIM(\"\u{A0}\u{200B}a \u{A0}b\u{A0}c\nd\u{3000}\")", "a b\u{A0}c\nd"),
         ("TRIM(\"\u{A0}\")", ""),
+        ("\u{FEFF}1 +\u{200B}\u{A0}1", "2"),
         ("COALESCE(\"\u{A0}\", \"\u{3000}\", \"\u{1}\", [First])", "Zoë"),
         ("VALUE(\"\u{A0}12\u{A0}\") + 1", "13"),
         // Choices

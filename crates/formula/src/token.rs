@@ -125,7 +125,7 @@ impl Lexer<'_> {
     }
 
     fn token(&mut self) -> Result<Placed, FormulaError> {
-        while self.take_if(char::is_whitespace) {}
+        while self.take_if(crate::blank::is_blank_char) {}
         let (start, at) = (self.byte(), self.at + 1);
         let Some(first) = self.take() else { return Ok(Placed { at, token: Token::End }) };
         let token = match first {

@@ -42,7 +42,8 @@ enum Blank {
 #[derive(Clone)]
 enum Check {
     Nothing,
-    Id,
+    /// With the name of the parent it points to.
+    Id(Option<String>),
     Typed(Typed),
     Picklist(Picklist),
     /// Zero for any length.
@@ -59,7 +60,7 @@ impl CellRule {
         };
         use FieldType::{Combobox, Email, EncryptedString, Id, Phone, Reference, String, TextArea, Url};
         let check = match (target.kind, Typed::of(target.kind), &target.picklist) {
-            (Id | Reference, ..) => Check::Id,
+            (Id | Reference, ..) => Check::Id(target.relationship.clone()),
             (_, Some(typed), _) => Check::Typed(typed),
             (_, _, Some(picklist)) => Check::Picklist(picklist.clone()),
             (String | TextArea | Email | Phone | Url | EncryptedString | Combobox, ..) => Check::Text(target.length),
@@ -67,7 +68,7 @@ impl CellRule {
         };
         let finds = target.key || target.finds_parent;
         let compare = match check {
-            Check::Id => Compare::Id,
+            Check::Id(_) => Compare::Id,
             _ if finds && !target.case_sensitive => Compare::Folded,
             _ => Compare::Exactly,
         };
@@ -126,7 +127,11 @@ impl CellRule {
     fn check(&self, value: &[u8]) -> Result<Option<Doubt>, RowError> {
         match &self.check {
             Check::Nothing => Ok(None),
-            Check::Id => id::check(value).map(|()| None).map_err(|why| RowError::BadId { field: self.field.clone(), why }),
+            Check::Id(relationship) => id::check(value).map(|()| None).map_err(|why| RowError::BadId {
+                field: self.field.clone(),
+                why,
+                relationship: relationship.clone(),
+            }),
             Check::Typed(typed) if typed.accepts(value) => Ok(None),
             Check::Typed(typed) => Err(self.wrong_type(*typed, value)),
             Check::Picklist(list) => match list.check(value) {
@@ -200,7 +205,7 @@ mod tests {
     fn blank_cells_follow_the_policy() {
         for cell in ["", " ", "\t \n", "\u{A0}", "\u{3000}", "\u{200B}\u{FEFF}", "\u{1}"] {
             assert_eq!(sent(&rule(Blank::Ignore, Check::Nothing), cell).unwrap(), "");
-            assert_eq!(sent(&rule(Blank::Clear, Check::Id), cell).unwrap(), "#N/A");
+            assert_eq!(sent(&rule(Blank::Clear, Check::Id(None)), cell).unwrap(), "#N/A");
             assert_eq!(sent(&rule(Blank::Fail, Check::Nothing), cell).unwrap_err(), "Name is blank and must not be (`blankCells: Fail`)");
             let key = sent(&rule(Blank::FailAsKey, Check::Nothing), cell).unwrap_err();
             assert_eq!(key, "Name is blank and must not be: it finds the row");

@@ -22,6 +22,8 @@ pub(super) struct Target {
     /// It finds the parent.
     pub(super) finds_parent: bool,
     pub(super) case_sensitive: bool,
+    /// How the parent is named that its ids point to, where there is one only.
+    pub(super) relationship: Option<String>,
     /// The values it has or should have.
     pub(super) picklist: Option<Picklist>,
 }
@@ -96,6 +98,7 @@ pub(super) fn resolve(target: &SalesforceTarget, to: &str, describe: &Describe, 
         key,
         finds_parent: false,
         case_sensitive: field.case_sensitive,
+        relationship: field.relationship_name.clone().filter(|_| !field.is_polymorphic()),
         picklist: Picklist::of(field),
     })
 }
@@ -159,6 +162,7 @@ fn resolve_parent(operation: Operation, to: &str, describe: &Describe, parents: 
         key: false,
         finds_parent: true,
         case_sensitive: false,
+        relationship: None,
         picklist: None,
     };
     // What cannot be described is Salesforce's to judge.

@@ -111,7 +111,10 @@ fn a_row_that_cannot_be_used_says_why() {
         (["", "Ada", "1", "many", ""], "step 1: \"many\" is not a number"),
         (["", "An airport with a long name", "1", "1", ""], "Name takes 20 characters, this has 27"),
         (["", "", "1", "1", ""], "Name is blank and must not be (`blankCells: Fail`)"),
-        (["", "Ada", "1", "1", "001"], "ParentId is not a Salesforce id: ids have 15 or 18 characters"),
+        (
+            ["", "Ada", "1", "1", "001"],
+            "ParentId is not a Salesforce id: ids have 15 or 18 characters; to find the parent by another key, map to Parent.ExternalIdField",
+        ),
         (["", "Ada", "x", "1", ""], "mapping to AnnualRevenue: \"x\" is not a number"),
         (["", "Ada", "", "1", ""], "AnnualRevenue is blank"),
         (["", "#N/A", "1", "1", ""], "Name would get \"#N/A\""),
