@@ -111,7 +111,7 @@ fn time(text: &[u8]) -> Option<&[u8]> {
     let Some(rest) = rest.strip_prefix(b":") else { return (hours < 25 && minutes < 60).then_some(rest) };
     let (seconds, rest) = number(rest, 2, 2)?;
     let rest = match rest {
-        [b'.', part @ ..] => match digits(part) {
+        [b'.' | b',', part @ ..] => match digits(part) {
             (1.., rest) => rest,
             _ => return None,
         },
@@ -196,6 +196,7 @@ mod tests {
             "2026-01-31T09:00:00.000Z",
             "2026-01-31T09:00:00.123456+01:00",
             "2026-01-31T09:00:00-0800",
+            "2026-01-31T09:00:00,5Z",
             "2026-01-31T09:00Z",
             "2026-01-31T09:00:00",
             "2026-01-31",
@@ -208,7 +209,6 @@ mod tests {
             "2026-01-31T09:60:00Z",
             "2026-02-30T09:00:00Z",
             "2026-01-31T09:00:00 PST",
-            "2026-01-31T09:00:00,5Z",
             "1/31/2026 9:00",
             "2026-01-31T09:00:00.Z",
             "1706691600",
