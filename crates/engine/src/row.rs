@@ -219,7 +219,7 @@ pub enum RowError {
     #[error("{field} is not a Salesforce id: {why}{}", .relationship.as_ref().map(|name| format!("; to find the parent by another key, map to {name}.ExternalIdField")).unwrap_or_default())]
     BadId { field: String, why: &'static str, relationship: Option<String> },
     #[error("{field} takes {forms}, not {}{hint}", Shown(.found))]
-    WrongType { field: String, forms: &'static str, found: String, hint: &'static str },
+    WrongType { field: String, forms: &'static str, found: String, hint: String },
     #[error("{field} is a restricted picklist without the value {}; {advice}", Shown(.found))]
     NotInPicklist { field: String, found: String, advice: String },
     #[error("more than {limit} different rows: `dedupe` cannot remember them all; remove repetitions in the source")]

@@ -157,7 +157,7 @@ impl CellRule {
     }
 
     fn wrong_type(&self, typed: Typed, value: &[u8]) -> RowError {
-        let hint = if doubt::null(value).is_some() { "; if it means nothing, format.csv.nullWords makes it blank" } else { "" };
+        let hint = doubt::null(value).map_or(String::new(), |_| format!("; {}", doubt::REMEDY));
         let found = formula::shown(&String::from_utf8_lossy(value));
         RowError::WrongType { field: self.field.clone(), forms: typed.forms(), found, hint }
     }
@@ -257,7 +257,7 @@ mod tests {
         let date = rule(Blank::Ignore, Check::Typed(Typed::Date));
         assert_eq!(
             sent(&date, "#REF!").unwrap_err(),
-            "Name takes dates like 2026-01-31, from the years 1700 to 4000, not \"#REF!\"; if it means nothing, format.csv.nullWords makes it blank"
+            "Name takes dates like 2026-01-31, from the years 1700 to 4000, not \"#REF!\"; if it means nothing, make it blank: by format.csv.nullWords, or by NULLIF in a query"
         );
     }
 }

@@ -32,6 +32,9 @@ const EXACT_NULLS: [&str; 15] = [
     "#GETTING_DATA",
 ];
 
+/// The way out, from a file and from a database.
+pub(super) const REMEDY: &str = "if it means nothing, make it blank: by format.csv.nullWords, or by NULLIF in a query";
+
 const LONGEST_NULL: usize = "#GETTING_DATA".len();
 
 /// The word that stands for nothing, if the cell is one.
@@ -99,7 +102,7 @@ impl Doubts {
         let listed = self.counted.iter().map(|counted| {
             let what = match counted.doubt {
                 Doubt::NewValue => "its picklist has no such value; Salesforce adds it".to_owned(),
-                Doubt::Null(word) => format!("the text \"{word}\"; if it means nothing, format.csv.nullWords makes it blank"),
+                Doubt::Null(word) => format!("the text \"{word}\"; {REMEDY}"),
             };
             warning(field(counted.entry), what, counted.count)
         });

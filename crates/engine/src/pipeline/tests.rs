@@ -373,7 +373,7 @@ fn typed_fields_and_lists_are_checked_and_doubts_are_counted() {
     );
     assert_eq!(
         run(&mut pipeline, ["", "a", "", "NaN", ""]).unwrap_err(),
-        "WRONG_TYPE: Beds__c takes plain numbers like 1234.5, -12 or 1.2E3, without group separators and signs, not \"NaN\"; if it means nothing, format.csv.nullWords makes it blank"
+        "WRONG_TYPE: Beds__c takes plain numbers like 1234.5, -12 or 1.2E3, without group separators and signs, not \"NaN\"; if it means nothing, make it blank: by format.csv.nullWords, or by NULLIF in a query"
     );
     assert_eq!(
         run(&mut pipeline, ["", "a", "", "1", "31.01.2026"]).unwrap_err(),
@@ -387,8 +387,8 @@ fn typed_fields_and_lists_are_checked_and_doubts_are_counted() {
         told,
         [
             "Industry: its picklist has no such value; Salesforce adds it (2 rows, the first is row 1)",
-            "Name: the text \"null\"; if it means nothing, format.csv.nullWords makes it blank (2 rows, the first is row 2)",
-            "Name: the text \"#REF!\"; if it means nothing, format.csv.nullWords makes it blank (row 8)",
+            "Name: the text \"null\"; if it means nothing, make it blank: by format.csv.nullWords, or by NULLIF in a query (2 rows, the first is row 2)",
+            "Name: the text \"#REF!\"; if it means nothing, make it blank: by format.csv.nullWords, or by NULLIF in a query (row 8)",
         ]
     );
 }
