@@ -7,7 +7,7 @@ mod tree;
 use std::sync::Arc;
 
 use axum::body::Body;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -161,9 +161,10 @@ async fn send(org: &Arc<Org>, headers: HeaderMap, method: &str, url: &str, body:
 }
 
 fn inner_call(headers: HeaderMap, method: &str, url: &str, body: &Value) -> Option<Call> {
-    let uri: Uri =
-        if url.starts_with('/') { url.replace(' ', "%20").parse().ok()? } else { format!("/services/data/{url}").parse().ok()? };
-    let mut path = call::segments(&uri);
+    // A query may be longer than an address can be, and have spaces that nobody encoded.
+    let (address, query) = url.split_once('?').unwrap_or((url, ""));
+    let mut path = if address.starts_with('/') { Vec::new() } else { vec!["services".to_owned(), "data".to_owned()] };
+    path.extend(call::segments(address));
     if path.len() < 3 || !path[0].eq_ignore_ascii_case("services") || !path[1].eq_ignore_ascii_case("data") {
         return None;
     }
@@ -171,7 +172,7 @@ fn inner_call(headers: HeaderMap, method: &str, url: &str, body: &Value) -> Opti
     Some(Call {
         method: method.to_ascii_uppercase().parse().ok()?,
         path: path.split_off(3),
-        query: call::query(&uri),
+        query: call::query(query),
         headers,
         version,
         body: if body.is_null() { Body::empty() } else { Body::from(body.to_string()) },

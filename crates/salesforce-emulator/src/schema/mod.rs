@@ -140,6 +140,24 @@ impl Field {
         self.reference_to.len() > 1
     }
 
+    /// Text areas beyond 255 characters live outside the row: no query can look into them.
+    pub(crate) fn is_long_text(&self) -> bool {
+        self.kind == FieldType::Textarea && self.length > 255
+    }
+
+    pub(crate) fn filterable(&self) -> bool {
+        !self.is_long_text()
+    }
+
+    pub(crate) fn sortable(&self) -> bool {
+        !self.is_long_text() && self.kind != FieldType::Multipicklist
+    }
+
+    pub(crate) fn groupable(&self) -> bool {
+        let has_fraction = self.kind.is_number() && self.kind != FieldType::Int;
+        self.sortable() && self.kind != FieldType::Datetime && self.source != Source::AutoNumber && !has_fraction
+    }
+
     /// Null is refused on insert and on update.
     pub(crate) fn needs_value(&self) -> bool {
         self.required && self.default.is_none()

@@ -16,29 +16,49 @@ pub(crate) struct FieldPath {
     pub(crate) names: Vec<String>,
     pub(crate) kind: FieldType,
     pub(crate) case_sensitive: bool,
+    usable: Usable,
     route: Route,
+}
+
+/// What a query may do with a field besides showing it.
+#[derive(Clone, Copy, Debug)]
+struct Usable {
+    filter: bool,
+    sort: bool,
+    group: bool,
+}
+
+impl Usable {
+    fn of(field: &Field) -> Self {
+        Self { filter: field.filterable(), sort: field.sortable(), group: field.groupable() }
+    }
 }
 
 #[derive(Clone, Debug)]
 enum Route {
     Here(usize),
+    /// What kind of parent a reference to several kinds points at: `Owner.Type`.
+    Kind,
+    /// Only other kinds of parents have the field.
+    Nowhere,
     /// A reference and what to read on each object it may point at.
     Parent(usize, Vec<(usize, Route)>),
 }
 
 impl FieldPath {
     pub(crate) fn value<'a>(&self, view: &RowView<'a>) -> Option<Cow<'a, str>> {
-        follow(&self.route, *view).and_then(|(view, field)| view.get(field))
+        follow(&self.route, *view)
     }
 
-    /// The parent a dotted path ends at: none when some reference on the way is empty.
+    /// The parents a dotted path passes, one for each relationship: none from the first that is not there.
     pub(crate) fn parents<'a>(&self, view: &RowView<'a>) -> Vec<Option<RowView<'a>>> {
-        let (mut found, mut route, mut at) = (Vec::new(), &self.route, Some(*view));
-        while let Route::Parent(field, targets) = route {
-            let next = at.and_then(|view| parent(&view, *field, targets));
-            at = next.map(|(view, _)| view);
-            route = next.map_or(&targets[0].1, |(_, route)| route);
-            found.push(at);
+        let mut found = vec![None; self.names.len().saturating_sub(1)];
+        let (mut route, mut at) = (&self.route, *view);
+        for place in &mut found {
+            let Route::Parent(field, targets) = route else { break };
+            let Some((next, rest)) = parent(&at, *field, targets) else { break };
+            *place = Some(next);
+            (at, route) = (next, rest);
         }
         found
     }
@@ -47,18 +67,30 @@ impl FieldPath {
     pub(crate) fn own_field(&self) -> Option<usize> {
         match self.route {
             Route::Here(field) => Some(field),
-            Route::Parent(..) => None,
+            _ => None,
         }
     }
 
+    /// Texts that are equal to a query fold to the same.
     pub(crate) fn fold<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        fold(self.kind, self.case_sensitive, text)
+        if folds(self.kind, self.case_sensitive) && text.chars().any(|c| !c.is_ascii_lowercase()) {
+            Cow::Owned(text.to_lowercase())
+        } else {
+            Cow::Borrowed(text)
+        }
+    }
+
+    /// What texts are ordered by: their capitals.
+    pub(super) fn sort_key<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if folds(self.kind, self.case_sensitive) { Cow::Owned(text.to_uppercase()) } else { Cow::Borrowed(text) }
     }
 }
 
-fn follow<'a>(route: &Route, view: RowView<'a>) -> Option<(RowView<'a>, usize)> {
+fn follow<'a>(route: &Route, view: RowView<'a>) -> Option<Cow<'a, str>> {
     match route {
-        Route::Here(field) => Some((view, *field)),
+        Route::Here(field) => view.get(*field),
+        Route::Kind => Some(view.kind()),
+        Route::Nowhere => None,
         Route::Parent(field, targets) => {
             let (view, route) = parent(&view, *field, targets)?;
             follow(route, view)
@@ -72,14 +104,6 @@ fn parent<'a, 'r>(view: &RowView<'a>, field: usize, targets: &'r [(usize, Route)
         let number = view.store.find(*object, &id)?;
         Some((view.store.view(*object, number), route))
     })
-}
-
-fn fold(kind: FieldType, case_sensitive: bool, text: &str) -> Cow<'_, str> {
-    if folds(kind, case_sensitive) && text.chars().any(|c| !c.is_ascii_lowercase()) {
-        Cow::Owned(text.to_lowercase())
-    } else {
-        Cow::Borrowed(text)
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -150,6 +174,18 @@ impl Plan {
     }
 }
 
+/// The field a path ends at.
+struct Leaf {
+    kind: FieldType,
+    case_sensitive: bool,
+    usable: Usable,
+}
+
+impl Leaf {
+    /// The `Type` of a parent that may be of several kinds.
+    const KIND: Self = Self { kind: FieldType::String, case_sensitive: false, usable: Usable { filter: true, sort: true, group: true } };
+}
+
 struct Binder<'a> {
     schema: &'a Schema,
     text: &'a str,
@@ -178,7 +214,7 @@ fn bind_query(schema: &Schema, text: &str, query: &ast::Query, object: usize, no
     let binder = Binder { schema, text, now, object, alias: query.alias.as_deref() };
     let kind = binder.kind(query)?;
     let filter = query.condition.as_ref().map(|condition| binder.condition(condition)).transpose()?;
-    let order = query.order.iter().map(|order| Ok((binder.path(&order.path)?, order.descending, order.nulls_last)));
+    let order = query.order.iter().map(|order| Ok((binder.sorted(&order.path)?, order.descending, order.nulls_last)));
     let order = if matches!(kind, Kind::Rows(_)) { order.collect::<Result<_, SoqlError>>()? } else { Vec::new() };
     Ok(Plan { object, kind, filter, order, limit: query.limit, offset: query.offset, all_rows: query.all_rows })
 }
@@ -215,7 +251,7 @@ impl Binder<'_> {
     }
 
     fn aggregates(&self, query: &ast::Query) -> Result<Kind, SoqlError> {
-        let group_by: Vec<FieldPath> = query.group_by.iter().map(|path| self.path(path)).collect::<Result<_, _>>()?;
+        let group_by: Vec<FieldPath> = query.group_by.iter().map(|path| self.grouped(path)).collect::<Result<_, _>>()?;
         let (mut items, mut unnamed) = (Vec::new(), 0);
         for item in &query.items {
             match item {
@@ -262,21 +298,43 @@ impl Binder<'_> {
         };
         let mut spelled = Vec::new();
         let bound = self.route(self.object, names, &mut spelled, path.at)?;
-        let (route, kind, case_sensitive) = bound;
-        Ok(FieldPath { names: spelled, kind, case_sensitive, route })
+        let (route, Leaf { kind, case_sensitive, usable }) = bound;
+        Ok(FieldPath { names: spelled, kind, case_sensitive, usable, route })
+    }
+
+    fn filtered(&self, path: &ast::Path) -> Result<FieldPath, SoqlError> {
+        let bound = self.path(path)?;
+        if bound.usable.filter { Ok(bound) } else { Err(self.unusable("INVALID_FIELD", &bound, path.at, "filtered")) }
+    }
+
+    fn sorted(&self, path: &ast::Path) -> Result<FieldPath, SoqlError> {
+        let bound = self.path(path)?;
+        if bound.usable.sort { Ok(bound) } else { Err(self.unusable("MALFORMED_QUERY", &bound, path.at, "sorted")) }
+    }
+
+    fn grouped(&self, path: &ast::Path) -> Result<FieldPath, SoqlError> {
+        let bound = self.path(path)?;
+        if bound.usable.group { Ok(bound) } else { Err(self.unusable("MALFORMED_QUERY", &bound, path.at, "grouped")) }
+    }
+
+    fn unusable(&self, code: &'static str, path: &FieldPath, at: usize, done: &str) -> SoqlError {
+        let name = path.names.last().map_or("", String::as_str);
+        SoqlError::at(code, self.text, at, format!("field '{name}' can not be {done} in a query call"))
     }
 
     fn is_own_name(&self, name: &str) -> bool {
         self.alias.is_some_and(|alias| alias.eq_ignore_ascii_case(name)) || self.object().name.eq_ignore_ascii_case(name)
     }
 
-    fn route(&self, object: usize, names: &[String], spelled: &mut Vec<String>, at: usize) -> Result<(Route, FieldType, bool), SoqlError> {
+    fn route(&self, object: usize, names: &[String], spelled: &mut Vec<String>, at: usize) -> Result<(Route, Leaf), SoqlError> {
         let spec = &self.schema.objects[object];
         let [first, rest @ ..] = names else { return Err(SoqlError::malformed("a field name is missing")) };
         if rest.is_empty() {
             let field = spec.field(first).ok_or_else(|| self.no_column(first, spec, at))?;
-            spelled.push(spec.fields[field].name.clone());
-            return Ok((Route::Here(field), spec.fields[field].kind, spec.fields[field].case_sensitive));
+            let field_spec = &spec.fields[field];
+            spelled.push(field_spec.name.clone());
+            let leaf = Leaf { kind: field_spec.kind, case_sensitive: field_spec.case_sensitive, usable: Usable::of(field_spec) };
+            return Ok((Route::Here(field), leaf));
         }
         let field = spec.relationship(first).ok_or_else(|| {
             let message = format!(
@@ -287,6 +345,14 @@ impl Binder<'_> {
         })?;
         let reference = &spec.fields[field];
         spelled.push(reference.relationship.clone().unwrap_or_default());
+        if reference.is_polymorphic()
+            && let [last] = rest
+            && last.eq_ignore_ascii_case("Type")
+        {
+            spelled.push("Type".to_owned());
+            let targets = reference.reference_to.iter().map(|target| (*target, Route::Kind)).collect();
+            return Ok((Route::Parent(field, targets), Leaf::KIND));
+        }
         let kept = spelled.len();
         let mut targets = Vec::new();
         let mut found = None;
@@ -294,18 +360,21 @@ impl Binder<'_> {
         for &target in &reference.reference_to {
             let mut tail = spelled[..kept].to_vec();
             match self.route(target, rest, &mut tail, at) {
-                Ok((route, kind, case_sensitive)) => {
+                Ok((route, leaf)) => {
                     targets.push((target, route));
-                    found.get_or_insert((tail, kind, case_sensitive));
+                    found.get_or_insert((tail, leaf));
                 }
-                Err(error) => refused = Some(error),
+                Err(error) => {
+                    targets.push((target, Route::Nowhere));
+                    refused = Some(error);
+                }
             }
         }
-        let Some((tail, kind, case_sensitive)) = found else {
+        let Some((tail, leaf)) = found else {
             return Err(refused.unwrap_or_else(|| self.no_column(first, spec, at)));
         };
         *spelled = tail;
-        Ok((Route::Parent(field, targets), kind, case_sensitive))
+        Ok((Route::Parent(field, targets), leaf))
     }
 
     fn no_column(&self, name: &str, object: &Object, at: usize) -> SoqlError {
@@ -324,25 +393,30 @@ impl Binder<'_> {
             Condition::Or(list) => Filter::Or(all(list)?),
             Condition::Not(inner) => Filter::Not(Box::new(self.condition(inner)?)),
             Condition::Compare { path, operator, value } => {
-                let bound = self.path(path)?;
+                let bound = self.filtered(path)?;
                 let test = self.comparison(&bound, path.at, *operator, value)?;
                 Filter::Test(bound, test)
             }
             Condition::In { path, negated, values } => {
-                let bound = self.path(path)?;
+                let bound = self.filtered(path)?;
                 let mut texts = HashSet::new();
-                for value in values.iter().filter(|value| **value != Literal::Null) {
+                let mut null = false;
+                for value in values {
+                    let value = meant(&bound, value);
+                    if *value == Literal::Null {
+                        null = true;
+                        continue;
+                    }
                     match self.operand(&bound, path.at, value)? {
                         Operand::Text(text) => texts.insert(text),
                         Operand::Number(number) => texts.insert(format!("{number}")),
                         Operand::Span(..) => return Err(self.wrong_type(&bound, path.at)),
                     };
                 }
-                let null = values.contains(&Literal::Null);
                 Filter::Test(bound, Test::In { values: texts, null, negated: *negated })
             }
             Condition::InQuery { path, negated, query } => {
-                let bound = self.path(path)?;
+                let bound = self.filtered(path)?;
                 let plan = Box::new(self::query(self.schema, self.text, query, self.now)?);
                 let one_field = matches!(&plan.kind, Kind::Rows(columns) if matches!(columns.as_slice(), [Column::Field(_)]));
                 if !one_field {
@@ -351,7 +425,7 @@ impl Binder<'_> {
                 Filter::Test(bound, Test::InQuery { plan, negated: *negated })
             }
             Condition::Includes { path, negated, values } => {
-                let bound = self.path(path)?;
+                let bound = self.filtered(path)?;
                 if bound.kind != FieldType::Multipicklist {
                     return Err(self.wrong_type(&bound, path.at));
                 }
@@ -366,7 +440,7 @@ impl Binder<'_> {
     }
 
     fn comparison(&self, path: &FieldPath, at: usize, operator: Operator, value: &Literal) -> Result<Test, SoqlError> {
-        match (Comparison::of(operator), value) {
+        match (Comparison::of(operator), meant(path, value)) {
             (Some(Comparison::Equal), Literal::Null) => Ok(Test::IsNull),
             (Some(Comparison::NotEqual), Literal::Null) => Ok(Test::NotNull),
             (_, Literal::Null) => Err(SoqlError::at("MALFORMED_QUERY", self.text, at, "null can only be compared with = and !=")),
@@ -375,7 +449,13 @@ impl Binder<'_> {
                 let message = format!("invalid operator on {} field", path.kind.name());
                 Err(SoqlError::at("INVALID_QUERY_FILTER_OPERATOR", self.text, at, message))
             }
-            (Some(comparison), value) => Ok(Test::Compare(comparison, self.operand(path, at, value)?)),
+            (Some(comparison), value) => {
+                let operand = match self.operand(path, at, value)? {
+                    Operand::Text(text) if !comparison.is_equality() => Operand::Text(path.sort_key(&text).into_owned()),
+                    operand => operand,
+                };
+                Ok(Test::Compare(comparison, operand))
+            }
         }
     }
 
@@ -384,9 +464,6 @@ impl Binder<'_> {
         let text = |text: &str| Operand::Text(path.fold(text).into_owned());
         let operand = match (path.kind, literal) {
             (FieldType::Id | FieldType::Reference, Literal::Text(given)) => {
-                if given.is_empty() {
-                    return Ok(Operand::Text(String::new()));
-                }
                 let canonical = id::canonical(given)
                     .ok_or_else(|| SoqlError::at("INVALID_QUERY_FILTER_OPERATOR", self.text, at, format!("invalid ID field: {given}")))?;
                 Some(Operand::Text(canonical))
@@ -412,5 +489,16 @@ impl Binder<'_> {
         let message =
             format!("value of filter criterion for field '{}' must be of type {} and {quoted}", path.names.join("."), path.kind.name());
         SoqlError::at("INVALID_FIELD", self.text, at, message)
+    }
+}
+
+/// Text that is empty is null, and a box that is not ticked is never null but false.
+fn meant<'l>(path: &FieldPath, literal: &'l Literal) -> &'l Literal {
+    match (path.kind, literal) {
+        (FieldType::Boolean, Literal::Null) => &Literal::Bool(false),
+        (kind, Literal::Text(text)) if text.is_empty() && (kind.is_text() || matches!(kind, FieldType::Id | FieldType::Reference)) => {
+            &Literal::Null
+        }
+        (_, literal) => literal,
     }
 }

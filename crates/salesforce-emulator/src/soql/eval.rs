@@ -147,7 +147,7 @@ fn compare(path: &FieldPath, a: &str, b: &str) -> Ordering {
         let number = |text: &str| text.parse::<f64>().unwrap_or(0.0);
         number(a).total_cmp(&number(b))
     } else {
-        path.fold(a).cmp(&path.fold(b))
+        path.sort_key(a).cmp(&path.sort_key(b))
     }
 }
 

@@ -197,6 +197,16 @@ impl<'a> RowView<'a> {
         self.row.state
     }
 
+    /// The object of the row; queues are groups of their own kind.
+    pub(crate) fn kind(&self) -> Cow<'a, str> {
+        let object = &self.store.schema.objects[self.object];
+        let queue = || object.field("Type").and_then(|field| self.row.get(field)).filter(|kind| *kind == "Queue");
+        match object.name.as_str() {
+            "Group" => Cow::Borrowed(queue().unwrap_or("Group")),
+            name => Cow::Borrowed(name),
+        }
+    }
+
     pub(crate) fn modified(&self) -> i64 {
         self.row.modified
     }
