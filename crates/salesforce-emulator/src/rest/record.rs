@@ -113,6 +113,7 @@ pub(crate) fn draft<'a>(schema: &Schema, object: usize, body: &'a Map<String, Va
 /// An empty string is stored as null.
 fn cell<'a>(field: &Field, value: &'a Value) -> Result<Cell<'a>, ApiError> {
     let text = match value {
+        Value::Null if field.kind == FieldType::Boolean => return Err(wrong_json(field, value)),
         Value::Null => return Ok(Cell::Null),
         Value::String(text) if text.is_empty() => return Ok(Cell::Null),
         Value::String(text) => Cow::Borrowed(text.as_str()),
@@ -121,7 +122,9 @@ fn cell<'a>(field: &Field, value: &'a Value) -> Result<Cell<'a>, ApiError> {
         other => return Err(wrong_json(field, other)),
     };
     let fits = match field.kind {
-        FieldType::Boolean | FieldType::Date | FieldType::Datetime | FieldType::Time => stored::coerce(field, &text).is_ok(),
+        FieldType::Boolean | FieldType::Date | FieldType::Datetime | FieldType::Time => {
+            stored::coerce(field, &text).map_or_else(|error| error.code != stored::WRONG_TYPE, |_| true)
+        }
         kind if kind.is_number() => text.parse::<f64>().is_ok(),
         _ => true,
     };

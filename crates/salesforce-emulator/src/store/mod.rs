@@ -119,6 +119,7 @@ impl Store {
 
     fn indexed(&self, object: usize, field: usize, spec: &Field, value: &str) -> Vec<u32> {
         let Some(index) = self.tables[object].indexes.get(&field) else { return Vec::new() };
+        let value = value::trimmed(value);
         let stored = |row: &Row| row.get(field).is_some_and(|text| equal(text, value, spec.case_sensitive));
         let rows = index.rows(index::key(value, spec.case_sensitive));
         rows.iter().copied().filter(|number| stored(&self.tables[object].rows[*number as usize])).collect()

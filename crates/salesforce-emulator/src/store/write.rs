@@ -82,6 +82,12 @@ impl Store {
     }
 
     fn update_row(&mut self, object: usize, number: u32, draft: Draft<'_>, options: WriteOptions) -> Result<Saved, RowError> {
+        // A new row has the default instead; one that exists has no null to go back to.
+        let fields = &self.schema.objects[object].fields;
+        let unticked = |(field, cell): &(usize, Cell<'_>)| matches!(cell, Cell::Null) && fields[*field].kind == FieldType::Boolean;
+        if let Some((field, _)) = draft.cells.iter().find(|cell| unticked(cell)) {
+            return Err(value::wrong_type(&fields[*field], "null"));
+        }
         let texts = self.texts(object, draft, |field| field.updateable)?;
         let old = &self.tables[object].rows[number as usize];
         let row = old.rewrite(overlay(old, &texts), options.now);
@@ -106,7 +112,7 @@ impl Store {
         let spec = &self.schema.objects[object].fields[key];
         let (by_id, name) = (spec.source == Source::Id, spec.name.clone());
         draft.cells.retain(|(field, _)| *field != key);
-        let Some(value) = value.filter(|value| !value.is_empty()) else {
+        let Some(value) = value.map(value::trimmed).filter(|value| !value.is_empty()) else {
             if by_id {
                 return self.insert(object, draft, options);
             }
@@ -156,6 +162,7 @@ impl Store {
             }
             let text = match cell {
                 Cell::Null => None,
+                Cell::Text(text) if field_spec.is_key() && value::trimmed(&text).is_empty() => None,
                 Cell::Text(Cow::Borrowed(text)) => Some(value::coerce(field_spec, text)?),
                 Cell::Text(Cow::Owned(text)) => Some(Cow::Owned(value::coerce(field_spec, &text)?.into_owned())),
             };
