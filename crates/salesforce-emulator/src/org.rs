@@ -188,7 +188,7 @@ fn seed(store: &mut Store, config: &Config, now: i64) -> (String, String) {
 }
 
 fn put(store: &mut Store, object: usize, cells: &[(&str, &str)], now: i64) {
-    let field = |name: &str| store.schema.objects[object].field(name).unwrap_or_else(|| panic!("standard.yaml has {name}"));
+    let field = |name: &str| store.schema.objects[object].field(name).unwrap_or_else(|| panic!("the standard objects have {name}"));
     let cells = cells.iter().map(|(name, text)| (field(name), Cell::Text((*text).into()))).collect();
     let draft = Draft { cells, parents: Vec::new() };
     store.seed(object, draft, WriteOptions { now, allow_duplicates: true });

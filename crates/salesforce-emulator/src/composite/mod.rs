@@ -35,8 +35,7 @@ struct Subrequest {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Composite {
-    #[serde(default)]
-    all_or_none: bool,
+    all_or_none: Option<bool>,
     composite_request: Vec<Subrequest>,
 }
 
@@ -52,8 +51,7 @@ struct BatchRequest {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Batch {
-    #[serde(default)]
-    halt_on_error: bool,
+    halt_on_error: Option<bool>,
     batch_requests: Vec<BatchRequest>,
 }
 
@@ -79,7 +77,7 @@ async fn composite(org: &Arc<Org>, call: &mut Call) -> Result<Reply, ApiError> {
         return Err(ApiError::bad("INVALID_INPUT", message));
     }
     let headers = call.headers.clone();
-    let responses = if request.all_or_none {
+    let responses = if request.all_or_none.unwrap_or(false) {
         org.transaction(async {
             let (mut responses, failed) = run(org, &headers, &request.composite_request).await;
             if failed {
@@ -186,7 +184,7 @@ async fn batch(org: &Arc<Org>, call: &mut Call) -> Result<Reply, ApiError> {
     }
     let (mut results, mut failed) = (Vec::new(), false);
     for request in batch.batch_requests {
-        let (status, result) = if failed && batch.halt_on_error {
+        let (status, result) = if failed && batch.halt_on_error.unwrap_or(false) {
             let error = ApiError::new(StatusCode::PRECONDITION_FAILED, "BATCH_PROCESSING_HALTED", "Batch processing halted by request");
             (error.status, error.body())
         } else {

@@ -61,7 +61,18 @@ fn put(org: &Org, record: &mut Map<String, Value>, view: &RowView<'_>, path: &Fi
         let Value::Object(inner) = entry else { return };
         at = inner;
     }
-    at.insert(last.clone(), value(path.kind, path.value(view).as_deref()));
+    let text = path.value(view);
+    let shown = match path.parents(view).last().copied().unwrap_or(Some(*view)) {
+        Some(holder) if path.kind == FieldType::Base64 && text.is_some() => file_url(&holder, last, version),
+        _ => value(path.kind, text.as_deref()),
+    };
+    at.insert(last.clone(), shown);
+}
+
+/// A file is fetched on its own.
+fn file_url(view: &RowView<'_>, field: &str, version: &str) -> Value {
+    let object = &view.store.schema.objects[view.object].name;
+    json!(format!("/services/data/v{version}/sobjects/{object}/{}/{field}", view.id()))
 }
 
 /// A row with the named fields, or all of them.
@@ -71,7 +82,11 @@ pub(crate) fn whole(org: &Org, view: &RowView<'_>, fields: Option<&[usize]>, ver
     record.insert("attributes".to_owned(), attributes(object, &view.id(), version));
     let mut put = |number: usize| {
         let field = &object.fields[number];
-        record.insert(field.name.clone(), value(field.kind, view.get(number).as_deref()));
+        let shown = match view.get(number) {
+            Some(_) if field.kind == FieldType::Base64 => file_url(view, &field.name, version),
+            text => value(field.kind, text.as_deref()),
+        };
+        record.insert(field.name.clone(), shown);
     };
     match fields {
         Some(fields) => fields.iter().for_each(|number| put(*number)),

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, civil};
 
@@ -49,7 +51,11 @@ pub(crate) fn coerce<'a>(field: &Field, text: &'a str) -> Result<Cow<'a, str>, R
             }
             sized(field, text)
         }
-        FieldType::String | FieldType::Textarea | FieldType::Phone | FieldType::Url => sized(field, text),
+        FieldType::String | FieldType::Textarea | FieldType::Phone | FieldType::Url | FieldType::Combobox => sized(field, text),
+        FieldType::Base64 => {
+            let is_file = BASE64_STANDARD.decode(text).is_ok();
+            if is_file { Ok(Cow::Borrowed(text)) } else { Err(wrong_type(field, text)) }
+        }
     }
 }
 
