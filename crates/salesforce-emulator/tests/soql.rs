@@ -35,6 +35,9 @@ async fn empty_text_is_null() {
         ("AccountId != ''", vec!["With"]),
         ("AccountId IN ('')", vec!["Without"]),
         ("Account.Name = ''", vec!["Without"]),
+        ("Email > ''", vec!["With"]),
+        ("AccountId > ''", vec!["With"]),
+        ("Account.Id >= ''", vec!["With"]),
     ] {
         let found = column(&session, &format!("SELECT LastName FROM Contact WHERE {condition} ORDER BY LastName"), "LastName").await;
         assert_eq!(found, expected, "{condition}");

@@ -80,6 +80,8 @@ async fn stages_and_states_say_whether_they_are_closed() {
 async fn products_have_prices_and_prices_are_in_opportunities() {
     let session = Session::start().await;
     let (product, _) = made(&session, "Product2", json!({"Name": "Bolt", "ProductCode": "B1"})).await;
+    let (_, standard) = session.query("SELECT Name FROM Pricebook2 WHERE IsStandard = true").await;
+    assert_eq!(standard["records"][0]["Name"], "Standard Price Book");
     let (book, _) = made(&session, "Pricebook2", json!({"Name": "Retail"})).await;
     let (entry, price) = made(&session, "PricebookEntry", json!({"Pricebook2Id": book, "Product2Id": product, "UnitPrice": 2.5})).await;
     assert_eq!((&price["Name"], &price["ProductCode"]), (&json!("Bolt"), &json!("B1")));

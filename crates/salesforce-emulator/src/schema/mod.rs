@@ -180,7 +180,8 @@ impl Field {
 
     pub(crate) fn groupable(&self) -> bool {
         let has_fraction = self.kind.is_number() && self.kind != FieldType::Int;
-        self.sortable() && self.kind != FieldType::Datetime && self.source != Source::AutoNumber && !has_fraction
+        let is_kind = !matches!(self.kind, FieldType::Datetime | FieldType::Combobox);
+        self.sortable() && is_kind && self.source != Source::AutoNumber && !has_fraction
     }
 
     /// A row cannot be inserted without it.

@@ -440,7 +440,9 @@ impl Binder<'_> {
     }
 
     fn comparison(&self, path: &FieldPath, at: usize, operator: Operator, value: &Literal) -> Result<Test, SoqlError> {
-        match (Comparison::of(operator), meant(path, value)) {
+        // Only equality takes empty text for null: everything that is not null is greater than it.
+        let value = if matches!(operator, Operator::Equal | Operator::NotEqual) { meant(path, value) } else { value };
+        match (Comparison::of(operator), value) {
             (Some(Comparison::Equal), Literal::Null) => Ok(Test::IsNull),
             (Some(Comparison::NotEqual), Literal::Null) => Ok(Test::NotNull),
             (_, Literal::Null) => Err(SoqlError::at("MALFORMED_QUERY", self.text, at, "null can only be compared with = and !=")),
@@ -463,6 +465,7 @@ impl Binder<'_> {
     fn operand(&self, path: &FieldPath, at: usize, literal: &Literal) -> Result<Operand, SoqlError> {
         let text = |text: &str| Operand::Text(path.fold(text).into_owned());
         let operand = match (path.kind, literal) {
+            (FieldType::Id | FieldType::Reference, Literal::Text(given)) if given.is_empty() => Some(Operand::Text(String::new())),
             (FieldType::Id | FieldType::Reference, Literal::Text(given)) => {
                 let canonical = id::canonical(given)
                     .ok_or_else(|| SoqlError::at("INVALID_QUERY_FILTER_OPERATOR", self.text, at, format!("invalid ID field: {given}")))?;
