@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 
-use super::{Child, DuplicateRule, Field, FieldType, Object, Otherwise, Schema, Source, ValidationRule};
+use super::link::{link_children, link_origins};
+use super::{DuplicateRule, Field, FieldType, Object, Schema, Source, ValidationRule};
 
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
@@ -28,7 +29,7 @@ struct FileSpec {
 
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ObjectSpec {
+pub(super) struct ObjectSpec {
     name: String,
     label: Option<String>,
     plural: Option<String>,
@@ -44,7 +45,7 @@ struct ObjectSpec {
     #[serde(default)]
     owner: Vec<String>,
     #[serde(default)]
-    fields: Vec<FieldSpec>,
+    pub(super) fields: Vec<FieldSpec>,
     #[serde(default)]
     validation_rules: Vec<ValidationRule>,
     #[serde(default)]
@@ -62,8 +63,8 @@ struct DuplicateRuleSpec {
 
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct FieldSpec {
-    name: String,
+pub(super) struct FieldSpec {
+    pub(super) name: String,
     label: Option<String>,
     #[serde(rename = "type")]
     kind: FieldType,
@@ -100,9 +101,9 @@ struct FieldSpec {
     default: Option<String>,
     #[serde(default)]
     source: Source,
-    by_value: Option<ByValueSpec>,
+    pub(super) by_value: Option<ByValueSpec>,
     /// `Relationship.Field`: what the field reads is the parent's.
-    of_parent: Option<String>,
+    pub(super) of_parent: Option<String>,
     defaulted_on_create: Option<bool>,
     permissionable: Option<bool>,
     compound: Option<String>,
@@ -112,10 +113,10 @@ struct FieldSpec {
 /// What a field reads while nothing is stored in it, by the value of another one.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ByValueSpec {
-    field: String,
-    values: BTreeMap<String, String>,
-    rest: Option<String>,
+pub(super) struct ByValueSpec {
+    pub(super) field: String,
+    pub(super) values: BTreeMap<String, String>,
+    pub(super) rest: Option<String>,
 }
 
 pub(super) fn build(files: &[&str]) -> Result<Schema, SchemaError> {
@@ -355,56 +356,4 @@ fn label_of(name: &str) -> String {
         label.push(c);
     }
     label
-}
-
-/// Where fields read from while nothing is stored in them; then which fields every new row must bring.
-fn link_origins(specs: &[ObjectSpec], objects: &mut [Object]) -> Result<(), SchemaError> {
-    for number in 0..objects.len() {
-        for spec in &specs[number].fields {
-            let Some(field) = objects[number].field(&spec.name) else { continue };
-            if let Some(otherwise) = origin(spec, number, objects)? {
-                objects[number].fields[field].otherwise = Some(otherwise);
-            }
-        }
-        let needed = objects[number].fields.iter().enumerate().filter(|(_, field)| field.needs_value());
-        objects[number].needed = needed.map(|(field, _)| field).collect();
-    }
-    Ok(())
-}
-
-fn origin(spec: &FieldSpec, number: usize, objects: &[Object]) -> Result<Option<Otherwise>, SchemaError> {
-    let object = &objects[number];
-    let unknown =
-        |target: &str| SchemaError::UnknownOrigin { object: object.name.clone(), field: spec.name.clone(), target: target.to_owned() };
-    if let Some(by_value) = &spec.by_value {
-        let field = object.field(&by_value.field).ok_or_else(|| unknown(&by_value.field))?;
-        let values = by_value.values.clone().into_iter().collect();
-        return Ok(Some(Otherwise::ByValue { field, values, rest: by_value.rest.clone() }));
-    }
-    let Some(path) = &spec.of_parent else { return Ok(None) };
-    let parent = path.split_once('.').and_then(|(relationship, name)| {
-        let reference = object.relationship(relationship)?;
-        let parent = *object.fields[reference].reference_to.first()?;
-        Some(Otherwise::OfParent { reference, object: parent, field: objects[parent].field(name)? })
-    });
-    parent.map(Some).ok_or_else(|| unknown(path))
-}
-
-fn link_children(objects: &mut [Object]) {
-    let mut links = Vec::new();
-    for (i, object) in objects.iter().enumerate() {
-        for (j, field) in object.fields.iter().enumerate().filter(|(_, field)| field.source == Source::Stored) {
-            for &target in &field.reference_to {
-                let child = Child {
-                    object: i,
-                    field: j,
-                    relationship: field.child_relationship.clone(),
-                    cascade_delete: field.cascade_delete,
-                    restricted_delete: field.restricted_delete,
-                };
-                links.push((target, child));
-            }
-        }
-    }
-    links.into_iter().for_each(|(target, child)| objects[target].children.push(child));
 }

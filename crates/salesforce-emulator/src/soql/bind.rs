@@ -1,110 +1,13 @@
 //! Names looked up: a tree becomes a plan that needs no schema questions when it runs.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::SoqlError;
 use super::ast::{self, Condition, Function, Item, Literal, Operator};
-use super::filter::{Comparison, Filter, Operand, Test, folds, like_parts};
+use super::filter::{Comparison, Filter, Operand, Test, like_parts};
+use super::path::{FieldPath, Leaf, Route};
 use crate::schema::{Field, FieldType, Object, Schema};
-use crate::store::{RowView, id, value};
-
-/// A field of the row itself or of a parent, up to five parents away.
-#[derive(Clone, Debug)]
-pub(crate) struct FieldPath {
-    /// In the schema's own spelling.
-    pub(crate) names: Vec<String>,
-    pub(crate) kind: FieldType,
-    pub(crate) case_sensitive: bool,
-    usable: Usable,
-    route: Route,
-}
-
-/// What a query may do with a field besides showing it.
-#[derive(Clone, Copy, Debug)]
-struct Usable {
-    filter: bool,
-    sort: bool,
-    group: bool,
-}
-
-impl Usable {
-    fn of(field: &Field) -> Self {
-        Self { filter: field.filterable(), sort: field.sortable(), group: field.groupable() }
-    }
-}
-
-#[derive(Clone, Debug)]
-enum Route {
-    Here(usize),
-    /// What kind of parent a reference to several kinds points at: `Owner.Type`.
-    Kind,
-    /// Only other kinds of parents have the field.
-    Nowhere,
-    /// A reference and what to read on each object it may point at.
-    Parent(usize, Vec<(usize, Route)>),
-}
-
-impl FieldPath {
-    pub(crate) fn value<'a>(&self, view: &RowView<'a>) -> Option<Cow<'a, str>> {
-        follow(&self.route, *view)
-    }
-
-    /// The parents a dotted path passes, one for each relationship: none from the first that is not there.
-    pub(crate) fn parents<'a>(&self, view: &RowView<'a>) -> Vec<Option<RowView<'a>>> {
-        let mut found = vec![None; self.names.len().saturating_sub(1)];
-        let (mut route, mut at) = (&self.route, *view);
-        for place in &mut found {
-            let Route::Parent(field, targets) = route else { break };
-            let Some((next, rest)) = parent(&at, *field, targets) else { break };
-            *place = Some(next);
-            (at, route) = (next, rest);
-        }
-        found
-    }
-
-    /// The field number when the path is a field of the row itself.
-    pub(crate) fn own_field(&self) -> Option<usize> {
-        match self.route {
-            Route::Here(field) => Some(field),
-            _ => None,
-        }
-    }
-
-    /// Texts that are equal to a query fold to the same.
-    pub(crate) fn fold<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        if folds(self.kind, self.case_sensitive) && text.chars().any(|c| !c.is_ascii_lowercase()) {
-            Cow::Owned(text.to_lowercase())
-        } else {
-            Cow::Borrowed(text)
-        }
-    }
-
-    /// What texts are ordered by: their capitals.
-    pub(super) fn sort_key<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        if folds(self.kind, self.case_sensitive) { Cow::Owned(text.to_uppercase()) } else { Cow::Borrowed(text) }
-    }
-}
-
-fn follow<'a>(route: &Route, view: RowView<'a>) -> Option<Cow<'a, str>> {
-    match route {
-        Route::Here(field) => view.get(*field),
-        Route::Kind => Some(view.kind()),
-        Route::Nowhere => None,
-        Route::Parent(field, targets) => {
-            let (view, route) = parent(&view, *field, targets)?;
-            follow(route, view)
-        }
-    }
-}
-
-fn parent<'a, 'r>(view: &RowView<'a>, field: usize, targets: &'r [(usize, Route)]) -> Option<(RowView<'a>, &'r Route)> {
-    let id = view.get(field)?;
-    targets.iter().find_map(|(object, route)| {
-        let number = view.store.find(*object, &id)?;
-        Some((view.store.view(*object, number), route))
-    })
-}
+use crate::store::{id, value};
 
 #[derive(Clone, Debug)]
 pub(crate) enum Column {
@@ -172,18 +75,6 @@ impl Plan {
             Kind::Count | Kind::Aggregates { .. } => Some("Aggregates not supported in Bulk Query"),
         }
     }
-}
-
-/// The field a path ends at.
-struct Leaf {
-    kind: FieldType,
-    case_sensitive: bool,
-    usable: Usable,
-}
-
-impl Leaf {
-    /// The `Type` of a parent that may be of several kinds.
-    const KIND: Self = Self { kind: FieldType::String, case_sensitive: false, usable: Usable { filter: true, sort: true, group: true } };
 }
 
 struct Binder<'a> {
@@ -333,8 +224,7 @@ impl Binder<'_> {
             let field = spec.field(first).ok_or_else(|| self.no_column(first, spec, at))?;
             let field_spec = &spec.fields[field];
             spelled.push(field_spec.name.clone());
-            let leaf = Leaf { kind: field_spec.kind, case_sensitive: field_spec.case_sensitive, usable: Usable::of(field_spec) };
-            return Ok((Route::Here(field), leaf));
+            return Ok((Route::Here(field), Leaf::of(field_spec)));
         }
         let field = spec.relationship(first).ok_or_else(|| {
             let message = format!(

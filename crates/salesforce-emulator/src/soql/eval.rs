@@ -5,8 +5,9 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 
 use super::ast::Function;
-use super::bind::{Aggregate, Column, FieldPath, Fold, Kind, Plan};
+use super::bind::{Aggregate, Column, Fold, Kind, Plan};
 use super::filter::{Comparison, Filter, Operand, Test};
+use super::path::FieldPath;
 use crate::store::{RowView, State, Store};
 
 /// What a plan yields: rows to be written out by the plan's columns, a count, or rows of finished values.

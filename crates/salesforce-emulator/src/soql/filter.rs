@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use super::ast::Operator;
-use super::bind::{FieldPath, Plan};
+use super::bind::Plan;
+use super::path::FieldPath;
 use crate::schema::FieldType;
 use crate::store::RowView;
 
