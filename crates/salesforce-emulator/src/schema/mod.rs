@@ -156,4 +156,13 @@ mod tests {
         let text = "objects: [{name: X__c, fields: [{name: Y__c, type: reference, referenceTo: [Nowhere], relationship: Y__r}]}]";
         assert_eq!(Schema::parse(text).unwrap_err().to_string(), "object X__c: field Y__c refers to Nowhere, which is not in the schema");
     }
+
+    #[test]
+    fn a_value_from_nowhere_is_named() {
+        for (wrong, target) in [("ofParent: Z__r.Name", "Z__r.Name"), ("byValue: {field: Z__c, values: {}}", "Z__c")] {
+            let text = format!("objects: [{{name: X__c, fields: [{{name: Y__c, type: string, {wrong}}}]}}]");
+            let expected = format!("object X__c: field Y__c takes its value from {target}, which is not there");
+            assert_eq!(Schema::parse(&text).unwrap_err().to_string(), expected);
+        }
+    }
 }

@@ -153,7 +153,8 @@ impl Store {
         }
         for left in self.cleared.remove(&binned.deletion).unwrap_or_default() {
             let row = &self.tables[left.object].rows[left.number as usize];
-            if row.state == State::Live && row.get(left.field).is_none() {
+            let parent = self.schema.by_prefix(&left.id[..3]).and_then(|object| self.live_row(object, &left.id).ok());
+            if row.state == State::Live && row.get(left.field).is_none() && parent.is_some() {
                 self.set_reference(&left, Some(&left.id));
             }
         }
@@ -227,5 +228,20 @@ mod tests {
         assert!(store.undelete(contact, &contact_id, 1).is_err());
         store.delete(account, &account_id, 0, true).unwrap();
         assert_eq!(store.undelete(account, &account_id, 1).unwrap_err().code, "INVALID_CROSS_REFERENCE_KEY");
+    }
+
+    #[test]
+    fn a_lookup_does_not_come_back_without_its_parent() {
+        let (mut store, account, contact, account_id, contact_id) = family();
+        let options = WriteOptions { now: 0, allow_duplicates: false };
+        let field = |name: &str| store.schema.objects[account].field(name).unwrap();
+        let (name, parent) = (field("Name"), field("ParentId"));
+        let cells = vec![(name, Cell::Text(Cow::Borrowed("B"))), (parent, Cell::Text(Cow::Owned(account_id.clone())))];
+        let child = store.insert(account, Draft { cells, parents: vec![] }, options).unwrap().number;
+        store.delete(account, &account_id, 1, false).unwrap();
+        store.purge(account, &account_id).unwrap();
+        store.undelete(contact, &contact_id, 2).unwrap();
+        assert_eq!(store.view(account, child).get(parent), None);
+        assert!(store.live_row(contact, &contact_id).is_ok());
     }
 }
