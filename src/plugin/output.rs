@@ -38,6 +38,7 @@ pub(crate) fn rows(rows: &Rows) -> String {
         ("filtered", rows.filtered, false),
         ("deduplicated", rows.deduplicated, false),
         ("not sampled", rows.not_sampled, false),
+        ("skipped", rows.skipped, false),
         ("succeeded", rows.succeeded, true),
         ("failed", rows.failed, true),
         ("unprocessed", rows.unprocessed, false),

@@ -160,7 +160,7 @@ pub struct Placement {
     pub key_id: Option<String>,
 }
 
-/// `read = filtered + deduplicated + notSampled + succeeded + failed + unprocessed` once the run has ended.
+/// `read = filtered + deduplicated + notSampled + skipped + succeeded + failed + unprocessed` once the run has ended.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Rows {
@@ -171,6 +171,8 @@ pub struct Rows {
     pub deduplicated: i64,
     /// Left out by a sample.
     pub not_sampled: i64,
+    /// Records of a file that are no rows: its header once more, a report's footer, an end mark.
+    pub skipped: i64,
     pub succeeded: i64,
     pub failed: i64,
     /// Read, but without an outcome because the run stopped.
@@ -180,18 +182,19 @@ pub struct Rows {
 impl Rows {
     /// Adds field by field.
     pub fn add(&mut self, more: &Self) {
-        let Self { read, filtered, deduplicated, not_sampled, succeeded, failed, unprocessed } = more;
+        let Self { read, filtered, deduplicated, not_sampled, skipped, succeeded, failed, unprocessed } = more;
         self.read += read;
         self.filtered += filtered;
         self.deduplicated += deduplicated;
         self.not_sampled += not_sampled;
+        self.skipped += skipped;
         self.succeeded += succeeded;
         self.failed += failed;
         self.unprocessed += unprocessed;
     }
 
     pub fn balanced(&self) -> bool {
-        self.read == self.filtered + self.deduplicated + self.not_sampled + self.succeeded + self.failed + self.unprocessed
+        self.read == self.filtered + self.deduplicated + self.not_sampled + self.skipped + self.succeeded + self.failed + self.unprocessed
     }
 }
 

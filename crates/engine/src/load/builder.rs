@@ -160,6 +160,12 @@ impl ChunkBuilder {
         self.consumed(input);
     }
 
+    /// A record that is no row.
+    pub(crate) fn skipped(&mut self, input: InputRow<'_>) {
+        self.counted.skipped += 1;
+        self.consumed(input);
+    }
+
     /// A row that fails before it is sent.
     pub(crate) fn rejected(&mut self, input: InputRow<'_>, reason: &str) -> io::Result<()> {
         self.counted.failed += 1;
@@ -300,16 +306,17 @@ mod tests {
         chunk.filtered(read(&row(&["a", "1"]), &key()));
         chunk.send(read(&row(&["b", "2"]), &key()), &row(&["B"])).unwrap();
         chunk.rejected(read(&row(&["c", "3"]), &key()), "no").unwrap();
+        chunk.skipped(read(&row(&["Name", "Id"]), &key()));
         chunk.deduplicated(read(&row(&["d", "4"]), &key()));
         let batch = chunk.close().unwrap();
-        assert_eq!(batch.counted, Rows { read: 4, filtered: 1, deduplicated: 1, failed: 1, ..Rows::default() });
-        assert_eq!((batch.first_row, batch.input_rows, batch.rows.sent()), (1, 4, 1));
+        assert_eq!(batch.counted, Rows { read: 5, filtered: 1, deduplicated: 1, skipped: 1, failed: 1, ..Rows::default() });
+        assert_eq!((batch.first_row, batch.input_rows, batch.rows.sent()), (1, 5, 1));
         assert_eq!(*batch.rows.numbers, [1, 2]);
         assert_eq!(batch.last_key, Some(vec!["4".to_owned()]));
         assert_eq!(text(&batch.body.unwrap()), b"Name\nB\n");
         chunk.filtered(read(&row(&["e", "5"]), &key()));
         let next = chunk.close().unwrap();
-        assert_eq!((next.first_row, next.input_rows), (5, 1));
+        assert_eq!((next.first_row, next.input_rows), (6, 1));
         assert!(next.body.is_none());
     }
 

@@ -139,6 +139,11 @@ impl Loader {
         self.builder.deduplicated(input);
     }
 
+    /// A record that is no row.
+    pub fn skipped(&mut self, input: InputRow<'_>) {
+        self.builder.skipped(input);
+    }
+
     /// A row that fails before it is sent.
     pub fn rejected(&mut self, input: InputRow<'_>, reason: &str) -> io::Result<()> {
         self.builder.rejected(input, reason)
