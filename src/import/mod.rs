@@ -203,6 +203,7 @@ async fn feed(loader: &mut Loader, input: &mut OpenInput, mut pipeline: Pipeline
             }
             let input = InputRow { cells: &row.cells, key: &row.key };
             match &row.fault {
+                _ if row.skipped => loader.skipped(input),
                 Some(error) => loader.rejected(input, &told(error))?,
                 None => match pipeline.process(&row.cells, &mut mapped) {
                     Outcome::Mapped => loader.send(input, &mapped)?,

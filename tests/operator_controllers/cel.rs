@@ -88,6 +88,14 @@ async fn what_the_schemas_refuse() {
         // ImportJob
         (job_yaml("default", "accounts", UPLOAD, schedule), "an upload lives one hour"),
         (job_yaml("default", "accounts", "{}", "{manual: {}}"), "exactly one of upload, sql"),
+        (
+            job_yaml("default", "accounts", "{upload: {name: accounts, format: {csv: {delimiter: \"'\", quote: \"'\"}}}}", "{manual: {}}"),
+            "delimiter and quote must be two characters",
+        ),
+        (
+            job_yaml("default", "accounts", "{upload: {name: accounts, format: {csv: {quote: '`'}}}}", "{manual: {}}"),
+            "spec.source.upload.format.csv.quote: Unsupported value",
+        ),
         (job_yaml("default", "accounts", UPLOAD, "{manual: {}, once: {id: a}}"), "exactly one of once, manual, schedule"),
         (job_yaml("default", "accounts", UPLOAD, "{once: {id: 'No Spaces'}}"), "id"),
         (edit(&job(), "operation: Insert", "operation: Upsert"), "matchBy names the external id field"),

@@ -134,6 +134,9 @@ pub struct Format {
 
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    rule("!has(self.delimiter) || !has(self.quote) || self.delimiter != self.quote", "delimiter and quote must be two characters"),
+]))]
 pub struct CsvFormat {
     /// One ASCII character between fields. Absent: detected among comma, semicolon, tab and bar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -143,6 +146,21 @@ pub struct CsvFormat {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 40))]
     pub encoding: Option<String>,
+    /// What quotes a field: `none` where quotes are text like any other, `"` or `'`. Absent: `"`, and a quoted field whose lines look like
+    /// rows of their own is suspected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote: Option<Quote>,
+}
+
+/// What quotes a field of a CSV file.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Quote {
+    #[serde(rename = "none")]
+    None,
+    #[serde(rename = "\"")]
+    Double,
+    #[serde(rename = "'")]
+    Single,
 }
 
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]

@@ -21,6 +21,8 @@ pub enum Place {
     Mapping(String),
     #[error("target")]
     Target,
+    #[error("source")]
+    Source,
 }
 
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -29,6 +31,9 @@ pub enum Problem {
     Column(#[from] ColumnError),
     #[error("{0}")]
     Formula(#[from] formula::FormulaError),
+    /// What there is instead of columns that are missing.
+    #[error("{0}")]
+    Header(String),
     #[error("a step has exactly one of filter and dedupe")]
     StepShape,
     #[error("an entry has exactly one of from, value and formula")]
@@ -68,4 +73,15 @@ pub enum Problem {
     /// A constant that would fail every row.
     #[error("{0}")]
     Constant(RowError),
+}
+
+impl Problem {
+    /// It speaks of a column that the source does not have, or not once.
+    pub(crate) fn is_about_a_column(&self) -> bool {
+        match self {
+            Self::Column(_) => true,
+            Self::Formula(error) => matches!(error.problem, formula::Problem::Column(_)),
+            _ => false,
+        }
+    }
 }

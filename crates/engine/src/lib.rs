@@ -12,3 +12,5 @@ pub mod pipeline;
 pub mod read;
 pub mod results;
 pub mod row;
+pub mod taken;
+pub mod used;

@@ -55,6 +55,9 @@ impl Pipeline {
                 None
             }
         };
+        if findings.iter().any(|finding| finding.problem.is_about_a_column()) {
+            findings.insert(0, Finding { place: Place::Source, problem: Problem::Header(header.described()) });
+        }
         match mapping {
             Some(mapping) if findings.is_empty() => Ok(Self { steps, mapping, scratch: String::new() }),
             _ => Err(findings),

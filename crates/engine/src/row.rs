@@ -3,18 +3,36 @@
 
 use csv::ByteRecord;
 
+use crate::taken::{self, Choice, Taken};
+
 /// Names of the input columns, in input order. Names may repeat or be empty: such columns travel into the results but
 /// cannot be named by a job.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Header {
     cells: ByteRecord,
     names: Vec<String>,
+    /// How the file was read that it stands in.
+    taken: Option<Taken>,
 }
 
 impl Header {
     pub fn new<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Self {
         let names: Vec<String> = names.into_iter().map(Into::into).collect();
-        Self { cells: ByteRecord::from(names.clone()), names }
+        Self { cells: ByteRecord::from(names.clone()), names, taken: None }
+    }
+
+    /// The header of a file.
+    pub fn of_file<N: Into<String>>(names: impl IntoIterator<Item = N>, taken: Taken) -> Self {
+        Self { taken: Some(taken), ..Self::new(names) }
+    }
+
+    /// What a person needs who looks for a column that is not there.
+    pub fn described(&self) -> String {
+        let names = taken::names(&self.names);
+        match &self.taken {
+            Some(taken) => format!("the file, {taken}, has the columns {names}"),
+            None => format!("the columns are {names}"),
+        }
     }
 
     pub fn names(&self) -> &[String] {
@@ -34,13 +52,21 @@ impl Header {
         self.names.is_empty()
     }
 
+    /// Whether the first column has this name, byte by byte.
+    pub(crate) fn begins_with(&self, name: &[u8]) -> bool {
+        self.names.first().is_some_and(|first| first.as_bytes() == name)
+    }
+
     /// The one column of that name: exact first, else not minding blanks around it.
     pub fn find(&self, name: &str) -> Result<usize, ColumnError> {
         let exact = self.positions(|column| column == name);
         let found = if exact.is_empty() { self.positions(|column| column.trim() == name.trim()) } else { exact };
         match found.as_slice() {
             [one] => Ok(*one),
-            [] if self.is_one_column_with(name) => Err(ColumnError::NotCut { name: name.to_owned(), only: self.names[0].clone() }),
+            [] if self.is_one_column_with(name) => {
+                let only = taken::quoted(&self.names[0], 200);
+                Err(ColumnError::NotCut { name: name.to_owned(), only, why: NotCut::of(self.taken.as_ref()) })
+            }
             [] => {
                 let near = formula::nearest(name, self.names.iter().map(String::as_str)).map(str::to_owned);
                 Err(ColumnError::Unknown { name: name.to_owned(), near })
@@ -52,7 +78,14 @@ impl Header {
     /// Whether all names seem to stand in the one column of a file whose delimiter is another one.
     fn is_one_column_with(&self, name: &str) -> bool {
         let [only] = self.names.as_slice() else { return false };
-        only.split(|c: char| c.is_ascii_punctuation() && c != '_').any(|part| part.trim() == name.trim())
+        let separates = |c: Option<char>| c.is_none_or(|c| c.is_ascii_punctuation() && c != '_' || c == '\t');
+        let name = name.trim();
+        !name.is_empty()
+            && only.trim() != name
+            && only.match_indices(name).any(|(at, _)| {
+                let (before, behind) = (&only[..at], &only[at + name.len()..]);
+                separates(before.trim_end_matches(' ').chars().next_back()) && separates(behind.trim_start_matches(' ').chars().next())
+            })
     }
 
     /// How the column at this place, counted from zero, is called.
@@ -84,12 +117,42 @@ impl std::fmt::Display for Column {
 
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ColumnError {
-    #[error("there is no column {name:?}{}", .near.as_ref().map(|near| format!(", did you mean {near:?}?")).unwrap_or_default())]
+    #[error("there is no column {name:?}{}", .near.as_ref().map(|near| did_you_mean(near)).unwrap_or_default())]
     Unknown { name: String, near: Option<String> },
-    #[error("there is no column {name:?}, only {only:?}: if these are several, set the format's `delimiter`")]
-    NotCut { name: String, only: String },
+    /// `only` is in quotes already.
+    #[error("there is no column {name:?}, only {only}: {why}")]
+    NotCut { name: String, only: String, why: NotCut },
     #[error("column {name:?} stands in the header twice, as number {first} and {second}: rename one of them")]
     Repeated { name: String, first: usize, second: usize },
+}
+
+/// In formulas a closing bracket ends a name.
+fn did_you_mean(near: &str) -> String {
+    let bracket = if near.contains(']') { format!(" (in formulas [{}])", near.replace(']', "]]")) } else { String::new() };
+    format!(", did you mean {near:?}{bracket}?")
+}
+
+/// Why a header may be one column.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum NotCut {
+    #[error("if these are several, set the format's `delimiter`")]
+    Undetected,
+    #[error("the format's `delimiter` is {0:?}; if these are several, name the character that stands between them")]
+    OtherDelimiter(char),
+    #[error(
+        "the line is in quotes as a whole, which makes it one column; remove the quotes around the lines, and write quotes in them once"
+    )]
+    Quoted,
+}
+
+impl NotCut {
+    fn of(taken: Option<&Taken>) -> Self {
+        match taken {
+            Some(Taken { quoted: true, .. }) => Self::Quoted,
+            Some(Taken { delimiter_by: Choice::Told | Choice::Marked, delimiter, .. }) => Self::OtherDelimiter(char::from(*delimiter)),
+            _ => Self::Undetected,
+        }
+    }
 }
 
 /// One input row.
@@ -103,6 +166,8 @@ pub struct Row {
     pub key: ByteRecord,
     /// An earlier attempt has dealt with it: it is here only for a pipeline that remembers rows.
     pub seen: bool,
+    /// A record of the file that is no row: it is counted, and that is all.
+    pub skipped: bool,
     /// Why this row cannot be used. Its cells are then what could be read, for the result file.
     pub fault: Option<RowError>,
 }
@@ -158,6 +223,7 @@ impl Batch {
         row.cells.clear();
         row.key.clear();
         row.seen = false;
+        row.skipped = false;
         row.fault = None;
         fill(row);
         self.filled += 1;
@@ -195,14 +261,26 @@ impl std::fmt::Display for Position {
 pub enum RowError {
     #[error("{at}: no field for column {missing}; write a delimiter for every field, also an empty one")]
     TooFewFields { at: Position, missing: Column },
-    #[error("{at}: {found} fields, one or more behind the last column {last}; put text with a delimiter in quotes")]
-    TooManyFields { at: Position, found: usize, last: Column },
+    #[error("{at}: {found} fields, one or more behind the last column {last}; {remedy}")]
+    TooManyFields { at: Position, found: usize, last: Column, remedy: &'static str },
+    #[error("{at}: the line is in quotes as a whole, which makes it one field; remove the quotes around it, and write quotes in it once")]
+    LineInQuotes { at: Position },
     #[error("{at}: column {column} has text behind its closing quote; write a quote inside quoted text twice")]
     TextBehindQuote { at: Position, column: Column },
     #[error("{at}: column {column} has blanks before its opening quote; remove them")]
     BlankBeforeQuote { at: Position, column: Column },
-    #[error("{at}: column {column} is not valid {encoding}; save the file as UTF-8 or set the format's `encoding`")]
-    NotText { at: Position, column: Column, encoding: &'static str },
+    #[error(
+        "{at}: column {column} opens a quote that its line does not close, and the lines behind it are rows; close it, write a quote inside \
+         quoted text twice, or set the format's `quote` to none if quotes are text in this file"
+    )]
+    StrayQuote { at: Position, column: Column },
+    #[error(
+        "{at}: column {column} opens a quote that closes {lines} lines later, and those lines read as rows of their own; set the format's \
+         `quote` to none if quotes are text in this file, or to '\"' if the lines belong into the cell"
+    )]
+    QuoteInDoubt { at: Position, column: Column, lines: u64 },
+    #[error("{at}: column {column} is not valid {encoding}; {remedy}")]
+    NotText { at: Position, column: Column, encoding: &'static str, remedy: &'static str },
     #[error("{at}: column {column} contains a NUL character, which Salesforce cannot store; remove it")]
     Nul { at: Position, column: Column },
     #[error("row {row}: column {column:?} holds a value that is {value}, which Salesforce cannot store")]
@@ -225,8 +303,10 @@ impl RowError {
     /// A fixed word for counting and for the result file.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::TooFewFields { .. } | Self::TooManyFields { .. } => "RAGGED_ROW",
-            Self::TextBehindQuote { .. } | Self::BlankBeforeQuote { .. } => "MALFORMED_QUOTE",
+            Self::TooFewFields { .. } | Self::TooManyFields { .. } | Self::LineInQuotes { .. } => "RAGGED_ROW",
+            Self::TextBehindQuote { .. } | Self::BlankBeforeQuote { .. } | Self::StrayQuote { .. } | Self::QuoteInDoubt { .. } => {
+                "MALFORMED_QUOTE"
+            }
             Self::NotText { .. } => "INVALID_ENCODING",
             Self::Nul { .. } => "NUL_CHARACTER",
             Self::NoSuchValue { .. } => "UNSTORABLE_VALUE",

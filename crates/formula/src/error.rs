@@ -27,7 +27,7 @@ pub enum Problem {
     Character { found: char, hint: &'static str },
     #[error("this text is never closed: its last quote is missing")]
     OpenText,
-    #[error("this column name is never closed: its ] is missing")]
+    #[error("this column name is never closed: its ] is missing, or is a ] in the name, which is written ]]")]
     OpenColumn,
     #[error("{text:?} is not a number")]
     Number { text: String },

@@ -149,7 +149,7 @@ fn formulas_that_cannot_be_used_say_where_and_what_to_do() {
         ("", "character 1: the formula is empty"),
         ("  ", "character 1: the formula is empty"),
         ("[Frist] + 1", "character 1: there is no column \"Frist\""),
-        ("1 + [First", "character 5: this column name is never closed: its ] is missing"),
+        ("1 + [First", "character 5: this column name is never closed: its ] is missing, or is a ] in the name, which is written ]]"),
         ("\"abc", "character 1: this text is never closed: its last quote is missing"),
         ("LEFT(‘x’, 1)", "character 6: '‘' means nothing here: texts stand in \"straight double quotes\""),
         ("IF(TRUE; 1; 2)", "character 8: ';' means nothing here: arguments are separated by a comma"),

@@ -198,7 +198,7 @@ fn stray(found: char) -> Problem {
         ';' => ": arguments are separated by a comma",
         '!' => ": not equal is written <>",
         '|' => ": write OR(a, b)",
-        ']' => ": its [ is missing",
+        ']' => ": its [ is missing; a ] in a column's name is written ]]",
         '%' => ": write 0.05 for 5 %",
         _ => "",
     };

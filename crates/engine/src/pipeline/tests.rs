@@ -152,6 +152,7 @@ fn everything_wrong_with_a_job_is_found_at_once() {
         ]}),
     );
     let expected = [
+        "source: the columns are \"icao\", \"name\", \"phone\", \"beds\", \"note\"",
         "step 1: character 1: there is no column \"nme\", did you mean \"name\"?",
         "step 2: character 1: this is a column, but true or false is needed; compare it with something, as in [Active] = \"true\"",
         "step 3: there is no column \"mail\"",
