@@ -18,7 +18,7 @@ impl Laptop {
         Self { folder: tempfile::tempdir().unwrap(), org: Emulator::builder().start().await.unwrap() }
     }
 
-    fn write(&self, name: &str, text: &str) -> PathBuf {
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.folder.path().join(name);
         std::fs::write(&path, text).unwrap();
         path
@@ -30,7 +30,7 @@ impl Laptop {
         let (url, id, secret) = (&self.org.url, &self.org.client_id, &self.org.client_secret);
         self.write(
             "connection.yaml",
-            &format!(
+            format!(
                 "apiVersion: v1
 kind: Secret
 metadata: {{name: crm-oauth}}
@@ -55,7 +55,7 @@ spec:
     fn job(&self, steps: &str, target: &str, more: &str) -> PathBuf {
         self.write(
             "job.yaml",
-            &format!(
+            format!(
                 "apiVersion: dataimporter.io/v1alpha1
 kind: ImportJob
 metadata: {{name: airports}}
@@ -68,7 +68,7 @@ spec:
         )
     }
 
-    async fn run(&self, job: &Path, csv: &str, more: &[&str]) -> Output {
+    async fn run(&self, job: &Path, csv: impl AsRef<[u8]>, more: &[&str]) -> Output {
         let file = self.write("input.csv", csv);
         let mut command = Command::new(BINARY);
         command
@@ -135,6 +135,60 @@ async fn a_file_is_filtered_mapped_and_loaded_and_every_row_is_told() {
     assert_eq!(laptop.results("unprocessed.csv").lines().count(), 1);
 }
 
+/// What nobody touched arrives as it was, whether apostrophes were added to the file or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_rows_are_mended_and_loaded_again() {
+    let target = "object: Contact, operation: Insert, mapping: [{from: Last Name, to: LastName}, {from: Phone, to: Phone}, \
+                  {from: Amount, to: Description}]";
+    for (more, row) in [
+        ("", ",\"'+49 30 901820\",\"'-12.5\",,,,REQUIRED_FIELD_MISSING"),
+        ("  results: {escapeFormulas: false}\n", ",+49 30 901820,-12.5,,,,,REQUIRED_FIELD_MISSING"),
+    ] {
+        let laptop = Laptop::new().await;
+        let job = laptop.job("[]", target, more);
+        let output = laptop.run(&job, "Last Name,Phone,Amount\n,+49 30 901820,-12.5\nHopper,+1 202 555 0100,3\n", &[]).await;
+        assert_eq!(output.status.code(), Some(4), "{}{}", text(&output.stdout), text(&output.stderr));
+        let failed = laptop.results("failed.csv");
+        assert!(failed.lines().nth(1).is_some_and(|line| line.starts_with(row)), "{failed}");
+        let output = laptop.run(&job, failed.replace("\n,", "\nLovelace,"), &[]).await;
+        assert_eq!(output.status.code(), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
+        let mut contacts = laptop.org.rows("Contact", &["LastName", "Phone", "Description"]);
+        contacts.sort();
+        let contact = |cells: [&str; 3]| cells.map(|cell| Some(cell.to_owned())).to_vec();
+        assert_eq!(contacts, [contact(["Hopper", "+1 202 555 0100", "3"]), contact(["Lovelace", "+49 30 901820", "-12.5"])]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_could_not_be_read_do_not_pass_by_standing_in_a_result_file() {
+    let laptop = Laptop::new().await;
+    let target = "object: Account, operation: Insert, mapping: [{from: id, to: AccountNumber}, {from: name, to: Name}, \
+                  {from: note, to: Description}]";
+    let job = laptop.job("[]", target, "");
+    let csv =
+        b"id,name,note\n1,Quotes,\"say \\\"hi\\\" now\"\n2,Weird,\"Weird Al\" Yankovic\n3,Short\n4,Long,a,b\n5,Zo\xEB,latin\n6,Nul,a\0b\n";
+    let output = laptop.run(&job, csv, &["-o", "json"]).await;
+    let counts = |output: &Output| {
+        let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+        ["read", "succeeded", "failed"].map(|name| summary["rows"][name].as_i64().unwrap())
+    };
+    assert_eq!(counts(&output), [6, 0, 6]);
+    let first = laptop.results("failed.csv");
+    let codes = ["MALFORMED_QUOTE", "MALFORMED_QUOTE", "RAGGED_ROW", "RAGGED_ROW", "INVALID_ENCODING", "NUL_CHARACTER"];
+    assert!(first.lines().skip(1).zip(codes).all(|(line, code)| line.contains(code)), "{first}");
+    assert!(first.contains("] 4,Long,a,b\"") && first.contains("] 5,Zo\\xEB,latin\""), "{first}");
+
+    let output = laptop.run(&job, &first, &["-o", "json"]).await;
+    assert_eq!(counts(&output), [6, 0, 6]);
+    let second = laptop.results("failed.csv");
+    assert!(second.lines().skip(1).zip(codes).all(|(line, code)| line.contains(code)), "{second}");
+
+    let output = laptop.run(&job, second.replace("5,Zo\u{FFFD},latin", "5,Zoë,latin"), &["-o", "json"]).await;
+    assert_eq!(counts(&output), [6, 1, 5]);
+    let account = ["5", "Zoë", "latin"].map(|cell| Some(cell.to_owned())).to_vec();
+    assert_eq!(laptop.org.rows("Account", &["AccountNumber", "Name", "Description"]), [account]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clean_run_ends_with_zero_and_a_second_one_creates_nothing() {
     let laptop = Laptop::new().await;
@@ -190,7 +244,7 @@ async fn a_refused_login_and_a_job_without_results_leave_no_file() {
 
     let connection = std::fs::read_to_string(laptop.connection()).unwrap().replace(&laptop.org.client_secret, "wrong-secret");
     let mut command = Command::new(BINARY);
-    let wrong = laptop.write("wrong.yaml", &connection);
+    let wrong = laptop.write("wrong.yaml", connection);
     command
         .current_dir(laptop.folder.path())
         .arg("run")
@@ -270,7 +324,7 @@ async fn a_server_that_nobody_vouches_for_is_named() {
     let (own, others) = [&laptop.org, &other].map(|org| org.ca_pem.clone().unwrap().replace('\n', "\n        ")).into();
     let connection = std::fs::read_to_string(laptop.connection()).unwrap();
     assert!(connection.contains(&own), "control: the bundle is in the manifest");
-    let wrong = laptop.write("wrong.yaml", &connection.replace(&own, &others));
+    let wrong = laptop.write("wrong.yaml", connection.replace(&own, &others));
     let mut command = Command::new(BINARY);
     command
         .current_dir(laptop.folder.path())

@@ -13,7 +13,7 @@ use csv::ByteRecord;
 use engine::load::{Brake, ChunkLimits, Ending, InputRow, Journal, Ledger, LoadPorts, LoadSettings, Loader, Restart, SalesforceBulk};
 use engine::pipeline::{Outcome, Pipeline};
 use engine::results::{Escape, ResultsSink};
-use engine::row::{Batch, RowError};
+use engine::row::Batch;
 use salesforce::{Client, Describe};
 
 pub(crate) use self::source::{Database, Input};
@@ -201,14 +201,14 @@ async fn feed(loader: &mut Loader, input: &mut OpenInput, mut pipeline: Pipeline
                 }
                 continue;
             }
-            let input = InputRow { cells: &row.cells, key: &row.key };
+            let input = InputRow { cells: &row.cells, key: &row.key, refused: &row.refused };
             match &row.fault {
-                Some(error) => loader.rejected(input, &told(error))?,
+                Some(error) => loader.rejected(input, &error.told())?,
                 None => match pipeline.process(&row.cells, &mut mapped) {
                     Outcome::Mapped => loader.send(input, &mapped)?,
                     Outcome::Filtered => loader.filtered(input),
                     Outcome::Deduplicated => loader.deduplicated(input),
-                    Outcome::Failed(error) => loader.rejected(input, &told(&error))?,
+                    Outcome::Failed(error) => loader.rejected(input, &error.told())?,
                 },
             }
             if loader.is_full() {
@@ -221,11 +221,6 @@ async fn feed(loader: &mut Loader, input: &mut OpenInput, mut pipeline: Pipeline
         }
         loader.note_read();
     }
-}
-
-/// In the manner of Salesforce's own errors.
-fn told(error: &RowError) -> String {
-    format!("{}: {error}", error.code())
 }
 
 fn findings(findings: Vec<engine::finding::Finding>) -> Refusal {

@@ -130,6 +130,7 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, brake: Brake, limits: ChunkLimits
     let Lease { snapshot, source, target, chunks, cursors, now, private_endpoints } = lease;
     let dialer = Dialer::new(address_policy(System::Salesforce, &private_endpoints));
     let spec = snapshot.job_spec;
+    let escape = if spec.escapes_formulas() { Escape::Formulas } else { Escape::Nothing };
 
     let name = spec
         .target
@@ -165,7 +166,7 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, brake: Brake, limits: ChunkLimits
     };
     let results = snapshot.results.none.is_none().then(|| {
         let sink: Box<dyn ResultsSink> = Box::new(results::SealedFiles::new(keeper.clone()));
-        (sink, Escape::Formulas)
+        (sink, escape)
     });
     let (left, watched) = (snapshot.deadline.duration_since(now), (keeper.clone(), brake.clone()));
     Ok(Import {

@@ -68,9 +68,9 @@ pub struct ImportJobSpec {
     /// When runs start. Absent: once, with id "1".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<Trigger>,
-    /// How long result files are kept, never longer than the tenant's rule. Absent: the tenant's rule.
+    /// How result files are written and how long they are kept. Absent: safe to open in a spreadsheet, and kept as the tenant's rule says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub results: Option<ResultRetention>,
+    pub results: Option<JobResults>,
     /// What stops a run. Absent: only the default deadline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guards: Option<Guards>,
@@ -80,6 +80,35 @@ pub struct ImportJobSpec {
     /// No new run starts by itself while true; a running one goes on. Absent: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
+}
+
+/// What a job wants of its result files.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [rule(
+    "has(self.none) ? !has(self.keepDays) && !has(self.escapeFormulas) : has(self.keepDays) || has(self.escapeFormulas)",
+    "none stands alone; otherwise keepDays, escapeFormulas or both must be set",
+)]))]
+pub struct JobResults {
+    /// Days after a run's end, never more than the tenant's rule. 0: one minute. Absent: the tenant's rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 30))]
+    pub keep_days: Option<i32>,
+    /// Result files are never written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub none: Option<Empty>,
+    /// Whether cells that a spreadsheet would run as a formula are preceded by an apostrophe, which an import takes away again. False: they stand
+    /// as they are, for programs that read the files; do not open those in a spreadsheet. Absent: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escape_formulas: Option<bool>,
+}
+
+impl JobResults {
+    /// How long the files are to be kept, if the job says so.
+    pub fn retention(&self) -> Option<ResultRetention> {
+        let retention = ResultRetention { keep_days: self.keep_days, none: self.none };
+        (retention.keep_days.is_some() || retention.none.is_some()).then_some(retention)
+    }
 }
 
 /// A run whose result files are alive is kept until they are gone, up to 100 runs of each outcome; so is the run of a `once` trigger.
@@ -360,6 +389,16 @@ pub struct EffectiveJob {
 }
 
 impl ImportJobSpec {
+    /// Whether result files are safe to open in a spreadsheet.
+    pub fn escapes_formulas(&self) -> bool {
+        self.results.as_ref().and_then(|results| results.escape_formulas).unwrap_or(true)
+    }
+
+    /// How long the job wants its result files to be kept.
+    pub fn retention(&self) -> Option<ResultRetention> {
+        self.results.as_ref().and_then(JobResults::retention)
+    }
+
     pub fn suspended(&self) -> bool {
         self.suspend.unwrap_or(false)
     }

@@ -7,6 +7,7 @@ mod filter;
 pub mod finding;
 pub mod load;
 mod map;
+mod own;
 mod packed;
 pub mod pipeline;
 pub mod read;

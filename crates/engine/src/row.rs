@@ -17,6 +17,11 @@ impl Header {
         Self { cells: ByteRecord::from(names.clone()), names }
     }
 
+    /// The names as the cells of a line; they are text.
+    pub(crate) fn of(cells: &ByteRecord) -> Self {
+        Self::new(cells.iter().map(String::from_utf8_lossy))
+    }
+
     pub fn names(&self) -> &[String] {
         &self.names
     }
@@ -105,6 +110,8 @@ pub struct Row {
     pub seen: bool,
     /// Why this row cannot be used. Its cells are then what could be read, for the result file.
     pub fault: Option<RowError>,
+    /// How a row with a fault stood in its source, as the result file shows it; empty for others.
+    pub refused: String,
 }
 
 /// Rows on their way from a source. Filled again and again so that reading allocates nothing per row.
@@ -159,9 +166,10 @@ impl Batch {
         row.key.clear();
         row.seen = false;
         row.fault = None;
+        row.refused.clear();
         fill(row);
         self.filled += 1;
-        self.bytes += size(&row.cells);
+        self.bytes += size(&row.cells) + row.refused.len();
     }
 }
 
@@ -211,12 +219,17 @@ pub enum RowError {
     Formula { place: String, source: formula::EvalError },
     #[error("{field} is blank and must not be{}", .hint)]
     Blank { field: String, hint: &'static str },
+    #[error("every mapped cell is blank ({fields}), so that nothing would be sent; fill one of them, or leave such rows out with a filter")]
+    BlankRow { fields: String },
     #[error("{field} would get \"#N/A\", which empties a field in Salesforce; set `blankCells: Clear` for it or clean the input")]
     NotAvailable { field: String },
     #[error("{field} takes {limit} characters, this has {found}")]
     TooLong { field: String, limit: u32, found: usize },
     #[error("{field} is not a Salesforce id: {why}")]
     BadId { field: String, why: &'static str },
+    /// As an earlier run told it.
+    #[error("{told}")]
+    RefusedBefore { told: String },
     #[error("more than {limit} different rows: `dedupe` cannot remember them all; remove repetitions in the source")]
     TooManyToRemember { limit: usize },
 }
@@ -232,10 +245,20 @@ impl RowError {
             Self::NoSuchValue { .. } => "UNSTORABLE_VALUE",
             Self::Formula { .. } => "FORMULA_ERROR",
             Self::Blank { .. } => "BLANK_VALUE",
+            Self::BlankRow { .. } => "BLANK_ROW",
             Self::NotAvailable { .. } => "NOT_AVAILABLE",
             Self::TooLong { .. } => "VALUE_TOO_LONG",
             Self::BadId { .. } => "MALFORMED_RECORD_ID",
+            Self::RefusedBefore { .. } => "REFUSED_ROW",
             Self::TooManyToRemember { .. } => "DEDUPE_LIMIT",
+        }
+    }
+
+    /// As a result file says it, in the manner of Salesforce's own errors.
+    pub fn told(&self) -> String {
+        match self {
+            Self::RefusedBefore { told } => told.clone(),
+            error => format!("{}: {error}", error.code()),
         }
     }
 }
@@ -310,11 +333,13 @@ mod tests {
             row.cells.push_field(b"a");
             row.key.push_field(b"1");
             row.fault = Some(RowError::TooFewFields { at: Position::default(), missing: Column::Number(2) });
+            row.refused.push_str("a");
         });
         batch.clear();
         assert!(batch.is_empty());
         batch.push(2, |row| row.cells.push_field(b"b"));
         let [row] = batch.rows() else { panic!("one row") };
         assert_eq!((row.number, &row.cells, row.key.len(), row.fault.is_none()), (2, &ByteRecord::from(vec!["b"]), 0, true));
+        assert_eq!(row.refused, "");
     }
 }

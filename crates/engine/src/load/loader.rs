@@ -21,7 +21,7 @@ use super::journal::Journal;
 use super::ledger::{FailedRow, Ledger};
 use super::order::Order;
 use super::resume::{Plan, Reread, Stretch, empty_chunk};
-use crate::results::{Escape, ResultFiles, ResultsSink, SinkError, WrittenResult};
+use crate::results::{Escape, Layout, ResultFiles, ResultsSink, SinkError, WrittenResult};
 
 /// Chunks in flight, and in memory.
 const SLOTS: usize = 4;
@@ -91,7 +91,7 @@ impl Loader {
     pub fn start(settings: LoadSettings, ports: LoadPorts, chunks: &Chunks) -> io::Result<Self> {
         let LoadSettings { input, columns, key_column, limits, results, reread, max_failed_percent, api_budget_percent, random } = settings;
         let mut plan = Plan::new(chunks, reread);
-        let keep = results.as_ref().map(|(_, escape)| *escape);
+        let keep = results.as_ref().map(|(_, escape)| Layout::new(*escape, &input));
         let shape = ChunkShape { columns: columns.clone(), key_column, limits, keep };
         let builder = ChunkBuilder::new(shape, plan.first_row);
         let folding = plan.folded.take().map(|expected| Folding { expected, rows: 0, sha256: String::new() });

@@ -39,6 +39,9 @@ enum Source {
 }
 
 impl Mapping {
+    /// Fields that an error about all of them names.
+    const NAMED: usize = 5;
+
     /// Nothing when a finding was added.
     pub(crate) fn compile(target: &SalesforceTarget, header: &Header, describe: &Describe, findings: &mut Vec<Finding>) -> Option<Self> {
         let known = findings.len();
@@ -108,7 +111,14 @@ impl Mapping {
                 }
             }
         }
-        Ok(())
+        if mapped.as_slice().is_empty() { Err(self.blank_row()) } else { Ok(()) }
+    }
+
+    /// A line without text is no record to Salesforce: no result would come back for it.
+    fn blank_row(&self) -> RowError {
+        let names: Vec<_> = self.fields.iter().take(Self::NAMED).map(String::from_utf8_lossy).collect();
+        let more = if self.fields.len() > Self::NAMED { ", …" } else { "" };
+        RowError::BlankRow { fields: names.join(", ") + more }
     }
 }
 

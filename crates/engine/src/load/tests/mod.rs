@@ -103,7 +103,7 @@ async fn attempt(model: &Model, setup: &Setup, source: &[ByteRecord]) -> Ending 
             break;
         }
         let key = ByteRecord::from(vec![n.to_string()]);
-        let input = InputRow { cells, key: &key };
+        let input = InputRow { cells, key: &key, refused: "" };
         if is_left_out(n) {
             loader.filtered(input);
         } else if is_rejected(n) {

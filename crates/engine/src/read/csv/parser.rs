@@ -23,6 +23,8 @@ pub(super) struct Record<'a> {
     pub(super) ends: &'a [usize],
     /// Bytes between two cells: the delimiter, when the line was cut where it stands.
     gap: usize,
+    /// Where it ends in the file's text.
+    pub(super) to: u64,
     pub(super) fault: Option<Fault>,
 }
 
@@ -113,6 +115,11 @@ impl Parser {
         self.blank_lines
     }
 
+    /// Where the record begins that is not whole yet.
+    pub(super) fn begun(&self) -> Option<u64> {
+        self.in_record.then_some(self.start.byte)
+    }
+
     /// Parses until the input ends or `take` has enough; tells how much was used.
     pub(super) fn feed(&mut self, input: &[u8], take: Take<'_>) -> Result<usize, ReadError> {
         let mut used = 0;
@@ -188,7 +195,8 @@ impl Parser {
         self.byte += line.len() as u64 + 1;
         self.line += 1;
         self.behind_cr = end == b'\r';
-        let record = Record { at, text: line, ends: &self.cuts, gap: 1, fault: None };
+        let to = at.byte + line.len() as u64;
+        let record = Record { at, text: line, ends: &self.cuts, gap: 1, to, fault: None };
         record.check_length()?;
         take(record)
     }
@@ -219,6 +227,7 @@ impl Parser {
             text: &self.text[..self.text_len],
             ends: &self.ends[..self.ends_len],
             gap: 0,
+            to: self.byte,
             fault: self.quotes.fault().map(|(kind, place)| Fault { kind, at: self.position(place), field: place.field }),
         };
         record.check_length()?;

@@ -7,6 +7,7 @@ use memchr::memchr;
 
 use super::parser::{Fault, Record};
 use super::quotes::FaultKind;
+use crate::own::{self, Own};
 use crate::read::ReadError;
 use crate::row::{Batch, Column, Header, Position, RowError};
 
@@ -16,11 +17,13 @@ pub(super) struct Rows {
     encoding: &'static str,
     read: u64,
     blank: u64,
+    /// The file is a result file of an earlier run.
+    own: Option<Own>,
 }
 
 impl Rows {
     pub(super) fn new(encoding: &'static str) -> Self {
-        Self { encoding, read: 0, blank: 0 }
+        Self { encoding, read: 0, blank: 0, own: None }
     }
 
     pub(super) fn read(&self) -> u64 {
@@ -37,8 +40,9 @@ impl Rows {
             self.blank += 1;
             return Ok(None);
         }
-        if record.ends.len() > MAX_COLUMNS {
-            return Err(ReadError::TooManyColumns { found: record.ends.len(), limit: MAX_COLUMNS });
+        let limit = MAX_COLUMNS + if record.cells().any(own::is_ours) { own::MOST } else { 0 };
+        if record.ends.len() > limit {
+            return Err(ReadError::TooManyColumns { found: record.ends.len(), limit });
         }
         if let Some(fault) = record.fault {
             return Err(ReadError::HeaderQuotes { at: fault.at, column: Column::Number(fault.field + 1) });
@@ -48,11 +52,13 @@ impl Rows {
         }
         let not_text = |number| ReadError::HeaderNotText { at: record.at, column: Column::Number(number), encoding: self.encoding };
         let names = record.cells().zip(1..).map(|(name, number)| std::str::from_utf8(name).map_err(|_| not_text(number)));
-        Ok(Some(Header::new(names.collect::<Result<Vec<&str>, _>>()?)))
+        let names = Header::new(names.collect::<Result<Vec<&str>, _>>()?);
+        self.own = Own::of(names.cells());
+        Ok(Some(self.own.as_ref().map_or(names, |own| Header::of(own.header()))))
     }
 
-    /// Adds a row, unless the record is blank.
-    pub(super) fn data(&mut self, header: &Header, record: Record<'_>, batch: &mut Batch) {
+    /// Adds a row, unless the record is blank. `raw` is what stands in the file.
+    pub(super) fn data<'r>(&mut self, header: &Header, record: Record<'_>, raw: impl FnOnce() -> Cow<'r, [u8]>, batch: &mut Batch) {
         if is_blank(record) {
             self.blank += 1;
             return;
@@ -70,6 +76,12 @@ impl Rows {
             for _ in record.ends.len()..header.len() {
                 row.cells.push_field(b"");
             }
+            if let Some(own) = &self.own {
+                own.restore(row, Position { row: self.read, ..record.at });
+            }
+            if row.fault.is_some() && row.refused.is_empty() {
+                row.refused = own::refused(header.cells(), &row.cells, &raw());
+            }
         });
     }
 
@@ -83,6 +95,7 @@ impl Rows {
         }
         let (at, found) = (Position { row, ..record.at }, record.ends.len());
         match found.cmp(&header.len()) {
+            Ordering::Less if self.own.as_ref().is_some_and(|own| own.may_end_at(found)) => None,
             Ordering::Less => Some(RowError::TooFewFields { at, missing: header.column(found) }),
             Ordering::Greater => Some(RowError::TooManyFields { at, found, last: header.column(header.len() - 1) }),
             Ordering::Equal => None,

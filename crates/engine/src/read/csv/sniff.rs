@@ -2,7 +2,7 @@
 
 use super::parser::Parser;
 
-const CANDIDATES: [u8; 4] = [b',', b';', b'\t', b'|'];
+pub(super) const CANDIDATES: [u8; 4] = [b',', b';', b'\t', b'|'];
 const RECORDS: usize = 20;
 
 /// `sep=;` as Excel writes it in a first line: the delimiter, and the length of that line.

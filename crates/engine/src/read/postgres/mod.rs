@@ -21,6 +21,7 @@ use tokio_postgres::{Client, CopyOutStream};
 use self::copy::{Lines, unescape};
 use self::sql::Query;
 use self::value::Shape;
+use crate::own;
 use crate::read::{ReadError, Source};
 use crate::row::{Batch, Header, Row, RowError};
 
@@ -180,6 +181,9 @@ fn fill(
     }
     if row.cells.len() != shapes.len() {
         return Err(ReadError::Protocol { row: number });
+    }
+    if row.fault.is_some() {
+        row.refused = own::refused(header.cells(), &row.cells, line);
     }
     row.seen = marks_seen && raw.next() == Some(b"f");
     keys.check(row, header)
