@@ -433,3 +433,16 @@ impl SalesforceTarget {
         self.blank_cells.unwrap_or(BlankCells::Ignore)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_says_how_results_are_written_says_nothing_of_how_long_they_are_kept() {
+        let results = |text: &str| serde_json::from_str::<JobResults>(text).unwrap();
+        assert_eq!(results(r#"{"escapeFormulas": false}"#).retention(), None);
+        assert_eq!(results(r#"{"escapeFormulas": true, "keepDays": 1}"#).retention(), Some(ResultRetention::days(1)));
+        assert!(results(r#"{"none": {}}"#).retention().is_some_and(|retention| retention.none.is_some()));
+    }
+}

@@ -36,8 +36,11 @@ pub(crate) fn is_ours(name: &[u8]) -> bool {
 /// Whether an apostrophe is put before a cell: a spreadsheet would run it. Also before one that begins with apostrophes before such a
 /// text, so that taking one away gives back every cell as it was.
 pub(crate) fn is_escaped(cell: &[u8]) -> bool {
-    let behind = cell.iter().position(|byte| *byte != b'\'').unwrap_or(cell.len());
-    starts_a_formula(&cell[behind..])
+    let mut text = cell;
+    while let [b'\'', behind @ ..] = text {
+        text = behind;
+    }
+    starts_a_formula(text)
 }
 
 fn starts_a_formula(text: &[u8]) -> bool {

@@ -125,7 +125,7 @@ pub struct Batch {
 impl Batch {
     const MAX_ROWS: usize = 1024;
     const MAX_BYTES: usize = 1 << 20;
-    /// A row that was larger gives its memory back: else a hostile file could make every place of the batch as large as
+    /// A row that was larger, or refused, gives its memory back: else a hostile file could make every place of the batch as large as
     /// its largest row.
     const LARGE: usize = 16 << 10;
 
@@ -147,7 +147,7 @@ impl Batch {
 
     pub fn clear(&mut self) {
         for row in &mut self.rows[..self.filled] {
-            if size(&row.cells) > Self::LARGE {
+            if size(&row.cells) > Self::LARGE || !row.refused.is_empty() {
                 *row = Row::default();
             }
         }
@@ -333,7 +333,7 @@ mod tests {
             row.cells.push_field(b"a");
             row.key.push_field(b"1");
             row.fault = Some(RowError::TooFewFields { at: Position::default(), missing: Column::Number(2) });
-            row.refused.push_str("a");
+            row.refused.push('a');
         });
         batch.clear();
         assert!(batch.is_empty());

@@ -35,6 +35,7 @@ async fn read(client: &Client, query: &str, order_by: &[&str], start: Start) -> 
     while source.next(&mut batch).await? {
         for row in batch.rows() {
             assert_eq!(row.number, found.len() as u64 + 1);
+            assert_eq!(row.fault.is_some(), !row.refused.is_empty());
             let fault = row.fault.as_ref().map(ToString::to_string);
             found.push(Found { cells: text(&row.cells), key: text(&row.key), seen: row.seen, fault });
         }

@@ -121,29 +121,29 @@ impl ResultFiles {
             let kind = if result.succeeded { FileKind::Succeeded } else { FileKind::Failed };
             let blank = self.layout.blank(kind);
             let text = format!("this result matches no row of the file: {}", result.text);
-            self.push(kind, &blank, result.id.as_bytes(), created(result.created), &text);
+            self.push(kind, [&blank, b""], result.id.as_bytes(), created(result.created), &text);
         }
         self.flush(BUFFER).await
     }
 
     fn row(&mut self, line: &[u8], outcome: Outcome, id: &[u8], outcomes: &Outcomes) {
         match outcome {
-            Outcome::Succeeded { created: new } => self.push(FileKind::Succeeded, line, id, created(new), ""),
+            Outcome::Succeeded { created: new } => self.push(FileKind::Succeeded, [line, b""], id, created(new), ""),
             // The reader took it as it stood.
-            Outcome::Failed { error } => self.push(FileKind::Failed, &[line, b","].concat(), id, b"", outcomes.text(error)),
-            Outcome::Rejected { error } => self.push(FileKind::Failed, line, b"", b"", outcomes.text(error)),
-            Outcome::Unprocessed => self.push(FileKind::Unprocessed, line, b"", b"", ""),
+            Outcome::Failed { error } => self.push(FileKind::Failed, [line, b","], id, b"", outcomes.text(error)),
+            Outcome::Rejected { error } => self.push(FileKind::Failed, [line, b""], b"", b"", outcomes.text(error)),
+            Outcome::Unprocessed => self.push(FileKind::Unprocessed, [line, b""], b"", b"", ""),
             Outcome::Waiting => {
                 let text = "sent, but the run ended without a result that matches this row: look for the record before sending it again";
-                self.push(FileKind::Unprocessed, line, b"", b"", text);
+                self.push(FileKind::Unprocessed, [line, b""], b"", b"", text);
             }
             Outcome::Resent => {}
         }
     }
 
-    fn push(&mut self, kind: FileKind, line: &[u8], id: &[u8], created: &[u8], error: &str) {
+    fn push(&mut self, kind: FileKind, input: [&[u8]; 2], id: &[u8], created: &[u8], error: &str) {
         let file = &mut self.files[kind as usize];
-        file.buffer.extend_from_slice(line);
+        input.iter().for_each(|part| file.buffer.extend_from_slice(part));
         self.layout.outcome(&mut file.buffer, id, created, error);
         file.rows += 1;
     }

@@ -1,7 +1,10 @@
 //! Result files that come back. They are written in UTF-8 with commas, whatever the job says of the file that it was made for, and may have
 //! been written anew by a spreadsheet since.
 
+use std::borrow::Cow;
+
 use csv::ByteRecord;
+use encoding_rs::{Encoding, UTF_8};
 use memchr::memmem;
 
 use super::CsvOptions;
@@ -9,8 +12,25 @@ use super::parser::{Parser, Record};
 use super::sniff;
 use crate::own::{self, Own};
 
+/// How a file is read that may be a result file: what the job says is about another file then.
+pub(super) fn written_by_us(head: &[u8], mut options: CsvOptions) -> CsvOptions {
+    let text = match Encoding::for_bom(head) {
+        Some((encoding, mark)) if encoding != UTF_8 => {
+            Cow::Owned(encoding.decode_without_bom_handling(&head[mark..]).0.into_owned().into_bytes())
+        }
+        marked => Cow::Borrowed(&head[marked.map_or(0, |(_, mark)| mark)..]),
+    };
+    let (_, line) = sniff::excel_hint(&text);
+    let Some(delimiter) = delimiter(&text[line..]) else { return options };
+    // A spreadsheet may have left something else than UTF-8.
+    let is_utf8 = std::str::from_utf8(&text).map_or_else(|error| error.error_len().is_none(), |_| true);
+    options.delimiter = Some(delimiter);
+    options.encoding = options.encoding.filter(|_| !is_utf8);
+    options
+}
+
 /// The delimiter of a result file; nothing for other files.
-pub(super) fn delimiter(sample: &[u8]) -> Option<u8> {
+fn delimiter(sample: &[u8]) -> Option<u8> {
     memmem::find(sample, own::ERROR.as_bytes())?;
     sniff::CANDIDATES.into_iter().find(|candidate| Own::of(&first_record(sample, *candidate)).is_some())
 }
@@ -27,16 +47,6 @@ fn first_record(sample: &[u8], delimiter: u8) -> ByteRecord {
         let _ = parser.finish(&mut take);
     }
     names
-}
-
-/// The job's encoding is that of another file as long as this one looks as we wrote it.
-pub(super) fn written_by_us(head: &[u8], options: CsvOptions) -> CsvOptions {
-    let is_utf8 = || std::str::from_utf8(head).map_or_else(|error| error.error_len().is_none(), |_| true);
-    let (_, line) = sniff::excel_hint(head);
-    if options.encoding.is_some() && delimiter(&head[line..]).is_some() && is_utf8() {
-        return CsvOptions { encoding: None, ..options };
-    }
-    options
 }
 
 #[cfg(test)]
@@ -77,6 +87,10 @@ mod tests {
         assert_eq!(&found[0].cells[0], "Zoë".as_bytes());
         // A spreadsheet wrote it in its own way.
         let (header, found) = rows(b"sep=|\r\n\"Name\"|\"sf__Id\"|\"sf__Created\"|\"sf__Error\"\r\nZo\xEB|||E\r\n", job, 500);
+        assert_eq!((header.len(), &found[0].cells[0]), (4, "Zoë".as_bytes()));
+        let utf16: Vec<u8> =
+            "\u{FEFF}Name\tsf__Id\tsf__Created\tsf__Error\nZoë\t\t\tE\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let (header, found) = rows(&utf16, options(Some(";"), None), 500);
         assert_eq!((header.len(), &found[0].cells[0]), (4, "Zoë".as_bytes()));
         // Any other file is what the job says.
         let (header, _) = rows(b"Name;sf__Id,sf__Created,sf__Error\nx;y\n", options(Some(";"), None), 500);

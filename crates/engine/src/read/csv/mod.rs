@@ -3,12 +3,11 @@
 //!
 //! bytes → `text` (encoding) → `parser` (records; `quotes` watches over it) → `rows` (faults, batches)
 //!
-//! `again`: result files that come back; `raw`: what stands in the file of a record
+//! `again`: result files that come back
 
 mod again;
 mod parser;
 mod quotes;
-mod raw;
 mod rows;
 mod sniff;
 mod text;
@@ -20,7 +19,6 @@ use encoding_rs::Encoding;
 use futures::{Stream, StreamExt};
 
 use self::parser::Parser;
-use self::raw::Raw;
 use self::rows::Rows;
 use self::text::Text;
 use crate::read::{ReadError, Source};
@@ -58,7 +56,6 @@ pub struct CsvSource<S> {
     /// The last record was looked at.
     finished: bool,
     parser: Parser,
-    raw: Raw,
     rows: Rows,
     header: Header,
 }
@@ -90,14 +87,12 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
             pending = join(pending, text.finish());
         }
         let (told, line) = sniff::excel_hint(&pending);
-        let delimiter =
-            again::delimiter(&pending[line..]).or(options.delimiter).or(told).unwrap_or_else(|| sniff::delimiter(&pending[line..], ended));
+        let delimiter = options.delimiter.or(told).unwrap_or_else(|| sniff::delimiter(&pending[line..], ended));
         pending.advance(line);
 
         let mut source = Self {
             stream,
             parser: Parser::new(delimiter, (mark + line) as u64, u64::from(line > 0)),
-            raw: Raw::beginning_at((mark + line) as u64),
             rows: Rows::new(text.encoding()),
             text,
             pending,
@@ -125,7 +120,6 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
     async fn step(&mut self, mut take: impl FnMut(&mut Rows, parser::Record<'_>) -> Result<(), ReadError>) -> Result<bool, ReadError> {
         if !self.pending.is_empty() {
             let used = self.parser.feed(&self.pending, &mut |record| take(&mut self.rows, record).map(|()| false))?;
-            self.raw.passed(&self.pending[..used], self.parser.begun());
             self.pending.advance(used);
         } else if !self.ended {
             self.refill().await?;
@@ -164,14 +158,13 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> Source for CsvSour
     async fn next(&mut self, batch: &mut Batch) -> Result<bool, ReadError> {
         batch.clear();
         loop {
-            let (rows, header, raw, pending) = (&mut self.rows, &self.header, &self.raw, &self.pending);
+            let (rows, header) = (&mut self.rows, &self.header);
             let mut take = |record: parser::Record<'_>| {
-                rows.data(header, record, || raw.of(record, pending), batch);
+                rows.data(header, record, batch);
                 Ok(!batch.is_full())
             };
             if !self.pending.is_empty() {
                 let used = self.parser.feed(&self.pending, &mut take).map_err(|error| self.in_row(error))?;
-                self.raw.passed(&self.pending[..used], self.parser.begun());
                 self.pending.advance(used);
             } else if !self.ended {
                 self.refill().await?;

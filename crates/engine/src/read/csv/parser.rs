@@ -23,8 +23,8 @@ pub(super) struct Record<'a> {
     pub(super) ends: &'a [usize],
     /// Bytes between two cells: the delimiter, when the line was cut where it stands.
     gap: usize,
-    /// Where it ends in the file's text.
-    pub(super) to: u64,
+    /// As it came: in earlier pieces, and in the last one.
+    raw: [&'a [u8]; 2],
     pub(super) fault: Option<Fault>,
 }
 
@@ -45,6 +45,13 @@ impl<'a> Record<'a> {
             start = end + self.gap;
             cell
         })
+    }
+
+    /// What stands in the file, without the line end.
+    pub(super) fn raw(self) -> Vec<u8> {
+        let mut raw = self.raw.concat();
+        raw.pop_if(|last| matches!(last, b'\n' | b'\r'));
+        raw
     }
 
     fn check_length(self) -> Result<(), ReadError> {
@@ -78,6 +85,8 @@ pub(super) struct Parser {
     ends_len: usize,
     /// Ends of the cells of a line that is cut where it stands.
     cuts: Vec<usize>,
+    /// The record under way as it came, as far as it came in earlier pieces.
+    begun: Vec<u8>,
     in_record: bool,
     /// The last line end was a CR; an LF that follows belongs to it.
     behind_cr: bool,
@@ -102,6 +111,7 @@ impl Parser {
             ends: vec![0; 64],
             ends_len: 0,
             cuts: Vec::new(),
+            begun: Vec::new(),
             in_record: false,
             behind_cr: false,
             start: Position::default(),
@@ -115,14 +125,11 @@ impl Parser {
         self.blank_lines
     }
 
-    /// Where the record begins that is not whole yet.
-    pub(super) fn begun(&self) -> Option<u64> {
-        self.in_record.then_some(self.start.byte)
-    }
-
     /// Parses until the input ends or `take` has enough; tells how much was used.
     pub(super) fn feed(&mut self, input: &[u8], take: Take<'_>) -> Result<usize, ReadError> {
         let mut used = 0;
+        // Where the record under way begins in the input, or goes on.
+        let mut from = 0;
         while used < input.len() {
             if !self.in_record {
                 if self.skip_line_end(input[used]) {
@@ -138,12 +145,13 @@ impl Parser {
                     continue;
                 }
                 self.begin();
+                from = used;
             }
             let (result, read) = self.advance(&input[used..]);
             used += read;
             match result {
                 ReadRecordResult::Record => {
-                    if !self.emit(input[used - 1], take)? {
+                    if !self.emit(&input[from..used], take)? {
                         break;
                     }
                 }
@@ -151,6 +159,9 @@ impl Parser {
                 ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
                 ReadRecordResult::InputEmpty | ReadRecordResult::End => {}
             }
+        }
+        if self.in_record {
+            self.begun.extend_from_slice(&input[from..used]);
         }
         Ok(used)
     }
@@ -166,7 +177,7 @@ impl Parser {
         while self.advance(&[]).0 == ReadRecordResult::OutputEndsFull {
             self.ends.resize(self.ends.len() * 2, 0);
         }
-        self.emit(b'\n', take).map(|_| ())
+        self.emit(b"", take).map(|_| ())
     }
 
     /// Line ends between records: the rest of a CRLF, or a blank line.
@@ -195,8 +206,7 @@ impl Parser {
         self.byte += line.len() as u64 + 1;
         self.line += 1;
         self.behind_cr = end == b'\r';
-        let to = at.byte + line.len() as u64;
-        let record = Record { at, text: line, ends: &self.cuts, gap: 1, to, fault: None };
+        let record = Record { at, text: line, ends: &self.cuts, gap: 1, raw: [b"", line], fault: None };
         record.check_length()?;
         take(record)
     }
@@ -205,6 +215,7 @@ impl Parser {
         self.in_record = true;
         self.text_len = 0;
         self.ends_len = 0;
+        self.begun.clear();
         self.quotes.begin();
         self.start = Position { row: 0, line: self.line, byte: self.byte };
     }
@@ -218,16 +229,17 @@ impl Parser {
         (result, read)
     }
 
-    fn emit(&mut self, last: u8, take: Take<'_>) -> Result<bool, ReadError> {
+    /// A record is whole; `raw` is the rest of it as it came.
+    fn emit(&mut self, raw: &[u8], take: Take<'_>) -> Result<bool, ReadError> {
         self.in_record = false;
-        self.behind_cr = last == b'\r';
+        self.behind_cr = raw.last() == Some(&b'\r');
         self.line += self.quotes.lines() + 1;
         let record = Record {
             at: self.start,
             text: &self.text[..self.text_len],
             ends: &self.ends[..self.ends_len],
             gap: 0,
-            to: self.byte,
+            raw: [&self.begun, raw],
             fault: self.quotes.fault().map(|(kind, place)| Fault { kind, at: self.position(place), field: place.field }),
         };
         record.check_length()?;

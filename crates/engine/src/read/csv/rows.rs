@@ -57,8 +57,8 @@ impl Rows {
         Ok(Some(self.own.as_ref().map_or(names, |own| Header::of(own.header()))))
     }
 
-    /// Adds a row, unless the record is blank. `raw` is what stands in the file.
-    pub(super) fn data<'r>(&mut self, header: &Header, record: Record<'_>, raw: impl FnOnce() -> Cow<'r, [u8]>, batch: &mut Batch) {
+    /// Adds a row, unless the record is blank.
+    pub(super) fn data(&mut self, header: &Header, record: Record<'_>, batch: &mut Batch) {
         if is_blank(record) {
             self.blank += 1;
             return;
@@ -80,7 +80,7 @@ impl Rows {
                 own.restore(row, Position { row: self.read, ..record.at });
             }
             if row.fault.is_some() && row.refused.is_empty() {
-                row.refused = own::refused(header.cells(), &row.cells, &raw());
+                row.refused = own::refused(header.cells(), &row.cells, &record.raw());
             }
         });
     }
