@@ -23,6 +23,9 @@ pub(crate) const MOST: usize = ALL.len();
 /// Bytes of a refused row that are shown: a spreadsheet cuts off cells of more than 32,767 characters.
 const SHOWN: usize = 8_000;
 
+/// Characters of a reason that are told again.
+const REASON: usize = 1_000;
+
 /// Said behind the reason of a row that stands as it was refused.
 const UNCHANGED: &str = "; the row stands as it was refused before: mend its cells, or empty its cell in sf__Refused if they are right";
 
@@ -101,12 +104,12 @@ fn mark<'c>(cells: impl Iterator<Item = &'c [u8]>) -> String {
     hex::encode(&hash.finalize()[..4])
 }
 
-/// What a spreadsheet leaves of a cell that nobody touched: it writes `007` as `7`, `1.50` as `1.5`, turns dates round and spells `true`
-/// in capitals. Of numbers and dates the digits count, whatever their order.
+/// What a spreadsheet leaves of a cell that nobody touched: it writes `007` as `7`, `1.50` as `1.5`, turns dates round, spells `true` in
+/// capitals and ends lines in its own way. Of numbers and dates the digits count, whatever their order.
 fn essence(cell: &[u8]) -> Vec<u8> {
     let is_number = cell.iter().any(u8::is_ascii_digit) && cell.iter().all(|byte| byte.is_ascii_digit() || b"+-.,:/ ".contains(byte));
     if !is_number {
-        return cell.to_ascii_lowercase();
+        return cell.iter().filter(|byte| !matches!(byte, b'\r' | b'\n')).map(u8::to_ascii_lowercase).collect();
     }
     let mut digits: Vec<u8> = cell.iter().copied().filter(|byte| matches!(byte, b'1'..=b'9')).collect();
     digits.sort_unstable();
@@ -161,7 +164,7 @@ impl Own {
         let told = row.cells.get(self.error).map(String::from_utf8_lossy).unwrap_or_default();
         let told = match told.trim() {
             "" => format!("REFUSED_ROW: {at}: no reason is left in {ERROR}"),
-            reason => reason.strip_suffix(UNCHANGED).unwrap_or(reason).to_owned(),
+            reason => reason.strip_suffix(UNCHANGED).unwrap_or(reason).chars().take(REASON).collect(),
         };
         row.refused = String::from_utf8_lossy(mark).into_owned();
         row.fault = Some(RowError::RefusedBefore { told: told + UNCHANGED });
@@ -233,7 +236,10 @@ mod tests {
         let still = restored(&HEADER, &["007", "x y", &mark, "", "", reason]);
         assert_eq!(still.fault.as_ref().unwrap().told(), format!("{reason}{UNCHANGED}"));
         assert_eq!(still.refused, mark);
-        // The same again.
+        // The same again, however long it is.
+        let long = restored(&HEADER, &["007", "x y", &mark, "", "", &"é".repeat(100_000)]).fault.unwrap().told();
+        assert_eq!(restored(&HEADER, &["007", "x y", &mark, "", "", &long]).fault.unwrap().told(), long);
+        assert!(long.len() < 3_000);
         let told = still.fault.unwrap().told();
         assert_eq!(restored(&HEADER, &["007", "x y", &mark, "", "", &told]).fault.unwrap().told(), told);
         // A spreadsheet wrote it.
@@ -254,7 +260,9 @@ mod tests {
 
     #[test]
     fn a_number_is_what_it_was_however_a_spreadsheet_writes_it() {
-        for (before, now) in [("007", "7"), ("1.50", "1.5"), ("2026-01-05", "05.01.2026"), ("true", "TRUE"), ("0.0", "0")] {
+        for (before, now) in
+            [("007", "7"), ("1.50", "1.5"), ("2026-01-05", "05.01.2026"), ("true", "TRUE"), ("0.0", "0"), ("a\r\nb", "a\nb")]
+        {
             assert_eq!(essence(before.as_bytes()), essence(now.as_bytes()), "{before}");
         }
         for (before, now) in [("1", "1,50"), ("", "0"), ("a1", "a2"), ("x", "y"), ("-", "")] {
