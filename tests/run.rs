@@ -18,7 +18,7 @@ impl Laptop {
         Self { folder: tempfile::tempdir().unwrap(), org: Emulator::builder().start().await.unwrap() }
     }
 
-    fn write(&self, name: &str, text: &str) -> PathBuf {
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.folder.path().join(name);
         std::fs::write(&path, text).unwrap();
         path
@@ -30,7 +30,7 @@ impl Laptop {
         let (url, id, secret) = (&self.org.url, &self.org.client_id, &self.org.client_secret);
         self.write(
             "connection.yaml",
-            &format!(
+            format!(
                 "apiVersion: v1
 kind: Secret
 metadata: {{name: crm-oauth}}
@@ -55,7 +55,7 @@ spec:
     fn job(&self, steps: &str, target: &str, more: &str) -> PathBuf {
         self.write(
             "job.yaml",
-            &format!(
+            format!(
                 "apiVersion: dataimporter.io/v1alpha1
 kind: ImportJob
 metadata: {{name: airports}}
@@ -68,7 +68,7 @@ spec:
         )
     }
 
-    async fn run(&self, job: &Path, csv: &str, more: &[&str]) -> Output {
+    async fn run(&self, job: &Path, csv: impl AsRef<[u8]>, more: &[&str]) -> Output {
         let file = self.write("input.csv", csv);
         let mut command = Command::new(BINARY);
         command
@@ -135,6 +135,60 @@ async fn a_file_is_filtered_mapped_and_loaded_and_every_row_is_told() {
     assert_eq!(laptop.results("unprocessed.csv").lines().count(), 1);
 }
 
+/// What nobody touched arrives as it was, whether apostrophes were added to the file or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_rows_are_mended_and_loaded_again() {
+    let target = "object: Contact, operation: Insert, mapping: [{from: Last Name, to: LastName}, {from: Phone, to: Phone}, \
+                  {from: Amount, to: Description}]";
+    for (more, row) in [
+        ("", ",\"'+49 30 901820\",\"'-12.5\",,,,REQUIRED_FIELD_MISSING"),
+        ("  results: {escapeFormulas: false}\n", ",+49 30 901820,-12.5,,,,,REQUIRED_FIELD_MISSING"),
+    ] {
+        let laptop = Laptop::new().await;
+        let job = laptop.job("[]", target, more);
+        let output = laptop.run(&job, "Last Name,Phone,Amount\n,+49 30 901820,-12.5\nHopper,+1 202 555 0100,3\n", &[]).await;
+        assert_eq!(output.status.code(), Some(4), "{}{}", text(&output.stdout), text(&output.stderr));
+        let failed = laptop.results("failed.csv");
+        assert!(failed.lines().nth(1).is_some_and(|line| line.starts_with(row)), "{failed}");
+        let output = laptop.run(&job, failed.replace("\n,", "\nLovelace,"), &[]).await;
+        assert_eq!(output.status.code(), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
+        let mut contacts = laptop.org.rows("Contact", &["LastName", "Phone", "Description"]);
+        contacts.sort();
+        let contact = |cells: [&str; 3]| cells.map(|cell| Some(cell.to_owned())).to_vec();
+        assert_eq!(contacts, [contact(["Hopper", "+1 202 555 0100", "3"]), contact(["Lovelace", "+49 30 901820", "-12.5"])]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_could_not_be_read_do_not_pass_by_standing_in_a_result_file() {
+    let laptop = Laptop::new().await;
+    let target = "object: Account, operation: Insert, mapping: [{from: id, to: AccountNumber}, {from: name, to: Name}, \
+                  {from: note, to: Description}]";
+    let job = laptop.job("[]", target, "");
+    let csv =
+        b"id,name,note\n1,Quotes,\"say \\\"hi\\\" now\"\n2,Weird,\"Weird Al\" Yankovic\n3,Short\n4,Long,a,b\n5,Zo\xEB,latin\n6,Nul,a\0b\n";
+    let output = laptop.run(&job, csv, &["-o", "json"]).await;
+    let counts = |output: &Output| {
+        let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+        ["read", "succeeded", "failed"].map(|name| summary["rows"][name].as_i64().unwrap())
+    };
+    assert_eq!(counts(&output), [6, 0, 6]);
+    let first = laptop.results("failed.csv");
+    let codes = ["MALFORMED_QUOTE", "MALFORMED_QUOTE", "RAGGED_ROW", "RAGGED_ROW", "INVALID_ENCODING", "NUL_CHARACTER"];
+    assert!(first.lines().skip(1).zip(codes).all(|(line, code)| line.contains(code)), "{first}");
+    assert!(first.contains("] 4,Long,a,b\"") && first.contains("] 5,Zo\\xEB,latin\""), "{first}");
+
+    let output = laptop.run(&job, &first, &["-o", "json"]).await;
+    assert_eq!(counts(&output), [6, 0, 6]);
+    let second = laptop.results("failed.csv");
+    assert!(second.lines().skip(1).zip(codes).all(|(line, code)| line.contains(code)), "{second}");
+
+    let output = laptop.run(&job, second.replace("5,Zo\u{FFFD},latin", "5,Zoë,latin"), &["-o", "json"]).await;
+    assert_eq!(counts(&output), [6, 1, 5]);
+    let account = ["5", "Zoë", "latin"].map(|cell| Some(cell.to_owned())).to_vec();
+    assert_eq!(laptop.org.rows("Account", &["AccountNumber", "Name", "Description"]), [account]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clean_run_ends_with_zero_and_a_second_one_creates_nothing() {
     let laptop = Laptop::new().await;
@@ -172,6 +226,96 @@ async fn everything_that_is_wrong_with_a_job_is_told_at_once_and_nothing_is_sent
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_parents_field_that_is_no_key_is_told_before_anything_is_sent() {
+    let laptop = Laptop::new().await;
+    for (to, expected) in [
+        ("Account.Name", "mapping to Account.Name: Name: Account cannot be found by this field: it is no key; it is found by "),
+        (
+            "Account.External_Idd__c",
+            "Account has no such field, or this user may not see it, did you mean External_Id__c?; it is found by ",
+        ),
+    ] {
+        let target = format!("object: Contact, operation: Insert, mapping: [{{from: last, to: LastName}}, {{from: company, to: {to}}}]");
+        let output = laptop.run(&laptop.job("[]", &target, ""), "last,company\nLovelace,Acme\n", &[]).await;
+        let told = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(3), "{told}");
+        assert!(told.starts_with("PreflightFailed\n") && told.contains(expected), "{told}");
+        assert!(told.contains("External_Id__c"), "{told}");
+    }
+    assert!(laptop.org.jobs().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_out_of_a_list_fail_or_are_told() {
+    let laptop = Laptop::new().await;
+    let target = "object: Account, operation: Insert, mapping: [{from: \"n\", to: Name}, {from: ind, to: Industry}, {from: tier, to: Tier__c}, \
+                  {from: note, to: Description}]";
+    let csv = "n,ind,tier,note\n1,Banking,Gold,\n2,Bankign,Gold,NULL\n3,banking,gold,\n4,Banking,Golden,\n5,\"Banking \",Gold,NULL\n";
+    let output = laptop.run(&laptop.job("[]", target, ""), csv, &["-o", "json"]).await;
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&summary["rows"]["succeeded"], &summary["rows"]["failed"]), (&4.into(), &1.into()), "{summary:#}");
+    assert_eq!(
+        summary["failedRows"][0]["reason"],
+        "NOT_IN_PICKLIST: Tier__c is a restricted picklist without the value \"Golden\"; did you mean \"Gold\"?"
+    );
+    let warnings: Vec<_> = summary["warnings"].as_array().unwrap().iter().map(|w| (&w["field"], &w["rows"], &w["firstRow"])).collect();
+    assert_eq!(warnings, [(&"Industry".into(), &1.into(), &2.into()), (&"Description".into(), &2.into(), &2.into())], "{summary:#}");
+    let mut industries = laptop.org.rows("Account", &["Name", "Industry"]);
+    industries.sort();
+    let fifth = [Some("5".to_owned()), Some("Banking".to_owned())];
+    assert_eq!(industries.last().unwrap()[..], fifth);
+
+    let output = laptop.run(&laptop.job("[]", target, ""), csv, &[]).await;
+    let told = text(&output.stdout);
+    assert!(told.contains("Warnings\n  Industry: its picklist has no such value; Salesforce adds it (row 2)\n"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cell_that_looks_empty_is_empty() {
+    let laptop = Laptop::new().await;
+    let upsert = "object: Contact, operation: Upsert, matchBy: [External_Id__c], mapping: [{from: key, to: External_Id__c}, \
+                  {from: \"last\\u00a0name\", to: LastName}, {from: mail, to: Department}, \
+                  {formula: 'IF(ISBLANK([key]), \"blank for ISBLANK\", \"not blank\")', to: Title}]";
+    let csv = "key,last\u{A0}name,mail\n\u{A0},Nobody,\u{A0}\n\u{3000},Noone,a@example.org\n";
+    let output = laptop.run(&laptop.job("[]", upsert, ""), csv, &["-o", "json"]).await;
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&summary["rows"]["read"], &summary["rows"]["failed"]), (&2.into(), &2.into()), "{summary:#}");
+    for row in summary["failedRows"].as_array().unwrap() {
+        assert_eq!(row["reason"], "BLANK_VALUE: External_Id__c is blank and must not be: it finds the row");
+    }
+    assert_eq!(laptop.org.count("Contact"), 0);
+
+    let insert = "object: Contact, operation: Insert, mapping: [{from: last name, to: LastName}]";
+    let output = laptop.run(&laptop.job("[]", insert, ""), csv, &[]).await;
+    let told = text(&output.stdout);
+    assert!(told.contains("there is no column \"last name\", did you mean \"last<U+00A0>name\"?"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_keeps_its_zeros_or_the_formula_is_refused() {
+    let laptop = Laptop::new().await;
+    let job = |formula: &str| {
+        let target = format!("object: Account, operation: Insert, mapping: [{{from: code, to: Name}}, {{formula: '{formula}', to: Site}}]");
+        laptop.job("[]", &target, "")
+    };
+    for formula in
+        [r#"MAP([code], {01: "North", 10: "South"}, "?")"#, r#"IF([code] = 01, "North", "?")"#, r#"MAP([code], {"01": 007}, "?")"#]
+    {
+        let output = laptop.run(&job(formula), "code\n01\n1\n10\n", &[]).await;
+        let told = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(3), "{told}");
+        assert!(told.contains(r#"write "01" if it is a code"#) || told.contains(r#"write "007" if it is a code"#), "{told}");
+    }
+    assert!(laptop.org.jobs().is_empty());
+    let output = laptop.run(&job(r#"MAP([code], {"01": "North", 10: "South"}, "?")"#), "code\n01\n1\n10\n", &[]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    let mut sites = laptop.org.rows("Account", &["Name", "Site"]);
+    sites.sort();
+    let site = |cells: [&str; 2]| cells.map(|cell| Some(cell.to_owned())).to_vec();
+    assert_eq!(sites, [site(["01", "North"]), site(["1", "?"]), site(["10", "South"])]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_manifest_is_usage_and_says_where() {
     let laptop = Laptop::new().await;
     let job = laptop.job("[]", UPSERT, "  gards: {}\n");
@@ -190,7 +334,7 @@ async fn a_refused_login_and_a_job_without_results_leave_no_file() {
 
     let connection = std::fs::read_to_string(laptop.connection()).unwrap().replace(&laptop.org.client_secret, "wrong-secret");
     let mut command = Command::new(BINARY);
-    let wrong = laptop.write("wrong.yaml", &connection);
+    let wrong = laptop.write("wrong.yaml", connection);
     command
         .current_dir(laptop.folder.path())
         .arg("run")
@@ -214,6 +358,37 @@ async fn too_many_failed_rows_stop_the_run() {
     assert_eq!((summary["reason"].as_str(), summary["rows"]["failed"].as_i64()), (Some("TooManyFailedRows"), Some(2_000)), "{summary:#}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_are_no_rows_are_counted_and_are_not_sent() {
+    let laptop = Laptop::new().await;
+    let job = laptop.job("[{filter: '[city] <> \"Nowhere\"'}]", UPSERT, "");
+    // Two exports, one behind the other, as `copy a+b` joins them, and the footer of a report.
+    let csv = "\u{FEFF}icao,name,city,feet\r\nEDDF,Frankfurt,Frankfurt,364\r\nZZZZ,Nowhere,Nowhere,1\r\n\u{FEFF}icao,name,city,feet\r\n\
+               YSSY,Sydney,Sydney,21\r\n\r\n\r\nAirports\r\n\"Copyright (c) 2000-2026 salesforce.com, inc. All rights reserved.\"\r\n\
+               Confidential Information - Do Not Distribute\r\n\"Generated By: Ada Lovelace 11/24/2026, 6:10 AM\"\r\n\x1A";
+    let output = laptop.run(&job, csv, &["-o", "json"]).await;
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = &summary["rows"];
+    let counts = ["read", "filtered", "skipped", "succeeded", "failed", "unprocessed"].map(|name| rows[name].as_i64().unwrap());
+    assert_eq!((summary["reason"].as_str(), counts), (Some("Completed"), [9, 1, 6, 2, 0, 0]), "{summary:#}");
+    assert_eq!(laptop.results("succeeded.csv").lines().count(), 3);
+    let output = laptop.run(&job, csv, &["--results-dir", "again"]).await;
+    assert!(text(&output.stdout).contains("\n9 read · 1 filtered · 6 skipped · 2 succeeded · 0 failed\n"), "{}", text(&output.stdout));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_column_is_told_with_what_was_read() {
+    let laptop = Laptop::new().await;
+    let job = laptop.job("[]", UPSERT, "");
+    let output = laptop.run(&job, "Icao;Name;Town;Feet\nEDDF;Frankfurt;Frankfurt;364\n", &["-o", "json"]).await;
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary["reason"], "PreflightFailed", "{summary:#}");
+    let message = summary["message"].as_str().unwrap();
+    let expected = "source: the file, cut at semicolons (detected), read as UTF-8, has the columns \"Icao\", \"Name\", \"Town\", \"Feet\"; \
+                    mapping to icao__c: there is no column \"icao\", did you mean \"Icao\"?; ";
+    assert!(message.starts_with(expected), "{message}");
+}
+
 /// What a person reads who made a mistake: all of it, and no credential.
 #[test]
 fn a_mistake_is_told_in_words_and_with_no_secret() {
@@ -224,7 +399,7 @@ fn a_mistake_is_told_in_words_and_with_no_secret() {
     write("none.yaml", "hush-hush\n");
     write("empty.yaml", "");
     let cases = [
-        ("broken.yaml", "broken.yaml: not YAML"),
+        ("broken.yaml", "broken.yaml: not YAML, at line 4, column 13"),
         ("secret.yaml", "secret.yaml: a Secret that is none: data must be base64"),
         ("none.yaml", "none.yaml: a document without apiVersion and kind"),
         ("empty.yaml", "the manifests hold no ImportJob"),
@@ -270,7 +445,7 @@ async fn a_server_that_nobody_vouches_for_is_named() {
     let (own, others) = [&laptop.org, &other].map(|org| org.ca_pem.clone().unwrap().replace('\n', "\n        ")).into();
     let connection = std::fs::read_to_string(laptop.connection()).unwrap();
     assert!(connection.contains(&own), "control: the bundle is in the manifest");
-    let wrong = laptop.write("wrong.yaml", &connection.replace(&own, &others));
+    let wrong = laptop.write("wrong.yaml", connection.replace(&own, &others));
     let mut command = Command::new(BINARY);
     command
         .current_dir(laptop.folder.path())

@@ -13,7 +13,7 @@ use csv::ByteRecord;
 use engine::load::{Brake, ChunkLimits, Ending, InputRow, Journal, Ledger, LoadPorts, LoadSettings, Loader, Restart, SalesforceBulk};
 use engine::pipeline::{Outcome, Pipeline};
 use engine::results::{Escape, ResultsSink};
-use engine::row::{Batch, RowError};
+use engine::row::Batch;
 use salesforce::{Client, Describe};
 
 pub(crate) use self::source::{Database, Input};
@@ -52,7 +52,16 @@ impl Refusal {
 impl From<Refusal> for Ending {
     fn from(refusal: Refusal) -> Self {
         let Refusal { reason, message } = refusal;
-        Self { reason, message, rows: Rows::default(), results: Vec::new(), failed_rows: Vec::new(), unmatched: 0, fenced: false }
+        Self {
+            reason,
+            message,
+            rows: Rows::default(),
+            results: Vec::new(),
+            failed_rows: Vec::new(),
+            unmatched: 0,
+            warnings: Vec::new(),
+            fenced: false,
+        }
     }
 }
 
@@ -83,7 +92,7 @@ impl Import {
         if !restart.reads || self.brake.is_pulled() {
             return self.bring_to_its_end(&target).await;
         }
-        let (mut opened, pipeline) = match self.begin(&target, restart.behind).await {
+        let (mut opened, mut pipeline) = match self.begin(&target, restart.behind).await {
             Ok(begun) => begun,
             // Another attempt may do better.
             Err(refusal) if refusal.reason.is_resumable() && !self.brake.is_pulled() => return Err(refusal),
@@ -99,19 +108,20 @@ impl Import {
         };
         let input = opened.source.header().cells().clone();
         let mut loader = self.loader(&target, input, pipeline.fields().clone(), pipeline.key())?;
-        let read = feed(&mut loader, &mut opened, pipeline, &self.brake).await;
+        let read = feed(&mut loader, &mut opened, &mut pipeline, &self.brake).await;
         let ending = match read {
             Ok(()) => loader.finish().await,
             Err(error) => Err(error),
         };
-        ending.map_err(memory_failed)
+        ending.map(|ending| Ending { warnings: pipeline.warnings(), ..ending }).map_err(memory_failed)
     }
 
     /// Everything that comes before the first row.
     async fn begin(&self, target: &SalesforceTarget, behind: Option<i64>) -> Result<(OpenInput, Pipeline), Refusal> {
         let describe = self.describe(target).await?;
         let opened = open(&self.input, &self.spec, behind).await.map_err(Refusal::from)?;
-        let pipeline = Pipeline::compile(&self.spec, opened.source.header(), &describe).map_err(findings)?;
+        let parents = self.parents(&describe).await?;
+        let pipeline = Pipeline::compile(&self.spec, opened.source.header(), &describe, &parents).map_err(findings)?;
         Ok((opened, pipeline))
     }
 
@@ -130,6 +140,19 @@ impl Import {
             }
             _ => Ok(describe),
         }
+    }
+
+    /// One call for each object that the job looks for parents in. One that this user may not see stays unchecked.
+    async fn parents(&self, describe: &Describe) -> Result<Vec<Describe>, Refusal> {
+        let mut parents = Vec::new();
+        for object in engine::pipeline::parents(&self.spec, describe) {
+            match self.target.describe(&object).await {
+                Ok(parent) => parents.push(parent),
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(target::refusal(&object, &error)),
+            }
+        }
+        Ok(parents)
     }
 
     /// Nothing more can be read, or may be; what was committed is still waited for and counted.
@@ -172,7 +195,7 @@ impl Import {
 }
 
 /// Reads, maps and hands over rows until the source ends or the brake is pulled.
-async fn feed(loader: &mut Loader, input: &mut OpenInput, mut pipeline: Pipeline, brake: &Brake) -> std::io::Result<()> {
+async fn feed(loader: &mut Loader, input: &mut OpenInput, pipeline: &mut Pipeline, brake: &Brake) -> std::io::Result<()> {
     let mut batch = Batch::new();
     let mut mapped = ByteRecord::new();
     loop {
@@ -197,18 +220,19 @@ async fn feed(loader: &mut Loader, input: &mut OpenInput, mut pipeline: Pipeline
             if row.seen {
                 // Of an earlier attempt: only what later rows are compared with is of interest.
                 if row.fault.is_none() {
-                    pipeline.process(&row.cells, &mut mapped);
+                    pipeline.process(row.number, &row.cells, &mut mapped);
                 }
                 continue;
             }
-            let input = InputRow { cells: &row.cells, key: &row.key };
+            let input = InputRow { cells: &row.cells, key: &row.key, refused: &row.refused };
             match &row.fault {
-                Some(error) => loader.rejected(input, &told(error))?,
-                None => match pipeline.process(&row.cells, &mut mapped) {
+                _ if row.skipped => loader.skipped(input),
+                Some(error) => loader.rejected(input, &error.told())?,
+                None => match pipeline.process(row.number, &row.cells, &mut mapped) {
                     Outcome::Mapped => loader.send(input, &mapped)?,
                     Outcome::Filtered => loader.filtered(input),
                     Outcome::Deduplicated => loader.deduplicated(input),
-                    Outcome::Failed(error) => loader.rejected(input, &told(&error))?,
+                    Outcome::Failed(error) => loader.rejected(input, &error.told())?,
                 },
             }
             if loader.is_full() {
@@ -221,11 +245,6 @@ async fn feed(loader: &mut Loader, input: &mut OpenInput, mut pipeline: Pipeline
         }
         loader.note_read();
     }
-}
-
-/// In the manner of Salesforce's own errors.
-fn told(error: &RowError) -> String {
-    format!("{}: {error}", error.code())
 }
 
 fn findings(findings: Vec<engine::finding::Finding>) -> Refusal {

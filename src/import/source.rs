@@ -12,6 +12,7 @@ use engine::load::Reread;
 use engine::read::csv::{CsvOptions, CsvSource};
 use engine::read::postgres::{PostgresSource, Replay, Start};
 use engine::read::{ReadError, Source};
+use engine::used;
 use futures::stream::BoxStream;
 use secrecy::SecretString;
 
@@ -92,7 +93,7 @@ pub(super) async fn open(input: &Input, spec: &ImportJobSpec, behind: Option<i64
         Input::Upload(stream) => {
             let stream = stream.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take().ok_or(OpenError::Taken)?;
             let format = spec.source.upload.as_ref().and_then(|upload| upload.format.as_ref()?.csv.clone()).unwrap_or_default();
-            let source = CsvSource::open(stream, CsvOptions::compile(&format)?).await?;
+            let source = CsvSource::open(stream, CsvOptions::compile(&format)?.for_columns(used::columns(spec))).await?;
             Ok(OpenInput { source: Box::new(source), session: None })
         }
         Input::Database(database) => {
@@ -100,7 +101,7 @@ pub(super) async fn open(input: &Input, spec: &ImportJobSpec, behind: Option<i64
             let session = database.dialer.postgres(&postgres_params(&database.connection), &database.password).await?;
             let source = PostgresSource::open(&session.client, &database.query, &start).await;
             let source = source.map_err(|error| session.refusal().map_or_else(|| OpenError::Read(error), OpenError::Connect))?;
-            Ok(OpenInput { source: Box::new(source), session: Some(session) })
+            Ok(OpenInput { source: Box::new(source.for_columns(&used::columns(spec))), session: Some(session) })
         }
     }
 }

@@ -38,6 +38,7 @@ pub(crate) fn rows(rows: &Rows) -> String {
         ("filtered", rows.filtered, false),
         ("deduplicated", rows.deduplicated, false),
         ("not sampled", rows.not_sampled, false),
+        ("skipped", rows.skipped, false),
         ("succeeded", rows.succeeded, true),
         ("failed", rows.failed, true),
         ("unprocessed", rows.unprocessed, false),
@@ -81,6 +82,8 @@ pub(crate) fn tree(run: &ImportRun) -> String {
     // Between the worker's last word and the operator's, it says more than the state.
     let outcome = status.outcome.as_ref().map(|outcome| reason_and_message(&outcome.reason.to_string(), &outcome.message));
     branches.extend(outcome.filter(|outcome| *outcome != branches[0].1).map(|outcome| ("outcome", outcome)));
+    let warnings = status.outcome.iter().flat_map(|outcome| &outcome.warnings);
+    branches.extend(warnings.map(|warning| ("warning", warning.to_string())));
     let mut text = format!("ImportRun {namespace}/{} of job {}", run.metadata.name.as_deref().unwrap_or_default(), run.spec.job_ref.name);
     let last = branches.len() - 1;
     for (index, (name, value)) in branches.iter().enumerate() {
@@ -136,6 +139,20 @@ mod tests {
         };
         assert_eq!(tree(&run("Completed")), "ImportRun acme/r of job j\n└─ state    Completed");
         assert_eq!(tree(&run("Running")), "ImportRun acme/r of job j\n├─ state    Running\n└─ outcome  Completed");
+    }
+
+    #[test]
+    fn what_looks_like_a_mistake_is_told_with_its_count() {
+        let run: ImportRun = serde_json::from_value(serde_json::json!({
+            "apiVersion": "dataimporter.io/v1alpha1", "kind": "ImportRun", "metadata": {"name": "r", "namespace": "acme"},
+            "spec": {"jobRef": {"name": "j", "uid": "u"}, "action": {"run": {}}, "startBefore": "2026-11-25T00:00:00Z"},
+            "status": {"outcome": {
+                "attempt": 1, "reason": "Completed", "message": "", "at": "2026-11-25T00:00:00Z",
+                "warnings": [{"field": "Industry", "what": "odd", "rows": 1, "firstRow": 5}],
+            }},
+        }))
+        .unwrap();
+        assert!(tree(&run).ends_with("├─ outcome  Completed\n└─ warning  Industry: odd (row 5)"), "{}", tree(&run));
     }
 
     #[test]

@@ -25,7 +25,8 @@ pub struct Args {
     /// Where result files go, overwriting earlier ones; `<job>-results` when absent. A job with `results: {none: {}}` writes none.
     #[arg(long, value_name = "DIR")]
     pub(super) results_dir: Option<PathBuf>,
-    /// Leave cells that begin like a formula as they are, to import the results again. Do not open such files in a spreadsheet.
+    /// Leave cells that begin like a formula as they are, as `results: {escapeFormulas: false}` in the job does. Do not open such files in a
+    /// spreadsheet. Files without this flag can be imported again, too: the apostrophes that were added are taken away.
     #[arg(long)]
     pub(super) results_for_reimport: bool,
     /// How the summary is printed.

@@ -92,7 +92,7 @@ async fn prepare(args: &Args) -> anyhow::Result<Import> {
     let results = if keeps_results {
         let folder = args.results_dir.clone().unwrap_or_else(|| format!("{}-results", job.name).into());
         let sink = FolderSink::create(&folder).with_context(|| format!("the results folder {} cannot be made", folder.display()))?;
-        let escape = if args.results_for_reimport { Escape::Nothing } else { Escape::Formulas };
+        let escape = if args.results_for_reimport || !job.spec.escapes_formulas() { Escape::Nothing } else { Escape::Formulas };
         Some((Box::new(sink) as Box<dyn engine::results::ResultsSink>, escape))
     } else {
         None

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api::import_run::Rows;
+use api::import_run::{Rows, Warning};
 use engine::load::{Ending, Ledger};
 use serde::Serialize;
 
@@ -53,6 +53,8 @@ struct Summary<'a> {
     results: Vec<File<'a>>,
     /// Results that matched no row of the input; the files list them.
     unmatched: u64,
+    /// What was sent although it looks like a mistake.
+    warnings: &'a [Warning],
 }
 
 #[derive(Serialize)]
@@ -84,6 +86,7 @@ fn summary(ending: &Ending) -> Summary<'_> {
         failed_rows: ending.failed_rows.iter().map(|row| FailedRow { row: row.row, reason: &row.reason }).collect(),
         results: ending.results.iter().map(|file| File { path: &file.location, rows: file.rows, bytes: file.bytes }).collect(),
         unmatched: ending.unmatched,
+        warnings: &ending.warnings,
     }
 }
 
@@ -97,6 +100,12 @@ fn text(ending: &Ending) -> String {
         text.push_str("\nThe first failed rows\n");
         for failed in &ending.failed_rows {
             let _ = writeln!(text, "  row {}: {}", grouped(failed.row), failed.reason);
+        }
+    }
+    if !ending.warnings.is_empty() {
+        text.push_str("\nWarnings\n");
+        for warning in &ending.warnings {
+            let _ = writeln!(text, "  {warning}");
         }
     }
     if ending.unmatched > 0 {
@@ -125,6 +134,7 @@ mod tests {
             results: vec![WrittenResult { kind: FileKind::Failed, location: "r/failed.csv".into(), rows: 1, bytes: 40 }],
             failed_rows: vec![engine::load::FailedRow { row: 7, reason: "TOO_LONG: Name".into() }],
             unmatched: 0,
+            warnings: vec![Warning { field: "Industry".into(), what: "odd".into(), rows: 3, first_row: 5 }],
             fenced: false,
         }
     }
@@ -132,7 +142,7 @@ mod tests {
     #[test]
     fn a_person_reads_the_accounting_the_reasons_and_where_the_results_are() {
         let expected = "CompletedWithFailedRows\n1,002 read · 1 filtered · 1,000 succeeded · 1 failed\n\n\
-                        The first failed rows\n  row 7: TOO_LONG: Name\n\nResults\n  r/failed.csv (1 rows)\n";
+                        The first failed rows\n  row 7: TOO_LONG: Name\n\nWarnings\n  Industry: odd (3 rows, the first is row 5)\n\nResults\n  r/failed.csv (1 rows)\n";
         assert_eq!(text(&ending()), expected);
     }
 
@@ -143,5 +153,6 @@ mod tests {
         assert_eq!(json["rows"]["succeeded"], 1_000);
         assert_eq!(json["failedRows"][0]["row"], 7);
         assert_eq!(json["results"][0]["path"], "r/failed.csv");
+        assert_eq!(json["warnings"], serde_json::json!([{"field": "Industry", "what": "odd", "rows": 3, "firstRow": 5}]));
     }
 }

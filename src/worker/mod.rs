@@ -120,6 +120,7 @@ async fn report(keeper: &Keeper, ending: Ending) -> anyhow::Result<ExitCode> {
         message: api::text::cut(&ending.message, Outcome::MESSAGE_LIMIT),
         rows: ending.rows,
         results: results.collect(),
+        warnings: ending.warnings,
     };
     keeper.outcome(&report).await.context("the keeper does not take the outcome")?;
     Ok(ExitCode::SUCCESS)
@@ -130,6 +131,7 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, brake: Brake, limits: ChunkLimits
     let Lease { snapshot, source, target, chunks, cursors, now, private_endpoints } = lease;
     let dialer = Dialer::new(address_policy(System::Salesforce, &private_endpoints));
     let spec = snapshot.job_spec;
+    let escape = if spec.escapes_formulas() { Escape::Formulas } else { Escape::Nothing };
 
     let name = spec
         .target
@@ -165,7 +167,7 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, brake: Brake, limits: ChunkLimits
     };
     let results = snapshot.results.none.is_none().then(|| {
         let sink: Box<dyn ResultsSink> = Box::new(results::SealedFiles::new(keeper.clone()));
-        (sink, Escape::Formulas)
+        (sink, escape)
     });
     let (left, watched) = (snapshot.deadline.duration_since(now), (keeper.clone(), brake.clone()));
     Ok(Import {

@@ -88,6 +88,14 @@ async fn what_the_schemas_refuse() {
         // ImportJob
         (job_yaml("default", "accounts", UPLOAD, schedule), "an upload lives one hour"),
         (job_yaml("default", "accounts", "{}", "{manual: {}}"), "exactly one of upload, sql"),
+        (
+            job_yaml("default", "accounts", "{upload: {name: accounts, format: {csv: {delimiter: \"'\", quote: \"'\"}}}}", "{manual: {}}"),
+            "delimiter and quote must be two characters",
+        ),
+        (
+            job_yaml("default", "accounts", "{upload: {name: accounts, format: {csv: {quote: '`'}}}}", "{manual: {}}"),
+            "spec.source.upload.format.csv.quote: Unsupported value",
+        ),
         (job_yaml("default", "accounts", UPLOAD, "{manual: {}, once: {id: a}}"), "exactly one of once, manual, schedule"),
         (job_yaml("default", "accounts", UPLOAD, "{once: {id: 'No Spaces'}}"), "id"),
         (edit(&job(), "operation: Insert", "operation: Upsert"), "matchBy names the external id field"),
@@ -96,6 +104,9 @@ async fn what_the_schemas_refuse() {
         (edit(&job(), "{from: Company, to: Name}", "{from: Company, value: x, to: Name}"), "exactly one of from, value, formula"),
         (edit(&job(), "{from: Company, to: Name}", "{from: A, to: Name}, {from: B, to: Name}"), "duplicate"),
         (edit(&job(), "source:", "steps: [{filter: 'TRUE', dedupe: {by: [A]}}]\n  source:"), "exactly one of filter, dedupe"),
+        (edit(&job(), "source:", "results: {}\n  source:"), "none stands alone"),
+        (edit(&job(), "source:", "results: {none: {}, escapeFormulas: false}\n  source:"), "none stands alone"),
+        (edit(&job(), "source:", "results: {none: {}, keepDays: 1}\n  source:"), "none stands alone"),
         // ImportRun and Upload
         (edit(RUN, "uid: u", "uid: v"), "everything but cancel is immutable"),
         (edit(RUN, "2026-11-24T06:00:00Z", "2026-11-25T06:00:00Z"), "everything but cancel is immutable"),
@@ -109,6 +120,7 @@ async fn what_the_schemas_refuse() {
     refused(client, RUN, "a cancelled run stays cancelled").await;
     // A schedule over a database is fine, and so is everything once more.
     world.apply(&job_yaml("default", "accounts", SQL, schedule)).await;
+    world.apply(&edit(&job_yaml("default", "accounts", SQL, schedule), "source:", "results: {escapeFormulas: false}\n  source:")).await;
 }
 
 /// Text that YAML reads as a number or a boolean, however it is sent. The words are the API server's own and leave no room for the remedy;

@@ -68,9 +68,9 @@ pub struct ImportJobSpec {
     /// When runs start. Absent: once, with id "1".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<Trigger>,
-    /// How long result files are kept, never longer than the tenant's rule. Absent: the tenant's rule.
+    /// How result files are written and how long they are kept. Absent: safe to open in a spreadsheet, and kept as the tenant's rule says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub results: Option<ResultRetention>,
+    pub results: Option<JobResults>,
     /// What stops a run. Absent: only the default deadline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guards: Option<Guards>,
@@ -80,6 +80,35 @@ pub struct ImportJobSpec {
     /// No new run starts by itself while true; a running one goes on. Absent: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
+}
+
+/// What a job wants of its result files.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [rule(
+    "has(self.none) ? !has(self.keepDays) && !has(self.escapeFormulas) : has(self.keepDays) || has(self.escapeFormulas)",
+    "none stands alone; otherwise keepDays, escapeFormulas or both must be set",
+)]))]
+pub struct JobResults {
+    /// Days after a run's end, never more than the tenant's rule. 0: one minute. Absent: the tenant's rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 30))]
+    pub keep_days: Option<i32>,
+    /// Result files are never written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub none: Option<Empty>,
+    /// Whether cells that a spreadsheet would run as a formula are preceded by an apostrophe, which an import takes away again. False: they stand
+    /// as they are, for programs that read the files; do not open those in a spreadsheet. Absent: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escape_formulas: Option<bool>,
+}
+
+impl JobResults {
+    /// How long the files are to be kept, if the job says so.
+    pub fn retention(&self) -> Option<ResultRetention> {
+        let retention = ResultRetention { keep_days: self.keep_days, none: self.none };
+        (retention.keep_days.is_some() || retention.none.is_some()).then_some(retention)
+    }
 }
 
 /// A run whose result files are alive is kept until they are gone, up to 100 runs of each outcome; so is the run of a `once` trigger.
@@ -134,6 +163,9 @@ pub struct Format {
 
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    rule("!has(self.delimiter) || !has(self.quote) || self.delimiter != self.quote", "delimiter and quote must be two characters"),
+]))]
 pub struct CsvFormat {
     /// One ASCII character between fields. Absent: detected among comma, semicolon, tab and bar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -143,6 +175,26 @@ pub struct CsvFormat {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 40))]
     pub encoding: Option<String>,
+    /// Words that stand in cells where there is nothing, such as `\N` or `NULL`: such a cell is blank, for filters and formulas too.
+    /// Compared exactly, case included, without the blanks around them. Absent: no word is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 40), regex(pattern = TEXT)))]
+    pub null_words: Vec<String>,
+    /// What quotes a field: `none` where quotes are text like any other, `"` or `'`. Absent: `"`, and a quoted field whose lines look like
+    /// rows of their own is suspected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote: Option<Quote>,
+}
+
+/// What quotes a field of a CSV file.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Quote {
+    #[serde(rename = "none")]
+    None,
+    #[serde(rename = "\"")]
+    Double,
+    #[serde(rename = "'")]
+    Single,
 }
 
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
@@ -360,6 +412,16 @@ pub struct EffectiveJob {
 }
 
 impl ImportJobSpec {
+    /// Whether result files are safe to open in a spreadsheet.
+    pub fn escapes_formulas(&self) -> bool {
+        self.results.as_ref().and_then(|results| results.escape_formulas).unwrap_or(true)
+    }
+
+    /// How long the job wants its result files to be kept.
+    pub fn retention(&self) -> Option<ResultRetention> {
+        self.results.as_ref().and_then(JobResults::retention)
+    }
+
     pub fn suspended(&self) -> bool {
         self.suspend.unwrap_or(false)
     }
@@ -384,6 +446,12 @@ impl ImportJobSpec {
         History { successful: kept(wish.successful), failed: kept(wish.failed) }
     }
 
+    /// Words that make a cell of the source blank.
+    pub fn null_words(&self) -> &[String] {
+        let csv = self.source.upload.as_ref().and_then(|upload| upload.format.as_ref()?.csv.as_ref());
+        csv.map_or(&[], |csv| csv.null_words.as_slice())
+    }
+
     pub fn deadline_seconds(&self) -> i64 {
         self.guards.as_ref().and_then(|g| g.deadline_seconds).unwrap_or(Guards::DEFAULT_DEADLINE_SECONDS)
     }
@@ -392,5 +460,18 @@ impl ImportJobSpec {
 impl SalesforceTarget {
     pub fn blank_cells(&self) -> BlankCells {
         self.blank_cells.unwrap_or(BlankCells::Ignore)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_says_how_results_are_written_says_nothing_of_how_long_they_are_kept() {
+        let results = |text: &str| serde_json::from_str::<JobResults>(text).unwrap();
+        assert_eq!(results(r#"{"escapeFormulas": false}"#).retention(), None);
+        assert_eq!(results(r#"{"escapeFormulas": true, "keepDays": 1}"#).retention(), Some(ResultRetention::days(1)));
+        assert!(results(r#"{"none": {}}"#).retention().is_some_and(|retention| retention.none.is_some()));
     }
 }

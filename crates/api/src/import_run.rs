@@ -160,7 +160,7 @@ pub struct Placement {
     pub key_id: Option<String>,
 }
 
-/// `read = filtered + deduplicated + notSampled + succeeded + failed + unprocessed` once the run has ended.
+/// `read = filtered + deduplicated + notSampled + skipped + succeeded + failed + unprocessed` once the run has ended.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Rows {
@@ -171,6 +171,8 @@ pub struct Rows {
     pub deduplicated: i64,
     /// Left out by a sample.
     pub not_sampled: i64,
+    /// Records of a file that are no rows: its header once more, a report's footer, an end mark.
+    pub skipped: i64,
     pub succeeded: i64,
     pub failed: i64,
     /// Read, but without an outcome because the run stopped.
@@ -180,18 +182,19 @@ pub struct Rows {
 impl Rows {
     /// Adds field by field.
     pub fn add(&mut self, more: &Self) {
-        let Self { read, filtered, deduplicated, not_sampled, succeeded, failed, unprocessed } = more;
+        let Self { read, filtered, deduplicated, not_sampled, skipped, succeeded, failed, unprocessed } = more;
         self.read += read;
         self.filtered += filtered;
         self.deduplicated += deduplicated;
         self.not_sampled += not_sampled;
+        self.skipped += skipped;
         self.succeeded += succeeded;
         self.failed += failed;
         self.unprocessed += unprocessed;
     }
 
     pub fn balanced(&self) -> bool {
-        self.read == self.filtered + self.deduplicated + self.not_sampled + self.succeeded + self.failed + self.unprocessed
+        self.read == self.filtered + self.deduplicated + self.not_sampled + self.skipped + self.succeeded + self.failed + self.unprocessed
     }
 }
 
@@ -294,11 +297,53 @@ pub struct Outcome {
     #[schemars(length(max = 4096))]
     pub message: String,
     pub at: Time,
+    /// What was sent although it looks like a mistake.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub warnings: Vec<Warning>,
 }
 
 impl Outcome {
     /// The schema's limit for a message, in characters.
     pub const MESSAGE_LIMIT: usize = 4096;
+}
+
+/// Rows whose values look like a mistake in one field, in one way. Holds nothing of the rows themselves.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Warning {
+    /// The field, as the mapping names it.
+    #[schemars(length(max = 255))]
+    pub field: String,
+    /// What is odd about the values, and what becomes of them.
+    #[schemars(length(max = 255))]
+    pub what: String,
+    /// Rows sent with such a value by the last attempt.
+    pub rows: i64,
+    /// Number of the first of them, from 1.
+    pub first_row: i64,
+}
+
+impl Warning {
+    /// The schema's limits: for a list, and for each text in characters.
+    pub const MOST: usize = 20;
+    pub const TEXT_LIMIT: usize = 255;
+
+    /// The same with texts that the schema takes.
+    pub fn within_limits(&self) -> Self {
+        let cut = |text: &str| crate::text::cut(text, Self::TEXT_LIMIT);
+        Self { field: cut(&self.field), what: cut(&self.what), ..self.clone() }
+    }
+}
+
+impl std::fmt::Display for Warning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { field, what, rows, first_row } = self;
+        match rows {
+            1 => write!(f, "{field}: {what} (row {first_row})"),
+            rows => write!(f, "{field}: {what} ({rows} rows, the first is row {first_row})"),
+        }
+    }
 }
 
 /// Why a run is as it is: a closed list.

@@ -18,7 +18,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::import_run::{Chunk, Chunks, Rows, RunReason};
+use crate::import_run::{Chunk, Chunks, Rows, RunReason, Warning};
 use crate::region::PrivateEndpoint;
 use crate::snapshot::Snapshot;
 
@@ -206,6 +206,8 @@ pub struct OutcomeReport {
     pub rows: Rows,
     /// Rows per result file written; the keeper knows size and expiry.
     pub results: Vec<WrittenFile>,
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -77,12 +77,13 @@ fn run(file: &Bytes, job: Option<ImportJobSpec>) -> u64 {
     let pieces: Vec<_> = file.chunks(64 << 10).map(|piece| Ok(file.slice_ref(piece))).collect();
     block_on(async {
         let mut source = CsvSource::open(stream::iter(pieces), CsvOptions::default()).await.unwrap();
-        let mut pipeline = job.map(|job| Pipeline::compile(&job, source.header(), &serde_json::from_value(describe()).unwrap()).unwrap());
+        let mut pipeline =
+            job.map(|job| Pipeline::compile(&job, source.header(), &serde_json::from_value(describe()).unwrap(), &[]).unwrap());
         let (mut batch, mut mapped, mut through) = (Batch::new(), ByteRecord::new(), 0);
         while source.next(&mut batch).await.unwrap() {
             for row in batch.rows() {
                 assert!(row.fault.is_none());
-                let outcome = pipeline.as_mut().map_or(Outcome::Mapped, |pipeline| pipeline.process(&row.cells, &mut mapped));
+                let outcome = pipeline.as_mut().map_or(Outcome::Mapped, |pipeline| pipeline.process(row.number, &row.cells, &mut mapped));
                 through += u64::from(black_box(outcome) == Outcome::Mapped);
             }
         }

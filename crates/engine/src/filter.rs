@@ -1,6 +1,5 @@
 //! Leaves out rows for which a formula is false.
 
-use csv::ByteRecord;
 use formula::{Condition, EvalError, FormulaError};
 
 use crate::cells::{Cells, Columns};
@@ -15,7 +14,7 @@ impl Filter {
         Ok(Self { condition: Condition::compile(source, &Columns(header))? })
     }
 
-    pub(crate) fn keeps(&self, row: &ByteRecord, scratch: &mut String) -> Result<bool, EvalError> {
-        self.condition.holds(&Cells(row), scratch)
+    pub(crate) fn keeps(&self, cells: &Cells<'_>, scratch: &mut String) -> Result<bool, EvalError> {
+        self.condition.holds(cells, scratch)
     }
 }

@@ -21,6 +21,8 @@ pub enum Place {
     Mapping(String),
     #[error("target")]
     Target,
+    #[error("source")]
+    Source,
 }
 
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -29,6 +31,9 @@ pub enum Problem {
     Column(#[from] ColumnError),
     #[error("{0}")]
     Formula(#[from] formula::FormulaError),
+    /// What there is instead of columns that are missing.
+    #[error("{0}")]
+    Header(String),
     #[error("a step has exactly one of filter and dedupe")]
     StepShape,
     #[error("an entry has exactly one of from, value and formula")]
@@ -53,6 +58,10 @@ pub enum Problem {
     ObjectTypeNeedless { relationship: String, object: String },
     #[error("{relationship} cannot point to {object}, only to {}", .objects.join(", "))]
     ObjectTypeUnknown { relationship: String, object: String, objects: Vec<String> },
+    #[error("{}", parent_field(.object, .field, "has no such field, or this user may not see it", .near.as_deref(), .keys))]
+    UnknownParentField { object: String, field: String, near: Option<String>, keys: Vec<String> },
+    #[error("{}", parent_field(.object, .field, "cannot be found by this field: it is no key", None, .keys))]
+    ParentNotByKey { object: String, field: String, keys: Vec<String> },
     #[error("{field} and {relationship} set the same parent: keep one of them")]
     ParentTwice { field: String, relationship: String },
     #[error("matchBy names exactly one field on Upsert, and none otherwise")]
@@ -68,4 +77,26 @@ pub enum Problem {
     /// A constant that would fail every row.
     #[error("{0}")]
     Constant(RowError),
+}
+
+/// Keys that a message lists.
+const KEYS: usize = 10;
+
+/// Why a parent's field finds no parent, and which ones do.
+fn parent_field(object: &str, field: &str, why: &str, near: Option<&str>, keys: &[String]) -> String {
+    let near = near.map(|near| format!(", did you mean {near}?")).unwrap_or_default();
+    let more = if keys.len() > KEYS { ", …" } else { "" };
+    let listed = keys.iter().take(KEYS).map(String::as_str).collect::<Vec<_>>().join(", ");
+    format!("{field}: {object} {why}{near}; it is found by {listed}{more}, or mark a field as External ID in Setup")
+}
+
+impl Problem {
+    /// It speaks of a column that the source does not have, or not once.
+    pub(crate) fn is_about_a_column(&self) -> bool {
+        match self {
+            Self::Column(_) => true,
+            Self::Formula(error) => matches!(error.problem, formula::Problem::Column(_)),
+            _ => false,
+        }
+    }
 }

@@ -2,13 +2,15 @@
 //! out. No I/O and no clock; the same rows give the same answers, on which resuming relies.
 
 use api::import_job::{ImportJobSpec, Step as StepSpec};
+use api::import_run::Warning;
 use csv::ByteRecord;
 use salesforce::Describe;
 
-use crate::dedupe::Dedupe;
+use crate::cells::{Cells, NullWords};
+use crate::dedupe::{Compare, Dedupe};
 use crate::filter::Filter;
 use crate::finding::{Finding, Place, Problem};
-use crate::map::Mapping;
+use crate::map::{self, Mapping};
 use crate::row::{Header, RowError};
 
 /// What became of an input row.
@@ -27,6 +29,7 @@ pub enum Outcome {
 pub struct Pipeline {
     steps: Vec<Step>,
     mapping: Mapping,
+    null_words: NullWords,
     /// Formulas work in it; it keeps only its capacity.
     scratch: String,
 }
@@ -37,26 +40,40 @@ enum Step {
     Dedupe(Dedupe),
 }
 
+/// Objects that the job looks for parents in: `Pipeline::compile` wants their describes too.
+pub fn parents(spec: &ImportJobSpec, describe: &Describe) -> Vec<String> {
+    spec.target.salesforce.as_ref().map(|target| map::parents(target, describe)).unwrap_or_default()
+}
+
 impl Pipeline {
-    /// Checks everything that header and describe can tell; nothing has been sent when this fails.
-    pub fn compile(spec: &ImportJobSpec, header: &Header, describe: &Describe) -> Result<Self, Vec<Finding>> {
+    /// Checks everything that header and describes can tell; nothing has been sent when this fails. A parent that is not
+    /// described is not checked.
+    pub fn compile(spec: &ImportJobSpec, header: &Header, describe: &Describe, parents: &[Describe]) -> Result<Self, Vec<Finding>> {
+        let mut of_mapping = Vec::new();
+        let mapping = match &spec.target.salesforce {
+            Some(target) => Mapping::compile(target, header, describe, parents, &mut of_mapping),
+            None => {
+                of_mapping.push(Finding { place: Place::Target, problem: Problem::NoTarget });
+                None
+            }
+        };
+        let compare = |column| mapping.as_ref().map_or(Compare::Exactly, |mapping| mapping.compare(column));
         let mut findings = Vec::new();
         let mut steps = Vec::new();
         for (at, step) in spec.steps.iter().enumerate() {
-            match compile_step(at + 1, step, header) {
+            match compile_step(at + 1, step, header, compare) {
                 Ok(step) => steps.push(step),
                 Err(problems) => findings.extend(problems.into_iter().map(|problem| Finding { place: Place::Step(at + 1), problem })),
             }
         }
-        let mapping = match &spec.target.salesforce {
-            Some(target) => Mapping::compile(target, header, describe, &mut findings),
-            None => {
-                findings.push(Finding { place: Place::Target, problem: Problem::NoTarget });
-                None
-            }
-        };
+        findings.append(&mut of_mapping);
+        if findings.iter().any(|finding| finding.problem.is_about_a_column()) {
+            findings.insert(0, Finding { place: Place::Source, problem: Problem::Header(header.described()) });
+        }
         match mapping {
-            Some(mapping) if findings.is_empty() => Ok(Self { steps, mapping, scratch: String::new() }),
+            Some(mapping) if findings.is_empty() => {
+                Ok(Self { steps, mapping, null_words: NullWords::new(spec.null_words()), scratch: String::new() })
+            }
             _ => Err(findings),
         }
     }
@@ -76,37 +93,44 @@ impl Pipeline {
         self.steps.iter().any(|step| matches!(step, Step::Dedupe(_)))
     }
 
-    /// Takes a row without a fault. `mapped` is complete only when the outcome is `Mapped`.
-    pub fn process(&mut self, input: &ByteRecord, mapped: &mut ByteRecord) -> Outcome {
+    /// What was mapped so far although it looks like a mistake.
+    pub fn warnings(&self) -> Vec<Warning> {
+        self.mapping.warnings()
+    }
+
+    /// Takes a row without a fault, by its number. `mapped` is complete only when the outcome is `Mapped`.
+    pub fn process(&mut self, row: u64, input: &ByteRecord, mapped: &mut ByteRecord) -> Outcome {
+        let cells = Cells { row: input, null_words: &self.null_words };
         for step in &mut self.steps {
             match step {
-                Step::Filter(number, filter) => match filter.keeps(input, &mut self.scratch) {
+                Step::Filter(number, filter) => match filter.keeps(&cells, &mut self.scratch) {
                     Ok(true) => {}
                     Ok(false) => return Outcome::Filtered,
                     Err(source) => return Outcome::Failed(RowError::Formula { place: Place::Step(*number).to_string(), source }),
                 },
-                Step::Dedupe(dedupe) => match dedupe.is_new(input) {
+                Step::Dedupe(dedupe) => match dedupe.is_new(input, &self.null_words) {
                     Ok(true) => {}
                     Ok(false) => return Outcome::Deduplicated,
                     Err(error) => return Outcome::Failed(error),
                 },
             }
         }
-        match self.mapping.map(input, mapped, &mut self.scratch) {
+        match self.mapping.map(row, &cells, mapped, &mut self.scratch) {
             Ok(()) => Outcome::Mapped,
             Err(error) => Outcome::Failed(error),
         }
     }
 }
 
-fn compile_step(number: usize, step: &StepSpec, header: &Header) -> Result<Step, Vec<Problem>> {
+fn compile_step(number: usize, step: &StepSpec, header: &Header, compare: impl Fn(usize) -> Compare) -> Result<Step, Vec<Problem>> {
     match (&step.filter, &step.dedupe) {
         (Some(source), None) => {
             let filter = Filter::compile(source, header).map_err(|error| vec![error.into()])?;
             Ok(Step::Filter(number, filter))
         }
         (None, Some(dedupe)) => {
-            let dedupe = Dedupe::compile(&dedupe.by, header).map_err(|errors| errors.into_iter().map(Problem::from).collect::<Vec<_>>())?;
+            let dedupe =
+                Dedupe::compile(&dedupe.by, header, compare).map_err(|errors| errors.into_iter().map(Problem::from).collect::<Vec<_>>())?;
             Ok(Step::Dedupe(dedupe))
         }
         _ => Err(vec![Problem::StepShape]),

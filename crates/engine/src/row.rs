@@ -2,6 +2,9 @@
 //! nor Salesforce.
 
 use csv::ByteRecord;
+use formula::Shown;
+
+use crate::taken::{self, Choice, Taken};
 
 /// Names of the input columns, in input order. Names may repeat or be empty: such columns travel into the results but
 /// cannot be named by a job.
@@ -9,12 +12,28 @@ use csv::ByteRecord;
 pub struct Header {
     cells: ByteRecord,
     names: Vec<String>,
+    /// How the file was read that it stands in.
+    taken: Option<Taken>,
 }
 
 impl Header {
     pub fn new<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Self {
         let names: Vec<String> = names.into_iter().map(Into::into).collect();
-        Self { cells: ByteRecord::from(names.clone()), names }
+        Self { cells: ByteRecord::from(names.clone()), names, taken: None }
+    }
+
+    /// The header of a file.
+    pub fn of_file<N: Into<String>>(names: impl IntoIterator<Item = N>, taken: Taken) -> Self {
+        Self { taken: Some(taken), ..Self::new(names) }
+    }
+
+    /// What a person needs who looks for a column that is not there.
+    pub fn described(&self) -> String {
+        let names = taken::names(&self.names);
+        match &self.taken {
+            Some(taken) => format!("the file, {taken}, has the columns {names}"),
+            None => format!("the columns are {names}"),
+        }
     }
 
     pub fn names(&self) -> &[String] {
@@ -34,13 +53,21 @@ impl Header {
         self.names.is_empty()
     }
 
+    /// Whether the first column has this name, byte by byte.
+    pub(crate) fn begins_with(&self, name: &[u8]) -> bool {
+        self.names.first().is_some_and(|first| first.as_bytes() == name)
+    }
+
     /// The one column of that name: exact first, else not minding blanks around it.
     pub fn find(&self, name: &str) -> Result<usize, ColumnError> {
         let exact = self.positions(|column| column == name);
-        let found = if exact.is_empty() { self.positions(|column| column.trim() == name.trim()) } else { exact };
+        let found = if exact.is_empty() { self.positions(|column| formula::trim(column) == formula::trim(name)) } else { exact };
         match found.as_slice() {
             [one] => Ok(*one),
-            [] if self.is_one_column_with(name) => Err(ColumnError::NotCut { name: name.to_owned(), only: self.names[0].clone() }),
+            [] if self.is_one_column_with(name) => {
+                let only = taken::quoted(&self.names[0], 200);
+                Err(ColumnError::NotCut { name: name.to_owned(), only, why: NotCut::of(self.taken.as_ref()) })
+            }
             [] => {
                 let near = formula::nearest(name, self.names.iter().map(String::as_str)).map(str::to_owned);
                 Err(ColumnError::Unknown { name: name.to_owned(), near })
@@ -52,16 +79,23 @@ impl Header {
     /// Whether all names seem to stand in the one column of a file whose delimiter is another one.
     fn is_one_column_with(&self, name: &str) -> bool {
         let [only] = self.names.as_slice() else { return false };
-        only.split(|c: char| c.is_ascii_punctuation() && c != '_').any(|part| part.trim() == name.trim())
+        let separates = |c: Option<char>| c.is_none_or(|c| c.is_ascii_punctuation() && c != '_' || c == '\t');
+        let name = formula::trim(name);
+        !name.is_empty()
+            && formula::trim(only) != name
+            && only.match_indices(name).any(|(at, _)| {
+                let (before, behind) = (&only[..at], &only[at + name.len()..]);
+                separates(before.trim_end_matches(' ').chars().next_back()) && separates(behind.trim_start_matches(' ').chars().next())
+            })
     }
 
     /// How the column at this place, counted from zero, is called.
     pub fn column(&self, at: usize) -> Column {
-        self.names.get(at).filter(|name| !name.trim().is_empty()).map_or(Column::Number(at + 1), |name| Column::Name(name.clone()))
+        self.names.get(at).filter(|name| !formula::is_blank(name)).map_or(Column::Number(at + 1), |name| Column::Name(name.clone()))
     }
 
     fn positions(&self, wanted: impl Fn(&str) -> bool) -> Vec<usize> {
-        self.names.iter().enumerate().filter(|(_, column)| !column.trim().is_empty() && wanted(column)).map(|(at, _)| at).collect()
+        self.names.iter().enumerate().filter(|(_, column)| !formula::is_blank(column) && wanted(column)).map(|(at, _)| at).collect()
     }
 }
 
@@ -76,7 +110,7 @@ pub enum Column {
 impl std::fmt::Display for Column {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Name(name) => write!(f, "{name:?}"),
+            Self::Name(name) => write!(f, "{}", Shown(name)),
             Self::Number(number) => write!(f, "number {number}"),
         }
     }
@@ -84,12 +118,42 @@ impl std::fmt::Display for Column {
 
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ColumnError {
-    #[error("there is no column {name:?}{}", .near.as_ref().map(|near| format!(", did you mean {near:?}?")).unwrap_or_default())]
+    #[error("there is no column {}{}", Shown(.name), .near.as_ref().map(|near| did_you_mean(near)).unwrap_or_default())]
     Unknown { name: String, near: Option<String> },
-    #[error("there is no column {name:?}, only {only:?}: if these are several, set the format's `delimiter`")]
-    NotCut { name: String, only: String },
-    #[error("column {name:?} stands in the header twice, as number {first} and {second}: rename one of them")]
+    /// `only` is in quotes already.
+    #[error("there is no column {}, only {only}: {why}", Shown(.name))]
+    NotCut { name: String, only: String, why: NotCut },
+    #[error("column {} stands in the header twice, as number {first} and {second}: rename one of them", Shown(.name))]
     Repeated { name: String, first: usize, second: usize },
+}
+
+/// In formulas a closing bracket ends a name.
+fn did_you_mean(near: &str) -> String {
+    let bracket = if near.contains(']') { format!(" (in formulas [{}])", near.replace(']', "]]")) } else { String::new() };
+    format!(", did you mean {}{bracket}?", Shown(near))
+}
+
+/// Why a header may be one column.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum NotCut {
+    #[error("if these are several, set the format's `delimiter`")]
+    Undetected,
+    #[error("the format's `delimiter` is {0:?}; if these are several, name the character that stands between them")]
+    OtherDelimiter(char),
+    #[error(
+        "the line is in quotes as a whole, which makes it one column; remove the quotes around the lines, and write quotes in them once"
+    )]
+    Quoted,
+}
+
+impl NotCut {
+    fn of(taken: Option<&Taken>) -> Self {
+        match taken {
+            Some(Taken { quoted: true, .. }) => Self::Quoted,
+            Some(Taken { delimiter_by: Choice::Told | Choice::Marked, delimiter, .. }) => Self::OtherDelimiter(char::from(*delimiter)),
+            _ => Self::Undetected,
+        }
+    }
 }
 
 /// One input row.
@@ -103,8 +167,12 @@ pub struct Row {
     pub key: ByteRecord,
     /// An earlier attempt has dealt with it: it is here only for a pipeline that remembers rows.
     pub seen: bool,
+    /// A record of the file that is no row: it is counted, and that is all.
+    pub skipped: bool,
     /// Why this row cannot be used. Its cells are then what could be read, for the result file.
     pub fault: Option<RowError>,
+    /// How a row with a fault stood in its source, as the result file shows it; empty for others.
+    pub refused: String,
 }
 
 /// Rows on their way from a source. Filled again and again so that reading allocates nothing per row.
@@ -118,7 +186,7 @@ pub struct Batch {
 impl Batch {
     const MAX_ROWS: usize = 1024;
     const MAX_BYTES: usize = 1 << 20;
-    /// A row that was larger gives its memory back: else a hostile file could make every place of the batch as large as
+    /// A row that was larger, or refused, gives its memory back: else a hostile file could make every place of the batch as large as
     /// its largest row.
     const LARGE: usize = 16 << 10;
 
@@ -140,7 +208,7 @@ impl Batch {
 
     pub fn clear(&mut self) {
         for row in &mut self.rows[..self.filled] {
-            if size(&row.cells) > Self::LARGE {
+            if size(&row.cells) > Self::LARGE || !row.refused.is_empty() {
                 *row = Row::default();
             }
         }
@@ -158,10 +226,12 @@ impl Batch {
         row.cells.clear();
         row.key.clear();
         row.seen = false;
+        row.skipped = false;
         row.fault = None;
+        row.refused.clear();
         fill(row);
         self.filled += 1;
-        self.bytes += size(&row.cells);
+        self.bytes += size(&row.cells) + row.refused.len();
     }
 }
 
@@ -195,28 +265,49 @@ impl std::fmt::Display for Position {
 pub enum RowError {
     #[error("{at}: no field for column {missing}; write a delimiter for every field, also an empty one")]
     TooFewFields { at: Position, missing: Column },
-    #[error("{at}: {found} fields, one or more behind the last column {last}; put text with a delimiter in quotes")]
-    TooManyFields { at: Position, found: usize, last: Column },
+    #[error("{at}: {found} fields, one or more behind the last column {last}; {remedy}")]
+    TooManyFields { at: Position, found: usize, last: Column, remedy: &'static str },
+    #[error("{at}: the line is in quotes as a whole, which makes it one field; remove the quotes around it, and write quotes in it once")]
+    LineInQuotes { at: Position },
     #[error("{at}: column {column} has text behind its closing quote; write a quote inside quoted text twice")]
     TextBehindQuote { at: Position, column: Column },
     #[error("{at}: column {column} has blanks before its opening quote; remove them")]
     BlankBeforeQuote { at: Position, column: Column },
-    #[error("{at}: column {column} is not valid {encoding}; save the file as UTF-8 or set the format's `encoding`")]
-    NotText { at: Position, column: Column, encoding: &'static str },
+    #[error(
+        "{at}: column {column} opens a quote that its line does not close, and the lines behind it are rows; close it, write a quote inside \
+         quoted text twice, or set the format's `quote` to none if quotes are text in this file"
+    )]
+    StrayQuote { at: Position, column: Column },
+    #[error(
+        "{at}: column {column} opens a quote that closes {lines} lines later, and those lines read as rows of their own; set the format's \
+         `quote` to none if quotes are text in this file, or to '\"' if the lines belong into the cell"
+    )]
+    QuoteInDoubt { at: Position, column: Column, lines: u64 },
+    #[error("{at}: column {column} is not valid {encoding}; {remedy}")]
+    NotText { at: Position, column: Column, encoding: &'static str, remedy: &'static str },
     #[error("{at}: column {column} contains a NUL character, which Salesforce cannot store; remove it")]
     Nul { at: Position, column: Column },
-    #[error("row {row}: column {column:?} holds a value that is {value}, which Salesforce cannot store")]
+    #[error("row {row}: column {} holds a value that is {value}, which Salesforce cannot store", Shown(.column))]
     NoSuchValue { row: u64, column: String, value: String },
     #[error("{place}: {source}")]
     Formula { place: String, source: formula::EvalError },
     #[error("{field} is blank and must not be{}", .hint)]
     Blank { field: String, hint: &'static str },
+    #[error("every mapped cell is blank ({fields}), so that nothing would be sent; fill one of them, or leave such rows out with a filter")]
+    BlankRow { fields: String },
     #[error("{field} would get \"#N/A\", which empties a field in Salesforce; set `blankCells: Clear` for it or clean the input")]
     NotAvailable { field: String },
     #[error("{field} takes {limit} characters, this has {found}")]
     TooLong { field: String, limit: u32, found: usize },
-    #[error("{field} is not a Salesforce id: {why}")]
-    BadId { field: String, why: &'static str },
+    #[error("{field} is not a Salesforce id: {why}{}", .relationship.as_ref().map(|name| format!("; to find the parent by another key, map to {name}.ExternalIdField")).unwrap_or_default())]
+    BadId { field: String, why: &'static str, relationship: Option<String> },
+    #[error("{field} takes {forms}, not {}{hint}", Shown(.found))]
+    WrongType { field: String, forms: &'static str, found: String, hint: String },
+    #[error("{field} is a restricted picklist without the value {}; {advice}", Shown(.found))]
+    NotInPicklist { field: String, found: String, advice: String },
+    /// As an earlier run told it.
+    #[error("{told}")]
+    RefusedBefore { told: String },
     #[error("more than {limit} different rows: `dedupe` cannot remember them all; remove repetitions in the source")]
     TooManyToRemember { limit: usize },
 }
@@ -225,17 +316,31 @@ impl RowError {
     /// A fixed word for counting and for the result file.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::TooFewFields { .. } | Self::TooManyFields { .. } => "RAGGED_ROW",
-            Self::TextBehindQuote { .. } | Self::BlankBeforeQuote { .. } => "MALFORMED_QUOTE",
+            Self::TooFewFields { .. } | Self::TooManyFields { .. } | Self::LineInQuotes { .. } => "RAGGED_ROW",
+            Self::TextBehindQuote { .. } | Self::BlankBeforeQuote { .. } | Self::StrayQuote { .. } | Self::QuoteInDoubt { .. } => {
+                "MALFORMED_QUOTE"
+            }
             Self::NotText { .. } => "INVALID_ENCODING",
             Self::Nul { .. } => "NUL_CHARACTER",
             Self::NoSuchValue { .. } => "UNSTORABLE_VALUE",
             Self::Formula { .. } => "FORMULA_ERROR",
             Self::Blank { .. } => "BLANK_VALUE",
+            Self::BlankRow { .. } => "BLANK_ROW",
             Self::NotAvailable { .. } => "NOT_AVAILABLE",
             Self::TooLong { .. } => "VALUE_TOO_LONG",
             Self::BadId { .. } => "MALFORMED_RECORD_ID",
+            Self::WrongType { .. } => "WRONG_TYPE",
+            Self::NotInPicklist { .. } => "NOT_IN_PICKLIST",
+            Self::RefusedBefore { .. } => "REFUSED_ROW",
             Self::TooManyToRemember { .. } => "DEDUPE_LIMIT",
+        }
+    }
+
+    /// As a result file says it, in the manner of Salesforce's own errors.
+    pub fn told(&self) -> String {
+        match self {
+            Self::RefusedBefore { told } => told.clone(),
+            error => format!("{}: {error}", error.code()),
         }
     }
 }
@@ -260,6 +365,18 @@ mod tests {
         let error = Header::new(["Email", "Phone", ""]).find("Emial").unwrap_err();
         assert_eq!(error.to_string(), "there is no column \"Emial\", did you mean \"Email\"?");
         assert_eq!(Header::new(["", ""]).find("").unwrap_err(), ColumnError::Unknown { name: String::new(), near: None });
+    }
+
+    #[test]
+    fn what_the_eye_does_not_see_in_a_name_is_shown() {
+        let header = Header::new(["last\u{A0}name", "\u{FEFF}Id\u{200B}", "\u{A0}"]);
+        assert_eq!(
+            header.find("last name").unwrap_err().to_string(),
+            "there is no column \"last name\", did you mean \"last<U+00A0>name\"?"
+        );
+        // Around a name blanks are nothing.
+        assert_eq!(header.find("Id"), Ok(1));
+        assert_eq!(header.column(2), Column::Number(3));
     }
 
     #[test]
@@ -310,11 +427,13 @@ mod tests {
             row.cells.push_field(b"a");
             row.key.push_field(b"1");
             row.fault = Some(RowError::TooFewFields { at: Position::default(), missing: Column::Number(2) });
+            row.refused.push('a');
         });
         batch.clear();
         assert!(batch.is_empty());
         batch.push(2, |row| row.cells.push_field(b"b"));
         let [row] = batch.rows() else { panic!("one row") };
         assert_eq!((row.number, &row.cells, row.key.len(), row.fault.is_none()), (2, &ByteRecord::from(vec!["b"]), 0, true));
+        assert_eq!(row.refused, "");
     }
 }

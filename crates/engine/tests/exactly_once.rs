@@ -1,6 +1,9 @@
 //! The loader against the emulator: real requests, lost connections, and a worker that dies at any call. An insert without any external
 //! id must leave every row exactly once.
 
+#[path = "support/client.rs"]
+mod client;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,7 +12,6 @@ use std::time::Duration;
 use api::import_run::{Chunk, ChunkState, Chunks, RunReason};
 use api::keeper::Control;
 use async_trait::async_trait;
-use connect::{AddressPolicy, Dialer, HttpsOptions, Trust};
 use csv::ByteRecord;
 use engine::load::{
     Body, Brake, Bulk, ChunkLimits, EachResult, Ending, InputRow, Journal, JournalError, LoadPorts, LoadSettings, Loader, Reread,
@@ -17,9 +19,8 @@ use engine::load::{
 };
 use engine::results::{Escape, FileKind, MemorySink};
 use futures::StreamExt;
-use salesforce::auth::{Grant, Login, LoginHost, TokenIssuer};
 use salesforce::bulk::{JobId, JobInfo, NewJob, Operation, ResultKind, Uploaded};
-use salesforce::{ApiUsage, Client, Error, Retry, RetryPolicy, SessionCache};
+use salesforce::{ApiUsage, Error};
 use salesforce_emulator::{Action, Emulator, Fault, Running};
 
 const ROWS: usize = 400;
@@ -113,22 +114,6 @@ impl Journal for Mortal<Records> {
     }
 }
 
-fn client(org: &Running) -> Client {
-    let ca = org.ca_pem.as_deref();
-    let http = Dialer::new(AddressPolicy::unrestricted()).https(HttpsOptions { trust: Trust::SystemAnd(ca) }).unwrap();
-    let host = LoginHost::parse(&org.url, &[org.address.ip().to_string()]).unwrap();
-    let grant = Grant::ClientCredentials { client_id: org.client_id.clone(), client_secret: org.client_secret.clone().into() };
-    let quick = RetryPolicy {
-        attempts: 4,
-        first: Duration::from_millis(10),
-        factor: 2.0,
-        cap: Duration::from_millis(50),
-        budget: Duration::from_secs(5),
-    };
-    let issuer = TokenIssuer::new(Login::new(http.clone(), host), grant, Arc::new(jiff::Timestamp::now));
-    Client::with(http, Arc::new(SessionCache::new(issuer)), Default::default(), Retry::system(quick))
-}
-
 struct Job {
     operation: Operation,
     columns: Vec<&'static str>,
@@ -146,7 +131,7 @@ async fn worker(org: &Running, records: &Records, job: &Job, source: &[ByteRecor
     let sink = MemorySink::default();
     let new_job = NewJob { object: "Account".into(), operation: job.operation.clone() };
     let ports = LoadPorts {
-        bulk: Arc::new(Mortal { inner: SalesforceBulk::new(client(org), new_job), life: life.clone() }),
+        bulk: Arc::new(Mortal { inner: SalesforceBulk::new(client::client(org), new_job), life: life.clone() }),
         journal: Arc::new(Mortal { inner: records.clone(), life: life.clone() }),
         brake: Brake::default(),
     };
@@ -167,7 +152,7 @@ async fn worker(org: &Running, records: &Records, job: &Job, source: &[ByteRecor
         let key = ByteRecord::new();
         for cells in source {
             let mapped: ByteRecord = cells.iter().take(job.columns.len()).collect();
-            loader.send(InputRow { cells, key: &key }, &mapped).unwrap();
+            loader.send(InputRow { cells, key: &key, refused: "" }, &mapped).unwrap();
             if loader.is_full() {
                 loader.dispatch().await.unwrap();
             }
@@ -254,10 +239,12 @@ fn check_results(sink: &MemorySink, source: &[ByteRecord], context: &str) {
     let mut told = BTreeMap::new();
     for kind in FileKind::ALL {
         let text = sink.text(kind);
-        for record in csv::Reader::from_reader(text.as_bytes()).byte_records().map(Result::unwrap) {
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let id = reader.headers().unwrap().iter().position(|name| name == "sf__Id").unwrap();
+        for record in reader.byte_records().map(Result::unwrap) {
             let input: ByteRecord = record.iter().take(3).collect();
             assert!(told.insert(input.as_slice().to_vec(), kind).is_none(), "{context}: told twice");
-            assert_eq!(record[3].len(), if kind == FileKind::Succeeded { 18 } else { 0 }, "{context}");
+            assert_eq!(record[id].len(), if kind == FileKind::Succeeded { 18 } else { 0 }, "{context}");
         }
     }
     for (n, row) in (1..).zip(source) {
@@ -291,13 +278,13 @@ async fn an_upsert_and_a_delete_find_their_rows_by_their_key() {
     assert_eq!(org.count("Account"), 300);
     let created: Vec<ByteRecord> =
         csv::Reader::from_reader(sink.text(FileKind::Succeeded).as_bytes()).byte_records().map(Result::unwrap).collect();
-    assert!(created.iter().zip(&source).all(|(told, row)| told[0] == row[0] && &told[4] == b"true"), "in input order, created");
+    assert!(created.iter().zip(&source).all(|(told, row)| told[0] == row[0] && &told[5] == b"true"), "in input order, created");
 
     let (again, sink) = worker(&org, &Records::default(), &upsert, &source, immortal()).await.unwrap();
     assert_eq!((again.reason, org.count("Account")), (RunReason::Completed, 300));
     assert!(sink.text(FileKind::Succeeded).lines().skip(1).all(|line| line.contains(",false,")));
 
-    let ids: Vec<ByteRecord> = created.iter().map(|row| ByteRecord::from(vec![row[3].to_vec(), b"x".to_vec(), b"y".to_vec()])).collect();
+    let ids: Vec<ByteRecord> = created.iter().map(|row| ByteRecord::from(vec![row[4].to_vec(), b"x".to_vec(), b"y".to_vec()])).collect();
     let delete = Job { operation: Operation::Delete, columns: vec!["Id"], key_column: Some(0), limits };
     let (deleted, _) = worker(&org, &Records::default(), &delete, &ids, immortal()).await.unwrap();
     assert_eq!((deleted.reason, deleted.rows.succeeded, org.count("Account")), (RunReason::Completed, 300, 0), "{}", deleted.message);

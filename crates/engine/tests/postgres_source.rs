@@ -36,6 +36,7 @@ async fn read(client: &Client, query: &str, order_by: &[&str], start: Start) -> 
     while source.next(&mut batch).await? {
         for row in batch.rows() {
             assert_eq!(row.number, found.len() as u64 + 1);
+            assert_eq!(row.fault.is_some(), !row.refused.is_empty());
             let fault = row.fault.as_ref().map(ToString::to_string);
             found.push(Found { cells: text(&row.cells), key: text(&row.key), seen: row.seen, fault });
         }
@@ -85,7 +86,7 @@ async fn every_type_arrives_as_salesforce_reads_it_whatever_the_servers_settings
         ("json", "{\"a\": 1}"),
         ("money", "1234.50"),
         ("long", "P1DT2H"),
-        ("padded", "abc  "),
+        ("padded", "abc"),
         ("exact", "12345678901234567890"),
     ];
     let [row] = rows.as_slice() else { panic!("{} rows", rows.len()) };
@@ -108,6 +109,41 @@ async fn values_that_salesforce_cannot_hold_fail_their_row_only() {
     );
     assert_eq!(rows[2].cells, ["3", "0044-03-15 BC"]);
     assert!(rows[2].fault.is_some());
+}
+
+#[tokio::test]
+async fn blanks_that_fill_a_char_up_are_no_content() {
+    let server = Server::start();
+    let client = server.connect().await;
+    client.batch_execute("CREATE DOMAIN code AS char(10)").await.unwrap();
+    let query =
+        "SELECT 'C1'::char(10) AS code, 'C1'::code AS domain, 'C1  '::varchar AS varying, 'C1  '::text AS text, ' '::char(3) AS blank";
+    let (_, rows) = read(&client, query, &["code"], Start::First).await.unwrap();
+    assert_eq!(rows[0].cells, ["C1", "C1", "C1  ", "C1  ", ""]);
+    let (_, rest) = read(&client, query, &["code"], behind(&[&rows[0].key[0]], Replay::None)).await.unwrap();
+    assert!(rest.is_empty());
+}
+
+#[tokio::test]
+async fn only_columns_that_the_job_uses_have_the_limit_of_what_is_sent() {
+    let server = Server::start();
+    let client = server.connect().await;
+    let query = "SELECT 'a' AS name, repeat('é', 1000000) AS note UNION ALL SELECT 'b', E'\\t'";
+    for (columns, expected) in [
+        (["name"].as_slice(), None),
+        (&["name", "note"], Some("row 1: more than 400000 characters in the columns that the job uses; Salesforce takes no more")),
+    ] {
+        let _ = client.batch_execute("ROLLBACK").await;
+        let columns = columns.iter().map(|name| name.to_string()).collect();
+        let mut source = PostgresSource::open(&client, &spec(query, &[]), &Start::First).await.unwrap().for_columns(&columns);
+        let mut batch = Batch::new();
+        let read = source.next(&mut batch).await;
+        assert_eq!(read.as_ref().err().map(ToString::to_string).as_deref(), expected);
+        assert!(read.is_err() || batch.rows()[0].cells[1].len() == 2_000_000);
+    }
+    let _ = client.batch_execute("ROLLBACK").await;
+    let long = read(&client, "SELECT repeat('x', 9 * 1024 * 1024) AS note", &[], Start::First).await.err().unwrap();
+    assert_eq!(long.to_string(), "row 1: more than 8 MiB; leave long columns out of the query");
 }
 
 #[tokio::test]
@@ -155,7 +191,7 @@ async fn keys_that_cannot_be_resumed_behind_are_refused_even_after_a_restart() {
     assert!(read(&client, twice, &["id", "name"], Start::First).await.is_ok());
     assert!(read(&client, twice, &[], Start::First).await.is_ok());
     let error = read(&client, twice, &["ID_"], Start::First).await.err().unwrap();
-    assert_eq!(error.to_string(), "orderBy: there is no column \"ID_\", did you mean \"id\"?");
+    assert_eq!(error.to_string(), "orderBy: there is no column \"ID_\", did you mean \"id\"?; the columns are \"id\", \"name\"");
     let error = read(&client, twice, &["id"], behind(&["1", "2"], Replay::None)).await.err().unwrap();
     assert!(matches!(error, ReadError::KeyShape { expected: 1, found: 2 }));
 }

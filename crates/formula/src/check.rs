@@ -151,7 +151,11 @@ impl Checker<'_> {
             }
             (Typed::Text(l) | Typed::Cell(l), Typed::Text(r) | Typed::Cell(r)) => BoolNode::Texts(comparison, Box::new(l), Box::new(r)),
             (l @ (Typed::Number(_) | Typed::Cell(_)), r @ (Typed::Number(_) | Typed::Cell(_))) => {
-                BoolNode::Numbers(comparison, Box::new(self.as_number(at, l)?), Box::new(self.as_number(at, r)?))
+                let side = |typed| match typed {
+                    Typed::Cell(node) => Ok(NumberNode::ReadToCompare(Box::new(node))),
+                    other => self.as_number(at, other),
+                };
+                BoolNode::Numbers(comparison, Box::new(side(l)?), Box::new(side(r)?))
             }
             (Typed::Bool(l), Typed::Bool(r)) if equality => {
                 let same = BoolNode::Same(Box::new(l), Box::new(r));

@@ -1,5 +1,7 @@
 //! What can be wrong: with a formula (place, problem, remedy), and with a formula's value for one row.
 
+use crate::blank::Shown;
+
 /// Why a formula cannot be used.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("character {at}: {problem}")]
@@ -27,10 +29,13 @@ pub enum Problem {
     Character { found: char, hint: &'static str },
     #[error("this text is never closed: its last quote is missing")]
     OpenText,
-    #[error("this column name is never closed: its ] is missing")]
+    #[error("this column name is never closed: its ] is missing, or is a ] in the name, which is written ]]")]
     OpenColumn,
     #[error("{text:?} is not a number")]
     Number { text: String },
+    /// As a number it would lose zeros, and so match other cells than it seems to.
+    #[error("the number {text} reads as {number}; write \"{text}\" if it is a code, {number} if it is a number")]
+    NumberLikeCode { text: String, number: String },
     #[error("expected {expected}, found {found}{hint}")]
     Unexpected { expected: &'static str, found: String, hint: &'static str },
     #[error("{0}")]
@@ -51,34 +56,27 @@ pub enum Problem {
     StrayDictionary,
     #[error("the second argument of MAP is a dictionary, as in {{\"One\": \"Blue\", \"Two\": \"Red\"}}")]
     NoDictionary,
-    #[error("the dictionary has {key:?} twice")]
+    #[error("the dictionary has {} twice", Shown(.key))]
     RepeatedKey { key: String },
 }
 
 /// Why a formula has no value for one row.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum EvalError {
-    #[error("{text:?} is not a number; write it like 1234.5, without currency or group separators")]
+    #[error("{} is not a number; write it like 1234.5, without currency or group separators", Shown(.text))]
     NotANumber { text: String },
-    #[error("{text:?} has more than 15 digits and cannot be calculated with exactly; use it as text")]
+    #[error("{} has more than 15 digits and cannot be calculated with exactly; use it as text", Shown(.text))]
     NotExact { text: String },
+    #[error("{} begins with a zero, as codes do, but is compared with a number; write VALUE(…) if it is the number {number}, else compare it with a text in quotes", Shown(.text))]
+    LikeCode { text: String, number: String },
     #[error("division by zero")]
     DivisionByZero,
     #[error("the result of a calculation is too large")]
     Overflow,
     #[error("{what} is {value}, but must be {least} or more")]
     Count { what: &'static str, value: String, least: u8 },
-    #[error("MAP has no entry for {key:?}; add it, or a default as third argument")]
+    #[error("MAP has no entry for {}; add it, or a default as third argument", Shown(.key))]
     NoEntry { key: String },
     #[error("the text becomes longer than {} bytes", crate::MAX_TEXT)]
     TextTooLong,
-}
-
-/// Enough of a cell's text to recognise it.
-pub(crate) fn shown(text: &str) -> String {
-    const MOST: usize = 60;
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }

@@ -3,7 +3,8 @@
 
 use std::cmp::Ordering;
 
-use crate::error::{EvalError, shown};
+use crate::blank::{is_blank, is_blank_char, shown};
+use crate::error::EvalError;
 use crate::program::{BoolNode, Calculation, NumberNode, TextNode};
 use crate::{Cells, MAX_TEXT, number};
 
@@ -88,24 +89,25 @@ impl TextNode {
             Self::Left(text, count) => {
                 let count = count.count("the count of LEFT", 0, cells, out)?;
                 text.write(cells, out)?;
-                let end = nth(&out[mark..], count);
+                let end = end_of(&out[mark..], count);
                 out.truncate(mark + end);
             }
             Self::Right(text, count) => {
                 let count = count.count("the count of RIGHT", 0, cells, out)?;
                 text.write(cells, out)?;
                 let tail = &out[mark..];
-                let start = nth(tail, tail.chars().count().saturating_sub(count));
+                let start = start_of(tail, units(tail).saturating_sub(count));
                 out.drain(mark..mark + start);
             }
             Self::Mid(text, start, count) => {
                 let start = start.count("the start of MID", 1, cells, out)?;
                 let count = count.count("the count of MID", 0, cells, out)?;
                 text.write(cells, out)?;
-                let from = nth(&out[mark..], start - 1);
-                out.drain(mark..mark + from);
-                let end = nth(&out[mark..], count);
+                let tail = &out[mark..];
+                let end = end_of(tail, (start - 1).saturating_add(count));
+                let from = start_of(tail, start - 1).min(end);
                 out.truncate(mark + end);
+                out.drain(mark..mark + from);
             }
             Self::Trim(text) => {
                 text.write(cells, out)?;
@@ -146,13 +148,14 @@ impl NumberNode {
         match self {
             Self::Literal(value) => Ok(Some(*value)),
             Self::Read(text) => text.look(cells, out, number::read)?,
+            Self::ReadToCompare(text) => text.look(cells, out, number::read_to_compare)?,
             Self::Minus(node) => Ok(node.value(cells, out)?.map(|value| -value)),
             Self::Calculate(calculation, left, right) => {
                 let (left, right) = (left.value(cells, out)?, right.value(cells, out)?);
                 let (Some(left), Some(right)) = (left, right) else { return Ok(None) };
                 calculation.apply(left, right).map(Some)
             }
-            Self::Length(text) => text.look(cells, out, |text| Some(text.chars().count() as f64)),
+            Self::Length(text) => text.look(cells, out, |text| Some(units(text) as f64)),
             Self::If(condition, then, or) => {
                 let chosen = if condition.value(cells, out)? { then } else { or };
                 chosen.value(cells, out)
@@ -232,27 +235,73 @@ impl BoolNode {
     }
 }
 
-fn is_blank(text: &str) -> bool {
-    text.trim().is_empty()
-}
-
 fn check_length(bytes: usize) -> Result<(), EvalError> {
     if bytes > MAX_TEXT { Err(EvalError::TextTooLong) } else { Ok(()) }
 }
 
-/// Byte where character number `count`, counted from 0, begins.
-fn nth(text: &str, count: usize) -> usize {
-    text.char_indices().nth(count).map_or(text.len(), |(byte, _)| byte)
+/// Length as Salesforce counts it, in UTF-16 units: most characters are one, emoji and rare ones two.
+fn units(text: &str) -> usize {
+    // A character of one to three bytes is one unit, one of four bytes two: neither needs decoding.
+    text.bytes().filter(|byte| byte & 0xC0 != 0x80).count() + text.bytes().filter(|byte| *byte >= 0xF0).count()
 }
 
+/// Byte behind the last whole character that ends within so many units: one that is cut in two stays out.
+fn end_of(text: &str, count: usize) -> usize {
+    let mut at = 0;
+    text.char_indices()
+        .find(|(_, c)| {
+            at += c.len_utf16();
+            at > count
+        })
+        .map_or(text.len(), |(byte, _)| byte)
+}
+
+/// Byte of the first whole character that begins behind so many units: one that is cut in two stays out.
+fn start_of(text: &str, count: usize) -> usize {
+    let mut at = 0;
+    text.char_indices()
+        .find(|(_, c)| {
+            let begins = at;
+            at += c.len_utf16();
+            begins >= count
+        })
+        .map_or(text.len(), |(byte, _)| byte)
+}
+
+/// White space that does not end a line.
+fn is_gap(c: char) -> bool {
+    c.is_whitespace() && !matches!(c, '\n' | '\r' | '\u{B}' | '\u{C}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+/// Leaves behind `mark` the text without blanks at both ends and with one space for several in a row. A single gap stays
+/// what it is, and so do the ends of lines.
 fn trim(out: &mut String, mark: usize) {
     let tail = &out[mark..];
-    if tail.starts_with(' ') || tail.ends_with(' ') || tail.as_bytes().windows(2).any(|pair| pair == b"  ") {
-        let words: Vec<&str> = tail.split(' ').filter(|word| !word.is_empty()).collect();
-        let trimmed = words.join(" ");
-        out.truncate(mark);
-        out.push_str(&trimmed);
+    let settled = !tail.starts_with(is_blank_char) && !tail.ends_with(is_blank_char);
+    let mut before = false;
+    let mut single = || {
+        tail.chars().all(|c| {
+            let gap = is_gap(c);
+            let twice = gap && before;
+            before = gap;
+            !twice
+        })
+    };
+    if settled && single() {
+        return;
     }
+    let mut trimmed = String::with_capacity(tail.len());
+    let mut chars = crate::blank::trim(tail).chars().peekable();
+    while let Some(c) = chars.next() {
+        if !is_gap(c) || !chars.peek().is_some_and(|next| is_gap(*next)) {
+            trimmed.push(c);
+            continue;
+        }
+        while chars.next_if(|next| is_gap(*next)).is_some() {}
+        trimmed.push(' ');
+    }
+    out.truncate(mark);
+    out.push_str(&trimmed);
 }
 
 fn change_case(out: &mut String, mark: usize, ascii: fn(&mut str), full: fn(&str) -> String) {

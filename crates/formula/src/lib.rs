@@ -4,8 +4,10 @@
 //! The rules in short: cells are text. A column is read as a number where a number stands beside it; what is no number
 //! is then an error of that row, and a blank is a blank: it makes a calculation blank and a comparison false. `=`
 //! compares texts exactly, case included. Where a column could be meant both ways the formula is refused and says how
-//! to be clear.
+//! to be clear; so is a number that is written like a code (`007`, or `1.50` as a key of MAP), because its zeros would
+//! be lost. Lengths and places count UTF-16 units, as Salesforce does.
 
+mod blank;
 mod check;
 mod error;
 mod eval;
@@ -17,9 +19,10 @@ mod program;
 mod token;
 mod tree;
 
+pub use blank::{Shown, is_blank, is_blank_char, shown, trim};
 pub use error::{EvalError, FormulaError, Problem};
 pub use function::{FUNCTIONS, Signature};
-pub use near::nearest;
+pub use near::{nearest, nearest_few};
 
 use program::{BoolNode, TextNode};
 

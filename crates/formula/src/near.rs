@@ -5,20 +5,29 @@ const LONGEST: usize = 80;
 
 /// The candidate nearest to `name`, if it is near enough to be a slip: differing only in case and blanks, or by a few letters.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    slips(name, candidates).min_by_key(|(distance, _)| *distance).map(|(_, candidate)| candidate)
+}
+
+/// The nearest candidates, at most so many, the nearest first.
+pub fn nearest_few<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>, most: usize) -> Vec<&'a str> {
+    let mut near: Vec<_> = slips(name, candidates).collect();
+    near.sort_by_key(|(distance, _)| *distance);
+    near.into_iter().map(|(_, candidate)| candidate).take(most).collect()
+}
+
+/// Candidates near enough to be meant, with how far they are away.
+fn slips<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> impl Iterator<Item = (usize, &'a str)> {
     let wanted = fold(name);
-    if wanted.is_empty() || wanted.len() > LONGEST {
-        return None;
-    }
+    let comparable = !wanted.is_empty() && wanted.len() <= LONGEST;
     let allowed = 1 + wanted.len() / 4;
-    candidates
-        .into_iter()
-        .filter_map(|candidate| {
-            let folded = fold(candidate);
-            (!folded.is_empty() && folded.len() <= LONGEST).then(|| (distance(&wanted, &folded), candidate))
-        })
-        .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+    candidates.into_iter().filter(move |_| comparable).filter_map(move |candidate| {
+        let folded = fold(candidate);
+        // Each letter that one has more is a difference.
+        if folded.is_empty() || folded.len() > LONGEST || folded.len().abs_diff(wanted.len()) > allowed {
+            return None;
+        }
+        Some((distance(&wanted, &folded), candidate)).filter(|(distance, _)| *distance <= allowed)
+    })
 }
 
 fn fold(name: &str) -> Vec<char> {
@@ -61,5 +70,6 @@ mod tests {
         ] {
             assert_eq!(nearest(typed, columns), meant, "{typed}");
         }
+        assert_eq!(nearest_few("Gild", ["Silver", "Guild", "Gold", "Gilded"], 2), ["Guild", "Gold"]);
     }
 }

@@ -3,14 +3,15 @@
 
 use std::fmt::Write;
 
-use crate::error::{EvalError, shown};
+use crate::blank::shown;
+use crate::error::EvalError;
 
 /// Every integer below is exact and has at most 15 digits.
 const EXACT: f64 = 1e15;
 
 /// A blank is no number but no error either.
 pub(crate) fn read(text: &str) -> Result<Option<f64>, EvalError> {
-    let trimmed = text.trim();
+    let trimmed = crate::blank::trim(text);
     if trimmed.is_empty() {
         return Ok(None);
     }
@@ -22,6 +23,18 @@ pub(crate) fn read(text: &str) -> Result<Option<f64>, EvalError> {
         return Err(EvalError::NotExact { text: shown(text) });
     }
     Ok(Some(value))
+}
+
+/// Reads what is compared with a number without being told to be one: `01` and `1` may be different codes.
+pub(crate) fn read_to_compare(text: &str) -> Result<Option<f64>, EvalError> {
+    let value = read(text)?;
+    let digits = crate::blank::trim(text).trim_start_matches(['+', '-']).as_bytes();
+    match value {
+        Some(number) if matches!(digits, [b'0', b'0'..=b'9', ..]) => {
+            Err(EvalError::LikeCode { text: shown(text), number: self::text(number) })
+        }
+        value => Ok(value),
+    }
 }
 
 /// Appends the number as plain digits.
@@ -65,6 +78,16 @@ mod tests {
             (1e-7, "0.0000001"),
         ] {
             assert_eq!(text(value), expected);
+        }
+    }
+
+    #[test]
+    fn a_code_is_compared_as_a_number_only_when_told() {
+        for text in ["01", " 007", "-01", "00", "00.5"] {
+            assert!(matches!(read_to_compare(text), Err(EvalError::LikeCode { .. })), "{text}");
+        }
+        for (text, expected) in [("0", 0.0), ("0.5", 0.5), ("-0.5", -0.5), ("100", 100.0)] {
+            assert_eq!(read_to_compare(text), Ok(Some(expected)), "{text}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::MAX_DEPTH;
 use crate::error::{FormulaError, Problem};
-use crate::token::{Placed, Sign, Token, tokens};
+use crate::token::{Placed, Sign, Token, like_code, tokens};
 use crate::tree::{Expr, Kind};
 
 pub(crate) fn parse(source: &str) -> Result<Expr, FormulaError> {
@@ -115,7 +115,7 @@ impl Parser {
             _ => match self.take() {
                 Token::Column(name) => node(at, 0, Kind::Column(name)),
                 Token::Text(text) => node(at, 0, Kind::Text(text)),
-                Token::Number(value) => node(at, 0, Kind::Number(value)),
+                Token::Number(value, _) => node(at, 0, Kind::Number(value)),
                 Token::Name(name) if self.take_sign(Sign::Open) => {
                     let arguments = self.arguments()?;
                     let depth = arguments.iter().map(|argument| argument.depth).max().unwrap_or(0);
@@ -155,13 +155,16 @@ impl Parser {
         Ok(entries)
     }
 
+    /// A key or value of MAP is a text: a number must be one that its text looks like.
     fn literal(&mut self) -> Result<String, FormulaError> {
+        let at = self.at();
         match self.peek() {
-            Token::Text(_) | Token::Number(_) => Ok(match self.take() {
-                Token::Text(text) => text,
-                Token::Number(value) => crate::number::text(value),
+            Token::Text(_) | Token::Number(..) => match self.take() {
+                Token::Text(text) => Ok(text),
+                Token::Number(value, written) if crate::number::text(value) != written => Err(like_code(at, &written, value)),
+                Token::Number(_, written) => Ok(written),
                 _ => unreachable!("matched above"),
-            }),
+            },
             _ => Err(self.unexpected("a text or a number")),
         }
     }

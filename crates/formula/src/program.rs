@@ -29,6 +29,8 @@ pub(crate) enum TextNode {
 pub(crate) enum NumberNode {
     Literal(f64),
     Read(Box<TextNode>),
+    /// The same, unless it looks like a code: as a number it would be equal to other codes.
+    ReadToCompare(Box<TextNode>),
     Minus(Box<NumberNode>),
     Calculate(Calculation, Box<NumberNode>, Box<NumberNode>),
     Length(Box<TextNode>),

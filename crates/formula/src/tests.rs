@@ -19,11 +19,11 @@ impl Cells for Row {
 }
 
 fn header() -> Header {
-    Header(vec!["First", "Last", "Amount", "Blank", "Odd]name"])
+    Header(vec!["First", "Last", "Amount", "Blank", "Odd]name", "Code"])
 }
 
 fn row() -> Row {
-    Row(["Zoë", "  Lee  Roy ", "12.5", " ", "x"].map(str::to_owned).to_vec())
+    Row(["Zoë", "  Lee  Roy ", "12.5", " ", "x", "01"].map(str::to_owned).to_vec())
 }
 
 fn value(source: &str) -> Result<String, String> {
@@ -82,6 +82,22 @@ fn values_are_what_the_table_says() {
         (r#"SUBSTITUTE("a" & "a", "a", "b" & "c")"#, "bcbc"),
         ("TEXT([Amount]) & \"|\"", "12.5|"),
         ("TEXT(1/4)", "0.25"),
+        // Lengths and places are counted in UTF-16 units; a character that would be cut in two stays out
+        (r#"LEN("a😀b")"#, "4"),
+        (r#"LEFT("a😀b", 2)"#, "a"),
+        (r#"LEFT("a😀b", 3)"#, "a😀"),
+        (r#"RIGHT("a😀b", 2)"#, "b"),
+        (r#"RIGHT("a😀b", 3)"#, "😀b"),
+        (r#"MID("a😀b", 2, 1)"#, ""),
+        (r#"MID("a😀b", 2, 2)"#, "😀"),
+        (r#"MID("a😀b", 3, 1)"#, ""),
+        (r#"MID("a😀b", 3, 2)"#, "b"),
+        // Blanks are blanks of whatever kind
+        ("TRIM(\"\u{A0}\u{200B}a \u{A0}b\u{A0}c\nd\u{3000}\")", "a b\u{A0}c\nd"),
+        ("TRIM(\"\u{A0}\")", ""),
+        ("\u{FEFF}1 +\u{200B}\u{A0}1", "2"),
+        ("COALESCE(\"\u{A0}\", \"\u{3000}\", \"\u{1}\", [First])", "Zoë"),
+        ("VALUE(\"\u{A0}12\u{A0}\") + 1", "13"),
         // Choices
         (r#"IF([Amount] > 12, "much", "little")"#, "much"),
         ("IF(TRUE, 1, 2) + 1", "2"),
@@ -124,6 +140,9 @@ fn conditions_are_what_the_table_says() {
         ("ISBLANK([Blank])", true),
         ("ISBLANK([First])", false),
         ("ISBLANK(VALUE([Blank]))", true),
+        ("ISBLANK(\"\u{A0}\u{3000}\t\u{200B}\u{FEFF}\u{1}\")", true),
+        ("VALUE(\"007\") = 7", true),
+        (r#"TEXT([Amount]) = "12.50""#, false),
         (r#"BEGINS([First], "Zo")"#, true),
         (r#"BEGINS([First], "zo")"#, false),
         (r#"CONTAINS([Last], "Lee")"#, true),
@@ -149,7 +168,7 @@ fn formulas_that_cannot_be_used_say_where_and_what_to_do() {
         ("", "character 1: the formula is empty"),
         ("  ", "character 1: the formula is empty"),
         ("[Frist] + 1", "character 1: there is no column \"Frist\""),
-        ("1 + [First", "character 5: this column name is never closed: its ] is missing"),
+        ("1 + [First", "character 5: this column name is never closed: its ] is missing, or is a ] in the name, which is written ]]"),
         ("\"abc", "character 1: this text is never closed: its last quote is missing"),
         ("LEFT(‘x’, 1)", "character 6: '‘' means nothing here: texts stand in \"straight double quotes\""),
         ("IF(TRUE; 1; 2)", "character 8: ';' means nothing here: arguments are separated by a comma"),
@@ -162,6 +181,21 @@ fn formulas_that_cannot_be_used_say_where_and_what_to_do() {
         ("\"a\" b \"c\"", "character 5: expected an operator or the end, found b; a quote inside a text is written twice"),
         ("1e", "character 1: \"1e\" is not a number"),
         ("1e999", "character 1: \"1e999\" is not a number"),
+        ("[First] = 01", "character 11: the number 01 reads as 1; write \"01\" if it is a code, 1 if it is a number"),
+        ("1 < 007", "character 5: the number 007 reads as 7; write \"007\" if it is a code, 7 if it is a number"),
+        ("MAP([First], {01: \"North\"})", "character 15: the number 01 reads as 1; write \"01\" if it is a code, 1 if it is a number"),
+        (
+            "MAP([First], {\"01\": 007}, \"?\")",
+            "character 21: the number 007 reads as 7; write \"007\" if it is a code, 7 if it is a number",
+        ),
+        (
+            "MAP([First], {1.50: \"x\"})",
+            "character 15: the number 1.50 reads as 1.5; write \"1.50\" if it is a code, 1.5 if it is a number",
+        ),
+        (
+            "MAP([First], {12345678901234567: 1})",
+            "character 15: the number 12345678901234567 reads as 12345678901234600; write \"12345678901234567\" if it is a code, 12345678901234600 if it is a number",
+        ),
         ("LENGTH([First])", "character 1: there is no function LENGTH"),
         ("LENN([First])", "character 1: there is no function LENN, did you mean LEN?"),
         ("First & \"x\"", "character 1: unknown name First; columns are written [First], texts \"First\""),
@@ -199,6 +233,15 @@ fn rows_that_have_no_value_say_why() {
     let table = [
         ("VALUE([First])", "\"Zoë\" is not a number; write it like 1234.5, without currency or group separators"),
         ("[First] > 1", "\"Zoë\" is not a number; write it like 1234.5, without currency or group separators"),
+        (
+            "IF(TRIM(\"01\") = \"1\", 0, IF(TRUE, [Code], 2)) = 1",
+            "\"01\" begins with a zero, as codes do, but is compared with a number; write VALUE(…) if it is the number 1, else compare it with a text in quotes",
+        ),
+        (
+            "[Code] <> 10",
+            "\"01\" begins with a zero, as codes do, but is compared with a number; write VALUE(…) if it is the number 1, else compare it with a text in quotes",
+        ),
+        ("VALUE(\"1\u{A0}000\")", "\"1<U+00A0>000\" is not a number; write it like 1234.5, without currency or group separators"),
         ("1 / 0", "division by zero"),
         ("1e308 * 10", "the result of a calculation is too large"),
         ("LEFT([First], -1)", "the count of LEFT is -1, but must be 0 or more"),
@@ -271,9 +314,49 @@ proptest! {
             "IF([Amount] > 1, COALESCE([Blank], [First]), LOWER([First]))", "MAP([Last], {\"a\": 1}, TEXT([Amount] + 1))",
         ]),
     ) {
-        let row = Row(vec![first, last, amount, String::new(), String::new()]);
+        let row = Row(vec![first, last, amount, String::new(), String::new(), String::new()]);
         let formula = Value::compile(source, &header()).unwrap();
         let mut out = String::new();
         let _ = formula.write(&row, &mut out);
+    }
+}
+
+fn units(text: &str) -> Vec<u16> {
+    text.encode_utf16().collect()
+}
+
+proptest! {
+    #[test]
+    fn parts_are_those_of_the_utf16_text_and_never_cut_a_character(text in "[a-cë日😀𝕏]{0,8}", start in 1usize..10, count in 0usize..10) {
+        let run = |source: String| value(&source).unwrap();
+        let whole = units(&text);
+        prop_assert_eq!(run(format!("LEN(\"{text}\")")), whole.len().to_string());
+        let from = (start - 1).min(whole.len());
+        let parts = [
+            (format!("LEFT(\"{text}\", {count})"), &whole[..count.min(whole.len())]),
+            (format!("RIGHT(\"{text}\", {count})"), &whole[whole.len().saturating_sub(count)..]),
+            (format!("MID(\"{text}\", {start}, {count})"), &whole[from..(from + count).min(whole.len())]),
+        ];
+        for (source, part) in parts {
+            // Half a character at either end stays out; nothing else does.
+            let kept: String = char::decode_utf16(part.iter().copied()).filter_map(Result::ok).collect();
+            prop_assert_eq!(run(source), kept);
+        }
+    }
+
+    /// A key of MAP matches exactly the cell that looks like it, or is refused.
+    #[test]
+    fn a_number_matches_the_cell_that_looks_like_it_or_is_refused(number in "[0-9]{1,4}(\\.[0-9]{1,3})?", cell in "[0-9]{1,4}(\\.[0-9]{1,3})?") {
+        for written in [&number, &cell] {
+            match Value::compile(&format!("MAP([First], {{{written}: \"hit\"}}, \"miss\")"), &header()) {
+                Ok(formula) => {
+                    let mut out = String::new();
+                    let row = Row(vec![cell.clone(); 6]);
+                    formula.write(&row, &mut out).unwrap();
+                    prop_assert_eq!(out == "hit", *written == cell);
+                }
+                Err(error) => prop_assert!(matches!(error.problem, Problem::NumberLikeCode { .. }), "{}", error),
+            }
+        }
     }
 }

@@ -9,7 +9,8 @@ use crate::error::{FormulaError, Problem};
 pub(crate) enum Token {
     Column(String),
     Text(String),
-    Number(f64),
+    /// With how it is written.
+    Number(f64, String),
     Name(String),
     Sign(Sign),
     End,
@@ -66,7 +67,7 @@ impl Token {
         match self {
             Self::Column(name) => format!("the column [{name}]"),
             Self::Text(_) => "a text".to_owned(),
-            Self::Number(_) => "a number".to_owned(),
+            Self::Number(..) => "a number".to_owned(),
             Self::Name(name) => name.clone(),
             Self::Sign(sign) => format!("\"{}\"", sign.text()),
             Self::End => "the end".to_owned(),
@@ -124,7 +125,7 @@ impl Lexer<'_> {
     }
 
     fn token(&mut self) -> Result<Placed, FormulaError> {
-        while self.take_if(char::is_whitespace) {}
+        while self.take_if(crate::blank::is_blank_char) {}
         let (start, at) = (self.byte(), self.at + 1);
         let Some(first) = self.take() else { return Ok(Placed { at, token: Token::End }) };
         let token = match first {
@@ -164,8 +165,13 @@ impl Lexer<'_> {
         }
         let end = self.byte();
         let text = &self.source[start..end];
-        let value = text.parse().ok().filter(|value: &f64| value.is_finite());
-        value.map(Token::Number).ok_or_else(|| FormulaError::new(at, Problem::Number { text: text.to_owned() }))
+        let Some(value) = text.parse().ok().filter(|value: &f64| value.is_finite()) else {
+            return Err(FormulaError::new(at, Problem::Number { text: text.to_owned() }));
+        };
+        if text.len() > 1 && text.starts_with('0') && text.as_bytes()[1].is_ascii_digit() {
+            return Err(like_code(at, text, value));
+        }
+        Ok(Token::Number(value, text.to_owned()))
     }
 
     fn sign(&mut self, first: char) -> Option<Sign> {
@@ -192,13 +198,18 @@ impl Lexer<'_> {
     }
 }
 
+/// Refuses a number that is written like a code.
+pub(crate) fn like_code(at: usize, text: &str, value: f64) -> FormulaError {
+    FormulaError::new(at, Problem::NumberLikeCode { text: text.to_owned(), number: crate::number::text(value) })
+}
+
 fn stray(found: char) -> Problem {
     let hint = match found {
         '\'' | '“' | '”' | '„' | '‘' | '’' => ": texts stand in \"straight double quotes\"",
         ';' => ": arguments are separated by a comma",
         '!' => ": not equal is written <>",
         '|' => ": write OR(a, b)",
-        ']' => ": its [ is missing",
+        ']' => ": its [ is missing; a ] in a column's name is written ]]",
         '%' => ": write 0.05 for 5 %",
         _ => "",
     };

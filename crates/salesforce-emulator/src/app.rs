@@ -125,13 +125,13 @@ async fn route(org: &Arc<Org>, request: Request<Body>) -> Reply {
     if let Some(authority) = parts.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()) {
         parts.headers.entry(http::header::HOST).or_insert(authority);
     }
-    let mut path = call::segments(&parts.uri);
+    let mut path = call::segments(parts.uri.path());
     let folded: Vec<String> = path.iter().take(2).map(|segment| segment.to_ascii_lowercase()).collect();
     let first: Vec<&str> = folded.iter().map(String::as_str).collect();
     let call = |path: Vec<String>| Call {
         method: parts.method.clone(),
         path,
-        query: call::query(&parts.uri),
+        query: call::query(parts.uri.query().unwrap_or_default()),
         headers: parts.headers.clone(),
         version: String::new(),
         body,

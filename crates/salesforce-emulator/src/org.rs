@@ -139,7 +139,7 @@ impl Org {
     }
 }
 
-/// The rows every organisation has: itself, its user, and the definitions of its objects.
+/// The rows every organisation has: itself, its user, its standard price book, and the definitions of its objects.
 fn seed(store: &mut Store, config: &Config, now: i64) -> (String, String) {
     let schema = store.schema.clone();
     let user = schema.standard("User");
@@ -171,6 +171,7 @@ fn seed(store: &mut Store, config: &Config, now: i64) -> (String, String) {
         ("UserType", "Standard"),
     ];
     put(store, user, &user_cells, now);
+    put(store, schema.standard("Pricebook2"), &[("Name", "Standard Price Book"), ("IsActive", "true"), ("IsStandard", "true")], now);
     let definition = schema.standard("EntityDefinition");
     for object in &schema.objects {
         let developer_name = object.name.trim_end_matches("__c");
@@ -188,7 +189,7 @@ fn seed(store: &mut Store, config: &Config, now: i64) -> (String, String) {
 }
 
 fn put(store: &mut Store, object: usize, cells: &[(&str, &str)], now: i64) {
-    let field = |name: &str| store.schema.objects[object].field(name).unwrap_or_else(|| panic!("standard.yaml has {name}"));
+    let field = |name: &str| store.schema.objects[object].field(name).unwrap_or_else(|| panic!("the standard objects have {name}"));
     let cells = cells.iter().map(|(name, text)| (field(name), Cell::Text((*text).into()))).collect();
     let draft = Draft { cells, parents: Vec::new() };
     store.seed(object, draft, WriteOptions { now, allow_duplicates: true });

@@ -36,6 +36,11 @@ impl ApiError {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", message)
     }
 
+    /// The service has it and this server does not.
+    pub(crate) fn not_supported(what: &str) -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, "NOT_SUPPORTED", format!("This emulator of Salesforce has no {what}"))
+    }
+
     pub(crate) fn session() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "INVALID_SESSION_ID", "Session expired or invalid")
     }

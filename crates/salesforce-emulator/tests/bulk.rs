@@ -67,6 +67,35 @@ async fn upsert_update_and_delete_say_what_they_did() {
 }
 
 #[tokio::test]
+async fn an_upsert_by_id_makes_the_rows_that_have_none() {
+    let session = Session::start().await;
+    let upsert = json!({"object": "Account", "operation": "upsert", "externalIdFieldName": "Id"});
+    let made = session.run(upsert.clone(), "Name\nA\nB\n").await;
+    assert_eq!(made.created(), ["true", "true"]);
+    let id = &made.success[1][0];
+    let mixed = session.run(upsert, &format!("Id,Name\n{id},C\n,D\n")).await;
+    let mut created = mixed.created();
+    created.sort();
+    assert_eq!(created, ["false", "true"]);
+    // Another key must be there.
+    let by_key = json!({"object": "Account", "operation": "upsert", "externalIdFieldName": "icao__c"});
+    assert_eq!(session.run(by_key, "Name\nA\n").await.info["errorMessage"], "InvalidBatch : Field name not found : icao__c");
+}
+
+#[tokio::test]
+async fn an_upload_without_a_byte_is_a_job_without_rows() {
+    let session = Session::start().await;
+    for operation in ["insert", "delete"] {
+        let done = session.run(json!({"object": "Account", "operation": operation}), "").await;
+        let counts = (&done.info["numberRecordsProcessed"], &done.info["numberRecordsFailed"]);
+        assert_eq!((done.info["state"].as_str(), counts), (Some("JobComplete"), (&json!(0), &json!(0))), "{operation}");
+        for set in [done.success, done.failed, done.unprocessed] {
+            assert!(set.is_empty(), "{set:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_spoils_a_whole_job() {
     let session = Session::start().await;
     let insert = json!({"object": "Account", "operation": "insert"});

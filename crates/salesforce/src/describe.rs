@@ -59,6 +59,21 @@ pub struct Field {
     /// How parents are named in queries and CSV headers, e.g. `Owner`.
     #[serde(default)]
     pub relationship_name: Option<String>,
+    /// A picklist that takes no value but those listed; others gain one with every new text.
+    #[serde(default)]
+    pub restricted_picklist: bool,
+    /// Active and inactive ones.
+    #[serde(default)]
+    pub picklist_values: Vec<PicklistValue>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+pub struct PicklistValue {
+    /// What is stored and sent.
+    pub value: String,
+    /// What people see, in the language of the user.
+    #[serde(default)]
+    pub label: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -213,6 +228,13 @@ mod tests {
             }),
             field("OwnerId", "reference", |f| f["referenceTo"] = serde_json::json!(["Group", "User"])),
             field("Shape__c", "hologram", |_| ()),
+            field("Level__c", "picklist", |f| {
+                f["restrictedPicklist"] = true.into();
+                f["picklistValues"] = serde_json::json!([
+                    {"active": true, "defaultValue": false, "label": "Primary", "validFor": null, "value": "1"},
+                    {"active": false, "defaultValue": false, "label": null, "validFor": null, "value": "2"},
+                ]);
+            }),
         ];
         serde_json::from_value(serde_json::json!({
             "name": "Contact", "label": "Contact", "createable": true, "updateable": true, "deletable": true, "undeletable": true,
@@ -232,6 +254,15 @@ mod tests {
     fn fields_are_found_whatever_their_case_and_keep_their_exact_name() {
         assert_eq!(contact().field("lastname").unwrap().name, "LastName");
         assert!(contact().field("Nope").is_none());
+    }
+
+    #[test]
+    fn a_picklist_has_its_values_active_or_not() {
+        let contact = contact();
+        let level = contact.field("Level__c").unwrap();
+        let values: Vec<_> = level.picklist_values.iter().map(|value| (value.value.as_str(), value.label.as_deref())).collect();
+        assert_eq!((level.restricted_picklist, values), (true, vec![("1", Some("Primary")), ("2", None)]));
+        assert!(!contact.field("LastName").unwrap().restricted_picklist);
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod versions;
 mod wire_error;
 
 pub use client::Client;
-pub use describe::{Describe, Field, FieldType, ObjectSummary};
+pub use describe::{Describe, Field, FieldType, ObjectSummary, PicklistValue};
 pub use error::{Class, Delivery, Error, NetworkError};
 pub use limits::{ApiUsage, Limit, Limits};
 pub use query::{Records, quoted};

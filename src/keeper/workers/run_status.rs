@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::ImportRun;
-use api::import_run::{Chunks, ImportRunStatus, Outcome, ResultFile, Rows};
+use api::import_run::{Chunks, ImportRunStatus, Outcome, ResultFile, Rows, Warning};
 use api::keeper::{ChunkCursor, ChunkWrite, Control, OutcomeReport, Progress, SecretText, WrittenFile};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -145,7 +145,8 @@ impl Keeper {
             let known = ours.outcome.as_ref().filter(|o| o.attempt == report.attempt);
             let at = known.map_or(Time(now), |o| o.at.clone());
             let message = api::text::cut(&report.message, Outcome::MESSAGE_LIMIT);
-            ours.outcome = Some(Outcome { attempt: report.attempt, reason: report.reason, message, at });
+            let warnings = report.warnings.iter().take(Warning::MOST).map(Warning::within_limits).collect();
+            ours.outcome = Some(Outcome { attempt: report.attempt, reason: report.reason, message, at, warnings });
             Ok(())
         };
         self.write_run(&RunKey::of(admitted), change).await?;

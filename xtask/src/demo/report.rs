@@ -65,7 +65,8 @@ impl RunReport {
     /// Everything that is not as it must be.
     fn findings(&self) -> Vec<String> {
         let rows = |name: &str| number(&self.object, &format!("/status/rows/{name}"));
-        let ends = ["filtered", "deduplicated", "notSampled", "succeeded", "failed", "unprocessed"].map(rows).iter().sum::<i64>();
+        let ends =
+            ["filtered", "deduplicated", "notSampled", "skipped", "succeeded", "failed", "unprocessed"].map(rows).iter().sum::<i64>();
         let figures = [
             ("rows read", rows("read"), self.expected.read),
             ("rows filtered", rows("filtered"), self.expected.filtered),

@@ -65,7 +65,7 @@ fn effective(o: &Observed) -> EffectiveJob {
 /// A namespace without a tenant has no rule yet; the job's wish stands until there is one.
 fn results(o: &Observed) -> ResultRetention {
     let rule = o.tenant.as_ref().map_or(ResultRetention::days(retention::DEFAULT_RESULT_DAYS), |t| retention::tenant_rule(&t.spec));
-    retention::effective(&rule, o.job.spec.results.as_ref())
+    retention::effective(&rule, o.job.spec.retention().as_ref())
 }
 
 /// When runs start, in words.

@@ -178,8 +178,8 @@ fn accounted(o: &Observed, outcome: &Outcome) -> Decision {
     let ending = Some(Ending { reason: "Completed", counted: false, message: String::new() });
     if outcome.reason.is_success() && !rows.balanced() {
         let message = format!(
-            "read {} rows, but {} filtered + {} deduplicated + {} not sampled + {} succeeded + {} failed + {} unprocessed do not add up to it",
-            rows.read, rows.filtered, rows.deduplicated, rows.not_sampled, rows.succeeded, rows.failed, rows.unprocessed
+            "read {} rows, but {} filtered + {} deduplicated + {} not sampled + {} skipped + {} succeeded + {} failed + {} unprocessed do not add up to it",
+            rows.read, rows.filtered, rows.deduplicated, rows.not_sampled, rows.skipped, rows.succeeded, rows.failed, rows.unprocessed
         );
         return Decision::Finish { reason: RunReason::AccountingMismatch, message, ending };
     }

@@ -7,7 +7,7 @@ use api::import_run::Rows;
 use csv::ByteRecord;
 
 use super::body::{Body, BodyWriter, MAX_BYTES};
-use crate::results::Escape;
+use crate::results::Layout;
 use crate::results::correlate::{Expected, Fingerprints};
 use crate::results::kept::{KeptRows, RowKeeper};
 use crate::results::outcome::Outcomes;
@@ -51,8 +51,8 @@ pub(crate) struct ChunkShape {
     /// Column of what is sent that identifies a row.
     pub(crate) key_column: Option<usize>,
     pub(crate) limits: ChunkLimits,
-    /// Keep input rows for result files, escaped like this.
-    pub(crate) keep: Option<Escape>,
+    /// Keep input rows for result files that look like this.
+    pub(crate) keep: Option<Layout>,
 }
 
 /// Rows of one chunk, complete.
@@ -104,6 +104,8 @@ pub struct InputRow<'a> {
     pub cells: &'a ByteRecord,
     /// Where the source goes on behind it; empty for sources that do not say.
     pub key: &'a ByteRecord,
+    /// How a row that the reader refused stood in its source; empty for others.
+    pub refused: &'a str,
 }
 
 pub(crate) struct ChunkBuilder {
@@ -129,6 +131,7 @@ impl ChunkBuilder {
         let prints = Fingerprints::new(shape.key_column);
         Self {
             limits: shape.limits,
+            outcomes: Outcomes::new(shape.keep.is_some()),
             keeper: shape.keep.map(RowKeeper::new),
             body: BodyWriter::new(&shape.columns),
             next_row: first_row,
@@ -136,7 +139,6 @@ impl ChunkBuilder {
             input_bytes: 0,
             counted: Rows::default(),
             numbers: Vec::new(),
-            outcomes: Outcomes::new(shape.keep.is_some()),
             expected: Expected::new(prints.clone()),
             prints,
             last_key: ByteRecord::new(),
@@ -160,10 +162,19 @@ impl ChunkBuilder {
         self.consumed(input);
     }
 
+    /// A record that is no row.
+    pub(crate) fn skipped(&mut self, input: InputRow<'_>) {
+        self.counted.skipped += 1;
+        self.consumed(input);
+    }
+
     /// A row that fails before it is sent.
     pub(crate) fn rejected(&mut self, input: InputRow<'_>, reason: &str) -> io::Result<()> {
         self.counted.failed += 1;
-        self.keep(input.cells)?;
+        self.note(input);
+        if let Some(keeper) = &mut self.keeper {
+            keeper.push_rejected(input.cells, input.refused)?;
+        }
         self.outcomes.push_rejected(reason);
         self.consumed(input);
         Ok(())
@@ -171,7 +182,10 @@ impl ChunkBuilder {
 
     /// A row to send.
     pub(crate) fn send(&mut self, input: InputRow<'_>, mapped: &ByteRecord) -> io::Result<()> {
-        self.keep(input.cells)?;
+        self.note(input);
+        if let Some(keeper) = &mut self.keeper {
+            keeper.push(input.cells)?;
+        }
         let place = self.outcomes.len();
         self.outcomes.push_waiting();
         if mapped.as_slice().contains(&b'\r') {
@@ -236,10 +250,10 @@ impl ChunkBuilder {
         &self.prints
     }
 
-    fn keep(&mut self, input: &ByteRecord) -> io::Result<()> {
-        self.input_bytes += (input.as_slice().len() + input.len()) as u64;
+    /// A row with an outcome.
+    fn note(&mut self, input: InputRow<'_>) {
+        self.input_bytes += (input.cells.as_slice().len() + input.cells.len() + input.refused.len()) as u64;
         self.numbers.push(self.input_rows as u32);
-        self.keeper.as_mut().map_or(Ok(()), |keeper| keeper.push(input))
     }
 
     fn consumed(&mut self, input: InputRow<'_>) {
@@ -271,10 +285,11 @@ fn one_line_ending(row: &ByteRecord, out: &mut ByteRecord) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::results::Escape;
 
     fn builder(limits: ChunkLimits) -> ChunkBuilder {
         let columns = ByteRecord::from(vec!["Name"]);
-        let shape = ChunkShape { columns, key_column: None, limits, keep: Some(Escape::Formulas) };
+        let shape = ChunkShape { columns, key_column: None, limits, keep: Some(Layout::new(Escape::Formulas, &row(&["Name", "N"]))) };
         ChunkBuilder::new(shape, 1)
     }
 
@@ -287,7 +302,7 @@ mod tests {
     }
 
     fn read<'a>(cells: &'a ByteRecord, key: &'a ByteRecord) -> InputRow<'a> {
-        InputRow { cells, key }
+        InputRow { cells, key, refused: "" }
     }
 
     fn row(cells: &[&str]) -> ByteRecord {
@@ -300,16 +315,17 @@ mod tests {
         chunk.filtered(read(&row(&["a", "1"]), &key()));
         chunk.send(read(&row(&["b", "2"]), &key()), &row(&["B"])).unwrap();
         chunk.rejected(read(&row(&["c", "3"]), &key()), "no").unwrap();
+        chunk.skipped(read(&row(&["Name", "Id"]), &key()));
         chunk.deduplicated(read(&row(&["d", "4"]), &key()));
         let batch = chunk.close().unwrap();
-        assert_eq!(batch.counted, Rows { read: 4, filtered: 1, deduplicated: 1, failed: 1, ..Rows::default() });
-        assert_eq!((batch.first_row, batch.input_rows, batch.rows.sent()), (1, 4, 1));
+        assert_eq!(batch.counted, Rows { read: 5, filtered: 1, deduplicated: 1, skipped: 1, failed: 1, ..Rows::default() });
+        assert_eq!((batch.first_row, batch.input_rows, batch.rows.sent()), (1, 5, 1));
         assert_eq!(*batch.rows.numbers, [1, 2]);
         assert_eq!(batch.last_key, Some(vec!["4".to_owned()]));
         assert_eq!(text(&batch.body.unwrap()), b"Name\nB\n");
         chunk.filtered(read(&row(&["e", "5"]), &key()));
         let next = chunk.close().unwrap();
-        assert_eq!((next.first_row, next.input_rows), (5, 1));
+        assert_eq!((next.first_row, next.input_rows), (6, 1));
         assert!(next.body.is_none());
     }
 

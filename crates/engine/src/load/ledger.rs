@@ -123,10 +123,10 @@ impl Books {
     }
 
     fn imbalance(&self) -> String {
-        let Rows { read, filtered, deduplicated, not_sampled, succeeded, failed, unprocessed } = self.rows;
+        let Rows { read, filtered, deduplicated, not_sampled, skipped, succeeded, failed, unprocessed } = self.rows;
         format!(
-            "{read} rows were read, but {filtered} filtered + {deduplicated} deduplicated + {not_sampled} not sampled + {succeeded} succeeded \
-             + {failed} failed + {unprocessed} unprocessed do not account for them: compare the result files with the org before loading again"
+            "{read} rows were read, but {filtered} filtered + {deduplicated} deduplicated + {not_sampled} not sampled + {skipped} skipped \
+             + {succeeded} succeeded + {failed} failed + {unprocessed} unprocessed do not account for them: compare the result files with the org before loading again"
         )
     }
 }

@@ -6,7 +6,7 @@
 use std::io;
 use std::sync::Arc;
 
-use api::import_run::{Chunk, ChunkState, Chunks, FoldedChunks, Rows, RunReason};
+use api::import_run::{Chunk, ChunkState, Chunks, FoldedChunks, Rows, RunReason, Warning};
 use csv::ByteRecord;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -21,7 +21,7 @@ use super::journal::Journal;
 use super::ledger::{FailedRow, Ledger};
 use super::order::Order;
 use super::resume::{Plan, Reread, Stretch, empty_chunk};
-use crate::results::{Escape, ResultFiles, ResultsSink, SinkError, WrittenResult};
+use crate::results::{Escape, Layout, ResultFiles, ResultsSink, SinkError, WrittenResult};
 
 /// Chunks in flight, and in memory.
 const SLOTS: usize = 4;
@@ -63,6 +63,8 @@ pub struct Ending {
     pub failed_rows: Vec<FailedRow>,
     /// Results that matched no row; listed in the files.
     pub unmatched: u64,
+    /// What was sent although it looks like a mistake; added by who maps the rows.
+    pub warnings: Vec<Warning>,
     /// Another attempt has taken over: nothing may be reported.
     pub fenced: bool,
 }
@@ -91,7 +93,7 @@ impl Loader {
     pub fn start(settings: LoadSettings, ports: LoadPorts, chunks: &Chunks) -> io::Result<Self> {
         let LoadSettings { input, columns, key_column, limits, results, reread, max_failed_percent, api_budget_percent, random } = settings;
         let mut plan = Plan::new(chunks, reread);
-        let keep = results.as_ref().map(|(_, escape)| *escape);
+        let keep = results.as_ref().map(|(_, escape)| Layout::new(*escape, &input));
         let shape = ChunkShape { columns: columns.clone(), key_column, limits, keep };
         let builder = ChunkBuilder::new(shape, plan.first_row);
         let folding = plan.folded.take().map(|expected| Folding { expected, rows: 0, sha256: String::new() });
@@ -137,6 +139,11 @@ impl Loader {
 
     pub fn deduplicated(&mut self, input: InputRow<'_>) {
         self.builder.deduplicated(input);
+    }
+
+    /// A record that is no row.
+    pub fn skipped(&mut self, input: InputRow<'_>) {
+        self.builder.skipped(input);
     }
 
     /// A row that fails before it is sent.
@@ -393,7 +400,16 @@ impl Loader {
         };
         let fenced = fenced || matches!(lost, Some(SinkError::Fenced));
         let rows = context.ledger.progress().rows;
-        Ok(Ending { reason, message, rows, results, failed_rows: books.failed_rows, unmatched: books.unmatched, fenced })
+        Ok(Ending {
+            reason,
+            message,
+            rows,
+            results,
+            failed_rows: books.failed_rows,
+            unmatched: books.unmatched,
+            warnings: Vec::new(),
+            fenced,
+        })
     }
 }
 

@@ -1,12 +1,17 @@
-//! What one cell may be and what is sent for it: blanks by policy, line ends as LF, ids and lengths checked where the
-//! answer is certain. Everything else is Salesforce's to judge.
+//! What one cell may be and what is sent for it: blanks by policy, line ends as LF, and everything checked where the
+//! answer is certain: ids, lengths, types, lists. The rest is Salesforce's to judge.
 
 use api::import_job::BlankCells;
 use csv::ByteRecord;
 use salesforce::FieldType;
 
+use super::doubt::{self, Doubt};
 use super::field::Target;
 use super::id;
+use super::picklist::{Picklist, Stranger};
+use super::value::Typed;
+use crate::cells::trim;
+use crate::dedupe::Compare;
 use crate::row::RowError;
 
 /// Empties a field in Bulk API 2.0; an empty cell leaves the field as it is.
@@ -17,7 +22,11 @@ pub(super) struct CellRule {
     field: String,
     blank: Blank,
     check: Check,
-    /// The author of the job may write `#N/A`; in data it is an accident.
+    /// Blanks around the value are no part of it: all but free text.
+    trimmed: bool,
+    /// How Salesforce compares it with what is there.
+    compare: Compare,
+    /// The author of the job may write `#N/A` and words like `null`; in data they are an accident.
     literal: bool,
 }
 
@@ -30,11 +39,15 @@ enum Blank {
     FailAsKey,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Check {
     Nothing,
-    Id,
-    Length(u32),
+    /// With the name of the parent it points to.
+    Id(Option<String>),
+    Typed(Typed),
+    Picklist(Picklist),
+    /// Zero for any length.
+    Text(u32),
 }
 
 impl CellRule {
@@ -45,13 +58,22 @@ impl CellRule {
             BlankCells::Clear => Blank::Clear,
             BlankCells::Fail => Blank::Fail,
         };
-        use FieldType::{Email, EncryptedString, Id, Phone, Reference, String, TextArea, Url};
-        let check = match target.kind {
-            Id | Reference => Check::Id,
-            String | TextArea | Email | Phone | Url | EncryptedString if target.length > 0 => Check::Length(target.length),
+        use FieldType::{Combobox, Email, EncryptedString, Id, Phone, Reference, String, TextArea, Url};
+        let check = match (target.kind, Typed::of(target.kind), &target.picklist) {
+            (Id | Reference, ..) => Check::Id(target.relationship.clone()),
+            (_, Some(typed), _) => Check::Typed(typed),
+            (_, _, Some(picklist)) => Check::Picklist(picklist.clone()),
+            (String | TextArea | Email | Phone | Url | EncryptedString | Combobox, ..) => Check::Text(target.length),
             _ => Check::Nothing,
         };
-        Self { field: target.name.clone(), blank, check, literal: false }
+        let finds = target.key || target.finds_parent;
+        let compare = match check {
+            Check::Id(_) => Compare::Id,
+            _ if finds && !target.case_sensitive => Compare::Folded,
+            _ => Compare::Exactly,
+        };
+        let trimmed = finds || !matches!(check, Check::Text(_) | Check::Nothing);
+        Self { field: target.name.clone(), blank, check, trimmed, compare, literal: false }
     }
 
     /// The same for a value that stands in the job itself.
@@ -63,27 +85,32 @@ impl CellRule {
         &self.field
     }
 
-    /// Appends what is sent for the cell. `has_cr`: it may contain a CR.
-    pub(super) fn apply(&self, cell: &[u8], has_cr: bool, mapped: &mut ByteRecord) -> Result<(), RowError> {
-        let trimmed = cell.trim_ascii();
-        if trimmed.is_empty() {
+    pub(super) fn compare(&self) -> Compare {
+        self.compare
+    }
+
+    /// Appends what is sent for the cell, and says whether it looks like a mistake. `has_cr`: it may contain a CR.
+    pub(super) fn apply(&self, cell: &[u8], has_cr: bool, mapped: &mut ByteRecord) -> Result<Option<Doubt>, RowError> {
+        let value = trim(cell);
+        if value.is_empty() {
             mapped.push_field(self.blank()?);
-            return Ok(());
+            return Ok(None);
         }
-        if trimmed == CLEAR {
+        if value == CLEAR {
             if self.blank == Blank::Clear || (self.literal && self.blank != Blank::FailAsKey) {
                 mapped.push_field(CLEAR);
-                return Ok(());
+                return Ok(None);
             }
             return Err(RowError::NotAvailable { field: self.field.clone() });
         }
-        self.check(trimmed)?;
+        let doubt = self.check(value)?;
+        let sent = if self.trimmed { value } else { cell };
         if has_cr {
-            mapped.push_field(&with_lf(cell));
+            mapped.push_field(&with_lf(sent));
         } else {
-            mapped.push_field(cell);
+            mapped.push_field(sent);
         }
-        Ok(())
+        Ok(doubt)
     }
 
     fn blank(&self) -> Result<&'static [u8], RowError> {
@@ -97,24 +124,51 @@ impl CellRule {
     }
 
     /// Salesforce trims too, so only what is left counts.
-    fn check(&self, trimmed: &[u8]) -> Result<(), RowError> {
-        match self.check {
-            Check::Nothing => Ok(()),
-            Check::Id => id::check(trimmed).map_err(|why| RowError::BadId { field: self.field.clone(), why }),
-            // A character takes at least one byte: most cells need no counting.
-            Check::Length(limit) if trimmed.len() <= limit as usize => Ok(()),
-            Check::Length(limit) => {
-                let found = characters(trimmed);
-                if found <= limit as usize { Ok(()) } else { Err(RowError::TooLong { field: self.field.clone(), limit, found }) }
+    fn check(&self, value: &[u8]) -> Result<Option<Doubt>, RowError> {
+        match &self.check {
+            Check::Nothing => Ok(None),
+            Check::Id(relationship) => id::check(value).map(|()| None).map_err(|why| RowError::BadId {
+                field: self.field.clone(),
+                why,
+                relationship: relationship.clone(),
+            }),
+            Check::Typed(typed) if typed.accepts(value) => Ok(None),
+            Check::Typed(typed) => Err(self.wrong_type(*typed, value)),
+            Check::Picklist(list) => match list.check(value) {
+                Ok(()) => Ok(None),
+                Err(Stranger(stranger)) if list.restricted => {
+                    let found = formula::shown(&String::from_utf8_lossy(stranger));
+                    let advice = list.advice(&String::from_utf8_lossy(stranger));
+                    Err(RowError::NotInPicklist { field: self.field.clone(), found, advice })
+                }
+                Err(Stranger(_)) => Ok(Some(Doubt::NewValue)),
+            },
+            Check::Text(limit) => {
+                // A UTF-16 unit takes at least one byte: most cells need no counting.
+                if *limit > 0 && value.len() > *limit as usize {
+                    let found = units(value);
+                    if found > *limit as usize {
+                        return Err(RowError::TooLong { field: self.field.clone(), limit: *limit, found });
+                    }
+                }
+                Ok(doubt::null(value).filter(|_| !self.literal).map(Doubt::Null))
             }
         }
     }
+
+    fn wrong_type(&self, typed: Typed, value: &[u8]) -> RowError {
+        let hint = doubt::null(value).map_or(String::new(), |_| format!("; {}", doubt::REMEDY));
+        let found = formula::shown(&String::from_utf8_lossy(value));
+        RowError::WrongType { field: self.field.clone(), forms: typed.forms(), found, hint }
+    }
 }
 
-/// Counts CRLF as the one LF that is sent.
-fn characters(text: &[u8]) -> usize {
+/// Counts UTF-16 units, as Salesforce does, and CRLF as the one LF that is sent.
+fn units(text: &[u8]) -> usize {
     let crlf = text.windows(2).filter(|pair| pair == b"\r\n").count();
-    text.iter().filter(|byte| **byte & 0xC0 != 0x80).count() - crlf
+    let characters = text.iter().filter(|byte| **byte & 0xC0 != 0x80).count();
+    let pairs = text.iter().filter(|byte| **byte >= 0xF0).count();
+    characters + pairs - crlf
 }
 
 /// A Bulk job has one line ending through its whole file, also inside cells.
@@ -137,7 +191,7 @@ mod tests {
     use super::*;
 
     fn rule(blank: Blank, check: Check) -> CellRule {
-        CellRule { field: "Name".to_owned(), blank, check, literal: false }
+        CellRule { field: "Name".to_owned(), blank, check, trimmed: false, compare: Compare::Exactly, literal: false }
     }
 
     fn sent(rule: &CellRule, cell: &str) -> Result<String, String> {
@@ -149,9 +203,9 @@ mod tests {
 
     #[test]
     fn blank_cells_follow_the_policy() {
-        for cell in ["", " ", "\t \n"] {
+        for cell in ["", " ", "\t \n", "\u{A0}", "\u{3000}", "\u{200B}\u{FEFF}", "\u{1}"] {
             assert_eq!(sent(&rule(Blank::Ignore, Check::Nothing), cell).unwrap(), "");
-            assert_eq!(sent(&rule(Blank::Clear, Check::Id), cell).unwrap(), "#N/A");
+            assert_eq!(sent(&rule(Blank::Clear, Check::Id(None)), cell).unwrap(), "#N/A");
             assert_eq!(sent(&rule(Blank::Fail, Check::Nothing), cell).unwrap_err(), "Name is blank and must not be (`blankCells: Fail`)");
             let key = sent(&rule(Blank::FailAsKey, Check::Nothing), cell).unwrap_err();
             assert_eq!(key, "Name is blank and must not be: it finds the row");
@@ -169,15 +223,41 @@ mod tests {
 
     #[test]
     fn line_ends_in_cells_become_lf() {
-        let rule = rule(Blank::Ignore, Check::Length(5));
+        let rule = rule(Blank::Ignore, Check::Text(5));
         assert_eq!(sent(&rule, "a\r\nb\rc").unwrap(), "a\nb\nc");
         assert_eq!(sent(&rule, "a\r\nb\rcd").unwrap_err(), "Name takes 5 characters, this has 6");
     }
 
     #[test]
-    fn length_is_counted_in_characters_without_blanks_around() {
-        let rule = rule(Blank::Ignore, Check::Length(3));
+    fn length_is_counted_in_utf16_units_without_blanks_around() {
+        let rule = rule(Blank::Ignore, Check::Text(3));
         assert_eq!(sent(&rule, "  Zoë ").unwrap(), "  Zoë ");
         assert_eq!(sent(&rule, "Zoës").unwrap_err(), "Name takes 3 characters, this has 4");
+        assert_eq!(sent(&rule, "a😀").unwrap(), "a😀");
+        assert_eq!(sent(&rule, "😀😀").unwrap_err(), "Name takes 3 characters, this has 4");
+    }
+
+    #[test]
+    fn blanks_around_stay_with_free_text_and_go_from_everything_else() {
+        let text = rule(Blank::Ignore, Check::Text(0));
+        assert_eq!(sent(&text, "\u{A0}a ").unwrap(), "\u{A0}a ");
+        let number = CellRule { trimmed: true, ..rule(Blank::Ignore, Check::Typed(Typed::Number)) };
+        assert_eq!(sent(&number, "\u{A0}12.5 ").unwrap(), "12.5");
+        let key = CellRule { trimmed: true, ..rule(Blank::FailAsKey, Check::Text(3)) };
+        assert_eq!(sent(&key, "\u{3000}abc\u{200B}").unwrap(), "abc");
+    }
+
+    #[test]
+    fn what_a_type_does_not_take_says_what_it_takes() {
+        let number = rule(Blank::Ignore, Check::Typed(Typed::Number));
+        assert_eq!(
+            sent(&number, "1\u{A0}000").unwrap_err(),
+            "Name takes plain numbers like 1234.5, -12 or 1.2E3, without group separators and signs, not \"1<U+00A0>000\""
+        );
+        let date = rule(Blank::Ignore, Check::Typed(Typed::Date));
+        assert_eq!(
+            sent(&date, "#REF!").unwrap_err(),
+            "Name takes dates like 2026-01-31, from the years 1700 to 4000, not \"#REF!\"; if it means nothing, make it blank: by format.csv.nullWords, or by NULLIF in a query"
+        );
     }
 }

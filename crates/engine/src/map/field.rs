@@ -4,6 +4,7 @@ use api::import_job::{Operation, SalesforceTarget};
 use salesforce::{Describe, Field, FieldType};
 
 use super::key_field;
+use super::picklist::Picklist;
 use crate::finding::Problem;
 
 /// A field, or a parent found by one of its own fields.
@@ -14,10 +15,17 @@ pub(super) struct Target {
     /// The field of this object that is set.
     sets: String,
     pub(super) kind: FieldType,
-    /// Characters that a text may have; zero for no limit.
+    /// UTF-16 units that a text may have; zero for no limit.
     pub(super) length: u32,
     /// It finds the row.
     pub(super) key: bool,
+    /// It finds the parent.
+    pub(super) finds_parent: bool,
+    pub(super) case_sensitive: bool,
+    /// How the parent is named that its ids point to, where there is one only.
+    pub(super) relationship: Option<String>,
+    /// The values it has or should have.
+    pub(super) picklist: Option<Picklist>,
 }
 
 impl Target {
@@ -68,9 +76,9 @@ pub(super) fn check_target(target: &SalesforceTarget, describe: &Describe) -> Ve
 }
 
 /// The field behind a mapping's `to`.
-pub(super) fn resolve(target: &SalesforceTarget, to: &str, describe: &Describe) -> Result<Target, Problem> {
+pub(super) fn resolve(target: &SalesforceTarget, to: &str, describe: &Describe, parents: &[Describe]) -> Result<Target, Problem> {
     if to.contains('.') || to.contains(':') {
-        return resolve_parent(target.operation, to, describe);
+        return resolve_parent(target.operation, to, describe, parents);
     }
     let Some(field) = describe.field(to) else {
         return Err(match relationship(describe, to) {
@@ -82,15 +90,34 @@ pub(super) fn resolve(target: &SalesforceTarget, to: &str, describe: &Describe) 
     if !key {
         check_writable(field, target.operation)?;
     }
-    Ok(Target { name: field.name.clone(), sets: field.name.clone(), kind: field.kind, length: field.length, key })
+    Ok(Target {
+        name: field.name.clone(),
+        sets: field.name.clone(),
+        kind: field.kind,
+        length: field.length,
+        key,
+        finds_parent: false,
+        case_sensitive: field.case_sensitive,
+        relationship: field.relationship_name.clone().filter(|_| !field.is_polymorphic()),
+        picklist: Picklist::of(field),
+    })
+}
+
+/// Where a column finds its parent.
+struct Path<'d> {
+    /// The field that points to the parent.
+    field: &'d Field,
+    object: &'d str,
+    /// The parent's field.
+    found_by: &'d str,
 }
 
 /// `Relationship.Field`, or `Object:Relationship.Field` when the parent may be of several kinds.
-fn resolve_parent(operation: Operation, to: &str, describe: &Describe) -> Result<Target, Problem> {
+fn parent_path<'d>(to: &'d str, describe: &'d Describe) -> Result<Path<'d>, Problem> {
     let (object, path) = to.split_once(':').map_or((None, to), |(object, path)| (Some(object), path));
     let shape = || Problem::RelationshipShape { relationship: path.split('.').next().unwrap_or(path).to_owned() };
-    let (name, parent_field) = path.split_once('.').ok_or_else(shape)?;
-    if name.is_empty() || parent_field.is_empty() || parent_field.contains(['.', ':']) {
+    let (name, found_by) = path.split_once('.').ok_or_else(shape)?;
+    if name.is_empty() || found_by.is_empty() || found_by.contains(['.', ':']) {
         return Err(shape());
     }
     let Some(field) = relationship(describe, name) else {
@@ -99,20 +126,56 @@ fn resolve_parent(operation: Operation, to: &str, describe: &Describe) -> Result
         return Err(Problem::UnknownRelationship { object: describe.name.clone(), relationship: name.to_owned(), near });
     };
     let (relationship, objects) = (name.to_owned(), || field.reference_to.clone());
-    match object {
+    let only = field.reference_to.first().map(String::as_str).unwrap_or_default();
+    let object = match object {
         None if field.is_polymorphic() => return Err(Problem::ObjectTypeMissing { relationship, objects: objects() }),
-        Some(_) if !field.is_polymorphic() => {
-            let object = field.reference_to.first().cloned().unwrap_or_default();
-            return Err(Problem::ObjectTypeNeedless { relationship, object });
+        Some(_) if !field.is_polymorphic() => return Err(Problem::ObjectTypeNeedless { relationship, object: only.to_owned() }),
+        None => only,
+        Some(object) => match field.reference_to.iter().find(|known| known.eq_ignore_ascii_case(object)) {
+            Some(known) => known,
+            None => return Err(Problem::ObjectTypeUnknown { relationship, object: object.to_owned(), objects: objects() }),
+        },
+    };
+    Ok(Path { field, object, found_by })
+}
+
+/// Objects that parents are looked for in, each once, without the target itself.
+pub(super) fn parents(target: &SalesforceTarget, describe: &Describe) -> Vec<String> {
+    let mut objects: Vec<String> = Vec::new();
+    for entry in target.mapping.iter().filter(|entry| entry.to.contains('.')) {
+        let Ok(path) = parent_path(&entry.to, describe) else { continue };
+        if !path.object.is_empty() && path.object != describe.name && !objects.iter().any(|known| known == path.object) {
+            objects.push(path.object.to_owned());
         }
-        Some(object) if !field.reference_to.iter().any(|known| known.eq_ignore_ascii_case(object)) => {
-            return Err(Problem::ObjectTypeUnknown { relationship, object: object.to_owned(), objects: objects() });
-        }
-        _ => {}
     }
+    objects
+}
+
+fn resolve_parent(operation: Operation, to: &str, describe: &Describe, parents: &[Describe]) -> Result<Target, Problem> {
+    let Path { field, object, found_by } = parent_path(to, describe)?;
     check_writable(field, operation)?;
-    // The parent's own field is not described here: what it may hold is Salesforce's to say.
-    Ok(Target { name: to.to_owned(), sets: field.name.clone(), kind: FieldType::AnyType, length: 0, key: false })
+    let target = Target {
+        name: to.to_owned(),
+        sets: field.name.clone(),
+        kind: FieldType::AnyType,
+        length: 0,
+        key: false,
+        finds_parent: true,
+        case_sensitive: false,
+        relationship: None,
+        picklist: None,
+    };
+    // What cannot be described is Salesforce's to judge.
+    let Some(parent) = std::iter::once(describe).chain(parents).find(|parent| parent.name == object) else { return Ok(target) };
+    let (object, keys) = (parent.name.clone(), || parent.fields.iter().filter(|f| is_key(f)).map(|f| f.name.clone()).collect());
+    match parent.field(found_by) {
+        None => {
+            let near = near_field(parent, found_by);
+            Err(Problem::UnknownParentField { object, field: found_by.to_owned(), near, keys: keys() })
+        }
+        Some(key) if !is_key(key) => Err(Problem::ParentNotByKey { object, field: key.name.clone(), keys: keys() }),
+        Some(key) => Ok(Target { kind: key.kind, length: key.length, case_sensitive: key.case_sensitive, ..target }),
+    }
 }
 
 fn relationship<'d>(describe: &'d Describe, name: &str) -> Option<&'d Field> {
@@ -136,6 +199,9 @@ fn check_writable(field: &Field, operation: Operation) -> Result<(), Problem> {
 }
 
 fn unknown_field(describe: &Describe, name: &str) -> Problem {
-    let near = formula::nearest(name, describe.fields.iter().map(|field| field.name.as_str())).map(str::to_owned);
-    Problem::UnknownField { object: describe.name.clone(), field: name.to_owned(), near }
+    Problem::UnknownField { object: describe.name.clone(), field: name.to_owned(), near: near_field(describe, name) }
+}
+
+fn near_field(describe: &Describe, name: &str) -> Option<String> {
+    formula::nearest(name, describe.fields.iter().map(|field| field.name.as_str())).map(str::to_owned)
 }

@@ -1,19 +1,26 @@
 //! Input row → the cells that Salesforce gets: one entry a field, from a column, a constant or a formula. `field` knows
-//! which fields there are, `cell` what a cell may be.
+//! which fields there are, `cell` what a cell may be: `id`, `picklist` and `value` know the forms, `doubt` counts what is
+//! sent although it looks like a mistake.
 
 mod cell;
+mod doubt;
 mod field;
 mod id;
+mod picklist;
+mod value;
 
 use api::import_job::{MappingEntry, Operation, SalesforceTarget};
+use api::import_run::Warning;
 use csv::ByteRecord;
 use formula::Value;
 use memchr::memchr;
 use salesforce::Describe;
 
 use self::cell::CellRule;
+use self::doubt::{Doubt, Doubts};
 use self::field::Target;
 use crate::cells::{Cells, Columns};
+use crate::dedupe::Compare;
 use crate::finding::{Finding, Place, Problem};
 use crate::row::{Header, RowError};
 
@@ -24,6 +31,7 @@ pub(crate) struct Mapping {
     entries: Vec<Entry>,
     fields: ByteRecord,
     key: Option<usize>,
+    doubts: Doubts,
 }
 
 struct Entry {
@@ -33,14 +41,23 @@ struct Entry {
 
 enum Source {
     Column(usize),
-    /// As it is sent.
-    Constant(Vec<u8>),
+    /// As it is sent, and whether it looks like a mistake.
+    Constant(Vec<u8>, Option<Doubt>),
     Formula(Value),
 }
 
 impl Mapping {
-    /// Nothing when a finding was added.
-    pub(crate) fn compile(target: &SalesforceTarget, header: &Header, describe: &Describe, findings: &mut Vec<Finding>) -> Option<Self> {
+    /// Fields that an error about all of them names.
+    const NAMED: usize = 5;
+
+    /// `parents`: what is known of the objects that parents are looked for in. Nothing when a finding was added.
+    pub(crate) fn compile(
+        target: &SalesforceTarget,
+        header: &Header,
+        describe: &Describe,
+        parents: &[Describe],
+        findings: &mut Vec<Finding>,
+    ) -> Option<Self> {
         let known = findings.len();
         findings.extend(field::check_target(target, describe).into_iter().map(|problem| Finding { place: Place::Target, problem }));
 
@@ -49,7 +66,7 @@ impl Mapping {
         let mut targets: Vec<Target> = Vec::new();
         for entry in &target.mapping {
             let mut note = |problem| findings.push(Finding { place: Place::Mapping(entry.to.clone()), problem });
-            let resolved = match field::resolve(target, &entry.to, describe) {
+            let resolved = match field::resolve(target, &entry.to, describe, parents) {
                 Ok(resolved) => {
                     targets.iter().filter_map(|other| resolved.clash(other)).for_each(&mut note);
                     Some(resolved)
@@ -81,7 +98,7 @@ impl Mapping {
             findings.push(Finding { place: Place::Target, problem });
         }
         let key = targets.iter().position(|target| target.key);
-        (findings.len() == known).then_some(Self { entries, fields, key })
+        (findings.len() == known).then(|| Self { entries, fields, key, doubts: Doubts::default() })
     }
 
     pub(crate) fn fields(&self) -> &ByteRecord {
@@ -92,30 +109,66 @@ impl Mapping {
         self.key
     }
 
-    pub(crate) fn map(&self, input: &ByteRecord, mapped: &mut ByteRecord, scratch: &mut String) -> Result<(), RowError> {
+    /// How Salesforce compares what this column gives it, if that finds a row.
+    pub(crate) fn compare(&self, column: usize) -> Compare {
+        let of_column = |entry: &&Entry| matches!(entry.source, Source::Column(known) if known == column);
+        let compares = self.entries.iter().filter(of_column).map(|entry| entry.rule.compare());
+        compares.fold(Compare::Exactly, |so_far, compare| if so_far == Compare::Exactly { compare } else { so_far })
+    }
+
+    /// What was sent although it looks like a mistake.
+    pub(crate) fn warnings(&self) -> Vec<Warning> {
+        self.doubts.warnings(|entry| self.entries[entry].rule.field())
+    }
+
+    /// `row`: its number.
+    pub(crate) fn map(&mut self, row: u64, input: &Cells<'_>, mapped: &mut ByteRecord, scratch: &mut String) -> Result<(), RowError> {
         mapped.clear();
+        self.doubts.begin_row();
         // Looked for once a row: hardly any has one.
-        let has_cr = memchr(b'\r', input.as_slice()).is_some();
-        for Entry { source, rule } in &self.entries {
-            match source {
-                Source::Column(column) => rule.apply(input.get(*column).unwrap_or_default(), has_cr, mapped)?,
-                Source::Constant(value) => mapped.push_field(value),
+        let has_cr = memchr(b'\r', input.row.as_slice()).is_some();
+        for (at, Entry { source, rule }) in self.entries.iter().enumerate() {
+            let doubt = match source {
+                Source::Column(column) => rule.apply(input.null_words.read(input.row, *column), has_cr, mapped)?,
+                Source::Constant(value, doubt) => {
+                    mapped.push_field(value);
+                    *doubt
+                }
                 Source::Formula(formula) => {
                     scratch.clear();
-                    let written = formula.write(&Cells(input), scratch);
+                    let written = formula.write(input, scratch);
                     written.map_err(|source| RowError::Formula { place: format!("mapping to {}", rule.field()), source })?;
-                    rule.apply(scratch.as_bytes(), scratch.contains('\r'), mapped)?;
+                    rule.apply(scratch.as_bytes(), scratch.contains('\r'), mapped)?
                 }
+            };
+            if let Some(doubt) = doubt {
+                self.doubts.note(at, doubt);
             }
         }
+        if mapped.as_slice().is_empty() {
+            return Err(self.blank_row());
+        }
+        self.doubts.end_row(row);
         Ok(())
     }
+
+    /// A line without text is no record to Salesforce: no result would come back for it.
+    fn blank_row(&self) -> RowError {
+        let names: Vec<_> = self.fields.iter().take(Self::NAMED).map(String::from_utf8_lossy).collect();
+        let more = if self.fields.len() > Self::NAMED { ", …" } else { "" };
+        RowError::BlankRow { fields: names.join(", ") + more }
+    }
+}
+
+/// Objects that parents are looked for in: what is known of them helps to find mistakes before anything is sent.
+pub(crate) fn parents(target: &SalesforceTarget, describe: &Describe) -> Vec<String> {
+    field::parents(target, describe)
 }
 
 fn compile_source(entry: &MappingEntry, header: &Header) -> Result<Source, Problem> {
     match (&entry.from, &entry.value, &entry.formula) {
         (Some(column), None, None) => Ok(Source::Column(header.find(column)?)),
-        (None, Some(value), None) => Ok(Source::Constant(value.as_bytes().to_vec())),
+        (None, Some(value), None) => Ok(Source::Constant(value.as_bytes().to_vec(), None)),
         (None, None, Some(source)) => Ok(Source::Formula(Value::compile(source, &Columns(header))?)),
         _ => Err(Problem::EntryShape),
     }
@@ -124,10 +177,10 @@ fn compile_source(entry: &MappingEntry, header: &Header) -> Result<Source, Probl
 /// Constants are what they will be for every row, and are judged now.
 fn finish(source: Source, rule: CellRule) -> Result<Entry, RowError> {
     let source = match source {
-        Source::Constant(value) => {
+        Source::Constant(value, _) => {
             let mut sent = ByteRecord::new();
-            rule.constant().apply(&value, true, &mut sent)?;
-            Source::Constant(sent[0].to_vec())
+            let doubt = rule.constant().apply(&value, true, &mut sent)?;
+            Source::Constant(sent[0].to_vec(), doubt)
         }
         other => other,
     };

@@ -49,17 +49,17 @@ fn spec(steps: Value, target: Value) -> ImportJobSpec {
 }
 
 fn findings(steps: Value, target: Value) -> Vec<String> {
-    let findings = Pipeline::compile(&spec(steps, target), &header(), &account()).err().unwrap_or_default();
+    let findings = Pipeline::compile(&spec(steps, target), &header(), &account(), &[]).err().unwrap_or_default();
     findings.iter().map(ToString::to_string).collect()
 }
 
 fn compile(steps: Value, target: Value) -> Pipeline {
-    Pipeline::compile(&spec(steps, target), &header(), &account()).unwrap_or_else(|findings| panic!("{findings:?}"))
+    Pipeline::compile(&spec(steps, target), &header(), &account(), &[]).unwrap_or_else(|findings| panic!("{findings:?}"))
 }
 
 fn process(pipeline: &mut Pipeline, row: [&str; 5]) -> Result<Vec<String>, Outcome> {
     let mut mapped = ByteRecord::new();
-    match pipeline.process(&ByteRecord::from(row.to_vec()), &mut mapped) {
+    match pipeline.process(1, &ByteRecord::from(row.to_vec()), &mut mapped) {
         Outcome::Mapped => Ok(mapped.iter().map(|cell| String::from_utf8(cell.to_vec()).unwrap()).collect()),
         other => Err(other),
     }
@@ -111,7 +111,10 @@ fn a_row_that_cannot_be_used_says_why() {
         (["", "Ada", "1", "many", ""], "step 1: \"many\" is not a number"),
         (["", "An airport with a long name", "1", "1", ""], "Name takes 20 characters, this has 27"),
         (["", "", "1", "1", ""], "Name is blank and must not be (`blankCells: Fail`)"),
-        (["", "Ada", "1", "1", "001"], "ParentId is not a Salesforce id: ids have 15 or 18 characters"),
+        (
+            ["", "Ada", "1", "1", "001"],
+            "ParentId is not a Salesforce id: ids have 15 or 18 characters; to find the parent by another key, map to Parent.ExternalIdField",
+        ),
         (["", "Ada", "x", "1", ""], "mapping to AnnualRevenue: \"x\" is not a number"),
         (["", "Ada", "", "1", ""], "AnnualRevenue is blank"),
         (["", "#N/A", "1", "1", ""], "Name would get \"#N/A\""),
@@ -152,6 +155,7 @@ fn everything_wrong_with_a_job_is_found_at_once() {
         ]}),
     );
     let expected = [
+        "source: the columns are \"icao\", \"name\", \"phone\", \"beds\", \"note\"",
         "step 1: character 1: there is no column \"nme\", did you mean \"name\"?",
         "step 2: character 1: this is a column, but true or false is needed; compare it with something, as in [Active] = \"true\"",
         "step 3: there is no column \"mail\"",
@@ -233,7 +237,7 @@ fn an_object_that_the_user_may_not_write_is_a_finding() {
         "fields": [field("Name", "string", json!({}))]
     }));
     let spec = spec(json!([]), json!({"mapping": [{"from": "name", "to": "Name"}]}));
-    let found = Pipeline::compile(&spec, &header(), describe.as_mut().unwrap()).err().unwrap();
+    let found = Pipeline::compile(&spec, &header(), describe.as_mut().unwrap(), &[]).err().unwrap();
     assert_eq!(found[0].to_string(), "target: History does not allow Insert for this user");
 }
 
@@ -254,6 +258,188 @@ fn manifests_that_no_api_server_has_checked_are_checked_here() {
     );
 }
 
+/// Accounts have a region, found by a code or a number, and lists to choose from.
+fn companies() -> (Describe, Vec<Describe>) {
+    let list = |values: &[&str]| values.iter().map(|value| json!({"active": true, "label": value, "value": value})).collect::<Value>();
+    let mut company = json!({
+        "name": "Company__c", "label": "Company", "createable": true, "updateable": true, "deletable": true, "queryable": true,
+        "fields": [
+            field("Id", "id", json!({"createable": false, "updateable": false, "idLookup": true})),
+            field("Name", "string", json!({"length": 80})),
+            field("Key__c", "string", json!({"length": 20, "externalId": true})),
+            field("Exact__c", "string", json!({"length": 20, "externalId": true, "caseSensitive": true})),
+            field("Tier__c", "picklist", json!({"restrictedPicklist": true, "picklistValues": list(&["Gold", "Silver"])})),
+            field("Industry", "picklist", json!({"picklistValues": list(&["Banking", "Retail"])})),
+            field("Opened__c", "date", json!({})),
+            field("Beds__c", "int", json!({})),
+            field("Region__c", "reference", json!({"referenceTo": ["Region__c"], "relationshipName": "Region__r"})),
+            field("Part__c", "reference", json!({"referenceTo": ["Company__c"], "relationshipName": "Part__r"})),
+        ]
+    });
+    let mut region = company.clone();
+    region["name"] = "Region__c".into();
+    company["label"] = "A company".into();
+    region["fields"] = json!([
+        field("Id", "id", json!({"createable": false, "updateable": false, "idLookup": true})),
+        field("Name", "string", json!({"length": 80})),
+        field("Code__c", "string", json!({"length": 4, "externalId": true})),
+        field("Number__c", "double", json!({"externalId": true})),
+    ]);
+    (serde_json::from_value(company).unwrap(), vec![serde_json::from_value(region).unwrap()])
+}
+
+fn compile_company(format: Value, steps: Value, target: Value) -> Result<Pipeline, Vec<String>> {
+    let mut spec = spec(steps, target);
+    spec.source.upload.as_mut().unwrap().format = serde_json::from_value(json!({"csv": format})).unwrap();
+    let (company, regions) = companies();
+    Pipeline::compile(&spec, &header(), &company, &regions).map_err(|findings| findings.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn a_parents_field_that_finds_no_parent_is_a_finding() {
+    let (company, _) = companies();
+    let target = json!({"mapping": [
+        {"from": "icao", "to": "Region__r.Code__c"}, {"from": "name", "to": "Part__r.Key__c"}, {"from": "phone", "to": "Nobody__r.Code__c"},
+    ]});
+    assert_eq!(parents(&spec(json!([]), target), &company), ["Region__c"], "each parent once, and not the object itself");
+
+    let table = [
+        ("Region__r.Code__c", None),
+        ("Region__r.code__C", None),
+        ("Region__r.Id", None),
+        ("Part__r.Exact__c", None),
+        (
+            "Region__r.Cod__c",
+            Some(
+                "Cod__c: Region__c has no such field, or this user may not see it, did you mean Code__c?; it is found by Id, Code__c, Number__c, or mark a field as External ID in Setup",
+            ),
+        ),
+        (
+            "Region__r.name",
+            Some(
+                "Name: Region__c cannot be found by this field: it is no key; it is found by Id, Code__c, Number__c, or mark a field as External ID in Setup",
+            ),
+        ),
+        (
+            "Part__r.Name",
+            Some(
+                "Name: Company__c cannot be found by this field: it is no key; it is found by Id, Key__c, Exact__c, or mark a field as External ID in Setup",
+            ),
+        ),
+    ];
+    for (to, expected) in table {
+        let found = compile_company(json!({}), json!([]), json!({"mapping": [{"from": "note", "to": to}]})).err().unwrap_or_default();
+        let expected: Vec<String> = expected.map(|text| format!("mapping to {to}: {text}")).into_iter().collect();
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn what_finds_a_parent_is_checked_as_the_parents_field_is() {
+    let target = json!({"mapping": [{"from": "icao", "to": "Region__r.Code__c"}]});
+    let mut pipeline = compile_company(json!({}), json!([]), target).unwrap();
+    assert_eq!(process(&mut pipeline, ["\u{A0}EDDF ", "", "", "", ""]).unwrap(), ["EDDF"]);
+    assert_eq!(failure(&mut pipeline, ["EDDFX", "", "", "", ""]), "Region__r.Code__c takes 4 characters, this has 5");
+    let target = json!({"mapping": [{"from": "icao", "to": "Region__r.Number__c"}]});
+    let mut pipeline = compile_company(json!({}), json!([]), target).unwrap();
+    assert!(failure(&mut pipeline, ["one", "", "", "", ""]).starts_with("Region__r.Number__c takes plain numbers like"));
+}
+
+#[test]
+fn typed_fields_and_lists_are_checked_and_doubts_are_counted() {
+    let target = json!({"mapping": [
+        {"from": "icao", "to": "Tier__c"}, {"from": "name", "to": "Name"}, {"from": "phone", "to": "Industry"},
+        {"from": "beds", "to": "Beds__c"}, {"from": "note", "to": "Opened__c"},
+    ]});
+    let mut pipeline = compile_company(json!({"nullWords": ["\\N"]}), json!([]), target).unwrap();
+    let mut mapped = ByteRecord::new();
+    let mut number = 0;
+    let mut run = |pipeline: &mut Pipeline, row: [&str; 5]| {
+        number += 1;
+        match pipeline.process(number, &ByteRecord::from(row.to_vec()), &mut mapped) {
+            Outcome::Mapped => Ok(mapped.iter().map(|cell| String::from_utf8_lossy(cell).into_owned()).collect::<Vec<_>>()),
+            Outcome::Failed(error) => Err(format!("{}: {error}", error.code())),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(run(&mut pipeline, ["gold ", "a", "Bankign", "1", "2026-01-31"]).unwrap(), ["gold", "a", "Bankign", "1", "2026-01-31"]);
+    assert_eq!(run(&mut pipeline, ["\\N", "null", "banking", "\\N", "\\N"]).unwrap(), ["", "null", "banking", "", ""]);
+    assert_eq!(
+        run(&mut pipeline, ["Platinum", "a", "nonsense", "1", ""]).unwrap_err(),
+        "NOT_IN_PICKLIST: Tier__c is a restricted picklist without the value \"Platinum\"; it has \"Gold\", \"Silver\""
+    );
+    assert_eq!(
+        run(&mut pipeline, ["Golt", "NULL", "Retail", "1", ""]).unwrap_err(),
+        "NOT_IN_PICKLIST: Tier__c is a restricted picklist without the value \"Golt\"; did you mean \"Gold\"?"
+    );
+    assert_eq!(
+        run(&mut pipeline, ["", "a", "", "NaN", ""]).unwrap_err(),
+        "WRONG_TYPE: Beds__c takes plain numbers like 1234.5, -12 or 1.2E3, without group separators and signs, not \"NaN\"; if it means nothing, make it blank: by format.csv.nullWords, or by NULLIF in a query"
+    );
+    assert_eq!(
+        run(&mut pipeline, ["", "a", "", "1", "31.01.2026"]).unwrap_err(),
+        "WRONG_TYPE: Opened__c takes dates like 2026-01-31, from the years 1700 to 4000, not \"31.01.2026\""
+    );
+    run(&mut pipeline, ["", "Null", "Bankign", "", ""]).unwrap();
+    run(&mut pipeline, ["", "#REF!", "", "", ""]).unwrap();
+    let told: Vec<String> = pipeline.warnings().iter().map(ToString::to_string).collect();
+    // Of the rows that are sent, and nothing of what they hold but a known word.
+    assert_eq!(
+        told,
+        [
+            "Industry: its picklist has no such value; Salesforce adds it (2 rows, the first is row 1)",
+            "Name: the text \"null\"; if it means nothing, make it blank: by format.csv.nullWords, or by NULLIF in a query (2 rows, the first is row 2)",
+            "Name: the text \"#REF!\"; if it means nothing, make it blank: by format.csv.nullWords, or by NULLIF in a query (row 8)",
+        ]
+    );
+}
+
+#[test]
+fn constants_are_judged_once_and_counted_with_every_row() {
+    let target = |to: &str, value: &str| json!({"mapping": [{"from": "name", "to": "Name"}, {"value": value, "to": to}]});
+    let found = compile_company(json!({}), json!([]), target("Tier__c", "Bronze")).err().unwrap();
+    assert_eq!(found, ["mapping to Tier__c: Tier__c is a restricted picklist without the value \"Bronze\"; it has \"Gold\", \"Silver\""]);
+    let found = compile_company(json!({}), json!([]), target("Opened__c", "tomorrow")).err().unwrap();
+    assert!(found[0].starts_with("mapping to Opened__c: Opened__c takes dates like 2026-01-31"), "{found:?}");
+    let mut pipeline = compile_company(json!({}), json!([]), target("Industry", "Mining")).unwrap();
+    for _ in 0..3 {
+        process(&mut pipeline, ["", "a", "", "", ""]).unwrap();
+    }
+    assert_eq!(pipeline.warnings()[0].rows, 3);
+    // Whoever writes it in a job means it.
+    let mut pipeline = compile_company(json!({}), json!([]), json!({"mapping": [{"value": "null", "to": "Name"}]})).unwrap();
+    process(&mut pipeline, ["", "", "", "", ""]).unwrap();
+    assert!(pipeline.warnings().is_empty());
+}
+
+#[test]
+fn null_words_are_blank_for_steps_formulas_keys_and_policies() {
+    let target = json!({"operation": "Upsert", "matchBy": ["Key__c"], "mapping": [
+        {"from": "icao", "to": "Key__c"}, {"from": "name", "to": "Name", "blankCells": "Clear"},
+        {"formula": "IF(ISBLANK([beds]), 7, [beds])", "to": "Beds__c"},
+    ]});
+    let steps = json!([{"filter": "NOT(ISBLANK([note]))"}, {"dedupe": {"by": ["phone"]}}]);
+    let mut pipeline = compile_company(json!({"nullWords": ["NULL", "-"]}), steps, target).unwrap();
+    assert_eq!(process(&mut pipeline, ["k", " NULL", "-", "-", "x"]).unwrap(), ["k", "#N/A", "7"]);
+    assert_eq!(process(&mut pipeline, ["k", "null", "-", "1", "x"]).unwrap(), ["k", "null", "1"]);
+    assert_eq!(process(&mut pipeline, ["k", "a", "", "1", "NULL"]), Err(Outcome::Filtered));
+    assert_eq!(failure(&mut pipeline, ["-", "a", "", "1", "x"]), "Key__c is blank and must not be: it finds the row");
+}
+
+#[test]
+fn repeated_keys_are_found_as_salesforce_would_find_them() {
+    let run = |to: &str, rows: [&str; 2]| {
+        let target =
+            json!({"operation": "Upsert", "matchBy": [to], "mapping": [{"from": "icao", "to": to}, {"from": "name", "to": "Name"}]});
+        let mut pipeline = compile_company(json!({}), json!([{"dedupe": {"by": ["icao"]}}]), target).unwrap();
+        rows.map(|key| process(&mut pipeline, [key, "a", "", "", ""]).is_ok())
+    };
+    assert_eq!(run("Key__c", ["Alpha", "ALPHA\u{A0}"]), [true, false]);
+    assert_eq!(run("Exact__c", ["Alpha", "ALPHA"]), [true, true]);
+    assert_eq!(run("Exact__c", ["Alpha", " Alpha"]), [true, false]);
+    assert_eq!(run("Id", ["0018c00002DJIpJ", "0018c00002DJIpJAAX"]), [true, false]);
+}
+
 fn word() -> impl Strategy<Value = String> {
     prop_oneof![Just(String::new()), "[ -~]{0,12}", any::<String>(), Just("EDDF".to_owned()), Just("#N/A".to_owned()), "[0-9.]{1,4}"]
 }
@@ -267,11 +453,11 @@ proptest! {
         let mut count = Accounting::default();
         for row in &rows {
             count.read += 1;
-            match pipeline.process(&ByteRecord::from(row.to_vec()), &mut mapped) {
+            match pipeline.process(1, &ByteRecord::from(row.to_vec()), &mut mapped) {
                 Outcome::Mapped => {
                     prop_assert_eq!(mapped.len(), 4);
                     prop_assert!(mapped.iter().all(|cell| std::str::from_utf8(cell).is_ok_and(|text| !text.contains('\r'))));
-                    prop_assert!(!mapped[0].trim_ascii().is_empty());
+                    prop_assert!(!formula::is_blank(std::str::from_utf8(&mapped[0]).unwrap()));
                     count.succeeded += 1;
                 }
                 Outcome::Filtered => count.filtered += 1,
@@ -280,6 +466,29 @@ proptest! {
             }
         }
         prop_assert!(count.balanced());
+    }
+
+    /// Whatever a blank is made of, it is blank for everybody.
+    #[test]
+    fn every_blank_is_blank_everywhere(blank in proptest::collection::vec(proptest::sample::select(vec![
+        ' ', '\t', '\n', '\r', '\u{1}', '\u{85}', '\u{A0}', '\u{AD}', '\u{2003}', '\u{200B}', '\u{202F}', '\u{2060}', '\u{3000}', '\u{FEFF}',
+    ]), 0..5)) {
+        let blank: String = blank.into_iter().collect();
+        let row = [&blank, "a", &blank, &blank, &blank].map(String::from);
+        let row = row.each_ref().map(String::as_str);
+        let mapping = json!([
+            {"from": "icao", "to": "Key__c"}, {"from": "note", "to": "Opened__c", "blankCells": "Clear"}, {"from": "beds", "to": "Beds__c"},
+            {"formula": "IF(ISBLANK([note]), \"blank\", \"not\")", "to": "Name"}, {"formula": "TRIM([phone])", "to": "Tier__c"},
+        ]);
+        let mut insert = compile_company(json!({}), json!([{"dedupe": {"by": ["icao"]}}]), json!({"mapping": mapping.clone()})).unwrap();
+        for _ in 0..2 {
+            prop_assert_eq!(process(&mut insert, row).unwrap(), ["", "#N/A", "", "blank", ""]);
+        }
+        let target = json!({"operation": "Upsert", "matchBy": ["Key__c"], "mapping": mapping.clone()});
+        let mut upsert = compile_company(json!({}), json!([]), target).unwrap();
+        prop_assert_eq!(failure(&mut upsert, row), "Key__c is blank and must not be: it finds the row");
+        let mut fails = compile_company(json!({}), json!([]), json!({"blankCells": "Fail", "mapping": [{"from": "note", "to": "Name"}]})).unwrap();
+        prop_assert_eq!(failure(&mut fails, row), "Name is blank and must not be (`blankCells: Fail`)");
     }
 
     #[test]

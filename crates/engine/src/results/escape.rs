@@ -3,14 +3,15 @@
 use csv::ByteRecord;
 
 use crate::load::encode;
+use crate::own;
 
 /// What happens to a cell of a result file that a spreadsheet would run.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Escape {
-    /// It gets an apostrophe in front: the file is safe to open.
+    /// It gets an apostrophe in front: the file is safe to open. An import takes it away again.
     #[default]
     Formulas,
-    /// It stays as it is: the file can be imported again.
+    /// It stays as it is, for programs that read the file.
     Nothing,
 }
 
@@ -40,15 +41,7 @@ impl Escape {
     }
 
     fn disarms(self, cell: &[u8]) -> bool {
-        let starts_a_formula = match cell {
-            // A spreadsheet trims these and looks at what follows.
-            [b'\t' | b'\r' | b'\n' | b'\0', ..] => true,
-            [b'=' | b'+' | b'-' | b'@', ..] => true,
-            // `＝`, `＋`, `－` and `＠`, which spreadsheets of East Asian locales take for the narrow ones.
-            [0xEF, 0xBC, 0x9D | 0x8B | 0x8D | 0xA0, ..] => true,
-            _ => false,
-        };
-        self == Self::Formulas && starts_a_formula
+        self == Self::Formulas && own::is_escaped(cell)
     }
 }
 
@@ -68,6 +61,9 @@ mod tests {
             assert_eq!(written(Escape::Formulas, &format!("{start}1\"x")), format!("\"'{start}1\"\"x\""));
         }
         assert_eq!(written(Escape::Formulas, "1=1"), "1=1");
+        // Else it would lose an apostrophe of its own on its way back.
+        assert_eq!(written(Escape::Formulas, "'=1"), "\"''=1\"");
+        assert_eq!(written(Escape::Formulas, "'t Hart"), "'t Hart");
     }
 
     #[test]
@@ -82,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_for_a_new_import_keeps_its_cells() {
+    fn a_file_for_programs_keeps_its_cells() {
         assert_eq!(written(Escape::Nothing, "=1"), "=1");
     }
 }

@@ -1,4 +1,4 @@
-//! The three result files: every input column in input order, then what Salesforce said. Rows come chunk by chunk; where the bytes go is
+//! The three result files: what was read, then what Salesforce said. Rows come chunk by chunk; where the bytes go is
 //! the sink's business.
 
 use std::io;
@@ -10,12 +10,11 @@ use csv::ByteRecord;
 
 use super::escape::Escape;
 use super::kept::KeptRows;
+use super::layout::Layout;
 use super::outcome::{Outcome, Outcomes};
 
 /// Handed to the sink at this size.
 const BUFFER: usize = 64 << 10;
-
-const OWN_COLUMNS: &[u8] = b",sf__Id,sf__Created,sf__Error\n";
 
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum FileKind {
@@ -80,8 +79,7 @@ pub(crate) struct ChunkResults<'a> {
 
 pub(crate) struct ResultFiles {
     sink: Box<dyn ResultsSink>,
-    escape: Escape,
-    input_columns: usize,
+    layout: Layout,
     files: [Pending; 3],
 }
 
@@ -94,12 +92,12 @@ struct Pending {
 
 impl ResultFiles {
     pub(crate) fn new(sink: Box<dyn ResultsSink>, escape: Escape, header: &ByteRecord) -> Self {
-        let mut line = Vec::new();
-        escape.cells(&mut line, header);
-        line.extend_from_slice(OWN_COLUMNS);
+        let layout = Layout::new(escape, header);
         let mut files: [Pending; 3] = Default::default();
-        files.iter_mut().for_each(|file| file.buffer.extend_from_slice(&line));
-        Self { sink, escape, input_columns: header.len(), files }
+        for kind in FileKind::ALL {
+            layout.header(&mut files[kind as usize].buffer, header, kind);
+        }
+        Self { sink, layout, files }
     }
 
     /// Appends the rows of one chunk, in input order.
@@ -121,35 +119,32 @@ impl ResultFiles {
         }
         for result in outcomes.unmatched_results() {
             let kind = if result.succeeded { FileKind::Succeeded } else { FileKind::Failed };
-            let blank = vec![b','; self.input_columns.saturating_sub(1)];
+            let blank = self.layout.blank(kind);
             let text = format!("this result matches no row of the file: {}", result.text);
-            self.push(kind, &blank, result.id.as_bytes(), created(result.created), &text);
+            self.push(kind, [&blank, b""], result.id.as_bytes(), created(result.created), &text);
         }
         self.flush(BUFFER).await
     }
 
     fn row(&mut self, line: &[u8], outcome: Outcome, id: &[u8], outcomes: &Outcomes) {
         match outcome {
-            Outcome::Succeeded { created: new } => self.push(FileKind::Succeeded, line, id, created(new), ""),
-            Outcome::Failed { error } => self.push(FileKind::Failed, line, id, b"", outcomes.text(error)),
-            Outcome::Rejected { error } => self.push(FileKind::Failed, line, b"", b"", outcomes.text(error)),
-            Outcome::Unprocessed => self.push(FileKind::Unprocessed, line, b"", b"", ""),
+            Outcome::Succeeded { created: new } => self.push(FileKind::Succeeded, [line, b""], id, created(new), ""),
+            // The reader took it as it stood.
+            Outcome::Failed { error } => self.push(FileKind::Failed, [line, b","], id, b"", outcomes.text(error)),
+            Outcome::Rejected { error } => self.push(FileKind::Failed, [line, b""], b"", b"", outcomes.text(error)),
+            Outcome::Unprocessed => self.push(FileKind::Unprocessed, [line, b""], b"", b"", ""),
             Outcome::Waiting => {
                 let text = "sent, but the run ended without a result that matches this row: look for the record before sending it again";
-                self.push(FileKind::Unprocessed, line, b"", b"", text);
+                self.push(FileKind::Unprocessed, [line, b""], b"", b"", text);
             }
             Outcome::Resent => {}
         }
     }
 
-    fn push(&mut self, kind: FileKind, line: &[u8], id: &[u8], created: &[u8], error: &str) {
+    fn push(&mut self, kind: FileKind, input: [&[u8]; 2], id: &[u8], created: &[u8], error: &str) {
         let file = &mut self.files[kind as usize];
-        let out = &mut file.buffer;
-        for part in [line, b",", id, b",", created, b","] {
-            out.extend_from_slice(part);
-        }
-        self.escape.cell(out, error.as_bytes());
-        out.push(b'\n');
+        input.iter().for_each(|part| file.buffer.extend_from_slice(part));
+        self.layout.outcome(&mut file.buffer, id, created, error);
         file.rows += 1;
     }
 
@@ -215,7 +210,7 @@ mod tests {
     #[tokio::test]
     async fn every_row_stands_in_one_file_with_all_its_columns() {
         let header = ByteRecord::from(vec!["Name", "Note"]);
-        let mut keeper = RowKeeper::new(Escape::Formulas);
+        let mut keeper = RowKeeper::new(Layout::new(Escape::Formulas, &header));
         let mut outcomes = Outcomes::new(true);
         for name in ["ok", "=bad", "skipped", "lost", "moved"] {
             keeper.push(&ByteRecord::from(vec![name, "a,b"])).unwrap();
@@ -225,6 +220,8 @@ mod tests {
         outcomes.failed(1, RecordId::default(), "X_Y:no, \"never\":--");
         outcomes.hand_over(&[4]);
         outcomes.unprocessed(2);
+        keeper.push_rejected(&ByteRecord::from(vec!["+wrong", "x"]), "[1 2] +wrong, \"x").unwrap();
+        outcomes.push_rejected("MALFORMED_QUOTE: no");
         outcomes.unmatched(Unmatched { succeeded: true, created: false, id: RecordId::new("1"), text: "q".into() });
         let sink = MemorySink::default();
         let mut files = ResultFiles::new(Box::new(sink.clone()), Escape::Formulas, &header);
@@ -235,25 +232,59 @@ mod tests {
             sink.text(FileKind::Succeeded),
             format!("{head}ok,\"a,b\",0018c00002DJIpJAAX,true,\n,,1,false,this result matches no row of the file: q\n")
         );
-        assert_eq!(sink.text(FileKind::Failed), format!("{head}\"'=bad\",\"a,b\",,,\"X_Y:no, \"\"never\"\":--\"\n"));
+        assert_eq!(
+            sink.text(FileKind::Failed),
+            "Name,Note,sf__Refused,sf__Id,sf__Created,sf__Error\n\"'=bad\",\"a,b\",,,,\"X_Y:no, \"\"never\"\":--\"\n\
+             \"'+wrong\",x,\"[1 2] +wrong, \"\"x\",,,MALFORMED_QUOTE: no\n"
+        );
         let unprocessed = sink.text(FileKind::Unprocessed);
         assert!(unprocessed.starts_with(&format!("{head}skipped,\"a,b\",,,\nlost,\"a,b\",,,\"sent, but")));
         assert!(!unprocessed.contains("moved"));
-        assert_eq!(written.iter().map(|w| w.rows).collect::<Vec<_>>(), [2, 1, 2]);
+        assert_eq!(written.iter().map(|w| w.rows).collect::<Vec<_>>(), [2, 2, 2]);
         assert_eq!(written[2].bytes, unprocessed.len() as u64);
     }
 
     #[tokio::test]
     async fn a_chunk_of_rows_sent_again_tells_only_of_those() {
-        let mut keeper = RowKeeper::new(Escape::Formulas);
+        let header = ByteRecord::from(vec!["N"]);
+        let mut keeper = RowKeeper::new(Layout::new(Escape::Formulas, &header));
         ["a", "b", "c"].iter().for_each(|n| keeper.push(&ByteRecord::from(vec![*n])).unwrap());
         let mut outcomes = Outcomes::new(true);
         outcomes.push_waiting();
         outcomes.succeeded(0, RecordId::new("1"), false);
         let sink = MemorySink::default();
-        let mut files = ResultFiles::new(Box::new(sink.clone()), Escape::Formulas, &ByteRecord::from(vec!["N"]));
+        let mut files = ResultFiles::new(Box::new(sink.clone()), Escape::Formulas, &header);
         files.write(ChunkResults { kept: &keeper.finish().unwrap(), chosen: Some(&[1]), outcomes: &outcomes }).await.unwrap();
         files.finish().await.unwrap();
         assert_eq!(sink.text(FileKind::Succeeded), "N,sf__Id,sf__Created,sf__Error\nb,1,false,\n");
+    }
+
+    #[tokio::test]
+    async fn columns_of_an_earlier_run_are_not_carried_on_and_unescaped_files_say_so() {
+        let header = ByteRecord::from(vec!["sf__Error", "=Name", "sf__Id", " sf__Created ", "Note", "sf__Refused"]);
+        let row = ByteRecord::from(vec!["old", "-1", "001", "true", "n", "[1 2] old"]);
+        for (escape, succeeded, failed) in [
+            (
+                Escape::Formulas,
+                "\"'=Name\",Note,sf__Id,sf__Created,sf__Error\n\"'-1\",n,,false,\n",
+                "\"'=Name\",Note,sf__Refused,sf__Id,sf__Created,sf__Error\n",
+            ),
+            (
+                Escape::Nothing,
+                "=Name,Note,sf__Unescaped,sf__Id,sf__Created,sf__Error\n-1,n,,,false,\n",
+                "=Name,Note,sf__Refused,sf__Unescaped,sf__Id,sf__Created,sf__Error\n",
+            ),
+        ] {
+            let mut keeper = RowKeeper::new(Layout::new(escape, &header));
+            keeper.push(&row).unwrap();
+            let mut outcomes = Outcomes::new(true);
+            outcomes.push_waiting();
+            outcomes.succeeded(0, RecordId::default(), false);
+            let sink = MemorySink::default();
+            let mut files = ResultFiles::new(Box::new(sink.clone()), escape, &header);
+            files.write(ChunkResults { kept: &keeper.finish().unwrap(), chosen: None, outcomes: &outcomes }).await.unwrap();
+            files.finish().await.unwrap();
+            assert_eq!((sink.text(FileKind::Succeeded), sink.text(FileKind::Failed)), (succeeded.to_owned(), failed.to_owned()));
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use csv::ByteRecord;
 
-use super::escape::Escape;
+use super::layout::Layout;
 use crate::packed::{BLOCK, Packed, Packer};
 
 const LENGTH: usize = 4;
@@ -51,21 +51,31 @@ impl<'a> Iterator for Lines<'a> {
 
 /// Collects rows.
 pub(crate) struct RowKeeper {
-    escape: Escape,
+    layout: Layout,
     packer: Packer,
     raw: Vec<u8>,
     blocks: Vec<Packed>,
 }
 
 impl RowKeeper {
-    pub(crate) fn new(escape: Escape) -> Self {
-        Self { escape, packer: Packer::new(), raw: Vec::with_capacity(BLOCK), blocks: Vec::new() }
+    pub(crate) fn new(layout: Layout) -> Self {
+        Self { layout, packer: Packer::new(), raw: Vec::with_capacity(BLOCK), blocks: Vec::new() }
     }
 
+    /// A row that is sent.
     pub(crate) fn push(&mut self, row: &ByteRecord) -> io::Result<()> {
+        self.line(|layout, raw| layout.input(raw, row))
+    }
+
+    /// A row that is not.
+    pub(crate) fn push_rejected(&mut self, row: &ByteRecord, refused: &str) -> io::Result<()> {
+        self.line(|layout, raw| layout.rejected(raw, row, refused))
+    }
+
+    fn line(&mut self, write: impl FnOnce(&Layout, &mut Vec<u8>)) -> io::Result<()> {
         let start = self.raw.len();
         self.raw.extend_from_slice(&[0; LENGTH]);
-        self.escape.cells(&mut self.raw, row);
+        write(&self.layout, &mut self.raw);
         let length = (self.raw.len() - start - LENGTH) as u32;
         self.raw[start..start + LENGTH].copy_from_slice(&length.to_le_bytes());
         if self.raw.len() >= BLOCK - (BLOCK >> 4) {
@@ -92,10 +102,11 @@ impl RowKeeper {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::results::Escape;
 
     #[test]
     fn kept_rows_come_back_in_order_and_whole() {
-        let mut keeper = RowKeeper::new(Escape::Formulas);
+        let mut keeper = RowKeeper::new(Layout::new(Escape::Formulas, &ByteRecord::from(vec!["n", "text", "blank"])));
         for n in 0..50_000 {
             keeper.push(&ByteRecord::from(vec![n.to_string(), "a,b".into(), String::new()])).unwrap();
         }

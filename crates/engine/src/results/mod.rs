@@ -6,9 +6,11 @@ pub(crate) mod correlate;
 mod escape;
 mod files;
 pub(crate) mod kept;
+mod layout;
 pub(crate) mod outcome;
 
 pub use escape::Escape;
 pub(crate) use files::{ChunkResults, ResultFiles};
 pub use files::{FileKind, MemorySink, ResultsSink, SinkError, WrittenResult};
+pub(crate) use layout::Layout;
 pub use outcome::Tally;

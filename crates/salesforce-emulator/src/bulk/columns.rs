@@ -1,6 +1,6 @@
 //! The header of an upload: which field each column sets, or why the whole job fails.
 
-use crate::schema::{Object, Schema, Source};
+use crate::schema::{FieldType, Object, Schema, Source};
 
 /// What a column means for the rows below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,9 +14,10 @@ pub(crate) enum Column {
     },
 }
 
+/// Files have no column: Bulk 2.0 takes none.
 pub(crate) fn resolve(schema: &Schema, object: &Object, header: &str) -> Option<Column> {
     if let Some(field) = object.field(header) {
-        return Some(Column::Field(field));
+        return (object.fields[field].kind != FieldType::Base64).then_some(Column::Field(field));
     }
     let (prefix, path) = match header.split_once(':') {
         Some((prefix, path)) => (Some(prefix), path),

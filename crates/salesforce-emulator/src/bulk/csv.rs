@@ -40,6 +40,11 @@ impl Dialect {
         if self.crlf { b"\r\n" } else { b"\n" }
     }
 
+    /// A line with nothing on it; a line with empty quotes is a row with one empty cell.
+    pub(crate) fn is_blank(self, line: &[u8]) -> bool {
+        line == self.newline()
+    }
+
     /// One line ending through the whole file, inside quotes too.
     pub(crate) fn line_endings_match(self, data: &[u8]) -> bool {
         if !self.crlf {
@@ -70,11 +75,6 @@ impl Record {
         let Some(end) = self.ends.get(number) else { return &[] };
         let start = if number == 0 { 0 } else { self.ends[number - 1] };
         &self.text[start as usize..*end as usize]
-    }
-
-    /// A line with nothing on it.
-    pub(crate) fn is_blank(&self) -> bool {
-        self.ends.len() == 1 && self.text.is_empty()
     }
 
     fn close_cell(&mut self) {

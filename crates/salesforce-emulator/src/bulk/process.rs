@@ -11,7 +11,7 @@ use super::csv::{self, Record};
 use super::job::{Job, Operation, Outcome, Progress, RowResult, State};
 use crate::org::Org;
 use crate::schema::Source;
-use crate::store::{Cell, Draft, ParentRef, RowError, Store, WriteOptions};
+use crate::store::{Cell, Draft, ParentRef, RowError, Store, WriteOptions, value};
 
 const HEADER_LIMIT: usize = 32_000;
 const RECORD_LIMIT: usize = 400_000;
@@ -40,6 +40,10 @@ struct Batch {
 
 pub(crate) async fn run(org: Arc<Org>, job: Arc<Job>) {
     let data = start(&org, &job);
+    if data.is_empty() {
+        job.wait_for_polls(org.config.min_polls, org.config.poll_patience).await;
+        return finish(&org, &job, State::JobComplete, None);
+    }
     let checked = {
         let (org, job, data) = (org.clone(), job.clone(), data.clone());
         tokio::task::spawn_blocking(move || plan(&org, &job, &data)).await
@@ -144,7 +148,7 @@ fn plan(org: &Org, job: &Job, data: &[u8]) -> Result<Plan, String> {
     }
     let mut header = Record::default();
     let first_row = csv::read(data, 0, spec.dialect, &mut header);
-    if header.fault.is_some() || header.is_blank() || first_row > HEADER_LIMIT || header.len() > FIELD_COUNT_LIMIT {
+    if header.fault.is_some() || spec.dialect.is_blank(&data[..first_row]) || first_row > HEADER_LIMIT || header.len() > FIELD_COUNT_LIMIT {
         return Err("InvalidBatch : The header row is missing, too long or not valid CSV".to_owned());
     }
     let names: Vec<String> = (0..header.len()).map(|i| String::from_utf8_lossy(header.cell(i)).into_owned()).collect();
@@ -169,7 +173,12 @@ fn plan(org: &Org, job: &Job, data: &[u8]) -> Result<Plan, String> {
         None => None,
         Some((field, name)) => {
             let at = found.iter().position(|column| *column == Column::Field(field));
-            Some(at.ok_or_else(|| no_such_field(name))?)
+            // Rows without an id are new rows, so an upsert by id may do without the column.
+            let is_needed = spec.operation != Operation::Upsert || object.fields[field].source != Source::Id;
+            if at.is_none() && is_needed {
+                return Err(no_such_field(name));
+            }
+            at
         }
     };
     Ok(Plan { columns: found, key_column, first_row })
@@ -186,9 +195,10 @@ fn parse(data: &[u8], mut at: usize, dialect: csv::Dialect, rows: usize, mut bat
             batch.rows.push((0, Record::default()));
         }
         let (start, record) = &mut batch.rows[batch.used];
-        *start = at as u32;
-        at = csv::read(data, at, dialect, record);
-        if !record.is_blank() {
+        let from = at;
+        *start = from as u32;
+        at = csv::read(data, from, dialect, record);
+        if !dialect.is_blank(&data[from..at]) {
             batch.used += 1;
         }
     }
@@ -208,7 +218,8 @@ fn apply(org: &Org, job: &Job, plan: &Plan, batch: &Batch) {
             let injected = if faulty { org.faults().row_fault(&job.spec.object_name) } else { None };
             let result = match injected {
                 Some(error) => Err(error),
-                None => row(&mut store, job, plan, record, &mut keys, options),
+                None => row(&mut store, job, plan, record, &mut keys, options)
+                    .map_err(|error| worded(&store, job.spec.object, plan, record, error)),
             };
             results.push((*start, result));
         }
@@ -258,6 +269,7 @@ fn row(
             store.update(object, id, draft, options).map(|saved| Outcome::Changed(saved.number))
         }
         Operation::Upsert => {
+            let key = value::trimmed(key);
             let (field, name) = job.spec.key.as_ref().map_or((0, "Id"), |(field, name)| (*field, name.as_str()));
             let folds = !store.schema.objects[object].fields[field].case_sensitive;
             let folded = if folds { key.to_lowercase() } else { key.to_owned() };
@@ -269,6 +281,20 @@ fn row(
             Ok(if saved.created { Outcome::Created(saved.number) } else { Outcome::Changed(saved.number) })
         }
     }
+}
+
+/// What a cell cannot be read as is told with its column, where the record APIs tell the field's label.
+fn worded(store: &Store, object: usize, plan: &Plan, record: &Record, error: RowError) -> RowError {
+    if error.code != value::WRONG_TYPE {
+        return error;
+    }
+    let spec = &store.schema.objects[object];
+    let field = error.fields.first().and_then(|name| spec.field(name));
+    let column = field.and_then(|field| plan.columns.iter().position(|column| *column == Column::Field(field)));
+    let (Some(field), Some(column)) = (field, column) else { return error };
+    let (cell, kind) = (text(record, column), spec.fields[field].kind.soap_name());
+    let message = format!("Failed to deserialize field at col {column}. Due to, '{cell}' is not a valid value for the type {kind}");
+    RowError { code: "INVALID_FIELD", message, ..error }
 }
 
 fn check_shape(plan: &Plan, record: &Record) -> Result<(), RowError> {
@@ -294,7 +320,7 @@ fn text(record: &Record, column: usize) -> &str {
     std::str::from_utf8(record.cell(column)).unwrap_or_default()
 }
 
-/// Empty cells are left out, `#N/A` is null, everything else is a value.
+/// Empty cells are left out, `#N/A` is null, everything else is a value. A parent's key cannot be null: it finds a row.
 fn draft<'a>(store: &Store, object: usize, plan: &Plan, record: &'a Record) -> Result<Draft<'a>, RowError> {
     let spec = &store.schema.objects[object];
     let mut draft = Draft { cells: Vec::with_capacity(plan.columns.len()), parents: Vec::new() };
@@ -311,7 +337,6 @@ fn draft<'a>(store: &Store, object: usize, plan: &Plan, record: &'a Record) -> R
             }
             Column::Field(field) if cell == "#N/A" => draft.cells.push((field, Cell::Null)),
             Column::Field(field) => draft.cells.push((field, Cell::Text(cell.into()))),
-            Column::Parent { field, .. } if cell == "#N/A" => draft.cells.push((field, Cell::Null)),
             Column::Parent { field, object, key } => draft.parents.push(ParentRef { field, object, key, value: cell.into() }),
         }
     }

@@ -45,7 +45,8 @@ pub(crate) fn results(org: &Org, job: &Arc<Job>, set: Set) -> Result<Reply, ApiE
     };
     drop(progress);
     let mut first = Vec::new();
-    if !order.is_empty() || org.config.behaviour.empty_results_have_header {
+    // An upload without a byte has no columns to tell.
+    if !order.is_empty() || org.config.behaviour.empty_results_have_header && !data.is_empty() {
         header(&data, set, job.spec.dialect, &mut first);
     }
     let rows = Rows { job: job.clone(), data, order, at: 0, set, prefix: org.schema.objects[job.spec.object].prefix.clone() };
@@ -88,7 +89,7 @@ fn unprocessed(data: &[u8], from: usize, dialect: Dialect) -> Vec<u32> {
     while at < data.len() {
         let start = at;
         at = csv::read(data, at, dialect, &mut record);
-        if !record.is_blank() {
+        if !dialect.is_blank(&data[start..at]) {
             starts.push(start as u32);
         }
     }

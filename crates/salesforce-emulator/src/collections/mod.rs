@@ -21,8 +21,8 @@ const MOST_RUNS: usize = 10;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Body {
-    #[serde(default)]
-    all_or_none: bool,
+    /// Clients send null for "as usual".
+    all_or_none: Option<bool>,
     records: Vec<Map<String, Value>>,
 }
 
@@ -39,11 +39,11 @@ pub(crate) async fn dispatch(org: &Arc<Org>, mut call: Call) -> Result<Reply, Ap
     match (&call.method.clone(), path.as_slice()) {
         (&Method::POST, []) => {
             let (body, objects) = body(org, &mut call).await?;
-            write::insert(org, &call, &body.records, &objects, body.all_or_none)
+            write::insert(org, &call, &body.records, &objects, body.all_or_none.unwrap_or(false))
         }
         (&Method::PATCH, []) => {
             let (body, objects) = body(org, &mut call).await?;
-            write::update(org, &call, &body.records, &objects, body.all_or_none)
+            write::update(org, &call, &body.records, &objects, body.all_or_none.unwrap_or(false))
         }
         (&Method::PATCH, [name, key]) => {
             let object = object(name)?;
@@ -56,7 +56,7 @@ pub(crate) async fn dispatch(org: &Arc<Org>, mut call: Call) -> Result<Reply, Ap
             if objects.iter().any(|other| *other != object) {
                 return Err(ApiError::bad("INVALID_INPUT", format!("All records must be of type {}", spec.name)));
             }
-            write::upsert(org, &call, &body.records, object, key, body.all_or_none)
+            write::upsert(org, &call, &body.records, object, key, body.all_or_none.unwrap_or(false))
         }
         (&Method::DELETE, []) => {
             let ids: Vec<&str> = call.parameter("ids").unwrap_or_default().split(',').map(str::trim).filter(|id| !id.is_empty()).collect();

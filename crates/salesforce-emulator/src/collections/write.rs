@@ -15,7 +15,19 @@ struct Done {
     created: Option<bool>,
 }
 
-type Result_ = Result<Done, RowError>;
+/// A row that was not, and for upserts whether it would have been new.
+struct Refused {
+    error: RowError,
+    created: Option<bool>,
+}
+
+impl From<RowError> for Refused {
+    fn from(error: RowError) -> Self {
+        Self { error, created: None }
+    }
+}
+
+type Outcome = Result<Done, Refused>;
 
 pub(super) fn insert(
     org: &Org,
@@ -31,7 +43,7 @@ pub(super) fn insert(
     }
     commit(org, all_or_none, drafts, |store, (has_id, object, draft)| {
         if has_id {
-            return Err(RowError::on("INVALID_FIELD_FOR_INSERT_UPDATE", "cannot specify Id in an insert call", "Id"));
+            return Err(RowError::on("INVALID_FIELD_FOR_INSERT_UPDATE", "cannot specify Id in an insert call", "Id").into());
         }
         let saved = store.insert(object, draft, options)?;
         Ok(Done { id: store.id_of(object, saved.number), created: None })
@@ -80,7 +92,9 @@ pub(super) fn upsert(
         drafts.push((value, record::draft(&org.schema, object, row)?));
     }
     commit(org, all_or_none, drafts, |store, (value, draft)| {
-        let saved = store.upsert(object, key, value.as_deref(), draft, options)?;
+        let is_new = value.as_deref().is_none_or(|value| store.by_key(object, key, value).is_empty());
+        let saved = store.upsert(object, key, value.as_deref(), draft, options);
+        let saved = saved.map_err(|error| Refused { error, created: Some(is_new) })?;
         Ok(Done { id: store.id_of(object, saved.number), created: Some(saved.created) })
     })
 }
@@ -100,10 +114,10 @@ fn given_id(row: &Map<String, Value>) -> Option<&str> {
     row.iter().find(|(name, _)| name.eq_ignore_ascii_case("id")).and_then(|(_, value)| value.as_str())
 }
 
-fn commit<T>(org: &Org, all_or_none: bool, rows: Vec<T>, mut write: impl FnMut(&mut Store, T) -> Result_) -> Result<Reply, ApiError> {
+fn commit<T>(org: &Org, all_or_none: bool, rows: Vec<T>, mut write: impl FnMut(&mut Store, T) -> Outcome) -> Result<Reply, ApiError> {
     let mut store = org.store_mut();
     let before = all_or_none.then(|| store.checkpoint());
-    let mut results: Vec<Result_> = rows.into_iter().map(|row| write(&mut store, row)).collect();
+    let mut results: Vec<Outcome> = rows.into_iter().map(|row| write(&mut store, row)).collect();
     if let Some(before) = before {
         if results.iter().any(Result::is_err) {
             store.roll_back(before);
@@ -113,7 +127,11 @@ fn commit<T>(org: &Org, all_or_none: bool, rows: Vec<T>, mut write: impl FnMut(&
                     "Record rolled back because not all records were valid and the request was using AllOrNone header",
                 )
             };
-            results.iter_mut().filter(|result| result.is_ok()).for_each(|result| *result = Err(rolled_back()));
+            for result in &mut results {
+                if let Ok(Done { created, .. }) = result {
+                    *result = Err(Refused { error: rolled_back(), created: *created });
+                }
+            }
         } else {
             store.forget(before);
         }
@@ -122,10 +140,13 @@ fn commit<T>(org: &Org, all_or_none: bool, rows: Vec<T>, mut write: impl FnMut(&
     Ok(reply::ok(&answers))
 }
 
-fn answer(result: &Result_) -> Value {
-    match result {
-        Ok(Done { id, created: None }) => json!({"id": id, "success": true, "errors": []}),
-        Ok(Done { id, created: Some(created) }) => json!({"id": id, "success": true, "errors": [], "created": created}),
-        Err(error) => json!({"success": false, "errors": [reply::row_error(error)]}),
+fn answer(result: &Outcome) -> Value {
+    let (mut answer, created) = match result {
+        Ok(Done { id, created }) => (json!({"id": id, "success": true, "errors": []}), created),
+        Err(Refused { error, created }) => (json!({"success": false, "errors": [reply::row_error(error)]}), created),
+    };
+    if let Some(created) = created {
+        answer["created"] = json!(created);
     }
+    answer
 }

@@ -7,7 +7,7 @@ mod tree;
 use std::sync::Arc;
 
 use axum::body::Body;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -35,8 +35,7 @@ struct Subrequest {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Composite {
-    #[serde(default)]
-    all_or_none: bool,
+    all_or_none: Option<bool>,
     composite_request: Vec<Subrequest>,
 }
 
@@ -52,8 +51,7 @@ struct BatchRequest {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Batch {
-    #[serde(default)]
-    halt_on_error: bool,
+    halt_on_error: Option<bool>,
     batch_requests: Vec<BatchRequest>,
 }
 
@@ -79,7 +77,7 @@ async fn composite(org: &Arc<Org>, call: &mut Call) -> Result<Reply, ApiError> {
         return Err(ApiError::bad("INVALID_INPUT", message));
     }
     let headers = call.headers.clone();
-    let responses = if request.all_or_none {
+    let responses = if request.all_or_none.unwrap_or(false) {
         org.transaction(async {
             let (mut responses, failed) = run(org, &headers, &request.composite_request).await;
             if failed {
@@ -161,9 +159,10 @@ async fn send(org: &Arc<Org>, headers: HeaderMap, method: &str, url: &str, body:
 }
 
 fn inner_call(headers: HeaderMap, method: &str, url: &str, body: &Value) -> Option<Call> {
-    let uri: Uri =
-        if url.starts_with('/') { url.replace(' ', "%20").parse().ok()? } else { format!("/services/data/{url}").parse().ok()? };
-    let mut path = call::segments(&uri);
+    // A query may be longer than an address can be, and have spaces that nobody encoded.
+    let (address, query) = url.split_once('?').unwrap_or((url, ""));
+    let mut path = if address.starts_with('/') { Vec::new() } else { vec!["services".to_owned(), "data".to_owned()] };
+    path.extend(call::segments(address));
     if path.len() < 3 || !path[0].eq_ignore_ascii_case("services") || !path[1].eq_ignore_ascii_case("data") {
         return None;
     }
@@ -171,7 +170,7 @@ fn inner_call(headers: HeaderMap, method: &str, url: &str, body: &Value) -> Opti
     Some(Call {
         method: method.to_ascii_uppercase().parse().ok()?,
         path: path.split_off(3),
-        query: call::query(&uri),
+        query: call::query(query),
         headers,
         version,
         body: if body.is_null() { Body::empty() } else { Body::from(body.to_string()) },
@@ -185,7 +184,7 @@ async fn batch(org: &Arc<Org>, call: &mut Call) -> Result<Reply, ApiError> {
     }
     let (mut results, mut failed) = (Vec::new(), false);
     for request in batch.batch_requests {
-        let (status, result) = if failed && batch.halt_on_error {
+        let (status, result) = if failed && batch.halt_on_error.unwrap_or(false) {
             let error = ApiError::new(StatusCode::PRECONDITION_FAILED, "BATCH_PROCESSING_HALTED", "Batch processing halted by request");
             (error.status, error.body())
         } else {

@@ -29,7 +29,7 @@ pub(crate) fn full(schema: &Schema, object: &Object, version: &str) -> Value {
             json!({
                 "cascadeDelete": child.cascade_delete, "childSObject": other.name, "deprecatedAndHidden": false,
                 "field": other.fields[child.field].name, "junctionIdListNames": [], "junctionReferenceTo": [],
-                "relationshipName": child.relationship, "restrictedDelete": false,
+                "relationshipName": child.relationship, "restrictedDelete": child.restricted_delete,
             })
         })
         .collect();

@@ -20,7 +20,7 @@ pub(super) fn userinfo(org: &Org, call: &Call) -> Reply {
         "preferred_username": org.config.username, "nickname": "integration", "name": "Integration",
         "email": "integration@emulator.invalid", "email_verified": true, "family_name": "Integration", "zoneinfo": "GMT",
         "urls": urls(org), "active": true, "user_type": "STANDARD", "language": "en_US", "locale": "en_US", "utcOffset": 0,
-        "updated_at": timestamp(org),
+        "updated_at": timestamp(org), "profile": format!("{}/{}", org.url, org.user_id), "picture": photo(org, "F"), "photos": photos(org),
     }))
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn identity(org: &Org, call: &Call) -> Reply {
         "username": org.config.username, "nick_name": "integration", "display_name": "Integration",
         "email": "integration@emulator.invalid", "email_verified": true, "last_name": "Integration", "timezone": "GMT",
         "urls": urls(org), "active": true, "user_type": "STANDARD", "language": "en_US", "locale": "en_US", "utcOffset": 0,
-        "last_modified_date": timestamp(org), "is_app_installed": true,
+        "last_modified_date": timestamp(org), "is_app_installed": true, "photos": photos(org),
     }))
 }
 
@@ -61,6 +61,15 @@ fn bearer(call: &Call) -> Option<String> {
     let header = call.header("authorization")?;
     let (kind, token) = header.split_once(' ')?;
     (kind.eq_ignore_ascii_case("bearer") || kind.eq_ignore_ascii_case("oauth")).then(|| token.trim().to_owned())
+}
+
+/// Where a picture of the user would be, full and small.
+fn photos(org: &Org) -> Value {
+    json!({"picture": photo(org, "F"), "thumbnail": photo(org, "T")})
+}
+
+fn photo(org: &Org, size: &str) -> String {
+    format!("{}/profilephoto/005/{size}", org.url)
 }
 
 /// Clients put the version they speak where `{version}` stands.

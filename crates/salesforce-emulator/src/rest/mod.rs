@@ -95,7 +95,7 @@ pub(crate) fn resource(org: &Arc<Org>, call: Call) -> Pin<Box<dyn Future<Output 
             "limits" => limits(org, &call),
             "jobs" => bulk::dispatch(org, call).await,
             "composite" => composite_or_collection(org, call).await,
-            "recent" => Ok(reply::ok(&json!([]))),
+            "recent" => Err(ApiError::not_supported("recently used rows")),
             _ => Err(ApiError::not_found()),
         }
     })
@@ -111,7 +111,7 @@ async fn composite_or_collection(org: &Arc<Org>, mut call: Call) -> Result<Reply
 
 fn resources(org: &Org, version: &str) -> Value {
     let base = format!("/services/data/v{version}");
-    let names = ["sobjects", "query", "queryAll", "composite", "limits", "jobs", "recent"];
+    let names = ["sobjects", "query", "queryAll", "composite", "limits", "jobs"];
     let mut all: serde_json::Map<String, Value> = names.iter().map(|name| ((*name).to_owned(), json!(format!("{base}/{name}")))).collect();
     all.insert("identity".to_owned(), json!(org.identity_url()));
     Value::Object(all)
@@ -129,8 +129,16 @@ async fn sobjects(org: &Arc<Org>, call: Call) -> Result<Reply, ApiError> {
         (&Method::GET, []) => Ok(reply::ok(&describe::basic(spec, &call.version))),
         (&Method::POST, []) => rows::create(org, object, call).await,
         (&Method::GET, ["describe"]) => described(org, object, &call),
+        (
+            _,
+            ["describe", "layouts" | "compactlayouts" | "namedlayouts" | "approvallayouts", ..]
+            | ["layouts" | "defaultvalues" | "quickactions", ..],
+        ) => Err(ApiError::not_supported("layouts")),
+        (_, ["listviews", ..]) => Err(ApiError::not_supported("list views")),
         (&Method::GET, ["deleted"]) => rows::deleted(org, object, &call),
         (&Method::GET, ["updated"]) => rows::updated(org, object, &call),
+        (&Method::POST, ["id"]) => rows::create_without_id(org, object, call).await,
+        (&Method::GET, [_, name]) if let Some(field) = spec.file(name) => rows::file(org, object, field, &call),
         (_, [_]) => rows::by_id(org, object, call).await,
         (_, [_, _]) => rows::by_key(org, object, call).await,
         _ => Err(ApiError::not_found()),

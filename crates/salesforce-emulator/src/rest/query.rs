@@ -24,6 +24,9 @@ pub(super) fn query(org: &Org, call: &Call, include_deleted: bool) -> Result<Rep
     if let Some(locator) = call.path.first() {
         return next_page(org, call, locator);
     }
+    if call.parameter("explain").is_some() {
+        return Err(ApiError::not_supported("query plans (explain)"));
+    }
     let text = call.parameter("q").ok_or_else(|| ApiError::bad("MALFORMED_QUERY", "SOQL query is missing"))?;
     let mut plan = soql::plan(&org.schema, text, org.now())?;
     if include_deleted {

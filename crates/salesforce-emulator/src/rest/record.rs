@@ -61,7 +61,18 @@ fn put(org: &Org, record: &mut Map<String, Value>, view: &RowView<'_>, path: &Fi
         let Value::Object(inner) = entry else { return };
         at = inner;
     }
-    at.insert(last.clone(), value(path.kind, path.value(view).as_deref()));
+    let text = path.value(view);
+    let shown = match path.parents(view).last().copied().unwrap_or(Some(*view)) {
+        Some(holder) if path.kind == FieldType::Base64 && text.is_some() => file_url(&holder, last, version),
+        _ => value(path.kind, text.as_deref()),
+    };
+    at.insert(last.clone(), shown);
+}
+
+/// A file is fetched on its own.
+fn file_url(view: &RowView<'_>, field: &str, version: &str) -> Value {
+    let object = &view.store.schema.objects[view.object].name;
+    json!(format!("/services/data/v{version}/sobjects/{object}/{}/{field}", view.id()))
 }
 
 /// A row with the named fields, or all of them.
@@ -71,7 +82,11 @@ pub(crate) fn whole(org: &Org, view: &RowView<'_>, fields: Option<&[usize]>, ver
     record.insert("attributes".to_owned(), attributes(object, &view.id(), version));
     let mut put = |number: usize| {
         let field = &object.fields[number];
-        record.insert(field.name.clone(), value(field.kind, view.get(number).as_deref()));
+        let shown = match view.get(number) {
+            Some(_) if field.kind == FieldType::Base64 => file_url(view, &field.name, version),
+            text => value(field.kind, text.as_deref()),
+        };
+        record.insert(field.name.clone(), shown);
     };
     match fields {
         Some(fields) => fields.iter().for_each(|number| put(*number)),
@@ -113,6 +128,7 @@ pub(crate) fn draft<'a>(schema: &Schema, object: usize, body: &'a Map<String, Va
 /// An empty string is stored as null.
 fn cell<'a>(field: &Field, value: &'a Value) -> Result<Cell<'a>, ApiError> {
     let text = match value {
+        Value::Null if field.kind == FieldType::Boolean => return Err(wrong_json(field, value)),
         Value::Null => return Ok(Cell::Null),
         Value::String(text) if text.is_empty() => return Ok(Cell::Null),
         Value::String(text) => Cow::Borrowed(text.as_str()),
@@ -121,7 +137,9 @@ fn cell<'a>(field: &Field, value: &'a Value) -> Result<Cell<'a>, ApiError> {
         other => return Err(wrong_json(field, other)),
     };
     let fits = match field.kind {
-        FieldType::Boolean | FieldType::Date | FieldType::Datetime | FieldType::Time => stored::coerce(field, &text).is_ok(),
+        FieldType::Boolean | FieldType::Date | FieldType::Datetime | FieldType::Time => {
+            stored::coerce(field, &text).map_or_else(|error| error.code != stored::WRONG_TYPE, |_| true)
+        }
         kind if kind.is_number() => text.parse::<f64>().is_ok(),
         _ => true,
     };

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
@@ -15,6 +17,12 @@ use crate::store::{RowError, WriteOptions, value};
 pub(super) async fn create(org: &Arc<Org>, object: usize, mut call: Call) -> Result<Reply, ApiError> {
     let body: Map<String, Value> = call.json().await?;
     insert(org, object, &call, &body, false)
+}
+
+/// `POST sobjects/X/Id`: an upsert of a row that has no id yet.
+pub(super) async fn create_without_id(org: &Arc<Org>, object: usize, mut call: Call) -> Result<Reply, ApiError> {
+    let body: Map<String, Value> = call.json().await?;
+    insert(org, object, &call, &body, true)
 }
 
 fn insert(org: &Org, object: usize, call: &Call, body: &Map<String, Value>, upserted: bool) -> Result<Reply, ApiError> {
@@ -57,13 +65,13 @@ async fn with_id(org: &Arc<Org>, object: usize, id: &str, mut call: Call) -> Res
             }
             let draft = record::draft(&org.schema, object, &body)?;
             let mut store = org.store_mut();
-            store.live_row(object, id).map_err(missing)?;
+            store.live_row(object, id).map_err(unwritable)?;
             store.update(object, id, draft, options(org, &call))?;
             Ok(reply::empty(StatusCode::NO_CONTENT))
         }
         Method::DELETE => {
             let mut store = org.store_mut();
-            store.live_row(object, id).map_err(missing)?;
+            store.live_row(object, id).map_err(unwritable)?;
             store.delete(object, id, org.now(), false)?;
             Ok(reply::empty(StatusCode::NO_CONTENT))
         }
@@ -77,6 +85,23 @@ fn missing(error: RowError) -> ApiError {
         "INVALID_CROSS_REFERENCE_KEY" | "MALFORMED_ID" => ApiError::not_found(),
         _ => error.into(),
     }
+}
+
+/// A row that never was can be no more changed than read, but is told differently.
+fn unwritable(error: RowError) -> ApiError {
+    match error.code {
+        "INVALID_CROSS_REFERENCE_KEY" => ApiError { status: StatusCode::NOT_FOUND, ..error.into() },
+        _ => missing(error),
+    }
+}
+
+/// `GET sobjects/X/{id}/{Field}`: the bytes of a file.
+pub(super) fn file(org: &Org, object: usize, field: usize, call: &Call) -> Result<Reply, ApiError> {
+    let store = org.store();
+    let number = store.live_row(object, &call.path[1]).map_err(missing)?;
+    let text = store.view(object, number).get(field).ok_or_else(ApiError::not_found)?;
+    let bytes = BASE64_STANDARD.decode(text.as_bytes()).map_err(ApiError::json_parser)?;
+    Ok(reply::typed(StatusCode::OK, "application/octet-stream", bytes))
 }
 
 /// `sobjects/X/{Field}/{value}`: the row whose key has this value.

@@ -2,12 +2,15 @@
 //!
 //! Knows the YAML the schema is written in (`spec`) and nothing of rows, requests or queries.
 
+mod field;
+mod link;
 mod spec;
 
 use std::collections::HashMap;
 
 use serde::Deserialize;
 
+pub(crate) use field::{Field, FieldType, Otherwise, Source};
 pub use spec::SchemaError;
 
 /// The organisation a server without a schema file has: `schemas/default.yaml`.
@@ -15,136 +18,6 @@ pub const DEFAULT_SCHEMA: &str = include_str!("../../schemas/default.yaml");
 
 /// The default of a field that falls to the running user.
 pub(crate) const RUNNING_USER: &str = "$User";
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum FieldType {
-    Id,
-    Boolean,
-    String,
-    Textarea,
-    Email,
-    Phone,
-    Url,
-    Picklist,
-    Multipicklist,
-    Reference,
-    Date,
-    Datetime,
-    Time,
-    Int,
-    Double,
-    Currency,
-    Percent,
-}
-
-impl FieldType {
-    /// The name describe gives the type.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Id => "id",
-            Self::Boolean => "boolean",
-            Self::String => "string",
-            Self::Textarea => "textarea",
-            Self::Email => "email",
-            Self::Phone => "phone",
-            Self::Url => "url",
-            Self::Picklist => "picklist",
-            Self::Multipicklist => "multipicklist",
-            Self::Reference => "reference",
-            Self::Date => "date",
-            Self::Datetime => "datetime",
-            Self::Time => "time",
-            Self::Int => "int",
-            Self::Double => "double",
-            Self::Currency => "currency",
-            Self::Percent => "percent",
-        }
-    }
-
-    pub(crate) fn soap_name(self) -> &'static str {
-        match self {
-            Self::Id | Self::Reference => "tns:ID",
-            Self::Boolean => "xsd:boolean",
-            Self::Date => "xsd:date",
-            Self::Datetime => "xsd:dateTime",
-            Self::Time => "xsd:time",
-            Self::Int => "xsd:int",
-            Self::Double | Self::Currency | Self::Percent => "xsd:double",
-            _ => "xsd:string",
-        }
-    }
-
-    pub(crate) fn is_number(self) -> bool {
-        matches!(self, Self::Int | Self::Double | Self::Currency | Self::Percent)
-    }
-
-    pub(crate) fn is_text(self) -> bool {
-        matches!(self, Self::String | Self::Textarea | Self::Email | Self::Phone | Self::Url | Self::Picklist | Self::Multipicklist)
-    }
-}
-
-/// Where a field's value comes from: most are stored, some are made from the row itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) enum Source {
-    #[default]
-    Stored,
-    Id,
-    IsDeleted,
-    Created,
-    Modified,
-    /// CreatedById and LastModifiedById: the one user of this organisation.
-    RunningUser,
-    /// First and last name joined.
-    PersonName,
-    /// The row's number in eight digits.
-    AutoNumber,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Field {
-    pub(crate) name: String,
-    pub(crate) label: String,
-    pub(crate) kind: FieldType,
-    pub(crate) length: u32,
-    pub(crate) precision: u32,
-    pub(crate) scale: u32,
-    pub(crate) required: bool,
-    pub(crate) unique: bool,
-    pub(crate) external_id: bool,
-    pub(crate) id_lookup: bool,
-    pub(crate) case_sensitive: bool,
-    pub(crate) name_field: bool,
-    pub(crate) custom: bool,
-    pub(crate) createable: bool,
-    pub(crate) updateable: bool,
-    /// Object numbers; more than one makes the field polymorphic.
-    pub(crate) reference_to: Vec<usize>,
-    pub(crate) relationship: Option<String>,
-    pub(crate) child_relationship: Option<String>,
-    pub(crate) cascade_delete: bool,
-    pub(crate) values: Vec<String>,
-    pub(crate) restricted: bool,
-    pub(crate) default: Option<String>,
-    pub(crate) source: Source,
-}
-
-impl Field {
-    /// May rows be found by this field without reading all of them: upsert keys, relationship columns, unique checks.
-    pub(crate) fn is_key(&self) -> bool {
-        self.external_id || self.unique || self.id_lookup
-    }
-
-    pub(crate) fn is_polymorphic(&self) -> bool {
-        self.reference_to.len() > 1
-    }
-
-    /// Null is refused on insert and on update.
-    pub(crate) fn needs_value(&self) -> bool {
-        self.required && self.default.is_none()
-    }
-}
 
 /// A condition that refuses a row when it holds.
 #[derive(Clone, Debug, Deserialize)]
@@ -171,6 +44,8 @@ pub(crate) struct Child {
     pub(crate) field: usize,
     pub(crate) relationship: Option<String>,
     pub(crate) cascade_delete: bool,
+    /// The row cannot be deleted while a child points at it.
+    pub(crate) restricted_delete: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -188,6 +63,8 @@ pub(crate) struct Object {
     pub(crate) children: Vec<Child>,
     pub(crate) validation_rules: Vec<ValidationRule>,
     pub(crate) duplicate_rules: Vec<DuplicateRule>,
+    /// Fields without which no row can be inserted.
+    pub(crate) needed: Vec<usize>,
     by_name: HashMap<String, usize>,
     by_relationship: HashMap<String, usize>,
 }
@@ -196,6 +73,11 @@ impl Object {
     /// Field names are case-insensitive everywhere.
     pub(crate) fn field(&self, name: &str) -> Option<usize> {
         self.by_name.get(&name.to_ascii_lowercase()).copied()
+    }
+
+    /// The field of this name when it holds a file.
+    pub(crate) fn file(&self, name: &str) -> Option<usize> {
+        self.field(name).filter(|field| self.fields[*field].kind == FieldType::Base64)
     }
 
     /// The reference field behind `Account` in `Account.Name`.
@@ -218,7 +100,16 @@ pub(crate) struct Schema {
 impl Schema {
     /// The standard objects extended by a schema file.
     pub(crate) fn parse(yaml: &str) -> Result<Self, SchemaError> {
-        spec::build(&[include_str!("standard.yaml"), yaml])
+        spec::build(&[
+            include_str!("standard/sales.yaml"),
+            include_str!("standard/service.yaml"),
+            include_str!("standard/campaigns.yaml"),
+            include_str!("standard/products.yaml"),
+            include_str!("standard/activities.yaml"),
+            include_str!("standard/files.yaml"),
+            include_str!("standard/setup.yaml"),
+            yaml,
+        ])
     }
 
     pub(crate) fn object(&self, name: &str) -> Option<usize> {
@@ -231,7 +122,7 @@ impl Schema {
 
     /// The object number of a name that is known to exist: the standard objects the server itself writes.
     pub(crate) fn standard(&self, name: &str) -> usize {
-        self.object(name).unwrap_or_else(|| panic!("standard.yaml has {name}"))
+        self.object(name).unwrap_or_else(|| panic!("the standard objects have {name}"))
     }
 }
 
@@ -264,5 +155,14 @@ mod tests {
     fn a_reference_to_nowhere_is_named() {
         let text = "objects: [{name: X__c, fields: [{name: Y__c, type: reference, referenceTo: [Nowhere], relationship: Y__r}]}]";
         assert_eq!(Schema::parse(text).unwrap_err().to_string(), "object X__c: field Y__c refers to Nowhere, which is not in the schema");
+    }
+
+    #[test]
+    fn a_value_from_nowhere_is_named() {
+        for (wrong, target) in [("ofParent: Z__r.Name", "Z__r.Name"), ("byValue: {field: Z__c, values: {}}", "Z__c")] {
+            let text = format!("objects: [{{name: X__c, fields: [{{name: Y__c, type: string, {wrong}}}]}}]");
+            let expected = format!("object X__c: field Y__c takes its value from {target}, which is not there");
+            assert_eq!(Schema::parse(&text).unwrap_err().to_string(), expected);
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! The schema file: reads YAML, merges files in order, fills in what every object has, resolves names to numbers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 
-use super::{Child, DuplicateRule, Field, FieldType, Object, Schema, Source, ValidationRule};
+use super::link::{link_children, link_origins};
+use super::{DuplicateRule, Field, FieldType, Object, Schema, Source, ValidationRule};
 
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
@@ -14,6 +15,8 @@ pub enum SchemaError {
     UnknownTarget { object: String, field: String, target: String },
     #[error("object {object}: rule {rule} names the field {field}, which the object does not have")]
     UnknownRuleField { object: String, rule: String, field: String },
+    #[error("object {object}: field {field} takes its value from {target}, which is not there")]
+    UnknownOrigin { object: String, field: String, target: String },
     #[error("object {object}: the key prefix {prefix:?} must be three letters or digits of its own")]
     Prefix { object: String, prefix: String },
 }
@@ -26,7 +29,7 @@ struct FileSpec {
 
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ObjectSpec {
+pub(super) struct ObjectSpec {
     name: String,
     label: Option<String>,
     plural: Option<String>,
@@ -36,11 +39,13 @@ struct ObjectSpec {
     createable: Option<bool>,
     deletable: Option<bool>,
     undeletable: Option<bool>,
+    /// Rows that never go to the Recycle Bin have no IsDeleted.
+    recyclable: Option<bool>,
     /// The objects that may own a row; none means rows have no owner.
     #[serde(default)]
     owner: Vec<String>,
     #[serde(default)]
-    fields: Vec<FieldSpec>,
+    pub(super) fields: Vec<FieldSpec>,
     #[serde(default)]
     validation_rules: Vec<ValidationRule>,
     #[serde(default)]
@@ -58,8 +63,8 @@ struct DuplicateRuleSpec {
 
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct FieldSpec {
-    name: String,
+pub(super) struct FieldSpec {
+    pub(super) name: String,
     label: Option<String>,
     #[serde(rename = "type")]
     kind: FieldType,
@@ -88,12 +93,30 @@ struct FieldSpec {
     #[serde(default)]
     cascade_delete: bool,
     #[serde(default)]
+    restricted_delete: bool,
+    #[serde(default)]
     values: Vec<String>,
     #[serde(default)]
     restricted: bool,
     default: Option<String>,
     #[serde(default)]
     source: Source,
+    pub(super) by_value: Option<ByValueSpec>,
+    /// `Relationship.Field`: what the field reads is the parent's.
+    pub(super) of_parent: Option<String>,
+    defaulted_on_create: Option<bool>,
+    permissionable: Option<bool>,
+    compound: Option<String>,
+    extra_type: Option<String>,
+}
+
+/// What a field reads while nothing is stored in it, by the value of another one.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ByValueSpec {
+    pub(super) field: String,
+    pub(super) values: BTreeMap<String, String>,
+    pub(super) rest: Option<String>,
 }
 
 pub(super) fn build(files: &[&str]) -> Result<Schema, SchemaError> {
@@ -105,6 +128,7 @@ pub(super) fn build(files: &[&str]) -> Result<Schema, SchemaError> {
     let by_name: HashMap<String, usize> = specs.iter().enumerate().map(|(i, spec)| (spec.name.to_ascii_lowercase(), i)).collect();
     let prefixes = prefixes(&specs)?;
     let mut objects = specs.iter().zip(&prefixes).map(|(spec, prefix)| object(spec, prefix, &by_name)).collect::<Result<Vec<_>, _>>()?;
+    link_origins(&specs, &mut objects)?;
     link_children(&mut objects);
     let by_prefix = prefixes.into_iter().enumerate().map(|(i, prefix)| (prefix, i)).collect();
     Ok(Schema { objects, by_name, by_prefix })
@@ -127,6 +151,7 @@ fn merge(specs: &mut Vec<ObjectSpec>, later: ObjectSpec) {
     known.createable = later.createable.or(known.createable);
     known.deletable = later.deletable.or(known.deletable);
     known.undeletable = later.undeletable.or(known.undeletable);
+    known.recyclable = later.recyclable.or(known.recyclable);
 }
 
 /// Custom objects without a prefix get a00, a01, … in their order.
@@ -186,6 +211,7 @@ fn object(spec: &ObjectSpec, prefix: &str, by_name: &HashMap<String, usize>) -> 
         children: Vec::new(),
         validation_rules: spec.validation_rules.clone(),
         duplicate_rules,
+        needed: Vec::new(),
         by_name: names,
         by_relationship: relationships,
     })
@@ -211,10 +237,17 @@ fn system_fields(spec: &ObjectSpec) -> Vec<FieldSpec> {
         relationship: None,
         child_relationship: None,
         cascade_delete: false,
+        restricted_delete: false,
         values: Vec::new(),
         restricted: false,
         default: None,
         source,
+        by_value: None,
+        of_parent: None,
+        defaulted_on_create: Some(true),
+        permissionable: None,
+        compound: None,
+        extra_type: None,
     };
     let user = |name: &str, label: &str, relationship: &str| FieldSpec {
         reference_to: vec!["User".to_owned()],
@@ -230,6 +263,9 @@ fn system_fields(spec: &ObjectSpec) -> Vec<FieldSpec> {
         user("LastModifiedById", "Last Modified By ID", "LastModifiedBy"),
         system("SystemModstamp", "System Modstamp", FieldType::Datetime, Source::Modified),
     ];
+    if spec.recyclable == Some(false) {
+        fields.retain(|field| field.source != Source::IsDeleted);
+    }
     let owned_by = if spec.owner.is_empty() && spec.name.ends_with("__c") && !has_master(spec) {
         vec!["Group".to_owned(), "User".to_owned()]
     } else {
@@ -265,35 +301,47 @@ fn field_of(object: &ObjectSpec, spec: FieldSpec, by_name: &HashMap<String, usiz
             })
         })
         .collect::<Result<_, _>>()?;
-    let stored = spec.source == Source::Stored;
+    let stored = spec.source == Source::Stored && spec.of_parent.is_none();
     let length = spec.length.unwrap_or(match spec.kind {
         FieldType::Id | FieldType::Reference => 18,
         kind if kind.is_text() => 255,
         _ => 0,
     });
+    let (createable, updateable) = (spec.createable.unwrap_or(stored), spec.updateable.unwrap_or(stored));
+    let is_box = spec.kind == FieldType::Boolean;
+    let custom = spec.name.ends_with("__c");
+    // A lookup that must have a value cannot be emptied when its parent goes.
+    let must_stay = spec.kind == FieldType::Reference && spec.required && custom && !spec.cascade_delete;
+    let default = spec.default.or_else(|| (is_box && stored && spec.by_value.is_none()).then(|| "false".to_owned()));
     Ok(Field {
         label: spec.label.unwrap_or_else(|| label_of(&spec.name)),
         kind: spec.kind,
         length,
         precision: spec.precision.unwrap_or(if spec.kind.is_number() { 18 } else { 0 }),
         scale: spec.scale,
-        required: spec.required || spec.kind == FieldType::Boolean,
+        required: spec.required || is_box,
         unique: spec.unique,
         external_id: spec.external_id,
         id_lookup: spec.id_lookup,
         case_sensitive: spec.case_sensitive,
         name_field: spec.name_field,
-        custom: spec.name.ends_with("__c"),
-        createable: spec.createable.unwrap_or(stored),
-        updateable: spec.updateable.unwrap_or(stored),
+        custom,
+        createable,
+        updateable,
         reference_to,
         relationship: spec.relationship,
         child_relationship: spec.child_relationship,
         cascade_delete: spec.cascade_delete,
+        restricted_delete: spec.restricted_delete || must_stay,
         values: spec.values,
         restricted: spec.restricted,
-        default: spec.default.or_else(|| (spec.kind == FieldType::Boolean && stored).then(|| "false".to_owned())),
+        defaulted_on_create: spec.defaulted_on_create.unwrap_or(default.is_some() || is_box || spec.source == Source::AutoNumber),
+        permissionable: spec.permissionable.unwrap_or(createable && updateable && (is_box || !spec.required)),
+        default,
+        otherwise: None,
         source: spec.source,
+        compound: spec.compound,
+        extra_type: spec.extra_type,
         name: spec.name,
     })
 }
@@ -308,18 +356,4 @@ fn label_of(name: &str) -> String {
         label.push(c);
     }
     label
-}
-
-fn link_children(objects: &mut [Object]) {
-    let mut links = Vec::new();
-    for (i, object) in objects.iter().enumerate() {
-        for (j, field) in object.fields.iter().enumerate().filter(|(_, field)| field.source == Source::Stored) {
-            for &target in &field.reference_to {
-                let child =
-                    Child { object: i, field: j, relationship: field.child_relationship.clone(), cascade_delete: field.cascade_delete };
-                links.push((target, child));
-            }
-        }
-    }
-    links.into_iter().for_each(|(target, child)| objects[target].children.push(child));
 }

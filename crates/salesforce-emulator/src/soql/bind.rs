@@ -1,86 +1,13 @@
 //! Names looked up: a tree becomes a plan that needs no schema questions when it runs.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::SoqlError;
 use super::ast::{self, Condition, Function, Item, Literal, Operator};
-use super::filter::{Comparison, Filter, Operand, Test, folds, like_parts};
+use super::filter::{Comparison, Filter, Operand, Test, like_parts};
+use super::path::{FieldPath, Leaf, Route};
 use crate::schema::{Field, FieldType, Object, Schema};
-use crate::store::{RowView, id, value};
-
-/// A field of the row itself or of a parent, up to five parents away.
-#[derive(Clone, Debug)]
-pub(crate) struct FieldPath {
-    /// In the schema's own spelling.
-    pub(crate) names: Vec<String>,
-    pub(crate) kind: FieldType,
-    pub(crate) case_sensitive: bool,
-    route: Route,
-}
-
-#[derive(Clone, Debug)]
-enum Route {
-    Here(usize),
-    /// A reference and what to read on each object it may point at.
-    Parent(usize, Vec<(usize, Route)>),
-}
-
-impl FieldPath {
-    pub(crate) fn value<'a>(&self, view: &RowView<'a>) -> Option<Cow<'a, str>> {
-        follow(&self.route, *view).and_then(|(view, field)| view.get(field))
-    }
-
-    /// The parent a dotted path ends at: none when some reference on the way is empty.
-    pub(crate) fn parents<'a>(&self, view: &RowView<'a>) -> Vec<Option<RowView<'a>>> {
-        let (mut found, mut route, mut at) = (Vec::new(), &self.route, Some(*view));
-        while let Route::Parent(field, targets) = route {
-            let next = at.and_then(|view| parent(&view, *field, targets));
-            at = next.map(|(view, _)| view);
-            route = next.map_or(&targets[0].1, |(_, route)| route);
-            found.push(at);
-        }
-        found
-    }
-
-    /// The field number when the path is a field of the row itself.
-    pub(crate) fn own_field(&self) -> Option<usize> {
-        match self.route {
-            Route::Here(field) => Some(field),
-            Route::Parent(..) => None,
-        }
-    }
-
-    pub(crate) fn fold<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        fold(self.kind, self.case_sensitive, text)
-    }
-}
-
-fn follow<'a>(route: &Route, view: RowView<'a>) -> Option<(RowView<'a>, usize)> {
-    match route {
-        Route::Here(field) => Some((view, *field)),
-        Route::Parent(field, targets) => {
-            let (view, route) = parent(&view, *field, targets)?;
-            follow(route, view)
-        }
-    }
-}
-
-fn parent<'a, 'r>(view: &RowView<'a>, field: usize, targets: &'r [(usize, Route)]) -> Option<(RowView<'a>, &'r Route)> {
-    let id = view.get(field)?;
-    targets.iter().find_map(|(object, route)| {
-        let number = view.store.find(*object, &id)?;
-        Some((view.store.view(*object, number), route))
-    })
-}
-
-fn fold(kind: FieldType, case_sensitive: bool, text: &str) -> Cow<'_, str> {
-    if folds(kind, case_sensitive) && text.chars().any(|c| !c.is_ascii_lowercase()) {
-        Cow::Owned(text.to_lowercase())
-    } else {
-        Cow::Borrowed(text)
-    }
-}
+use crate::store::{id, value};
 
 #[derive(Clone, Debug)]
 pub(crate) enum Column {
@@ -178,7 +105,7 @@ fn bind_query(schema: &Schema, text: &str, query: &ast::Query, object: usize, no
     let binder = Binder { schema, text, now, object, alias: query.alias.as_deref() };
     let kind = binder.kind(query)?;
     let filter = query.condition.as_ref().map(|condition| binder.condition(condition)).transpose()?;
-    let order = query.order.iter().map(|order| Ok((binder.path(&order.path)?, order.descending, order.nulls_last)));
+    let order = query.order.iter().map(|order| Ok((binder.sorted(&order.path)?, order.descending, order.nulls_last)));
     let order = if matches!(kind, Kind::Rows(_)) { order.collect::<Result<_, SoqlError>>()? } else { Vec::new() };
     Ok(Plan { object, kind, filter, order, limit: query.limit, offset: query.offset, all_rows: query.all_rows })
 }
@@ -215,7 +142,7 @@ impl Binder<'_> {
     }
 
     fn aggregates(&self, query: &ast::Query) -> Result<Kind, SoqlError> {
-        let group_by: Vec<FieldPath> = query.group_by.iter().map(|path| self.path(path)).collect::<Result<_, _>>()?;
+        let group_by: Vec<FieldPath> = query.group_by.iter().map(|path| self.grouped(path)).collect::<Result<_, _>>()?;
         let (mut items, mut unnamed) = (Vec::new(), 0);
         for item in &query.items {
             match item {
@@ -262,21 +189,42 @@ impl Binder<'_> {
         };
         let mut spelled = Vec::new();
         let bound = self.route(self.object, names, &mut spelled, path.at)?;
-        let (route, kind, case_sensitive) = bound;
-        Ok(FieldPath { names: spelled, kind, case_sensitive, route })
+        let (route, Leaf { kind, case_sensitive, usable }) = bound;
+        Ok(FieldPath { names: spelled, kind, case_sensitive, usable, route })
+    }
+
+    fn filtered(&self, path: &ast::Path) -> Result<FieldPath, SoqlError> {
+        let bound = self.path(path)?;
+        if bound.usable.filter { Ok(bound) } else { Err(self.unusable("INVALID_FIELD", &bound, path.at, "filtered")) }
+    }
+
+    fn sorted(&self, path: &ast::Path) -> Result<FieldPath, SoqlError> {
+        let bound = self.path(path)?;
+        if bound.usable.sort { Ok(bound) } else { Err(self.unusable("MALFORMED_QUERY", &bound, path.at, "sorted")) }
+    }
+
+    fn grouped(&self, path: &ast::Path) -> Result<FieldPath, SoqlError> {
+        let bound = self.path(path)?;
+        if bound.usable.group { Ok(bound) } else { Err(self.unusable("MALFORMED_QUERY", &bound, path.at, "grouped")) }
+    }
+
+    fn unusable(&self, code: &'static str, path: &FieldPath, at: usize, done: &str) -> SoqlError {
+        let name = path.names.last().map_or("", String::as_str);
+        SoqlError::at(code, self.text, at, format!("field '{name}' can not be {done} in a query call"))
     }
 
     fn is_own_name(&self, name: &str) -> bool {
         self.alias.is_some_and(|alias| alias.eq_ignore_ascii_case(name)) || self.object().name.eq_ignore_ascii_case(name)
     }
 
-    fn route(&self, object: usize, names: &[String], spelled: &mut Vec<String>, at: usize) -> Result<(Route, FieldType, bool), SoqlError> {
+    fn route(&self, object: usize, names: &[String], spelled: &mut Vec<String>, at: usize) -> Result<(Route, Leaf), SoqlError> {
         let spec = &self.schema.objects[object];
         let [first, rest @ ..] = names else { return Err(SoqlError::malformed("a field name is missing")) };
         if rest.is_empty() {
             let field = spec.field(first).ok_or_else(|| self.no_column(first, spec, at))?;
-            spelled.push(spec.fields[field].name.clone());
-            return Ok((Route::Here(field), spec.fields[field].kind, spec.fields[field].case_sensitive));
+            let field_spec = &spec.fields[field];
+            spelled.push(field_spec.name.clone());
+            return Ok((Route::Here(field), Leaf::of(field_spec)));
         }
         let field = spec.relationship(first).ok_or_else(|| {
             let message = format!(
@@ -287,6 +235,14 @@ impl Binder<'_> {
         })?;
         let reference = &spec.fields[field];
         spelled.push(reference.relationship.clone().unwrap_or_default());
+        if reference.is_polymorphic()
+            && let [last] = rest
+            && last.eq_ignore_ascii_case("Type")
+        {
+            spelled.push("Type".to_owned());
+            let targets = reference.reference_to.iter().map(|target| (*target, Route::Kind)).collect();
+            return Ok((Route::Parent(field, targets), Leaf::KIND));
+        }
         let kept = spelled.len();
         let mut targets = Vec::new();
         let mut found = None;
@@ -294,18 +250,21 @@ impl Binder<'_> {
         for &target in &reference.reference_to {
             let mut tail = spelled[..kept].to_vec();
             match self.route(target, rest, &mut tail, at) {
-                Ok((route, kind, case_sensitive)) => {
+                Ok((route, leaf)) => {
                     targets.push((target, route));
-                    found.get_or_insert((tail, kind, case_sensitive));
+                    found.get_or_insert((tail, leaf));
                 }
-                Err(error) => refused = Some(error),
+                Err(error) => {
+                    targets.push((target, Route::Nowhere));
+                    refused = Some(error);
+                }
             }
         }
-        let Some((tail, kind, case_sensitive)) = found else {
+        let Some((tail, leaf)) = found else {
             return Err(refused.unwrap_or_else(|| self.no_column(first, spec, at)));
         };
         *spelled = tail;
-        Ok((Route::Parent(field, targets), kind, case_sensitive))
+        Ok((Route::Parent(field, targets), leaf))
     }
 
     fn no_column(&self, name: &str, object: &Object, at: usize) -> SoqlError {
@@ -324,25 +283,30 @@ impl Binder<'_> {
             Condition::Or(list) => Filter::Or(all(list)?),
             Condition::Not(inner) => Filter::Not(Box::new(self.condition(inner)?)),
             Condition::Compare { path, operator, value } => {
-                let bound = self.path(path)?;
+                let bound = self.filtered(path)?;
                 let test = self.comparison(&bound, path.at, *operator, value)?;
                 Filter::Test(bound, test)
             }
             Condition::In { path, negated, values } => {
-                let bound = self.path(path)?;
+                let bound = self.filtered(path)?;
                 let mut texts = HashSet::new();
-                for value in values.iter().filter(|value| **value != Literal::Null) {
+                let mut null = false;
+                for value in values {
+                    let value = meant(&bound, value);
+                    if *value == Literal::Null {
+                        null = true;
+                        continue;
+                    }
                     match self.operand(&bound, path.at, value)? {
                         Operand::Text(text) => texts.insert(text),
                         Operand::Number(number) => texts.insert(format!("{number}")),
                         Operand::Span(..) => return Err(self.wrong_type(&bound, path.at)),
                     };
                 }
-                let null = values.contains(&Literal::Null);
                 Filter::Test(bound, Test::In { values: texts, null, negated: *negated })
             }
             Condition::InQuery { path, negated, query } => {
-                let bound = self.path(path)?;
+                let bound = self.filtered(path)?;
                 let plan = Box::new(self::query(self.schema, self.text, query, self.now)?);
                 let one_field = matches!(&plan.kind, Kind::Rows(columns) if matches!(columns.as_slice(), [Column::Field(_)]));
                 if !one_field {
@@ -351,7 +315,7 @@ impl Binder<'_> {
                 Filter::Test(bound, Test::InQuery { plan, negated: *negated })
             }
             Condition::Includes { path, negated, values } => {
-                let bound = self.path(path)?;
+                let bound = self.filtered(path)?;
                 if bound.kind != FieldType::Multipicklist {
                     return Err(self.wrong_type(&bound, path.at));
                 }
@@ -366,6 +330,8 @@ impl Binder<'_> {
     }
 
     fn comparison(&self, path: &FieldPath, at: usize, operator: Operator, value: &Literal) -> Result<Test, SoqlError> {
+        // Only equality takes empty text for null: everything that is not null is greater than it.
+        let value = if matches!(operator, Operator::Equal | Operator::NotEqual) { meant(path, value) } else { value };
         match (Comparison::of(operator), value) {
             (Some(Comparison::Equal), Literal::Null) => Ok(Test::IsNull),
             (Some(Comparison::NotEqual), Literal::Null) => Ok(Test::NotNull),
@@ -375,7 +341,13 @@ impl Binder<'_> {
                 let message = format!("invalid operator on {} field", path.kind.name());
                 Err(SoqlError::at("INVALID_QUERY_FILTER_OPERATOR", self.text, at, message))
             }
-            (Some(comparison), value) => Ok(Test::Compare(comparison, self.operand(path, at, value)?)),
+            (Some(comparison), value) => {
+                let operand = match self.operand(path, at, value)? {
+                    Operand::Text(text) if !comparison.is_equality() => Operand::Text(path.sort_key(&text).into_owned()),
+                    operand => operand,
+                };
+                Ok(Test::Compare(comparison, operand))
+            }
         }
     }
 
@@ -383,10 +355,8 @@ impl Binder<'_> {
     fn operand(&self, path: &FieldPath, at: usize, literal: &Literal) -> Result<Operand, SoqlError> {
         let text = |text: &str| Operand::Text(path.fold(text).into_owned());
         let operand = match (path.kind, literal) {
+            (FieldType::Id | FieldType::Reference, Literal::Text(given)) if given.is_empty() => Some(Operand::Text(String::new())),
             (FieldType::Id | FieldType::Reference, Literal::Text(given)) => {
-                if given.is_empty() {
-                    return Ok(Operand::Text(String::new()));
-                }
                 let canonical = id::canonical(given)
                     .ok_or_else(|| SoqlError::at("INVALID_QUERY_FILTER_OPERATOR", self.text, at, format!("invalid ID field: {given}")))?;
                 Some(Operand::Text(canonical))
@@ -412,5 +382,16 @@ impl Binder<'_> {
         let message =
             format!("value of filter criterion for field '{}' must be of type {} and {quoted}", path.names.join("."), path.kind.name());
         SoqlError::at("INVALID_FIELD", self.text, at, message)
+    }
+}
+
+/// Text that is empty is null, and a box that is not ticked is never null but false.
+fn meant<'l>(path: &FieldPath, literal: &'l Literal) -> &'l Literal {
+    match (path.kind, literal) {
+        (FieldType::Boolean, Literal::Null) => &Literal::Bool(false),
+        (kind, Literal::Text(text)) if text.is_empty() && (kind.is_text() || matches!(kind, FieldType::Id | FieldType::Reference)) => {
+            &Literal::Null
+        }
+        (_, literal) => literal,
     }
 }

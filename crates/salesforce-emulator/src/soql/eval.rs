@@ -5,8 +5,9 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 
 use super::ast::Function;
-use super::bind::{Aggregate, Column, FieldPath, Fold, Kind, Plan};
+use super::bind::{Aggregate, Column, Fold, Kind, Plan};
 use super::filter::{Comparison, Filter, Operand, Test};
+use super::path::FieldPath;
 use crate::store::{RowView, State, Store};
 
 /// What a plan yields: rows to be written out by the plan's columns, a count, or rows of finished values.
@@ -147,7 +148,7 @@ fn compare(path: &FieldPath, a: &str, b: &str) -> Ordering {
         let number = |text: &str| text.parse::<f64>().unwrap_or(0.0);
         number(a).total_cmp(&number(b))
     } else {
-        path.fold(a).cmp(&path.fold(b))
+        path.sort_key(a).cmp(&path.sort_key(b))
     }
 }
 

@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use super::ast::Operator;
-use super::bind::{FieldPath, Plan};
+use super::bind::Plan;
+use super::path::FieldPath;
 use crate::schema::FieldType;
 use crate::store::RowView;
 
@@ -63,6 +64,10 @@ impl Comparison {
         })
     }
 
+    pub(super) fn is_equality(self) -> bool {
+        matches!(self, Self::Equal | Self::NotEqual)
+    }
+
     fn accepts(self, ordering: Ordering) -> bool {
         match self {
             Self::Equal => ordering.is_eq(),
@@ -78,7 +83,7 @@ impl Comparison {
 #[derive(Clone, Debug)]
 pub(crate) enum Operand {
     Number(f64),
-    /// In the stored form, folded when the field folds.
+    /// In the stored form, folded when the field folds: as equality wants it, or for the other comparisons as order does.
     Text(String),
     /// From the first up to, not including, the second.
     Span(String, String),
@@ -104,6 +109,8 @@ impl Filter {
 
 impl Test {
     fn holds(&self, path: &FieldPath, value: Option<Cow<'_, str>>) -> bool {
+        // The boxes of a parent that is not there are not ticked.
+        let value = value.or((path.kind == FieldType::Boolean).then_some(Cow::Borrowed("false")));
         match (self, value) {
             (Self::IsNull, value) => value.is_none(),
             (Self::NotNull, value) => value.is_some(),
@@ -129,7 +136,10 @@ fn compare(path: &FieldPath, comparison: Comparison, operand: &Operand, value: &
             let number: f64 = value.parse().unwrap_or(f64::NAN);
             number.partial_cmp(wanted).is_some_and(|ordering| comparison.accepts(ordering))
         }
-        Operand::Text(wanted) => comparison.accepts(path.fold(value).as_ref().cmp(wanted.as_str())),
+        Operand::Text(wanted) => {
+            let value = if comparison.is_equality() { path.fold(value) } else { path.sort_key(value) };
+            comparison.accepts(value.as_ref().cmp(wanted.as_str()))
+        }
         Operand::Span(start, end) => match comparison {
             Comparison::Equal => value >= start.as_str() && value < end.as_str(),
             Comparison::NotEqual => value < start.as_str() || value >= end.as_str(),

@@ -9,12 +9,14 @@ mod eval;
 mod filter;
 mod lex;
 mod parse;
+mod path;
 
 use crate::schema::Schema;
 use crate::store::Rule;
 
-pub(crate) use bind::{Column, FieldPath, Kind, Plan};
+pub(crate) use bind::{Column, Kind, Plan};
 pub(crate) use eval::{Answer, children, run};
+pub(crate) use path::FieldPath;
 
 /// Why a query was refused: Salesforce's code and words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

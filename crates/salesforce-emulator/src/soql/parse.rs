@@ -24,6 +24,9 @@ const CLAUSES: [&str; 10] = ["WHERE", "ORDER", "GROUP", "LIMIT", "OFFSET", "ALL"
 /// Parentheses nest no deeper, so that no query can exhaust the stack.
 const DEEPEST: usize = 64;
 
+/// Characters of a query.
+const LONGEST: usize = 100_000;
+
 struct Parser<'a> {
     text: &'a str,
     tokens: Vec<(Token, usize)>,
@@ -32,8 +35,11 @@ struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     fn new(text: &'a str) -> Result<Self, SoqlError> {
-        if text.len() > 100_000 {
-            return Err(SoqlError { code: "QUERY_TOO_COMPLICATED", message: "SOQL statement is longer than 100000 characters".into() });
+        if text.len() > LONGEST && text.chars().count() > LONGEST {
+            return Err(SoqlError {
+                code: "QUERY_TOO_COMPLICATED",
+                message: format!("SOQL statement is longer than {LONGEST} characters"),
+            });
         }
         Ok(Self { text, tokens: tokens(text)?, at: 0 })
     }

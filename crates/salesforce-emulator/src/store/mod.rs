@@ -21,7 +21,7 @@ pub(crate) use index::equal;
 pub(crate) use row::{Row, State};
 pub(crate) use write::{Cell, Draft, ParentRef, WriteOptions};
 
-use crate::schema::{Field, FieldType, Schema, Source};
+use crate::schema::{Field, FieldType, Otherwise, Schema, Source};
 
 /// A compiled validation rule: true refuses the row.
 pub(crate) struct Rule {
@@ -52,6 +52,8 @@ pub(crate) struct Store {
     /// Since when a row is in the Recycle Bin and the deletion that took it there.
     bin: HashMap<(usize, u32), recycle::Binned>,
     deletions: u64,
+    /// By deletion: the lookups that it emptied.
+    cleared: HashMap<u64, Vec<recycle::Cleared>>,
     undo: undo::Undo,
 }
 
@@ -59,7 +61,16 @@ impl Store {
     /// `rules` compiles an object's validation rules; `drain` counts and checks inserted rows without keeping them.
     pub(crate) fn new(schema: Arc<Schema>, drain: bool, mut rules: impl FnMut(usize) -> Vec<Rule>) -> Self {
         let tables = (0..schema.objects.len()).map(|number| Table::new(&schema, number, rules(number))).collect();
-        Self { schema, tables, running_user: String::new(), drain, bin: HashMap::new(), deletions: 0, undo: undo::Undo::default() }
+        Self {
+            schema,
+            tables,
+            running_user: String::new(),
+            drain,
+            bin: HashMap::new(),
+            deletions: 0,
+            cleared: HashMap::new(),
+            undo: undo::Undo::default(),
+        }
     }
 
     pub(crate) fn set_running_user(&mut self, id: String) {
@@ -119,6 +130,7 @@ impl Store {
 
     fn indexed(&self, object: usize, field: usize, spec: &Field, value: &str) -> Vec<u32> {
         let Some(index) = self.tables[object].indexes.get(&field) else { return Vec::new() };
+        let value = value::trimmed(value);
         let stored = |row: &Row| row.get(field).is_some_and(|text| equal(text, value, spec.case_sensitive));
         let rows = index.rows(index::key(value, spec.case_sensitive));
         rows.iter().copied().filter(|number| stored(&self.tables[object].rows[*number as usize])).collect()
@@ -170,9 +182,9 @@ impl Table {
     }
 }
 
-/// Children are looked up when their parent is deleted, and by sub-queries.
+/// Children are looked up when their parent is deleted, and by sub-queries. Owners own too much to be worth it.
 fn follows_parent(field: &Field) -> bool {
-    field.kind == FieldType::Reference && (field.cascade_delete || field.child_relationship.is_some())
+    field.kind == FieldType::Reference && field.default.is_none()
 }
 
 /// One row as its fields read, made-up ones included.
@@ -195,6 +207,16 @@ impl<'a> RowView<'a> {
 
     pub(crate) fn state(&self) -> State {
         self.row.state
+    }
+
+    /// The object of the row; queues are groups of their own kind.
+    pub(crate) fn kind(&self) -> Cow<'a, str> {
+        let object = &self.store.schema.objects[self.object];
+        let queue = || object.field("Type").and_then(|field| self.row.get(field)).filter(|kind| *kind == "Queue");
+        match object.name.as_str() {
+            "Group" => Cow::Borrowed(queue().unwrap_or("Group")),
+            name => Cow::Borrowed(name),
+        }
     }
 
     pub(crate) fn modified(&self) -> i64 {
@@ -220,10 +242,27 @@ impl<'a> RowView<'a> {
         }
     }
 
+    fn otherwise(&self, otherwise: &'a Otherwise) -> Option<Cow<'a, str>> {
+        match otherwise {
+            Otherwise::ByValue { field, values, rest } => {
+                let given = self.get(*field)?;
+                let found = values.iter().find(|(value, _)| value.eq_ignore_ascii_case(&given)).map(|(_, text)| text);
+                found.or(rest.as_ref()).map(|text| Cow::Borrowed(text.as_str()))
+            }
+            Otherwise::OfParent { reference, object, field } => {
+                let number = self.store.find(*object, &self.get(*reference)?)?;
+                self.store.view(*object, number).get(*field)
+            }
+        }
+    }
+
     /// Booleans and owners that were never set read as their default; the other defaults were stored on insert.
-    fn stored(&self, field: usize, spec: &Field) -> Option<Cow<'a, str>> {
+    fn stored(&self, field: usize, spec: &'a Field) -> Option<Cow<'a, str>> {
         if let Some(text) = self.row.get(field) {
             return Some(Cow::Borrowed(text));
+        }
+        if let Some(otherwise) = &spec.otherwise {
+            return self.otherwise(otherwise).or((spec.kind == FieldType::Boolean).then_some(Cow::Borrowed("false")));
         }
         match spec.default.as_deref() {
             Some(crate::schema::RUNNING_USER) => Some(Cow::Borrowed(&self.store.running_user)),

@@ -1,5 +1,7 @@
 //! Delete, undelete and purge: the Recycle Bin keeps what a deletion took along, for fifteen days.
 
+use std::collections::HashSet;
+
 use super::{RowError, State, Store};
 
 const BIN_MS: i64 = 15 * 24 * 3600 * 1000;
@@ -11,19 +13,26 @@ pub(super) struct Binned {
     deletion: u64,
 }
 
+/// A lookup that a deletion emptied: the field of a row, and the id that was in it.
+#[derive(Clone, Debug)]
+pub(super) struct Cleared {
+    object: usize,
+    number: u32,
+    field: usize,
+    id: String,
+}
+
 impl Store {
-    /// Deletes a row and the children that follow it; nothing is deleted when a child holds the row back.
+    /// Deletes a row and the children that follow it and empties the lookups of the others; nothing is deleted when a
+    /// child holds a row back.
     pub(crate) fn delete(&mut self, object: usize, id: &str, now: i64, hard: bool) -> Result<u32, RowError> {
         let number = self.live_row(object, id)?;
-        let mut taken = vec![(object, number)];
-        let mut at = 0;
-        while at < taken.len() {
-            let (object, number) = taken[at];
-            let children = self.children(object, number);
-            children.into_iter().filter(|child| !taken.contains(child)).collect::<Vec<_>>().into_iter().for_each(|c| taken.push(c));
-            at += 1;
-        }
+        let taken = self.taken_along(object, number);
+        let cleared = self.let_go(&taken).map_err(|child| self.held_back(object, number, child))?;
         self.deletions += 1;
+        for left in &cleared {
+            self.set_reference(left, None);
+        }
         for (object, number) in taken {
             self.touch(object, number);
             self.remove_from_indexes(object, number);
@@ -37,16 +46,91 @@ impl Store {
                 self.bin.insert((object, number), Binned { at: now, deletion: self.deletions });
             }
         }
+        if !hard && !cleared.is_empty() {
+            self.cleared.insert(self.deletions, cleared);
+        }
         Ok(number)
     }
 
-    fn children(&self, object: usize, number: u32) -> Vec<(usize, u32)> {
-        let id = self.id_of(object, number);
-        let following = self.schema.objects[object].children.iter().filter(|child| child.cascade_delete);
-        following.flat_map(|child| self.by_key(child.object, child.field, &id).into_iter().map(|row| (child.object, row))).collect()
+    /// The row and everything below it that goes with its parent.
+    fn taken_along(&self, object: usize, number: u32) -> Vec<(usize, u32)> {
+        let mut taken = vec![(object, number)];
+        let mut known: HashSet<(usize, u32)> = taken.iter().copied().collect();
+        let mut at = 0;
+        while at < taken.len() {
+            let (object, number) = taken[at];
+            let id = self.id_of(object, number);
+            for child in self.schema.objects[object].children.iter().filter(|child| child.cascade_delete) {
+                let rows = self.pointing_at(child.object, child.field, &id).into_iter().map(|row| (child.object, row));
+                taken.extend(rows.filter(|row| known.insert(*row)));
+            }
+            at += 1;
+        }
+        taken
     }
 
-    /// Brings a row back with everything its deletion took along.
+    /// The lookups of rows that stay, or the row that holds a parent back.
+    fn let_go(&self, taken: &[(usize, u32)]) -> Result<Vec<Cleared>, (usize, u32)> {
+        let gone: HashSet<&(usize, u32)> = taken.iter().collect();
+        let mut cleared = Vec::new();
+        for (object, number) in taken {
+            let id = self.id_of(*object, *number);
+            for child in self.schema.objects[*object].children.iter().filter(|child| !child.cascade_delete) {
+                for row in self.pointing_at(child.object, child.field, &id) {
+                    if gone.contains(&(child.object, row)) {
+                        continue;
+                    }
+                    if child.restricted_delete {
+                        return Err((child.object, row));
+                    }
+                    cleared.push(Cleared { object: child.object, number: row, field: child.field, id: id.clone() });
+                }
+            }
+        }
+        Ok(cleared)
+    }
+
+    fn held_back(&self, object: usize, number: u32, (child, row): (usize, u32)) -> RowError {
+        let name = |object: usize, number: u32| {
+            let field = self.schema.objects[object].fields.iter().position(|field| field.name_field);
+            field
+                .and_then(|field| self.view(object, number).get(field))
+                .map_or_else(|| self.id_of(object, number), |name| name.into_owned())
+        };
+        let (parent, children, held_by) = (name(object, number), self.schema.objects[child].plural.to_lowercase(), name(child, row));
+        RowError::new(
+            "DELETE_FAILED",
+            format!(
+                "Your attempt to delete {parent} could not be completed because it is associated with the following {children}.: {held_by}\n"
+            ),
+        )
+    }
+
+    /// Live rows whose reference is this id.
+    fn pointing_at(&self, object: usize, field: usize, id: &str) -> Vec<u32> {
+        if self.has_index(object, field) {
+            return self.by_key(object, field, id);
+        }
+        let points = |number: &u32| {
+            let view = self.view(object, *number);
+            view.is_live() && view.row.get(field) == Some(id)
+        };
+        self.numbers(object).filter(points).collect()
+    }
+
+    /// The row is not modified by it.
+    fn set_reference(&mut self, at: &Cleared, id: Option<&str>) {
+        self.touch(at.object, at.number);
+        self.remove_from_indexes(at.object, at.number);
+        let row = &mut self.tables[at.object].rows[at.number as usize];
+        let mut cells: Vec<(usize, &str)> =
+            row.cells().filter(|(field, _)| *field != at.field).chain(id.map(|id| (at.field, id))).collect();
+        cells.sort_by_key(|(field, _)| *field);
+        *row = row.rewrite(cells, row.modified);
+        self.add_to_indexes(at.object, at.number);
+    }
+
+    /// Brings a row back with everything its deletion took along, and the lookups that nobody set again.
     pub(crate) fn undelete(&mut self, object: usize, id: &str, now: i64) -> Result<(), RowError> {
         let canonical = super::id::canonical(id).ok_or_else(|| RowError::on("MALFORMED_ID", format!("malformed id {id}"), "Id"))?;
         let number = self.find(object, &canonical).ok_or_else(RowError::no_such_row)?;
@@ -66,6 +150,13 @@ impl Store {
             row.modified = now;
             self.tables[object].live += 1;
             self.add_to_indexes(object, number);
+        }
+        for left in self.cleared.remove(&binned.deletion).unwrap_or_default() {
+            let row = &self.tables[left.object].rows[left.number as usize];
+            let parent = self.schema.by_prefix(&left.id[..3]).and_then(|object| self.live_row(object, &left.id).ok());
+            if row.state == State::Live && row.get(left.field).is_none() && parent.is_some() {
+                self.set_reference(&left, Some(&left.id));
+            }
         }
         Ok(())
     }
@@ -137,5 +228,20 @@ mod tests {
         assert!(store.undelete(contact, &contact_id, 1).is_err());
         store.delete(account, &account_id, 0, true).unwrap();
         assert_eq!(store.undelete(account, &account_id, 1).unwrap_err().code, "INVALID_CROSS_REFERENCE_KEY");
+    }
+
+    #[test]
+    fn a_lookup_does_not_come_back_without_its_parent() {
+        let (mut store, account, contact, account_id, contact_id) = family();
+        let options = WriteOptions { now: 0, allow_duplicates: false };
+        let field = |name: &str| store.schema.objects[account].field(name).unwrap();
+        let (name, parent) = (field("Name"), field("ParentId"));
+        let cells = vec![(name, Cell::Text(Cow::Borrowed("B"))), (parent, Cell::Text(Cow::Owned(account_id.clone())))];
+        let child = store.insert(account, Draft { cells, parents: vec![] }, options).unwrap().number;
+        store.delete(account, &account_id, 1, false).unwrap();
+        store.purge(account, &account_id).unwrap();
+        store.undelete(contact, &contact_id, 2).unwrap();
+        assert_eq!(store.view(account, child).get(parent), None);
+        assert!(store.live_row(contact, &contact_id).is_ok());
     }
 }

@@ -5,14 +5,31 @@
 
 use std::borrow::Cow;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use jiff::tz::TimeZone;
 use jiff::{Timestamp, civil};
 
 use super::{RowError, id};
 use crate::schema::{Field, FieldType};
 
+/// The code of a value that its field's type cannot read.
+pub(crate) const WRONG_TYPE: &str = "INVALID_TYPE_ON_FIELD_IN_RECORD";
+
+/// The first and the last day that a field can hold.
+const DAYS: (&str, &str) = ("1700-01-01", "4000-12-31");
+/// The same of instants: midnight of those days, in milliseconds since 1970.
+const INSTANTS: (i64, i64) = (-8_520_336_000_000, 64_092_124_800_000);
+
+/// Without spaces and control characters at both ends, as keys are stored and compared.
+pub(crate) fn trimmed(text: &str) -> &str {
+    text.trim_matches(|c| c <= ' ')
+}
+
 /// Refuses what the field's type, length, range or restricted list does not allow. Whether a reference points at a row is
 /// not known here.
 pub(crate) fn coerce<'a>(field: &Field, text: &'a str) -> Result<Cow<'a, str>, RowError> {
+    let text = if field.is_key() { trimmed(text) } else { text };
     match field.kind {
         FieldType::Boolean => boolean(field, text),
         FieldType::Int => int(field, text),
@@ -34,7 +51,11 @@ pub(crate) fn coerce<'a>(field: &Field, text: &'a str) -> Result<Cow<'a, str>, R
             }
             sized(field, text)
         }
-        FieldType::String | FieldType::Textarea | FieldType::Phone | FieldType::Url => sized(field, text),
+        FieldType::String | FieldType::Textarea | FieldType::Phone | FieldType::Url | FieldType::Combobox => sized(field, text),
+        FieldType::Base64 => {
+            let is_file = BASE64_STANDARD.decode(text).is_ok();
+            if is_file { Ok(Cow::Borrowed(text)) } else { Err(wrong_type(field, text)) }
+        }
     }
 }
 
@@ -42,9 +63,9 @@ pub(crate) fn wrong_id(field: &Field, text: &str) -> RowError {
     RowError::on("MALFORMED_ID", format!("{}: id value of incorrect type: {text}", field.label), &field.name)
 }
 
-fn wrong_type(field: &Field, text: &str) -> RowError {
+pub(super) fn wrong_type(field: &Field, text: &str) -> RowError {
     let message = format!("{}: value not of required type: {text}", field.label);
-    RowError::on("INVALID_TYPE_ON_FIELD_IN_RECORD", message, &field.name)
+    RowError::on(WRONG_TYPE, message, &field.name)
 }
 
 fn sized<'a>(field: &Field, text: &'a str) -> Result<Cow<'a, str>, RowError> {
@@ -111,12 +132,29 @@ fn parse_number(text: &str) -> Option<f64> {
 
 fn date<'a>(field: &Field, text: &'a str) -> Result<Cow<'a, str>, RowError> {
     let shaped = text.len() == 10 && text.as_bytes()[4] == b'-' && text.as_bytes()[7] == b'-';
-    let valid = shaped && text.parse::<civil::Date>().is_ok();
-    if valid { Ok(Cow::Borrowed(text)) } else { Err(wrong_type(field, text)) }
+    let date = shaped.then(|| text.parse::<civil::Date>().ok()).flatten().ok_or_else(|| wrong_type(field, text))?;
+    if text < DAYS.0 || text > DAYS.1 {
+        return Err(out_of_time(field, date.at(0, 0, 0, 0)));
+    }
+    Ok(Cow::Borrowed(text))
+}
+
+fn out_of_time(field: &Field, at: civil::DateTime) -> RowError {
+    let message = format!("{}: invalid date: {}", field.label, at.strftime("%a %b %d %H:%M:%S GMT %-Y"));
+    RowError::on("FIELD_INTEGRITY_EXCEPTION", message, &field.name)
 }
 
 fn datetime<'a>(field: &Field, text: &'a str) -> Result<Cow<'a, str>, RowError> {
-    parse_instant(text).map(|ms| Cow::Owned(format_instant(ms))).ok_or_else(|| wrong_type(field, text))
+    let Some(ms) = parse_instant(text) else {
+        // The last day of 9999 is a favourite of other systems; as an instant it is past what this clock can count.
+        let day = text.get(..19).and_then(|text| text.parse::<civil::DateTime>().ok()).filter(|at| at.year() == 9999 && is_instant(text));
+        return Err(day.map_or_else(|| wrong_type(field, text), |at| out_of_time(field, at)));
+    };
+    if ms < INSTANTS.0 || ms > INSTANTS.1 {
+        let at = Timestamp::from_millisecond(ms).unwrap_or_default().to_zoned(TimeZone::UTC).datetime();
+        return Err(out_of_time(field, at));
+    }
+    Ok(Cow::Owned(format_instant(ms)))
 }
 
 fn time<'a>(field: &Field, text: &'a str) -> Result<Cow<'a, str>, RowError> {
@@ -141,15 +179,18 @@ fn email<'a>(field: &Field, text: &'a str) -> Result<Cow<'a, str>, RowError> {
 
 /// `yyyy-MM-ddTHH:mm:ss[.SSS]` with `Z` or an offset, with or without its colon: milliseconds since 1970.
 pub(crate) fn parse_instant(text: &str) -> Option<i64> {
-    let bytes = text.as_bytes();
-    if bytes.len() < 20 || bytes[4] != b'-' || bytes[7] != b'-' || bytes[10] != b'T' || bytes[13] != b':' || bytes[16] != b':' {
-        return None;
-    }
-    let zone = &text[19..];
-    if !zone.ends_with('Z') && !zone.contains(['+', '-']) {
+    if !is_instant(text) {
         return None;
     }
     text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
+}
+
+fn is_instant(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    if bytes.len() < 20 || bytes[4] != b'-' || bytes[7] != b'-' || bytes[10] != b'T' || bytes[13] != b':' || bytes[16] != b':' {
+        return false;
+    }
+    text.get(19..).is_some_and(|zone| zone.ends_with('Z') || zone.contains(['+', '-']))
 }
 
 pub(crate) fn format_instant(ms: i64) -> String {
@@ -199,11 +240,35 @@ mod tests {
     }
 
     #[test]
+    fn dates_end_where_the_service_ends_them() {
+        for text in ["1700-01-01", "4000-12-31"] {
+            assert_eq!(stored("Account", "Opened__c", text).unwrap(), text);
+            assert!(stored("Account", "Checked_At__c", &format!("{text}T00:00:00Z")).is_ok(), "{text}");
+        }
+        assert_eq!(
+            stored("Account", "Opened__c", "0206-03-01").unwrap_err(),
+            "FIELD_INTEGRITY_EXCEPTION:Opened: invalid date: Sat Mar 01 00:00:00 GMT 206:Opened__c --"
+        );
+        for text in ["1699-12-31T23:59:59Z", "4000-12-31T00:00:01Z", "9999-12-31T00:00:00Z"] {
+            assert!(
+                stored("Account", "Checked_At__c", text).unwrap_err().starts_with("FIELD_INTEGRITY_EXCEPTION:Checked At: invalid date: ")
+            );
+        }
+    }
+
+    #[test]
+    fn only_keys_are_trimmed() {
+        assert_eq!(stored("Account", "External_Id__c", " A\u{a0} \t").unwrap(), "A\u{a0}");
+        assert_eq!(stored("Contact", "Email", " a@example.org\n").unwrap(), "a@example.org");
+        assert_eq!(stored("Account", "Name", " A ").unwrap(), " A ");
+    }
+
+    #[test]
     fn dates_are_not_guessed() {
         for text in ["31.01.2026", "2026-1-31", "2026-02-30", "2026-01-31Z", "2026-01-31T00:00:00Z"] {
             assert!(stored("Account", "Opened__c", text).is_err(), "{text}");
         }
-        for text in ["2026-01-31", "2026-01-31T09:00:00", "2026-01-31 09:00:00Z"] {
+        for text in ["2026-01-31", "2026-01-31T09:00:00", "2026-01-31 09:00:00Z", "2026-01-31T09:00:0\u{e9}0Z"] {
             assert!(stored("Account", "Checked_At__c", text).is_err(), "{text}");
         }
         for text in ["inf", "NaN", "+1", "1,5", ""] {

@@ -51,7 +51,8 @@ impl Store {
             self.fill_defaults(object, &mut texts);
         }
         let cells = || texts.iter().filter_map(|(field, text)| text.as_deref().map(|text| (*field, text)));
-        self.require(object, |field| cells().any(|(given, _)| given == field))?;
+        let needed = self.schema.objects[object].needed.iter().copied();
+        self.require(object, needed.filter(|field| !cells().any(|(given, _)| given == *field)))?;
         let number = self.next_number(object);
         if self.drain {
             self.tables[object].drained += 1;
@@ -82,10 +83,17 @@ impl Store {
     }
 
     fn update_row(&mut self, object: usize, number: u32, draft: Draft<'_>, options: WriteOptions) -> Result<Saved, RowError> {
+        // A new row has the default instead; one that exists has no null to go back to.
+        let fields = &self.schema.objects[object].fields;
+        let unticked = |(field, cell): &(usize, Cell<'_>)| matches!(cell, Cell::Null) && fields[*field].kind == FieldType::Boolean;
+        if let Some((field, _)) = draft.cells.iter().find(|cell| unticked(cell)) {
+            return Err(value::wrong_type(&fields[*field], "null"));
+        }
         let texts = self.texts(object, draft, |field| field.updateable)?;
         let old = &self.tables[object].rows[number as usize];
         let row = old.rewrite(overlay(old, &texts), options.now);
-        self.require(object, |field| row.get(field).is_some() || !texts.iter().any(|(given, _)| *given == field))?;
+        let emptied = texts.iter().filter(|(field, text)| text.is_none() && fields[*field].keeps_value());
+        self.require(object, emptied.map(|(field, _)| *field))?;
         self.check(object, number, &row, Some(old), options)?;
         self.touch(object, number);
         self.remove_from_indexes(object, number);
@@ -106,7 +114,7 @@ impl Store {
         let spec = &self.schema.objects[object].fields[key];
         let (by_id, name) = (spec.source == Source::Id, spec.name.clone());
         draft.cells.retain(|(field, _)| *field != key);
-        let Some(value) = value.filter(|value| !value.is_empty()) else {
+        let Some(value) = value.map(value::trimmed).filter(|value| !value.is_empty()) else {
             if by_id {
                 return self.insert(object, draft, options);
             }
@@ -156,6 +164,7 @@ impl Store {
             }
             let text = match cell {
                 Cell::Null => None,
+                Cell::Text(text) if field_spec.is_key() && value::trimmed(&text).is_empty() => None,
                 Cell::Text(Cow::Borrowed(text)) => Some(value::coerce(field_spec, text)?),
                 Cell::Text(Cow::Owned(text)) => Some(Cow::Owned(value::coerce(field_spec, &text)?.into_owned())),
             };
@@ -208,21 +217,21 @@ impl Store {
         for (number, field) in self.schema.objects[object].fields.iter().enumerate() {
             let Some(default) = field.default.as_deref() else { continue };
             let virtual_default = field.kind == FieldType::Boolean || default == RUNNING_USER;
-            if virtual_default || texts.iter().any(|(given, _)| *given == number) {
+            // Null stays null where a field may be null.
+            let at = texts.partition_point(|(given, _)| *given < number);
+            let given = texts.get(at).filter(|(given, _)| *given == number);
+            if virtual_default || given.is_some_and(|(_, text)| text.is_some() || !field.required) {
                 continue;
             }
-            let at = texts.partition_point(|(given, _)| *given < number);
+            if given.is_some() {
+                texts.remove(at);
+            }
             texts.insert(at, (number, Some(Cow::Owned(default.to_owned()))));
         }
     }
 
-    fn require(&self, object: usize, filled: impl Fn(usize) -> bool) -> Result<(), RowError> {
-        let fields = self.schema.objects[object].fields.iter().enumerate();
-        let missing: Vec<String> = fields
-            .filter(|(_, field)| field.needs_value() && field.source == Source::Stored)
-            .filter(|(number, _)| !filled(*number))
-            .map(|(_, field)| field.name.clone())
-            .collect();
+    fn require(&self, object: usize, missing: impl Iterator<Item = usize>) -> Result<(), RowError> {
+        let missing: Vec<String> = missing.map(|field| self.schema.objects[object].fields[field].name.clone()).collect();
         if missing.is_empty() { Ok(()) } else { Err(RowError::required(missing)) }
     }
 

@@ -221,7 +221,8 @@ pub(super) const FILES: [File; 34] = [
     ),
     file(CSV, "smallpop-colon.csv", "147af96c89157754", 10, "ebb610de43282f62").read_as("utf-8", ":").unreadable(
         "PreflightFailed",
-        "mapping to C0__c: there is no column \"city\", only \"city:region:country:population\": if these are several, \
+        "source: the file, cut at commas (detected), read as UTF-8, has the columns \"city:region:country:population\"; \
+         mapping to C0__c: there is no column \"city\", only \"city:region:country:population\": if these are several, \
          set the format's `delimiter`; mapping to C1__c: there is no column \"region\", only \
          \"city:region:country:population\": if these are several, set the format's `delimiter`; mapping to C2__c: there \
          is no column \"country\", only \"city:region:country:population\": if these are several, set the format's \

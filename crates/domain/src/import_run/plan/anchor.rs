@@ -58,7 +58,7 @@ pub fn snapshot(facts: &JobFacts, placed: &Placed, now: Timestamp) -> Option<Sna
         tenant: id(&placed.tenant().metadata),
         region: id(&placed.region().metadata),
         action: placed.run().spec.action.clone(),
-        results: retention::effective(&retention::tenant_rule(&placed.tenant().spec), job.spec.results.as_ref()),
+        results: retention::effective(&retention::tenant_rule(&placed.tenant().spec), job.spec.retention().as_ref()),
         connections,
         upload,
         started_at,

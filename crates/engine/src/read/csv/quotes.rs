@@ -4,8 +4,6 @@
 
 use memchr::{memchr, memchr_iter, memchr2_iter};
 
-const QUOTE: u8 = b'"';
-
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum State {
     Outside,
@@ -18,6 +16,12 @@ enum State {
 pub(super) enum FaultKind {
     TextBehindQuote,
     BlankBeforeQuote,
+    /// Opened and not closed in its line; what follows are rows for certain.
+    Stray,
+    /// Opened and closed lines later; the lines between read as rows just as well.
+    Suspected {
+        lines: u64,
+    },
 }
 
 /// A place in the record.
@@ -33,6 +37,7 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct Quotes {
     delimiter: u8,
+    quote: u8,
     state: State,
     /// The next byte is the first of its field.
     at_start: bool,
@@ -47,14 +52,14 @@ pub(super) struct Quotes {
 }
 
 impl Quotes {
-    pub(super) fn new(delimiter: u8) -> Self {
+    pub(super) fn new(delimiter: u8, quote: u8) -> Self {
         let (state, opened) = (State::Outside, Place::default());
-        Self { delimiter, state, at_start: true, only_blanks: true, behind_cr: false, lines: 0, field: 0, opened, fault: None }
+        Self { delimiter, quote, state, at_start: true, only_blanks: true, behind_cr: false, lines: 0, field: 0, opened, fault: None }
     }
 
     /// A record begins.
     pub(super) fn begin(&mut self) {
-        *self = Self::new(self.delimiter);
+        *self = Self::new(self.delimiter, self.quote);
     }
 
     /// Line ends inside quotes of this record.
@@ -72,6 +77,16 @@ impl Quotes {
         (self.state == State::Inside).then_some(self.opened)
     }
 
+    /// The last quote that was opened.
+    pub(super) fn opened(&self) -> Place {
+        self.opened
+    }
+
+    /// Fields so far.
+    pub(super) fn fields(&self) -> usize {
+        self.field + 1
+    }
+
     /// Looks at the next bytes of the record; `base` is the place of the first in the file.
     pub(super) fn scan(&mut self, raw: &[u8], base: u64) {
         let mut at = 0;
@@ -79,21 +94,21 @@ impl Quotes {
             let rest = &raw[at..];
             match self.state {
                 State::Outside => {
-                    let step = memchr(QUOTE, rest);
+                    let step = memchr(self.quote, rest);
                     self.field += memchr_iter(self.delimiter, &rest[..step.unwrap_or(rest.len())]).count();
                     let Some(step) = step else { break };
                     self.outside(raw, at + step, base);
                     at += step + 1;
                 }
                 State::Inside => {
-                    let step = memchr(QUOTE, rest);
+                    let step = memchr(self.quote, rest);
                     self.count_lines(&rest[..step.unwrap_or(rest.len())]);
                     let Some(step) = step else { return };
                     self.state = State::Closing;
                     self.behind_cr = false;
                     at += step + 1;
                 }
-                State::Closing if rest[0] == QUOTE => {
+                State::Closing if rest[0] == self.quote => {
                     self.state = State::Inside;
                     at += 1;
                 }
@@ -168,7 +183,7 @@ mod tests {
     fn scan(raw: &str) -> (Option<(FaultKind, u64)>, Option<u64>, u64) {
         let mut results: Vec<_> = (1..=raw.len())
             .map(|step| {
-                let mut quotes = Quotes::new(b',');
+                let mut quotes = Quotes::new(b',', b'"');
                 let mut base = 0;
                 for piece in raw.as_bytes().chunks(step) {
                     quotes.scan(piece, base);

@@ -1,8 +1,10 @@
 //! Which delimiter a file uses, when nobody said.
 
-use super::parser::Parser;
+use std::collections::BTreeSet;
 
-const CANDIDATES: [u8; 4] = [b',', b';', b'\t', b'|'];
+use super::parser::{Dialect, Parser, Record};
+
+pub(super) const CANDIDATES: [u8; 4] = [b',', b';', b'\t', b'|'];
 const RECORDS: usize = 20;
 
 /// `sep=;` as Excel writes it in a first line: the delimiter, and the length of that line.
@@ -15,24 +17,43 @@ pub(super) fn excel_hint(text: &[u8]) -> (Option<u8>, usize) {
     }
 }
 
-/// The candidate that cuts the first records most evenly into the most fields; a comma when none cuts at all.
-pub(super) fn delimiter(sample: &[u8], whole: bool) -> u8 {
-    let mut best = (0, 0, b',');
-    for candidate in CANDIDATES {
-        let counts = field_counts(sample, whole, candidate);
-        let Some(&header) = counts.first().filter(|header| **header > 1) else { continue };
-        let even = counts.iter().filter(|count| **count == header).count() * 1000 / counts.len();
-        if (even, header) > (best.0, best.1) {
-            best = (even, header, candidate);
+/// The candidate whose header has all columns that the job names, if there is one; else the one that cuts the first
+/// records most evenly, then the one whose header has more of those columns, then the one with the most fields. A comma
+/// when none cuts at all.
+pub(super) fn delimiter(sample: &[u8], whole: bool, quote: Option<u8>, named: &BTreeSet<String>) -> u8 {
+    let mut best = ((false, 0, 0, 0), b',');
+    for delimiter in CANDIDATES {
+        let Some(reading) = read(sample, whole, Dialect { delimiter, quote }) else { continue };
+        let named_here = named.iter().filter(|name| reading.header.contains(name.trim())).count();
+        let all = !named.is_empty() && named_here == named.len();
+        // What does not cut says nothing, unless the job knows the one column.
+        if reading.fields == 1 && !all {
+            continue;
+        }
+        let rank = (all, reading.even, named_here, reading.fields);
+        if rank > best.0 {
+            best = (rank, delimiter);
         }
     }
-    best.2
+    best.1
 }
 
-fn field_counts(sample: &[u8], whole: bool, delimiter: u8) -> Vec<usize> {
-    let mut parser = Parser::new(delimiter, 0, 0);
+/// What a delimiter makes of a sample.
+struct Reading {
+    header: BTreeSet<String>,
+    fields: usize,
+    /// Of a thousand records, how many have as many fields as the header.
+    even: usize,
+}
+
+fn read(sample: &[u8], whole: bool, dialect: Dialect) -> Option<Reading> {
+    let mut parser = Parser::new(dialect, 0, 0);
     let mut counts = Vec::new();
-    let mut take = |record: super::parser::Record<'_>| {
+    let mut header = BTreeSet::new();
+    let mut take = |record: Record<'_>| {
+        if counts.is_empty() {
+            header = record.cells().map(|cell| String::from_utf8_lossy(cell).trim().to_owned()).collect();
+        }
         counts.push(record.ends.len());
         Ok(counts.len() < RECORDS)
     };
@@ -40,7 +61,9 @@ fn field_counts(sample: &[u8], whole: bool, delimiter: u8) -> Vec<usize> {
     if parser.feed(sample, &mut take).is_ok_and(|used| used == sample.len()) && whole {
         let _ = parser.finish(&mut take);
     }
-    counts
+    let fields = *counts.first()?;
+    let even = counts.iter().filter(|count| **count == fields).count() * 1000 / counts.len();
+    Some(Reading { header, fields, even })
 }
 
 #[cfg(test)]
@@ -60,13 +83,31 @@ mod tests {
             ("", b','),
             ("a;b", b';'),
         ] {
-            assert_eq!(delimiter(sample.as_bytes(), true) as char, expected as char, "{sample:?}");
+            assert_eq!(delimiter(sample.as_bytes(), true, Some(b'"'), &BTreeSet::new()) as char, expected as char, "{sample:?}");
         }
     }
 
     #[test]
     fn a_sample_that_ends_in_the_middle_is_judged_by_its_whole_records() {
-        assert_eq!(delimiter(b"a;b\n1;2\n3;\"x,y,z,", false), b';');
+        assert_eq!(delimiter(b"a;b\n1;2\n3;\"x,y,z,", false, Some(b'"'), &BTreeSet::new()), b';');
+    }
+
+    #[test]
+    fn the_names_that_the_job_uses_decide_between_readings() {
+        for (sample, named, expected) in [
+            ("Name, Vorname;E-Mail\nLovelace, Ada;a@example.org\n", ["Name, Vorname", "E-Mail"].as_slice(), b';'),
+            ("Name (last, first)\tCity\nLovelace, Ada\tLondon\n", &["Name (last, first)", "City"], b'\t'),
+            ("Name, Vorname, Titel;E-Mail\nLovelace, Ada, Dr;a@example.org\n", &["E-Mail"], b';'),
+            ("a;b,c;d\n1;2,3;4\n", &["a", "d"], b';'),
+            ("a;b,c;d\n1;2,3;4\n", &["a;b", "c;d"], b','),
+            // Some of the names stand in no reading: the one with more of them wins a tie.
+            ("Name, Vorname;E-Mail\nLovelace, Ada;a@example.org\n", &["E-Mail", "Phone"], b';'),
+        ] {
+            let named = named.iter().map(|name| name.to_string()).collect();
+            assert_eq!(delimiter(sample.as_bytes(), true, Some(b'"'), &named) as char, expected as char, "{sample:?}");
+        }
+        let one = ["Name, Vorname".to_owned()].into();
+        assert_ne!(delimiter(b"Name, Vorname\nLovelace, Ada\n", true, Some(b'"'), &one), b',');
     }
 
     #[test]

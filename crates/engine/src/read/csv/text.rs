@@ -1,16 +1,25 @@
-//! From the bytes of a file to UTF-8. What is no text in the file's encoding becomes the byte FF, which UTF-8 never
-//! contains: whoever checks a cell finds it there and knows the column.
+//! From the bytes of a file to UTF-8. What is no text in the file's encoding becomes the byte FF, and a place where the
+//! bytes contradict the encoding gets the byte FE; UTF-8 contains neither: whoever checks a cell finds them there and
+//! knows the column.
 
 use bytes::Bytes;
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8};
 
+use super::contradiction::Watch;
 use crate::read::ReadError;
+use crate::taken::Choice;
 
 /// Stands where the input was malformed.
 const MALFORMED: u8 = 0xFF;
 
+/// Stands where the input can only be UTF-8, although the job says otherwise.
+pub(super) const CONTRADICTED: u8 = 0xFE;
+
 pub(super) struct Text {
     encoding: &'static Encoding,
+    by: Choice,
+    /// Absent: nothing to contradict, or not any more.
+    watch: Option<Watch>,
     /// Absent: the bytes are UTF-8 already and pass unchanged; their cells are checked one by one.
     decoder: Option<Decoder>,
 }
@@ -21,20 +30,40 @@ impl Text {
         if head.starts_with(&[0xFF, 0xFE, 0, 0]) || head.starts_with(&[0, 0, 0xFE, 0xFF]) {
             return Err(ReadError::Utf32);
         }
-        let (encoding, mark) = Encoding::for_bom(head).unwrap_or((wished.unwrap_or(UTF_8), 0));
+        let ((encoding, mark), by) = match (Encoding::for_bom(head), wished) {
+            (Some(marked), _) => (marked, Choice::Marked),
+            (None, Some(wished)) => ((wished, 0), Choice::Told),
+            (None, None) => ((UTF_8, 0), Choice::Assumed),
+        };
         let decoder = (encoding != UTF_8).then(|| encoding.new_decoder_without_bom_handling());
-        Ok((Self { encoding, decoder }, mark))
+        let watch = encoding.is_single_byte().then(Watch::default);
+        Ok((Self { encoding, by, watch, decoder }, mark))
     }
 
     pub(super) fn encoding(&self) -> &'static str {
         self.encoding.name()
     }
 
+    /// Who chose the encoding.
+    pub(super) fn by(&self) -> Choice {
+        self.by
+    }
+
     pub(super) fn decode(&mut self, bytes: Bytes) -> Bytes {
-        match &mut self.decoder {
-            None => bytes,
-            Some(decoder) => decode(decoder, &bytes, false),
+        let Some(decoder) = &mut self.decoder else { return bytes };
+        if let Some(watch) = &mut self.watch {
+            match watch.look(&bytes) {
+                None => {}
+                Some(Err(_)) => self.watch = None,
+                Some(Ok(at)) => {
+                    self.watch = None;
+                    let before = decode(decoder, &bytes[..at], false);
+                    let behind = decode(decoder, &bytes[at..], false);
+                    return [&before, [CONTRADICTED].as_slice(), &behind].concat().into();
+                }
+            }
         }
+        decode(decoder, &bytes, false)
     }
 
     /// What an unfinished character at the end leaves.

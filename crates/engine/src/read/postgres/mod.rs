@@ -9,6 +9,7 @@ mod sql;
 pub mod sqlstate;
 mod value;
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 
 use api::import_job::SqlSource;
@@ -22,14 +23,9 @@ use tokio_postgres::{Client, CopyOutStream};
 use self::copy::{Lines, unescape};
 use self::sql::Query;
 use self::value::Shape;
-use crate::read::{ReadError, Source};
+use crate::own;
+use crate::read::{MAX_CHARACTERS, MAX_RECORD, ReadError, Source, characters};
 use crate::row::{Batch, Header, Row, RowError};
-
-/// Salesforce takes no longer records.
-const MAX_CHARACTERS: usize = 400_000;
-
-/// What such a row takes at most while it is on its way: four bytes a character, doubled by escapes.
-const MAX_LINE: usize = MAX_CHARACTERS * 8;
 
 /// Makes every value's text independent of the server's settings.
 const SESSION: &str = "BEGIN READ ONLY; \
@@ -62,6 +58,8 @@ pub struct PostgresSource {
     header: Header,
     shapes: Vec<Shape>,
     keys: Keys,
+    /// Columns that the job uses; absent when nobody said.
+    used: Option<Vec<usize>>,
     /// The last cell says whether an earlier attempt had the row.
     marks_seen: bool,
     pending: Bytes,
@@ -86,8 +84,11 @@ impl PostgresSource {
         if header.is_empty() {
             return Err(ReadError::Empty);
         }
-        let columns: Vec<usize> =
-            spec.order_by.iter().map(|name| header.find(name)).collect::<Result<_, _>>().map_err(ReadError::OrderBy)?;
+        let columns: Vec<usize> = spec
+            .order_by
+            .iter()
+            .map(|name| header.find(name).map_err(|problem| ReadError::OrderBy { problem, header: header.described() }))
+            .collect::<Result<_, _>>()?;
         let copy = Query { text: &spec.query, types: &types, keys: &columns }.copy(start)?;
         let stream = client.copy_out(copy.as_str()).await.map_err(ReadError::query)?;
         Ok(Self {
@@ -96,12 +97,19 @@ impl PostgresSource {
             shapes: types.iter().map(Shape::of).collect(),
             header,
             keys: Keys { columns, last: ByteRecord::new() },
+            used: None,
             marks_seen: matches!(start, Start::Behind { replay: Replay::Seen, .. }),
             pending: Bytes::new(),
             ended: false,
             read: 0,
             cell: Vec::new(),
         })
+    }
+
+    /// Columns that the job uses, by their names: only in these a row may be too long for Salesforce.
+    pub fn for_columns(self, names: &BTreeSet<String>) -> Self {
+        let used = names.iter().filter_map(|name| self.header.find(name).ok()).collect();
+        Self { used: Some(used), ..self }
     }
 
     fn take_lines(&mut self, batch: &mut Batch) -> Result<(), ReadError> {
@@ -114,8 +122,19 @@ impl PostgresSource {
                 result = fill(row, &line, &self.header, &self.shapes, self.marks_seen, &mut self.cell, &mut self.keys)
             });
             result?;
+            if line.len() > MAX_CHARACTERS {
+                self.check_length(batch)?;
+            }
         }
         Ok(())
+    }
+
+    /// Of the last row: only what is sent has a limit of Salesforce's.
+    fn check_length(&self, batch: &Batch) -> Result<(), ReadError> {
+        let Some(row) = batch.rows().last() else { return Ok(()) };
+        let is_used = |column: usize| self.used.as_ref().is_none_or(|used| used.contains(&column));
+        let sent = row.cells.iter().enumerate().filter(|(column, _)| is_used(*column)).map(|(_, cell)| characters(cell)).sum::<usize>();
+        if sent > MAX_CHARACTERS { Err(ReadError::RowTooLong { row: row.number, limit: MAX_CHARACTERS }) } else { Ok(()) }
     }
 }
 
@@ -132,8 +151,8 @@ impl Source for PostgresSource {
             if batch.is_full() {
                 return Ok(true);
             }
-            if self.lines.begun() > MAX_LINE {
-                return Err(ReadError::RowTooLong { row: self.read + 1, limit: MAX_CHARACTERS });
+            if self.lines.begun() > MAX_RECORD {
+                return Err(ReadError::LineTooLong { row: self.read + 1, limit: MAX_RECORD >> 20 });
             }
             if self.ended {
                 return Ok(!batch.is_empty());
@@ -157,8 +176,8 @@ fn fill(
     keys: &mut Keys,
 ) -> Result<(), ReadError> {
     let number = row.number;
-    if line.len() > MAX_CHARACTERS && line.iter().filter(|byte| **byte & 0xC0 != 0x80).count() > MAX_CHARACTERS {
-        return Err(ReadError::RowTooLong { row: number, limit: MAX_CHARACTERS });
+    if line.len() > MAX_RECORD {
+        return Err(ReadError::LineTooLong { row: number, limit: MAX_RECORD >> 20 });
     }
     let mut raw = line.split(|byte| *byte == b'\t');
     // The shapes come first: `zip` takes from its second only what the first has a partner for.
@@ -181,6 +200,9 @@ fn fill(
     }
     if row.cells.len() != shapes.len() {
         return Err(ReadError::Protocol { row: number });
+    }
+    if row.fault.is_some() {
+        row.refused = own::refused(header.cells(), &row.cells, line);
     }
     row.seen = marks_seen && raw.next() == Some(b"f");
     keys.check(row, header)

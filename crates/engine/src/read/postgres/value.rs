@@ -8,6 +8,8 @@ use tokio_postgres::types::{Kind, Type};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Shape {
     Text,
+    /// `char(n)`: filled up with blanks, which PostgreSQL itself does not count.
+    Padded,
     Bool,
     Number,
     Float4,
@@ -24,6 +26,7 @@ impl Shape {
             return Self::of(base);
         }
         match *kind {
+            Type::BPCHAR => Self::Padded,
             Type::BOOL => Self::Bool,
             Type::NUMERIC | Type::MONEY => Self::Number,
             Type::FLOAT4 => Self::Float4,
@@ -40,6 +43,7 @@ impl Shape {
         let text = std::str::from_utf8(value).map_err(|_| "not valid UTF-8")?;
         match self {
             Self::Text => cells.push_field(value),
+            Self::Padded => cells.push_field(text.trim_end_matches(' ').as_bytes()),
             Self::Bool => cells.push_field(if text == "t" { b"true" } else { b"false" }),
             Self::Number | Self::Float4 | Self::Float8 => number(self, text, cells)?,
             Self::Date => {
@@ -105,6 +109,11 @@ mod tests {
     #[test]
     fn values_are_written_as_salesforce_reads_them() {
         for (kind, value, expected) in [
+            (Type::BPCHAR, "C1        ", "C1"),
+            (Type::BPCHAR, " a\u{A0}  ", " a\u{A0}"),
+            (Type::BPCHAR, "   ", ""),
+            (Type::TEXT, "C1  ", "C1  "),
+            (Type::VARCHAR, "C1  ", "C1  "),
             (Type::BOOL, "t", "true"),
             (Type::BOOL, "f", "false"),
             (Type::INT8, "-42", "-42"),

@@ -1,0 +1,87 @@
+//! How a file's text and header were taken, for whoever is told that something is not in it.
+
+use std::fmt;
+
+use formula::Shown;
+
+/// Who chose.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Choice {
+    /// The job.
+    Told,
+    /// The file itself: a byte order mark, or Excel's `sep=`.
+    Marked,
+    /// Nobody: it was detected, or is what most files have.
+    Assumed,
+}
+
+/// What a file was read with.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Taken {
+    pub delimiter: u8,
+    pub delimiter_by: Choice,
+    pub encoding: &'static str,
+    pub encoding_by: Choice,
+    /// The first field of the header stands in quotes.
+    pub quoted: bool,
+}
+
+impl fmt::Display for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let delimiter = match self.delimiter {
+            b',' => "commas",
+            b';' => "semicolons",
+            b'\t' => "tabs",
+            b'|' => "bars",
+            other => return write!(f, "cut at {:?}{}, read as {}", char::from(other), by(self.delimiter_by), self.encoding()),
+        };
+        write!(f, "cut at {delimiter}{}, read as {}", by(self.delimiter_by), self.encoding())
+    }
+}
+
+impl Taken {
+    fn encoding(&self) -> String {
+        let by = match self.encoding_by {
+            Choice::Told => " (`encoding` says so)",
+            Choice::Marked => " (its byte order mark says so)",
+            Choice::Assumed => "",
+        };
+        format!("{}{by}", self.encoding)
+    }
+}
+
+fn by(delimiter: Choice) -> &'static str {
+    match delimiter {
+        Choice::Told => " (`delimiter` says so)",
+        Choice::Marked => " (its first line says so)",
+        Choice::Assumed => " (detected)",
+    }
+}
+
+/// What to do about bytes that are no text in the file's encoding.
+pub(crate) fn encoding_remedy(by: Choice) -> &'static str {
+    match by {
+        Choice::Assumed => "save the file as UTF-8 or set the format's `encoding`",
+        Choice::Told => "name the encoding that the file is in, or save it as UTF-8 and leave out `encoding`",
+        Choice::Marked => "its byte order mark says so: save the file again as UTF-8",
+    }
+}
+
+/// Names of columns as a message shows them: all of them, unless they are too many or too long.
+pub(crate) fn names(names: &[String]) -> String {
+    const MOST: usize = 50;
+    const LONGEST: usize = 60;
+    let mut shown: Vec<String> = names.iter().take(MOST).map(|name| quoted(name, LONGEST)).collect();
+    if names.len() > MOST {
+        shown.push(format!("and {} more", names.len() - MOST));
+    }
+    shown.join(", ")
+}
+
+/// A name in quotes, cut off where it gets long.
+pub(crate) fn quoted(name: &str, longest: usize) -> String {
+    match name.char_indices().nth(longest) {
+        Some((end, _)) => format!("{}…", Shown(&name[..end])),
+        None => Shown(name).to_string(),
+    }
+}
