@@ -13,12 +13,17 @@ impl formula::Columns for Columns<'_> {
 }
 
 /// Without blanks at both ends, blank as everywhere.
+#[inline]
 pub(crate) fn trim(cell: &[u8]) -> &[u8] {
     match cell {
         // Most cells begin and end with something that shows: they are looked at no further.
         [b'!'..=b'~'] | [b'!'..=b'~', .., b'!'..=b'~'] => cell,
-        _ => std::str::from_utf8(cell).map_or(cell.trim_ascii(), |text| formula::trim(text).as_bytes()),
+        _ => trim_blanks(cell),
     }
+}
+
+fn trim_blanks(cell: &[u8]) -> &[u8] {
+    std::str::from_utf8(cell).map_or(cell.trim_ascii(), |text| formula::trim(text).as_bytes())
 }
 
 /// Words that the source writes where it has nothing.
@@ -31,9 +36,14 @@ impl NullWords {
     }
 
     /// The cell, empty if it is one of the words.
+    #[inline]
     pub(crate) fn read<'r>(&self, row: &'r ByteRecord, column: usize) -> &'r [u8] {
         let cell = row.get(column).unwrap_or_default();
-        if !self.0.is_empty() && self.0.iter().any(|word| **word == *trim(cell)) { b"" } else { cell }
+        if !self.0.is_empty() && self.have(cell) { b"" } else { cell }
+    }
+
+    fn have(&self, cell: &[u8]) -> bool {
+        self.0.iter().any(|word| **word == *trim(cell))
     }
 }
 

@@ -49,12 +49,26 @@ pub(super) struct Quotes {
     field: usize,
     opened: Place,
     fault: Option<(FaultKind, Place)>,
+    /// The first bytes of a character outside quotes, whose others come in the next call.
+    cut_off: Vec<u8>,
 }
 
 impl Quotes {
     pub(super) fn new(delimiter: u8, quote: u8) -> Self {
-        let (state, opened) = (State::Outside, Place::default());
-        Self { delimiter, quote, state, at_start: true, only_blanks: true, behind_cr: false, lines: 0, field: 0, opened, fault: None }
+        let (state, opened, cut_off) = (State::Outside, Place::default(), Vec::new());
+        Self {
+            delimiter,
+            quote,
+            state,
+            at_start: true,
+            only_blanks: true,
+            behind_cr: false,
+            lines: 0,
+            field: 0,
+            opened,
+            fault: None,
+            cut_off,
+        }
     }
 
     /// A record begins.
@@ -89,6 +103,14 @@ impl Quotes {
 
     /// Looks at the next bytes of the record; `base` is the place of the first in the file.
     pub(super) fn scan(&mut self, raw: &[u8], base: u64) {
+        if self.cut_off.is_empty() {
+            return self.look(raw, base);
+        }
+        let cut_off = std::mem::take(&mut self.cut_off);
+        self.look(&[&cut_off, raw].concat(), base - cut_off.len() as u64);
+    }
+
+    fn look(&mut self, raw: &[u8], base: u64) {
         let mut at = 0;
         while at < raw.len() {
             let rest = &raw[at..];
@@ -137,11 +159,17 @@ impl Quotes {
         }
     }
 
+    /// Where the blanks begin that end here: whatever shows nothing, as everywhere.
     fn blanks_before(&self, raw: &[u8], end: usize) -> usize {
-        if self.delimiter == b' ' {
-            return end;
+        let mut from = end;
+        while let Some(c) = last_char(&raw[..from])
+            && formula::is_blank_char(c)
+            && !matches!(c, '\r' | '\n')
+            && c != char::from(self.delimiter)
+        {
+            from -= c.len_utf8();
         }
-        end - raw[..end].iter().rev().take_while(|byte| **byte == b' ').count()
+        from
     }
 
     fn note(&mut self, kind: FaultKind, byte: u64) {
@@ -164,7 +192,14 @@ impl Quotes {
 
     /// The next bytes may come in another call: what stood before them is kept.
     fn remember_edge(&mut self, raw: &[u8]) {
-        if raw.is_empty() || self.state != State::Outside {
+        if self.state != State::Outside {
+            return;
+        }
+        // A character that goes on in the next call may be a blank.
+        let begun = begun_char(raw);
+        self.cut_off.extend_from_slice(&raw[raw.len() - begun..]);
+        let raw = &raw[..raw.len() - begun];
+        if raw.is_empty() {
             return;
         }
         let blanks_from = self.blanks_before(raw, raw.len());
@@ -173,6 +208,18 @@ impl Quotes {
         self.at_start = starts && !blanks;
         self.only_blanks = starts;
     }
+}
+
+fn last_char(text: &[u8]) -> Option<char> {
+    let start = text.iter().rposition(|byte| byte & 0xC0 != 0x80)?;
+    std::str::from_utf8(&text[start..]).ok()?.chars().next()
+}
+
+/// How many bytes at the end begin a character and do not end it.
+fn begun_char(text: &[u8]) -> usize {
+    let Some(start) = text.iter().rposition(|byte| byte & 0xC0 != 0x80) else { return 0 };
+    let begun = &text[start..];
+    if std::str::from_utf8(begun).is_err_and(|error| error.error_len().is_none()) { begun.len() } else { 0 }
 }
 
 #[cfg(test)]
@@ -217,6 +264,12 @@ mod tests {
             ("a,\"b\"\"", None, Some(2), 0),
             ("a,\"b\"", None, None, 0),
             ("a b \"c\",d\n", None, None, 0),
+            // Whatever the eye does not see.
+            ("a,\u{A0}\"b\"\n", Some((BlankBeforeQuote, 4)), None, 0),
+            ("\t\"a\",b\n", Some((BlankBeforeQuote, 1)), None, 0),
+            ("\u{3000} \u{200B}\"a\",b\n", Some((BlankBeforeQuote, 7)), None, 0),
+            ("é\"a\",日\u{A0}\"b\"\n", None, None, 0),
+            ("\"é\",\"日\"\"\u{A0}\"\n", None, None, 0),
         ];
         for (raw, fault, open, lines) in table {
             assert_eq!(scan(raw), (fault, open, lines), "{raw:?}");
