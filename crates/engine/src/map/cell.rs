@@ -37,6 +37,8 @@ enum Blank {
     Fail,
     /// Without it no row is found, whatever the policy.
     FailAsKey,
+    /// To be cleared, but Salesforce would look for a parent with this key instead.
+    FailAsParent,
 }
 
 #[derive(Clone)]
@@ -55,6 +57,7 @@ impl CellRule {
         let blank = match blank {
             _ if target.key => Blank::FailAsKey,
             BlankCells::Ignore => Blank::Ignore,
+            BlankCells::Clear if target.finds_parent => Blank::FailAsParent,
             BlankCells::Clear => Blank::Clear,
             BlankCells::Fail => Blank::Fail,
         };
@@ -97,7 +100,7 @@ impl CellRule {
             return Ok(None);
         }
         if value == CLEAR {
-            if self.blank == Blank::Clear || (self.literal && self.blank != Blank::FailAsKey) {
+            if self.blank == Blank::Clear || (self.literal && matches!(self.blank, Blank::Ignore | Blank::Fail)) {
                 mapped.push_field(CLEAR);
                 return Ok(None);
             }
@@ -120,6 +123,9 @@ impl CellRule {
             Blank::Clear => Ok(CLEAR),
             Blank::Fail => fail(" (`blankCells: Fail`)"),
             Blank::FailAsKey => fail(": it finds the row"),
+            Blank::FailAsParent => fail(
+                ", as a parent cannot be cleared by its key: map the field that holds its id, or set `blankCells: Ignore` for this one",
+            ),
         }
     }
 
@@ -209,7 +215,10 @@ mod tests {
             assert_eq!(sent(&rule(Blank::Fail, Check::Nothing), cell).unwrap_err(), "Name is blank and must not be (`blankCells: Fail`)");
             let key = sent(&rule(Blank::FailAsKey, Check::Nothing), cell).unwrap_err();
             assert_eq!(key, "Name is blank and must not be: it finds the row");
+            let parent = sent(&rule(Blank::FailAsParent, Check::Nothing), cell).unwrap_err();
+            assert!(parent.starts_with("Name is blank and must not be, as a parent cannot be cleared by its key: "), "{parent}");
         }
+        assert!(sent(&rule(Blank::FailAsParent, Check::Nothing), "#N/A").is_err());
     }
 
     #[test]
