@@ -29,6 +29,9 @@ const REASON: usize = 1_000;
 /// Said behind the reason of a row that stands as it was refused.
 const UNCHANGED: &str = "; the row stands as it was refused before: mend its cells, or empty its cell in sf__Refused if they are right";
 
+/// Said behind the reason of a row of which nobody can tell whether it stands as it was refused.
+const UNKNOWN: &str = "; how it stood is in no column sf__Refused: mend its cells, then empty its cell in sf__Error";
+
 const DAMAGED: char = '\u{FFFD}';
 
 /// Whether a column is one of ours.
@@ -157,14 +160,24 @@ impl Own {
         if self.escaped && row.cells.iter().any(|cell| unescaped(cell).len() < cell.len()) {
             row.cells = row.cells.iter().map(unescaped).collect();
         }
-        let Some(mark) = self.refused.and_then(|column| row.cells.get(column)).filter(|mark| !mark.trim_ascii().is_empty()) else { return };
-        if row.fault.is_some() || self.is_mended(&row.cells, mark) {
+        if row.fault.is_some() {
             return;
         }
         let told = row.cells.get(self.error).map(String::from_utf8_lossy).unwrap_or_default();
+        let Some(column) = self.refused else {
+            // An older file, or a column that somebody deleted.
+            if told.split_once(':').is_some_and(|(code, _)| RowError::OF_READERS.contains(&code.trim())) {
+                row.fault = Some(RowError::RefusedBefore { told: reason(&told) + UNKNOWN });
+            }
+            return;
+        };
+        let mark = row.cells.get(column).unwrap_or_default();
+        if mark.trim_ascii().is_empty() || self.is_mended(&row.cells, mark) {
+            return;
+        }
         let told = match told.trim() {
             "" => format!("REFUSED_ROW: {at}: no reason is left in {ERROR}"),
-            reason => reason.strip_suffix(UNCHANGED).unwrap_or(reason).chars().take(REASON).collect(),
+            told => reason(told),
         };
         row.refused = String::from_utf8_lossy(mark).into_owned();
         row.fault = Some(RowError::RefusedBefore { told: told + UNCHANGED });
@@ -180,6 +193,13 @@ impl Own {
         let columns = mark(theirs(&self.header, &self.header).into_iter());
         !is_damaged && marks.is_some_and(|(of_columns, of_cells)| of_columns == columns && of_cells != mark_of_cells(&cells))
     }
+}
+
+/// As it was told the first time.
+fn reason(told: &str) -> String {
+    let told = told.trim();
+    let told = [UNCHANGED, UNKNOWN].into_iter().fold(told, |told, said| told.strip_suffix(said).unwrap_or(told));
+    told.chars().take(REASON).collect()
 }
 
 #[cfg(test)]
@@ -256,6 +276,21 @@ mod tests {
         assert!(lost.starts_with("REFUSED_ROW: row 2 (line 3, byte 10): no reason"), "{lost}");
         assert!(restored(&HEADER, &["007", "x z", "1,\"x\" y", "", "", reason]).fault.is_some());
         assert!(restored(&["id", "other", REFUSED, ID, CREATED, ERROR], &["007", "x z", &mark, "", "", reason]).fault.is_some());
+    }
+
+    #[test]
+    fn without_the_column_of_refused_rows_nobody_can_tell_what_was_mended() {
+        let header = ["id", "name", ID, CREATED, ERROR];
+        let told = |error: &str| restored(&header, &["1", "x", "", "", error]).fault.map(|fault| fault.told());
+        let refused = told("RAGGED_ROW: row 3: no field").unwrap();
+        assert_eq!(refused, format!("RAGGED_ROW: row 3: no field{UNKNOWN}"));
+        assert_eq!(told(&refused), Some(refused.clone()));
+        for good in ["", " ", "REQUIRED_FIELD_MISSING:Required fields are missing: [LastName]:LastName --", "BLANK_VALUE: Name is blank"] {
+            assert_eq!(told(good), None, "{good}");
+        }
+        // The next file has the column, and the row its mark.
+        let again = restored(&HEADER, &["1", "x", &refused_row(["1", "x"]), "", "", &refused]).fault.unwrap().told();
+        assert_eq!(again, format!("RAGGED_ROW: row 3: no field{UNCHANGED}"));
     }
 
     #[test]

@@ -336,6 +336,10 @@ impl RowError {
         }
     }
 
+    /// Codes of rows that could not be read: their cells are what could be made of them.
+    pub(crate) const OF_READERS: [&str; 6] =
+        ["RAGGED_ROW", "MALFORMED_QUOTE", "INVALID_ENCODING", "NUL_CHARACTER", "UNSTORABLE_VALUE", "REFUSED_ROW"];
+
     /// As a result file says it, in the manner of Salesforce's own errors.
     pub fn told(&self) -> String {
         match self {
