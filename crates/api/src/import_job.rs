@@ -292,11 +292,11 @@ pub struct MappingEntry {
     /// API name of the field, or `Relationship.ExternalIdField`.
     #[schemars(length(min = 1, max = 255), regex(pattern = TEXT))]
     pub to: String,
-    /// Name of an input column.
+    /// Name of an input column: a text, in quotes if YAML would read it as something else (`"No"`, `"2026"`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255), regex(pattern = TEXT))]
     pub from: Option<String>,
-    /// The same text for every row.
+    /// The same text for every row, in quotes if YAML would read it as something else (`"0047"`, `"true"`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096), regex(pattern = TEXT))]
     pub value: Option<String>,
