@@ -187,6 +187,16 @@ async fn rows_that_could_not_be_read_do_not_pass_by_standing_in_a_result_file() 
     assert_eq!(counts(&output), [6, 1, 5]);
     let account = ["5", "Zoë", "latin"].map(|cell| Some(cell.to_owned())).to_vec();
     assert_eq!(laptop.org.rows("Account", &["AccountNumber", "Name", "Description"]), [account]);
+
+    // A file of an earlier version has no column for the raw text: what it says of a row is all that is known of it.
+    let old = "id,name,note,sf__Id,sf__Created,sf__Error\n\
+               1,Quotes,\"say \\hi\\\"\" now\"\"\",,,\"MALFORMED_QUOTE: row 1 (line 2, byte 29): column \"\"note\"\" has text\"\n\
+               3,Short,,,,\"RAGGED_ROW: row 3 (line 4, byte 67): no field for column \"\"note\"\"\"\n\
+               7,Long,a,,,REQUIRED_FIELD_MISSING:Required fields are missing\n";
+    let output = laptop.run(&job, old, &["-o", "json"]).await;
+    assert_eq!(counts(&output), [3, 1, 2]);
+    let third = laptop.results("failed.csv");
+    assert!(third.lines().skip(1).zip(["MALFORMED_QUOTE", "RAGGED_ROW"]).all(|(line, code)| line.contains(code)), "{third}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -207,7 +207,7 @@ impl Ended {
     async fn of(results: ResultRetention) -> Result<Self> {
         let world = World::start().await?;
         let connection = world.ready_connection("crm").await?;
-        let worker = world.start_run_keeping("r1", &connection, None, results).await?;
+        let worker = world.start_run_of("r1", &connection, None, |snapshot| snapshot.results = results).await?;
         let token = world.worker_token(&worker).await?;
         let grant = write_result(&world, &worker, &token, "failed.csv", b"a\n1\n").await?;
         world.post(&token, &format!("runs/{}/outcome", worker.uid), &report(&grant, 4)).await?.error_for_status()?;

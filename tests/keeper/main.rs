@@ -20,4 +20,5 @@ mod volumes;
 mod waits;
 mod worker_crash;
 mod worker_refused;
+mod worker_results;
 mod world;

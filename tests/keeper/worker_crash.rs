@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use api::import_run::{ChunkState, ImportRunStatus, RunReason};
+use api::snapshot::Snapshot;
 use api::{Connection, ImportRun, Region, Upload, names};
 use futures::future::try_join_all;
 use kube::Api;
@@ -96,10 +97,21 @@ pub(crate) struct Round<'a> {
 
 impl<'a> Round<'a> {
     pub(crate) async fn begin(theatre: &'a Theatre, lane: &'a Lane, name: &str, rows: usize) -> Result<Self> {
+        Self::begin_as(theatre, lane, name, rows, |_| ()).await
+    }
+
+    /// The same with a snapshot that says something else.
+    pub(crate) async fn begin_as(
+        theatre: &'a Theatre,
+        lane: &'a Lane,
+        name: &str,
+        rows: usize,
+        edit: impl FnOnce(&mut Snapshot),
+    ) -> Result<Self> {
         let world = &theatre.world;
         let upload = world.put_upload(name).await?;
         send(world, name, rows).await?;
-        let worker = world.start_run(name, &lane.connection, Some(&upload)).await?;
+        let worker = world.start_run_of(name, &lane.connection, Some(&upload), edit).await?;
         let snapshot = world.snapshot_text(&worker).await?;
         let attempts = vec![attempt(1, &worker.pod)];
         Ok(Self { theatre, lane, name: name.to_owned(), rows, worker, snapshot, attempts })
@@ -187,6 +199,14 @@ impl<'a> Round<'a> {
         bail!("no attempt comes to an end")
     }
 
+    /// A result file, as a person gets it.
+    pub(crate) async fn result(&self, file: &str) -> Result<String> {
+        let world = &self.theatre.world;
+        let reader = world.files_token(names::FILES_READER_ACCOUNT).await?;
+        let url = world.gateway(&format!("importruns/{}/results/{file}", self.name));
+        Ok(world.http.get(url).bearer_auth(reader).send().await?.error_for_status()?.text().await?)
+    }
+
     /// Steps of the protocol so far: what the org was asked, and what the keeper asked for this run.
     fn steps(&self) -> Steps<'_> {
         Steps { round: self, org: self.lane.org.request_count(), seen: self.theatre.line.made().len(), calls: 0 }
@@ -236,9 +256,7 @@ impl<'a> Round<'a> {
 
         let mut told = BTreeMap::new();
         for file in &status.results {
-            let reader = world.files_token(names::FILES_READER_ACCOUNT).await?;
-            let url = world.gateway(&format!("importruns/{}/results/{}", self.name, file.name));
-            let text = world.http.get(url).bearer_auth(reader).send().await?.error_for_status()?.text().await?;
+            let text = self.result(&file.name).await?;
             for row in csv::Reader::from_reader(text.as_bytes()).records() {
                 let row = row?;
                 ensure!(told.insert(row[0].to_owned(), file.name.clone()).is_none(), "{} is told twice", &row[0]);

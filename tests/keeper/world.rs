@@ -341,16 +341,16 @@ subjects: [{{kind: ServiceAccount, name: dataimporter-keeper, namespace: {SYSTEM
 
     /// A run of `source` into `connection` with one worker pod, as the operator leaves it.
     pub(crate) async fn start_run(&self, name: &str, connection: &Connection, upload: Option<&Upload>) -> Result<Worker> {
-        self.start_run_keeping(name, connection, upload, ResultRetention::days(14)).await
+        self.start_run_of(name, connection, upload, |_| ()).await
     }
 
-    /// The same with what job and tenant say of result files.
-    pub(crate) async fn start_run_keeping(
+    /// The same with a snapshot that says something else.
+    pub(crate) async fn start_run_of(
         &self,
         name: &str,
         connection: &Connection,
         upload: Option<&Upload>,
-        results: ResultRetention,
+        edit: impl FnOnce(&mut Snapshot),
     ) -> Result<Worker> {
         let run: ImportRun = serde_json::from_value(json!({
             "apiVersion": "dataimporter.io/v1alpha1", "kind": "ImportRun", "metadata": {"name": name},
@@ -358,7 +358,8 @@ subjects: [{{kind: ServiceAccount, name: dataimporter-keeper, namespace: {SYSTEM
         }))?;
         let run = self.api::<ImportRun>(HOME).create(&PostParams::default(), &run).await?;
         let uid = run.uid().unwrap_or_default();
-        let snapshot = Snapshot { results, ..self.snapshot(&run, connection, upload).await? };
+        let mut snapshot = self.snapshot(&run, connection, upload).await?;
+        edit(&mut snapshot);
         let map = ConfigMap {
             metadata: serde_json::from_value(json!({"name": names::snapshot_configmap(&uid)}))?,
             data: Some(BTreeMap::from([(names::SNAPSHOT_KEY.to_owned(), snapshot.encode())])),
