@@ -1,14 +1,13 @@
 //! How the systems of a Connection are dialed: the same for the keeper, which verifies, and for the worker, which loads. The network's
 //! policies say the same in their own words (`domain::tenant::plan::network`).
 
-use api::connection::Postgres;
+use api::connection::{Postgres, System, SystemKind};
 use api::region::PrivateEndpoint;
 use connect::{AddressPolicy, PostgresParams};
-use domain::reach::System;
 
 /// Public addresses on the system's own port, and what the list names. A range that cannot be read opens nothing.
-pub(crate) fn address_policy(system: System, endpoints: &[PrivateEndpoint]) -> AddressPolicy {
-    endpoints.iter().fold(AddressPolicy::public_on(system.public_port()), |policy, endpoint| {
+pub(crate) fn address_policy(system: SystemKind, endpoints: &[PrivateEndpoint]) -> AddressPolicy {
+    endpoints.iter().fold(AddressPolicy::public_on(system.profile().public_port), |policy, endpoint| {
         let ports: Vec<u16> = endpoint.ports.iter().filter_map(|port| u16::try_from(*port).ok()).collect();
         // The dialer takes an empty list for every port; a list without a readable one must open nothing.
         if ports.is_empty() {
@@ -20,6 +19,14 @@ pub(crate) fn address_policy(system: System, endpoints: &[PrivateEndpoint]) -> A
             (None, None) => policy,
         }
     })
+}
+
+/// The database that a query is sent to. `None`: a system that answers none.
+pub(crate) fn database(system: System<'_>) -> Option<&Postgres> {
+    match system {
+        System::Postgres(postgres) => Some(postgres),
+        System::Salesforce(_) => None,
+    }
 }
 
 /// A database as its Connection describes it.
@@ -155,7 +162,7 @@ mod tests {
             let policies = network::policies(&tenant, &region, &BTreeMap::new(), &settings());
             let listed = endpoints_of(&region, "acme");
             let dials = |system| address_policy(system, &listed).check("db.example", address, port).is_ok();
-            let dialed = dials(System::Salesforce) || (reads_postgres && dials(System::Postgres));
+            let dialed = dials(SystemKind::Salesforce) || (reads_postgres && dials(SystemKind::Postgres));
             prop_assert_eq!(dialed, network_lets_through(&policies, reads_postgres, address, port), "{}:{}", address, port);
         }
     }
@@ -181,7 +188,7 @@ mod tests {
     fn a_service_is_dialed_on_its_listed_ports_only() {
         let service = ServiceEndpoint { namespace: "demo".into(), name: "postgres".into() };
         let endpoint = PrivateEndpoint { service: Some(service), cidr: None, ports: vec![5432], tenants: vec!["acme".into()] };
-        let policy = address_policy(System::Postgres, &[endpoint]);
+        let policy = address_policy(SystemKind::Postgres, &[endpoint]);
         let at = |port| policy.check("postgres.demo.svc", "10.96.0.7".parse().unwrap(), port);
         assert!(at(5432).is_ok());
         assert!(at(22).unwrap_err().to_string().contains("with port 22"));

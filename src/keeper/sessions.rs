@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use api::connection::Salesforce;
+use api::connection::{AuthFlow, Salesforce};
 use api::keeper::SecretText;
 use api::{Connection, Region};
 use connect::{AddressPolicy, Dialer, Https, HttpsOptions, Trust};
@@ -379,19 +379,21 @@ pub(crate) fn bound(connection: &Connection) -> Bound {
 fn grant(target: &Target<'_>) -> Result<Grant> {
     let uid = &target.owner.bound.uid;
     let missing = |detail| Error::Record { name: super::credentials::secret_name(uid), detail };
-    let auth = &target.salesforce.auth;
-    if let Some(jwt) = &auth.jwt_bearer {
-        let pem = target.entries.text("privateKey").ok_or_else(|| missing("it holds no privateKey"))?;
-        let key = SigningKey::from_pem(&pem).map_err(salesforce::Error::from)?;
-        return Ok(Grant::JwtBearer { client_id: jwt.client_id.clone(), username: jwt.username.clone(), key });
+    match target.salesforce.auth.flow().ok_or_else(|| missing("its Connection names no way to log in that is known"))? {
+        AuthFlow::JwtBearer(jwt) => {
+            let pem = target.entries.text("privateKey").ok_or_else(|| missing("it holds no privateKey"))?;
+            let key = SigningKey::from_pem(&pem).map_err(salesforce::Error::from)?;
+            Ok(Grant::JwtBearer { client_id: jwt.client_id.clone(), username: jwt.username.clone(), key })
+        }
+        AuthFlow::ClientCredentials(client) => {
+            let client_secret = target.entries.text("clientSecret").ok_or_else(|| missing("it holds no clientSecret"))?;
+            Ok(Grant::ClientCredentials { client_id: client.client_id.clone(), client_secret })
+        }
     }
-    let client_id = auth.client_credentials.as_ref().map(|c| c.client_id.clone()).unwrap_or_default();
-    let client_secret = target.entries.text("clientSecret").ok_or_else(|| missing("it holds no clientSecret"))?;
-    Ok(Grant::ClientCredentials { client_id, client_secret })
 }
 
 fn ca_bundle<'a>(target: &Target<'a>) -> Option<&'a str> {
-    target.salesforce.tls.as_ref().and_then(|tls| tls.ca_bundle.as_deref())
+    target.salesforce.ca_bundle()
 }
 
 /// One session and no way to another.

@@ -267,7 +267,8 @@ fn watch(client: &Client, metrics: &Metrics, queue: &Queue<Key>) -> (Watches, St
     let connections = Store::pruned(
         |c: &Connection| c.namespace().into_iter().collect(),
         |c| {
-            (c.status, c.spec.salesforce, c.spec.postgres) = (None, None, None);
+            c.status = None;
+            c.spec.forget_system();
         },
     );
     let tenants = Store::new(|t: &Tenant| t.status.iter().flat_map(|s| &s.namespaces).map(|n| n.name.clone()).collect());

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use api::connection::{Salesforce, SystemKind};
 use api::{Connection, Region, Tenant};
 use domain::connection::{Awaited, Budget};
 use domain::lease::PeerIpCheck;
-use domain::reach::{System, endpoints_of};
+use domain::reach::endpoints_of;
 use envelope::Scope;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -271,17 +272,17 @@ impl Keeper {
         self.opening(&home.region, file_uid, event).await
     }
 
-    /// How to log in to the org that a Connection describes; absent when it describes something else.
+    /// How to log in to the org that a Connection describes.
     pub(crate) fn target<'a>(
         &'a self,
         home: &'a Home,
         connection: &'a Connection,
+        salesforce: &'a Salesforce,
         entries: &'a Entries,
         version: i64,
-    ) -> Option<Target<'a>> {
-        let salesforce = connection.spec.salesforce.as_ref()?;
+    ) -> Target<'a> {
         let owner = self.owner(home, sessions::bound(connection));
-        Some(Target { owner, connection, salesforce, entries, version })
+        Target { owner, connection, salesforce, entries, version }
     }
 
     /// How to revoke the tokens of a Connection, whatever became of it: `bound` is what their list is bound to.
@@ -292,7 +293,7 @@ impl Keeper {
             region: &home.region,
             ring: &home.ring,
             scope: home.scope.clone(),
-            policy: address_policy(System::Salesforce, &endpoints_of(&home.region, &home.tenant.name_any())),
+            policy: address_policy(SystemKind::Salesforce, &endpoints_of(&home.region, &home.tenant.name_any())),
             allowed_login_hosts: &home.region.spec.allowed_login_hosts,
         }
     }

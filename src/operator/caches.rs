@@ -167,11 +167,7 @@ fn prune_run(run: &mut ImportRun) {
 /// Certificates go into the snapshot only, which reads them live.
 fn prune_connection(connection: &mut Connection) {
     slim(&mut connection.metadata);
-    let spec = &mut connection.spec;
-    let tls = spec.salesforce.as_mut().and_then(|s| s.tls.as_mut()).or(spec.postgres.as_mut().and_then(|p| p.tls.as_mut()));
-    if let Some(tls) = tls {
-        tls.ca_bundle = None;
-    }
+    connection.spec.forget_certificates();
 }
 
 /// Of a pod's spec we read the node.

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use api::connection::ConnectionSpec;
+use api::connection::{AuthFlow, ConnectionSpec, LoginAt, Salesforce, System};
 use api::import_run::RunReason;
 use connect::{AddressPolicy, Dialer, HttpsOptions, Trust};
 use engine::load::{Brake, ChunkLimits, Ending, NoJournal};
@@ -19,13 +19,13 @@ use engine::results::Escape;
 use futures::StreamExt;
 use salesforce::auth::{Grant, Login, LoginHost, SigningKey, TokenIssuer};
 use salesforce::{Client, SessionCache};
-use secrecy::SecretString;
 use tokio_util::io::ReaderStream;
 
 pub use self::args::Args;
 use self::manifests::{Job, Manifests};
 use self::results::FolderSink;
 use crate::import::{Database, Import, Input};
+use crate::reach::database;
 use crate::terminal;
 
 /// Size of one read from the file.
@@ -120,31 +120,35 @@ fn target(manifests: &Manifests, job: &Job, dialer: &Dialer) -> anyhow::Result<C
     let target = job.spec.target.salesforce.as_ref().context("target: the job has no Salesforce target")?;
     let name = &target.connection_ref.name;
     let connection = manifests.connection(job, name)?;
-    let Some(salesforce) = &connection.salesforce else { bail!("Connection {name} is not one to Salesforce") };
+    let Some(salesforce) = connection.system().and_then(System::org) else { bail!("Connection {name} is not one to Salesforce") };
     let base = salesforce.login_base();
     // Whoever runs this command has written the manifest: the host in it is the host they mean.
     let own = url::Url::parse(&base).ok().and_then(|url| url.host_str().map(str::to_owned)).into_iter().collect::<Vec<_>>();
-    let host =
-        LoginHost::parse(&base, if salesforce.login_url.is_some() { &own } else { &[] }).with_context(|| format!("Connection {name}"))?;
-    let bundle = salesforce.tls.as_ref().and_then(|tls| tls.ca_bundle.as_deref());
-    let http = dialer.https(HttpsOptions { trust: Trust::SystemAnd(bundle) }).with_context(|| format!("Connection {name}"))?;
-    let grant = grant(manifests, job, name, connection)?;
+    let allowed: &[String] = match salesforce.login_at() {
+        Some(LoginAt::LoginUrl(_)) => &own,
+        Some(LoginAt::MyDomain(_)) | None => &[],
+    };
+    let host = LoginHost::parse(&base, allowed).with_context(|| format!("Connection {name}"))?;
+    let trust = Trust::SystemAnd(salesforce.ca_bundle());
+    let http = dialer.https(HttpsOptions { trust }).with_context(|| format!("Connection {name}"))?;
+    let grant = grant(manifests, job, name, connection, salesforce)?;
     let issuer = TokenIssuer::new(Login::new(http.clone(), host), grant, Arc::new(jiff::Timestamp::now));
     Ok(Client::new(http, Arc::new(SessionCache::new(issuer))))
 }
 
-fn grant(manifests: &Manifests, job: &Job, name: &str, connection: &ConnectionSpec) -> anyhow::Result<Grant> {
-    let auth = connection.salesforce.as_ref().map(|salesforce| &salesforce.auth);
-    if let Some(credentials) = auth.and_then(|auth| auth.client_credentials.as_ref()) {
-        let client_secret = manifests.secret(job, name, connection, "clientSecret")?;
-        return Ok(Grant::ClientCredentials { client_id: credentials.client_id.clone(), client_secret });
+fn grant(manifests: &Manifests, job: &Job, name: &str, connection: &ConnectionSpec, salesforce: &Salesforce) -> anyhow::Result<Grant> {
+    match salesforce.auth.flow() {
+        Some(AuthFlow::ClientCredentials(client)) => {
+            let client_secret = manifests.secret(job, name, connection, "clientSecret")?;
+            Ok(Grant::ClientCredentials { client_id: client.client_id.clone(), client_secret })
+        }
+        Some(AuthFlow::JwtBearer(jwt)) => {
+            let pem = manifests.secret(job, name, connection, "privateKey")?;
+            let key = SigningKey::from_pem(&pem).with_context(|| format!("Connection {name}"))?;
+            Ok(Grant::JwtBearer { client_id: jwt.client_id.clone(), username: jwt.username.clone(), key })
+        }
+        None => bail!("Connection {name}: auth needs {}", AuthFlow::KEYS.join(" or ")),
     }
-    let Some(jwt) = auth.and_then(|auth| auth.jwt_bearer.as_ref()) else {
-        bail!("Connection {name}: auth needs clientCredentials or jwtBearer");
-    };
-    let pem: SecretString = manifests.secret(job, name, connection, "privateKey")?;
-    let key = SigningKey::from_pem(&pem).with_context(|| format!("Connection {name}"))?;
-    Ok(Grant::JwtBearer { client_id: jwt.client_id.clone(), username: jwt.username.clone(), key })
 }
 
 async fn input(args: &Args, manifests: &Manifests, job: &Job, dialer: &Dialer) -> anyhow::Result<Input> {
@@ -158,7 +162,7 @@ async fn input(args: &Args, manifests: &Manifests, job: &Job, dialer: &Dialer) -
         (None, Some(query), None) => {
             let name = &query.connection_ref.name;
             let connection = manifests.connection(job, name)?;
-            let Some(postgres) = &connection.postgres else { bail!("Connection {name} is not one to PostgreSQL") };
+            let Some(postgres) = connection.system().and_then(database) else { bail!("Connection {name} is not one to PostgreSQL") };
             Ok(Input::Database(Database {
                 dialer: dialer.clone(),
                 connection: postgres.clone(),

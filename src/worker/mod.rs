@@ -17,11 +17,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use api::connection::{Salesforce, SystemKind};
 use api::import_run::{Outcome, RunReason};
 use api::keeper::{Lease, OutcomeReport, SourceCredential, WrittenFile};
 use api::names;
 use connect::{Dialer, HttpsOptions, Trust};
-use domain::reach::System;
 use engine::load::{Brake, ChunkLimits, Ending};
 use engine::results::{Escape, ResultsSink};
 use runtime::logs;
@@ -30,7 +30,7 @@ use salesforce::{Client, SessionCache};
 
 use self::keeper::{CallError, Keeper};
 use crate::import::{Database, Import, Input};
-use crate::reach::address_policy;
+use crate::reach::{address_policy, database};
 
 /// Another attempt may go on: `EX_TEMPFAIL` of sysexits.h.
 const TRY_AGAIN: u8 = 75;
@@ -129,7 +129,7 @@ async fn report(keeper: &Keeper, ending: Ending) -> anyhow::Result<ExitCode> {
 /// Makes an import of what the lease holds.
 fn prepare(keeper: &Arc<Keeper>, lease: Lease, brake: Brake, limits: ChunkLimits) -> anyhow::Result<Import> {
     let Lease { snapshot, source, target, chunks, cursors, now, private_endpoints } = lease;
-    let dialer = Dialer::new(address_policy(System::Salesforce, &private_endpoints));
+    let dialer = Dialer::new(address_policy(SystemKind::Salesforce, &private_endpoints));
     let spec = snapshot.job_spec;
     let escape = if spec.escapes_formulas() { Escape::Formulas } else { Escape::Nothing };
 
@@ -139,8 +139,8 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, brake: Brake, limits: ChunkLimits
         .as_ref()
         .map(|t| t.connection_ref.name.clone())
         .ok_or_else(|| anyhow!("the job has no Salesforce target"))?;
-    let connection = snapshot.connections.get(&name).and_then(|c| c.spec.salesforce.as_ref());
-    let bundle = connection.and_then(|c| c.tls.as_ref()?.ca_bundle.as_deref());
+    let org = snapshot.connections.get(&name).and_then(|known| known.spec.system()?.org());
+    let bundle = org.and_then(Salesforce::ca_bundle);
     let http = dialer.https(HttpsOptions { trust: Trust::SystemAnd(bundle) }).context("TLS to Salesforce")?;
     let issuer = session::FromKeeper::new(keeper.clone(), name, target.as_ref(), brake.clone());
     let sessions = match &target {
@@ -153,12 +153,12 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, brake: Brake, limits: ChunkLimits
         Some(SourceCredential::Upload(grant)) => Input::upload(upload::stream(keeper.clone(), grant, brake.clone())),
         Some(SourceCredential::Database { password }) => {
             let query = spec.source.sql.clone().ok_or_else(|| anyhow!("the lease has a database password, the job has no query"))?;
-            let connection = snapshot.connections.get(&query.connection_ref.name).and_then(|c| c.spec.postgres.clone());
+            let connection = snapshot.connections.get(&query.connection_ref.name).and_then(|known| database(known.spec.system()?));
             let opened =
                 |cursor: api::keeper::ChunkCursor| (cursor.chunk, cursor.last_key.iter().map(|part| part.expose().to_owned()).collect());
             Input::Database(Database {
-                dialer: dialer.with_policy(address_policy(System::Postgres, &private_endpoints)),
-                connection: connection.ok_or_else(|| anyhow!("the snapshot has no database connection"))?,
+                dialer: dialer.with_policy(address_policy(SystemKind::Postgres, &private_endpoints)),
+                connection: connection.ok_or_else(|| anyhow!("the snapshot has no database connection"))?.clone(),
                 password: password.into_secret(),
                 query,
                 cursors: cursors.into_iter().map(opened).collect(),

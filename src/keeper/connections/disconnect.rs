@@ -93,10 +93,9 @@ async fn give_up(keeper: &Keeper, connection: &Connection, error: &Error, why: &
 
 /// What only a person can do at the other end.
 fn left_to_do(connection: &Connection) -> &'static str {
-    match connection.spec.salesforce {
-        Some(_) => "the app's own secret or certificate stays valid until you change it in Salesforce Setup",
-        None => "the database's password stays valid until you change it there",
-    }
+    connection.spec.system().map_or("what was shown to the other end stays valid until you change it there", |system| {
+        system.kind().profile().left_after_disconnect
+    })
 }
 
 /// The unfinished runs that use a Connection.

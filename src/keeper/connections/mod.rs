@@ -129,6 +129,10 @@ async fn work(keeper: &Keeper, home: &Home, connection: &Connection, report: &mu
         return Ok(None);
     }
     let (stored, removal) = match decision {
+        Decision::UnknownSystem => {
+            unknown_system(report);
+            return Ok(None);
+        }
         Decision::WaitForRole => {
             report.stall("SourceForbidden", &source::role_hint(connection, &secret_name));
             return Ok(Some(seen));
@@ -191,6 +195,11 @@ async fn work(keeper: &Keeper, home: &Home, connection: &Connection, report: &mu
     }
     verify::verify(keeper, home, connection, &stored, report).await?;
     Ok(Some(seen))
+}
+
+/// Whoever wrote the Connection knows a system, or a way to log in, that this version does not: nobody was asked, so nobody accepted us.
+fn unknown_system(report: &mut Report) {
+    report.stall("UnknownSystem", "the spec names no system, or no way to log in to it, that this version of the keeper knows");
 }
 
 /// Destroys what was stored with a consent that its owner took back, and revokes what came of it; tried again until it is done.

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use api::connection::{ConnectionMetadata, Postgres, Verification};
+use api::connection::{ConnectionMetadata, Postgres, System, SystemKind, Verification};
 use api::region::PrivateEndpoint;
 use api::{Connection, names};
 use domain::connection::{A_MINUTE, AT_ONCE, Due, Shown, again, due, remedy};
-use domain::reach::{System, endpoints_of};
+use domain::reach::endpoints_of;
 use kube::ResourceExt;
 
 use super::super::audit::Event;
 use super::super::credentials::{Entries, Stored};
 use super::super::error::{Error, Result};
+use super::super::sessions::Target;
 use super::super::state::{Home, Keeper};
 use super::Report;
 use crate::reach::{address_policy, postgres_params};
@@ -20,6 +21,10 @@ use crate::reach::{address_policy, postgres_params};
 const TURN: Duration = Duration::from_secs(5);
 
 pub(super) async fn verify(keeper: &Keeper, home: &Home, connection: &Connection, stored: &Stored, report: &mut Report) -> Result<()> {
+    let Some(system) = connection.spec.system() else {
+        super::unknown_system(report);
+        return Ok(());
+    };
     let (endpoint_digest, endpoints) = (connection.spec.endpoint_digest(), endpoints_of(&home.region, &home.tenant.name_any()));
     let shown = Shown {
         endpoint_digest: &endpoint_digest,
@@ -56,9 +61,12 @@ pub(super) async fn verify(keeper: &Keeper, home: &Home, connection: &Connection
     let attempt = shown.attempt(connection.status.as_ref(), report.now);
     report.write_ahead(keeper, connection, &attempt).await?;
     let entries = keeper.open(home, connection, stored, Event::new("CredentialOpened").with("for", "Verification")).await?;
-    let outcome = match &connection.spec.postgres {
-        Some(postgres) => database(keeper, &endpoints, postgres, &entries).await,
-        None => org(keeper, home, connection, &entries, stored.credential.version).await,
+    let outcome = match system {
+        System::Salesforce(salesforce) => {
+            let target = keeper.target(home, connection, salesforce, &entries, stored.credential.version);
+            org(keeper, &target).await
+        }
+        System::Postgres(postgres) => database(keeper, &endpoints, postgres, &entries).await,
     };
     match outcome {
         Ok(metadata) => {
@@ -104,16 +112,15 @@ fn is_transient(error: &Error) -> bool {
     }
 }
 
-async fn org(keeper: &Keeper, home: &Home, connection: &Connection, entries: &Entries, version: i64) -> Result<ConnectionMetadata> {
-    let Some(target) = keeper.target(home, connection, entries, version) else { return Ok(ConnectionMetadata::default()) };
-    let shared = keeper.session(&target, None).await?;
-    let (session, who) = match keeper.sessions.user_info(&target, shared.clone()).await {
+async fn org(keeper: &Keeper, target: &Target<'_>) -> Result<ConnectionMetadata> {
+    let shared = keeper.session(target, None).await?;
+    let (session, who) = match keeper.sessions.user_info(target, shared.clone()).await {
         Ok(who) => (shared, who),
         // The session we shared is dead by now: one new one tells whether the credential still is good.
         Err(Error::Salesforce(_)) => {
             let refused = super::super::sessions::token_sha256(&shared.access_token);
-            let fresh = keeper.session(&target, Some(&refused)).await?;
-            let who = keeper.sessions.user_info(&target, fresh.clone()).await?;
+            let fresh = keeper.session(target, Some(&refused)).await?;
+            let who = keeper.sessions.user_info(target, fresh.clone()).await?;
             (fresh, who)
         }
         Err(error) => return Err(error),
@@ -129,7 +136,7 @@ async fn org(keeper: &Keeper, home: &Home, connection: &Connection, entries: &En
 
 async fn database(keeper: &Keeper, endpoints: &[PrivateEndpoint], postgres: &Postgres, entries: &Entries) -> Result<ConnectionMetadata> {
     let password = entries.text("password").ok_or(Error::Record { name: "credential".into(), detail: "it holds no password" })?;
-    let policy = address_policy(System::Postgres, endpoints);
+    let policy = address_policy(SystemKind::Postgres, endpoints);
     let session = keeper.dialer.with_policy(policy).postgres(&postgres_params(postgres), &password).await?;
     let version = session.server_version.split_whitespace().next().unwrap_or_default();
     Ok(ConnectionMetadata {

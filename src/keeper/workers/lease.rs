@@ -1,6 +1,7 @@
 //! The lease: all that a worker needs, once; and a fresh session when Salesforce refused the one it had.
 
 use api::Upload;
+use api::connection::System;
 use api::import_run::Chunks;
 use api::keeper::{ChunkCursor, Lease, LeaseRequest, SalesforceSession, SecretText, SessionRequest, SourceCredential, UploadGrant};
 use axum::Json;
@@ -122,7 +123,8 @@ impl Keeper {
         }
         let (usable, stored) = self.usable(admitted, name).await?;
         let entries = self.unseal(admitted, home, &usable, &stored).await?;
-        let target = self.target(home, usable.connection(), &entries, usable.version()).ok_or_else(|| no_target(name))?;
+        let org = usable.connection().spec.system().and_then(System::org).ok_or_else(|| no_target(name))?;
+        let target = self.target(home, usable.connection(), org, &entries, usable.version());
         let session = match self.session(&target, refused).await {
             // It changed since it was judged.
             Err(error @ Error::Disconnecting(_)) => {

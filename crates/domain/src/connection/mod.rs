@@ -13,7 +13,7 @@ pub use budget::{A_MINUTE, AT_ONCE, Budget};
 pub use consent::Consent;
 pub use intake::{Decision, Observed, Source, decide};
 pub use remedy::{allowance, remedy};
-pub use source::{managed_by, missing_keys, required_keys};
+pub use source::{managed_by, required_keys};
 pub use verification::{Due, Shown, again, due};
 
 use api::ConnectionSpec;

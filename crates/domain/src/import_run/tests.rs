@@ -8,10 +8,11 @@ use api::import_run::{Attempt, ImportRunSpec, RunReason};
 use jiff::ToSpan;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::observed::HoldUp;
 use super::*;
-use crate::testing::{ANNOUNCED, FRESH, ONCE, WORKING, anchor, at, now, observed_run, pod, settings};
+use crate::testing::{ANNOUNCED, FRESH, ONCE, WORKING, anchor, at, edited, now, observed_run, pod, settings};
 
 fn edit(status: &str, change: impl FnOnce(&mut Observed)) -> Observed {
     let mut observed = observed_run(status);
@@ -319,7 +320,7 @@ fn an_announced_run_of_which_nothing_is_made_is_still_judged_by_its_job() {
 fn what_a_run_began_with_is_what_it_says() {
     let frozen = crate::testing::frozen(&observed_run(FRESH));
     assert_eq!(frozen.deadline, at("2026-11-24T06:59:10Z"));
-    assert_eq!((frozen.tenant_uid.as_str(), frozen.reads_postgres()), ("tenant-uid", false));
+    assert_eq!((frozen.tenant_uid.as_str(), frozen.openings().count()), ("tenant-uid", 0));
     assert_eq!(frozen.uses.iter().map(|used| used.name.as_str()).collect::<Vec<_>>(), ["crm"]);
     assert_eq!(frozen.upload.map(|upload| upload.uid).as_deref(), Some("upload-uid"));
     assert_eq!(Frozen::read(anchor(), "{}"), None);
@@ -396,17 +397,14 @@ fn observed_with(texts: usize) -> Observed {
         let facts = job(o);
         let job = Arc::make_mut(facts.job.as_mut().unwrap());
         job.spec.source = crate::testing::job(crate::testing::SQL, ONCE).spec.source;
-        let mapping = &mut job.spec.target.salesforce.as_mut().unwrap().mapping;
-        let entry = api::import_job::MappingEntry { formula: Some("\"".repeat(texts / 500)), from: None, ..mapping[0].clone() };
-        *mapping = vec![entry; 500];
+        job.spec = edited(&job.spec, |spec| {
+            let mapping = &mut spec["target"]["salesforce"]["mapping"];
+            *mapping = vec![json!({"to": mapping[0]["to"], "formula": "\"".repeat(texts / 500)}); 500].into();
+        });
         for connection in facts.connections.values_mut() {
             let spec = &mut Arc::make_mut(connection).spec;
-            let bundle = Some(api::connection::Tls { ca_bundle: Some("\"".repeat(65_536)), server_name: None });
-            if let Some(salesforce) = &mut spec.salesforce {
-                salesforce.tls = bundle;
-            } else if let Some(postgres) = &mut spec.postgres {
-                postgres.tls = bundle;
-            }
+            let key = spec.system().unwrap().kind().key();
+            *spec = edited(spec, |spec| spec[key]["tls"] = json!({"caBundle": "\"".repeat(65_536)}));
         }
     })
 }
