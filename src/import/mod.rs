@@ -84,8 +84,8 @@ impl Import {
         let target = self
             .spec
             .target
-            .salesforce
-            .clone()
+            .salesforce()
+            .cloned()
             .ok_or_else(|| Refusal::new(RunReason::PreflightFailed, "target: the job has no Salesforce target"))?;
         let reread = self.input.reread();
         let restart = Restart::of(&self.chunks, reread);

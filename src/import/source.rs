@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Mutex;
 
 use api::connection::Postgres;
-use api::import_job::{ImportJobSpec, SqlSource};
+use api::import_job::{FormatKind, ImportJobSpec, SqlSource, StepKind, UploadSource};
 use api::import_run::RunReason;
 use bytes::Bytes;
 use connect::{Dialer, PostgresSession};
@@ -72,6 +72,8 @@ pub(super) enum OpenError {
     Connect(#[from] connect::Error),
     #[error("the source was opened before, or may not be opened any more")]
     Taken,
+    #[error("source.upload.format has no key that this version knows, or more than one")]
+    Format,
     #[error("the journal has no cursor for chunk {0}: compare the result with the org and start a new run")]
     NoCursor(i64),
 }
@@ -80,6 +82,7 @@ impl OpenError {
     pub(super) fn reason(&self) -> RunReason {
         match self {
             Self::Read(error) => error.reason(),
+            Self::Format => RunReason::PreflightFailed,
             Self::NoCursor(_) => RunReason::NeedsDecision,
             Self::Connect(_) | Self::Taken => RunReason::SourceFailed,
         }
@@ -92,8 +95,8 @@ pub(super) async fn open(input: &Input, spec: &ImportJobSpec, behind: Option<i64
         Input::NoMore => Err(OpenError::Taken),
         Input::Upload(stream) => {
             let stream = stream.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take().ok_or(OpenError::Taken)?;
-            let format = spec.source.upload.as_ref().and_then(|upload| upload.format.as_ref()?.csv.clone()).unwrap_or_default();
-            let source = CsvSource::open(stream, CsvOptions::compile(&format)?.for_columns(used::columns(spec))).await?;
+            let FormatKind::Csv(format) = spec.source.upload().and_then(UploadSource::read_as).ok_or(OpenError::Format)?;
+            let source = CsvSource::open(stream, CsvOptions::compile(format)?.for_columns(used::columns(spec))).await?;
             Ok(OpenInput { source: Box::new(source), session: None })
         }
         Input::Database(database) => {
@@ -109,6 +112,6 @@ pub(super) async fn open(input: &Input, spec: &ImportJobSpec, behind: Option<i64
 fn start(database: &Database, spec: &ImportJobSpec, behind: Option<i64>) -> Result<Start, OpenError> {
     let Some(chunk) = behind else { return Ok(Start::First) };
     let (_, key) = database.cursors.iter().find(|(number, _)| *number == chunk).ok_or(OpenError::NoCursor(chunk))?;
-    let remembers = spec.steps.iter().any(|step| step.dedupe.is_some());
+    let remembers = spec.steps.iter().any(|step| matches!(step.kind(), Some(StepKind::Dedupe(_))));
     Ok(Start::Behind { key: key.clone(), replay: if remembers { Replay::Seen } else { Replay::None } })
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use api::connection::{AuthFlow, ConnectionSpec, LoginAt, Salesforce, System};
+use api::import_job::SourceKind;
 use api::import_run::RunReason;
 use connect::{AddressPolicy, Dialer, HttpsOptions, Trust};
 use engine::load::{Brake, ChunkLimits, Ending, NoJournal};
@@ -117,7 +118,7 @@ async fn prepare(args: &Args) -> anyhow::Result<Import> {
 }
 
 fn target(manifests: &Manifests, job: &Job, dialer: &Dialer) -> anyhow::Result<Client> {
-    let target = job.spec.target.salesforce.as_ref().context("target: the job has no Salesforce target")?;
+    let target = job.spec.target.salesforce().context("target: the job has no Salesforce target")?;
     let name = &target.connection_ref.name;
     let connection = manifests.connection(job, name)?;
     let Some(salesforce) = connection.system().and_then(System::org) else { bail!("Connection {name} is not one to Salesforce") };
@@ -152,14 +153,16 @@ fn grant(manifests: &Manifests, job: &Job, name: &str, connection: &ConnectionSp
 }
 
 async fn input(args: &Args, manifests: &Manifests, job: &Job, dialer: &Dialer) -> anyhow::Result<Input> {
-    match (&job.spec.source.upload, &job.spec.source.sql, &args.file) {
-        (Some(_), _, Some(path)) => {
+    match (job.spec.source.kind(), &args.file) {
+        (Some(SourceKind::Upload(_)), Some(path)) => {
             let file = tokio::fs::File::open(path).await.with_context(|| format!("the file {} cannot be read", path.display()))?;
             Ok(Input::upload(ReaderStream::with_capacity(file, READ).boxed()))
         }
-        (Some(upload), _, None) => bail!("job {} reads the upload {}: say which file stands for it with --file", job.name, upload.name),
-        (None, Some(_), Some(_)) => bail!("job {} reads a database: --file does not belong to it", job.name),
-        (None, Some(query), None) => {
+        (Some(SourceKind::Upload(upload)), None) => {
+            bail!("job {} reads the upload {}: say which file stands for it with --file", job.name, upload.name)
+        }
+        (Some(SourceKind::Sql(_)), Some(_)) => bail!("job {} reads a database: --file does not belong to it", job.name),
+        (Some(SourceKind::Sql(query)), None) => {
             let name = &query.connection_ref.name;
             let connection = manifests.connection(job, name)?;
             let Some(postgres) = connection.system().and_then(database) else { bail!("Connection {name} is not one to PostgreSQL") };
@@ -171,7 +174,7 @@ async fn input(args: &Args, manifests: &Manifests, job: &Job, dialer: &Dialer) -
                 cursors: Vec::new(),
             }))
         }
-        (None, None, _) => bail!("job {}: source needs upload or sql", job.name),
+        (None, _) => bail!("job {}: source needs {}", job.name, SourceKind::KEYS.join(" or ")),
     }
 }
 

@@ -16,8 +16,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use api::connection::{Salesforce, SystemKind};
+use api::import_job::SourceKind;
 use api::import_run::{Outcome, RunReason};
 use api::keeper::{Lease, OutcomeReport, SourceCredential, WrittenFile};
 use api::names;
@@ -133,12 +134,8 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, brake: Brake, limits: ChunkLimits
     let spec = snapshot.job_spec;
     let escape = if spec.escapes_formulas() { Escape::Formulas } else { Escape::Nothing };
 
-    let name = spec
-        .target
-        .salesforce
-        .as_ref()
-        .map(|t| t.connection_ref.name.clone())
-        .ok_or_else(|| anyhow!("the job has no Salesforce target"))?;
+    let name =
+        spec.target.salesforce().map(|t| t.connection_ref.name.clone()).ok_or_else(|| anyhow!("the job has no Salesforce target"))?;
     let org = snapshot.connections.get(&name).and_then(|known| known.spec.system()?.org());
     let bundle = org.and_then(Salesforce::ca_bundle);
     let http = dialer.https(HttpsOptions { trust: Trust::SystemAnd(bundle) }).context("TLS to Salesforce")?;
@@ -152,7 +149,10 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, brake: Brake, limits: ChunkLimits
         None => Input::NoMore,
         Some(SourceCredential::Upload(grant)) => Input::upload(upload::stream(keeper.clone(), grant, brake.clone())),
         Some(SourceCredential::Database { password }) => {
-            let query = spec.source.sql.clone().ok_or_else(|| anyhow!("the lease has a database password, the job has no query"))?;
+            let query = match spec.source.kind() {
+                Some(SourceKind::Sql(query)) => query.clone(),
+                Some(SourceKind::Upload(_)) | None => bail!("the lease has a database password, the job has no query"),
+            };
             let connection = snapshot.connections.get(&query.connection_ref.name).and_then(|known| database(known.spec.system()?));
             let opened =
                 |cursor: api::keeper::ChunkCursor| (cursor.chunk, cursor.last_key.iter().map(|part| part.expose().to_owned()).collect());

@@ -1,7 +1,7 @@
 //! The steps of a job, compiled once against the header and the org's fields: one input row in, at most one mapped row
 //! out. No I/O and no clock; the same rows give the same answers, on which resuming relies.
 
-use api::import_job::{ImportJobSpec, Step as StepSpec};
+use api::import_job::{ImportJobSpec, Step as StepSpec, StepKind};
 use api::import_run::Warning;
 use csv::ByteRecord;
 use salesforce::Describe;
@@ -42,7 +42,7 @@ enum Step {
 
 /// Objects that the job looks for parents in: `Pipeline::compile` wants their describes too.
 pub fn parents(spec: &ImportJobSpec, describe: &Describe) -> Vec<String> {
-    spec.target.salesforce.as_ref().map(|target| map::parents(target, describe)).unwrap_or_default()
+    spec.target.salesforce().map(|target| map::parents(target, describe)).unwrap_or_default()
 }
 
 impl Pipeline {
@@ -50,7 +50,7 @@ impl Pipeline {
     /// described is not checked.
     pub fn compile(spec: &ImportJobSpec, header: &Header, describe: &Describe, parents: &[Describe]) -> Result<Self, Vec<Finding>> {
         let mut of_mapping = Vec::new();
-        let mapping = match &spec.target.salesforce {
+        let mapping = match spec.target.salesforce() {
             Some(target) => Mapping::compile(target, header, describe, parents, &mut of_mapping),
             None => {
                 of_mapping.push(Finding { place: Place::Target, problem: Problem::NoTarget });
@@ -123,17 +123,17 @@ impl Pipeline {
 }
 
 fn compile_step(number: usize, step: &StepSpec, header: &Header, compare: impl Fn(usize) -> Compare) -> Result<Step, Vec<Problem>> {
-    match (&step.filter, &step.dedupe) {
-        (Some(source), None) => {
+    match step.kind() {
+        Some(StepKind::Filter(source)) => {
             let filter = Filter::compile(source, header).map_err(|error| vec![error.into()])?;
             Ok(Step::Filter(number, filter))
         }
-        (None, Some(dedupe)) => {
+        Some(StepKind::Dedupe(dedupe)) => {
             let dedupe =
                 Dedupe::compile(&dedupe.by, header, compare).map_err(|errors| errors.into_iter().map(Problem::from).collect::<Vec<_>>())?;
             Ok(Step::Dedupe(dedupe))
         }
-        _ => Err(vec![Problem::StepShape]),
+        None => Err(vec![Problem::StepShape]),
     }
 }
 

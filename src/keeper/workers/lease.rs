@@ -2,6 +2,7 @@
 
 use api::Upload;
 use api::connection::System;
+use api::import_job::SourceKind;
 use api::import_run::Chunks;
 use api::keeper::{ChunkCursor, Lease, LeaseRequest, SalesforceSession, SecretText, SessionRequest, SourceCredential, UploadGrant};
 use axum::Json;
@@ -116,7 +117,7 @@ impl Keeper {
         refused: Option<&str>,
     ) -> Result<SalesforceSession, Rejection> {
         let no_target = |name: &str| Rejection::about(admitted, name, Refusal::NoTarget);
-        let target = admitted.snapshot().job_spec.target.salesforce.as_ref().ok_or_else(|| no_target(""))?;
+        let target = admitted.snapshot().job_spec.target.salesforce().ok_or_else(|| no_target(""))?;
         let name = target.connection_ref.name.as_str();
         if asked.is_some_and(|asked| asked != name) {
             return Err(Refusal::NotInSnapshot.into());
@@ -140,15 +141,16 @@ impl Keeper {
     }
 
     async fn source(&self, admitted: &Admitted, home: &Home) -> Result<SourceCredential, Rejection> {
-        let source = &admitted.snapshot().job_spec.source;
-        if let Some(sql) = &source.sql {
-            let (usable, stored) = self.usable(admitted, &sql.connection_ref.name).await?;
-            let entries = self.unseal(admitted, home, &usable, &stored).await?;
-            let password = entries.text("password").ok_or(Refusal::NoCredential);
-            let password = password.map_err(|refusal| Rejection::about(admitted, &sql.connection_ref.name, refusal))?;
-            return Ok(SourceCredential::Database { password: SecretText::new(password.expose_secret()) });
+        match admitted.snapshot().job_spec.source.kind().ok_or(Refusal::File)? {
+            SourceKind::Sql(sql) => {
+                let (usable, stored) = self.usable(admitted, &sql.connection_ref.name).await?;
+                let entries = self.unseal(admitted, home, &usable, &stored).await?;
+                let password = entries.text("password").ok_or(Refusal::NoCredential);
+                let password = password.map_err(|refusal| Rejection::about(admitted, &sql.connection_ref.name, refusal))?;
+                Ok(SourceCredential::Database { password: SecretText::new(password.expose_secret()) })
+            }
+            SourceKind::Upload(_) => self.upload_grant(admitted, home).await.map(SourceCredential::Upload),
         }
-        self.upload_grant(admitted, home).await.map(SourceCredential::Upload)
     }
 
     async fn upload_grant(&self, admitted: &Admitted, home: &Home) -> Result<UploadGrant, Rejection> {

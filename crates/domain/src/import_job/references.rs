@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use api::conditions::{self, READY};
 use api::connection::{Rows, System, SystemKind};
-use api::import_job::ImportJobSpec;
+use api::import_job::{ImportJobSpec, SourceKind, TargetKind};
 use api::{Connection, Region, Tenant, Upload};
 use jiff::Timestamp;
 
@@ -84,8 +84,13 @@ fn answers_queries(system: SystemKind) -> bool {
 
 /// In the order source, target.
 pub(crate) fn uses(spec: &ImportJobSpec) -> Vec<Use> {
-    let source = spec.source.sql.as_ref().map(|s| Use { name: s.connection_ref.name.clone(), part: Part::Query });
-    let target = spec.target.salesforce.as_ref().map(|t| Use { name: t.connection_ref.name.clone(), part: Part::Org });
+    let source = spec.source.kind().and_then(|source| match source {
+        SourceKind::Sql(query) => Some(Use { name: query.connection_ref.name.clone(), part: Part::Query }),
+        SourceKind::Upload(_) => None,
+    });
+    let target = spec.target.kind().map(|target| match target {
+        TargetKind::Salesforce(org) => Use { name: org.connection_ref.name.clone(), part: Part::Org },
+    });
     source.into_iter().chain(target).collect()
 }
 

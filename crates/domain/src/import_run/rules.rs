@@ -382,7 +382,7 @@ fn connection_unusable(o: &Observed, _: Timestamp) -> Option<Decision> {
 
 fn upload_not_ready(o: &Observed, _: Timestamp) -> Option<Decision> {
     let facts = job_facts(o)?;
-    let source = facts.job.as_ref()?.spec.source.upload.as_ref()?;
+    let source = facts.job.as_ref()?.spec.source.upload()?;
     upload_trouble(&source.name, facts.upload.as_ref()).map(blocked)
 }
 

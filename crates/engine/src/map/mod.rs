@@ -9,7 +9,7 @@ mod id;
 mod picklist;
 mod value;
 
-use api::import_job::{MappingEntry, Operation, SalesforceTarget};
+use api::import_job::{MappingEntry, Operation, SalesforceTarget, ValueSource};
 use api::import_run::Warning;
 use csv::ByteRecord;
 use formula::Value;
@@ -166,11 +166,11 @@ pub(crate) fn parents(target: &SalesforceTarget, describe: &Describe) -> Vec<Str
 }
 
 fn compile_source(entry: &MappingEntry, header: &Header) -> Result<Source, Problem> {
-    match (&entry.from, &entry.value, &entry.formula) {
-        (Some(column), None, None) => Ok(Source::Column(header.find(column)?)),
-        (None, Some(value), None) => Ok(Source::Constant(value.as_bytes().to_vec(), None)),
-        (None, None, Some(source)) => Ok(Source::Formula(Value::compile(source, &Columns(header))?)),
-        _ => Err(Problem::EntryShape),
+    match entry.source() {
+        Some(ValueSource::From(column)) => Ok(Source::Column(header.find(column)?)),
+        Some(ValueSource::Value(value)) => Ok(Source::Constant(value.as_bytes().to_vec(), None)),
+        Some(ValueSource::Formula(source)) => Ok(Source::Formula(Value::compile(source, &Columns(header))?)),
+        None => Err(Problem::EntryShape),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::import_job::ImportJobSpec;
+use api::import_job::{FormatKind, ImportJobSpec, UploadSource};
 use bytes::Bytes;
 use csv::ByteRecord;
 use engine::load::{Brake, ChunkLimits, Ending, InputRow, LoadPorts, LoadSettings, Loader, NoJournal, Reread, SalesforceBulk};
@@ -39,11 +39,11 @@ impl Org {
 
     /// Runs a job over a file; what is wrong with the job or the file as a whole is told as text.
     pub(crate) async fn import(&self, spec: &ImportJobSpec, file: &[u8], escape: Escape) -> Result<(Ending, MemorySink), String> {
-        let target = spec.target.salesforce.as_ref().unwrap();
+        let target = spec.target.salesforce().unwrap();
         let describe = self.client.describe(&target.object).await.unwrap();
-        let format = spec.source.upload.as_ref().and_then(|upload| upload.format.as_ref()?.csv.clone()).unwrap_or_default();
+        let FormatKind::Csv(format) = spec.source.upload().and_then(UploadSource::read_as).unwrap();
         let stream = futures::stream::iter([Ok(Bytes::copy_from_slice(file))]);
-        let options = CsvOptions::compile(&format).unwrap();
+        let options = CsvOptions::compile(format).unwrap();
         let mut source = CsvSource::open(stream, options).await.map_err(|error| error.to_string())?;
         let mut parents = Vec::new();
         for object in engine::pipeline::parents(spec, &describe) {

@@ -1,12 +1,21 @@
 //! `ImportJob`: what to load, how, from where, when.
 
+mod source;
+mod step;
+mod target;
+mod trigger;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::meta::{Empty, LocalRef};
-use crate::schema::{self, TEXT, exactly_one, rule};
+pub use self::source::{CsvFormat, Format, FormatKind, Quote, Source, SourceKind, SqlSource, UploadSource};
+pub use self::step::{Dedupe, Step, StepKind};
+pub use self::target::{BlankCells, MappingEntry, Operation, SalesforceTarget, Target, TargetKind, ValueSource};
+pub use self::trigger::{Once, Schedule, Trigger, TriggerKind};
+use crate::meta::Empty;
+use crate::schema::{self, rule};
 use crate::tenant::ResultRetention;
 
 /// The query, the steps and the mapping together, in bytes: with it no job takes more than 256 KiB, and its snapshot always fits.
@@ -129,221 +138,6 @@ impl History {
     pub const DEFAULT: i32 = 10;
 }
 
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["upload", "sql"])]))]
-pub struct Source {
-    /// A file that a person uploaded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub upload: Option<UploadSource>,
-    /// Rows of a database query.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sql: Option<SqlSource>,
-}
-
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct UploadSource {
-    /// Name of the Upload, in the same namespace.
-    #[schemars(length(min = 1, max = 253))]
-    pub name: String,
-    /// How the file is read. Absent: CSV with everything detected.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub format: Option<Format>,
-}
-
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["csv"])]))]
-pub struct Format {
-    /// Comma-separated values (RFC 4180) and its relatives.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub csv: Option<CsvFormat>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [
-    rule("!has(self.delimiter) || !has(self.quote) || self.delimiter != self.quote", "delimiter and quote must be two characters"),
-]))]
-pub struct CsvFormat {
-    /// One ASCII character between fields. Absent: detected among comma, semicolon, tab and bar.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1))]
-    pub delimiter: Option<String>,
-    /// Character encoding by its WHATWG name, e.g. `windows-1252`. Absent: the byte order mark decides, else UTF-8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 40))]
-    pub encoding: Option<String>,
-    /// Words that stand in cells where there is nothing, such as `\N` or `NULL`: such a cell is blank, for filters and formulas too.
-    /// Compared exactly, case included, without the blanks around them. Absent: no word is.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), inner(length(min = 1, max = 40), regex(pattern = TEXT)))]
-    pub null_words: Vec<String>,
-    /// What quotes a field: `none` where quotes are text like any other, `"` or `'`. Absent: `"`, and a quoted field whose lines look like
-    /// rows of their own is suspected.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quote: Option<Quote>,
-}
-
-/// What quotes a field of a CSV file.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-pub enum Quote {
-    #[serde(rename = "none")]
-    None,
-    #[serde(rename = "\"")]
-    Double,
-    #[serde(rename = "'")]
-    Single,
-}
-
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SqlSource {
-    /// Connection to the database, in the same namespace.
-    pub connection_ref: LocalRef,
-    /// One SELECT statement, without a trailing semicolon.
-    #[schemars(length(min = 1, max = 65536), regex(pattern = TEXT))]
-    pub query: String,
-    /// Columns that order the rows and identify each one; with them a killed run goes on where it stopped. Absent: such a run stops with NeedsDecision.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8), inner(length(min = 1, max = 63)))]
-    pub order_by: Vec<String>,
-}
-
-/// One step; has exactly one key.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["filter", "dedupe"])]))]
-pub struct Step {
-    /// A formula; rows for which it is false are left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 4096), regex(pattern = TEXT))]
-    pub filter: Option<String>,
-    /// Leaves out rows that repeat earlier ones.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dedupe: Option<Dedupe>,
-}
-
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Dedupe {
-    /// Columns that together must be new; the first row is kept.
-    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 255), regex(pattern = TEXT)))]
-    pub by: Vec<String>,
-}
-
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["salesforce"])]))]
-pub struct Target {
-    /// A Salesforce org.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub salesforce: Option<SalesforceTarget>,
-}
-
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [
-    rule("(self.operation == 'Upsert') == (has(self.matchBy) && self.matchBy.size() > 0)", "matchBy names the external id field of an Upsert, and only of an Upsert"),
-    rule("!(self.operation in ['Update', 'Delete']) || self.mapping.exists(m, m.to == 'Id')", "Update and Delete need a mapping to Id"),
-]))]
-pub struct SalesforceTarget {
-    /// Connection to the org, in the same namespace.
-    pub connection_ref: LocalRef,
-    /// API name of the object, e.g. `Account` or `Invoice__c`.
-    #[schemars(length(min = 1, max = 80), regex(pattern = "^[A-Za-z][A-Za-z0-9_]*$"))]
-    pub object: String,
-    /// What happens there.
-    pub operation: Operation,
-    /// External id field that decides whether an Upsert creates or updates.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 1), inner(length(min = 1, max = 80)))]
-    pub match_by: Vec<String>,
-    /// What an empty cell means. Absent: `Ignore`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub blank_cells: Option<BlankCells>,
-    /// Which field gets what.
-    #[schemars(length(min = 1, max = 500), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["to"]))]
-    pub mapping: Vec<MappingEntry>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-pub enum Operation {
-    Insert,
-    Update,
-    Upsert,
-    Delete,
-}
-
-/// `Ignore` leaves the field as it is, `Clear` empties it, `Fail` fails the row.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-pub enum BlankCells {
-    Ignore,
-    Clear,
-    Fail,
-}
-
-/// One field and where its value comes from.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["from", "value", "formula"])]))]
-pub struct MappingEntry {
-    /// API name of the field, or `Relationship.ExternalIdField`.
-    #[schemars(length(min = 1, max = 255), regex(pattern = TEXT))]
-    pub to: String,
-    /// Name of an input column: a text, in quotes if YAML would read it as something else (`"No"`, `"2026"`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 255), regex(pattern = TEXT))]
-    pub from: Option<String>,
-    /// The same text for every row, in quotes if YAML would read it as something else (`"0047"`, `"true"`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 4096), regex(pattern = TEXT))]
-    pub value: Option<String>,
-    /// A formula over the input columns.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 4096), regex(pattern = TEXT))]
-    pub formula: Option<String>,
-    /// What an empty cell means for this field. Absent: the target's `blankCells`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub blank_cells: Option<BlankCells>,
-}
-
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["once", "manual", "schedule"])]))]
-pub struct Trigger {
-    /// One run per id; another id starts another one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub once: Option<Once>,
-    /// Runs start only when a person or program creates an ImportRun.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub manual: Option<Empty>,
-    /// Runs start by the clock.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub schedule: Option<Schedule>,
-}
-
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Once {
-    /// Any text; the run is named after it.
-    #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
-    pub id: String,
-}
-
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Schedule {
-    /// Five fields: minute, hour, day of month, month, day of week.
-    #[schemars(length(min = 9, max = 100))]
-    pub cron: String,
-    /// IANA time zone, e.g. `Europe/Berlin`. Absent: UTC.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64))]
-    pub time_zone: Option<String>,
-}
-
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Guards {
@@ -428,10 +222,9 @@ impl ImportJobSpec {
 
     /// The Connections a run of this job uses, each once, in the order source, target.
     pub fn connection_names(&self) -> Vec<&str> {
-        let source = self.source.sql.as_ref().map(|s| s.connection_ref.name.as_str());
-        let target = self.target.salesforce.as_ref().map(|t| t.connection_ref.name.as_str());
+        let references = [self.source.connection(), self.target.connection()];
         let mut names: Vec<&str> = Vec::new();
-        for name in source.into_iter().chain(target) {
+        for name in references.into_iter().flatten().map(|reference| reference.name.as_str()) {
             if !names.contains(&name) {
                 names.push(name);
             }
@@ -448,18 +241,18 @@ impl ImportJobSpec {
 
     /// Words that make a cell of the source blank.
     pub fn null_words(&self) -> &[String] {
-        let csv = self.source.upload.as_ref().and_then(|upload| upload.format.as_ref()?.csv.as_ref());
-        csv.map_or(&[], |csv| csv.null_words.as_slice())
+        self.source.null_words()
+    }
+
+    /// Leaves out what is done with the rows, which is long, for whoever only asks when a job runs and what it refers to.
+    pub fn forget_rows(&mut self) {
+        self.source.forget_query();
+        self.steps = Vec::new();
+        self.target.forget_mapping();
     }
 
     pub fn deadline_seconds(&self) -> i64 {
         self.guards.as_ref().and_then(|g| g.deadline_seconds).unwrap_or(Guards::DEFAULT_DEADLINE_SECONDS)
-    }
-}
-
-impl SalesforceTarget {
-    pub fn blank_cells(&self) -> BlankCells {
-        self.blank_cells.unwrap_or(BlankCells::Ignore)
     }
 }
 
@@ -473,5 +266,37 @@ mod tests {
         assert_eq!(results(r#"{"escapeFormulas": false}"#).retention(), None);
         assert_eq!(results(r#"{"escapeFormulas": true, "keepDays": 1}"#).retention(), Some(ResultRetention::days(1)));
         assert!(results(r#"{"none": {}}"#).retention().is_some_and(|retention| retention.none.is_some()));
+    }
+
+    fn source(text: &str) -> Source {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_file_in_an_unknown_format_is_never_read_as_csv() {
+        let plain = source(r#"{"upload": {"name": "f"}}"#);
+        assert_eq!(plain.upload().and_then(UploadSource::read_as), Some(FormatKind::Csv(&CsvFormat::default())));
+        for unknown in ["{}", r#"{"excel": {}}"#, r#"{"excel": {"sheet": "A"}}"#] {
+            let source = source(&format!(r#"{{"upload": {{"name": "f", "format": {unknown}}}}}"#));
+            assert_eq!(source.upload().map(UploadSource::read_as), Some(None), "{unknown}");
+            assert!(source.null_words().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_job_refers_to_what_its_source_and_target_say() {
+        let job = |source: &str| -> ImportJobSpec {
+            let target = r#"{"salesforce": {"connectionRef": {"name": "crm"}, "object": "Account", "operation": "Insert", "mapping": []}}"#;
+            serde_json::from_str(&format!(r#"{{"source": {source}, "target": {target}}}"#)).unwrap()
+        };
+        let query = |name: &str| format!(r#"{{"sql": {{"connectionRef": {{"name": "{name}"}}, "query": "SELECT 1"}}}}"#);
+        assert_eq!(job(r#"{"upload": {"name": "f"}}"#).connection_names(), ["crm"]);
+        assert_eq!(job(&query("db")).connection_names(), ["db", "crm"]);
+        assert_eq!(job(&query("crm")).connection_names(), ["crm"]);
+        assert_eq!(job(r#"{"topic": {"name": "t"}}"#).connection_names(), ["crm"]);
+        let mut slim = job(&query("db"));
+        slim.forget_rows();
+        assert_eq!(slim.connection_names(), ["db", "crm"]);
+        assert!(!serde_json::to_string(&slim).unwrap().contains("SELECT"));
     }
 }
