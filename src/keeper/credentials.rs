@@ -148,7 +148,7 @@ pub(crate) async fn store(
     let key_id = ring.active().map_err(failed)?.kid().to_string();
     let mut annotations = bound.annotations();
     annotations.insert(SOURCE_DIGEST.into(), digest);
-    annotations.extend(connection.spec.credentials.secret_ref.as_ref().map(|source| (SOURCE.to_owned(), source.name.clone())));
+    annotations.extend(connection.spec.credentials.secret_ref().map(|source| (SOURCE.to_owned(), source.name.clone())));
     let labels = BTreeMap::from([(TENANT_UID_LABEL.to_owned(), tenant_uid.clone()), (KEY_ID_LABEL.to_owned(), key_id.clone())]);
     let data = BTreeMap::from([(RECORD.to_owned(), ByteString(sealed))]);
     let mut secret = records.draft(&secret_name(&bound.uid), Kind::Credential, labels, annotations, data);

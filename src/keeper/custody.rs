@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use api::Region;
 use api::conditions::Conditions;
+use api::region::RootKeyKind;
 use envelope::{FileRoot, Observed, Policy, Request, RootCustody, RootRing, SecretRoot, Step};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
@@ -25,29 +26,25 @@ pub(crate) struct Custodies {
     lanes: Lanes,
 }
 
-/// What a condition says about custody.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Custody {
-    InCluster,
-    File,
+/// What a condition says about custody that works. One that is not known does not: the error is told instead.
+pub(crate) fn tell(region: &Region, conditions: Conditions) -> Conditions {
+    let type_ = api::conditions::KEY_CUSTODY;
+    match region.spec.root_key.kind() {
+        Some(RootKeyKind::Secret) => conditions.with_true(
+            type_,
+            "InCluster",
+            "WARNING: the root key lies in a Secret of this cluster, beside what it protects: whoever reads that Secret or a backup of etcd reads everything. For trials only; use rootKey.file for anything real",
+        ),
+        Some(RootKeyKind::File(_)) => {
+            conditions.with_true(type_, "File", "the root key is a file mounted into the keeper; it is in no Secret that the keeper wrote")
+        }
+        None => conditions,
+    }
 }
 
-impl Custody {
-    pub(crate) fn of(region: &Region) -> Self {
-        if region.spec.root_key.file.is_some() { Self::File } else { Self::InCluster }
-    }
-
-    pub(crate) fn tell(self, conditions: Conditions) -> Conditions {
-        let type_ = api::conditions::KEY_CUSTODY;
-        match self {
-            Self::InCluster => conditions.with_true(
-                type_,
-                "InCluster",
-                "WARNING: the root key lies in a Secret of this cluster, beside what it protects: whoever reads that Secret or a backup of etcd reads everything. For trials only; use rootKey.file for anything real",
-            ),
-            Self::File => conditions.with_true(type_, "File", "the root key is a file mounted into the keeper; it is in no Secret that the keeper wrote"),
-        }
-    }
+/// Who holds the root key. A Region of a newer version may say what this one does not know: no key is made in its place.
+fn holder(region: &Region) -> Result<RootKeyKind<'_>> {
+    region.spec.root_key.kind().ok_or_else(|| Error::NotUnderstood { region: region.name_any(), part: "rootKey" })
 }
 
 fn secret_name(region: &Region) -> String {
@@ -61,9 +58,9 @@ impl Custodies {
 
     /// The custody of a region, its key made if it is ours to make and not there yet.
     pub(crate) async fn of(&self, region: &Region, now: Timestamp) -> Result<Arc<dyn RootCustody>> {
-        match &region.spec.root_key.file {
-            Some(mount) => Ok(Arc::new(self.file(&mount.name, &region.name_any()).await?)),
-            None => Ok(Arc::new(self.secret(region, now).await?.0)),
+        match holder(region)? {
+            RootKeyKind::File(mount) => Ok(Arc::new(self.file(&mount.name, &region.name_any()).await?)),
+            RootKeyKind::Secret => Ok(Arc::new(self.secret(region, now).await?.0)),
         }
     }
 
@@ -92,15 +89,18 @@ impl Custodies {
     /// Carries out what is due in the life of a root key that is ours. `wrapped`: how many tenant keys are wrapped under each root key.
     /// Answers whether tenant rings should be wrapped again, and what became of the request for a new key.
     pub(crate) async fn rotate(&self, region: &Region, observed: &Observed, now: Timestamp) -> Result<(bool, Request)> {
-        if let Some(mount) = &region.spec.root_key.file {
-            // The file's first line wraps; whatever is wrapped under another one is wrapped again.
-            let wrapping = self
-                .file(&mount.name, &region.name_any())
-                .await?
-                .wrapping_kid()
-                .map_err(|source| Error::Custody { region: region.name_any(), source })?;
-            return Ok((observed.records.keys().any(|kid| *kid != wrapping), Request::Nothing));
+        match holder(region)? {
+            RootKeyKind::File(mount) => {
+                // The file's first line wraps; whatever is wrapped under another one is wrapped again.
+                let file = self.file(&mount.name, &region.name_any()).await?;
+                let wrapping = file.wrapping_kid().map_err(|source| Error::Custody { region: region.name_any(), source })?;
+                Ok((observed.records.keys().any(|kid| *kid != wrapping), Request::Nothing))
+            }
+            RootKeyKind::Secret => self.rotate_secret(region, observed, now).await,
         }
+    }
+
+    async fn rotate_secret(&self, region: &Region, observed: &Observed, now: Timestamp) -> Result<(bool, Request)> {
         let (mut root, mut secret) = self.secret(region, now).await?;
         let failed = |source| Error::Ring { tenant: format!("(root of {})", region.name_any()), source };
         let mut rewrap = false;
@@ -141,7 +141,25 @@ fn from_file(dir: &Path, name: &str, region: &str) -> Result<FileRoot> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    /// Else a key would be made in a Secret for a Region that keeps it elsewhere.
+    #[test]
+    fn a_root_key_of_a_newer_version_has_no_holder() {
+        let region = |root_key: serde_json::Value| -> Region {
+            let spec = json!({
+                "location": {"city": "Frankfurt", "country": "DE"}, "isolation": "Cell", "storage": {"volume": {"name": "files"}},
+                "rootKey": root_key, "nodes": {"all": {}},
+            });
+            Region::new("eu", serde_json::from_value(spec).unwrap())
+        };
+        assert!(matches!(holder(&region(json!({"secret": {}}))), Ok(RootKeyKind::Secret)));
+        for unknown in [json!({}), json!({"kms": {"key": "k"}}), json!({"secret": {}, "file": {"name": "f"}})] {
+            assert_eq!(holder(&region(unknown)).err().unwrap().reason(), "NotUnderstood");
+        }
+    }
 
     #[test]
     fn a_root_key_is_read_from_a_file_or_from_a_mounted_secret() {

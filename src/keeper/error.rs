@@ -44,6 +44,8 @@ pub(crate) enum Error {
         #[source]
         source: object_store::Error,
     },
+    #[error("{part} of region {region} has no key that this version of the keeper knows, or more than one")]
+    NotUnderstood { region: String, part: &'static str },
     #[error("storage of region {region}: its volume is not mounted at {path}")]
     NotMounted { region: String, path: String },
     #[error("storage of region {region} does not respond: {doing}")]
@@ -106,6 +108,7 @@ impl Error {
             Self::RootKeyFile { .. } => "RootKeyFileUnreadable",
             Self::File(source) => source.reason(),
             Self::Storage { .. } => "StorageFailed",
+            Self::NotUnderstood { .. } => "NotUnderstood",
             Self::NotMounted { .. } => "NotMounted",
             Self::NotResponding { .. } => "NotResponding",
             Self::Threads { .. } => "StorageFailed",

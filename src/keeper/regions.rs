@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use api::conditions::{AUDIT_BROKEN, CLOCK_SKEW, Conditions, KEY_CUSTODY, OVERDUE, ROTATION_REFUSED, STORAGE_READY};
+use api::region::RootKeyKind;
 use api::{Region, RegionStatus, Tenant};
 use envelope::{Observed, Request};
 use jiff::Timestamp;
@@ -15,7 +16,7 @@ use runtime::work::Next;
 use serde_json::json;
 
 use super::audit::{self, Event};
-use super::custody::Custody;
+use super::custody;
 use super::error::Result;
 use super::rotation::{self, Refusal};
 use super::state::Keeper;
@@ -42,12 +43,14 @@ pub(crate) async fn reconcile(keeper: &Keeper, name: &str) -> Result<Next> {
         Err(error) => conditions.with_false(STORAGE_READY, error.reason(), &error.chain()),
     };
     conditions = match &custody {
-        Ok(_) => Custody::of(&region).tell(conditions),
+        Ok(_) => custody::tell(&region, conditions),
         Err(error) => conditions.with_false(KEY_CUSTODY, error.reason(), &error.chain()),
     };
-    let refusal = match requested {
-        Some(_) if region.spec.root_key.file.is_some() => Some(Refusal::of_file()),
-        _ => unreadable.or_else(|| rotation::refusal(requested, *custody.as_ref().ok()?, now)),
+    let refusal = match (requested, region.spec.root_key.kind()) {
+        (Some(_), Some(RootKeyKind::File(_))) => Some(Refusal::of_file()),
+        (None, _) | (Some(_), Some(RootKeyKind::Secret) | None) => {
+            unreadable.or_else(|| rotation::refusal(requested, *custody.as_ref().ok()?, now))
+        }
     };
     conditions = about_time(keeper, name, conditions);
     if let Some(refusal) = &refusal {

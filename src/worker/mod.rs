@@ -23,6 +23,7 @@ use api::import_run::{Outcome, RunReason};
 use api::keeper::{Lease, OutcomeReport, SourceCredential, WrittenFile};
 use api::names;
 use connect::{Dialer, HttpsOptions, Trust};
+use domain::retention::writes_results;
 use engine::load::{Brake, ChunkLimits, Ending};
 use engine::results::{Escape, ResultsSink};
 use runtime::logs;
@@ -165,7 +166,7 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, brake: Brake, limits: ChunkLimits
             })
         }
     };
-    let results = snapshot.results.none.is_none().then(|| {
+    let results = writes_results(&snapshot.results).then(|| {
         let sink: Box<dyn ResultsSink> = Box::new(results::SealedFiles::new(keeper.clone()));
         (sink, escape)
     });

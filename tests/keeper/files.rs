@@ -290,7 +290,10 @@ async fn a_rule_that_becomes_shorter_is_told_sealed_and_kept_and_a_longer_one_re
     assert_eq!(ended.read().await?, StatusCode::OK, "control: it opens as before");
 
     ended.tenant(json!({"keepDays": 30})).await?;
-    ended.world.until_tenant("the longer rule", |t| t.spec.retention.as_ref().is_some_and(|r| r.results.keep_days == Some(30))).await?;
+    ended
+        .world
+        .until_tenant("the longer rule", |t| t.spec.retention.as_ref().is_some_and(|r| r.results == ResultRetention::days(30)))
+        .await?;
     ended.world.keeper.advance(SignedDuration::from_hours(47)).await?;
     assert_eq!((ended.kept().await?, files_on_disk(&ended.world)), (day * 2, 1));
     ended.world.keeper.advance(SignedDuration::from_hours(2)).await?;

@@ -69,7 +69,7 @@ async fn look(keeper: &Keeper, namespace: &str, connection: &Connection) -> Resu
     let next = report.next;
     let ready = report.write(keeper, connection).await?;
     let (name, now) = (connection.name_any(), keeper.now()?);
-    let secret = connection.spec.credentials.secret_ref.as_ref().map(|reference| reference.name.clone());
+    let secret = connection.spec.credentials.secret_ref().map(|reference| reference.name.clone());
     match (seen.filter(|_| !ready), secret) {
         (Some(seen), Some(secret)) => keeper.awaited().expect(namespace, Wanted { name, secret, seen }, now),
         _ => keeper.awaited().forget(namespace, &name),
@@ -111,7 +111,7 @@ pub(crate) fn mark_used(keeper: &Keeper, connection: &Connection) {
 async fn work(keeper: &Keeper, home: &Home, connection: &Connection, report: &mut Report) -> Result<Option<Seen>> {
     let stored = keeper.stored(connection).await?;
     let Read { source, secret, seen } = source::read(keeper, home, connection, stored.as_ref()).await?;
-    let reference = connection.spec.credentials.secret_ref.as_ref();
+    let reference = connection.spec.credentials.secret_ref();
     let secret_name = reference.map(|r| r.name.clone()).unwrap_or_default();
     let keeps = reference.is_some_and(|r| r.after_intake == AfterIntake::Keep);
     let (there, consent) = match &source {
@@ -365,7 +365,7 @@ impl Report {
     fn with_plaintext(&self, conditions: Conditions, connection: &Connection) -> Conditions {
         let Some(secret) = &self.plaintext else { return conditions };
         let readable = format!("Secret {secret} is still readable in this namespace: whoever may read it has the credential");
-        let keeps = connection.spec.credentials.secret_ref.as_ref().is_some_and(|r| r.after_intake == AfterIntake::Keep);
+        let keeps = connection.spec.credentials.secret_ref().is_some_and(|r| r.after_intake == AfterIntake::Keep);
         match keeps {
             true => conditions.with_true(conditions::PLAINTEXT_SOURCE, "Kept", &format!("{readable}. afterIntake Delete removes it")),
             false => {

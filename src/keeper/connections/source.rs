@@ -36,7 +36,7 @@ pub(super) struct Found {
 }
 
 pub(super) async fn read(keeper: &Keeper, home: &Home, connection: &Connection, stored: Option<&Stored>) -> Result<Read> {
-    let Some(reference) = &connection.spec.credentials.secret_ref else {
+    let Some(reference) = connection.spec.credentials.secret_ref() else {
         return Ok(Read::nothing(Source::Missing, Seen::Missing));
     };
     let namespace = connection.namespace().unwrap_or_default();
@@ -94,7 +94,7 @@ pub(super) async fn changed(keeper: &Keeper, namespace: &str, secret: &str, seen
 
 /// What the owner of the source Secret lets, without its content; absent when it is gone or may not be read.
 pub(in crate::keeper) async fn consent(keeper: &Keeper, connection: &Connection) -> Result<Option<Consent>> {
-    let Some(reference) = &connection.spec.credentials.secret_ref else { return Ok(None) };
+    let Some(reference) = connection.spec.credentials.secret_ref() else { return Ok(None) };
     let namespace = connection.namespace().unwrap_or_default();
     let secrets: Api<Secret> = Api::namespaced(keeper.client.clone(), &namespace);
     match secrets.get_metadata(&reference.name).await {

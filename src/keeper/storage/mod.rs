@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use api::Region;
+use api::region::StorageKind;
 use bytes::Bytes;
 use futures::StreamExt;
 use kube::ResourceExt;
@@ -101,9 +102,13 @@ impl Storages {
     /// Whether the volume is there is found out at the first step.
     pub(crate) fn of(&self, region: &Region) -> Result<Storage> {
         let name = region.name_any();
-        let volume = region.spec.storage.volume.as_ref().map(|mount| mount.name.clone()).unwrap_or_default();
-        let mount = self.dir.join(&volume);
-        if volume.is_empty() { Err(not_mounted(&name, &mount)) } else { self.open(name, mount) }
+        match region.spec.storage.kind() {
+            Some(StorageKind::Volume(volume)) => {
+                let mount = self.dir.join(&volume.name);
+                if volume.name.is_empty() { Err(not_mounted(&name, &mount)) } else { self.open(name, mount) }
+            }
+            None => Err(Error::NotUnderstood { region: name, part: "storage" }),
+        }
     }
 
     /// Wherever files of a region may lie. A Region that is gone, or that came back elsewhere, no longer says it: its folder is looked for

@@ -222,6 +222,18 @@ async fn a_region_that_is_gone_or_came_back_elsewhere_is_found_on_every_volume()
     assert_eq!(roots, [dir.path().join("one/eu"), dir.path().join("two/eu")]);
 }
 
+/// Else its files would lie somewhere else than its Region says.
+#[test]
+fn storage_of_a_newer_version_is_no_volume() {
+    let dir = tempfile::tempdir().unwrap();
+    for unknown in ["{}", r#"{"bucket": {"name": "files"}}"#] {
+        let mut region = region();
+        region.spec.storage = serde_json::from_str(unknown).unwrap();
+        let error = Storages::new(dir.path().to_owned(), "keeper-0", 0).of(&region).err().unwrap();
+        assert_eq!(error.reason(), "NotUnderstood", "{unknown}");
+    }
+}
+
 #[tokio::test]
 async fn a_volume_that_is_not_there_is_said_so() {
     let dir = tempfile::tempdir().unwrap();

@@ -15,6 +15,7 @@ pub use self::salesforce::{AuthFlow, ClientCredentials, JwtBearer, LoginAt, Sale
 pub use self::status::{ConnectionMetadata, ConnectionStatus, Verification};
 pub use self::system::{CredentialKey, Endpoint, ExternalSystem, LoginProfile, Rows, System, SystemKind, SystemProfile};
 use crate::schema::{PEM, exactly_one, same_one};
+use crate::union::union;
 
 /// One external system and who we are there. It never holds a secret in clear.
 #[derive(Clone, CustomResource, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -71,11 +72,28 @@ pub struct Tls {
 
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["secretRef"])]))]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(CredentialOrigin::KEYS)]))]
 pub struct Credentials {
     /// A Secret in the same namespace that is read once per change and stored encrypted elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret_ref: Option<SecretRef>,
+    secret_ref: Option<SecretRef>,
+}
+
+union! {
+    /// Where a credential comes from.
+    pub enum CredentialOrigin<'a> = Credentials::origin {
+        /// A Secret in the same namespace.
+        "secretRef" secret_ref => SecretRef(&'a SecretRef),
+    }
+}
+
+impl Credentials {
+    /// The Secret that the credential is taken from, if it is taken from one.
+    pub fn secret_ref(&self) -> Option<&SecretRef> {
+        match self.origin()? {
+            CredentialOrigin::SecretRef(reference) => Some(reference),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]

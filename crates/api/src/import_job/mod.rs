@@ -115,8 +115,10 @@ pub struct JobResults {
 impl JobResults {
     /// How long the files are to be kept, if the job says so.
     pub fn retention(&self) -> Option<ResultRetention> {
-        let retention = ResultRetention { keep_days: self.keep_days, none: self.none };
-        (retention.keep_days.is_some() || retention.none.is_some()).then_some(retention)
+        match self.none {
+            Some(_) => Some(ResultRetention::none()),
+            None => self.keep_days.map(ResultRetention::days),
+        }
     }
 }
 
@@ -265,7 +267,7 @@ mod tests {
         let results = |text: &str| serde_json::from_str::<JobResults>(text).unwrap();
         assert_eq!(results(r#"{"escapeFormulas": false}"#).retention(), None);
         assert_eq!(results(r#"{"escapeFormulas": true, "keepDays": 1}"#).retention(), Some(ResultRetention::days(1)));
-        assert!(results(r#"{"none": {}}"#).retention().is_some_and(|retention| retention.none.is_some()));
+        assert_eq!(results(r#"{"none": {}}"#).retention(), Some(ResultRetention::none()));
     }
 
     fn source(text: &str) -> Source {

@@ -75,7 +75,7 @@ pub fn decide(observed: &Observed<'_>, ledger: i64) -> Decision {
 
 /// Only the Secret that something was taken from takes its consent back; a Connection that was pointed elsewhere changes nothing about it.
 fn is_withdrawn(observed: &Observed<'_>, stored: &StoredCredential, consent: &Consent) -> bool {
-    let named = observed.spec.credentials.secret_ref.as_ref().map(|reference| &reference.name);
+    let named = observed.spec.credentials.secret_ref().map(|reference| &reference.name);
     stored.source.as_ref() == named && !consent.names(observed.name, &stored.endpoint_digest)
 }
 
@@ -84,7 +84,7 @@ fn found(spec: &ConnectionSpec, login: &LoginProfile, keys: &[String], same: boo
     if !missing.is_empty() {
         return Decision::KeysMissing(missing);
     }
-    let delete_source = spec.credentials.secret_ref.as_ref().is_some_and(|r| r.after_intake == AfterIntake::Delete);
+    let delete_source = spec.credentials.secret_ref().is_some_and(|r| r.after_intake == AfterIntake::Delete);
     match managed_by {
         Some(tool) if delete_source => Decision::SourceManaged(tool.clone()),
         _ if same => Decision::Keep { delete_source },

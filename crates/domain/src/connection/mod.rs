@@ -38,7 +38,7 @@ pub struct StoredCredential {
 impl StoredCredential {
     /// Whether it was given for what the Connection describes, by the Secret that the Connection names.
     pub fn serves(&self, spec: &ConnectionSpec) -> bool {
-        let source = spec.credentials.secret_ref.as_ref().map(|reference| &reference.name);
+        let source = spec.credentials.secret_ref().map(|reference| &reference.name);
         self.endpoint_digest == spec.endpoint_digest() && source.is_some() && self.source.as_ref() == source
     }
 }

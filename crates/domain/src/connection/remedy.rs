@@ -5,11 +5,11 @@ use api::connection::{AfterIntake, CredentialKey};
 
 /// What to correct when the system refuses what it is shown; nothing when something else is to blame.
 pub fn remedy(spec: &ConnectionSpec, reason: &str) -> Option<String> {
-    let secret = &spec.credentials.secret_ref.as_ref()?.name;
+    let secret = &spec.credentials.secret_ref()?.name;
     let login = spec.login()?;
     let joined = |part: fn(&CredentialKey) -> &'static str| login.keys.iter().map(part).collect::<Vec<_>>().join(", ");
     let entries = joined(|key| key.name);
-    let again = match spec.credentials.secret_ref.as_ref()?.after_intake {
+    let again = match spec.credentials.secret_ref()?.after_intake {
         AfterIntake::Delete => ", which is made anew for that,",
         AfterIntake::Keep => "",
     };
@@ -22,7 +22,7 @@ pub fn remedy(spec: &ConnectionSpec, reason: &str) -> Option<String> {
 
 /// The rule of the Role by which the keeper does with a Secret what a Connection asks for, as its namespace's admin writes it.
 pub fn allowance(spec: &ConnectionSpec) -> String {
-    let Some(reference) = &spec.credentials.secret_ref else { return String::new() };
+    let Some(reference) = spec.credentials.secret_ref() else { return String::new() };
     let verbs = match reference.after_intake {
         AfterIntake::Keep => "get",
         AfterIntake::Delete => "get, delete",

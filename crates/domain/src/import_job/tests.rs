@@ -220,7 +220,10 @@ fn the_last_outcome_is_told_apart_from_ready() {
 fn the_status_says_what_applies_where_the_spec_is_silent() {
     let observed = observed_job(SQL, MANUAL);
     let effective = status(&observed, &decide(&observed, now()), now()).effective.unwrap();
-    assert_eq!((effective.trigger.as_str(), effective.deadline_seconds, effective.results.keep_days), ("manual", 3600, Some(14)));
+    assert_eq!(
+        (effective.trigger.as_str(), effective.deadline_seconds, effective.results),
+        ("manual", 3600, api::tenant::ResultRetention::days(14))
+    );
 }
 
 #[test]

@@ -69,6 +69,7 @@ const RULES: &[Rule] = &[
     attempts_used_up,
     deadline_passed,
     too_late_to_start, // restored from a backup, or blocked for too long
+    not_understood,    // written for a newer version
     job_replaced,      // the job is gone or another one of its name
     tenant_leaving,
     tenant_changed, // the namespace is another one's now
@@ -331,6 +332,13 @@ fn too_many(o: &Observed, _: Timestamp) -> Option<Decision> {
             "Tenant {name} has {before} unfinished runs and its limit is {limit} (limits.objects.unfinishedRuns): wait until some have ended, then create another ImportRun"
         ),
     ))
+}
+
+/// A run that asks for something else than this version knows is not made a load of everything.
+fn not_understood(o: &Observed, _: Timestamp) -> Option<Decision> {
+    job_facts(o)?;
+    let unknown = o.run.spec.action.kind().is_none();
+    unknown.then(|| blocked(Finding::stalled("NotUnderstood", "action has no key that this version knows, or more than one")))
 }
 
 fn no_place(o: &Observed, _: Timestamp) -> Option<Decision> {

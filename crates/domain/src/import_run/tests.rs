@@ -55,7 +55,7 @@ fn told(decision: &Decision) -> String {
 #[test]
 fn before_the_start() {
     type Case = (&'static str, fn(&mut Observed), &'static str);
-    let table: [Case; 20] = [
+    let table: [Case; 21] = [
         ("all in order", |_| (), "announce"),
         ("being deleted", |o| Arc::make_mut(&mut o.run).metadata.deletion_timestamp = Some(Time(now())), "leave"),
         ("cancelled", |o| spec(o).cancel = Some(true), "finish Cancelled"),
@@ -74,6 +74,7 @@ fn before_the_start() {
             |o| Arc::make_mut(o.region.as_mut().unwrap()).metadata.uid = Some("x".into()),
             "report RegionReplaced",
         ),
+        ("an action of a newer version", |o| spec(o).action = serde_json::from_value(json!({"undo": {}})).unwrap(), "report NotUnderstood"),
         ("region not ready", |o| Arc::make_mut(o.region.as_mut().unwrap()).status = None, "report RegionNotReady"),
         (
             "no keys yet",
@@ -425,8 +426,7 @@ fn the_largest_snapshot_fits_and_a_larger_one_is_told_apart() {
 #[test]
 fn a_region_of_all_nodes_selects_no_node() {
     let observed = edit(FRESH, |o| {
-        let nodes = &mut Arc::make_mut(o.region.as_mut().unwrap()).spec.nodes;
-        (nodes.labelled, nodes.all) = (None, Some(api::meta::Empty {}));
+        Arc::make_mut(o.region.as_mut().unwrap()).spec.nodes = serde_json::from_value(json!({"all": {}})).unwrap();
     });
     let frozen = crate::testing::frozen(&observed);
     let pod = plan::pod(&Placed::prove(&observed).unwrap(), &frozen, 1, "-----BEGIN CERTIFICATE-----\n", &settings());

@@ -95,7 +95,7 @@ fn owner(anchor: &Anchor) -> OwnerReference {
 /// A selector, not an affinity: selectors are ANDed and cannot be widened by another term.
 fn node_selector(placed: &Placed) -> Option<BTreeMap<String, String>> {
     let region = placed.region();
-    region.spec.nodes.labelled.map(|_| [(NODE_REGION_LABEL.to_owned(), labels::name(&region.metadata).to_owned())].into())
+    (!region.spec.nodes.are_all()).then(|| [(NODE_REGION_LABEL.to_owned(), labels::name(&region.metadata).to_owned())].into())
 }
 
 fn container(placed: &Placed, attempt: i32, keeper_ca: &str, settings: &Settings) -> Container {

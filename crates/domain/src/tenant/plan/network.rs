@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use api::connection::SystemKind;
 use api::names::{REGION_LABEL, TENANT_LABEL, run_namespace};
+use api::region::PrivatePlace;
 use api::{Region, Tenant};
 use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
@@ -123,8 +124,8 @@ fn private(tenant: &str, region: &Region, services: &BTreeMap<(String, String), 
     endpoints_of(region, tenant)
         .into_iter()
         .filter_map(|endpoint| {
-            let (to, ports) = match (&endpoint.service, &endpoint.cidr) {
-                (Some(service), _) => {
+            let (to, ports) = match endpoint.place()? {
+                PrivatePlace::Service(service) => {
                     let facts = services.get(&(service.namespace.clone(), service.name.clone()))?;
                     if facts.selector.is_empty() {
                         return None;
@@ -133,8 +134,7 @@ fn private(tenant: &str, region: &Region, services: &BTreeMap<(String, String), 
                     let ports = endpoint.ports.iter().map(|p| port("TCP", target(p))).collect();
                     (pods(&service.namespace, facts.selector.clone()), ports)
                 }
-                (None, Some(cidr)) => (block(cidr, Vec::new()), endpoint.ports.iter().map(|p| tcp(*p)).collect()),
-                (None, None) => return None,
+                PrivatePlace::Cidr(cidr) => (block(cidr, Vec::new()), endpoint.ports.iter().map(|p| tcp(*p)).collect()),
             };
             Some(NetworkPolicyEgressRule { ports: Some(ports), to: Some(vec![to]) })
         })
