@@ -13,7 +13,7 @@ pub(super) static PROFILE: SystemProfile = SystemProfile {
     public_port: Postgres::DEFAULT_PORT,
     logins: &[PASSWORD],
     rows: Rows::Query,
-    revoked_by_disconnect: "nothing",
+    revoked_by_disconnect: "nothing is revoked",
     left_after_disconnect: "the database's password stays valid until you change it there",
 };
 

@@ -15,7 +15,7 @@ pub(super) static PROFILE: SystemProfile = SystemProfile {
     public_port: 443,
     logins: &[CLIENT_CREDENTIALS, JWT_BEARER],
     rows: Rows::None,
-    revoked_by_disconnect: "its access tokens",
+    revoked_by_disconnect: "its access tokens are revoked",
     left_after_disconnect: "the app's own secret or certificate stays valid until you change it in Salesforce Setup",
 };
 

@@ -67,7 +67,7 @@ pub struct SystemProfile {
     pub logins: &'static [LoginProfile],
     /// How rows are read from it.
     pub rows: Rows,
-    /// What the end of a Connection revokes at the other end.
+    /// What the end of a Connection revokes at the other end, as a clause.
     pub revoked_by_disconnect: &'static str,
     /// What stays valid there all the same.
     pub left_after_disconnect: &'static str,
