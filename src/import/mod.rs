@@ -10,7 +10,7 @@ use std::time::Duration;
 use api::import_job::{Guards, ImportJobSpec, SalesforceTarget};
 use api::import_run::{Chunks, Rows, RunReason};
 use csv::ByteRecord;
-use engine::load::{Brake, ChunkLimits, Ending, InputRow, Journal, Ledger, LoadPorts, LoadSettings, Loader, Restart, SalesforceBulk};
+use engine::load::{ChunkLimits, Ending, InputRow, Journal, Ledger, LoadPorts, LoadSettings, Loader, Restart, SalesforceBulk, StopSignal};
 use engine::pipeline::{Outcome, Pipeline};
 use engine::results::{Escape, ResultsSink};
 use engine::row::Batch;
@@ -32,7 +32,7 @@ pub(crate) struct Import {
     pub(crate) limits: ChunkLimits,
     /// How long the run may still take.
     pub(crate) time_left: Duration,
-    pub(crate) brake: Brake,
+    pub(crate) stop_signal: StopSignal,
     /// Told once loading begins.
     pub(crate) watch: Box<dyn FnOnce(Arc<Ledger>) + Send>,
 }
@@ -67,12 +67,12 @@ impl From<Refusal> for Ending {
 
 impl Import {
     pub(crate) async fn run(self) -> Ending {
-        let brake = self.brake.clone();
+        let stop_signal = self.stop_signal.clone();
         let deadline = tokio::spawn({
-            let (brake, left) = (brake.clone(), self.time_left);
+            let (stop_signal, left) = (stop_signal.clone(), self.time_left);
             async move {
                 tokio::time::sleep(left).await;
-                brake.stop_now(RunReason::Deadline, "the deadline has passed (guards.deadlineSeconds)");
+                stop_signal.stop_now(RunReason::Deadline, "the deadline has passed (guards.deadlineSeconds)");
             }
         });
         let ending = self.attempt().await.unwrap_or_else(Ending::from);
@@ -89,26 +89,26 @@ impl Import {
             .ok_or_else(|| Refusal::new(RunReason::PreflightFailed, "target: the job has no Salesforce target"))?;
         let reread = self.input.reread();
         let restart = Restart::of(&self.chunks, reread);
-        if !restart.reads || self.brake.is_pulled() {
+        if !restart.reads || self.stop_signal.is_raised() {
             return self.bring_to_its_end(&target).await;
         }
         let (mut opened, mut pipeline) = match self.begin(&target, restart.behind).await {
             Ok(begun) => begun,
             // Another attempt may do better.
-            Err(refusal) if refusal.reason.is_resumable() && !self.brake.is_pulled() => return Err(refusal),
+            Err(refusal) if refusal.reason.is_resumable() && !self.stop_signal.is_raised() => return Err(refusal),
             Err(Refusal { reason, message }) => {
-                self.brake.stop(reason, message);
+                self.stop_signal.stop(reason, message);
                 if self.chunks.total > 0 {
                     return self.bring_to_its_end(&target).await;
                 }
-                // Whatever pulled the brake first knows better.
-                let (reason, message) = self.brake.reason().unwrap_or((RunReason::Internal, String::new()));
+                // What stopped the run first is the reason that people see.
+                let (reason, message) = self.stop_signal.reason().unwrap_or((RunReason::Internal, String::new()));
                 return Err(Refusal { reason, message });
             }
         };
         let input = opened.source.header().cells().clone();
         let mut loader = self.loader(&target, input, pipeline.fields().clone(), pipeline.key())?;
-        let read = feed(&mut loader, &mut opened, &mut pipeline, &self.brake).await;
+        let read = feed(&mut loader, &mut opened, &mut pipeline, &self.stop_signal).await;
         let ending = match read {
             Ok(()) => loader.finish().await,
             Err(error) => Err(error),
@@ -181,7 +181,7 @@ impl Import {
             random: Arc::new(rand::random::<f64>),
         };
         let bulk = SalesforceBulk::new(self.target.clone(), target::new_job(target));
-        let ports = LoadPorts { bulk: Arc::new(bulk), journal: self.journal.clone(), brake: self.brake.clone() };
+        let ports = LoadPorts { bulk: Arc::new(bulk), journal: self.journal.clone(), stop_signal: self.stop_signal.clone() };
         let loader = Loader::start(settings, ports, &self.chunks).map_err(memory_failed)?;
         let watch = std::mem::replace(&mut self.watch, Box::new(|_| ()));
         watch(loader.ledger());
@@ -194,14 +194,14 @@ impl Import {
     }
 }
 
-/// Reads, maps and hands over rows until the source ends or the brake is pulled.
-async fn feed(loader: &mut Loader, input: &mut OpenInput, pipeline: &mut Pipeline, brake: &Brake) -> std::io::Result<()> {
+/// Reads, maps and hands over rows until the source ends or the run is being stopped.
+async fn feed(loader: &mut Loader, input: &mut OpenInput, pipeline: &mut Pipeline, stop_signal: &StopSignal) -> std::io::Result<()> {
     let mut batch = Batch::new();
     let mut mapped = ByteRecord::new();
     loop {
         let more = tokio::select! {
             biased;
-            () = brake.pulled() => return Ok(()),
+            () = stop_signal.raised() => return Ok(()),
             more = input.source.next(&mut batch) => more,
         };
         match more {
@@ -210,8 +210,8 @@ async fn feed(loader: &mut Loader, input: &mut OpenInput, pipeline: &mut Pipelin
             Err(error) => {
                 match input.refusal() {
                     // The same would come again.
-                    Some(refusal) => brake.stop(RunReason::SourceFailed, refusal.to_string()),
-                    None => brake.stop(error.reason(), connect::explain(&error)),
+                    Some(refusal) => stop_signal.stop(RunReason::SourceFailed, refusal.to_string()),
+                    None => stop_signal.stop(error.reason(), connect::explain(&error)),
                 }
                 return Ok(());
             }
@@ -238,7 +238,7 @@ async fn feed(loader: &mut Loader, input: &mut OpenInput, pipeline: &mut Pipelin
             if loader.is_full() {
                 loader.note_read();
                 loader.dispatch().await?;
-                if brake.is_pulled() {
+                if stop_signal.is_raised() {
                     return Ok(());
                 }
             }
@@ -247,7 +247,7 @@ async fn feed(loader: &mut Loader, input: &mut OpenInput, pipeline: &mut Pipelin
     }
 }
 
-fn findings(findings: Vec<engine::finding::Finding>) -> Refusal {
+fn findings(findings: Vec<engine::finding::PreflightFinding>) -> Refusal {
     let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
     Refusal::new(RunReason::PreflightFailed, lines.join("; "))
 }

@@ -14,7 +14,7 @@ use anyhow::{Context, bail};
 use api::connection::ConnectionSpec;
 use api::import_run::RunReason;
 use connect::{AddressPolicy, Dialer, HttpsOptions, Trust};
-use engine::load::{Brake, ChunkLimits, Ending, NoJournal};
+use engine::load::{ChunkLimits, Ending, NoJournal, StopSignal};
 use engine::results::Escape;
 use futures::StreamExt;
 use salesforce::auth::{Grant, Login, LoginHost, SigningKey, TokenIssuer};
@@ -68,8 +68,8 @@ pub async fn run(args: Args) -> ExitCode {
             return Exit::Usage.into();
         }
     };
-    let brake = import.brake.clone();
-    let stopping = tokio::spawn(stop_on_signal(brake));
+    let stop_signal = import.stop_signal.clone();
+    let stopping = tokio::spawn(stop_on_signal(stop_signal));
     let ending = import.run().await;
     stopping.abort();
     output::finish_progress();
@@ -107,7 +107,7 @@ async fn prepare(args: &Args) -> anyhow::Result<Import> {
         chunks: Default::default(),
         results,
         limits: ChunkLimits::default(),
-        brake: Brake::default(),
+        stop_signal: StopSignal::default(),
         watch: Box::new(move |ledger| {
             if !quiet {
                 output::show_progress(ledger);
@@ -172,10 +172,10 @@ async fn input(args: &Args, manifests: &Manifests, job: &Job, dialer: &Dialer) -
 }
 
 /// The first Ctrl-C stops in order, the second at once.
-async fn stop_on_signal(brake: Brake) -> io::Result<()> {
+async fn stop_on_signal(stop_signal: StopSignal) -> io::Result<()> {
     tokio::signal::ctrl_c().await?;
     terminal::tell("\nstopping: no new chunk is sent, committed ones are waited for; press Ctrl-C again to leave at once");
-    brake.stop(RunReason::Cancelled, "stopped from the keyboard");
+    stop_signal.stop(RunReason::Cancelled, "stopped from the keyboard");
     tokio::signal::ctrl_c().await?;
     std::process::exit(Exit::Failed as i32);
 }

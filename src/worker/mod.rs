@@ -22,7 +22,7 @@ use api::keeper::{Lease, OutcomeReport, SourceCredential, WrittenFile};
 use api::names;
 use connect::{Dialer, HttpsOptions, Trust};
 use domain::reach::System;
-use engine::load::{Brake, ChunkLimits, Ending};
+use engine::load::{ChunkLimits, Ending, StopSignal};
 use engine::results::{Escape, ResultsSink};
 use runtime::logs;
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -78,13 +78,13 @@ pub async fn run(args: Args) -> ExitCode {
 
 async fn attempt(args: Args) -> anyhow::Result<ExitCode> {
     let keeper = Arc::new(Keeper::new(&args)?);
-    let brake = Brake::default();
-    let stopping = tokio::spawn(interrupt_on_signal(brake.clone()));
+    let stop_signal = StopSignal::default();
+    let stopping = tokio::spawn(interrupt_on_signal(stop_signal.clone()));
     let lease = match keeper.lease().await {
         // What earlier attempts committed is brought to its end, counted and reported.
         Err(over @ CallError::Over(..)) => {
             tracing::warn!(reason = %over, "the run cannot go on");
-            over.pull(&brake);
+            over.stop_run(&stop_signal);
             keeper.lease_to_end().await
         }
         other => other,
@@ -93,7 +93,7 @@ async fn attempt(args: Args) -> anyhow::Result<ExitCode> {
     let limits = args.chunk_bytes.map_or_else(|| ChunkLimits::for_memory(memory_limit()), |input_bytes| ChunkLimits { input_bytes });
     let (run, attempt, chunks) = (&lease.snapshot.run.uid, keeper.attempt(), lease.chunks.total);
     tracing::info!(run, attempt, chunks, "the keeper gave the lease, the import begins behind what earlier attempts wrote down");
-    let import = prepare(&keeper, lease, brake.clone(), limits)?;
+    let import = prepare(&keeper, lease, stop_signal.clone(), limits)?;
     let ending = import.run().await;
     let rows = &ending.rows;
     tracing::info!(reason = %ending.reason, read = rows.read, succeeded = rows.succeeded, failed = rows.failed, "the import ended");
@@ -127,7 +127,7 @@ async fn report(keeper: &Keeper, ending: Ending) -> anyhow::Result<ExitCode> {
 }
 
 /// Makes an import of what the lease holds.
-fn prepare(keeper: &Arc<Keeper>, lease: Lease, brake: Brake, limits: ChunkLimits) -> anyhow::Result<Import> {
+fn prepare(keeper: &Arc<Keeper>, lease: Lease, stop_signal: StopSignal, limits: ChunkLimits) -> anyhow::Result<Import> {
     let Lease { snapshot, source, target, chunks, cursors, now, private_endpoints } = lease;
     let dialer = Dialer::new(address_policy(System::Salesforce, &private_endpoints));
     let spec = snapshot.job_spec;
@@ -142,7 +142,7 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, brake: Brake, limits: ChunkLimits
     let connection = snapshot.connections.get(&name).and_then(|c| c.spec.salesforce.as_ref());
     let bundle = connection.and_then(|c| c.tls.as_ref()?.ca_bundle.as_deref());
     let http = dialer.https(HttpsOptions { trust: Trust::SystemAnd(bundle) }).context("TLS to Salesforce")?;
-    let issuer = session::FromKeeper::new(keeper.clone(), name, target.as_ref(), brake.clone());
+    let issuer = session::FromKeeper::new(keeper.clone(), name, target.as_ref(), stop_signal.clone());
     let sessions = match &target {
         Some(target) => SessionCache::starting_with(issuer, session::session(target)?),
         None => SessionCache::new(issuer),
@@ -150,7 +150,7 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, brake: Brake, limits: ChunkLimits
 
     let input = match source {
         None => Input::NoMore,
-        Some(SourceCredential::Upload(grant)) => Input::upload(upload::stream(keeper.clone(), grant, brake.clone())),
+        Some(SourceCredential::Upload(grant)) => Input::upload(upload::stream(keeper.clone(), grant, stop_signal.clone())),
         Some(SourceCredential::Database { password }) => {
             let query = spec.source.sql.clone().ok_or_else(|| anyhow!("the lease has a database password, the job has no query"))?;
             let connection = snapshot.connections.get(&query.connection_ref.name).and_then(|c| c.spec.postgres.clone());
@@ -169,7 +169,7 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, brake: Brake, limits: ChunkLimits
         let sink: Box<dyn ResultsSink> = Box::new(results::SealedFiles::new(keeper.clone()));
         (sink, escape)
     });
-    let (left, watched) = (snapshot.deadline.duration_since(now), (keeper.clone(), brake.clone()));
+    let (left, watched) = (snapshot.deadline.duration_since(now), (keeper.clone(), stop_signal.clone()));
     Ok(Import {
         spec,
         target: Client::new(http, Arc::new(sessions)),
@@ -179,7 +179,7 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, brake: Brake, limits: ChunkLimits
         results,
         limits,
         time_left: Duration::try_from(left).unwrap_or_default(),
-        brake,
+        stop_signal,
         watch: Box::new(move |ledger| progress::report(watched.0, watched.1, ledger)),
     })
 }
@@ -194,9 +194,9 @@ fn memory_limit() -> Option<u64> {
 }
 
 /// A drained node gives us time to finish the step that is being written ahead.
-async fn interrupt_on_signal(brake: Brake) {
+async fn interrupt_on_signal(stop_signal: StopSignal) {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
     terminate.recv().await;
-    brake.interrupt("the pod was asked to end");
+    stop_signal.interrupt("the pod was asked to end");
 }

@@ -9,7 +9,7 @@ use salesforce::Describe;
 use crate::cells::{Cells, NullWords};
 use crate::dedupe::{Compare, Dedupe};
 use crate::filter::Filter;
-use crate::finding::{Finding, Place, Problem};
+use crate::finding::{Place, PreflightFinding, Problem};
 use crate::map::{self, Mapping};
 use crate::row::{Header, RowError};
 
@@ -48,12 +48,17 @@ pub fn parents(spec: &ImportJobSpec, describe: &Describe) -> Vec<String> {
 impl Pipeline {
     /// Checks everything that header and describes can tell; nothing has been sent when this fails. A parent that is not
     /// described is not checked.
-    pub fn compile(spec: &ImportJobSpec, header: &Header, describe: &Describe, parents: &[Describe]) -> Result<Self, Vec<Finding>> {
+    pub fn compile(
+        spec: &ImportJobSpec,
+        header: &Header,
+        describe: &Describe,
+        parents: &[Describe],
+    ) -> Result<Self, Vec<PreflightFinding>> {
         let mut of_mapping = Vec::new();
         let mapping = match &spec.target.salesforce {
             Some(target) => Mapping::compile(target, header, describe, parents, &mut of_mapping),
             None => {
-                of_mapping.push(Finding { place: Place::Target, problem: Problem::NoTarget });
+                of_mapping.push(PreflightFinding { place: Place::Target, problem: Problem::NoTarget });
                 None
             }
         };
@@ -63,12 +68,14 @@ impl Pipeline {
         for (at, step) in spec.steps.iter().enumerate() {
             match compile_step(at + 1, step, header, compare) {
                 Ok(step) => steps.push(step),
-                Err(problems) => findings.extend(problems.into_iter().map(|problem| Finding { place: Place::Step(at + 1), problem })),
+                Err(problems) => {
+                    findings.extend(problems.into_iter().map(|problem| PreflightFinding { place: Place::Step(at + 1), problem }))
+                }
             }
         }
         findings.append(&mut of_mapping);
         if findings.iter().any(|finding| finding.problem.is_about_a_column()) {
-            findings.insert(0, Finding { place: Place::Source, problem: Problem::Header(header.described()) });
+            findings.insert(0, PreflightFinding { place: Place::Source, problem: Problem::Header(header.described()) });
         }
         match mapping {
             Some(mapping) if findings.is_empty() => {

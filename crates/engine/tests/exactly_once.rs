@@ -14,8 +14,8 @@ use api::keeper::Control;
 use async_trait::async_trait;
 use csv::ByteRecord;
 use engine::load::{
-    Body, Brake, Bulk, ChunkLimits, EachResult, Ending, InputRow, Journal, JournalError, LoadPorts, LoadSettings, Loader, Reread,
-    SalesforceBulk,
+    Body, Bulk, ChunkLimits, EachResult, Ending, InputRow, Journal, JournalError, LoadPorts, LoadSettings, Loader, Reread, SalesforceBulk,
+    StopSignal,
 };
 use engine::results::{Escape, FileKind, MemorySink};
 use futures::StreamExt;
@@ -133,7 +133,7 @@ async fn worker(org: &Running, records: &Records, job: &Job, source: &[ByteRecor
     let ports = LoadPorts {
         bulk: Arc::new(Mortal { inner: SalesforceBulk::new(client::client(org), new_job), life: life.clone() }),
         journal: Arc::new(Mortal { inner: records.clone(), life: life.clone() }),
-        brake: Brake::default(),
+        stop_signal: StopSignal::default(),
     };
     let settings = LoadSettings {
         input: ByteRecord::from(vec!["A", "B", "C"]),

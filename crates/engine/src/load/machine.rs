@@ -16,29 +16,21 @@
 use api::import_run::ChunkState;
 use salesforce::bulk::{JobId, JobInfo, JobState};
 
+use super::stop::Directive;
+
 /// Proof that a state is in the journal; made only by the one who wrote it there.
 pub(crate) struct OnRecord(pub(super) ());
 
 /// What is known of the job now.
 #[expect(clippy::large_enum_variant, reason = "a handful exist at a time")]
-pub(crate) enum Sight {
-    Job(JobInfo),
+pub(crate) enum JobStatus {
+    Known(JobInfo),
     /// Salesforce does not know this id (any more).
-    Gone,
-}
-
-/// What the run wants of chunks that are under way.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Will {
-    Go,
-    /// Commit nothing more; wait for what is committed.
-    Stop,
-    /// Stop what is committed, too.
-    StopNow,
+    NotFound,
 }
 
 #[expect(clippy::large_enum_variant, reason = "a handful exist at a time")]
-pub(crate) enum State {
+pub(crate) enum BulkState {
     Planned(Planned),
     Created(Created),
     Registered(Registered),
@@ -56,7 +48,7 @@ pub(crate) enum State {
     NeedsDecision(Option<JobId>, &'static str),
 }
 
-impl State {
+impl BulkState {
     /// Where a restart goes on with a chunk that the journal knows.
     pub(crate) fn recover(state: ChunkState, job: JobId) -> Self {
         match state {
@@ -148,16 +140,16 @@ pub(crate) struct InDoubt {
 }
 
 impl InDoubt {
-    pub(crate) fn seen(self, sight: Sight, will: Will) -> State {
-        let Sight::Job(info) = sight else {
-            return State::NeedsDecision(Some(self.job), "salesforce does not know the job any more");
+    pub(crate) fn observed(self, status: JobStatus, directive: Directive) -> BulkState {
+        let JobStatus::Known(info) = status else {
+            return BulkState::NeedsDecision(Some(self.job), "salesforce does not know the job any more");
         };
         match info.state {
             // The same job again: it can be committed only once, however many closings are under way.
-            JobState::Open if !self.refused && will == Will::Go => State::Uploaded(Uploaded { job: self.job }),
-            JobState::Open => State::Withdrawn(Withdrawn { job: self.job, raced: true }),
-            JobState::UploadComplete | JobState::InProgress => State::Committed(Committed { job: self.job, certain: true }),
-            JobState::JobComplete | JobState::Failed | JobState::Aborted => State::Ended(Ended { job: self.job, info }),
+            JobState::Open if !self.refused && directive == Directive::Continue => BulkState::Uploaded(Uploaded { job: self.job }),
+            JobState::Open => BulkState::Withdrawn(Withdrawn { job: self.job, raced: true }),
+            JobState::UploadComplete | JobState::InProgress => BulkState::Committed(Committed { job: self.job, certain: true }),
+            JobState::JobComplete | JobState::Failed | JobState::Aborted => BulkState::Ended(Ended { job: self.job, info }),
         }
     }
 }
@@ -170,13 +162,13 @@ pub(crate) struct Committed {
 }
 
 impl Committed {
-    pub(crate) fn seen(self, sight: Sight, will: Will) -> State {
-        match sight {
-            Sight::Gone => State::NeedsDecision(Some(self.job), "salesforce does not know the job any more"),
-            Sight::Job(info) if info.state.is_terminal() => State::Ended(Ended { job: self.job, info }),
-            Sight::Job(_) if will == Will::StopNow => State::Withdrawn(Withdrawn { job: self.job, raced: true }),
+    pub(crate) fn observed(self, status: JobStatus, directive: Directive) -> BulkState {
+        match status {
+            JobStatus::NotFound => BulkState::NeedsDecision(Some(self.job), "salesforce does not know the job any more"),
+            JobStatus::Known(info) if info.state.is_terminal() => BulkState::Ended(Ended { job: self.job, info }),
+            JobStatus::Known(_) if directive == Directive::StopNow => BulkState::Withdrawn(Withdrawn { job: self.job, raced: true }),
             // Open is an answer from before the commit.
-            Sight::Job(_) => State::Committed(self),
+            JobStatus::Known(_) => BulkState::Committed(self),
         }
     }
 }
@@ -190,11 +182,11 @@ pub(crate) struct Withdrawn {
 
 impl Withdrawn {
     /// The abort was answered, or failed where that does not matter: a job that nobody closes does nothing.
-    pub(crate) fn aborted(self, will: Will) -> State {
-        match (self.raced, will) {
-            (true, _) => State::Committed(Committed { job: self.job, certain: false }),
-            (false, Will::Go) => State::Planned(Planned),
-            (false, _) => State::Abandoned,
+    pub(crate) fn aborted(self, directive: Directive) -> BulkState {
+        match (self.raced, directive) {
+            (true, _) => BulkState::Committed(Committed { job: self.job, certain: false }),
+            (false, Directive::Continue) => BulkState::Planned(Planned),
+            (false, _) => BulkState::Abandoned,
         }
     }
 }
@@ -205,14 +197,14 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    pub(crate) fn seen(self, sight: Sight) -> State {
-        match sight {
-            Sight::Gone => State::Planned(Planned),
-            Sight::Job(info) => match info.state {
-                JobState::Open => State::Withdrawn(Withdrawn { job: self.job, raced: false }),
+    pub(crate) fn observed(self, status: JobStatus) -> BulkState {
+        match status {
+            JobStatus::NotFound => BulkState::Planned(Planned),
+            JobStatus::Known(info) => match info.state {
+                JobState::Open => BulkState::Withdrawn(Withdrawn { job: self.job, raced: false }),
                 // Not by us, but rows may have been written: believe the job, not the record.
-                JobState::UploadComplete | JobState::InProgress => State::Committed(Committed { job: self.job, certain: true }),
-                JobState::JobComplete | JobState::Failed | JobState::Aborted => State::Ended(Ended { job: self.job, info }),
+                JobState::UploadComplete | JobState::InProgress => BulkState::Committed(Committed { job: self.job, certain: true }),
+                JobState::JobComplete | JobState::Failed | JobState::Aborted => BulkState::Ended(Ended { job: self.job, info }),
             },
         }
     }
@@ -237,12 +229,12 @@ pub(crate) enum Settlement {
     /// These rows were never tried: send exactly them, with another job.
     Resend,
     /// They stay unprocessed.
-    Leave(Remark),
+    Leave(Leftover),
 }
 
 /// Why rows stay without an outcome.
 #[derive(Debug, Eq, PartialEq)]
-pub(crate) enum Remark {
+pub(crate) enum Leftover {
     /// The run is stopping.
     Stopping,
     /// Salesforce refuses the job as a whole: every other chunk would fare alike.
@@ -260,21 +252,21 @@ const MAX_RESENDS: u8 = 4;
 
 impl Ended {
     /// `depth`: how often these rows were sent in vain.
-    pub(crate) fn settle(&self, tally: Tally, sent: u64, depth: u8, will: Will) -> Settlement {
+    pub(crate) fn settle(&self, tally: Tally, sent: u64, depth: u8, directive: Directive) -> Settlement {
         let untouched = tally.succeeded + tally.failed == 0 && self.info.number_records_processed == 0;
         match self.info.state {
             _ if tally.succeeded + tally.failed == sent => Settlement::Complete,
             JobState::Failed | JobState::Aborted => match self.failure() {
-                _ if will != Will::Go => Settlement::Leave(Remark::Stopping),
-                Failure::Refused => Settlement::Leave(Remark::JobRefused),
-                Failure::Quota => Settlement::Leave(Remark::Quota),
-                Failure::Other if depth >= MAX_RESENDS && untouched => Settlement::Leave(Remark::Hopeless),
+                _ if directive != Directive::Continue => Settlement::Leave(Leftover::Stopping),
+                Failure::Refused => Settlement::Leave(Leftover::JobRefused),
+                Failure::Quota => Settlement::Leave(Leftover::Quota),
+                Failure::Other if depth >= MAX_RESENDS && untouched => Settlement::Leave(Leftover::Hopeless),
                 // Aborted before it began; it need not even list its rows.
                 Failure::Other if untouched && tally.unprocessed != sent && self.info.state == JobState::Aborted => Settlement::ResendAll,
                 Failure::Other if tally.unprocessed > 0 => Settlement::Resend,
-                Failure::Other => Settlement::Leave(Remark::Hopeless),
+                Failure::Other => Settlement::Leave(Leftover::Hopeless),
             },
-            _ => Settlement::Leave(Remark::Unaccounted),
+            _ => Settlement::Leave(Leftover::Unaccounted),
         }
     }
 
@@ -313,25 +305,25 @@ mod tests {
         info
     }
 
-    fn sight(state: JobState) -> Sight {
-        Sight::Job(job(state, 0, None))
+    fn status(state: JobState) -> JobStatus {
+        JobStatus::Known(job(state, 0, None))
     }
 
-    fn name(state: &State) -> &'static str {
+    fn name(state: &BulkState) -> &'static str {
         match state {
-            State::Planned(_) => "Planned",
-            State::Created(_) => "Created",
-            State::Registered(_) => "Registered",
-            State::Sent(_) => "Sent",
-            State::Uploaded(_) => "Uploaded",
-            State::InDoubt(_) => "InDoubt",
-            State::Committed(_) => "Committed",
-            State::Withdrawn(w) if w.raced => "Withdrawn after a race",
-            State::Withdrawn(_) => "Withdrawn",
-            State::Ended(_) => "Ended",
-            State::Found(_) => "Found",
-            State::Abandoned => "Abandoned",
-            State::NeedsDecision(..) => "NeedsDecision",
+            BulkState::Planned(_) => "Planned",
+            BulkState::Created(_) => "Created",
+            BulkState::Registered(_) => "Registered",
+            BulkState::Sent(_) => "Sent",
+            BulkState::Uploaded(_) => "Uploaded",
+            BulkState::InDoubt(_) => "InDoubt",
+            BulkState::Committed(_) => "Committed",
+            BulkState::Withdrawn(w) if w.raced => "Withdrawn after a race",
+            BulkState::Withdrawn(_) => "Withdrawn",
+            BulkState::Ended(_) => "Ended",
+            BulkState::Found(_) => "Found",
+            BulkState::Abandoned => "Abandoned",
+            BulkState::NeedsDecision(..) => "NeedsDecision",
         }
     }
 
@@ -355,10 +347,10 @@ mod tests {
             (Uploaded, None, "NeedsDecision"),
         ];
         for (recorded, shown, expected) in table {
-            let seen = shown.map_or(Sight::Gone, sight);
-            let next = match State::recover(recorded, id()) {
-                State::Found(found) => found.seen(seen),
-                State::InDoubt(doubt) => doubt.seen(seen, Will::Go),
+            let seen = shown.map_or(JobStatus::NotFound, status);
+            let next = match BulkState::recover(recorded, id()) {
+                BulkState::Found(found) => found.observed(seen),
+                BulkState::InDoubt(doubt) => doubt.observed(seen, Directive::Continue),
                 other => other,
             };
             assert_eq!(name(&next), expected, "{recorded:?} and {shown:?}");
@@ -368,44 +360,44 @@ mod tests {
     #[test]
     fn a_refused_commit_is_never_tried_again_on_an_open_job() {
         let doubt = Uploaded { job: id() }.refused();
-        assert_eq!(name(&doubt.seen(sight(JobState::Open), Will::Go)), "Withdrawn after a race");
+        assert_eq!(name(&doubt.observed(status(JobState::Open), Directive::Continue)), "Withdrawn after a race");
         let lost = Uploaded { job: id() }.answer_lost();
-        assert_eq!(name(&lost.seen(sight(JobState::Open), Will::Go)), "Uploaded");
+        assert_eq!(name(&lost.observed(status(JobState::Open), Directive::Continue)), "Uploaded");
     }
 
     #[test]
     fn an_abort_that_raced_a_commit_is_followed_by_the_results() {
-        assert_eq!(name(&Withdrawn { job: id(), raced: true }.aborted(Will::Go)), "Committed");
-        assert_eq!(name(&Withdrawn { job: id(), raced: false }.aborted(Will::Go)), "Planned");
-        assert_eq!(name(&Withdrawn { job: id(), raced: false }.aborted(Will::Stop)), "Abandoned");
+        assert_eq!(name(&Withdrawn { job: id(), raced: true }.aborted(Directive::Continue)), "Committed");
+        assert_eq!(name(&Withdrawn { job: id(), raced: false }.aborted(Directive::Continue)), "Planned");
+        assert_eq!(name(&Withdrawn { job: id(), raced: false }.aborted(Directive::Stop)), "Abandoned");
     }
 
     #[test]
     fn a_cancelled_run_waits_for_what_is_committed_and_a_deadline_does_not() {
-        assert_eq!(name(&Committed { job: id(), certain: true }.seen(sight(JobState::InProgress), Will::Stop)), "Committed");
+        assert_eq!(name(&Committed { job: id(), certain: true }.observed(status(JobState::InProgress), Directive::Stop)), "Committed");
         assert_eq!(
-            name(&Committed { job: id(), certain: true }.seen(sight(JobState::InProgress), Will::StopNow)),
+            name(&Committed { job: id(), certain: true }.observed(status(JobState::InProgress), Directive::StopNow)),
             "Withdrawn after a race"
         );
-        assert_eq!(name(&Uploaded { job: id() }.answer_lost().seen(sight(JobState::Open), Will::Stop)), "Withdrawn after a race");
+        assert_eq!(name(&Uploaded { job: id() }.answer_lost().observed(status(JobState::Open), Directive::Stop)), "Withdrawn after a race");
     }
 
     #[test]
     fn only_rows_never_tried_are_sent_again() {
         let ended = |state, processed, error| Ended { job: id(), info: job(state, processed, error) };
         let tally = |succeeded, failed, unprocessed| Tally { succeeded, failed, unprocessed };
-        let settle = |e: &Ended, t| e.settle(t, 10, 0, Will::Go);
+        let settle = |e: &Ended, t| e.settle(t, 10, 0, Directive::Continue);
         assert_eq!(settle(&ended(JobState::JobComplete, 10, None), tally(8, 2, 0)), Settlement::Complete);
-        assert_eq!(settle(&ended(JobState::JobComplete, 9, None), tally(8, 1, 0)), Settlement::Leave(Remark::Unaccounted));
+        assert_eq!(settle(&ended(JobState::JobComplete, 9, None), tally(8, 1, 0)), Settlement::Leave(Leftover::Unaccounted));
         assert_eq!(settle(&ended(JobState::Failed, 4, Some("Timeout")), tally(3, 1, 6)), Settlement::Resend);
         assert_eq!(settle(&ended(JobState::Aborted, 0, None), tally(0, 0, 10)), Settlement::Resend);
         assert_eq!(settle(&ended(JobState::Aborted, 0, None), tally(0, 0, 0)), Settlement::ResendAll);
         let header = Some("InvalidBatch : Field name not found : Nam");
-        assert_eq!(settle(&ended(JobState::Failed, 0, header), tally(0, 0, 10)), Settlement::Leave(Remark::JobRefused));
+        assert_eq!(settle(&ended(JobState::Failed, 0, header), tally(0, 0, 10)), Settlement::Leave(Leftover::JobRefused));
         let timeout = ended(JobState::Failed, 4, Some("Timeout"));
-        assert_eq!(timeout.settle(tally(3, 1, 6), 10, 0, Will::Stop), Settlement::Leave(Remark::Stopping));
-        assert_eq!(timeout.settle(tally(3, 1, 6), 10, MAX_RESENDS, Will::Go), Settlement::Resend);
+        assert_eq!(timeout.settle(tally(3, 1, 6), 10, 0, Directive::Stop), Settlement::Leave(Leftover::Stopping));
+        assert_eq!(timeout.settle(tally(3, 1, 6), 10, MAX_RESENDS, Directive::Continue), Settlement::Resend);
         let idle = ended(JobState::Failed, 0, Some("Timeout"));
-        assert_eq!(idle.settle(tally(0, 0, 10), 10, MAX_RESENDS, Will::Go), Settlement::Leave(Remark::Hopeless));
+        assert_eq!(idle.settle(tally(0, 0, 10), 10, MAX_RESENDS, Directive::Continue), Settlement::Leave(Leftover::Hopeless));
     }
 }

@@ -4,24 +4,22 @@
 //! |---|---|
 //! | `builder` | rows become chunks: what is sent, what is kept, what links results to rows |
 //! | `machine` | the life of one chunk as states by value; why nothing is doubled or lost |
-//! | `flight` | drives one chunk through the machine |
+//! | `task` | drives one chunk through the machine |
 //! | `context` | what every step does: call unless interrupted, wait, put on record |
 //! | `readback` | result sets become outcomes of rows |
 //! | `resume` | what a new attempt makes of the journal |
 //! | `loader` | a few chunks at a time, guards, the end |
-//! | `brake`, `ledger`, `order`, `backoff` | how a run is stopped; its books; turns for result files; waits |
+//! | `stop`, `ledger`, `order`, `backoff` | how a run is stopped; what its rows came to; turns for result files; waits |
 //! | `bulk`, `journal` | the outside world, as traits |
 //!
 //! Nothing here reads a source, maps a row or knows where results are stored.
 
 mod backoff;
 mod body;
-mod brake;
 mod builder;
 mod bulk;
 mod context;
 pub(crate) mod encode;
-mod flight;
 mod journal;
 mod ledger;
 mod loader;
@@ -29,14 +27,16 @@ mod machine;
 mod order;
 mod readback;
 mod resume;
+mod stop;
+mod task;
 #[cfg(test)]
 mod tests;
 
 pub use body::Body;
-pub use brake::Brake;
 pub use builder::{ChunkLimits, InputRow};
 pub use bulk::{Bulk, EachResult, SalesforceBulk};
 pub use journal::{Journal, JournalError, NoJournal};
 pub use ledger::{FailedRow, Ledger, Progress};
 pub use loader::{Ending, LoadPorts, LoadSettings, Loader};
 pub use resume::{Reread, Restart};
+pub use stop::StopSignal;

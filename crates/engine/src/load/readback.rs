@@ -65,12 +65,12 @@ struct Echo<'a> {
     sent: &'a ByteRecord,
     rows: RowsAtHand<'a>,
     /// Where each sent column stands in the echo; `None` while it is unknown.
-    order: Option<(ResultKind, Order)>,
+    order: Option<(ResultKind, ColumnOrder)>,
     cells: ByteRecord,
     unprocessed: Vec<(u32, ByteRecord)>,
 }
 
-enum Order {
+enum ColumnOrder {
     AsSent,
     Moved(Vec<Option<usize>>),
 }
@@ -82,7 +82,7 @@ impl Echo<'_> {
             self.order = Some((kind, order_of(self.sent, columns)));
         }
         let cells = match &self.order {
-            Some((_, Order::Moved(places))) => {
+            Some((_, ColumnOrder::Moved(places))) => {
                 self.cells.clear();
                 places.iter().for_each(|place| self.cells.push_field(place.and_then(|at| row.cells.get(at)).unwrap_or_default()));
                 &self.cells
@@ -97,7 +97,7 @@ impl Echo<'_> {
                 outcomes.unprocessed(place);
                 self.unprocessed.push((place, cells.clone()));
             }
-            // Its row keeps waiting, and is told as such.
+            // Its row keeps waiting, and the files say so.
             (None, ResultKind::Unprocessed) => {}
             (None, _) => {
                 let succeeded = kind == ResultKind::Successful;
@@ -107,12 +107,12 @@ impl Echo<'_> {
     }
 }
 
-fn order_of(sent: &ByteRecord, columns: &ByteRecord) -> Order {
+fn order_of(sent: &ByteRecord, columns: &ByteRecord) -> ColumnOrder {
     let same = |a: &[u8], b: &[u8]| a.eq_ignore_ascii_case(b);
     if sent.len() == columns.len() && sent.iter().zip(columns).all(|(a, b)| same(a, b)) {
-        return Order::AsSent;
+        return ColumnOrder::AsSent;
     }
-    Order::Moved(sent.iter().map(|name| columns.iter().position(|column| same(name, column))).collect())
+    ColumnOrder::Moved(sent.iter().map(|name| columns.iter().position(|column| same(name, column))).collect())
 }
 
 fn shown(error: &str, cells: &ByteRecord) -> String {
@@ -131,10 +131,10 @@ mod tests {
     #[test]
     fn echoed_columns_may_move_and_change_case() {
         let sent = ByteRecord::from(vec!["Name", "Phone"]);
-        assert!(matches!(order_of(&sent, &ByteRecord::from(vec!["NAME", "phone"])), Order::AsSent));
-        let Order::Moved(places) = order_of(&sent, &ByteRecord::from(vec!["Phone", "Other", "Name"])) else { panic!() };
+        assert!(matches!(order_of(&sent, &ByteRecord::from(vec!["NAME", "phone"])), ColumnOrder::AsSent));
+        let ColumnOrder::Moved(places) = order_of(&sent, &ByteRecord::from(vec!["Phone", "Other", "Name"])) else { panic!() };
         assert_eq!(places, [Some(2), Some(0)]);
-        let Order::Moved(places) = order_of(&sent, &ByteRecord::from(vec!["Name"])) else { panic!() };
+        let ColumnOrder::Moved(places) = order_of(&sent, &ByteRecord::from(vec!["Name"])) else { panic!() };
         assert_eq!(places, [Some(0), None]);
     }
 }

@@ -26,14 +26,14 @@ pub struct Restart {
 
 impl Restart {
     pub fn of(chunks: &Chunks, reread: Reread) -> Self {
-        let plan = Plan::new(chunks, reread);
+        let plan = ResumePlan::new(chunks, reread);
         Self { behind: plan.behind, reads: plan.over.is_none() }
     }
 }
 
 /// What is left to do.
 #[derive(Debug, Default)]
-pub(crate) struct Plan {
+pub(crate) struct ResumePlan {
     /// Rows consumed by chunks that are not read again, and what became of them.
     pub(crate) base: Rows,
     pub(crate) base_chunks: i64,
@@ -44,21 +44,21 @@ pub(crate) struct Plan {
     /// Folded chunks that are read again only to be compared.
     pub(crate) folded: Option<FoldedChunks>,
     /// What is known of the rows to be read, in input order.
-    pub(crate) stretches: VecDeque<Stretch>,
+    pub(crate) ranges: VecDeque<RowRange>,
     /// Numbers that no rows will ever have. They are put on record as empty, because only a list without gaps can be folded.
     pub(crate) unused: Vec<i64>,
     /// Chunks that send rows of others again, by those others.
     pub(crate) resent: BTreeMap<i64, Chunk>,
     pub(crate) next_number: i64,
     /// Chunks whose rows cannot be read again.
-    pub(crate) blind: Vec<Chunk>,
+    pub(crate) without_rows: Vec<Chunk>,
     /// Nothing more is read, because of this.
     pub(crate) over: Option<(RunReason, String)>,
 }
 
 /// Rows of the source that an earlier attempt has read.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Stretch {
+pub(crate) enum RowRange {
     Known(Chunk),
     /// Rows of chunks that did not get on record before later ones did: nothing of them was committed.
     Gap {
@@ -67,7 +67,7 @@ pub(crate) enum Stretch {
     },
 }
 
-impl Plan {
+impl ResumePlan {
     pub(crate) fn new(chunks: &Chunks, reread: Reread) -> Self {
         let folded = chunks.folded.clone();
         let mut listed = chunks.listed.clone();
@@ -132,13 +132,13 @@ impl Plan {
         for chunk in recorded {
             let free = (number..chunk.number).filter(|number| !taken.contains(number));
             if chunk.first_row > next_row {
-                self.stretches.push_back(Stretch::Gap { rows: chunk.first_row - next_row, numbers: free.collect() });
+                self.ranges.push_back(RowRange::Gap { rows: chunk.first_row - next_row, numbers: free.collect() });
             } else {
                 self.unused.extend(free);
             }
             number = chunk.number + 1;
             next_row = chunk.first_row + chunk.input_rows;
-            self.stretches.push_back(Stretch::Known(chunk));
+            self.ranges.push_back(RowRange::Known(chunk));
         }
         self.unused.extend((number..self.next_number).filter(|number| !taken.contains(number)));
         self.resent = resent;
@@ -155,7 +155,7 @@ impl Plan {
         // Jobs that were never closed did nothing: everything begins again, and they account for no row.
         let empty = |chunk| Chunk { input_rows: 0, sent_rows: 0, rows: Rows::default(), ..chunk };
         let unused = (0..next_number).filter(|number| listed.iter().all(|chunk| chunk.number != *number)).collect();
-        Self { first_row: 1, next_number, unused, blind: listed.into_iter().map(empty).collect(), ..Self::default() }
+        Self { first_row: 1, next_number, unused, without_rows: listed.into_iter().map(empty).collect(), ..Self::default() }
     }
 
     fn nothing_read(folded: Option<FoldedChunks>, listed: Vec<Chunk>, next_number: i64, reason: RunReason, text: String) -> Self {
@@ -164,7 +164,7 @@ impl Plan {
             plan.base = folded.rows;
             plan.base_chunks = folded.count;
         }
-        plan.blind = listed;
+        plan.without_rows = listed;
         plan
     }
 }
@@ -230,23 +230,23 @@ mod tests {
         }
     }
 
-    fn plan(listed: Vec<Chunk>, reread: Reread) -> Plan {
-        Plan::new(&Chunks { listed, ..Chunks::default() }, reread)
+    fn plan(listed: Vec<Chunk>, reread: Reread) -> ResumePlan {
+        ResumePlan::new(&Chunks { listed, ..Chunks::default() }, reread)
     }
 
-    fn order(plan: &Plan) -> Vec<i64> {
-        let known = |stretch: &Stretch| match stretch {
-            Stretch::Known(chunk) => chunk.number,
-            Stretch::Gap { .. } => -1,
+    fn order(plan: &ResumePlan) -> Vec<i64> {
+        let known = |range: &RowRange| match range {
+            RowRange::Known(chunk) => chunk.number,
+            RowRange::Gap { .. } => -1,
         };
-        plan.stretches.iter().map(known).collect()
+        plan.ranges.iter().map(known).collect()
     }
 
     #[test]
     fn rows_of_a_chunk_that_did_not_get_on_record_are_a_gap_with_its_number() {
         let plan = plan(vec![chunk(0, ChunkState::Done), chunk(2, ChunkState::Done)], Reread::BeyondKey);
         assert_eq!((plan.behind, plan.first_row), (Some(0), 11));
-        assert_eq!(plan.stretches[0], Stretch::Gap { rows: 10, numbers: [1].into() });
+        assert_eq!(plan.ranges[0], RowRange::Gap { rows: 10, numbers: [1].into() });
         assert!(plan.unused.is_empty());
     }
 
@@ -291,10 +291,10 @@ mod tests {
     #[test]
     fn an_unkeyed_query_begins_again_only_if_nothing_was_committed() {
         let fresh = plan(vec![chunk(0, ChunkState::Created)], Reread::Never);
-        assert_eq!((fresh.over.is_none(), fresh.blind[0].sent_rows, fresh.next_number), (true, 0, 1));
+        assert_eq!((fresh.over.is_none(), fresh.without_rows[0].sent_rows, fresh.next_number), (true, 0, 1));
         let committed = plan(vec![chunk(0, ChunkState::Uploaded)], Reread::Never);
         assert_eq!(committed.over.unwrap().0, RunReason::NeedsDecision);
-        assert_eq!(committed.blind[0].sent_rows, 10);
+        assert_eq!(committed.without_rows[0].sent_rows, 10);
     }
 
     #[test]

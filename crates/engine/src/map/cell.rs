@@ -6,7 +6,7 @@ use csv::ByteRecord;
 use salesforce::FieldType;
 
 use super::doubt::{self, Doubt};
-use super::field::Target;
+use super::field::MappedField;
 use super::id;
 use super::picklist::{Picklist, Stranger};
 use super::value::Typed;
@@ -53,7 +53,7 @@ enum Check {
 }
 
 impl CellRule {
-    pub(super) fn new(target: &Target, blank: BlankCells) -> Self {
+    pub(super) fn new(target: &MappedField, blank: BlankCells) -> Self {
         let blank = match blank {
             _ if target.key => Blank::FailAsKey,
             BlankCells::Ignore => Blank::Ignore,

@@ -8,7 +8,7 @@ use siphasher::sip128::{Hash128, Hasher128, SipHasher13};
 
 /// 128 bits under a key of this run: nobody can prepare two rows that meet.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct Mark {
+struct Fingerprint {
     /// Of the key column if there is one, else the first half of all cells'.
     key: u64,
     /// Of all cells, or the second half of it.
@@ -17,23 +17,23 @@ struct Mark {
 
 /// Makes fingerprints of rows as they are sent, and of results as they are echoed.
 #[derive(Clone)]
-pub(crate) struct Fingerprints {
+pub(crate) struct Fingerprinter {
     keyed: SipHasher13,
     /// Column that identifies a row by itself: the external id of an upsert, the id of an update or delete.
     key_column: Option<usize>,
 }
 
-impl Fingerprints {
+impl Fingerprinter {
     pub(crate) fn new(key_column: Option<usize>) -> Self {
         let [first, second] = [(); 2].map(|()| RandomState::new().build_hasher().finish());
         Self { keyed: SipHasher13::new_with_keys(first, second), key_column }
     }
 
-    fn mark(&self, cells: &ByteRecord) -> Mark {
+    fn mark(&self, cells: &ByteRecord) -> Fingerprint {
         let Hash128 { h1, h2 } = self.of_cells(cells);
         match self.key_column.and_then(|column| cells.get(column)) {
-            Some(key) => Mark { key: self.keyed.hash(key).h1, all: h1 },
-            None => Mark { key: h1, all: h2 },
+            Some(key) => Fingerprint { key: self.keyed.hash(key).h1, all: h1 },
+            None => Fingerprint { key: h1, all: h2 },
         }
     }
 
@@ -53,9 +53,9 @@ impl Fingerprints {
 
 /// The rows of one chunk, waiting for their results.
 pub(crate) struct Expected {
-    prints: Fingerprints,
-    /// Mark and row, sorted once sealed.
-    rows: Vec<(Mark, u32)>,
+    fingerprinter: Fingerprinter,
+    /// Fingerprint and row, sorted once sealed.
+    rows: Vec<(Fingerprint, u32)>,
     /// Where the rows of each of as many equal shares of all possible marks begin: a search then looks at a row or two.
     shares: Vec<u32>,
     /// How many of the rows with this mark are taken; counted at the first of them.
@@ -63,12 +63,12 @@ pub(crate) struct Expected {
 }
 
 impl Expected {
-    pub(crate) fn new(prints: Fingerprints) -> Self {
-        Self { prints, rows: Vec::new(), shares: Vec::new(), taken: Vec::new() }
+    pub(crate) fn new(fingerprinter: Fingerprinter) -> Self {
+        Self { fingerprinter, rows: Vec::new(), shares: Vec::new(), taken: Vec::new() }
     }
 
     pub(crate) fn push(&mut self, row: u32, cells: &ByteRecord) {
-        self.rows.push((self.prints.mark(cells), row));
+        self.rows.push((self.fingerprinter.mark(cells), row));
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -87,7 +87,7 @@ impl Expected {
     }
 
     /// Where a row with this key stands, if there is one.
-    fn first(&self, key: u64, is_before: impl Fn(&Mark) -> bool) -> usize {
+    fn first(&self, key: u64, is_before: impl Fn(&Fingerprint) -> bool) -> usize {
         let share = share(key, self.rows.len());
         let Some([from, to]) = self.shares.get(share..share + 2) else { return 0 };
         let (from, to) = (*from as usize, *to as usize);
@@ -111,7 +111,7 @@ impl Expected {
 
     /// The row that these echoed cells belong to, once.
     pub(crate) fn take(&mut self, cells: &ByteRecord) -> Option<u32> {
-        let mark = self.prints.mark(cells);
+        let mark = self.fingerprinter.mark(cells);
         let first = self.first(mark.key, |m| *m < mark);
         if self.rows.get(first).is_some_and(|(m, _)| *m == mark) {
             let at = first + self.taken[first] as usize;
@@ -123,8 +123,8 @@ impl Expected {
     }
 
     /// Cells came back changed (an org may trim or fold them); the key still tells, if only one row has it.
-    fn take_by_key_alone(&mut self, mark: Mark) -> Option<u32> {
-        self.prints.key_column?;
+    fn take_by_key_alone(&mut self, mark: Fingerprint) -> Option<u32> {
+        self.fingerprinter.key_column?;
         let first = self.first(mark.key, |m| m.key < mark.key);
         let mut same_key = self.rows[first..].iter().take_while(|(m, _)| m.key == mark.key);
         let (only, another) = (same_key.next()?, same_key.next());
@@ -147,7 +147,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn expected(key: Option<usize>, rows: &[[&str; 2]]) -> Expected {
-        let mut expected = Expected::new(Fingerprints::new(key));
+        let mut expected = Expected::new(Fingerprinter::new(key));
         rows.iter().enumerate().for_each(|(n, row)| expected.push(n as u32, &ByteRecord::from(row.to_vec())));
         expected.seal();
         expected
@@ -193,7 +193,7 @@ mod tests {
     proptest! {
         #[test]
         fn shuffled_echoes_of_all_rows_take_all_rows(rows in prop::collection::vec(("[ab]{0,2}", "[ab]{0,2}"), 0..60), seed in any::<u64>(), key in prop::option::of(0..2usize)) {
-            let mut expected = Expected::new(Fingerprints::new(key));
+            let mut expected = Expected::new(Fingerprinter::new(key));
             let records: Vec<ByteRecord> = rows.iter().map(|(a, b)| cells([a, b])).collect();
             records.iter().enumerate().for_each(|(n, r)| expected.push(n as u32, r));
             expected.seal();

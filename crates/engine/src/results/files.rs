@@ -11,7 +11,7 @@ use csv::ByteRecord;
 use super::escape::Escape;
 use super::kept::KeptRows;
 use super::layout::Layout;
-use super::outcome::{Outcome, Outcomes};
+use super::outcome::{Outcomes, RowOutcome};
 
 /// Handed to the sink at this size.
 const BUFFER: usize = 64 << 10;
@@ -103,7 +103,7 @@ impl ResultFiles {
     /// Appends the rows of one chunk, in input order.
     pub(crate) async fn write(&mut self, chunk: ChunkResults<'_>) -> Result<(), SinkError> {
         let ChunkResults { kept, chosen, outcomes } = chunk;
-        let mut told = outcomes.iter();
+        let mut with_ids = outcomes.iter();
         let mut chosen = chosen.map(|places| places.iter().copied().peekable());
         let mut reader = kept.reader();
         let mut place = 0;
@@ -111,7 +111,7 @@ impl ResultFiles {
             for line in lines {
                 let mine = chosen.as_mut().is_none_or(|places| places.next_if_eq(&place).is_some());
                 place += 1;
-                if let Some((outcome, id)) = mine.then(|| told.next()).flatten() {
+                if let Some((outcome, id)) = mine.then(|| with_ids.next()).flatten() {
                     self.row(line, outcome, id.as_bytes(), outcomes);
                 }
             }
@@ -126,18 +126,18 @@ impl ResultFiles {
         self.flush(BUFFER).await
     }
 
-    fn row(&mut self, line: &[u8], outcome: Outcome, id: &[u8], outcomes: &Outcomes) {
+    fn row(&mut self, line: &[u8], outcome: RowOutcome, id: &[u8], outcomes: &Outcomes) {
         match outcome {
-            Outcome::Succeeded { created: new } => self.push(FileKind::Succeeded, [line, b""], id, created(new), ""),
+            RowOutcome::Succeeded { created: new } => self.push(FileKind::Succeeded, [line, b""], id, created(new), ""),
             // The reader took it as it stood.
-            Outcome::Failed { error } => self.push(FileKind::Failed, [line, b","], id, b"", outcomes.text(error)),
-            Outcome::Rejected { error } => self.push(FileKind::Failed, [line, b""], b"", b"", outcomes.text(error)),
-            Outcome::Unprocessed => self.push(FileKind::Unprocessed, [line, b""], b"", b"", ""),
-            Outcome::Waiting => {
+            RowOutcome::Failed { error } => self.push(FileKind::Failed, [line, b","], id, b"", outcomes.text(error)),
+            RowOutcome::Rejected { error } => self.push(FileKind::Failed, [line, b""], b"", b"", outcomes.text(error)),
+            RowOutcome::Unprocessed => self.push(FileKind::Unprocessed, [line, b""], b"", b"", ""),
+            RowOutcome::Waiting => {
                 let text = "sent, but the run ended without a result that matches this row: look for the record before sending it again";
                 self.push(FileKind::Unprocessed, [line, b""], b"", b"", text);
             }
-            Outcome::Resent => {}
+            RowOutcome::Resent => {}
         }
     }
 

@@ -49,7 +49,7 @@ struct Setup {
     sink: Option<MemorySink>,
     /// The sink cannot be reached when the files are to be finished.
     sink_is_lost: bool,
-    brake: Brake,
+    stop_signal: StopSignal,
 }
 
 impl Setup {
@@ -60,7 +60,7 @@ impl Setup {
             api_budget_percent: 80,
             sink: Some(MemorySink::default()),
             sink_is_lost: false,
-            brake: Brake::default(),
+            stop_signal: StopSignal::default(),
         }
     }
 
@@ -97,14 +97,14 @@ async fn attempt(model: &Model, setup: &Setup, source: &[ByteRecord]) -> Ending 
         api_budget_percent: setup.api_budget_percent,
         random: Arc::new(move || random.lock().unwrap().below(1000) as f64 / 1000.0),
     };
-    let ports = LoadPorts { bulk: Arc::new(model.clone()), journal: Arc::new(model.clone()), brake: setup.brake.clone() };
+    let ports = LoadPorts { bulk: Arc::new(model.clone()), journal: Arc::new(model.clone()), stop_signal: setup.stop_signal.clone() };
     let mut loader = Loader::start(settings, ports, &chunks).unwrap();
     let behind = Restart::of(&chunks, setup.reread).behind.map(|chunk| {
         let cursors = &model.world().cursors;
         cursors.iter().rev().find(|(number, _)| *number == chunk).unwrap().1[0].parse::<i64>().unwrap()
     });
     for (n, cells) in (1..).zip(source).filter(|(n, _)| behind.is_none_or(|behind| *n > behind)) {
-        if setup.brake.is_pulled() {
+        if setup.stop_signal.is_raised() {
             break;
         }
         let key = ByteRecord::from(vec![n.to_string()]);
@@ -323,10 +323,10 @@ async fn a_deadline_aborts_what_is_committed_and_counts_what_was_written() {
     let model = Model::new(9);
     model.world().slow = 1_000_000;
     let setup = Setup::new(Reread::FromStart);
-    let brake = setup.brake.clone();
+    let stop_signal = setup.stop_signal.clone();
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(300)).await;
-        brake.stop_now(RunReason::Deadline, "the deadline has passed");
+        stop_signal.stop_now(RunReason::Deadline, "the deadline has passed");
     });
     let ending = attempt(&model, &setup, &rows()).await;
     assert_eq!(ending.reason, RunReason::Deadline, "{}", ending.message);
@@ -362,10 +362,10 @@ async fn an_interruption_leaves_everything_to_the_next_attempt() {
         model.world().slow = 3;
         let source = rows();
         let setup = Setup::new(Reread::FromStart);
-        let brake = setup.brake.clone();
+        let stop_signal = setup.stop_signal.clone();
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(5 + seed * 11)).await;
-            brake.interrupt("the node is drained");
+            stop_signal.interrupt("the node is drained");
         });
         let first = attempt(&model, &setup, &source).await;
         if first.reason == RunReason::Interrupted {

@@ -5,8 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use api::import_run::RunReason;
 use tokio::sync::watch;
 
-use super::machine::Will;
-
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Position {
     Go,
@@ -20,22 +18,32 @@ enum Position {
     Fenced,
 }
 
-/// Shared by all who may stop the run. The first reason stays.
+/// What the run wants of chunks that are under way.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Directive {
+    Continue,
+    /// Commit nothing more; wait for what is committed.
+    Stop,
+    /// Stop what is committed, too.
+    StopNow,
+}
+
+/// Shared by every part that may stop the run. The first reason stays.
 #[derive(Clone)]
-pub struct Brake(Arc<Shared>);
+pub struct StopSignal(Arc<Shared>);
 
 struct Shared {
     position: watch::Sender<Position>,
     reason: Mutex<Option<(RunReason, String)>>,
 }
 
-impl Default for Brake {
+impl Default for StopSignal {
     fn default() -> Self {
         Self(Arc::new(Shared { position: watch::Sender::new(Position::Go), reason: Mutex::new(None) }))
     }
 }
 
-impl Brake {
+impl StopSignal {
     /// No new chunk; committed ones are waited for and results are written.
     pub fn stop(&self, reason: RunReason, message: impl Into<String>) {
         self.pull(Position::Stop, reason, message.into());
@@ -68,16 +76,16 @@ impl Brake {
         self.0.position.send_if_modified(|now| std::mem::replace(now, to.max(*now)) < to);
     }
 
-    /// Whether rows should still be read.
-    pub fn is_pulled(&self) -> bool {
+    /// Whether the run is being stopped: rows should no longer be read.
+    pub fn is_raised(&self) -> bool {
         *self.0.position.borrow() > Position::Go
     }
 
-    pub(crate) fn will(&self) -> Will {
+    pub(crate) fn directive(&self) -> Directive {
         match *self.0.position.borrow() {
-            Position::Go => Will::Go,
-            Position::Stop => Will::Stop,
-            _ => Will::StopNow,
+            Position::Go => Directive::Continue,
+            Position::Stop => Directive::Stop,
+            _ => Directive::StopNow,
         }
     }
 
@@ -103,7 +111,7 @@ impl Brake {
     }
 
     /// Returns once rows should no longer be read.
-    pub async fn pulled(&self) {
+    pub async fn raised(&self) {
         let mut position = self.0.position.subscribe();
         let _ = position.wait_for(|now| *now > Position::Go).await;
     }
@@ -120,33 +128,33 @@ mod tests {
 
     #[test]
     fn the_first_reason_stays_and_the_position_only_rises() {
-        let brake = Brake::default();
-        assert_eq!(brake.will(), Will::Go);
-        brake.stop_now(RunReason::Deadline, "late");
-        brake.stop(RunReason::Cancelled, "asked");
-        assert_eq!(brake.will(), Will::StopNow);
-        assert_eq!(brake.reason().unwrap().0, RunReason::Deadline);
+        let stop_signal = StopSignal::default();
+        assert_eq!(stop_signal.directive(), Directive::Continue);
+        stop_signal.stop_now(RunReason::Deadline, "late");
+        stop_signal.stop(RunReason::Cancelled, "asked");
+        assert_eq!(stop_signal.directive(), Directive::StopNow);
+        assert_eq!(stop_signal.reason().unwrap().0, RunReason::Deadline);
     }
 
     #[test]
     fn an_interruption_outranks_every_reason() {
-        let brake = Brake::default();
-        brake.stop(RunReason::Cancelled, "asked");
-        brake.interrupt("the node is drained");
-        assert!(brake.is_interrupted() && !brake.is_fenced());
-        assert_eq!(brake.reason().unwrap().0, RunReason::Interrupted);
+        let stop_signal = StopSignal::default();
+        stop_signal.stop(RunReason::Cancelled, "asked");
+        stop_signal.interrupt("the node is drained");
+        assert!(stop_signal.is_interrupted() && !stop_signal.is_fenced());
+        assert_eq!(stop_signal.reason().unwrap().0, RunReason::Interrupted);
     }
 
     #[tokio::test]
-    async fn whoever_waits_is_woken() {
-        let brake = Brake::default();
+    async fn a_waiting_task_is_woken() {
+        let stop_signal = StopSignal::default();
         let waiting = tokio::spawn({
-            let brake = brake.clone();
-            async move { brake.interrupted().await }
+            let stop_signal = stop_signal.clone();
+            async move { stop_signal.interrupted().await }
         });
         tokio::task::yield_now().await;
-        brake.stop(RunReason::Cancelled, "asked");
-        brake.interrupt("term");
+        stop_signal.stop(RunReason::Cancelled, "asked");
+        stop_signal.interrupt("term");
         waiting.await.unwrap();
     }
 }
