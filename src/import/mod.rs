@@ -10,7 +10,9 @@ use std::time::Duration;
 use api::import_job::{Guards, ImportJobSpec, SalesforceTarget};
 use api::import_run::{Chunks, Rows, RunReason};
 use csv::ByteRecord;
-use engine::load::{ChunkLimits, Ending, InputRow, Journal, Ledger, LoadPorts, LoadSettings, Loader, Restart, SalesforceBulk, StopSignal};
+use engine::load::{
+    BulkLane, ChunkLimits, Ending, InputRow, Journal, Ledger, LoadPorts, LoadSettings, Loader, Restart, SalesforceBulk, StopSignal,
+};
 use engine::pipeline::{Outcome, Pipeline};
 use engine::results::{Escape, ResultsSink};
 use engine::row::Batch;
@@ -181,7 +183,7 @@ impl Import {
             random: Arc::new(rand::random::<f64>),
         };
         let bulk = SalesforceBulk::new(self.target.clone(), target::new_job(target));
-        let ports = LoadPorts { bulk: Arc::new(bulk), journal: self.journal.clone(), stop_signal: self.stop_signal.clone() };
+        let ports = LoadPorts { lane: Arc::new(BulkLane::new(bulk)), journal: self.journal.clone(), stop_signal: self.stop_signal.clone() };
         let loader = Loader::start(settings, ports, &self.chunks).map_err(memory_failed)?;
         let watch = std::mem::replace(&mut self.watch, Box::new(|_| ()));
         watch(loader.ledger());

@@ -14,8 +14,8 @@ use api::keeper::Control;
 use async_trait::async_trait;
 use csv::ByteRecord;
 use engine::load::{
-    Body, Bulk, ChunkLimits, EachResult, Ending, InputRow, Journal, JournalError, LoadPorts, LoadSettings, Loader, Reread, SalesforceBulk,
-    StopSignal,
+    Body, Bulk, BulkLane, ChunkLimits, EachResult, Ending, InputRow, Journal, JournalError, LoadPorts, LoadSettings, Loader, Reread,
+    SalesforceBulk, StopSignal,
 };
 use engine::results::{Escape, FileKind, MemorySink};
 use futures::StreamExt;
@@ -131,7 +131,7 @@ async fn worker(org: &Running, records: &Records, job: &Job, source: &[ByteRecor
     let sink = MemorySink::default();
     let new_job = NewJob { object: "Account".into(), operation: job.operation.clone() };
     let ports = LoadPorts {
-        bulk: Arc::new(Mortal { inner: SalesforceBulk::new(client::client(org), new_job), life: life.clone() }),
+        lane: Arc::new(BulkLane::new(Mortal { inner: SalesforceBulk::new(client::client(org), new_job), life: life.clone() })),
         journal: Arc::new(Mortal { inner: records.clone(), life: life.clone() }),
         stop_signal: StopSignal::default(),
     };

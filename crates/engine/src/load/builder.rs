@@ -6,7 +6,7 @@ use std::sync::Arc;
 use api::import_run::Rows;
 use csv::ByteRecord;
 
-use super::body::{Body, BodyWriter, MAX_BYTES};
+use super::body::{Body, BodyWriter};
 use crate::results::Layout;
 use crate::results::correlate::{Expected, Fingerprinter};
 use crate::results::kept::{KeptRows, RowKeeper};
@@ -33,8 +33,9 @@ impl ChunkLimits {
         Self { input_bytes: limit.map_or(0, |limit| limit / 8).max(Self::DEFAULT_INPUT_BYTES) }
     }
 
-    fn encoded_bytes(self) -> u64 {
-        (self.input_bytes * ENCODED_PER_INPUT).min(MAX_BYTES - LONGEST_ROW)
+    /// `max`: most bytes that the lane takes in one body.
+    fn encoded_bytes(self, max: u64) -> u64 {
+        (self.input_bytes * ENCODED_PER_INPUT).min(max - LONGEST_ROW)
     }
 }
 
@@ -51,6 +52,8 @@ pub(crate) struct ChunkShape {
     /// Column of what is sent that identifies a row.
     pub(crate) key_column: Option<usize>,
     pub(crate) limits: ChunkLimits,
+    /// Most bytes that the lane takes in one body.
+    pub(crate) max_bytes: u64,
     /// Keep input rows for result files that look like this.
     pub(crate) keep: Option<Layout>,
 }
@@ -110,6 +113,7 @@ pub struct InputRow<'a> {
 
 pub(crate) struct ChunkBuilder {
     limits: ChunkLimits,
+    encoded_bytes: u64,
     fingerprinter: Fingerprinter,
     keeper: Option<RowKeeper>,
     body: BodyWriter,
@@ -131,6 +135,7 @@ impl ChunkBuilder {
         let fingerprinter = Fingerprinter::new(shape.key_column);
         Self {
             limits: shape.limits,
+            encoded_bytes: shape.limits.encoded_bytes(shape.max_bytes),
             outcomes: Outcomes::new(shape.keep.is_some()),
             keeper: shape.keep.map(RowKeeper::new),
             body: BodyWriter::new(&shape.columns),
@@ -201,7 +206,7 @@ impl ChunkBuilder {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        let full = self.input_bytes >= self.limits.input_bytes || self.body.bytes() >= self.limits.encoded_bytes();
+        let full = self.input_bytes >= self.limits.input_bytes || self.body.bytes() >= self.encoded_bytes;
         match self.cut {
             Cut::WhenFull => full,
             Cut::FullOrAfter(rows) => full || self.input_rows >= rows,
@@ -285,11 +290,18 @@ fn one_line_ending(row: &ByteRecord, out: &mut ByteRecord) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::lane::bulk::MAX_BYTES;
     use crate::results::Escape;
 
     fn builder(limits: ChunkLimits) -> ChunkBuilder {
         let columns = ByteRecord::from(vec!["Name"]);
-        let shape = ChunkShape { columns, key_column: None, limits, keep: Some(Layout::new(Escape::Formulas, &row(&["Name", "N"]))) };
+        let shape = ChunkShape {
+            columns,
+            key_column: None,
+            limits,
+            max_bytes: MAX_BYTES,
+            keep: Some(Layout::new(Escape::Formulas, &row(&["Name", "N"]))),
+        };
         ChunkBuilder::new(shape, 1)
     }
 
@@ -365,6 +377,6 @@ mod tests {
         assert_eq!(ChunkLimits::for_memory(None).input_bytes, 8 << 20);
         assert_eq!(ChunkLimits::for_memory(Some(32 << 20)).input_bytes, 8 << 20);
         assert_eq!(ChunkLimits::for_memory(Some(256 << 20)).input_bytes, 32 << 20);
-        assert!(ChunkLimits::for_memory(Some(64 << 30)).encoded_bytes() + LONGEST_ROW <= MAX_BYTES);
+        assert!(ChunkLimits::for_memory(Some(64 << 30)).encoded_bytes(MAX_BYTES) + LONGEST_ROW <= MAX_BYTES);
     }
 }

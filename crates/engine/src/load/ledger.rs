@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use api::import_run::{Chunk, Rows, RunReason};
+use api::import_run::{Rows, RunReason};
+
+use super::record::ChunkRecord;
 
 /// Rows shown to a person with their reasons; all others are in the result files.
 const SHOWN: usize = 10;
@@ -34,7 +36,7 @@ pub struct Ledger {
     read: AtomicI64,
     next_number: AtomicI64,
     /// Chunks of earlier attempts that send rows of others again, by those others.
-    resent: Mutex<BTreeMap<i64, Chunk>>,
+    resent: Mutex<BTreeMap<i64, ChunkRecord>>,
     totals: Mutex<Totals>,
 }
 
@@ -60,7 +62,7 @@ impl Ledger {
     }
 
     /// Numbers are given out from here on; `resent`: chunks of earlier attempts that send rows again.
-    pub(crate) fn going_on(next_number: i64, resent: BTreeMap<i64, Chunk>) -> Self {
+    pub(crate) fn going_on(next_number: i64, resent: BTreeMap<i64, ChunkRecord>) -> Self {
         Self { next_number: AtomicI64::new(next_number), resent: Mutex::new(resent), ..Self::default() }
     }
 
@@ -69,11 +71,11 @@ impl Ledger {
     }
 
     /// The chunk that an earlier attempt made of the untried rows of `parent`.
-    pub(crate) fn take_resent(&self, parent: i64) -> Option<Chunk> {
+    pub(crate) fn take_resent(&self, parent: i64) -> Option<ChunkRecord> {
         self.resent.lock().unwrap_or_else(PoisonError::into_inner).remove(&parent)
     }
 
-    pub(crate) fn take_all_resent(&self) -> Vec<Chunk> {
+    pub(crate) fn take_all_resent(&self) -> Vec<ChunkRecord> {
         std::mem::take(&mut *self.resent.lock().unwrap_or_else(PoisonError::into_inner)).into_values().collect()
     }
 

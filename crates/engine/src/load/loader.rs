@@ -6,21 +6,23 @@
 use std::io;
 use std::sync::Arc;
 
-use api::import_run::{Chunk, ChunkState, Chunks, FoldedChunks, Rows, RunReason, Warning};
+use api::import_run::{Chunks, FoldedChunks, Rows, RunReason, Warning};
 use csv::ByteRecord;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use super::body::Body;
 use super::builder::{BuiltChunk, ChunkBuilder, ChunkLimits, ChunkShape, Cut, InputRow};
-use super::bulk::Bulk;
 use super::context::LoadContext;
 use super::journal::Journal;
+use super::lane::Lane;
 use super::ledger::{FailedRow, Ledger};
 use super::order::WriteOrder;
+use super::record::{ChunkRecord, Stage};
 use super::resume::{Reread, ResumePlan, RowRange, empty_chunk};
+use super::run::ChunkOutcome;
 use super::stop::StopSignal;
-use super::task::{ChunkOutcome, ChunkTask, parse_sha256};
+use super::task::ChunkTask;
 use crate::results::{Escape, Layout, ResultFiles, ResultsSink, SinkError, WrittenResult};
 
 /// Chunks in flight, and in memory.
@@ -46,7 +48,7 @@ pub struct LoadSettings {
 
 /// The parts of the outside world.
 pub struct LoadPorts {
-    pub bulk: Arc<dyn Bulk>,
+    pub lane: Arc<dyn Lane>,
     pub journal: Arc<dyn Journal>,
     pub stop_signal: StopSignal,
 }
@@ -94,7 +96,7 @@ impl Loader {
         let LoadSettings { input, columns, key_column, limits, results, reread, max_failed_percent, api_budget_percent, random } = settings;
         let mut plan = ResumePlan::new(chunks, reread);
         let keep = results.as_ref().map(|(_, escape)| Layout::new(*escape, &input));
-        let shape = ChunkShape { columns: columns.clone(), key_column, limits, keep };
+        let shape = ChunkShape { columns: columns.clone(), key_column, limits, max_bytes: ports.lane.max_bytes(), keep };
         let builder = ChunkBuilder::new(shape, plan.first_row);
         let folding = plan.folded.take().map(|expected| Folding { expected, rows: 0, sha256: String::new() });
         let ledger = Arc::new(Ledger::going_on(plan.next_number, std::mem::take(&mut plan.resent)));
@@ -104,7 +106,7 @@ impl Loader {
             totals.chunks_done = plan.base_chunks;
         });
         let context = Arc::new(LoadContext {
-            bulk: ports.bulk,
+            lane: ports.lane,
             journal: ports.journal,
             stop_signal: ports.stop_signal,
             ledger,
@@ -216,9 +218,8 @@ impl Loader {
             }
             Some(RowRange::Known(chunk)) => {
                 let mut task = ChunkTask::new(chunk.number, built);
-                task.sha256 = chunk.sha256.as_deref().and_then(parse_sha256);
-                task.recorded = Some(chunk);
-                task
+                task.sha256 = chunk.sha256;
+                task.going_on_from(chunk)
             }
         };
         self.record_unused().await;
@@ -267,9 +268,9 @@ impl Loader {
         }
     }
 
-    fn adopt_without_rows(&mut self, chunk: Chunk) {
+    fn adopt_without_rows(&mut self, chunk: ChunkRecord) {
         self.context.ledger.update(|totals| totals.chunks += 1);
-        if chunk.state == ChunkState::Done || chunk.state == ChunkState::Abandoned {
+        if chunk.stage == Stage::Done || chunk.stage == Stage::Abandoned {
             self.context.ledger.update(|totals| totals.finished(&chunk.rows));
             return;
         }
@@ -414,15 +415,15 @@ impl Loader {
 }
 
 /// Done, and none of its rows went on with another chunk.
-fn is_accounted_for(chunk: &Chunk) -> bool {
-    chunk.state == ChunkState::Done && chunk.rows.read == chunk.input_rows
+fn is_accounted_for(chunk: &ChunkRecord) -> bool {
+    chunk.stage == Stage::Done && chunk.rows.read == chunk.input_rows
 }
 
 /// Whether the rows read again are those of the chunk.
-fn is_same(chunk: &Chunk, built: &BuiltChunk) -> io::Result<bool> {
+fn is_same(chunk: &ChunkRecord, built: &BuiltChunk) -> io::Result<bool> {
     let sent = built.rows.sent() as i64;
     let same_rows = chunk.first_row == built.first_row && chunk.input_rows == built.input_rows && chunk.sent_rows == sent;
-    let same_bytes = match (chunk.sha256.as_deref().and_then(parse_sha256), &built.body) {
+    let same_bytes = match (chunk.sha256, &built.body) {
         (Some(sha256), Some(body)) => body.sha256()? == sha256,
         (Some(_), None) => false,
         // Not sent yet when it went on record.

@@ -1,32 +1,35 @@
-//! Loading rows into Salesforce through Bulk API 2.0, each exactly once.
+//! Loading rows into Salesforce, each exactly once.
+//!
+//! What is accounted for (chunks, rows, their order, results, what a restart reads again) is apart from the protocol that commits a chunk:
+//! that is a lane's.
 //!
 //! | file | what |
 //! |---|---|
-//! | `builder` | rows become chunks: what is sent, what is kept, what links results to rows |
-//! | `machine` | the life of one chunk as states by value; why nothing is doubled or lost |
-//! | `task` | drives one chunk through the machine |
-//! | `context` | what every step does: call unless interrupted, wait, put on record |
-//! | `readback` | result sets become outcomes of rows |
-//! | `resume` | what a new attempt makes of the journal |
-//! | `loader` | a few chunks at a time, guards, the end |
-//! | `stop`, `ledger`, `order`, `backoff` | how a run is stopped; what its rows came to; turns for result files; waits |
-//! | `bulk`, `journal` | the outside world, as traits |
+//! | `loader` | rows in; a few chunks at a time, guards, the end |
+//! | `builder`, `body`, `encode` | rows become chunks: what is sent, what is kept, what links results to rows |
+//! | `task`, `run` | one chunk on its way, from its lane's verdict to rows that are counted and written down |
+//! | `record`, `journal` | what is on record of a chunk, and where it goes |
+//! | `resume` | what a new attempt makes of the records |
+//! | `lane` | the seam: what a lane is, and `lane/bulk`, which commits a chunk as a job of Bulk API 2.0 |
+//! | `context`, `retries`, `backoff` | what every step does: call unless interrupted, wait, give up |
+//! | `stop`, `ledger`, `order` | how a run is stopped; what its rows came to; turns for result files |
 //!
 //! Nothing here reads a source, maps a row or knows where results are stored.
 
 mod backoff;
 mod body;
 mod builder;
-mod bulk;
 mod context;
 pub(crate) mod encode;
 mod journal;
+mod lane;
 mod ledger;
 mod loader;
-mod machine;
 mod order;
-mod readback;
+mod record;
 mod resume;
+mod retries;
+mod run;
 mod stop;
 mod task;
 #[cfg(test)]
@@ -34,8 +37,9 @@ mod tests;
 
 pub use body::Body;
 pub use builder::{ChunkLimits, InputRow};
-pub use bulk::{Bulk, EachResult, SalesforceBulk};
 pub use journal::{Journal, JournalError, NoJournal};
+pub use lane::Lane;
+pub use lane::bulk::{Bulk, BulkLane, EachResult, SalesforceBulk};
 pub use ledger::{FailedRow, Ledger, Progress};
 pub use loader::{Ending, LoadPorts, LoadSettings, Loader};
 pub use resume::{Reread, Restart};

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use api::import_run::{Chunk, ChunkState, Chunks, FoldedChunks, Rows, RunReason};
+use api::import_run::{Chunks, FoldedChunks, Rows, RunReason};
+
+use super::record::{ChunkRecord, Stage};
 
 /// How a source can be read once more.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,10 +50,10 @@ pub(crate) struct ResumePlan {
     /// Numbers that no rows will ever have. They are put on record as empty, because only a list without gaps can be folded.
     pub(crate) unused: Vec<i64>,
     /// Chunks that send rows of others again, by those others.
-    pub(crate) resent: BTreeMap<i64, Chunk>,
+    pub(crate) resent: BTreeMap<i64, ChunkRecord>,
     pub(crate) next_number: i64,
     /// Chunks whose rows cannot be read again.
-    pub(crate) without_rows: Vec<Chunk>,
+    pub(crate) without_rows: Vec<ChunkRecord>,
     /// Nothing more is read, because of this.
     pub(crate) over: Option<(RunReason, String)>,
 }
@@ -59,7 +61,7 @@ pub(crate) struct ResumePlan {
 /// Rows of the source that an earlier attempt has read.
 #[derive(Debug, PartialEq)]
 pub(crate) enum RowRange {
-    Known(Chunk),
+    Known(ChunkRecord),
     /// Rows of chunks that did not get on record before later ones did: nothing of them was committed.
     Gap {
         rows: i64,
@@ -70,10 +72,10 @@ pub(crate) enum RowRange {
 impl ResumePlan {
     pub(crate) fn new(chunks: &Chunks, reread: Reread) -> Self {
         let folded = chunks.folded.clone();
-        let mut listed = chunks.listed.clone();
+        let mut listed: Vec<ChunkRecord> = chunks.listed.iter().map(ChunkRecord::from).collect();
         listed.sort_unstable_by_key(|chunk| chunk.number);
         let next_number = listed.last().map_or(0, |chunk| chunk.number + 1).max(folded.as_ref().map_or(0, |f| f.count));
-        if let Some(chunk) = listed.iter().find(|chunk| chunk.state == ChunkState::NeedsDecision) {
+        if let Some(chunk) = listed.iter().find(|chunk| chunk.stage == Stage::NeedsDecision) {
             let text = format!("chunk {} of an earlier attempt waits for a decision: look for its rows in the org", chunk.number);
             return Self::nothing_read(folded, listed, next_number, RunReason::NeedsDecision, text);
         }
@@ -84,14 +86,14 @@ impl ResumePlan {
         }
     }
 
-    fn from_start(folded: Option<FoldedChunks>, listed: Vec<Chunk>, next_number: i64) -> Self {
+    fn from_start(folded: Option<FoldedChunks>, listed: Vec<ChunkRecord>, next_number: i64) -> Self {
         let taken = numbers(&listed);
         let (recorded, resent) = by_kind(listed);
         let (next_row, number) = folded.as_ref().map_or((1, 0), |folded| (folded.input_rows + 1, folded.count));
         Self { first_row: 1, folded, next_number, ..Self::default() }.with(recorded, resent, &taken, next_row, number)
     }
 
-    fn beyond_key(folded: Option<FoldedChunks>, listed: Vec<Chunk>, next_number: i64) -> Self {
+    fn beyond_key(folded: Option<FoldedChunks>, listed: Vec<ChunkRecord>, next_number: i64) -> Self {
         let taken = numbers(&listed);
         let (mut recorded, mut resent) = by_kind(listed);
         let mut plan = Self { first_row: 1, next_number, ..Self::default() };
@@ -123,8 +125,8 @@ impl ResumePlan {
     /// Finds the rows between recorded chunks, and the numbers that have no rows. `next_row` and `number` are the first ones to be read.
     fn with(
         mut self,
-        recorded: VecDeque<Chunk>,
-        resent: BTreeMap<i64, Chunk>,
+        recorded: VecDeque<ChunkRecord>,
+        resent: BTreeMap<i64, ChunkRecord>,
         taken: &BTreeSet<i64>,
         mut next_row: i64,
         mut number: i64,
@@ -145,20 +147,20 @@ impl ResumePlan {
         self
     }
 
-    fn never(folded: Option<FoldedChunks>, listed: Vec<Chunk>, next_number: i64) -> Self {
-        let committed = folded.is_some() || listed.iter().any(|chunk| !matches!(chunk.state, ChunkState::Created | ChunkState::Abandoned));
+    fn never(folded: Option<FoldedChunks>, listed: Vec<ChunkRecord>, next_number: i64) -> Self {
+        let committed = folded.is_some() || listed.iter().any(|chunk| !matches!(chunk.stage, Stage::Prepared | Stage::Abandoned));
         if committed {
             let text = "the worker was lost after rows had been committed, and the query cannot be read again from where it stopped: \
                         compare the result with the org; with orderBy such a run goes on by itself";
             return Self::nothing_read(folded, listed, next_number, RunReason::NeedsDecision, text.into());
         }
-        // Jobs that were never closed did nothing: everything begins again, and they account for no row.
-        let empty = |chunk| Chunk { input_rows: 0, sent_rows: 0, rows: Rows::default(), ..chunk };
+        // What was only prepared did nothing: everything begins again, and those chunks account for no row.
+        let empty = |chunk| ChunkRecord { input_rows: 0, sent_rows: 0, rows: Rows::default(), ..chunk };
         let unused = (0..next_number).filter(|number| listed.iter().all(|chunk| chunk.number != *number)).collect();
         Self { first_row: 1, next_number, unused, without_rows: listed.into_iter().map(empty).collect(), ..Self::default() }
     }
 
-    fn nothing_read(folded: Option<FoldedChunks>, listed: Vec<Chunk>, next_number: i64, reason: RunReason, text: String) -> Self {
+    fn nothing_read(folded: Option<FoldedChunks>, listed: Vec<ChunkRecord>, next_number: i64, reason: RunReason, text: String) -> Self {
         let mut plan = Self { first_row: 1, next_number, over: Some((reason, text)), ..Self::default() };
         if let Some(folded) = folded {
             plan.base = folded.rows;
@@ -170,47 +172,48 @@ impl ResumePlan {
 }
 
 /// Done, and so is everything that came of it.
-fn is_settled(chunk: &Chunk, resent: &BTreeMap<i64, Chunk>) -> bool {
+fn is_settled(chunk: &ChunkRecord, resent: &BTreeMap<i64, ChunkRecord>) -> bool {
     let whole = if chunk.resends.is_some() { chunk.sent_rows } else { chunk.input_rows };
     let handed_over = chunk.rows.read < whole;
     match resent.get(&chunk.number) {
-        Some(child) => chunk.state == ChunkState::Done && is_settled(child, resent),
-        None => chunk.state == ChunkState::Done && !handed_over,
+        Some(child) => chunk.stage == Stage::Done && is_settled(child, resent),
+        None => chunk.stage == Stage::Done && !handed_over,
     }
 }
 
 const NO_CHUNK: i64 = -1;
 
 /// A number without rows, as it goes on record.
-pub(crate) fn empty_chunk(number: i64) -> Chunk {
-    Chunk {
+pub(crate) fn empty_chunk(number: i64) -> ChunkRecord {
+    ChunkRecord {
         number,
         // It then counts neither as input nor in the digest when it is folded.
         resends: Some(NO_CHUNK),
-        state: ChunkState::Abandoned,
+        stage: Stage::Abandoned,
         first_row: 1,
         input_rows: 0,
         sent_rows: 0,
         bytes: 0,
         sha256: None,
-        job_id: None,
+        handle: None,
         rows: Rows::default(),
-        sealed_cursor: None,
     }
 }
 
-fn numbers(listed: &[Chunk]) -> BTreeSet<i64> {
+fn numbers(listed: &[ChunkRecord]) -> BTreeSet<i64> {
     listed.iter().map(|chunk| chunk.number).collect()
 }
 
-fn by_kind(listed: Vec<Chunk>) -> (VecDeque<Chunk>, BTreeMap<i64, Chunk>) {
-    let (resent, read): (Vec<Chunk>, Vec<Chunk>) = listed.into_iter().partition(|chunk| chunk.resends.is_some());
+fn by_kind(listed: Vec<ChunkRecord>) -> (VecDeque<ChunkRecord>, BTreeMap<i64, ChunkRecord>) {
+    let (resent, read): (Vec<ChunkRecord>, Vec<ChunkRecord>) = listed.into_iter().partition(|chunk| chunk.resends.is_some());
     let of_rows = resent.into_iter().filter(|chunk| chunk.resends != Some(NO_CHUNK));
     (read.into(), of_rows.filter_map(|chunk| Some((chunk.resends?, chunk))).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use api::import_run::{Chunk, ChunkState};
+
     use super::*;
 
     fn chunk(number: i64, state: ChunkState) -> Chunk {

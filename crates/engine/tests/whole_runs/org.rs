@@ -5,7 +5,9 @@ use std::sync::Arc;
 use api::import_job::ImportJobSpec;
 use bytes::Bytes;
 use csv::ByteRecord;
-use engine::load::{ChunkLimits, Ending, InputRow, LoadPorts, LoadSettings, Loader, NoJournal, Reread, SalesforceBulk, StopSignal};
+use engine::load::{
+    BulkLane, ChunkLimits, Ending, InputRow, LoadPorts, LoadSettings, Loader, NoJournal, Reread, SalesforceBulk, StopSignal,
+};
 use engine::pipeline::{Outcome, Pipeline};
 use engine::read::Source as _;
 use engine::read::csv::{CsvOptions, CsvSource};
@@ -70,7 +72,7 @@ impl Org {
             api_budget_percent: 100,
             random: Arc::new(|| 0.0),
         };
-        let ports = LoadPorts { bulk: Arc::new(bulk), journal: Arc::new(NoJournal), stop_signal: StopSignal::default() };
+        let ports = LoadPorts { lane: Arc::new(BulkLane::new(bulk)), journal: Arc::new(NoJournal), stop_signal: StopSignal::default() };
         let mut loader = Loader::start(settings, ports, &Default::default()).unwrap();
         let (mut batch, mut mapped) = (Batch::new(), ByteRecord::new());
         while source.next(&mut batch).await.map_err(|error| error.to_string())? {

@@ -97,7 +97,7 @@ async fn attempt(model: &Model, setup: &Setup, source: &[ByteRecord]) -> Ending 
         api_budget_percent: setup.api_budget_percent,
         random: Arc::new(move || random.lock().unwrap().below(1000) as f64 / 1000.0),
     };
-    let ports = LoadPorts { bulk: Arc::new(model.clone()), journal: Arc::new(model.clone()), stop_signal: setup.stop_signal.clone() };
+    let ports = LoadPorts { lane: Arc::new(BulkLane::new(model.clone())), journal: Arc::new(model.clone()), stop_signal: setup.stop_signal.clone() };
     let mut loader = Loader::start(settings, ports, &chunks).unwrap();
     let behind = Restart::of(&chunks, setup.reread).behind.map(|chunk| {
         let cursors = &model.world().cursors;

@@ -5,7 +5,7 @@ use csv::ByteRecord;
 use salesforce::bulk::{JobId, JobInfo, NewJob, ResultKind, ResultRow, Uploaded};
 use salesforce::{ApiUsage, Client, Error};
 
-use super::body::Body;
+use crate::load::body::Body;
 
 /// Called with the echoed columns and one result.
 pub type EachResult<'a> = &'a mut (dyn FnMut(&ByteRecord, &ResultRow) + Send);

@@ -4,32 +4,29 @@ use csv::ByteRecord;
 use salesforce::Error;
 use salesforce::bulk::{JobInfo, JobState, ResultKind, ResultRow};
 
-use super::bulk::Bulk;
-use super::machine::Ended;
+use super::calls::Bulk;
+use super::settle::Ended;
+use crate::load::task::RowsAtHand;
 use crate::results::Tally;
-use crate::results::correlate::Expected;
-use crate::results::outcome::{Outcomes, RecordId, Unmatched};
+use crate::results::outcome::{RecordId, Unmatched};
 
 /// Longest echo of a result that fits no row.
 const ECHO: usize = 500;
 
 #[derive(Default)]
-pub(crate) struct Readback {
-    pub(crate) tally: Tally,
+pub(super) struct Readback {
+    pub(super) tally: Tally,
     /// Places and cells of rows never tried, places ascending.
-    pub(crate) unprocessed: Vec<(u32, ByteRecord)>,
+    pub(super) untried: Vec<(u32, ByteRecord)>,
 }
 
-/// Rows of the chunk: what became of them, and how a result finds its own. Absent when the rows are not at hand: results are then only counted.
-pub(crate) type RowsAtHand<'a> = Option<(&'a mut Outcomes, &'a mut Expected)>;
-
 /// May be called again after an error: it starts over.
-pub(crate) async fn read_results(bulk: &dyn Bulk, ended: &Ended, sent: &ByteRecord, mut rows: RowsAtHand<'_>) -> Result<Readback, Error> {
+pub(super) async fn read_results(bulk: &dyn Bulk, ended: &Ended, sent: &ByteRecord, mut rows: RowsAtHand<'_>) -> Result<Readback, Error> {
     if let Some((outcomes, expected)) = &mut rows {
         outcomes.forget_results();
         expected.seal();
     }
-    let mut echo = Echo { sent, rows, order: None, cells: ByteRecord::new(), unprocessed: Vec::new() };
+    let mut echo = Echo { sent, rows, order: None, cells: ByteRecord::new(), untried: Vec::new() };
     let mut read = async |kind, expected| bulk.results(&ended.job, kind, expected, &mut |columns, row| echo.take(kind, columns, row)).await;
     let counted = Counted::of(&ended.info);
     let tally = Tally {
@@ -37,9 +34,9 @@ pub(crate) async fn read_results(bulk: &dyn Bulk, ended: &Ended, sent: &ByteReco
         failed: if counted.failed == Some(0) { 0 } else { read(ResultKind::Failed, counted.failed).await? },
         unprocessed: if counted.all_tried { 0 } else { read(ResultKind::Unprocessed, None).await? },
     };
-    let mut unprocessed = echo.unprocessed;
-    unprocessed.sort_unstable_by_key(|(place, _)| *place);
-    Ok(Readback { tally, unprocessed })
+    let mut untried = echo.untried;
+    untried.sort_unstable_by_key(|(place, _)| *place);
+    Ok(Readback { tally, untried })
 }
 
 /// What the job's own counters promise; only those of a completed job are final.
@@ -67,7 +64,7 @@ struct Echo<'a> {
     /// Where each sent column stands in the echo; `None` while it is unknown.
     order: Option<(ResultKind, ColumnOrder)>,
     cells: ByteRecord,
-    unprocessed: Vec<(u32, ByteRecord)>,
+    untried: Vec<(u32, ByteRecord)>,
 }
 
 enum ColumnOrder {
@@ -95,7 +92,7 @@ impl Echo<'_> {
             (Some(place), ResultKind::Failed) => outcomes.failed(place, id, &row.error),
             (Some(place), ResultKind::Unprocessed) => {
                 outcomes.unprocessed(place);
-                self.unprocessed.push((place, cells.clone()));
+                self.untried.push((place, cells.clone()));
             }
             // Its row keeps waiting, and the files say so.
             (None, ResultKind::Unprocessed) => {}
