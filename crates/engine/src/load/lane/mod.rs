@@ -2,16 +2,19 @@
 //!
 //! The loader accounts for rows: it builds chunks, gives them numbers, keeps their order, writes result files, and decides what a restart
 //! reads again. A lane knows the protocol that commits one chunk: which calls, in which order, what goes on record between them, and how
-//! to tell after a crash or a lost answer whether the rows arrived. `bulk` is the only one so far.
+//! to tell after a crash or a lost answer whether the rows arrived. `bulk` is the only one so far; the loader's tests also run with a second,
+//! `tests/calls.rs`, which is as unlike it as possible.
 //!
 //! What a lane owes the loader:
 //!
 //! - Nothing is committed before `Stage::Committing` is on record; `LoadContext::write_ahead` gives the proof.
-//! - A row that was committed is never committed once more, also not by the next attempt. Where a lane cannot tell, its verdict is
-//!   `Undecided`, and no row is sent.
+//! - A row that was committed is not committed once more, also not by the next attempt, unless that changes nothing. Where a lane cannot
+//!   tell, its verdict is `Undecided`, and no row is sent.
 //! - Calls stop when the run is interrupted (`LoadContext::unless_interrupted`), and nothing is committed that was not under way when
 //!   the run was stopped (`LoadContext::directive`).
 //! - Each row of the chunk has its outcome, or is counted as unprocessed.
+//! - A lane that leaves rows to another chunk (`Remainder::SendUntried`) can say once more, in a later attempt, which rows those are.
+//!   One that cannot read results again tries such rows itself before its verdict.
 
 pub(crate) mod bulk;
 
