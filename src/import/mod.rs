@@ -109,7 +109,7 @@ impl Import {
             }
         };
         let input = opened.source.header().cells().clone();
-        let mut loader = self.loader(&target, input, pipeline.fields().clone(), pipeline.key())?;
+        let mut loader = self.loader(&target, input, pipeline.fields().clone(), pipeline.key());
         let read = feed(&mut loader, &mut opened, &mut pipeline, &self.stop_signal).await;
         let ending = match read {
             Ok(()) => loader.finish().await,
@@ -160,17 +160,11 @@ impl Import {
     /// Nothing more can be read, or may be; what was committed is still waited for and counted.
     async fn bring_to_its_end(mut self, target: &SalesforceTarget) -> Result<Ending, Refusal> {
         self.results = None;
-        let loader = self.loader(target, ByteRecord::new(), ByteRecord::new(), None)?;
+        let loader = self.loader(target, ByteRecord::new(), ByteRecord::new(), None);
         loader.finish().await.map_err(memory_failed)
     }
 
-    fn loader(
-        &mut self,
-        target: &SalesforceTarget,
-        input: ByteRecord,
-        columns: ByteRecord,
-        key_column: Option<usize>,
-    ) -> Result<Loader, Refusal> {
+    fn loader(&mut self, target: &SalesforceTarget, input: ByteRecord, columns: ByteRecord, key_column: Option<usize>) -> Loader {
         let settings = LoadSettings {
             input,
             columns,
@@ -184,10 +178,10 @@ impl Import {
         };
         let bulk = SalesforceBulk::new(self.target.clone(), target::new_job(target));
         let ports = LoadPorts { lane: Arc::new(BulkLane::new(bulk)), journal: self.journal.clone(), stop_signal: self.stop_signal.clone() };
-        let loader = Loader::start(settings, ports, &self.chunks).map_err(memory_failed)?;
+        let loader = Loader::start(settings, ports, &self.chunks);
         let watch = std::mem::replace(&mut self.watch, Box::new(|_| ()));
         watch(loader.ledger());
-        Ok(loader)
+        loader
     }
 
     fn api_budget_percent(&self) -> u8 {

@@ -1,6 +1,8 @@
 //! The steps of a job, compiled once against the header and the org's fields: one input row in, at most one mapped row
 //! out. No I/O and no clock; the same rows give the same answers, on which resuming relies.
 
+#![warn(missing_docs)]
+
 use api::import_job::{ImportJobSpec, Step as StepSpec};
 use api::import_run::Warning;
 use csv::ByteRecord;
@@ -26,6 +28,7 @@ pub enum Outcome {
     Failed(RowError),
 }
 
+/// Steps and mapping of one job, ready for its rows. Made by [`Pipeline::compile`].
 pub struct Pipeline {
     steps: Vec<Step>,
     mapping: Mapping,
@@ -48,6 +51,10 @@ pub fn parents(spec: &ImportJobSpec, describe: &Describe) -> Vec<String> {
 impl Pipeline {
     /// Checks everything that header and describes can tell; nothing has been sent when this fails. A parent that is not
     /// described is not checked.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with the job, in the order of its manifest.
     pub fn compile(
         spec: &ImportJobSpec,
         header: &Header,

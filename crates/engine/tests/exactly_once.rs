@@ -148,7 +148,7 @@ async fn worker(org: &Running, records: &Records, job: &Job, source: &[ByteRecor
     };
     let chunks = records.0.lock().unwrap().clone();
     let work = async {
-        let mut loader = Loader::start(settings, ports, &chunks).unwrap();
+        let mut loader = Loader::start(settings, ports, &chunks);
         let key = ByteRecord::new();
         for cells in source {
             let mapped: ByteRecord = cells.iter().take(job.columns.len()).collect();

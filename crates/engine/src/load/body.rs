@@ -19,6 +19,7 @@ pub struct Body {
 }
 
 impl Body {
+    /// Length of what is sent, uncompressed.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -28,6 +29,11 @@ impl Body {
         OpenBody { body: self.clone(), next: 0 }
     }
 
+    /// Digest of what is sent.
+    ///
+    /// # Errors
+    ///
+    /// A piece cannot be unpacked: memory was damaged.
     pub fn sha256(&self) -> io::Result<[u8; 32]> {
         let mut digest = Sha256::new();
         for piece in self.open() {
@@ -37,6 +43,7 @@ impl Body {
     }
 }
 
+/// The pieces of a body, each unpacked when it is asked for.
 pub struct OpenBody {
     body: Body,
     next: usize,

@@ -26,16 +26,17 @@ pub struct ChunkLimits {
 }
 
 impl ChunkLimits {
+    /// Of a process whose memory has no limit that is known.
     pub const DEFAULT_INPUT_BYTES: u64 = 8 << 20;
 
-    /// An eighth of what the process may use, and never less than the default: four chunks are in flight while a fifth is built.
+    /// For a process that may use `limit` bytes: an eighth of it, and never less than the default: four chunks are in flight while a fifth is built.
     pub fn for_memory(limit: Option<u64>) -> Self {
         Self { input_bytes: limit.map_or(0, |limit| limit / 8).max(Self::DEFAULT_INPUT_BYTES) }
     }
 
     /// `max`: most bytes that the lane takes in one body.
     fn encoded_bytes(self, max: u64) -> u64 {
-        (self.input_bytes * ENCODED_PER_INPUT).min(max - LONGEST_ROW)
+        (self.input_bytes * ENCODED_PER_INPUT).min(max.saturating_sub(LONGEST_ROW))
     }
 }
 
@@ -104,6 +105,7 @@ pub(crate) enum Cut {
 /// A row as it was read.
 #[derive(Clone, Copy)]
 pub struct InputRow<'a> {
+    /// A cell for each column of the header.
     pub cells: &'a ByteRecord,
     /// Where the source goes on behind it; empty for sources that do not say.
     pub key: &'a ByteRecord,

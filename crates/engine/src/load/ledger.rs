@@ -19,6 +19,7 @@ const SHARE_FROM: i64 = 1_000;
 pub struct FailedRow {
     /// Number of the data row, from 1.
     pub row: i64,
+    /// The mapping's or Salesforce's, with its code in front.
     pub reason: String,
 }
 
@@ -27,10 +28,13 @@ pub struct FailedRow {
 pub struct Progress {
     /// Balances only at the end: until then rows are read that have no outcome yet.
     pub rows: Rows,
+    /// Chunks so far, those of earlier attempts included.
     pub chunks: i64,
+    /// Of those, the ones whose rows are accounted for.
     pub chunks_done: i64,
 }
 
+/// What the chunks of a run have come to so far. They add to it while others look at it.
 #[derive(Default)]
 pub struct Ledger {
     read: AtomicI64,
@@ -55,6 +59,7 @@ pub(crate) struct Totals {
 }
 
 impl Ledger {
+    /// How far the run is now.
     pub fn progress(&self) -> Progress {
         let totals = self.totals();
         let read = self.read.load(Ordering::Relaxed).max(totals.rows.read);

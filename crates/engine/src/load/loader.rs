@@ -36,11 +36,15 @@ pub struct LoadSettings {
     pub columns: ByteRecord,
     /// Column of what is sent that identifies a row: the external id of an upsert, the id of an update or delete.
     pub key_column: Option<usize>,
+    /// When a chunk is full.
     pub limits: ChunkLimits,
-    /// Absent: no result files.
+    /// Where result files go, and what happens to cells in them that a spreadsheet would run. Absent: no result files.
     pub results: Option<(Box<dyn ResultsSink>, Escape)>,
+    /// How the source can be read once more.
     pub reread: Reread,
+    /// The run stops when a larger share of its rows failed, 0 to 100; `guards.maxFailedPercent` of the job.
     pub max_failed_percent: Option<i32>,
+    /// The run stops when a larger share of the org's API calls of the day is used, by anybody, 0 to 100.
     pub api_budget_percent: u8,
     /// In `[0, 1)`, to spread waits.
     pub random: Arc<dyn Fn() -> f64 + Send + Sync>,
@@ -48,29 +52,36 @@ pub struct LoadSettings {
 
 /// The parts of the outside world.
 pub struct LoadPorts {
+    /// How a chunk gets into Salesforce.
     pub lane: Arc<dyn Lane>,
+    /// Where it is put on record how far each chunk is.
     pub journal: Arc<dyn Journal>,
+    /// Shared with every part that may stop the run.
     pub stop_signal: StopSignal,
 }
 
 /// How a load ended.
 #[derive(Debug)]
 pub struct Ending {
+    /// Success, or why the run ended as it did.
     pub reason: RunReason,
+    /// For a person; empty when there is nothing to add to the reason.
     pub message: String,
     /// Balanced, unless the run was interrupted.
     pub rows: Rows,
+    /// The result files that were finished.
     pub results: Vec<WrittenResult>,
     /// The first failed rows, by row number.
     pub failed_rows: Vec<FailedRow>,
     /// Results that matched no row; listed in the files.
     pub unmatched: u64,
-    /// What was sent although it looks like a mistake; added by who maps the rows.
+    /// What was sent although it looks like a mistake; the caller, who maps the rows, adds them.
     pub warnings: Vec<Warning>,
     /// Another attempt has taken over: nothing may be reported.
     pub fenced: bool,
 }
 
+/// Takes the rows of one run, in the order of the source. Made by [`Loader::start`], ended by [`Loader::finish`].
 pub struct Loader {
     context: Arc<LoadContext>,
     builder: ChunkBuilder,
@@ -92,7 +103,7 @@ struct Folding {
 
 impl Loader {
     /// `chunks`: what earlier attempts left in the journal.
-    pub fn start(settings: LoadSettings, ports: LoadPorts, chunks: &Chunks) -> io::Result<Self> {
+    pub fn start(settings: LoadSettings, ports: LoadPorts, chunks: &Chunks) -> Self {
         let LoadSettings { input, columns, key_column, limits, results, reread, max_failed_percent, api_budget_percent, random } = settings;
         let mut plan = ResumePlan::new(chunks, reread);
         let keep = results.as_ref().map(|(_, escape)| Layout::new(*escape, &input));
@@ -128,17 +139,20 @@ impl Loader {
         }
         loader.read = loader.plan.base.read;
         loader.set_cut();
-        Ok(loader)
+        loader
     }
 
+    /// How far the run is; shared, so that it can be shown while the loader works.
     pub fn ledger(&self) -> Arc<Ledger> {
         self.context.ledger.clone()
     }
 
+    /// A row that a filter leaves out.
     pub fn filtered(&mut self, input: InputRow<'_>) {
         self.builder.filtered(input);
     }
 
+    /// A row that repeats an earlier one.
     pub fn deduplicated(&mut self, input: InputRow<'_>) {
         self.builder.deduplicated(input);
     }
@@ -148,12 +162,20 @@ impl Loader {
         self.builder.skipped(input);
     }
 
-    /// A row that fails before it is sent.
+    /// A row that fails before it is sent, and why.
+    ///
+    /// # Errors
+    ///
+    /// The row cannot be kept in memory for the result files.
     pub fn rejected(&mut self, input: InputRow<'_>, reason: &str) -> io::Result<()> {
         self.builder.rejected(input, reason)
     }
 
-    /// A row to send.
+    /// A row to send: as it was read, and the cells that Salesforce gets, in the order of `LoadSettings::columns`.
+    ///
+    /// # Errors
+    ///
+    /// The row cannot be kept in memory.
     pub fn send(&mut self, input: InputRow<'_>, mapped: &ByteRecord) -> io::Result<()> {
         self.builder.send(input, mapped)
     }
@@ -169,6 +191,10 @@ impl Loader {
     }
 
     /// Sends the chunk on its way, as soon as a slot is free.
+    ///
+    /// # Errors
+    ///
+    /// Rows that are kept in memory cannot be packed or unpacked. What goes wrong with Salesforce ends in [`Ending`].
     pub async fn dispatch(&mut self) -> io::Result<()> {
         let built = self.builder.close()?;
         self.read += built.input_rows;
@@ -308,6 +334,10 @@ impl Loader {
     }
 
     /// No more rows: the source has ended, or the run is being stopped. Waits for all chunks.
+    ///
+    /// # Errors
+    ///
+    /// As `dispatch`.
     pub async fn finish(mut self) -> io::Result<Ending> {
         if self.folding.is_some() && !self.context.stop_signal.is_raised() {
             self.source_changed(1);

@@ -16,6 +16,8 @@
 //!
 //! Nothing here reads a source, maps a row or knows where results are stored.
 
+#![warn(missing_docs)]
+
 mod backoff;
 mod body;
 mod builder;

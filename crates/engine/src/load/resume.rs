@@ -27,6 +27,7 @@ pub struct Restart {
 }
 
 impl Restart {
+    /// `chunks`: what earlier attempts left in the journal.
     pub fn of(chunks: &Chunks, reread: Reread) -> Self {
         let plan = ResumePlan::new(chunks, reread);
         Self { behind: plan.behind, reads: plan.over.is_none() }

@@ -16,16 +16,22 @@ use super::outcome::{Outcomes, RowOutcome};
 /// Handed to the sink at this size.
 const BUFFER: usize = 64 << 10;
 
+/// One of the three result files.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum FileKind {
+    /// Rows that are in Salesforce, with the ids of their records.
     Succeeded,
+    /// Rows that the mapping or Salesforce refused, each with the reason.
     Failed,
+    /// Rows that were not tried, or of which nobody knows.
     Unprocessed,
 }
 
 impl FileKind {
+    /// In the order of their numbers.
     pub const ALL: [Self; 3] = [Self::Succeeded, Self::Failed, Self::Unprocessed];
 
+    /// Name of the file, as users see it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded.csv",
@@ -38,6 +44,7 @@ impl FileKind {
 /// Why a result file could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
+    /// Of the disk or of a pipe.
     #[error("result files cannot be written: {0}")]
     Io(#[from] io::Error),
     /// Another worker may go on later.
@@ -54,18 +61,30 @@ pub enum SinkError {
 /// Takes the bytes of the files, in order within each.
 #[async_trait]
 pub trait ResultsSink: Send {
+    /// Appends to a file.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are not in the file; nothing more is written to it.
     async fn write(&mut self, file: FileKind, bytes: Bytes) -> Result<(), SinkError>;
     /// All three files are complete. Returns where each is, by the names the sink gives.
+    ///
+    /// # Errors
+    ///
+    /// The files do not count as written.
     async fn finish(&mut self) -> Result<Vec<(FileKind, String)>, SinkError>;
 }
 
 /// One finished file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct WrittenResult {
+    /// Which of the three it is.
     pub kind: FileKind,
     /// Where it is: a path, or the keeper's file id.
     pub location: String,
+    /// Rows in it, its header not counted.
     pub rows: u64,
+    /// Its length, uncompressed and in the clear.
     pub bytes: u64,
 }
 
@@ -183,6 +202,7 @@ fn created(new: bool) -> &'static [u8] {
 pub struct MemorySink(Arc<std::sync::Mutex<[Vec<u8>; 3]>>);
 
 impl MemorySink {
+    /// What was written to a file so far.
     pub fn text(&self, kind: FileKind) -> String {
         let files = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         String::from_utf8_lossy(&files[kind as usize]).into_owned()

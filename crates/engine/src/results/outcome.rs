@@ -187,16 +187,10 @@ impl Outcomes {
 
 /// Rows of result sets, as Salesforce gave them.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Tally {
-    pub succeeded: u64,
-    pub failed: u64,
-    pub unprocessed: u64,
-}
-
-impl Tally {
-    pub fn total(self) -> u64 {
-        self.succeeded + self.failed + self.unprocessed
-    }
+pub(crate) struct Tally {
+    pub(crate) succeeded: u64,
+    pub(crate) failed: u64,
+    pub(crate) unprocessed: u64,
 }
 
 #[cfg(test)]

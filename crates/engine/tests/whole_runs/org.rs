@@ -73,7 +73,7 @@ impl Org {
             random: Arc::new(|| 0.0),
         };
         let ports = LoadPorts { lane: Arc::new(BulkLane::new(bulk)), journal: Arc::new(NoJournal), stop_signal: StopSignal::default() };
-        let mut loader = Loader::start(settings, ports, &Default::default()).unwrap();
+        let mut loader = Loader::start(settings, ports, &Default::default());
         let (mut batch, mut mapped) = (Batch::new(), ByteRecord::new());
         while source.next(&mut batch).await.map_err(|error| error.to_string())? {
             for row in batch.rows() {

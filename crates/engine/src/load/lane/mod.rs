@@ -32,9 +32,13 @@ use crate::results::Tally;
 pub trait Lane: Send + Sync {
     /// Commits the rows of a chunk, or goes on where an earlier attempt left it, until it can say what became of them. May be dropped at
     /// any await when the process ends: what is on record must then be enough for the next attempt.
+    ///
+    /// # Errors
+    ///
+    /// The run is interrupted, or the journal cannot be written: the chunk stays as it is on record.
     async fn commit(&self, chunk: &mut ChunkTask, load: &LoadContext) -> Result<Verdict, Interrupted>;
 
-    /// Most bytes in the body of one chunk.
+    /// Most bytes in the body of one chunk. A chunk is cut a row of 8 MiB before that.
     fn max_bytes(&self) -> u64;
 
     /// The org's use of API calls as of the newest answer.

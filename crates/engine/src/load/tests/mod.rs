@@ -128,7 +128,7 @@ async fn attempt(model: &Model, setup: &Setup, source: &[ByteRecord]) -> Ending 
         random: Arc::new(move || random.lock().unwrap().below(1000) as f64 / 1000.0),
     };
     let ports = LoadPorts { lane: model.lane(), journal: Arc::new(model.clone()), stop_signal: setup.stop_signal.clone() };
-    let mut loader = Loader::start(settings, ports, &chunks).unwrap();
+    let mut loader = Loader::start(settings, ports, &chunks);
     let behind = Restart::of(&chunks, setup.reread).behind.map(|chunk| {
         let cursors = &model.world().cursors;
         cursors.iter().rev().find(|(number, _)| *number == chunk).unwrap().1[0].parse::<i64>().unwrap()
@@ -206,17 +206,17 @@ fn sorted(mut keys: Vec<String>) -> Vec<String> {
     keys
 }
 
-fn told(sink: &MemorySink) -> BTreeMap<i64, FileKind> {
-    let mut told = BTreeMap::new();
+fn rows_in_files(sink: &MemorySink) -> BTreeMap<i64, FileKind> {
+    let mut in_files = BTreeMap::new();
     for kind in FileKind::ALL {
         let text = sink.text(kind);
         for record in csv::Reader::from_reader(text.as_bytes()).records().map(Result::unwrap) {
             let n: i64 = record[0].parse().unwrap();
             assert_eq!(&record[2], format!("note {n}"), "the row has all its columns");
-            assert!(told.insert(n, kind).is_none(), "row {n} is told twice");
+            assert!(in_files.insert(n, kind).is_none(), "row {n} stands in two files");
         }
     }
-    told
+    in_files
 }
 
 async fn a_quiet_run_loads_every_row_once_and_tells_of_each(protocol: Protocol) {
@@ -226,7 +226,7 @@ async fn a_quiet_run_loads_every_row_once_and_tells_of_each(protocol: Protocol) 
     assert!(ending.rows.balanced());
     assert_eq!((ending.rows.read, ending.rows.filtered, ending.rows.skipped), (ROWS, 4, 4));
     assert_eq!(sorted(model.world().written.clone()), expected_in_org());
-    let told = told(&setup.sink.unwrap());
+    let in_files = rows_in_files(&setup.sink.unwrap());
     for n in 1..=ROWS {
         let kind = if is_left_out(n) {
             None
@@ -235,7 +235,7 @@ async fn a_quiet_run_loads_every_row_once_and_tells_of_each(protocol: Protocol) 
         } else {
             Some(FileKind::Succeeded)
         };
-        assert_eq!(told.get(&n).copied(), kind, "row {n}");
+        assert_eq!(in_files.get(&n).copied(), kind, "row {n}");
     }
     assert_eq!(ending.failed_rows[0], FailedRow { row: 7, reason: "BAD_NAME:no such name:Name --".into() });
     assert_eq!(ending.failed_rows[1], FailedRow { row: 13, reason: "too long".into() });
@@ -269,11 +269,11 @@ async fn an_upload_survives_deaths_at_any_call_and_lost_answers(protocol: Protoc
         assert!(ending.rows.balanced(), "{context}: {:?}", ending.rows);
         assert_eq!((ending.rows.read, ending.rows.filtered, ending.rows.skipped), (ROWS, 4, 4), "{context}");
         assert_eq!(ending.rows.succeeded as usize, expected_in_org().len(), "{context}");
-        let told = told(&setup.sink.unwrap());
+        let in_files = rows_in_files(&setup.sink.unwrap());
         if protocol.keeps_results() || attempts == 1 {
-            assert_eq!(told.len() as i64, ROWS - left_out(&ending), "{context}");
-            assert_eq!(told.values().filter(|kind| **kind == FileKind::Succeeded).count(), expected_in_org().len(), "{context}");
-        } else if (told.len() as i64) < ROWS - left_out(&ending) {
+            assert_eq!(in_files.len() as i64, ROWS - left_out(&ending), "{context}");
+            assert_eq!(in_files.values().filter(|kind| **kind == FileKind::Succeeded).count(), expected_in_org().len(), "{context}");
+        } else if (in_files.len() as i64) < ROWS - left_out(&ending) {
             assert!(ending.message.contains("counted but not in the files"), "{context}");
         }
     }
@@ -354,8 +354,8 @@ async fn a_cancelled_run_commits_nothing_more_and_accounts_for_all_it_read(proto
         assert_eq!(ending.rows.succeeded as usize, model.world().written.len(), "seed {seed}");
         let under_way = |chunk: &Chunk| matches!(chunk.state, ChunkState::Created | ChunkState::Uploaded);
         assert!(!model.world().journal.listed.iter().any(under_way), "seed {seed}: {:?}", model.world().journal.listed);
-        let told = told(&setup.sink.unwrap());
-        assert_eq!(told.len() as i64, ending.rows.read - left_out(&ending), "seed {seed}");
+        let in_files = rows_in_files(&setup.sink.unwrap());
+        assert_eq!(in_files.len() as i64, ending.rows.read - left_out(&ending), "seed {seed}");
     }
 }
 
@@ -369,7 +369,7 @@ async fn untried_rows_are_sent_again_and_each_is_told_of_once(protocol: Protocol
         assert_eq!(ending.reason, RunReason::CompletedWithFailedRows, "seed {seed}: {}", ending.message);
         assert_eq!(sorted(model.world().written.clone()), expected_in_org(), "seed {seed}");
         assert!(ending.rows.balanced(), "seed {seed}: {:?}", ending.rows);
-        assert_eq!(told(&setup.sink.unwrap()).len() as i64, ROWS - left_out(&ending), "seed {seed}");
+        assert_eq!(rows_in_files(&setup.sink.unwrap()).len() as i64, ROWS - left_out(&ending), "seed {seed}");
         resent += model.world().journal.listed.iter().filter(|chunk| chunk.resends.is_some()).count();
     }
     assert!(resent > 20, "only {resent} chunks sent rows again");
@@ -455,11 +455,11 @@ async fn results_that_could_not_be_stored_are_told_again_by_the_next_attempt(pro
     let ending = attempt(&model, &second, &rows()).await;
     assert_eq!(ending.reason, RunReason::CompletedWithFailedRows, "{}", ending.message);
     assert_eq!(sorted(model.world().written.clone()), expected_in_org());
-    let told = told(&second.sink.unwrap());
+    let in_files = rows_in_files(&second.sink.unwrap());
     if protocol.keeps_results() {
-        assert_eq!(told.len() as i64, ROWS - left_out(&ending));
+        assert_eq!(in_files.len() as i64, ROWS - left_out(&ending));
     } else {
-        assert!(told.is_empty() && ending.message.contains("counted but not in the files"), "{}", ending.message);
+        assert!(in_files.is_empty() && ending.message.contains("counted but not in the files"), "{}", ending.message);
     }
 }
 

@@ -14,12 +14,19 @@ pub type EachResult<'a> = &'a mut (dyn FnMut(&ByteRecord, &ResultRow) + Send);
 #[async_trait]
 pub trait Bulk: Send + Sync {
     /// Makes a job. Harmless to repeat: one that is never closed does nothing.
+    ///
+    /// # Errors
+    ///
+    /// This and all other calls: the last error after the client's own repetitions. Its class says what may help, its delivery whether the
+    /// call may have been carried out.
     async fn create(&self) -> Result<JobId, Error>;
     /// Sends a job's data. Once per job.
     async fn upload(&self, job: &JobId, body: &Body) -> Result<Uploaded, Error>;
     /// Commits a job.
     async fn close(&self, job: &JobId) -> Result<(), Error>;
+    /// State and counters of a job.
     async fn job(&self, job: &JobId) -> Result<JobInfo, Error>;
+    /// Ends a job. One that was not closed does nothing from then on; of one that was, rows may have been written.
     async fn abort(&self, job: &JobId) -> Result<(), Error>;
     /// Reads one result set from its first row; fails unless it has `rows` rows, when given. Returns how many it had.
     async fn results(&self, job: &JobId, kind: ResultKind, rows: Option<u64>, each: EachResult<'_>) -> Result<u64, Error>;
@@ -34,6 +41,7 @@ pub struct SalesforceBulk {
 }
 
 impl SalesforceBulk {
+    /// `job`: what each chunk's job looks like.
     pub fn new(client: Client, job: NewJob) -> Self {
         Self { client, job }
     }

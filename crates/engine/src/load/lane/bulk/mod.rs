@@ -56,6 +56,7 @@ pub struct BulkLane {
 }
 
 impl BulkLane {
+    /// Jobs are made, filled and closed with these calls.
     pub fn new(bulk: impl Bulk + 'static) -> Self {
         Self { bulk: Box::new(bulk) }
     }
