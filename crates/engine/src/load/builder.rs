@@ -241,7 +241,7 @@ impl ChunkBuilder {
         Ok(BuiltChunk { first_row, input_rows, counted, body: self.body.finish()?, rows, last_key })
     }
 
-    /// A body and the marks of rows that are sent again, from the cells Salesforce gave back; places ascend.
+    /// A body and the fingerprints of rows that are sent again, from the cells Salesforce gave back; places ascend.
     pub(crate) fn resend(fingerprinter: &Fingerprinter, columns: &ByteRecord, rows: &[ByteRecord]) -> io::Result<(Option<Body>, Expected)> {
         let mut body = BodyWriter::new(columns);
         let mut expected = Expected::new(fingerprinter.clone());

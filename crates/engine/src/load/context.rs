@@ -69,7 +69,7 @@ impl LoadContext {
     }
 
     /// A wait after something went wrong.
-    pub(crate) async fn rest(&self, retries: &mut RetryBudget) -> Result<(), Interrupted> {
+    pub(crate) async fn pause(&self, retries: &mut RetryBudget) -> Result<(), Interrupted> {
         self.unless_interrupted(sleep(retries.next_try((self.random)()))).await
     }
 
@@ -90,7 +90,7 @@ impl LoadContext {
             self.stop_signal.stop(RunReason::TargetFailed, format!("salesforce would not {doing}: {error}"));
             return Ok(());
         }
-        self.rest(retries).await
+        self.pause(retries).await
     }
 
     /// Stops the run for what concerns all of its chunks.

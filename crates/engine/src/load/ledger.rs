@@ -116,7 +116,7 @@ impl Totals {
     }
 
     /// How a run that nobody stopped has ended.
-    pub(crate) fn verdict(&self, stopped: Option<(RunReason, String)>) -> (RunReason, String) {
+    pub(crate) fn conclude(&self, stopped: Option<(RunReason, String)>) -> (RunReason, String) {
         if !self.rows.balanced() {
             return (RunReason::AccountingMismatch, self.imbalance());
         }
@@ -160,13 +160,13 @@ mod tests {
     #[test]
     fn totals_that_do_not_balance_fail_the_run_whatever_else_happened() {
         let off = totals(Rows { read: 3, succeeded: 2, ..Rows::default() });
-        assert_eq!(off.verdict(None).0, RunReason::AccountingMismatch);
-        assert_eq!(off.verdict(Some((RunReason::Cancelled, String::new()))).0, RunReason::AccountingMismatch);
+        assert_eq!(off.conclude(None).0, RunReason::AccountingMismatch);
+        assert_eq!(off.conclude(Some((RunReason::Cancelled, String::new()))).0, RunReason::AccountingMismatch);
         let even = totals(Rows { read: 3, succeeded: 2, failed: 1, ..Rows::default() });
-        assert_eq!(even.verdict(None).0, RunReason::CompletedWithFailedRows);
+        assert_eq!(even.conclude(None).0, RunReason::CompletedWithFailedRows);
         let quiet = totals(Rows { read: 3, succeeded: 2, unprocessed: 1, ..Rows::default() });
-        assert_eq!(quiet.verdict(None).0, RunReason::AccountingMismatch);
-        assert_eq!(quiet.verdict(Some((RunReason::Cancelled, String::new()))).0, RunReason::Cancelled);
+        assert_eq!(quiet.conclude(None).0, RunReason::AccountingMismatch);
+        assert_eq!(quiet.conclude(Some((RunReason::Cancelled, String::new()))).0, RunReason::Cancelled);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::io;
 use std::sync::Arc;
 
-use api::import_run::{Chunks, FoldedChunks, Rows, RunReason, Warning};
+use api::import_run::{Chunks, FoldedChunks, RunReason};
 use csv::ByteRecord;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -14,16 +14,17 @@ use tokio::task::JoinSet;
 use super::body::Body;
 use super::builder::{BuiltChunk, ChunkBuilder, ChunkLimits, ChunkShape, Cut, InputRow};
 use super::context::LoadContext;
+use super::ending::Ending;
 use super::journal::Journal;
 use super::lane::Lane;
-use super::ledger::{FailedRow, Ledger};
+use super::ledger::Ledger;
 use super::order::WriteOrder;
 use super::record::{ChunkRecord, Stage};
 use super::resume::{Reread, ResumePlan, RowRange, empty_chunk};
 use super::run::ChunkOutcome;
 use super::stop::StopSignal;
 use super::task::ChunkTask;
-use crate::results::{Escape, Layout, ResultFiles, ResultsSink, SinkError, WrittenResult};
+use crate::results::{Escape, Layout, ResultFiles, ResultsSink};
 
 /// Chunks in flight, and in memory.
 const SLOTS: usize = 4;
@@ -58,27 +59,6 @@ pub struct LoadPorts {
     pub journal: Arc<dyn Journal>,
     /// Shared with every part that may stop the run.
     pub stop_signal: StopSignal,
-}
-
-/// How a load ended.
-#[derive(Debug)]
-pub struct Ending {
-    /// Success, or why the run ended as it did.
-    pub reason: RunReason,
-    /// For a person; empty when there is nothing to add to the reason.
-    pub message: String,
-    /// Balanced, unless the run was interrupted.
-    pub rows: Rows,
-    /// The result files that were finished.
-    pub results: Vec<WrittenResult>,
-    /// The first failed rows, by row number.
-    pub failed_rows: Vec<FailedRow>,
-    /// Results that matched no row; listed in the files.
-    pub unmatched: u64,
-    /// What was sent although it looks like a mistake; the caller, who maps the rows, adds them.
-    pub warnings: Vec<Warning>,
-    /// Another attempt has taken over: nothing may be reported.
-    pub fenced: bool,
 }
 
 /// Takes the rows of one run, in the order of the source. Made by [`Loader::start`], ended by [`Loader::finish`].
@@ -389,58 +369,10 @@ impl Loader {
 
     async fn end(self) -> io::Result<Ending> {
         let Self { context, reread, .. } = self;
-        let Ok(context) = Arc::try_unwrap(context).map_err(|_| ()) else {
-            return Err(io::Error::other("a chunk outlived its load"));
-        };
-        let totals = context.ledger.totals();
-        let stopped = context.stop_signal.reason();
-        let interrupted = context.stop_signal.is_interrupted();
-        let fenced = context.stop_signal.is_fenced();
-        let mut results = Vec::new();
-        // The next attempt reads such a source from its start and writes files of all rows.
-        let from_start = reread == Reread::FromStart;
-        let writes_files = !(fenced || interrupted && from_start);
-        let mut lost = None;
-        if let Some(files) = context.files.filter(|_| writes_files) {
-            match files.into_inner().finish().await {
-                Ok(written) => results = written,
-                Err(error) => lost = Some(error),
-            }
+        match Arc::try_unwrap(context) {
+            Ok(context) => Ok(Ending::of(context, reread).await),
+            Err(_) => Err(io::Error::other("a chunk outlived its load")),
         }
-        let (reason, mut message) = match stopped {
-            Some(stopped) if interrupted => stopped,
-            stopped => totals.verdict(stopped),
-        };
-        let unreported = match totals.unreported {
-            0 => None,
-            chunks => Some(format!("the results of {chunks} chunks that an earlier attempt finished are counted but not in the files")),
-        };
-        let undecided = (reason != RunReason::NeedsDecision && !totals.undecided.is_empty())
-            .then(|| format!("look for these rows in the org before loading them again: {}", totals.undecided.join("; ")));
-        let lost_text = lost.as_ref().map(ToString::to_string);
-        for more in lost_text.into_iter().chain(unreported).chain(undecided) {
-            message.push_str(if message.is_empty() { "" } else { "; " });
-            message.push_str(&more);
-        }
-        let reason = match &lost {
-            // The rows are accounted for; another attempt reads them and their results once more and writes the files.
-            Some(SinkError::Unreachable(_)) if from_start && totals.undecided.is_empty() => RunReason::Interrupted,
-            Some(SinkError::Full(_)) if reason.is_success() => RunReason::LimitExceeded,
-            Some(_) if reason.is_success() => RunReason::Internal,
-            _ => reason,
-        };
-        let fenced = fenced || matches!(lost, Some(SinkError::Fenced));
-        let rows = context.ledger.progress().rows;
-        Ok(Ending {
-            reason,
-            message,
-            rows,
-            results,
-            failed_rows: totals.failed_rows,
-            unmatched: totals.unmatched,
-            warnings: Vec::new(),
-            fenced,
-        })
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `loader` | rows in; a few chunks at a time, guards, the end |
+//! | `loader`, `ending` | rows in, a few chunks at a time; how it ended |
 //! | `builder`, `body`, `encode` | rows become chunks: what is sent, what is kept, what links results to rows |
 //! | `task`, `run` | one chunk on its way, from its lane's verdict to rows that are counted and written down |
 //! | `record`, `journal` | what is on record of a chunk, and where it goes |
@@ -23,6 +23,7 @@ mod body;
 mod builder;
 mod context;
 pub(crate) mod encode;
+mod ending;
 mod journal;
 mod lane;
 mod ledger;
@@ -39,10 +40,11 @@ mod tests;
 
 pub use body::Body;
 pub use builder::{ChunkLimits, InputRow};
+pub use ending::Ending;
 pub use journal::{Journal, JournalError, NoJournal};
 pub use lane::Lane;
 pub use lane::bulk::{Bulk, BulkLane, EachResult, SalesforceBulk};
 pub use ledger::{FailedRow, Ledger, Progress};
-pub use loader::{Ending, LoadPorts, LoadSettings, Loader};
+pub use loader::{LoadPorts, LoadSettings, Loader};
 pub use resume::{Reread, Restart};
 pub use stop::StopSignal;

@@ -29,7 +29,7 @@ impl Fingerprinter {
         Self { keyed: SipHasher13::new_with_keys(first, second), key_column }
     }
 
-    fn mark(&self, cells: &ByteRecord) -> Fingerprint {
+    fn fingerprint(&self, cells: &ByteRecord) -> Fingerprint {
         let Hash128 { h1, h2 } = self.of_cells(cells);
         match self.key_column.and_then(|column| cells.get(column)) {
             Some(key) => Fingerprint { key: self.keyed.hash(key).h1, all: h1 },
@@ -56,9 +56,9 @@ pub(crate) struct Expected {
     fingerprinter: Fingerprinter,
     /// Fingerprint and row, sorted once sealed.
     rows: Vec<(Fingerprint, u32)>,
-    /// Where the rows of each of as many equal shares of all possible marks begin: a search then looks at a row or two.
+    /// Where the rows of each of as many equal shares of all possible fingerprints begin: a search then looks at a row or two.
     shares: Vec<u32>,
-    /// How many of the rows with this mark are taken; counted at the first of them.
+    /// How many of the rows with this fingerprint are taken; counted at the first of them.
     taken: Vec<u32>,
 }
 
@@ -68,7 +68,7 @@ impl Expected {
     }
 
     pub(crate) fn push(&mut self, row: u32, cells: &ByteRecord) {
-        self.rows.push((self.fingerprinter.mark(cells), row));
+        self.rows.push((self.fingerprinter.fingerprint(cells), row));
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -80,8 +80,8 @@ impl Expected {
         self.rows.sort_unstable();
         self.taken = vec![0; self.rows.len()];
         self.shares.clear();
-        for (at, (mark, _)) in (0..).zip(&self.rows) {
-            self.shares.resize(share(mark.key, self.rows.len()) + 1, at);
+        for (at, (fingerprint, _)) in (0..).zip(&self.rows) {
+            self.shares.resize(share(fingerprint.key, self.rows.len()) + 1, at);
         }
         self.shares.resize(self.rows.len() + 1, self.rows.len() as u32);
     }
@@ -91,7 +91,7 @@ impl Expected {
         let share = share(key, self.rows.len());
         let Some([from, to]) = self.shares.get(share..share + 2) else { return 0 };
         let (from, to) = (*from as usize, *to as usize);
-        from + self.rows[from..to].partition_point(|(mark, _)| is_before(mark))
+        from + self.rows[from..to].partition_point(|(fingerprint, _)| is_before(fingerprint))
     }
 
     /// The places of all rows, ascending.
@@ -111,22 +111,22 @@ impl Expected {
 
     /// The row that these echoed cells belong to, once.
     pub(crate) fn take(&mut self, cells: &ByteRecord) -> Option<u32> {
-        let mark = self.fingerprinter.mark(cells);
-        let first = self.first(mark.key, |m| *m < mark);
-        if self.rows.get(first).is_some_and(|(m, _)| *m == mark) {
+        let fingerprint = self.fingerprinter.fingerprint(cells);
+        let first = self.first(fingerprint.key, |m| *m < fingerprint);
+        if self.rows.get(first).is_some_and(|(m, _)| *m == fingerprint) {
             let at = first + self.taken[first] as usize;
-            let row = self.rows.get(at).filter(|(m, _)| *m == mark)?.1;
+            let row = self.rows.get(at).filter(|(m, _)| *m == fingerprint)?.1;
             self.taken[first] += 1;
             return Some(row);
         }
-        self.take_by_key_alone(mark)
+        self.take_by_key_alone(fingerprint)
     }
 
     /// Cells came back changed (an org may trim or fold them); the key still tells, if only one row has it.
-    fn take_by_key_alone(&mut self, mark: Fingerprint) -> Option<u32> {
+    fn take_by_key_alone(&mut self, fingerprint: Fingerprint) -> Option<u32> {
         self.fingerprinter.key_column?;
-        let first = self.first(mark.key, |m| m.key < mark.key);
-        let mut same_key = self.rows[first..].iter().take_while(|(m, _)| m.key == mark.key);
+        let first = self.first(fingerprint.key, |m| m.key < fingerprint.key);
+        let mut same_key = self.rows[first..].iter().take_while(|(m, _)| m.key == fingerprint.key);
         let (only, another) = (same_key.next()?, same_key.next());
         if another.is_some() || self.taken[first] > 0 {
             return None;
@@ -136,7 +136,7 @@ impl Expected {
     }
 }
 
-/// Marks are spread evenly, so equal shares of their range hold about one row each.
+/// Fingerprints are spread evenly, so equal shares of their range hold about one row each.
 fn share(key: u64, rows: usize) -> usize {
     ((u128::from(key) * rows as u128) >> 64) as usize
 }

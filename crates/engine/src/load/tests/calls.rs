@@ -71,7 +71,7 @@ impl Lane for CallLane {
                     if may_be_written && load.directive() != Directive::Continue {
                         return Ok(undecided("the answer to its call was lost"));
                     }
-                    load.rest(&mut retries).await?;
+                    load.pause(&mut retries).await?;
                 }
             }
         };

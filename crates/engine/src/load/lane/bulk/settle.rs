@@ -53,7 +53,7 @@ impl Ended {
                     if hopeless || step.load.directive() == Directive::StopNow {
                         return Ok(None);
                     }
-                    step.rest().await?;
+                    step.pause().await?;
                 }
             }
         }

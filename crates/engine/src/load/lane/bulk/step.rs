@@ -50,7 +50,7 @@ impl<'a> Step<'a> {
                     if self.retries.is_refused(&error) || self.retries.is_over(self.load.directive()) {
                         return Ok(None);
                     }
-                    self.rest().await?;
+                    self.pause().await?;
                 }
             }
         }
@@ -74,8 +74,8 @@ impl<'a> Step<'a> {
     }
 
     /// A wait after something went wrong.
-    pub(super) async fn rest(&mut self) -> Result<(), Interrupted> {
-        self.load.rest(&mut self.retries).await
+    pub(super) async fn pause(&mut self) -> Result<(), Interrupted> {
+        self.load.pause(&mut self.retries).await
     }
 
     /// What a failed step before the commit means for the run: it may pass, or the run stops.
