@@ -5,9 +5,11 @@
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod drain;
+pub mod file_grant;
 mod import;
 pub mod keeper;
 pub mod operator;
+mod output;
 pub mod plugin;
 mod reach;
 pub mod run;

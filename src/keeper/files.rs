@@ -3,17 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api::keeper::{FileContext, FileGrant, SecretText};
 use api::tenant::TenantSpec;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use envelope::{Context, FileKey, Scope};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::ObjectMeta;
 use kube::{Resource, ResourceExt};
-use zeroize::Zeroizing;
 
 pub(crate) use domain::lease::FileState as State;
 
@@ -177,33 +173,6 @@ impl FileRecord {
     }
 }
 
-/// Key and identity of a file for the worker that may have it.
-pub(crate) fn grant(record: &FileRecord, scope: &Scope, key: &FileKey) -> FileGrant {
-    let bytes = key.to_bytes();
-    FileGrant {
-        uid: record.uid.clone(),
-        key: SecretText::new(BASE64.encode(bytes.as_slice())),
-        context: FileContext {
-            region: scope.region.clone(),
-            installation_uid: scope.installation_uid.clone(),
-            tenant_uid: scope.tenant_uid.clone(),
-            namespace: record.namespace.clone(),
-            kind: record.kind.clone(),
-            name: record.owner.clone(),
-            uid: record.uid.clone(),
-        },
-    }
-}
-
-/// The other side of [`grant`]: what a worker seals or opens a file with. `None` when the keeper sent something else.
-pub fn accept(grant: &FileGrant) -> Option<(FileKey, Context)> {
-    let bytes = Zeroizing::new(BASE64.decode(grant.key.expose()).ok()?);
-    let FileContext { region, installation_uid, tenant_uid, namespace, kind, name, uid } = grant.context.clone();
-    let scope = Scope { region, installation_uid, tenant_uid };
-    let context = Context { scope, namespace, kind, name, uid, endpoint_digest: String::new(), field_set: BTreeSet::new() };
-    Some((FileKey::from_bytes(bytes)?, context))
-}
-
 #[derive(Clone)]
 pub(crate) struct Files {
     records: Records,
@@ -338,6 +307,7 @@ impl Files {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::file_grant;
 
     pub(crate) fn record() -> FileRecord {
         FileRecord {
@@ -391,7 +361,7 @@ pub(crate) mod tests {
     fn a_grant_gives_the_worker_the_same_key_and_context() {
         let scope = Scope { region: "eu".into(), installation_uid: "i".into(), tenant_uid: "t".into() };
         let key = FileKey::generate(&mut rand::rng());
-        let (back, context) = accept(&grant(&record(), &scope, &key)).unwrap();
+        let (back, context) = file_grant::accept(&file_grant::grant(record().context(scope.clone()), &key)).unwrap();
         assert_eq!(*back.to_bytes(), *key.to_bytes());
         assert_eq!(context, record().context(scope));
     }

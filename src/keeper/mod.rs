@@ -52,5 +52,4 @@ mod workers;
 
 pub use args::{Args, VerifyAudit};
 pub use audit::{Broken, verify as verify_audit};
-pub use files::accept as accept_file_grant;
 pub use start::{Running, keep, run, start, start_later};

@@ -195,7 +195,7 @@ fn permission(namespace: &str, secret: &str, after: AfterIntake, system_namespac
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::Output;
+    use crate::output::Output;
 
     #[test]
     fn the_keeper_gets_one_secret_and_delete_only_where_it_must_delete() {

@@ -12,7 +12,7 @@ use futures::stream::{BoxStream, StreamExt as _, try_unfold};
 use sha2::{Digest as _, Sha256};
 
 use super::keeper::Keeper;
-use crate::keeper::accept_file_grant;
+use crate::file_grant;
 
 struct Reading {
     response: reqwest::Response,
@@ -60,7 +60,7 @@ async fn next(state: State) -> io::Result<Option<(Bytes, State)>> {
 
 async fn begin(keeper: &Keeper, grant: &UploadGrant, brake: &Brake) -> io::Result<Reading> {
     let (key, context) =
-        accept_file_grant(&grant.file).ok_or_else(|| io::Error::other("the keeper's grant for the upload cannot be read"))?;
+        file_grant::accept(&grant.file).ok_or_else(|| io::Error::other("the keeper's grant for the upload cannot be read"))?;
     let response = keeper.read_file(&grant.file.uid).await.map_err(|error| {
         error.pull(brake);
         io::Error::other(error)

@@ -15,12 +15,13 @@ use sha2::{Digest, Sha256};
 
 use super::super::audit::Event;
 use super::super::error::Error;
-use super::super::files::{FileRecord, IMPORT_RUN, State as FileState, grant};
+use super::super::files::{FileRecord, IMPORT_RUN, State as FileState};
 use super::super::room::Pass;
 use super::super::state::Keeper;
 use super::super::storage::Outgoing;
 use super::caller::{About, tenant_uid};
 use super::{Answer, Call, Kept, Rejection, RunKey, RunUid};
+use crate::file_grant;
 
 pub(super) async fn begin(State(keeper): Kept, call: Call, Path(uid): RunUid, Json(request): Json<NewFile>) -> Answer<FileGrant> {
     let admitted = keeper.admit(&call, About::Run { uid: &uid, attempt: request.attempt }, "file").await?;
@@ -104,7 +105,7 @@ impl Keeper {
         if let Some(known) = self.files.find(&record.uid).await? {
             let opening = self.opening_file(&home, &record.uid, Event::new("FileKeyOpened").with("run", admitted.run_uid())).await?;
             let key = self.files.begun_key(&known, &record.owner_uid, ring, scope, &opening)?.ok_or(Rejection::Taken)?;
-            return Ok(grant(&known.0, &home.scope, &key));
+            return Ok(file_grant::grant(known.0.context(home.scope.clone()), &key));
         }
         let event =
             Event::new("FileBorn").with("tenant", tenant_uid(admitted)).with("file", record.uid.as_str()).with("run", admitted.run_uid());
@@ -112,7 +113,7 @@ impl Keeper {
         let Some(key) = self.files.begin(&record, ring, scope).await? else {
             return Err(Error::Record { name: record.uid, detail: "somebody else began it at the same moment" }.into());
         };
-        Ok(grant(&record, &home.scope, &key))
+        Ok(file_grant::grant(record.context(home.scope.clone()), &key))
     }
 
     async fn write_result(&self, admitted: &Admitted, file: &str, body: Body) -> Result<(), Rejection> {

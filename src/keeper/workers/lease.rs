@@ -14,11 +14,12 @@ use secrecy::ExposeSecret;
 use super::super::audit::Event;
 use super::super::credentials::{Entries, Stored};
 use super::super::error::{Error, kube};
-use super::super::files::{FileRecord, UPLOAD, grant};
+use super::super::files::{FileRecord, UPLOAD};
 use super::super::state::{Home, Keeper};
 use super::caller::{About, tenant_uid};
 use super::run_status::open_cursor;
 use super::{Answer, Call, Kept, Rejection, RunKey, RunUid};
+use crate::file_grant;
 
 pub(super) async fn lease(State(keeper): Kept, call: Call, Path(uid): RunUid, Json(request): Json<LeaseRequest>) -> Answer<Lease> {
     let admitted = keeper.admit(&call, About::Run { uid: &uid, attempt: request.attempt }, "lease").await?;
@@ -158,7 +159,7 @@ impl Keeper {
         let key = self.files.key(&record, &secret, ring, scope, now, record.not_after, &opening)?;
         let key = key.ok_or_else(|| Rejection::about(admitted, &expected.name, Refusal::UploadExpired))?;
         Ok(UploadGrant {
-            file: grant(&record, &home.scope, &key),
+            file: file_grant::grant(record.context(home.scope.clone()), &key),
             bytes: record.bytes.unwrap_or_default(),
             sha256: upload.status.and_then(|status| status.sha256).unwrap_or_default(),
             expires_at: record.not_after,

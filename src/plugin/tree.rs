@@ -1,58 +1,13 @@
-//! Printing: text for people, JSON for programs.
+//! A run as a tree of lines.
 
-use api::import_run::{ChunkState, ImportRun, Rows};
+use api::import_run::{ChunkState, ImportRun};
 use api::{conditions, import_run};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::Output;
-use crate::terminal;
+use crate::output::{grouped, rows};
 
-/// Prints `value` as JSON, or `text` for people.
-pub(crate) fn either(output: Output, value: &impl serde::Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-    match output {
-        Output::Json => terminal::print(serde_json::to_string_pretty(value).expect("our own types are JSON")),
-        Output::Text => terminal::print(text()),
-    }
-}
-
-/// 28298 → 28,298
-pub(crate) fn grouped(number: i64) -> String {
-    let digits = number.unsigned_abs().to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3 + 1);
-    if number < 0 {
-        text.push('-');
-    }
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// The rows that are anything but zero, in the order in which a row meets them.
-pub(crate) fn rows(rows: &Rows) -> String {
-    let parts = [
-        ("read", rows.read, true),
-        ("filtered", rows.filtered, false),
-        ("deduplicated", rows.deduplicated, false),
-        ("not sampled", rows.not_sampled, false),
-        ("skipped", rows.skipped, false),
-        ("succeeded", rows.succeeded, true),
-        ("failed", rows.failed, true),
-        ("unprocessed", rows.unprocessed, false),
-    ];
-    parts
-        .iter()
-        .filter(|(_, count, always)| *always || *count != 0)
-        .map(|(name, count, _)| format!("{} {name}", grouped(*count)))
-        .collect::<Vec<_>>()
-        .join(" · ")
-}
-
-/// A run as a tree.
-pub(crate) fn tree(run: &ImportRun) -> String {
+/// The lines about a run, as a tree.
+pub(crate) fn text(run: &ImportRun) -> String {
     let status = run.status.clone().unwrap_or_default();
     let namespace = run.metadata.namespace.as_deref().unwrap_or_default();
     let mut branches = vec![("state", state(&status.conditions))];
@@ -120,11 +75,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thousands_are_grouped() {
-        assert_eq!([0, 999, 1000, 28_298, -1_234_567].map(grouped), ["0", "999", "1,000", "28,298", "-1,234,567"]);
-    }
-
-    #[test]
     fn an_outcome_is_told_once() {
         let run = |reason: &str| -> ImportRun {
             serde_json::from_value(serde_json::json!({
@@ -137,8 +87,8 @@ mod tests {
             }))
             .unwrap()
         };
-        assert_eq!(tree(&run("Completed")), "ImportRun acme/r of job j\n└─ state    Completed");
-        assert_eq!(tree(&run("Running")), "ImportRun acme/r of job j\n├─ state    Running\n└─ outcome  Completed");
+        assert_eq!(text(&run("Completed")), "ImportRun acme/r of job j\n└─ state    Completed");
+        assert_eq!(text(&run("Running")), "ImportRun acme/r of job j\n├─ state    Running\n└─ outcome  Completed");
     }
 
     #[test]
@@ -152,12 +102,6 @@ mod tests {
             }},
         }))
         .unwrap();
-        assert!(tree(&run).ends_with("├─ outcome  Completed\n└─ warning  Industry: odd (row 5)"), "{}", tree(&run));
-    }
-
-    #[test]
-    fn zero_counts_that_say_nothing_are_left_out() {
-        let counted = Rows { read: 10, succeeded: 9, filtered: 1, ..Rows::default() };
-        assert_eq!(rows(&counted), "10 read · 1 filtered · 9 succeeded · 0 failed");
+        assert!(text(&run).ends_with("├─ outcome  Completed\n└─ warning  Industry: odd (row 5)"), "{}", text(&run));
     }
 }
