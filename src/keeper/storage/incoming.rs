@@ -9,9 +9,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::super::error::{Error, Result};
-use super::super::lane::{DEADLINE, NotResponding};
 use super::{BEGUN, Storage, path};
+use crate::keeper::base::error::{Error, Result};
+use crate::keeper::base::lane::{DEADLINE, NotResponding};
 
 /// A part of a file on its way to the volume.
 const PART: usize = 1 << 20;

@@ -20,8 +20,8 @@ use tokio::sync::{RwLock, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::error::{Error, Result};
-use super::lane::{DEADLINE, Lane, Lanes, NotResponding};
+use crate::keeper::base::error::{Error, Result};
+use crate::keeper::base::lane::{DEADLINE, Lane, Lanes, NotResponding};
 pub(crate) use incoming::Incoming;
 pub(crate) use outgoing::Outgoing;
 

@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::super::error::Result;
-use super::super::lane::{DEADLINE, NotResponding};
 use super::{Storage, path};
+use crate::keeper::base::error::Result;
+use crate::keeper::base::lane::{DEADLINE, NotResponding};
 
 /// Parts of a file that wait for a slow reader.
 const AHEAD: usize = 2;

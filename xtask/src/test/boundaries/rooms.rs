@@ -19,7 +19,33 @@ const ROOMS: &Rooms = &[
     ("file_grant", &[]),
     ("import", &["reach"]),
     ("operator", &[]),
-    ("keeper", &["terminal", "reach", "file_grant"]),
+    ("keeper::base", &[]),
+    ("keeper::identity", &["keeper::base"]),
+    ("keeper::storage", &["keeper::base"]),
+    ("keeper::audit", &["keeper::base", "keeper::storage"]),
+    ("keeper::vault", &["reach", "keeper::base", "keeper::audit"]),
+    ("keeper::files", &["file_grant", "keeper::base", "keeper::storage", "keeper::audit", "keeper::vault"]),
+    ("keeper::admission", &["file_grant", "keeper::base", "keeper::audit", "keeper::vault", "keeper::files"]),
+    ("keeper::controllers", &["keeper::base", "keeper::audit", "keeper::vault", "keeper::files"]),
+    (
+        "keeper::listeners",
+        &["file_grant", "keeper::base", "keeper::storage", "keeper::audit", "keeper::vault", "keeper::files", "keeper::admission"],
+    ),
+    (
+        "keeper",
+        &[
+            "terminal",
+            "keeper::base",
+            "keeper::identity",
+            "keeper::storage",
+            "keeper::audit",
+            "keeper::vault",
+            "keeper::files",
+            "keeper::admission",
+            "keeper::controllers",
+            "keeper::listeners",
+        ],
+    ),
     ("worker", &["import", "reach", "file_grant"]),
     ("run", &["import", "output", "terminal"]),
     ("plugin", &["output", "terminal"]),
@@ -28,8 +54,19 @@ const ROOMS: &Rooms = &[
     ("bin::kubectl-import", &["plugin"]),
 ];
 
-/// Names of other crates that only these rooms may use.
-const GUARDED: &[(&[&str], &str)] = &[];
+/// Names of other crates that one room alone may use: with them one gets at keys. Tests make keys of their own.
+const GUARDED: &[(&[&str], &str)] = &[(
+    &[
+        "envelope::FileRoot",
+        "envelope::KeyRing",
+        "envelope::RootCustody",
+        "envelope::RootRing",
+        "envelope::SecretRoot",
+        "envelope::TenantKey",
+        "envelope::TenantRing",
+    ],
+    "keeper::vault",
+)];
 
 /// How often each arrow is used.
 type Arrows = BTreeMap<(&'static str, &'static str), usize>;
@@ -132,10 +169,15 @@ fn judge(by: &[String], path: &[String], rooms: &'static Rooms, arrows: &mut Arr
     }
 }
 
-/// A guarded name, or everything of its crate, outside of its room.
+/// A guarded name outside of its room, or a way to get at it without saying so.
 fn guard(by: &[String], path: &[String], rooms: &'static Rooms, guarded: &[(&[&str], &str)]) -> Option<String> {
+    if by.last().is_some_and(|module| module == "tests") {
+        return None;
+    }
+    // `use envelope;` and `use envelope::*;` name the crate and reach everything in it.
     let path = path.join("::");
-    let (_, room) = guarded.iter().find(|(names, _)| names.contains(&path.as_str()))?;
+    let is_guarded = |name: &&str| path == *name || path.starts_with(&format!("{name}::")) || name.starts_with(&format!("{path}::"));
+    let (_, room) = guarded.iter().find(|(names, _)| names.iter().any(|name| is_guarded(&name)))?;
     (room_of(by, rooms) != Some(*room)).then(|| format!("{} uses {path}, which is for {room} alone", by.join("::")))
 }
 
@@ -203,7 +245,11 @@ mod tests {
     fn a_name_that_one_room_alone_may_use_is_refused_elsewhere() {
         let told = refusal("worker/upload.rs", "use envelope::{Kid, KeyRing};");
         assert!(told.contains("worker::upload uses envelope::KeyRing, which is for keeper::vault alone"), "{told}");
-        assert!(!told.contains("Kid,"));
+        assert!(!told.contains("Kid"));
+        for way in ["use envelope::*;", "fn f() { envelope::KeyRing::new() }", "use envelope as e;"] {
+            assert!(refusal("worker/upload.rs", way).contains("for keeper::vault alone"), "{way}");
+        }
+        assert!(checked("worker/upload.rs", "mod tests { use envelope::KeyRing; }").is_ok());
     }
 
     #[test]
