@@ -98,7 +98,7 @@ fn about_time(controllers: &Controllers, region: &str, mut conditions: Condition
 async fn custody(controllers: &Controllers, region: &Region, requested: Option<Timestamp>, now: Timestamp) -> Result<Request> {
     controllers.vault.custodies.of(region, now).await?;
     let tenants: Vec<Arc<Tenant>> = controllers.cluster.tenants.all().into_iter().filter(|t| t.spec.region == region.name_any()).collect();
-    let mut wrapped = controllers.vault.rings.wrapped_under(&tenants).await?;
+    let mut wrapped = controllers.vault.rings.wrapped_under(&tenants, region).await?;
     for (kid, count) in controllers.vault.region_keys.wrapped_under(region).await? {
         *wrapped.entry(kid).or_default() += count;
     }
@@ -115,6 +115,8 @@ async fn custody(controllers: &Controllers, region: &Region, requested: Option<T
             }
         }
     }
+    // After what was due: a ring without a key that wraps has one by now.
+    controllers.vault.custodies.health(region, now).await?;
     Ok(request)
 }
 

@@ -41,7 +41,7 @@ impl Full {
 }
 
 pub(crate) struct Room {
-    records: FileRecords,
+    files: FileRecords,
     plans: Plans,
     taken: Arc<Mutex<HashMap<Shelf, Taken>>>,
 }
@@ -85,8 +85,8 @@ impl Taken {
 }
 
 impl Room {
-    pub(super) fn new(records: FileRecords, plans: Plans) -> Self {
-        Self { records, plans, taken: Arc::default() }
+    pub(super) fn new(files: FileRecords, plans: Plans) -> Self {
+        Self { files, plans, taken: Arc::default() }
     }
 
     /// Lets a file in, which has `announced` bytes if its sender said so. What comes is told to the pass.
@@ -97,7 +97,7 @@ impl Room {
         announced: Option<u64>,
     ) -> Result<std::result::Result<Pass, Full>> {
         let began = Instant::now();
-        let listed = self.records.list(Some(&file.tenant_uid)).await?;
+        let listed = self.files.list(Some(&file.tenant_uid)).await?;
         let listed = listed.into_iter().filter(|known| known.kind == file.kind && known.state == State::Complete);
         let listed = listed.map(|known| (known.uid, Stored { owner: known.owner_uid, bytes: known.bytes.unwrap_or_default(), at: began }));
         let allowance = self.plans.allowance(&tenant.spec);

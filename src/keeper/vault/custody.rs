@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use zeroize::Zeroizing;
 
+use super::wrapper::{FILE, Held, KeyWrapper, SECRET};
 use crate::keeper::base::error::{Error, Result};
 use crate::keeper::base::lane::Lanes;
 use crate::keeper::base::records::{Kind, RECORD, Records, sealed};
@@ -59,11 +60,11 @@ impl Custodies {
         Self { records, files, lanes: Lanes::default() }
     }
 
-    /// The custody of a region, its key made if it is ours to make and not there yet.
-    pub(crate) async fn of(&self, region: &Region, now: Timestamp) -> Result<Arc<dyn RootCustody>> {
+    /// Who wraps for a region, its key made if it is ours to make and not there yet.
+    pub(crate) async fn of(&self, region: &Region, now: Timestamp) -> Result<Arc<dyn KeyWrapper>> {
         match &region.spec.root_key.file {
-            Some(mount) => Ok(Arc::new(self.file(&mount.name, &region.name_any()).await?)),
-            None => Ok(Arc::new(self.secret(region, now).await?.0)),
+            Some(mount) => Ok(Arc::new(Held { provider: FILE, root: self.file(&mount.name, &region.name_any()).await? })),
+            None => Ok(Arc::new(Held { provider: SECRET, root: self.secret(region, now).await?.0 })),
         }
     }
 
@@ -87,6 +88,12 @@ impl Custodies {
             let labels = BTreeMap::from([(api::names::REGION_LABEL.to_owned(), region.name_any())]);
             self.records.create(&self.records.draft(&name, Kind::RootKey, labels, BTreeMap::new(), data)).await?;
         }
+    }
+
+    /// Whether keys of a region can be wrapped now.
+    pub(crate) async fn health(&self, region: &Region, now: Timestamp) -> Result<()> {
+        let health = self.of(region, now).await?.health().await;
+        health.map(drop).map_err(|source| Error::Custody { region: region.name_any(), source })
     }
 
     /// Carries out what is due in the life of a root key that is ours. `wrapped`: how many tenant keys are wrapped under each root key.

@@ -12,6 +12,7 @@ mod rings;
 mod sessions;
 mod shown;
 pub(crate) mod source;
+mod wrapper;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
 use super::custody::Custodies;
+use super::wrapper;
 use crate::keeper::audit::LineKeys;
 use crate::keeper::base::error::{Error, Result};
 use crate::keeper::base::records::{Kind, RECORD, Records, sealed};
@@ -41,13 +42,14 @@ impl RegionKeys {
             if let Some(secret) = self.records.get(&secret_name(region)).await? {
                 break read(region, &secret)?;
             }
-            let made = TenantRing::begin(&scope, custody.as_ref(), &mut rand::rng(), now).map_err(failed(region))?;
+            let made = wrapper::begin(custody.as_ref(), &scope, now).await.map_err(failed(region))?;
             let labels = BTreeMap::from([(api::names::REGION_LABEL.to_owned(), region.name_any())]);
             let data = BTreeMap::from([(RECORD.to_owned(), ByteString(made.to_json()))]);
             // Another keeper may have been first: then its ring is ours.
             self.records.create(&self.records.draft(&secret_name(region), Kind::RegionKeys, labels, BTreeMap::new(), data)).await?;
         };
-        let key = ring.unlock(&scope, custody.as_ref()).and_then(|ring| ring.audit_key()).map_err(failed(region))?;
+        let opened = wrapper::unlock(custody.as_ref(), &scope, &ring).await;
+        let key = opened.and_then(|ring| ring.audit_key()).map_err(failed(region))?;
         let key = Arc::new(key);
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, key.clone());
         Ok(key)
@@ -56,7 +58,7 @@ impl RegionKeys {
     /// How many of its keys are wrapped under each root key.
     pub(crate) async fn wrapped_under(&self, region: &Region) -> Result<BTreeMap<Kid, u64>> {
         match self.records.get(&secret_name(region)).await? {
-            Some(secret) => Ok(read(region, &secret)?.wrapped_under()),
+            Some(secret) => Ok(wrapper::wrapped_under(&read(region, &secret)?).collect()),
             None => Ok(BTreeMap::new()),
         }
     }
@@ -66,7 +68,7 @@ impl RegionKeys {
         let Some(mut secret) = self.records.get(&secret_name(region)).await? else { return Ok(()) };
         let mut ring = read(region, &secret)?;
         let custody = self.custodies.of(region, now).await?;
-        if ring.rewrap(&self.scope(region), custody.as_ref(), &mut rand::rng()).map_err(failed(region))? > 0 {
+        if wrapper::rewrap(custody.as_ref(), &self.scope(region), &mut ring).await.map_err(failed(region))? > 0 {
             secret.data = Some(BTreeMap::from([(RECORD.to_owned(), ByteString(ring.to_json()))]));
             self.records.replace(&secret).await?;
         }
@@ -91,7 +93,7 @@ fn secret_name(region: &Region) -> String {
 }
 
 fn read(region: &Region, secret: &Secret) -> Result<TenantRing> {
-    TenantRing::from_json(sealed(secret)?).map_err(failed(region))
+    TenantRing::from_json(sealed(secret)?, wrapper::provider_of(region)).map_err(failed(region))
 }
 
 fn failed(region: &Region) -> impl Fn(RingError) -> Error {

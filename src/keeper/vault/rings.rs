@@ -13,6 +13,7 @@ use kube::ResourceExt;
 
 use super::custody::Custodies;
 use super::opening::Ring;
+use super::wrapper;
 use crate::keeper::base::error::{Error, Result};
 use crate::keeper::base::records::{Kind, RECORD, Records, TENANT_UID_LABEL, sealed};
 
@@ -63,13 +64,14 @@ impl KeyRings {
             return Ok(ring);
         }
         let secret = self.records.get(&secret_name(tenant)).await?.ok_or_else(|| Error::Unbound(tenant.name_any()))?;
-        let stored = read(tenant, &secret)?;
+        let stored = read(tenant, region, &secret)?;
         self.open(tenant, region, &stored, now).await
     }
 
     async fn open(&self, tenant: &Tenant, region: &Region, stored: &TenantRing, now: Timestamp) -> Result<Arc<Ring>> {
         let custody = self.custodies.of(region, now).await?;
-        let ring = Arc::new(Ring::new(stored.unlock(&self.scope(tenant, region), custody.as_ref()).map_err(failed(tenant))?));
+        let ring = wrapper::unlock(custody.as_ref(), &self.scope(tenant, region), stored).await.map_err(failed(tenant))?;
+        let ring = Arc::new(Ring::new(ring));
         self.lock().insert(tenant.uid().unwrap_or_default(), (ring.clone(), Instant::now()));
         Ok(ring)
     }
@@ -87,13 +89,13 @@ impl KeyRings {
         let name = secret_name(tenant);
         loop {
             if let Some(secret) = self.records.get(&name).await? {
-                let stored = read(tenant, &secret)?;
+                let stored = read(tenant, region, &secret)?;
                 // Opening proves that the root key fits.
                 self.open(tenant, region, &stored, now).await?;
                 return Ok(view(&stored));
             }
             let custody = self.custodies.of(region, now).await?;
-            let ring = TenantRing::begin(&self.scope(tenant, region), custody.as_ref(), &mut rand::rng(), now).map_err(failed(tenant))?;
+            let ring = wrapper::begin(custody.as_ref(), &self.scope(tenant, region), now).await.map_err(failed(tenant))?;
             let labels = BTreeMap::from([
                 (TENANT_UID_LABEL.to_owned(), tenant.uid().unwrap_or_default()),
                 (api::names::REGION_LABEL.to_owned(), region.name_any()),
@@ -116,7 +118,7 @@ impl KeyRings {
         // Each round decides anew: create, then promote once this process has loaded it, then what follows.
         for _ in 0..4 {
             let mut secret = self.records.get(&secret_name(tenant)).await?.ok_or_else(|| Error::Unbound(tenant.name_any()))?;
-            let mut ring = read(tenant, &secret)?;
+            let mut ring = read(tenant, region, &secret)?;
             let loaded = self.open(tenant, region, &ring, now).await?.revision();
             let observed = Observed { replicas: BTreeMap::from([(self.replica.clone(), loaded)]), records: records.clone(), requested };
             let steps = ring.decide(&Policy::TENANT, &observed, now);
@@ -126,7 +128,8 @@ impl KeyRings {
             match step {
                 Step::Create => {
                     let custody = self.custodies.of(region, now).await?;
-                    ring.create(&self.scope(tenant, region), custody.as_ref(), &mut rand::rng(), now).map_err(failed(tenant))?;
+                    let key = wrapper::new_key(custody.as_ref(), &self.scope(tenant, region)).await;
+                    key.and_then(|(kid, wrapped)| ring.create(kid, wrapped, now)).map_err(failed(tenant))?;
                 }
                 Step::Promote(kid) => ring.promote(kid, now).map_err(failed(tenant))?,
                 Step::Settle(kid) => ring.settle(kid, now).map_err(failed(tenant))?,
@@ -143,9 +146,9 @@ impl KeyRings {
     /// Wraps the tenant's keys under the root key that wraps now. Answers how many were.
     pub(crate) async fn rewrap(&self, tenant: &Tenant, region: &Region, now: Timestamp) -> Result<usize> {
         let Some(mut secret) = self.records.get(&secret_name(tenant)).await? else { return Ok(0) };
-        let mut ring = read(tenant, &secret)?;
+        let mut ring = read(tenant, region, &secret)?;
         let custody = self.custodies.of(region, now).await?;
-        let count = ring.rewrap(&self.scope(tenant, region), custody.as_ref(), &mut rand::rng()).map_err(failed(tenant))?;
+        let count = wrapper::rewrap(custody.as_ref(), &self.scope(tenant, region), &mut ring).await.map_err(failed(tenant))?;
         if count > 0 {
             self.write(&mut secret, &ring).await?;
             self.forget(&tenant.uid().unwrap_or_default());
@@ -154,11 +157,11 @@ impl KeyRings {
     }
 
     /// How many tenant keys of these tenants are wrapped under each root key.
-    pub(crate) async fn wrapped_under(&self, tenants: &[Arc<Tenant>]) -> Result<BTreeMap<Kid, u64>> {
+    pub(crate) async fn wrapped_under(&self, tenants: &[Arc<Tenant>], region: &Region) -> Result<BTreeMap<Kid, u64>> {
         let mut counts = BTreeMap::new();
         for tenant in tenants {
             let Some(secret) = self.records.get(&secret_name(tenant)).await? else { continue };
-            for (kid, count) in read(tenant, &secret)?.wrapped_under() {
+            for (kid, count) in wrapper::wrapped_under(&read(tenant, region, &secret)?) {
                 *counts.entry(kid).or_default() += count;
             }
         }
@@ -185,8 +188,8 @@ impl KeyRings {
     }
 }
 
-fn read(tenant: &Tenant, secret: &Secret) -> Result<TenantRing> {
-    TenantRing::from_json(sealed(secret)?).map_err(failed(tenant))
+fn read(tenant: &Tenant, region: &Region, secret: &Secret) -> Result<TenantRing> {
+    TenantRing::from_json(sealed(secret)?, wrapper::provider_of(region)).map_err(failed(tenant))
 }
 
 pub(crate) fn failed(tenant: &Tenant) -> impl Fn(RingError) -> Error {
