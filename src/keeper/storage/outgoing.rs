@@ -23,9 +23,9 @@ impl Storage {
     /// The bytes of a file, absent if there is none.
     pub(crate) async fn read(&self, tenant_uid: &str, file_uid: &str) -> Result<Option<Outgoing>> {
         let path = path(tenant_uid, file_uid);
-        let end = self.readers.join(self.on_volume(&path));
+        let end = self.readers.join(self.reading(&path));
         let open = |this: Self| async move {
-            match this.store()?.get(&path).await {
+            match this.medium.objects()?.get(&path).await {
                 Ok(found) => {
                     let (parts, outgoing) = mpsc::channel(AHEAD);
                     tokio::spawn(pass(found.into_stream(), parts, end));
