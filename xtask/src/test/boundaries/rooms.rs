@@ -177,7 +177,7 @@ fn guard(by: &[String], path: &[String], rooms: &'static Rooms, guarded: &[(&[&s
     // `use envelope;` and `use envelope::*;` name the crate and reach everything in it.
     let path = path.join("::");
     let is_guarded = |name: &&str| path == *name || path.starts_with(&format!("{name}::")) || name.starts_with(&format!("{path}::"));
-    let (_, room) = guarded.iter().find(|(names, _)| names.iter().any(|name| is_guarded(&name)))?;
+    let (_, room) = guarded.iter().find(|(names, _)| names.iter().any(&is_guarded))?;
     (room_of(by, rooms) != Some(*room)).then(|| format!("{} uses {path}, which is for {room} alone", by.join("::")))
 }
 
