@@ -4,6 +4,7 @@
 mod boundaries;
 mod chart;
 mod cluster;
+mod dependencies;
 mod files;
 mod manifests;
 
@@ -27,7 +28,7 @@ pub(crate) struct Arguments {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum Level {
-    /// Formatting and lints
+    /// Formatting, lints, licences and sources of dependencies
     Lint,
     /// Which crate may depend on what, and that it uses what it depends on
     Boundaries,
@@ -114,7 +115,8 @@ fn shown_command(command: &mut Command) -> Result<()> {
 
 fn lint() -> Result<()> {
     shown("cargo", &["fmt", "--all", "--check"])?;
-    shown("cargo", &["clippy", "--quiet", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"])
+    shown("cargo", &["clippy", "--quiet", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
+    dependencies::check(&["Cargo.toml"])
 }
 
 /// API-server tests start their own etcd and kube-apiserver from the cluster's programs.
