@@ -9,6 +9,7 @@ mod certificate;
 mod cluster;
 mod crds;
 mod demo;
+mod docs;
 mod image;
 mod kubectl;
 mod packages;
@@ -37,6 +38,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Writes the generated CustomResourceDefinitions
     Crds,
+    /// Writes the generated reference, and looks at every link of the documents
+    Docs(docs::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Crds => crds::run(),
+        Command::Docs(arguments) => docs::run(arguments),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

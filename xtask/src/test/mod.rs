@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::progress::Progress;
-use crate::{cluster as real_cluster, packages, workspace};
+use crate::{cluster as real_cluster, docs, packages, workspace};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum Level {
-    /// Formatting, lints, licences and sources of dependencies
+    /// Formatting, lints, licences and sources of dependencies, the generated reference, links of the documents
     Lint,
     /// Which crate may depend on what, and that it uses what it depends on
     Boundaries,
@@ -116,7 +116,8 @@ fn shown_command(command: &mut Command) -> Result<()> {
 fn lint() -> Result<()> {
     shown("cargo", &["fmt", "--all", "--check"])?;
     shown("cargo", &["clippy", "--quiet", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
-    dependencies::check(&["Cargo.toml"])
+    dependencies::check(&["Cargo.toml"])?;
+    docs::check()
 }
 
 /// API-server tests start their own etcd and kube-apiserver from the cluster's programs.
