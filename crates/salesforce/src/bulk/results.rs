@@ -24,6 +24,8 @@ const MAX_ROW: usize = 8 << 20;
 /// Columns of a result set: a mapping has at most 500, Salesforce adds two.
 const MAX_COLUMNS: usize = 1_024;
 
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Which rows of a job.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum ResultKind {
@@ -80,6 +82,15 @@ impl ResultReader {
         let host = response.url().host_str().unwrap_or_default().to_owned();
         let body = response.bytes_stream().map(move |part| part.map_err(|error| broke_off(CALL, &host, error))).boxed();
         Self::start(kind, Rows::new(body), expected).await
+    }
+
+    /// Reads a result set that is here already, in the parts in which it came. `expected` is how many rows somebody counted.
+    ///
+    /// # Errors
+    ///
+    /// When the header lacks Salesforce's own columns.
+    pub async fn over(kind: ResultKind, parts: Vec<Bytes>, expected: Option<u64>) -> Result<Self, Error> {
+        Self::start(kind, Rows::new(futures::stream::iter(parts.into_iter().map(Ok)).boxed()), expected).await
     }
 
     async fn start(kind: ResultKind, mut rows: Rows, expected: Option<u64>) -> Result<Self, Error> {
@@ -220,6 +231,9 @@ impl Rows {
 
     async fn next(&mut self) -> Result<Option<Record<'_>>, Error> {
         self.refill().await?;
+        if !self.began {
+            self.gather(BYTE_ORDER_MARK.len() + 1).await?;
+        }
         if std::mem::replace(&mut self.began, true)
             && let Some(length) = cut(&self.unread, &mut self.places)
         {
@@ -251,6 +265,17 @@ impl Rows {
         self.places.clear();
         self.places.extend(self.ends[..fields].iter().map(|end| std::mem::replace(&mut start, *end)..*end));
         Ok(Some(Record { text: &self.copied, places: &self.places }))
+    }
+
+    /// Sees to it that so many bytes are unread, or all that come: the parser takes off a byte order mark only where it sees the
+    /// whole of it, and takes nothing behind the mark for the end.
+    async fn gather(&mut self, bytes: usize) -> Result<(), Error> {
+        while self.unread.len() < bytes && !self.ended {
+            let begun = std::mem::take(&mut self.unread);
+            self.refill().await?;
+            self.unread = [begun, std::mem::take(&mut self.unread)].concat().into();
+        }
+        Ok(())
     }
 
     /// Sees to it that something is unread; nothing afterwards means the end, which the parser wants to be told by empty input.
@@ -305,8 +330,7 @@ mod tests {
     const SUCCESS: &str = "\"sf__Id\",\"sf__Created\",Icao__c,Name\n\"0018c00002DJIpJAAX\",\"true\",\"EDDF\",\"Frankfurt \"\"Main\"\"\"\n\"0018c00002DJIpKAAX\",\"false\",\"KDFW\",\"a\nb\"\n";
 
     async fn reader(kind: ResultKind, text: &str, part: usize, expected: Option<u64>) -> Result<ResultReader, Error> {
-        let parts: Vec<_> = text.as_bytes().chunks(part).map(|bytes| Ok(Bytes::copy_from_slice(bytes))).collect();
-        ResultReader::start(kind, Rows::new(futures::stream::iter(parts).boxed()), expected).await
+        ResultReader::over(kind, text.as_bytes().chunks(part).map(Bytes::copy_from_slice).collect(), expected).await
     }
 
     async fn all(kind: ResultKind, text: &str, part: usize) -> Vec<ResultRow> {
@@ -317,6 +341,14 @@ mod tests {
             rows.push(row.clone());
         }
         rows
+    }
+
+    #[tokio::test]
+    async fn a_byte_order_mark_is_no_part_of_a_name_however_it_arrives() {
+        let marked = SUCCESS.replacen("\"sf__Id\"", "\u{feff}sf__Id", 1);
+        for part in 1..8 {
+            assert_eq!(all(ResultKind::Successful, &marked, part).await, all(ResultKind::Successful, SUCCESS, part).await, "{part}");
+        }
     }
 
     #[tokio::test]
