@@ -10,6 +10,7 @@ mod cluster;
 mod crds;
 mod demo;
 mod docs;
+mod fuzz;
 mod image;
 mod kubectl;
 mod packages;
@@ -40,6 +41,8 @@ enum Command {
     Crds,
     /// Writes the generated reference, and looks at every link of the documents
     Docs(docs::Arguments),
+    /// Made-up input for what reads bytes of strangers; no level of the tests
+    Fuzz(fuzz::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(arguments),
         Command::Crds => crds::run(),
         Command::Docs(arguments) => docs::run(arguments),
+        Command::Fuzz(arguments) => fuzz::run(arguments),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -55,7 +55,7 @@ pub(crate) fn check(manifests: &[&str]) -> Result<()> {
 
 fn packages(manifest: &Path, targets: &[String]) -> Result<Vec<Package>> {
     let mut cargo = Command::new("cargo");
-    cargo.args(["metadata", "--locked", "--format-version", "1", "--manifest-path"]).arg(manifest);
+    cargo.args(["metadata", "--locked", "--all-features", "--format-version", "1", "--manifest-path"]).arg(manifest);
     cargo.args(targets.iter().flat_map(|target| ["--filter-platform", target]));
     let said = process::output(cargo.current_dir(workspace::root()))?;
     Ok(serde_json::from_str::<Metadata>(&said).context("cargo metadata prints JSON")?.packages)

@@ -115,8 +115,9 @@ fn shown_command(command: &mut Command) -> Result<()> {
 
 fn lint() -> Result<()> {
     shown("cargo", &["fmt", "--all", "--check"])?;
+    shown("cargo", &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
     shown("cargo", &["clippy", "--quiet", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
-    dependencies::check(&["Cargo.toml"])?;
+    dependencies::check(&["Cargo.toml", "fuzz/Cargo.toml"])?;
     docs::check()
 }
 
