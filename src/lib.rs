@@ -5,11 +5,11 @@
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod drain;
-mod import;
 pub mod keeper;
 pub mod operator;
 pub mod plugin;
 mod reach;
 pub mod run;
+mod sources;
 pub mod terminal;
 pub mod worker;

@@ -14,8 +14,10 @@ use anyhow::{Context, bail};
 use api::connection::ConnectionSpec;
 use api::import_run::RunReason;
 use connect::{AddressPolicy, Dialer, HttpsOptions, Trust};
+use engine::import::Import;
 use engine::load::{Brake, ChunkLimits, Ending, NoJournal};
 use engine::results::Escape;
+use engine::source::Source;
 use futures::StreamExt;
 use salesforce::auth::{Grant, Login, LoginHost, SigningKey, TokenIssuer};
 use salesforce::{Client, SessionCache};
@@ -25,8 +27,7 @@ use tokio_util::io::ReaderStream;
 pub use self::args::Args;
 use self::manifests::{Job, Manifests};
 use self::results::FolderSink;
-use crate::import::{Database, Import, Input};
-use crate::terminal;
+use crate::{sources, terminal};
 
 /// Size of one read from the file.
 const READ: usize = 256 << 10;
@@ -87,7 +88,7 @@ async fn prepare(args: &Args) -> anyhow::Result<Import> {
     let job = manifests.job(args.job.as_deref())?;
     let dialer = Dialer::new(AddressPolicy::unrestricted());
     let target = target(&manifests, job, &dialer)?;
-    let input = input(args, &manifests, job, &dialer).await?;
+    let source = source(args, &manifests, job, &dialer).await?;
     let keeps_results = job.spec.results.as_ref().is_none_or(|results| results.none.is_none());
     let results = if keeps_results {
         let folder = args.results_dir.clone().unwrap_or_else(|| format!("{}-results", job.name).into());
@@ -102,7 +103,8 @@ async fn prepare(args: &Args) -> anyhow::Result<Import> {
         time_left: std::time::Duration::from_secs(job.spec.deadline_seconds().unsigned_abs()),
         spec: job.spec.clone(),
         target,
-        input,
+        source: Some(source),
+        cursors: Vec::new(),
         journal: Arc::new(NoJournal),
         chunks: Default::default(),
         results,
@@ -147,11 +149,11 @@ fn grant(manifests: &Manifests, job: &Job, name: &str, connection: &ConnectionSp
     Ok(Grant::JwtBearer { client_id: jwt.client_id.clone(), username: jwt.username.clone(), key })
 }
 
-async fn input(args: &Args, manifests: &Manifests, job: &Job, dialer: &Dialer) -> anyhow::Result<Input> {
+async fn source(args: &Args, manifests: &Manifests, job: &Job, dialer: &Dialer) -> anyhow::Result<Box<dyn Source>> {
     match (&job.spec.source.upload, &job.spec.source.sql, &args.file) {
         (Some(_), _, Some(path)) => {
             let file = tokio::fs::File::open(path).await.with_context(|| format!("the file {} cannot be read", path.display()))?;
-            Ok(Input::upload(ReaderStream::with_capacity(file, READ).boxed()))
+            Ok(sources::upload(&job.spec, ReaderStream::with_capacity(file, READ).boxed()))
         }
         (Some(upload), _, None) => bail!("job {} reads the upload {}: say which file stands for it with --file", job.name, upload.name),
         (None, Some(_), Some(_)) => bail!("job {} reads a database: --file does not belong to it", job.name),
@@ -159,13 +161,8 @@ async fn input(args: &Args, manifests: &Manifests, job: &Job, dialer: &Dialer) -
             let name = &query.connection_ref.name;
             let connection = manifests.connection(job, name)?;
             let Some(postgres) = &connection.postgres else { bail!("Connection {name} is not one to PostgreSQL") };
-            Ok(Input::Database(Database {
-                dialer: dialer.clone(),
-                connection: postgres.clone(),
-                password: manifests.secret(job, name, connection, "password")?,
-                query: query.clone(),
-                cursors: Vec::new(),
-            }))
+            let password = manifests.secret(job, name, connection, "password")?;
+            Ok(sources::postgres(dialer.clone(), postgres, password, query.clone()))
         }
         (None, None, _) => bail!("job {}: source needs upload or sql", job.name),
     }

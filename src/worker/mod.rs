@@ -22,6 +22,7 @@ use api::keeper::{Lease, OutcomeReport, SourceCredential, WrittenFile};
 use api::names;
 use connect::{Dialer, HttpsOptions, Trust};
 use domain::reach::System;
+use engine::import::Import;
 use engine::load::{Brake, ChunkLimits, Ending};
 use engine::results::{Escape, ResultsSink};
 use runtime::logs;
@@ -29,8 +30,8 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use salesforce::{Client, SessionCache};
 
 use self::keeper::{CallError, Keeper};
-use crate::import::{Database, Import, Input};
 use crate::reach::address_policy;
+use crate::sources;
 
 /// Another attempt may go on: `EX_TEMPFAIL` of sysexits.h.
 const TRY_AGAIN: u8 = 75;
@@ -148,23 +149,18 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, brake: Brake, limits: ChunkLimits
         None => SessionCache::new(issuer),
     };
 
-    let input = match source {
-        None => Input::NoMore,
-        Some(SourceCredential::Upload(grant)) => Input::upload(upload::stream(keeper.clone(), grant, brake.clone())),
+    let source = match source {
+        None => None,
+        Some(SourceCredential::Upload(grant)) => Some(sources::upload(&spec, upload::stream(keeper.clone(), grant, brake.clone()))),
         Some(SourceCredential::Database { password }) => {
             let query = spec.source.sql.clone().ok_or_else(|| anyhow!("the lease has a database password, the job has no query"))?;
             let connection = snapshot.connections.get(&query.connection_ref.name).and_then(|c| c.spec.postgres.clone());
-            let opened =
-                |cursor: api::keeper::ChunkCursor| (cursor.chunk, cursor.last_key.iter().map(|part| part.expose().to_owned()).collect());
-            Input::Database(Database {
-                dialer: dialer.with_policy(address_policy(System::Postgres, &private_endpoints)),
-                connection: connection.ok_or_else(|| anyhow!("the snapshot has no database connection"))?,
-                password: password.into_secret(),
-                query,
-                cursors: cursors.into_iter().map(opened).collect(),
-            })
+            let connection = connection.ok_or_else(|| anyhow!("the snapshot has no database connection"))?;
+            let dialer = dialer.with_policy(address_policy(System::Postgres, &private_endpoints));
+            Some(sources::postgres(dialer, &connection, password.into_secret(), query))
         }
     };
+    let opened = |cursor: api::keeper::ChunkCursor| (cursor.chunk, cursor.last_key.iter().map(|part| part.expose().to_owned()).collect());
     let results = snapshot.results.none.is_none().then(|| {
         let sink: Box<dyn ResultsSink> = Box::new(results::SealedFiles::new(keeper.clone()));
         (sink, escape)
@@ -173,7 +169,8 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, brake: Brake, limits: ChunkLimits
     Ok(Import {
         spec,
         target: Client::new(http, Arc::new(sessions)),
-        input,
+        source,
+        cursors: cursors.into_iter().map(opened).collect(),
         journal: Arc::new(journal::AtKeeper::new(keeper.clone())),
         chunks,
         results,

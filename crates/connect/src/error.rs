@@ -101,6 +101,19 @@ impl Error {
     }
 }
 
+/// Why a database does not answer what it was asked, over a session that there was.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// The server says no, by its code. Its words may quote what was asked, and among rows a value.
+    #[error("{message} ({code})")]
+    Server { code: String, message: String },
+    /// We ended the connection, because of what the server sent.
+    #[error("the connection was ended")]
+    Ended(#[source] Error),
+    #[error("the connection was lost")]
+    Lost(#[source] Box<dyn StdError + Send + Sync>),
+}
+
 /// What an error of a library comes down to.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Diagnosis {

@@ -13,9 +13,9 @@ mod postgres;
 mod trust;
 
 pub use dial::Dialer;
-pub use error::{Diagnosis, Error, diagnose, explain, is_of_unknown_issuer};
+pub use error::{DatabaseError, Diagnosis, Error, diagnose, explain, is_of_unknown_issuer};
 pub use https::{Https, HttpsOptions};
 pub use names::{FixedNames, Names, SystemNames};
 pub use policy::{AddressPolicy, NotANetwork};
-pub use postgres::{PostgresParams, PostgresSession};
+pub use postgres::{PostgresColumn, PostgresCopy, PostgresParams, PostgresSession, PostgresType};
 pub use trust::Trust;

@@ -60,9 +60,9 @@ mod tests {
     use futures::stream;
 
     use super::*;
-    use crate::read::Source as _;
-    use crate::read::csv::CsvSource;
     use crate::row::{Batch, Row};
+    use crate::source::Rows as _;
+    use crate::source::csv::CsvSource;
 
     fn options(delimiter: Option<&str>, encoding: Option<&str>) -> CsvOptions {
         let format = serde_json::json!({"delimiter": delimiter, "encoding": encoding});

@@ -9,8 +9,9 @@ use memchr::{memchr_iter, memchr2, memchr3};
 
 use super::quotes::{FaultKind, Quotes};
 use super::suspect;
-use crate::read::{MAX_RECORD, ReadError};
 use crate::row::{Column, Position};
+use crate::source::FileError;
+use crate::source::limits::MAX_RECORD;
 
 /// Cells of a record; a header may have fewer by far.
 const MAX_CELLS: usize = 100_000;
@@ -84,7 +85,7 @@ impl<'a> Record<'a> {
 }
 
 /// Takes a record; false: stop behind it.
-pub(super) type Take<'t> = &'t mut dyn FnMut(Record<'_>) -> Result<bool, ReadError>;
+pub(super) type Take<'t> = &'t mut dyn FnMut(Record<'_>) -> Result<bool, FileError>;
 
 pub(super) struct Parser {
     dialect: Dialect,
@@ -166,7 +167,7 @@ impl Parser {
     }
 
     /// Parses until the input ends, `take` has enough or there is text to parse again; tells how much was used.
-    pub(super) fn feed(&mut self, input: &[u8], take: Take<'_>) -> Result<usize, ReadError> {
+    pub(super) fn feed(&mut self, input: &[u8], take: Take<'_>) -> Result<usize, FileError> {
         let mut used = 0;
         // Where the record under way begins in the input, or goes on.
         let mut from = 0;
@@ -212,7 +213,7 @@ impl Parser {
                 let mut raw = std::mem::take(&mut self.begun);
                 raw.extend_from_slice(&input[from..used]);
                 if !self.recover(&raw, false, take)? {
-                    return Err(ReadError::RecordTooLong { at: self.start, limit: MAX_RECORD >> 20 });
+                    return Err(FileError::RecordTooLong { at: self.start, limit: MAX_RECORD >> 20 });
                 }
                 break;
             }
@@ -224,7 +225,7 @@ impl Parser {
     }
 
     /// The text has ended: what is unfinished is a record if no quote is open.
-    pub(super) fn finish(&mut self, take: Take<'_>) -> Result<(), ReadError> {
+    pub(super) fn finish(&mut self, take: Take<'_>) -> Result<(), FileError> {
         if self.mark > 0 {
             self.begin_with_mark();
         }
@@ -236,7 +237,7 @@ impl Parser {
             if self.recover(&raw, true, take)? {
                 return Ok(());
             }
-            return Err(ReadError::UnbalancedQuote { at: self.position(place), column: Column::Number(place.field + 1) });
+            return Err(FileError::UnbalancedQuote { at: self.position(place), column: Column::Number(place.field + 1) });
         }
         while self.advance(&[]).0 == ReadRecordResult::OutputEndsFull {
             self.grow_ends()?;
@@ -288,10 +289,10 @@ impl Parser {
     }
 
     /// A line without quotes, without a copy.
-    fn cut(&mut self, line: &[u8], end: u8, take: Take<'_>) -> Result<bool, ReadError> {
+    fn cut(&mut self, line: &[u8], end: u8, take: Take<'_>) -> Result<bool, FileError> {
         let at = Position { row: 0, line: self.line, byte: self.byte };
         if line.len() > MAX_RECORD {
-            return Err(ReadError::RecordTooLong { at, limit: MAX_RECORD >> 20 });
+            return Err(FileError::RecordTooLong { at, limit: MAX_RECORD >> 20 });
         }
         self.byte += line.len() as u64 + 1;
         self.line += 1;
@@ -300,7 +301,7 @@ impl Parser {
     }
 
     /// A line as it stands, cut at its delimiters.
-    fn give(&mut self, at: Position, line: &[u8], fault: Option<Fault>, take: Take<'_>) -> Result<bool, ReadError> {
+    fn give(&mut self, at: Position, line: &[u8], fault: Option<Fault>, take: Take<'_>) -> Result<bool, FileError> {
         self.cuts.clear();
         self.cuts.extend(memchr_iter(self.dialect.delimiter, line));
         self.cuts.push(line.len());
@@ -329,7 +330,7 @@ impl Parser {
     }
 
     /// A record is whole; `raw` is the rest of it as it came.
-    fn emit(&mut self, raw: &[u8], take: Take<'_>) -> Result<bool, ReadError> {
+    fn emit(&mut self, raw: &[u8], take: Take<'_>) -> Result<bool, FileError> {
         let mut fault = self.quotes.fault().map(|(kind, place)| self.fault(kind, place));
         if let Some(columns) = self.columns.filter(|_| self.quotes.lines() > 0) {
             let wrong = fault.is_some() || self.ends_len != columns;
@@ -361,7 +362,7 @@ impl Parser {
 
     /// For a record that cannot be right: gives its first line as a broken row, and what is behind it is parsed again,
     /// if that line is certain to be the broken one. Parsing again is bounded, whatever the file.
-    fn recover(&mut self, raw: &[u8], whole: bool, take: Take<'_>) -> Result<bool, ReadError> {
+    fn recover(&mut self, raw: &[u8], whole: bool, take: Take<'_>) -> Result<bool, FileError> {
         let Some(stray) = self.columns.and_then(|columns| suspect::stray(raw, self.dialect, columns, whole)) else { return Ok(false) };
         let again = &raw[stray.next..];
         if self.repeated + again.len() as u64 > 4 * (self.byte + MAX_RECORD as u64) {
@@ -388,9 +389,9 @@ impl Parser {
         Position { row: 0, line: self.start.line + place.lines, byte: place.byte }
     }
 
-    fn grow_ends(&mut self) -> Result<(), ReadError> {
+    fn grow_ends(&mut self) -> Result<(), FileError> {
         if self.ends_len > MAX_CELLS {
-            return Err(ReadError::TooManyCells { at: self.start, limit: MAX_CELLS });
+            return Err(FileError::TooManyCells { at: self.start, limit: MAX_CELLS });
         }
         self.ends.resize(self.ends.len() * 2, 0);
         Ok(())

@@ -4,13 +4,13 @@
 
 use memchr::memmem;
 
-use crate::read::ReadError;
+use crate::source::FileError;
 
 const SAVE: &str = "open it where it was made and save it as CSV (UTF-8)";
 const UNPACK: &str = "unpack it and take the CSV file in it";
 
 /// By the bytes of the file.
-pub(super) fn of_bytes(head: &[u8]) -> Result<(), ReadError> {
+pub(super) fn of_bytes(head: &[u8]) -> Result<(), FileError> {
     let signs: [(&[u8], &str, &str); 15] = [
         (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1", "an Excel workbook (.xls, or one with a password)", SAVE),
         (b"\x09\x08\x10\x00\x00\x06", "an Excel workbook (.xls)", SAVE),
@@ -29,14 +29,14 @@ pub(super) fn of_bytes(head: &[u8]) -> Result<(), ReadError> {
         (b"\0\x01\0\0Standard ", "an Access database", "export its table as CSV (UTF-8)"),
     ];
     if let Some((_, what, remedy)) = signs.into_iter().find(|(sign, ..)| head.starts_with(sign)) {
-        return Err(ReadError::NotCsv { what, remedy });
+        return Err(FileError::NotCsv { what, remedy });
     }
     if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
         let (what, remedy) = zip(head);
-        return Err(ReadError::NotCsv { what, remedy });
+        return Err(FileError::NotCsv { what, remedy });
     }
     if head.get(257..262) == Some(b"ustar") {
-        return Err(ReadError::NotCsv { what: "a tar archive", remedy: UNPACK });
+        return Err(FileError::NotCsv { what: "a tar archive", remedy: UNPACK });
     }
     Ok(())
 }
@@ -58,7 +58,7 @@ fn zip(head: &[u8]) -> (&'static str, &'static str) {
 }
 
 /// By its text.
-pub(super) fn of_text(head: &[u8]) -> Result<(), ReadError> {
+pub(super) fn of_text(head: &[u8]) -> Result<(), FileError> {
     let text = head.trim_ascii_start();
     let begins = |sign: &str| text.get(..sign.len()).is_some_and(|start| start.eq_ignore_ascii_case(sign.as_bytes()));
     let has = |part: &str| memmem::find(text, part.as_bytes()).is_some();
@@ -75,7 +75,7 @@ pub(super) fn of_text(head: &[u8]) -> Result<(), ReadError> {
     } else {
         return Ok(());
     };
-    Err(ReadError::NotCsv { what, remedy })
+    Err(FileError::NotCsv { what, remedy })
 }
 
 /// An object, or an array of objects or arrays. `[name],[city]` is a header.

@@ -50,7 +50,7 @@ fn read(bytes: impl AsRef<[u8]>) -> Result<Read, ReadError> {
     read_with(bytes, CsvOptions::default())
 }
 
-fn options(delimiter: Option<&str>, encoding: Option<&str>) -> Result<CsvOptions, ReadError> {
+fn options(delimiter: Option<&str>, encoding: Option<&str>) -> Result<CsvOptions, FileError> {
     CsvOptions::compile(&CsvFormat {
         delimiter: delimiter.map(str::to_owned),
         encoding: encoding.map(str::to_owned),
@@ -246,7 +246,7 @@ fn quotes_are_text_where_the_job_says_so() {
     let error = rows[0].1.as_ref().unwrap().to_string();
     assert!(error.ends_with("as quotes are text in this file, every delimiter ends a field: remove those too many"), "{error}");
     let single = CsvFormat { delimiter: Some("'".to_owned()), quote: Some(Quote::Single), ..CsvFormat::default() };
-    assert!(matches!(CsvOptions::compile(&single), Err(ReadError::Delimiter)));
+    assert!(matches!(CsvOptions::compile(&single), Err(FileError::Delimiter)));
 }
 
 #[test]
@@ -296,7 +296,7 @@ fn a_stray_quote_fails_its_row_and_the_rows_behind_it_are_read() {
     );
     // Lines that may belong into the cell: nothing is certain.
     for file in ["id,name,note\n1,a,\"never closed\nand more\n3,c,z\n", "a,b\n1,\"x\n", "a\n\"x\ny\n"] {
-        assert!(matches!(read(file), Err(ReadError::UnbalancedQuote { .. })), "{file:?}");
+        assert!(matches!(read(file), Err(ReadError::File(FileError::UnbalancedQuote { .. }))), "{file:?}");
     }
 }
 
@@ -314,7 +314,10 @@ fn a_stray_quote_in_a_long_file_is_found_within_bounded_memory() {
     assert!(matches!(rows[0].1, Some(RowError::StrayQuote { .. })));
     // Lines that each open a quote again and again do not make the file be read again and again.
     let hostile = "a,b,c\n".to_owned() + &format!("1,a\"b,\"{}\n", "c".repeat(300)).repeat(30_000);
-    assert!(matches!(read_pieces(hostile.as_bytes(), CsvOptions::default(), &[64 << 10], 64 << 10), Err(ReadError::RecordTooLong { .. })));
+    assert!(matches!(
+        read_pieces(hostile.as_bytes(), CsvOptions::default(), &[64 << 10], 64 << 10),
+        Err(ReadError::File(FileError::RecordTooLong { .. }))
+    ));
 }
 
 #[test]
@@ -435,7 +438,10 @@ fn bytes_that_contradict_the_declared_code_page_refuse_the_file() {
     // Far behind the start of the file, and cut by a piece's end.
     let far = format!("Name\n{}Zoë\n", "plain\n".repeat(20_000));
     for size in [64 << 10, 1000, 7] {
-        assert!(matches!(read_pieces(far.as_bytes(), latin(), &[size], 64 << 10), Err(ReadError::Contradicted { .. })), "{size}");
+        assert!(
+            matches!(read_pieces(far.as_bytes(), latin(), &[size], 64 << 10), Err(ReadError::File(FileError::Contradicted { .. }))),
+            "{size}"
+        );
     }
     // A capital before a sign makes a sequence by chance.
     for file in [b"Name\nCAF\xC9\x99\n".as_slice(), b"Name\nZo\xEB\nZo\xC3\xAB\n"] {
@@ -503,7 +509,7 @@ fn a_reports_footer_is_counted_as_skipped_and_other_lines_are_not() {
 #[test]
 fn impossible_options_are_refused() {
     for delimiter in ["\"", "\n", "é", ""] {
-        assert!(matches!(options(Some(delimiter), None), Err(ReadError::Delimiter)), "{delimiter:?}");
+        assert!(matches!(options(Some(delimiter), None), Err(FileError::Delimiter)), "{delimiter:?}");
     }
     let error = options(None, Some("klingon-8")).err().unwrap().to_string();
     assert_eq!(error, "`encoding: klingon-8` is not a WHATWG encoding name such as windows-1252 or utf-16le");
@@ -594,7 +600,7 @@ proptest! {
                     prop_assert_eq!(fault.is_some(), stray, "{:?} in {}", fault, file);
                 }
             }
-            Err(error) => prop_assert!(matches!(error, ReadError::QuotesInDoubt { .. } | ReadError::UnbalancedQuote { .. }), "{}", error),
+            Err(error) => prop_assert!(matches!(error, ReadError::File(FileError::QuotesInDoubt { .. } | FileError::UnbalancedQuote { .. })), "{}", error),
         }
     }
 

@@ -25,10 +25,11 @@ use encoding_rs::Encoding;
 use futures::{Stream, StreamExt};
 
 use self::parser::{Dialect, Parser};
-use self::rows::Rows;
+use self::rows::Records;
 use self::text::Text;
-use crate::read::{ReadError, Source};
 use crate::row::{Batch, Header};
+use crate::source::blob::BlobError;
+use crate::source::{FileError, ReadError, Rows};
 use crate::taken::{Choice, Taken};
 
 /// How a file is read; what is absent is detected.
@@ -42,15 +43,15 @@ pub struct CsvOptions {
 }
 
 impl CsvOptions {
-    pub fn compile(format: &CsvFormat) -> Result<Self, ReadError> {
+    pub fn compile(format: &CsvFormat) -> Result<Self, FileError> {
         let quote = quote(format.quote);
         let delimiter = format.delimiter.as_deref().map(|text| match text.as_bytes() {
             [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n' | 0) && Some(*byte) != quote => Ok(*byte),
-            _ => Err(ReadError::Delimiter),
+            _ => Err(FileError::Delimiter),
         });
         let encoding = format.encoding.as_deref().map(|label| {
             let known = Encoding::for_label(label.as_bytes());
-            known.ok_or_else(|| ReadError::UnknownEncoding { label: label.to_owned() })
+            known.ok_or_else(|| FileError::UnknownEncoding { label: label.to_owned() })
         });
         Ok(Self { delimiter: delimiter.transpose()?, encoding: encoding.transpose()?, quote: format.quote, columns: BTreeSet::new() })
     }
@@ -84,7 +85,7 @@ pub struct CsvSource<S> {
     /// The last record was looked at.
     finished: bool,
     parser: Parser,
-    rows: Rows,
+    rows: Records,
     header: Header,
 }
 
@@ -102,7 +103,7 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
         let mut ended = false;
         while head.len() < sample && !ended {
             match stream.next().await {
-                Some(bytes) => head.extend_from_slice(&bytes?),
+                Some(bytes) => head.extend_from_slice(&bytes.map_err(BlobError::from)?),
                 None => ended = true,
             }
         }
@@ -129,7 +130,7 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
         let mut source = Self {
             stream,
             parser: Parser::new(dialect, (mark + line) as u64, u64::from(line > 0)),
-            rows: Rows::new(text.encoding(), text.by(), dialect),
+            rows: Records::new(text.encoding(), text.by(), dialect),
             text,
             end_marks: 0,
             many_marks: false,
@@ -173,20 +174,20 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
             match header {
                 Some(header) => return Ok(header),
                 None if more => continue,
-                None => return Err(ReadError::Empty),
+                None => return Err(FileError::Empty.into()),
             }
         }
     }
 
     /// Says in which row parsing ended.
-    fn in_row(&self, error: ReadError) -> ReadError {
+    fn in_row(&self, error: FileError) -> FileError {
         error.in_row(self.rows.next(), &self.header)
     }
 
     /// Gets more text, or learns that there is none.
     async fn refill(&mut self) -> Result<(), ReadError> {
         let text = match self.stream.next().await {
-            Some(bytes) => self.text.decode(bytes?),
+            Some(bytes) => self.text.decode(bytes.map_err(BlobError::from)?),
             None => {
                 self.ended = true;
                 self.text.finish()
@@ -223,7 +224,7 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
 }
 
 #[async_trait]
-impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> Source for CsvSource<S> {
+impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> Rows for CsvSource<S> {
     fn header(&self) -> &Header {
         &self.header
     }

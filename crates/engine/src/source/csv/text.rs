@@ -6,7 +6,7 @@ use bytes::Bytes;
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8};
 
 use super::contradiction::Watch;
-use crate::read::ReadError;
+use crate::source::FileError;
 use crate::taken::Choice;
 
 /// Stands where the input was malformed.
@@ -26,9 +26,9 @@ pub(super) struct Text {
 
 impl Text {
     /// The encoding by the byte order mark, else as wished, else UTF-8; and the length of the mark.
-    pub(super) fn detect(head: &[u8], wished: Option<&'static Encoding>) -> Result<(Self, usize), ReadError> {
+    pub(super) fn detect(head: &[u8], wished: Option<&'static Encoding>) -> Result<(Self, usize), FileError> {
         if head.starts_with(&[0xFF, 0xFE, 0, 0]) || head.starts_with(&[0, 0, 0xFE, 0xFF]) {
-            return Err(ReadError::Utf32);
+            return Err(FileError::Utf32);
         }
         let ((encoding, mark), by) = match (Encoding::for_bom(head), wished) {
             (Some(marked), _) => (marked, Choice::Marked),
@@ -126,6 +126,6 @@ mod tests {
         let lone_surrogate: Vec<u8> = [0x41u16, 0xD800, 0x42].into_iter().flat_map(u16::to_le_bytes).collect();
         assert_eq!(whole(&lone_surrogate, Some("utf-16le"), 3), b"A\xFFB");
         assert_eq!(whole(&[0x41, 0x00, 0x42], Some("utf-16le"), 3), b"A\xFF");
-        assert!(matches!(Text::detect(&[0xFF, 0xFE, 0, 0, 0x41, 0, 0, 0], None), Err(ReadError::Utf32)));
+        assert!(matches!(Text::detect(&[0xFF, 0xFE, 0, 0, 0x41, 0, 0, 0], None), Err(FileError::Utf32)));
     }
 }

@@ -1,7 +1,8 @@
-//! One import from its source to its last result: what `dataimporter run` and the worker have in common, so that what a person tries on
-//! a laptop is what happens in the cluster. Where credentials, journal and result files come from is each caller's own business.
+//! The story of a row, from its source to its result: read → steps → map → load → results. The worker and `dataimporter run` tell it
+//! with the same words, so that what a person tries on a laptop is what happens in the cluster; tests and benchmarks do so, too. Where
+//! credentials, journal and result files come from is each caller's own business.
 
-mod source;
+mod feed;
 mod target;
 
 use std::sync::Arc;
@@ -10,31 +11,36 @@ use std::time::Duration;
 use api::import_job::{Guards, ImportJobSpec, SalesforceTarget};
 use api::import_run::{Chunks, Rows, RunReason};
 use csv::ByteRecord;
-use engine::load::{Brake, ChunkLimits, Ending, InputRow, Journal, Ledger, LoadPorts, LoadSettings, Loader, Restart, SalesforceBulk};
-use engine::pipeline::{Outcome, Pipeline};
-use engine::results::{Escape, ResultsSink};
-use engine::row::Batch;
 use salesforce::{Client, Describe};
 
-pub(crate) use self::source::{Database, Input};
-use self::source::{OpenError, OpenInput, open};
+pub use self::feed::{Destination, feed};
+use crate::finding::Finding;
+use crate::load::{Brake, ChunkLimits, Ending, Journal, Ledger, LoadPorts, LoadSettings, Loader, Reread, Restart, SalesforceBulk};
+use crate::pipeline::{self, Pipeline};
+use crate::results::{Escape, ResultsSink};
+use crate::source::blob::BlobError;
+use crate::source::{self, ReadError, Replay, Source, Start};
+use crate::used;
 
 /// What one import is made of.
-pub(crate) struct Import {
-    pub(crate) spec: ImportJobSpec,
-    pub(crate) target: Client,
-    pub(crate) input: Input,
-    pub(crate) journal: Arc<dyn Journal>,
+pub struct Import {
+    pub spec: ImportJobSpec,
+    pub target: Client,
+    /// `None`: nothing more is read; what earlier attempts committed is brought to its end.
+    pub source: Option<Box<dyn Source>>,
+    /// Where each chunk of earlier attempts ended, by its number.
+    pub cursors: Vec<(i64, Vec<String>)>,
+    pub journal: Arc<dyn Journal>,
     /// What earlier attempts left in the journal.
-    pub(crate) chunks: Chunks,
+    pub chunks: Chunks,
     /// `None`: no result files.
-    pub(crate) results: Option<(Box<dyn ResultsSink>, Escape)>,
-    pub(crate) limits: ChunkLimits,
+    pub results: Option<(Box<dyn ResultsSink>, Escape)>,
+    pub limits: ChunkLimits,
     /// How long the run may still take.
-    pub(crate) time_left: Duration,
-    pub(crate) brake: Brake,
+    pub time_left: Duration,
+    pub brake: Brake,
     /// Told once loading begins.
-    pub(crate) watch: Box<dyn FnOnce(Arc<Ledger>) + Send>,
+    pub watch: Box<dyn FnOnce(Arc<Ledger>) + Send>,
 }
 
 /// Why an import ended before its first row.
@@ -66,7 +72,8 @@ impl From<Refusal> for Ending {
 }
 
 impl Import {
-    pub(crate) async fn run(self) -> Ending {
+    /// Tells the whole story. Whatever happens is in the ending.
+    pub async fn run(self) -> Ending {
         let brake = self.brake.clone();
         let deadline = tokio::spawn({
             let (brake, left) = (brake.clone(), self.time_left);
@@ -87,12 +94,11 @@ impl Import {
             .salesforce
             .clone()
             .ok_or_else(|| Refusal::new(RunReason::PreflightFailed, "target: the job has no Salesforce target"))?;
-        let reread = self.input.reread();
-        let restart = Restart::of(&self.chunks, reread);
+        let restart = Restart::of(&self.chunks, self.reread());
         if !restart.reads || self.brake.is_pulled() {
             return self.bring_to_its_end(&target).await;
         }
-        let (mut opened, mut pipeline) = match self.begin(&target, restart.behind).await {
+        let (mut rows, mut pipeline) = match self.begin(&target, restart.behind).await {
             Ok(begun) => begun,
             // Another attempt may do better.
             Err(refusal) if refusal.reason.is_resumable() && !self.brake.is_pulled() => return Err(refusal),
@@ -106,9 +112,9 @@ impl Import {
                 return Err(Refusal { reason, message });
             }
         };
-        let input = opened.source.header().cells().clone();
+        let input = rows.header().cells().clone();
         let mut loader = self.loader(&target, input, pipeline.fields().clone(), pipeline.key())?;
-        let read = feed(&mut loader, &mut opened, &mut pipeline, &self.brake).await;
+        let read = feed(&mut *rows, &mut pipeline, &mut loader, &self.brake).await;
         let ending = match read {
             Ok(()) => loader.finish().await,
             Err(error) => Err(error),
@@ -117,12 +123,34 @@ impl Import {
     }
 
     /// Everything that comes before the first row.
-    async fn begin(&self, target: &SalesforceTarget, behind: Option<i64>) -> Result<(OpenInput, Pipeline), Refusal> {
+    async fn begin(&self, target: &SalesforceTarget, behind: Option<i64>) -> Result<(Box<dyn source::Rows>, Pipeline), Refusal> {
         let describe = self.describe(target).await?;
-        let opened = open(&self.input, &self.spec, behind).await.map_err(Refusal::from)?;
+        let rows = self.open(behind).await?;
         let parents = self.parents(&describe).await?;
-        let pipeline = Pipeline::compile(&self.spec, opened.source.header(), &describe, &parents).map_err(findings)?;
-        Ok((opened, pipeline))
+        let pipeline = Pipeline::compile(&self.spec, rows.header(), &describe, &parents).map_err(findings)?;
+        Ok((rows, pipeline))
+    }
+
+    /// `behind`: the chunk that reading goes on behind.
+    async fn open(&self, behind: Option<i64>) -> Result<Box<dyn source::Rows>, Refusal> {
+        let Some(source) = &self.source else { return Err(ReadError::from(BlobError::Spent).into()) };
+        let start = self.start(behind)?;
+        Ok(source.open(&start, &used::columns(&self.spec)).await?)
+    }
+
+    fn start(&self, behind: Option<i64>) -> Result<Start, Refusal> {
+        let Some(chunk) = behind else { return Ok(Start::First) };
+        let (_, key) = self.cursors.iter().find(|(number, _)| *number == chunk).ok_or_else(|| {
+            let text = format!("the journal has no cursor for chunk {chunk}: compare the result with the org and start a new run");
+            Refusal::new(RunReason::NeedsDecision, text)
+        })?;
+        let remembers = self.spec.steps.iter().any(|step| step.dedupe.is_some());
+        Ok(Start::Behind { key: key.clone(), replay: if remembers { Replay::Seen } else { Replay::None } })
+    }
+
+    /// Without a source nothing is read, whatever is said here.
+    fn reread(&self) -> Reread {
+        self.source.as_ref().map_or(Reread::FromStart, |source| source.reread())
     }
 
     /// What may be known before anything is sent: whether the object is there, and whether the org has calls left for us.
@@ -145,7 +173,7 @@ impl Import {
     /// One call for each object that the job looks for parents in. One that this user may not see stays unchecked.
     async fn parents(&self, describe: &Describe) -> Result<Vec<Describe>, Refusal> {
         let mut parents = Vec::new();
-        for object in engine::pipeline::parents(&self.spec, describe) {
+        for object in pipeline::parents(&self.spec, describe) {
             match self.target.describe(&object).await {
                 Ok(parent) => parents.push(parent),
                 Err(error) if error.is_not_found() => {}
@@ -175,7 +203,7 @@ impl Import {
             key_column,
             limits: self.limits,
             results: self.results.take(),
-            reread: self.input.reread(),
+            reread: self.reread(),
             max_failed_percent: self.spec.guards.as_ref().and_then(|guards| guards.max_failed_percent),
             api_budget_percent: self.api_budget_percent(),
             random: Arc::new(rand::random::<f64>),
@@ -194,60 +222,7 @@ impl Import {
     }
 }
 
-/// Reads, maps and hands over rows until the source ends or the brake is pulled.
-async fn feed(loader: &mut Loader, input: &mut OpenInput, pipeline: &mut Pipeline, brake: &Brake) -> std::io::Result<()> {
-    let mut batch = Batch::new();
-    let mut mapped = ByteRecord::new();
-    loop {
-        let more = tokio::select! {
-            biased;
-            () = brake.pulled() => return Ok(()),
-            more = input.source.next(&mut batch) => more,
-        };
-        match more {
-            Ok(true) => {}
-            Ok(false) => return Ok(()),
-            Err(error) => {
-                match input.refusal() {
-                    // The same would come again.
-                    Some(refusal) => brake.stop(RunReason::SourceFailed, refusal.to_string()),
-                    None => brake.stop(error.reason(), connect::explain(&error)),
-                }
-                return Ok(());
-            }
-        }
-        for row in batch.rows() {
-            if row.seen {
-                // Of an earlier attempt: only what later rows are compared with is of interest.
-                if row.fault.is_none() {
-                    pipeline.process(row.number, &row.cells, &mut mapped);
-                }
-                continue;
-            }
-            let input = InputRow { cells: &row.cells, key: &row.key, refused: &row.refused };
-            match &row.fault {
-                _ if row.skipped => loader.skipped(input),
-                Some(error) => loader.rejected(input, &error.told())?,
-                None => match pipeline.process(row.number, &row.cells, &mut mapped) {
-                    Outcome::Mapped => loader.send(input, &mapped)?,
-                    Outcome::Filtered => loader.filtered(input),
-                    Outcome::Deduplicated => loader.deduplicated(input),
-                    Outcome::Failed(error) => loader.rejected(input, &error.told())?,
-                },
-            }
-            if loader.is_full() {
-                loader.note_read();
-                loader.dispatch().await?;
-                if brake.is_pulled() {
-                    return Ok(());
-                }
-            }
-        }
-        loader.note_read();
-    }
-}
-
-fn findings(findings: Vec<engine::finding::Finding>) -> Refusal {
+fn findings(findings: Vec<Finding>) -> Refusal {
     let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
     Refusal::new(RunReason::PreflightFailed, lines.join("; "))
 }
@@ -256,8 +231,8 @@ fn memory_failed(error: std::io::Error) -> Refusal {
     Refusal::new(RunReason::Internal, format!("rows could not be kept in memory: {error}"))
 }
 
-impl From<OpenError> for Refusal {
-    fn from(error: OpenError) -> Self {
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
         Self { reason: error.reason(), message: connect::explain(&error) }
     }
 }

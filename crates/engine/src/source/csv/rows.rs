@@ -13,8 +13,9 @@ use super::parser::{Dialect, Fault, Record};
 use super::quotes::FaultKind;
 use super::text::CONTRADICTED;
 use crate::own::{self, Own};
-use crate::read::{MAX_CHARACTERS, ReadError, characters};
 use crate::row::{Batch, Column, Header, Position, RowError};
+use crate::source::FileError;
+use crate::source::limits::{MAX_CHARACTERS, characters};
 use crate::taken::{Choice, encoding_remedy};
 
 const MAX_COLUMNS: usize = 5_000;
@@ -27,7 +28,7 @@ const HINT: &[u8] = b"sep=";
 const ROWS_PER_DOUBT: u64 = 100;
 const JUDGED_FROM: u64 = 1_000;
 
-pub(super) struct Rows {
+pub(super) struct Records {
     encoding: &'static str,
     encoding_by: Choice,
     dialect: Dialect,
@@ -52,7 +53,7 @@ struct Doubts {
     first: Option<(Position, Column, u64)>,
 }
 
-impl Rows {
+impl Records {
     pub(super) fn new(encoding: &'static str, encoding_by: Choice, dialect: Dialect) -> Self {
         let (footer, doubts) = (Footer::default(), Doubts::default());
         Self { encoding, encoding_by, dialect, read: 0, blank: 0, blank_before: 0, footer, used: None, doubts, own: None }
@@ -73,7 +74,7 @@ impl Rows {
     }
 
     /// The names of the header, unless the record is blank.
-    pub(super) fn header(&mut self, record: Record<'_>) -> Result<Option<Vec<String>>, ReadError> {
+    pub(super) fn header(&mut self, record: Record<'_>) -> Result<Option<Vec<String>>, FileError> {
         if is_blank(record) {
             self.blank += 1;
             return Ok(None);
@@ -81,21 +82,21 @@ impl Rows {
         self.blank_before = record.blank_lines + self.blank;
         let limit = MAX_COLUMNS + if record.cells().any(own::is_ours) { own::MOST } else { 0 };
         if record.ends.len() > limit {
-            return Err(ReadError::TooManyColumns { found: record.ends.len(), limit });
+            return Err(FileError::TooManyColumns { found: record.ends.len(), limit });
         }
         if let Some(fault) = record.fault {
-            return Err(ReadError::HeaderQuotes { at: fault.at, column: Column::Number(fault.field + 1) });
+            return Err(FileError::HeaderQuotes { at: fault.at, column: Column::Number(fault.field + 1) });
         }
         let (at, encoding) = (record.at, self.encoding);
         if memchr(0, record.text).is_some() {
             return Err(match self.encoding_by {
-                Choice::Assumed => ReadError::HeaderNul { at },
-                Choice::Told | Choice::Marked => ReadError::HeaderNulTold { at, encoding },
+                Choice::Assumed => FileError::HeaderNul { at },
+                Choice::Told | Choice::Marked => FileError::HeaderNulTold { at, encoding },
             });
         }
         let not_text = |name: &[u8], number| match memchr(CONTRADICTED, name) {
-            Some(_) => ReadError::Contradicted { at, column: Column::Number(number), encoding },
-            None => ReadError::HeaderNotText { at, column: Column::Number(number), encoding, remedy: encoding_remedy(self.encoding_by) },
+            Some(_) => FileError::Contradicted { at, column: Column::Number(number), encoding },
+            None => FileError::HeaderNotText { at, column: Column::Number(number), encoding, remedy: encoding_remedy(self.encoding_by) },
         };
         let text = |name: &[u8]| std::str::from_utf8(name).map(str::to_owned).ok();
         let names = record.cells().zip(1..).map(|(name, number)| text(name).ok_or_else(|| not_text(name, number)));
@@ -105,7 +106,7 @@ impl Rows {
     }
 
     /// Adds a row, unless the record is blank.
-    pub(super) fn data(&mut self, header: &Header, record: Record<'_>, batch: &mut Batch) -> Result<(), ReadError> {
+    pub(super) fn data(&mut self, header: &Header, record: Record<'_>, batch: &mut Batch) -> Result<(), FileError> {
         let first = record.cells().next().unwrap_or_default();
         if is_blank(record) {
             self.blank += 1;
@@ -126,7 +127,7 @@ impl Rows {
     }
 
     /// A record that may be no row.
-    fn odd(&mut self, header: &Header, record: Record<'_>, behind_blank: bool, batch: &mut Batch) -> Result<(), ReadError> {
+    fn odd(&mut self, header: &Header, record: Record<'_>, behind_blank: bool, batch: &mut Batch) -> Result<(), FileError> {
         let first = record.cells().next().unwrap_or_default();
         let alone = record.ends.len() == 1 && record.fault.is_none();
         if alone && first.first() == Some(&END_MARK) && first.trim_ascii_end().iter().all(|byte| *byte == END_MARK) {
@@ -142,7 +143,7 @@ impl Rows {
             return Ok(());
         }
         if record.marked {
-            return Err(ReadError::AnotherFile { at: Position { row: self.next(), ..record.at } });
+            return Err(FileError::AnotherFile { at: Position { row: self.next(), ..record.at } });
         }
         // A footer may have blank lines; in a file of one column they cannot be told from those between rows.
         let new = behind_blank && !self.footer.is_signed() && header.len() == 1;
@@ -158,7 +159,7 @@ impl Rows {
     }
 
     /// The file has ended.
-    pub(super) fn finish(&mut self, header: &Header, batch: &mut Batch) -> Result<(), ReadError> {
+    pub(super) fn finish(&mut self, header: &Header, batch: &mut Batch) -> Result<(), FileError> {
         let (held, is_footer) = self.footer.take(header.len());
         for (at, cell) in held {
             let ends = [cell.len()];
@@ -174,7 +175,7 @@ impl Rows {
     }
 
     /// Lines that were held back are rows after all.
-    fn release(&mut self, header: &Header, batch: &mut Batch) -> Result<(), ReadError> {
+    fn release(&mut self, header: &Header, batch: &mut Batch) -> Result<(), FileError> {
         if self.footer.is_empty() {
             return Ok(());
         }
@@ -192,7 +193,7 @@ impl Rows {
         });
     }
 
-    fn row(&mut self, header: &Header, record: Record<'_>, batch: &mut Batch) -> Result<(), ReadError> {
+    fn row(&mut self, header: &Header, record: Record<'_>, batch: &mut Batch) -> Result<(), FileError> {
         self.read += 1;
         if record.text.len() > MAX_CHARACTERS {
             self.check_length(record)?;
@@ -227,22 +228,22 @@ impl Rows {
             None => Ok(()),
             Some(column) => {
                 let (at, column) = (Position { row: self.read, ..record.at }, header.column(column));
-                Err(ReadError::Contradicted { at, column, encoding: self.encoding })
+                Err(FileError::Contradicted { at, column, encoding: self.encoding })
             }
         }
     }
 
     /// Only what is sent has a limit of Salesforce's.
-    fn check_length(&self, record: Record<'_>) -> Result<(), ReadError> {
+    fn check_length(&self, record: Record<'_>) -> Result<(), FileError> {
         let is_used = |column: usize| self.used.as_ref().is_none_or(|used| used.contains(&column));
         let sent = record.cells().enumerate().filter(|(column, _)| is_used(*column)).map(|(_, cell)| characters(cell)).sum::<usize>();
         if sent <= MAX_CHARACTERS {
             return Ok(());
         }
-        Err(ReadError::TooMuchToSend { at: Position { row: self.read, ..record.at }, limit: MAX_CHARACTERS })
+        Err(FileError::TooMuchToSend { at: Position { row: self.read, ..record.at }, limit: MAX_CHARACTERS })
     }
 
-    fn doubt(&mut self, at: Position, column: Column, lines: u64) -> Result<(), ReadError> {
+    fn doubt(&mut self, at: Position, column: Column, lines: u64) -> Result<(), FileError> {
         self.doubts.count += 1;
         self.doubts.rows += lines;
         self.doubts.first.get_or_insert((at, column, lines));
@@ -250,13 +251,13 @@ impl Rows {
     }
 
     /// One doubtful quote fails its row; where they are many, the file is read wrongly.
-    fn judge(&self) -> Result<(), ReadError> {
+    fn judge(&self) -> Result<(), FileError> {
         let Doubts { count: suspected, rows: more, first: Some((at, column, lines)) } = &self.doubts else { return Ok(()) };
         if suspected * ROWS_PER_DOUBT <= self.read {
             return Ok(());
         }
         let (column, rows) = (column.clone(), self.read);
-        Err(ReadError::QuotesInDoubt { at: *at, column, lines: *lines, rows, suspected: *suspected, as_text: rows + more })
+        Err(FileError::QuotesInDoubt { at: *at, column, lines: *lines, rows, suspected: *suspected, as_text: rows + more })
     }
 
     fn check_shape(&self, header: &Header, record: Record<'_>, row: u64) -> Option<RowError> {
