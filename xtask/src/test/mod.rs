@@ -61,7 +61,8 @@ struct Outcome {
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     let levels = if arguments.levels.is_empty() { ALL.to_vec() } else { arguments.levels };
     let progress = Progress::begin();
-    packages::install(&progress, &[packages::POSTGRESQL, packages::OPENSSL, packages::CURL, packages::CMAKE, packages::PYTHON_VENV])?;
+    let wanted = [packages::POSTGRESQL, packages::MARIADB, packages::OPENSSL, packages::CURL, packages::CMAKE, packages::PYTHON_VENV];
+    packages::install(&progress, &wanted)?;
     let outcomes: Vec<Outcome> = levels.into_iter().map(|level| attempt(&progress, level, &arguments.choice)).collect();
     Ok(summary(&outcomes))
 }

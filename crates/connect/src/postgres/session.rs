@@ -103,7 +103,8 @@ impl Stream for PostgresCopy {
 impl End {
     fn told(&self, error: tokio_postgres::Error) -> DatabaseError {
         if let Some(db) = error.as_db_error() {
-            return DatabaseError::Server { code: db.code().code().to_owned(), message: db.message().to_owned() };
+            let code = db.code().code();
+            return DatabaseError::Server { passing: is_passing(code), code: code.to_owned(), message: db.message().to_owned() };
         }
         match self.ended() {
             Some(ours) => DatabaseError::Ended(ours),
@@ -114,4 +115,9 @@ impl End {
     fn ended(&self) -> Option<Error> {
         self.refusal.get().map(|refusal| of_refusal(self.target.clone(), refusal))
     }
+}
+
+/// Shutdown, crash, failover, too many connections, conflict with recovery.
+fn is_passing(code: &str) -> bool {
+    ["57P", "08", "53", "40"].iter().any(|class| code.starts_with(class))
 }

@@ -161,10 +161,10 @@ impl FileError {
 /// What is wrong with a query, or what it met. Codes come with the names that the database's documentation has for them.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
-    /// Before the first row: the server's words, which speak of the query. `passing`: of its own trouble.
+    /// Before it ran: the server's words, which speak of the query. `passing`: of its own trouble.
     #[error("the database refused the query: {message} ({code})")]
     Refused { message: String, code: String, passing: bool },
-    /// Among the rows: only the code, as the server's words may hold a value.
+    /// While it ran: only the code, as the server's words may hold a value.
     #[error("the database stopped the query: {code}")]
     Stopped { code: String, passing: bool },
     #[error("the query returns no columns")]
@@ -177,6 +177,10 @@ pub enum QueryError {
     KeyRepeats { row: u64, columns: String },
     #[error("the recorded key has {found} values, orderBy {expected} columns; the job was changed under a run")]
     KeyShape { expected: usize, found: usize },
+    #[error("orderBy: {column} is {kind}; order by columns of numbers, dates or text")]
+    KeyKind { column: String, kind: &'static str },
+    #[error("the recorded key has no value of {column}; the job was changed under a run")]
+    KeyText { column: String },
     #[error("row {row}: more than {limit} characters in the columns that the job uses; Salesforce takes no more")]
     RowTooLong { row: u64, limit: usize },
     #[error("row {row}: more than {limit} MiB; leave long columns out of the query")]
@@ -197,6 +201,8 @@ impl QueryError {
             | Self::KeyIsNull { .. }
             | Self::KeyRepeats { .. }
             | Self::KeyShape { .. }
+            | Self::KeyKind { .. }
+            | Self::KeyText { .. }
             | Self::Protocol { .. } => Remedy::Correct,
         }
     }

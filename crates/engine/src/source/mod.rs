@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`Blob`](blob::Blob) | bytes somewhere, with an identity | `blob` |
 //! | [`Format`] | how bytes become rows | `format`, `csv` |
-//! | [`Rows`] | a header and batches of rows; a database has them without blob and format | `postgres` |
+//! | [`Rows`] | a header and batches of rows; a database has them without blob and format | `postgres`, `mysql` |
 //!
 //! A [`Source`] is what can be opened to rows: it knows where to begin and how it can be read once more. Nothing here
 //! knows what happens to the rows.
@@ -16,6 +16,7 @@ mod file;
 mod format;
 mod keys;
 mod limits;
+pub mod mysql;
 pub mod postgres;
 mod values;
 

@@ -190,8 +190,8 @@ fn fill(
 /// What went wrong before the first row.
 fn refused(error: DatabaseError) -> ReadError {
     match error {
-        DatabaseError::Server { code, message } => {
-            QueryError::Refused { message, passing: sqlstate::is_passing(&code), code: SqlState(&code).to_string() }.into()
+        DatabaseError::Server { code, message, passing } => {
+            QueryError::Refused { message, passing, code: SqlState(&code).to_string() }.into()
         }
         DatabaseError::Ended(error) => error.into(),
         DatabaseError::Lost(error) => ReadError::Lost(error),
@@ -201,9 +201,7 @@ fn refused(error: DatabaseError) -> ReadError {
 /// What went wrong among the rows.
 fn stopped(error: DatabaseError) -> ReadError {
     match error {
-        DatabaseError::Server { code, .. } => {
-            QueryError::Stopped { passing: sqlstate::is_passing(&code), code: SqlState(&code).to_string() }.into()
-        }
+        DatabaseError::Server { code, passing, .. } => QueryError::Stopped { passing, code: SqlState(&code).to_string() }.into(),
         DatabaseError::Ended(error) => error.into(),
         DatabaseError::Lost(error) => ReadError::Lost(error),
     }

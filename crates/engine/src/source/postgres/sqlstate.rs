@@ -15,11 +15,6 @@ impl fmt::Display for SqlState<'_> {
     }
 }
 
-/// Shutdown, crash, failover, too many connections, conflict with recovery: of the server's own trouble, which passes.
-pub(super) fn is_passing(code: &str) -> bool {
-    ["57P", "08", "53", "40"].iter().any(|class| code.starts_with(class))
-}
-
 /// In the order of their codes.
 pub const NAMES: &[(&str, &str)] = &[
     ("03000", "sql_statement_not_yet_complete"),
