@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use self::session::{MySqlColumn, MySqlKind, MySqlRow, MySqlRows, MySqlSession};
 use crate::dial::Dialer;
-use crate::error::{DatabaseError, Error, explain};
+use crate::error::{Error, explain};
 use crate::trust::Trust;
 
 /// From the name to the end of the login.
@@ -74,10 +74,7 @@ impl Dialer {
             // The library would ask the server for it, to know when a connection of its pool grows old.
             .wait_timeout(Some(0));
         let connection = Conn::new(options).await.map_err(|error| refused(target.clone(), error))?;
-        MySqlSession::begin(connection, target.clone()).await.map_err(|error| match error {
-            DatabaseError::Ended(error) => error,
-            error => Error::MySqlProtocol { target, reason: explain(&error) },
-        })
+        Ok(MySqlSession::begin(connection, target))
     }
 }
 

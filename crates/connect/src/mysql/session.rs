@@ -16,7 +16,7 @@ const BINARY: u16 = 63;
 pub struct MySqlSession {
     connection: Conn,
     target: Arc<str>,
-    /// As the server tells it, e.g. `10.11.14-MariaDB-0+deb12u2`.
+    /// As the server's greeting has it, e.g. `10.11.14`.
     pub server_version: String,
 }
 
@@ -66,16 +66,19 @@ impl MySqlRow {
 }
 
 impl MySqlSession {
-    pub(super) async fn begin(connection: Conn, target: String) -> Result<Self, DatabaseError> {
-        let mut session = Self { connection, target: target.into(), server_version: String::new() };
-        let version: Option<String> =
-            session.connection.query_first("SELECT VERSION()").await.map_err(|error| told(&session.target, error))?;
-        session.server_version = version.unwrap_or_default();
-        Ok(session)
+    /// Asks nothing: the library makes room for as many columns as an answer says it has, and whoever only logs in must not be brought
+    /// down by a server that says it has billions.
+    pub(super) fn begin(connection: Conn, target: String) -> Self {
+        let (major, minor, patch) = connection.server_version();
+        Self { connection, target: target.into(), server_version: format!("{major}.{minor}.{patch}") }
     }
 
-    pub fn is_mariadb(&self) -> bool {
-        self.server_version.contains("MariaDB")
+    pub async fn is_mariadb(&mut self) -> Result<bool, DatabaseError> {
+        // A row is taken as it comes; any other type would make the library panic on an answer that does not fit.
+        let version: Option<Row> = self.connection.query_first("SELECT VERSION()").await.map_err(|error| told(&self.target, error))?;
+        let version = version.map(MySqlRow);
+        let text = version.as_ref().and_then(|row| row.cells().next().flatten()).unwrap_or_default();
+        Ok(String::from_utf8_lossy(text).contains("MariaDB"))
     }
 
     /// A statement without results.
@@ -104,7 +107,11 @@ impl MySqlRows {
     pub async fn next(&mut self) -> Result<Option<MySqlRow>, DatabaseError> {
         let Some(stream) = &mut self.stream else { return Ok(None) };
         match stream.next().await.transpose() {
-            Ok(row) => Ok(row.map(MySqlRow)),
+            Ok(Some(row)) => Ok(Some(MySqlRow(row))),
+            Ok(None) => {
+                self.stream = None;
+                Ok(None)
+            }
             Err(error) => Err(told(&self.target, error)),
         }
     }

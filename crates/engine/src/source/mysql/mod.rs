@@ -42,7 +42,8 @@ impl Source for MySqlSource {
 
     async fn open(&self, start: &Start, used: &BTreeSet<String>) -> Result<Box<dyn Rows>, ReadError> {
         let mut session = self.dialer.mysql(&self.params, &self.password).await?;
-        for statement in sql::session(session.is_mariadb(), self.time_left) {
+        let mariadb = session.is_mariadb().await.map_err(refused)?;
+        for statement in sql::session(mariadb, self.time_left) {
             session.execute(&statement).await.map_err(refused)?;
         }
         Ok(Box::new(QueryRows::open(session, &self.query, start, used).await?))
