@@ -216,13 +216,13 @@ mod tests {
             keeper.push(&ByteRecord::from(vec![name, "a,b"])).unwrap();
             outcomes.push_waiting();
         }
-        outcomes.succeeded(0, RecordId::new("0018c00002DJIpJAAX"), true);
+        outcomes.succeeded(0, RecordId::new(b"0018c00002DJIpJAAX"), true);
         outcomes.failed(1, RecordId::default(), "X_Y:no, \"never\":--");
         outcomes.hand_over(&[4]);
         outcomes.unprocessed(2);
         keeper.push_rejected(&ByteRecord::from(vec!["+wrong", "x"]), "[1 2] +wrong, \"x").unwrap();
         outcomes.push_rejected("MALFORMED_QUOTE: no");
-        outcomes.unmatched(Unmatched { succeeded: true, created: false, id: RecordId::new("1"), text: "q".into() });
+        outcomes.unmatched(Unmatched { succeeded: true, created: false, id: RecordId::new(b"1"), text: "q".into() });
         let sink = MemorySink::default();
         let mut files = ResultFiles::new(Box::new(sink.clone()), Escape::Formulas, &header);
         files.write(ChunkResults { kept: &keeper.finish().unwrap(), chosen: None, outcomes: &outcomes }).await.unwrap();
@@ -251,7 +251,7 @@ mod tests {
         ["a", "b", "c"].iter().for_each(|n| keeper.push(&ByteRecord::from(vec![*n])).unwrap());
         let mut outcomes = Outcomes::new(true);
         outcomes.push_waiting();
-        outcomes.succeeded(0, RecordId::new("1"), false);
+        outcomes.succeeded(0, RecordId::new(b"1"), false);
         let sink = MemorySink::default();
         let mut files = ResultFiles::new(Box::new(sink.clone()), Escape::Formulas, &header);
         files.write(ChunkResults { kept: &keeper.finish().unwrap(), chosen: Some(&[1]), outcomes: &outcomes }).await.unwrap();

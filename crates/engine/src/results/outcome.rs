@@ -14,11 +14,11 @@ pub(crate) struct RecordId {
 }
 
 impl RecordId {
-    /// Anything longer than an id is none.
-    pub(crate) fn new(text: &str) -> Self {
+    /// Anything longer than an id, and what is no plain text, is none.
+    pub(crate) fn new(text: &[u8]) -> Self {
         let mut id = Self::default();
-        if text.len() <= ID {
-            id.bytes[..text.len()].copy_from_slice(text.as_bytes());
+        if text.len() <= ID && text.is_ascii() {
+            id.bytes[..text.len()].copy_from_slice(text);
             id.length = text.len() as u8;
         }
         id
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn an_id_longer_than_an_id_is_none() {
-        assert_eq!(RecordId::new("0018c00002DJIpJAAX").as_bytes(), b"0018c00002DJIpJAAX");
-        assert_eq!(RecordId::new("0018c00002DJIpJAAXX").as_bytes(), b"");
+        assert_eq!(RecordId::new(b"0018c00002DJIpJAAX").as_bytes(), b"0018c00002DJIpJAAX");
+        assert_eq!(RecordId::new(b"0018c00002DJIpJAAXX").as_bytes(), b"");
     }
 }

@@ -49,7 +49,7 @@ impl ResultKind {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ResultRow {
     /// `sf__Id`; empty where Salesforce gave none (a failed insert, an unprocessed row).
-    pub id: String,
+    pub id: Vec<u8>,
     /// `sf__Created`; false where the set has no such column.
     pub created: bool,
     /// `sf__Error` as it stands; see [`crate::RowError::parse`].
@@ -139,7 +139,7 @@ impl ResultReader {
         row.cells.clear();
         for (place, cell) in record.cells().enumerate() {
             match Some(place) {
-                place if place == self.id => row.id.push_str(&String::from_utf8_lossy(cell)),
+                place if place == self.id => row.id.extend_from_slice(cell),
                 place if place == self.error => row.error.push_str(&String::from_utf8_lossy(cell)),
                 place if place == self.created => row.created = cell == b"true",
                 _ => row.cells.push_field(cell),
@@ -323,7 +323,7 @@ mod tests {
     async fn rows_do_not_depend_on_how_the_bytes_arrive() {
         let whole = all(ResultKind::Successful, SUCCESS, SUCCESS.len()).await;
         assert_eq!(whole.len(), 2);
-        assert_eq!((whole[0].id.as_str(), whole[0].created, whole[1].created), ("0018c00002DJIpJAAX", true, false));
+        assert_eq!((whole[0].id.as_slice(), whole[0].created, whole[1].created), (b"0018c00002DJIpJAAX".as_slice(), true, false));
         assert_eq!(whole[0].cells, vec!["EDDF", "Frankfurt \"Main\""]);
         assert_eq!(whole[1].cells, vec!["KDFW", "a\nb"]);
         for part in 1..20 {
@@ -358,7 +358,7 @@ mod tests {
     #[tokio::test]
     async fn a_byte_order_mark_is_taken_off_the_answer_and_off_no_row() {
         let rows = all(ResultKind::Successful, "\u{feff}sf__Id,sf__Created,Name\n1,true,x\n", 100).await;
-        assert_eq!((rows[0].id.as_str(), &rows[0].cells), ("1", &ByteRecord::from(vec!["x"])));
+        assert_eq!((rows[0].id.as_slice(), &rows[0].cells), (b"1".as_slice(), &ByteRecord::from(vec!["x"])));
         for part in [3, 100] {
             let rows = all(ResultKind::Unprocessed, "Name,Note\n\u{feff}x,\"a \"\"b\"\"\"\n", part).await;
             assert_eq!(rows[0].cells, vec!["\u{feff}x", "a \"b\""]);
@@ -369,7 +369,7 @@ mod tests {
     async fn salesforces_columns_are_found_wherever_they_stand() {
         let rows = all(ResultKind::Failed, "Name,sf__Error,sf__Id\nx,\"A_B:m:Name --\",\n", 7).await;
         assert_eq!(rows[0].error, "A_B:m:Name --");
-        assert_eq!(rows[0].id, "");
+        assert!(rows[0].id.is_empty());
         assert_eq!(rows[0].cells, vec!["x"]);
     }
 

@@ -323,7 +323,7 @@ impl Bulk for Model {
             let key = String::from_utf8_lossy(&cells[0]).into_owned();
             let id = if kind == ResultKind::Successful { format!("001{key:0>12}AAA") } else { String::new() };
             let error = if kind == ResultKind::Failed { "BAD_NAME:no such name:Name --".into() } else { String::new() };
-            each(&columns, &ResultRow { id, created: kind == ResultKind::Successful, error, cells: cells.clone() });
+            each(&columns, &ResultRow { id: id.into_bytes(), created: kind == ResultKind::Successful, error, cells: cells.clone() });
         }
         assert!(rows.is_none_or(|rows| rows == set.len() as u64));
         Ok(set.len() as u64)
