@@ -1,6 +1,6 @@
 # One static binary on an empty image, with the public certificate authorities and nothing else.
 # The builder only needs Rust, a C compiler and cmake; pin it by digest in your own builds.
-FROM rust:1.95-bookworm AS build
+FROM rust:1.95.0-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends cmake ca-certificates && rm -rf /var/lib/apt/lists/*
 WORKDIR /project
 COPY . .

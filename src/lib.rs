@@ -5,11 +5,13 @@
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod drain;
-mod import;
+pub mod file_grant;
 pub mod keeper;
 pub mod operator;
+mod output;
 pub mod plugin;
 mod reach;
 pub mod run;
+mod sources;
 pub mod terminal;
 pub mod worker;

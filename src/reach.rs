@@ -1,25 +1,32 @@
 //! How the systems of a Connection are dialed: the same for the keeper, which verifies, and for the worker, which loads. The network's
 //! policies say the same in their own words (`domain::tenant::plan::network`).
 
-use api::connection::Postgres;
-use api::region::PrivateEndpoint;
+use api::connection::{Postgres, System, SystemKind};
+use api::region::{PrivateEndpoint, PrivatePlace};
 use connect::{AddressPolicy, PostgresParams};
-use domain::reach::System;
 
 /// Public addresses on the system's own port, and what the list names. A range that cannot be read opens nothing.
-pub(crate) fn address_policy(system: System, endpoints: &[PrivateEndpoint]) -> AddressPolicy {
-    endpoints.iter().fold(AddressPolicy::public_on(system.public_port()), |policy, endpoint| {
+pub(crate) fn address_policy(system: SystemKind, endpoints: &[PrivateEndpoint]) -> AddressPolicy {
+    endpoints.iter().fold(AddressPolicy::public_on(system.profile().public_port), |policy, endpoint| {
         let ports: Vec<u16> = endpoint.ports.iter().filter_map(|port| u16::try_from(*port).ok()).collect();
         // The dialer takes an empty list for every port; a list without a readable one must open nothing.
         if ports.is_empty() {
             return policy;
         }
-        match (&endpoint.service, &endpoint.cidr) {
-            (Some(service), _) => policy.open_service(&service.namespace, &service.name, &ports),
-            (None, Some(cidr)) => policy.clone().open_network(cidr, &ports).unwrap_or(policy),
-            (None, None) => policy,
+        match endpoint.place() {
+            Some(PrivatePlace::Service(service)) => policy.open_service(&service.namespace, &service.name, &ports),
+            Some(PrivatePlace::Cidr(cidr)) => policy.clone().open_network(cidr, &ports).unwrap_or(policy),
+            None => policy,
         }
     })
+}
+
+/// The database that a query is sent to. `None`: a system that answers none.
+pub(crate) fn database(system: System<'_>) -> Option<&Postgres> {
+    match system {
+        System::Postgres(postgres) => Some(postgres),
+        System::Salesforce(_) => None,
+    }
 }
 
 /// A database as its Connection describes it.
@@ -41,7 +48,6 @@ mod tests {
     use std::collections::BTreeMap;
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-    use api::region::ServiceEndpoint;
     use api::{Region, Tenant};
     use domain::reach::endpoints_of;
     use domain::settings::{KeeperSettings, NetworkSettings, Settings, WorkerSettings};
@@ -137,12 +143,8 @@ mod tests {
     fn endpoint() -> impl Strategy<Value = PrivateEndpoint> {
         let cidr = prop::sample::select(vec!["10.1.2.0/24", "192.168.7.7/32", "13.108.0.0/16", "2a00:1::/32", "169.254.0.0/16"]);
         let tenants = prop::sample::select(vec!["acme", "globex"]);
-        (cidr, prop::collection::vec(port(), 1..3), tenants).prop_map(|(cidr, ports, tenant)| PrivateEndpoint {
-            service: None,
-            cidr: Some(cidr.to_owned()),
-            ports: ports.into_iter().map(i32::from).collect(),
-            tenants: vec![tenant.to_owned()],
-        })
+        (cidr, prop::collection::vec(port(), 1..3), tenants)
+            .prop_map(|(cidr, ports, tenant)| serde_json::from_value(json!({"cidr": cidr, "ports": ports, "tenants": [tenant]})).unwrap())
     }
 
     proptest! {
@@ -155,7 +157,7 @@ mod tests {
             let policies = network::policies(&tenant, &region, &BTreeMap::new(), &settings());
             let listed = endpoints_of(&region, "acme");
             let dials = |system| address_policy(system, &listed).check("db.example", address, port).is_ok();
-            let dialed = dials(System::Salesforce) || (reads_postgres && dials(System::Postgres));
+            let dialed = dials(SystemKind::Salesforce) || (reads_postgres && dials(SystemKind::Postgres));
             prop_assert_eq!(dialed, network_lets_through(&policies, reads_postgres, address, port), "{}:{}", address, port);
         }
     }
@@ -179,9 +181,9 @@ mod tests {
 
     #[test]
     fn a_service_is_dialed_on_its_listed_ports_only() {
-        let service = ServiceEndpoint { namespace: "demo".into(), name: "postgres".into() };
-        let endpoint = PrivateEndpoint { service: Some(service), cidr: None, ports: vec![5432], tenants: vec!["acme".into()] };
-        let policy = address_policy(System::Postgres, &[endpoint]);
+        let service = json!({"namespace": "demo", "name": "postgres"});
+        let endpoint = serde_json::from_value(json!({"service": service, "ports": [5432], "tenants": ["acme"]})).unwrap();
+        let policy = address_policy(SystemKind::Postgres, &[endpoint]);
         let at = |port| policy.check("postgres.demo.svc", "10.96.0.7".parse().unwrap(), port);
         assert!(at(5432).is_ok());
         assert!(at(22).unwrap_err().to_string().contains("with port 22"));

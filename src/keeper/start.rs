@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -23,21 +23,24 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::admission::Admission;
 use super::args::Args;
 use super::audit::Audit;
-use super::authority::Authority;
-use super::clock::Clock;
-use super::custody::Custodies;
-use super::error::{Error, Result};
-use super::files::Files;
-use super::key_rings::KeyRings;
-use super::records::Records;
-use super::room::Room;
-use super::serve::Speaks;
-use super::sessions::Sessions;
-use super::state::{Keeper, Memory};
+use super::base::clock::Clock;
+use super::base::cluster::Cluster;
+use super::base::error::{Error, Result};
+use super::base::records::Records;
+use super::controllers::{Controllers, connections, ownerless, regions, tenants, uploads};
+use super::files::{FileStore, sweeper};
+use super::identity::authority::Authority;
+use super::identity::{farewell, installation};
+use super::listeners::gateway::{self, Gateway};
+use super::listeners::serve::{self, Speaks};
+use super::listeners::workers::{self, Workers};
 use super::storage::Storages;
-use super::{connections, farewell, gateway, installation, ownerless, regions, serve, sweeper, tenants, uploads, workers};
+use super::vault::Vault;
+use super::vault::custody::Custodies;
+use super::vault::region_keys::RegionKeys;
 
 const CONCURRENCY: usize = 32;
 const CLOCK_INTERVAL: Duration = Duration::from_secs(30);
@@ -67,7 +70,7 @@ pub struct Running {
     pub installation: String,
     pub health: Health,
     pub metrics: Metrics,
-    keeper: Arc<Keeper>,
+    rooms: Rooms,
     trust: Arc<Trust>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
@@ -76,17 +79,18 @@ pub struct Running {
 impl Running {
     /// Lets time pass for everything that expires, and sweeps: how a rehearsal sees an hour go by.
     pub async fn advance(&self, by: SignedDuration) -> anyhow::Result<()> {
-        self.keeper.clock.advance(by);
-        self.trust.tend(&self.keeper).await.map_err(chain)?;
-        sweeper::sweep(&self.keeper, true, true).await.map_err(chain)?;
-        ownerless::round(&self.keeper).await.map_err(chain)
+        self.rooms.cluster.clock.advance(by);
+        self.trust.tend(&self.rooms.cluster).await.map_err(chain)?;
+        sweeper::sweep(&self.rooms.files, true, true).await.map_err(chain)?;
+        ownerless::round(&self.rooms.controllers).await.map_err(chain)
     }
 
     /// Goes on as if this machine's clock were wrong by this much.
     pub async fn misset_clock(&self, by: SignedDuration) -> anyhow::Result<()> {
-        self.keeper.clock.misset(by);
-        self.keeper.clock.read(&self.keeper.client).await.map_err(chain)?;
-        self.keeper.metrics.set_clock_skew(self.keeper.clock.skew().0.as_secs());
+        let Cluster { clock, client, metrics, .. } = self.rooms.cluster.as_ref();
+        clock.misset(by);
+        clock.read(client).await.map_err(chain)?;
+        metrics.set_clock_skew(clock.skew().0.as_secs());
         Ok(())
     }
 
@@ -103,8 +107,8 @@ impl Running {
     pub async fn finish(mut self) {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
-        self.keeper.tell_refusals(true).await;
-        self.keeper.audit.publish(&self.keeper.regions.all()).await;
+        self.rooms.audit.tell_refusals(true).await;
+        self.rooms.audit.publish().await;
     }
 }
 
@@ -179,15 +183,17 @@ pub async fn start_later(client: Client, args: Args, stop: CancellationToken, by
     let queue = Queue::default();
     let (mut watches, stores) = watch(&client, &metrics, &queue);
     let q = queue.clone();
-    let keeper = Arc::new(keeper(client.clone(), &args, metrics.clone(), uid.clone(), clock, records, stores, q));
+    let due = stores.due.clone();
+    let cluster = Arc::new(cluster(client.clone(), &args, metrics.clone(), uid.clone(), clock, stores));
+    let rooms = Rooms::furnished(cluster.clone(), &args, records, due, q);
     health.waiting_for("the first listing of every kind");
     watches.all_synced().await;
     health.waiting_for("the first sweep");
     // However long it takes: what must be alive is this process, not every volume.
-    health.beating(retry("the first sweep", || sweeper::start(&keeper))).await;
+    health.beating(retry("the first sweep", || sweeper::start(&rooms.files))).await;
     let gateway = args.gateway_hosts.first().map(|host| format!("{host}:{}", args.gateway_port));
     let trust = Arc::new(Trust { authority: authority.clone(), gateway });
-    retry("ConfigMap dataimporter-public", || trust.publish(&keeper)).await;
+    retry("ConfigMap dataimporter-public", || trust.publish(&cluster)).await;
 
     let tls = |speaks| serve::tls_config(authority.clone(), speaks).map_err(chain);
     let (of_workers, of_people) = serve::limits(serve::open_files());
@@ -197,17 +203,19 @@ pub async fn start_later(client: Client, args: Args, stop: CancellationToken, by
     };
     let worker_listener = listener("workers", worker_listener, of_workers);
     let gateway_listener = listener("gateway", gateway_listener, of_people);
-    tasks.spawn(serve::serve(worker_listener, tls(Speaks::Either)?, workers::app(keeper.clone()), stop.clone()));
-    tasks.spawn(serve::serve(gateway_listener, tls(Speaks::Http1)?, gateway::app(keeper.clone()), stop.clone()));
-    tasks.spawn(sweeper::run(keeper.clone(), stop.clone()));
-    tasks.spawn(ownerless::run(keeper.clone(), stop.clone()));
-    tasks.spawn(connections::ask_after_sources(keeper.clone(), stop.clone()));
-    tasks.spawn(tick(keeper.clone(), queue.clone(), stop.clone()));
-    tasks.spawn(tell(keeper.clone(), stop.clone()));
-    tasks.spawn(renew(keeper.clone(), trust.clone(), stop.clone()));
-    let (worker, shown) = (keeper.clone(), metrics.clone());
+    tasks.spawn(serve::serve(worker_listener, tls(Speaks::Either)?, workers::app(rooms.workers()), stop.clone()));
+    tasks.spawn(serve::serve(gateway_listener, tls(Speaks::Http1)?, gateway::app(rooms.gateway()), stop.clone()));
+    tasks.spawn(sweeper::run(rooms.files.clone(), stop.clone()));
+    tasks.spawn(ownerless::run(rooms.controllers.clone(), stop.clone()));
+    tasks.spawn(connections::ask_after_sources(rooms.controllers.clone(), stop.clone()));
+    tasks.spawn(tick(cluster.clone(), queue.clone(), stop.clone()));
+    tasks.spawn(tell(rooms.audit.clone(), stop.clone()));
+    tasks.spawn(renew(cluster.clone(), trust.clone(), stop.clone()));
+    let (controllers, shown) = (rooms.controllers.clone(), metrics.clone());
     tasks.spawn(
-        queue.run(CONCURRENCY, health.clone(), metrics.clone(), stop.clone(), move |key| reconcile(worker.clone(), metrics.clone(), key)),
+        queue.run(CONCURRENCY, health.clone(), metrics.clone(), stop.clone(), move |key| {
+            reconcile(controllers.clone(), metrics.clone(), key)
+        }),
     );
     let watching = stop.clone();
     tasks.spawn(async move {
@@ -215,7 +223,7 @@ pub async fn start_later(client: Client, args: Args, stop: CancellationToken, by
     });
     health.ready();
     tracing::info!(installation = uid, workers = %worker_address, gateway = %gateway_address, "keeper is ready");
-    Ok(Running { worker_address, gateway_address, installation: uid, health, metrics: shown, keeper, trust, stop, tasks })
+    Ok(Running { worker_address, gateway_address, installation: uid, health, metrics: shown, rooms, trust, stop, tasks })
 }
 
 fn chain(error: Error) -> anyhow::Error {
@@ -267,7 +275,8 @@ fn watch(client: &Client, metrics: &Metrics, queue: &Queue<Key>) -> (Watches, St
     let connections = Store::pruned(
         |c: &Connection| c.namespace().into_iter().collect(),
         |c| {
-            (c.status, c.spec.salesforce, c.spec.postgres) = (None, None, None);
+            c.status = None;
+            c.spec.forget_system();
         },
     );
     let tenants = Store::new(|t: &Tenant| t.status.iter().flat_map(|s| &s.namespaces).map(|n| n.name.clone()).collect());
@@ -376,60 +385,67 @@ fn same_binding(old: Option<&Tenant>, new: Option<&Tenant>) -> bool {
     of(old) == of(new)
 }
 
-#[allow(clippy::too_many_arguments)]
-fn keeper(
-    client: Client,
-    args: &Args,
-    metrics: Metrics,
-    uid: String,
-    clock: Clock,
-    records: Records,
-    stores: Stores,
-    queue: Queue<Key>,
-) -> Keeper {
-    let of_regions = queue.clone();
-    let heads = Writer::new(client.clone(), names::audit_manager(&args.identity), metrics.clone());
-    let custodies = Custodies::new(records.clone(), args.root_key_dir.clone());
-    let dialer = connect::Dialer::new(connect::AddressPolicy::closed());
-    Keeper {
+fn cluster(client: Client, args: &Args, metrics: Metrics, installation: String, clock: Clock, stores: Stores) -> Cluster {
+    Cluster {
         writer: Writer::new(client.clone(), names::KEEPER_MANAGER, metrics.clone()),
         events: Events::new(client.clone(), names::KEEPER_MANAGER, &args.identity, metrics.clone()),
         metrics,
-        rings: KeyRings::new(records.clone(), custodies.clone(), &uid, &args.identity),
-        sessions: Sessions::new(records.clone(), dialer.clone()),
-        files: Files::new(records.clone()),
-        room: Room::new(Files::new(records.clone()), args.plans.clone()),
-        storages: Storages::new(args.storage_dir.clone(), &args.identity, args.storage_reserve),
-        audit: Audit::new(&args.identity, &uid, records.clone(), custodies.clone(), heads),
-        refusals: Default::default(),
-        wake_region: Box::new(move |region| of_regions.wake(Key::Region(region))),
-        wake_connection: Box::new(move |namespace, name| queue.wake(Key::Connection(namespace, name))),
-        awaited: Default::default(),
         namespace: args.namespace.clone(),
-        peer_check: args.peer_ip_check,
+        installation,
         identity: args.identity.clone(),
-        memory: Mutex::new(Memory::default()),
-        turns: Default::default(),
-        budget: Default::default(),
+        clock,
         regions: stores.regions,
         tenants: stores.tenants,
-        due: stores.due,
-        installation: uid,
-        custodies,
-        records,
-        dialer,
-        clock,
         client,
     }
 }
 
-async fn reconcile(keeper: Arc<Keeper>, metrics: Metrics, key: Key) -> std::result::Result<Next, ()> {
+/// The rooms, each made of those above it.
+struct Rooms {
+    cluster: Arc<Cluster>,
+    audit: Arc<Audit>,
+    vault: Arc<Vault>,
+    files: Arc<FileStore>,
+    admission: Arc<Admission>,
+    controllers: Arc<Controllers>,
+}
+
+impl Rooms {
+    fn furnished(cluster: Arc<Cluster>, args: &Args, records: Records, due: Arc<Notify>, queue: Queue<Key>) -> Self {
+        let storages = Storages::new(args.storage_dir.clone(), &args.identity, args.storage_reserve);
+        let custodies = Custodies::new(records.clone(), args.root_key_dir.clone());
+        let region_keys = Arc::new(RegionKeys::new(records.clone(), custodies.clone(), &cluster.installation));
+        let heads = Writer::new(cluster.client.clone(), names::audit_manager(&args.identity), cluster.metrics.clone());
+        let of_regions = queue.clone();
+        let wake_region = Box::new(move |region| of_regions.wake(Key::Region(region)));
+        let audit = Arc::new(Audit::new(cluster.clone(), region_keys.clone(), storages.clone(), heads, wake_region));
+        let dialer = connect::Dialer::new(connect::AddressPolicy::closed());
+        let vault = Arc::new(Vault::new(cluster.clone(), audit.clone(), records.clone(), custodies, region_keys, dialer));
+        let files = Arc::new(FileStore::new(cluster.clone(), audit.clone(), vault.clone(), storages, records, args.plans.clone(), due));
+        let admission = Arc::new(Admission::new(cluster.clone(), audit.clone(), args.peer_ip_check));
+        let wake_connection = Box::new(move |namespace, name| queue.wake(Key::Connection(namespace, name)));
+        let controllers = Arc::new(Controllers::new(cluster.clone(), audit.clone(), vault.clone(), files.clone(), wake_connection));
+        Self { cluster, audit, vault, files, admission, controllers }
+    }
+
+    fn workers(&self) -> Arc<Workers> {
+        let Self { cluster, audit, vault, files, admission, controllers: _ } = self;
+        Workers::new(cluster.clone(), audit.clone(), vault.clone(), files.clone(), admission.clone())
+    }
+
+    fn gateway(&self) -> Arc<Gateway> {
+        let Self { cluster, audit, vault, files, admission, controllers: _ } = self;
+        Gateway::new(cluster.clone(), audit.clone(), vault.clone(), files.clone(), admission.clone())
+    }
+}
+
+async fn reconcile(controllers: Arc<Controllers>, metrics: Metrics, key: Key) -> std::result::Result<Next, ()> {
     let began = Instant::now();
     let (kind, outcome) = match &key {
-        Key::Region(name) => ("Region", regions::reconcile(&keeper, name).await),
-        Key::Tenant(name) => ("Tenant", tenants::reconcile(&keeper, name).await),
-        Key::Connection(namespace, name) => ("Connection", connections::reconcile(&keeper, namespace, name).await),
-        Key::Upload(namespace, name) => ("Upload", uploads::reconcile(&keeper, namespace, name).await),
+        Key::Region(name) => ("Region", regions::reconcile(&controllers, name).await),
+        Key::Tenant(name) => ("Tenant", tenants::reconcile(&controllers, name).await),
+        Key::Connection(namespace, name) => ("Connection", connections::reconcile(&controllers, namespace, name).await),
+        Key::Upload(namespace, name) => ("Upload", uploads::reconcile(&controllers, namespace, name).await),
     };
     metrics.reconciled(kind, began.elapsed(), outcome.is_err());
     outcome.map_err(|error| {
@@ -437,24 +453,24 @@ async fn reconcile(keeper: Arc<Keeper>, metrics: Metrics, key: Key) -> std::resu
     })
 }
 
-async fn tick(keeper: Arc<Keeper>, queue: Queue<Key>, stop: CancellationToken) {
+async fn tick(cluster: Arc<Cluster>, queue: Queue<Key>, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(CLOCK_INTERVAL)).await.is_some() {
-        let skewed = keeper.clock.skew().1;
-        if let Err(error) = keeper.clock.read(&keeper.client).await {
+        let skewed = cluster.clock.skew().1;
+        if let Err(error) = cluster.clock.read(&cluster.client).await {
             tracing::warn!(error = error.chain(), "the API server's time could not be read");
         }
-        keeper.metrics.set_clock_skew(keeper.clock.skew().0.as_secs());
-        if keeper.clock.skew().1 != skewed {
-            keeper.regions.all().iter().for_each(|region| queue.wake(Key::Region(region.name_any())));
+        cluster.metrics.set_clock_skew(cluster.clock.skew().0.as_secs());
+        if cluster.clock.skew().1 != skewed {
+            cluster.regions.all().iter().for_each(|region| queue.wake(Key::Region(region.name_any())));
         }
     }
 }
 
 /// Says in statuses how far the audit goes, and in the audit how often callers were refused.
-async fn tell(keeper: Arc<Keeper>, stop: CancellationToken) {
+async fn tell(audit: Arc<Audit>, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(HEADS_INTERVAL)).await.is_some() {
-        keeper.tell_refusals(false).await;
-        keeper.audit.publish(&keeper.regions.all()).await;
+        audit.tell_refusals(false).await;
+        audit.publish().await;
     }
 }
 
@@ -467,21 +483,21 @@ struct Trust {
 
 impl Trust {
     /// Brings the authority to where it should be by now, and what is published with it.
-    async fn tend(&self, keeper: &Keeper) -> Result<()> {
-        self.authority.tend(keeper.now()?).await?;
-        self.publish(keeper).await
+    async fn tend(&self, cluster: &Cluster) -> Result<()> {
+        self.authority.tend(cluster.now()?).await?;
+        self.publish(cluster).await
     }
 
     /// Written again when nothing changed, too: what somebody else made of it does not stay.
-    async fn publish(&self, keeper: &Keeper) -> Result<()> {
+    async fn publish(&self, cluster: &Cluster) -> Result<()> {
         let (bundle, gateway) = (self.authority.bundle(), self.gateway.as_deref());
-        installation::publish(&keeper.client, &keeper.namespace, &bundle, gateway, &keeper.installation).await
+        installation::publish(&cluster.client, &cluster.namespace, &bundle, gateway, &cluster.installation).await
     }
 }
 
-async fn renew(keeper: Arc<Keeper>, trust: Arc<Trust>, stop: CancellationToken) {
+async fn renew(cluster: Arc<Cluster>, trust: Arc<Trust>, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(AUTHORITY_INTERVAL)).await.is_some() {
-        if let Err(error) = trust.tend(&keeper).await {
+        if let Err(error) = trust.tend(&cluster).await {
             tracing::error!(
                 reason = error.reason(),
                 error = error.chain(),

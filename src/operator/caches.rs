@@ -101,7 +101,7 @@ fn tenant_words(tenant: &Tenant) -> Vec<String> {
 fn job_words(job: &ImportJob) -> Vec<String> {
     let namespace = labels::namespace(&job.metadata);
     let connections = job.spec.connection_names().into_iter().map(|c| format!("connection:{namespace}/{c}"));
-    let upload = job.spec.source.upload.iter().map(|u| format!("upload:{namespace}/{}", u.name));
+    let upload = job.spec.source.upload().into_iter().map(|u| format!("upload:{namespace}/{}", u.name));
     connections.chain(upload).chain([format!("namespace:{namespace}")]).collect()
 }
 
@@ -137,13 +137,7 @@ fn node_words(node: &Meta<Node>) -> Vec<String> {
 /// Of a job the rules read how it starts and what it refers to; what to do with the rows is read when a run begins.
 fn prune_job(job: &mut ImportJob) {
     slim(&mut job.metadata);
-    job.spec.steps = Vec::new();
-    if let Some(sql) = &mut job.spec.source.sql {
-        sql.query = String::new();
-    }
-    if let Some(salesforce) = &mut job.spec.target.salesforce {
-        salesforce.mapping = Vec::new();
-    }
+    job.spec.forget_rows();
 }
 
 /// Of a run that goes on we read the operator's part and the outcome, of one that has ended what its job and its history ask: when and how
@@ -167,11 +161,7 @@ fn prune_run(run: &mut ImportRun) {
 /// Certificates go into the snapshot only, which reads them live.
 fn prune_connection(connection: &mut Connection) {
     slim(&mut connection.metadata);
-    let spec = &mut connection.spec;
-    let tls = spec.salesforce.as_mut().and_then(|s| s.tls.as_mut()).or(spec.postgres.as_mut().and_then(|p| p.tls.as_mut()));
-    if let Some(tls) = tls {
-        tls.ca_bundle = None;
-    }
+    connection.spec.forget_certificates();
 }
 
 /// Of a pod's spec we read the node.

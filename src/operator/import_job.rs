@@ -49,7 +49,7 @@ fn observe(context: &Context, key: &ObjectKey) -> Option<Observed> {
         let connection = caches.connections.get(&ObjectKey::namespaced(namespace, name))?;
         Some((name.to_owned(), connection))
     });
-    let upload = job.spec.source.upload.as_ref().and_then(|u| caches.uploads.get(&ObjectKey::namespaced(namespace, &u.name)));
+    let upload = job.spec.source.upload().and_then(|u| caches.uploads.get(&ObjectKey::namespaced(namespace, &u.name)));
     let once_run = import_job::once_name(&job).and_then(|name| caches.runs.get(&ObjectKey::namespaced(namespace, name)));
     Some(Observed {
         region: tenant.as_ref().and_then(|t| caches.region(&t.spec.region)),

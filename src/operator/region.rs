@@ -30,10 +30,8 @@ pub(super) async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Next
 fn observe(context: &Context, key: &ObjectKey) -> Option<Observed> {
     let caches = &context.caches;
     let region = caches.regions.get(key).filter(|r| r.metadata.deletion_timestamp.is_none())?;
-    let nodes = match region.spec.nodes.all {
-        Some(_) => caches.nodes.len(),
-        None => caches.nodes.by(&format!("region:{}", key.name)).len(),
-    };
+    let labelled = || caches.nodes.by(&format!("region:{}", key.name)).len();
+    let nodes = if region.spec.nodes.are_all() { caches.nodes.len() } else { labelled() };
     let others = caches.regions.all().iter().map(|r| labels::name(&r.metadata).to_owned()).filter(|name| *name != key.name).collect();
     Some(Observed { region, nodes, others })
 }

@@ -141,7 +141,7 @@ async fn services(
 ) -> Result<BTreeMap<(String, String), ServiceFacts>, ReconcileError> {
     let mut found = BTreeMap::new();
     let endpoints = region.into_iter().flat_map(|r| &r.spec.private_endpoints).filter(|e| e.tenants.iter().any(|t| t == tenant));
-    for endpoint in endpoints.filter_map(|e| e.service.as_ref()) {
+    for endpoint in endpoints.filter_map(|e| e.service()) {
         let api = Api::<Service>::namespaced(context.writer.client().clone(), &endpoint.namespace);
         let service = api.get_opt(&endpoint.name).await.map_err(|source| ReconcileError::Read {
             kind: "Service",

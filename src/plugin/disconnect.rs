@@ -47,12 +47,7 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
         terminal::tell(format_args!("error: Connection {namespace}/{name} is gone, but {note}"));
         return Ok(ExitCode::FAILURE);
     }
-    let client_id = connection
-        .spec
-        .salesforce
-        .as_ref()
-        .and_then(|s| s.auth.client_credentials.as_ref().map(|c| &c.client_id).or(s.auth.jwt_bearer.as_ref().map(|j| &j.client_id)));
-    let left_to_do = client_id.map(|id| format!("in Salesforce Setup, rotate or delete the External Client App with consumer key {id}: Salesforce itself knows no revocation for it"));
+    let left_to_do = connection.spec.system().and_then(|system| system.external().left_to_do());
     let told = serde_json::json!({"connection": format!("{namespace}/{name}"), "disconnected": true, "leftToDo": left_to_do});
     output::either(common.output, &told, || match &left_to_do {
         Some(step) => format!("Connection {namespace}/{name} is disconnected and its credential destroyed.\nLeft to you: {step}."),

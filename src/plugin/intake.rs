@@ -62,7 +62,7 @@ impl Grant {
     }
 
     fn add(mut self, connection: &Connection) -> Self {
-        if connection.spec.credentials.secret_ref.as_ref().is_some_and(|source| source.after_intake == AfterIntake::Delete) {
+        if connection.spec.credentials.secret_ref().is_some_and(|source| source.after_intake == AfterIntake::Delete) {
             self.after_intake = AfterIntake::Delete;
         }
         self.consent = self.consent.and(&connection.name_any(), &connection.spec.endpoint_digest());
@@ -158,7 +158,7 @@ fn read(path: &std::path::Path) -> std::io::Result<String> {
 }
 
 fn reference(connection: &Connection) -> Result<&api::connection::SecretRef> {
-    connection.spec.credentials.secret_ref.as_ref().ok_or_else(|| anyhow!("this Connection takes no credential from a Secret"))
+    connection.spec.credentials.secret_ref().ok_or_else(|| anyhow!("this Connection takes no credential from a Secret"))
 }
 
 /// Exactly one Secret, by name.
@@ -195,7 +195,7 @@ fn permission(namespace: &str, secret: &str, after: AfterIntake, system_namespac
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::Output;
+    use crate::output::Output;
 
     #[test]
     fn the_keeper_gets_one_secret_and_delete_only_where_it_must_delete() {

@@ -6,19 +6,20 @@ mod audit;
 mod disconnect;
 mod gateway;
 mod intake;
-pub(crate) mod output;
 mod results;
 mod run;
 mod status;
 mod stop;
+mod tree;
 mod upload;
 mod wait;
 mod words;
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
+use crate::output::{self, Output};
 use crate::terminal;
 
 /// Load data into Salesforce from Kubernetes.
@@ -48,12 +49,6 @@ pub(crate) struct Common {
     /// How to print.
     #[arg(short, long, global = true, value_enum, default_value_t = Output::Text)]
     output: Output,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum Output {
-    Text,
-    Json,
 }
 
 #[derive(Subcommand)]

@@ -6,7 +6,7 @@ use anyhow::Result;
 use api::ImportRun;
 
 use super::access::Access;
-use super::{Common, Target, output};
+use super::{Common, Target, output, tree};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -16,6 +16,6 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     let found: ImportRun = Access::open(common).await?.get(&args.run).await?;
-    output::either(common.output, &found, || output::tree(&found))?;
+    output::either(common.output, &found, || tree::text(&found))?;
     Ok(ExitCode::SUCCESS)
 }

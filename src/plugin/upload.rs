@@ -17,8 +17,8 @@ use tokio::io::AsyncReadExt as _;
 
 use super::access::Access;
 use super::gateway::{Gateway, refusal};
-use super::output::{self, grouped};
 use super::{Common, Output};
+use crate::output::{self, grouped};
 use crate::terminal;
 
 #[derive(clap::Args)]

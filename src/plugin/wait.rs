@@ -8,7 +8,7 @@ use api::{ImportRun, conditions};
 use kube::Api;
 
 use super::access::Access;
-use super::{Common, Output, ROWS_FAILED, RUN_FAILED, TIMED_OUT, Target, output};
+use super::{Common, Output, ROWS_FAILED, RUN_FAILED, TIMED_OUT, Target, output, tree};
 use crate::terminal;
 
 const POLL: Duration = Duration::from_millis(500);
@@ -48,7 +48,7 @@ pub(crate) async fn follow(access: &Access, format: Output, namespace: &str, nam
             show_change(&run, &mut shown);
         }
         if let Some(code) = ended(&run, limits.fail_on_rows) {
-            output::either(format, &run, || output::tree(&run))?;
+            output::either(format, &run, || tree::text(&run))?;
             return Ok(ExitCode::from(code));
         }
         if Instant::now() > until {

@@ -136,7 +136,7 @@ fn innermost(error: &(dyn StdError + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::Output;
+    use crate::output::Output;
     use anyhow::anyhow;
 
     async fn words(error: anyhow::Error) -> String {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::plugin::Output;
+use crate::output::Output;
 
 /// Run one import here and now, without a cluster: the same engine, the same protocol and the same manifests.
 ///

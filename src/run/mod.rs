@@ -11,22 +11,24 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use api::connection::ConnectionSpec;
+use api::connection::{AuthFlow, ConnectionSpec, LoginAt, Salesforce, System};
+use api::import_job::SourceKind;
 use api::import_run::RunReason;
 use connect::{AddressPolicy, Dialer, HttpsOptions, Trust};
-use engine::load::{Brake, ChunkLimits, Ending, NoJournal};
+use engine::import::Import;
+use engine::load::{ChunkLimits, Ending, NoJournal, StopSignal};
 use engine::results::Escape;
+use engine::source::Source;
 use futures::StreamExt;
 use salesforce::auth::{Grant, Login, LoginHost, SigningKey, TokenIssuer};
 use salesforce::{Client, SessionCache};
-use secrecy::SecretString;
 use tokio_util::io::ReaderStream;
 
 pub use self::args::Args;
 use self::manifests::{Job, Manifests};
 use self::results::FolderSink;
-use crate::import::{Database, Import, Input};
-use crate::terminal;
+use crate::reach::database;
+use crate::{sources, terminal};
 
 /// Size of one read from the file.
 const READ: usize = 256 << 10;
@@ -68,8 +70,8 @@ pub async fn run(args: Args) -> ExitCode {
             return Exit::Usage.into();
         }
     };
-    let brake = import.brake.clone();
-    let stopping = tokio::spawn(stop_on_signal(brake));
+    let stop_signal = import.stop_signal.clone();
+    let stopping = tokio::spawn(stop_on_signal(stop_signal));
     let ending = import.run().await;
     stopping.abort();
     output::finish_progress();
@@ -87,7 +89,7 @@ async fn prepare(args: &Args) -> anyhow::Result<Import> {
     let job = manifests.job(args.job.as_deref())?;
     let dialer = Dialer::new(AddressPolicy::unrestricted());
     let target = target(&manifests, job, &dialer)?;
-    let input = input(args, &manifests, job, &dialer).await?;
+    let source = source(args, &manifests, job, &dialer).await?;
     let keeps_results = job.spec.results.as_ref().is_none_or(|results| results.none.is_none());
     let results = if keeps_results {
         let folder = args.results_dir.clone().unwrap_or_else(|| format!("{}-results", job.name).into());
@@ -102,12 +104,13 @@ async fn prepare(args: &Args) -> anyhow::Result<Import> {
         time_left: std::time::Duration::from_secs(job.spec.deadline_seconds().unsigned_abs()),
         spec: job.spec.clone(),
         target,
-        input,
+        source: Some(source),
+        cursors: Vec::new(),
         journal: Arc::new(NoJournal),
         chunks: Default::default(),
         results,
         limits: ChunkLimits::default(),
-        brake: Brake::default(),
+        stop_signal: StopSignal::default(),
         watch: Box::new(move |ledger| {
             if !quiet {
                 output::show_progress(ledger);
@@ -117,65 +120,66 @@ async fn prepare(args: &Args) -> anyhow::Result<Import> {
 }
 
 fn target(manifests: &Manifests, job: &Job, dialer: &Dialer) -> anyhow::Result<Client> {
-    let target = job.spec.target.salesforce.as_ref().context("target: the job has no Salesforce target")?;
+    let target = job.spec.target.salesforce().context("target: the job has no Salesforce target")?;
     let name = &target.connection_ref.name;
     let connection = manifests.connection(job, name)?;
-    let Some(salesforce) = &connection.salesforce else { bail!("Connection {name} is not one to Salesforce") };
+    let Some(salesforce) = connection.system().and_then(System::org) else { bail!("Connection {name} is not one to Salesforce") };
     let base = salesforce.login_base();
     // Whoever runs this command has written the manifest: the host in it is the host they mean.
     let own = url::Url::parse(&base).ok().and_then(|url| url.host_str().map(str::to_owned)).into_iter().collect::<Vec<_>>();
-    let host =
-        LoginHost::parse(&base, if salesforce.login_url.is_some() { &own } else { &[] }).with_context(|| format!("Connection {name}"))?;
-    let bundle = salesforce.tls.as_ref().and_then(|tls| tls.ca_bundle.as_deref());
-    let http = dialer.https(HttpsOptions { trust: Trust::SystemAnd(bundle) }).with_context(|| format!("Connection {name}"))?;
-    let grant = grant(manifests, job, name, connection)?;
+    let allowed: &[String] = match salesforce.login_at() {
+        Some(LoginAt::LoginUrl(_)) => &own,
+        Some(LoginAt::MyDomain(_)) | None => &[],
+    };
+    let host = LoginHost::parse(&base, allowed).with_context(|| format!("Connection {name}"))?;
+    let trust = Trust::SystemAnd(salesforce.ca_bundle());
+    let http = dialer.https(HttpsOptions { trust }).with_context(|| format!("Connection {name}"))?;
+    let grant = grant(manifests, job, name, connection, salesforce)?;
     let issuer = TokenIssuer::new(Login::new(http.clone(), host), grant, Arc::new(jiff::Timestamp::now));
     Ok(Client::new(http, Arc::new(SessionCache::new(issuer))))
 }
 
-fn grant(manifests: &Manifests, job: &Job, name: &str, connection: &ConnectionSpec) -> anyhow::Result<Grant> {
-    let auth = connection.salesforce.as_ref().map(|salesforce| &salesforce.auth);
-    if let Some(credentials) = auth.and_then(|auth| auth.client_credentials.as_ref()) {
-        let client_secret = manifests.secret(job, name, connection, "clientSecret")?;
-        return Ok(Grant::ClientCredentials { client_id: credentials.client_id.clone(), client_secret });
+fn grant(manifests: &Manifests, job: &Job, name: &str, connection: &ConnectionSpec, salesforce: &Salesforce) -> anyhow::Result<Grant> {
+    match salesforce.auth.flow() {
+        Some(AuthFlow::ClientCredentials(client)) => {
+            let client_secret = manifests.secret(job, name, connection, "clientSecret")?;
+            Ok(Grant::ClientCredentials { client_id: client.client_id.clone(), client_secret })
+        }
+        Some(AuthFlow::JwtBearer(jwt)) => {
+            let pem = manifests.secret(job, name, connection, "privateKey")?;
+            let key = SigningKey::from_pem(&pem).with_context(|| format!("Connection {name}"))?;
+            Ok(Grant::JwtBearer { client_id: jwt.client_id.clone(), username: jwt.username.clone(), key })
+        }
+        None => bail!("Connection {name}: auth needs {}", AuthFlow::KEYS.join(" or ")),
     }
-    let Some(jwt) = auth.and_then(|auth| auth.jwt_bearer.as_ref()) else {
-        bail!("Connection {name}: auth needs clientCredentials or jwtBearer");
-    };
-    let pem: SecretString = manifests.secret(job, name, connection, "privateKey")?;
-    let key = SigningKey::from_pem(&pem).with_context(|| format!("Connection {name}"))?;
-    Ok(Grant::JwtBearer { client_id: jwt.client_id.clone(), username: jwt.username.clone(), key })
 }
 
-async fn input(args: &Args, manifests: &Manifests, job: &Job, dialer: &Dialer) -> anyhow::Result<Input> {
-    match (&job.spec.source.upload, &job.spec.source.sql, &args.file) {
-        (Some(_), _, Some(path)) => {
+async fn source(args: &Args, manifests: &Manifests, job: &Job, dialer: &Dialer) -> anyhow::Result<Box<dyn Source>> {
+    match (job.spec.source.kind(), &args.file) {
+        (Some(SourceKind::Upload(_)), Some(path)) => {
             let file = tokio::fs::File::open(path).await.with_context(|| format!("the file {} cannot be read", path.display()))?;
-            Ok(Input::upload(ReaderStream::with_capacity(file, READ).boxed()))
+            Ok(sources::upload(&job.spec, ReaderStream::with_capacity(file, READ).boxed()))
         }
-        (Some(upload), _, None) => bail!("job {} reads the upload {}: say which file stands for it with --file", job.name, upload.name),
-        (None, Some(_), Some(_)) => bail!("job {} reads a database: --file does not belong to it", job.name),
-        (None, Some(query), None) => {
+        (Some(SourceKind::Upload(upload)), None) => {
+            bail!("job {} reads the upload {}: say which file stands for it with --file", job.name, upload.name)
+        }
+        (Some(SourceKind::Sql(_)), Some(_)) => bail!("job {} reads a database: --file does not belong to it", job.name),
+        (Some(SourceKind::Sql(query)), None) => {
             let name = &query.connection_ref.name;
             let connection = manifests.connection(job, name)?;
-            let Some(postgres) = &connection.postgres else { bail!("Connection {name} is not one to PostgreSQL") };
-            Ok(Input::Database(Database {
-                dialer: dialer.clone(),
-                connection: postgres.clone(),
-                password: manifests.secret(job, name, connection, "password")?,
-                query: query.clone(),
-                cursors: Vec::new(),
-            }))
+            let Some(postgres) = connection.system().and_then(database) else { bail!("Connection {name} is not one to PostgreSQL") };
+            let password = manifests.secret(job, name, connection, "password")?;
+            Ok(sources::postgres(dialer.clone(), postgres, password, query.clone()))
         }
-        (None, None, _) => bail!("job {}: source needs upload or sql", job.name),
+        (None, _) => bail!("job {}: source needs {}", job.name, SourceKind::KEYS.join(" or ")),
     }
 }
 
 /// The first Ctrl-C stops in order, the second at once.
-async fn stop_on_signal(brake: Brake) -> io::Result<()> {
+async fn stop_on_signal(stop_signal: StopSignal) -> io::Result<()> {
     tokio::signal::ctrl_c().await?;
     terminal::tell("\nstopping: no new chunk is sent, committed ones are waited for; press Ctrl-C again to leave at once");
-    brake.stop(RunReason::Cancelled, "stopped from the keyboard");
+    stop_signal.stop(RunReason::Cancelled, "stopped from the keyboard");
     tokio::signal::ctrl_c().await?;
     std::process::exit(Exit::Failed as i32);
 }

@@ -9,8 +9,7 @@ use api::import_run::{Rows, Warning};
 use engine::load::{Ending, Ledger};
 use serde::Serialize;
 
-use crate::plugin::Output;
-use crate::plugin::output::{grouped, rows};
+use crate::output::{Output, grouped, rows};
 use crate::terminal;
 
 /// A line on a terminal is rewritten; elsewhere lines add up, so they come rarely.

@@ -10,7 +10,7 @@ use api::keeper::{
 };
 use bytes::Bytes;
 use connect::{AddressPolicy, Dialer, Https, HttpsOptions, Trust};
-use engine::load::Brake;
+use engine::load::StopSignal;
 use futures::stream::BoxStream;
 use http::{Method, StatusCode};
 use reqwest::{Body, RequestBuilder, Response};
@@ -69,9 +69,9 @@ impl CallError {
     }
 
     /// Stops the run if it cannot go on.
-    pub(super) fn pull(&self, brake: &Brake) {
+    pub(super) fn stop_run(&self, stop_signal: &StopSignal) {
         if let Self::Over(reason, message) = self {
-            brake.stop(*reason, message.as_str());
+            stop_signal.stop(*reason, message.as_str());
         }
     }
 }

@@ -16,21 +16,24 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
+use api::connection::{Salesforce, SystemKind};
+use api::import_job::SourceKind;
 use api::import_run::{Outcome, RunReason};
 use api::keeper::{Lease, OutcomeReport, SourceCredential, WrittenFile};
 use api::names;
 use connect::{Dialer, HttpsOptions, Trust};
-use domain::reach::System;
-use engine::load::{Brake, ChunkLimits, Ending};
+use domain::retention::writes_results;
+use engine::import::Import;
+use engine::load::{ChunkLimits, Ending, StopSignal};
 use engine::results::{Escape, ResultsSink};
 use runtime::logs;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use salesforce::{Client, SessionCache};
 
 use self::keeper::{CallError, Keeper};
-use crate::import::{Database, Import, Input};
-use crate::reach::address_policy;
+use crate::reach::{address_policy, database};
+use crate::sources;
 
 /// Another attempt may go on: `EX_TEMPFAIL` of sysexits.h.
 const TRY_AGAIN: u8 = 75;
@@ -78,13 +81,13 @@ pub async fn run(args: Args) -> ExitCode {
 
 async fn attempt(args: Args) -> anyhow::Result<ExitCode> {
     let keeper = Arc::new(Keeper::new(&args)?);
-    let brake = Brake::default();
-    let stopping = tokio::spawn(interrupt_on_signal(brake.clone()));
+    let stop_signal = StopSignal::default();
+    let stopping = tokio::spawn(interrupt_on_signal(stop_signal.clone()));
     let lease = match keeper.lease().await {
         // What earlier attempts committed is brought to its end, counted and reported.
         Err(over @ CallError::Over(..)) => {
             tracing::warn!(reason = %over, "the run cannot go on");
-            over.pull(&brake);
+            over.stop_run(&stop_signal);
             keeper.lease_to_end().await
         }
         other => other,
@@ -93,7 +96,7 @@ async fn attempt(args: Args) -> anyhow::Result<ExitCode> {
     let limits = args.chunk_bytes.map_or_else(|| ChunkLimits::for_memory(memory_limit()), |input_bytes| ChunkLimits { input_bytes });
     let (run, attempt, chunks) = (&lease.snapshot.run.uid, keeper.attempt(), lease.chunks.total);
     tracing::info!(run, attempt, chunks, "the keeper gave the lease, the import begins behind what earlier attempts wrote down");
-    let import = prepare(&keeper, lease, brake.clone(), limits)?;
+    let import = prepare(&keeper, lease, stop_signal.clone(), limits)?;
     let ending = import.run().await;
     let rows = &ending.rows;
     tracing::info!(reason = %ending.reason, read = rows.read, succeeded = rows.succeeded, failed = rows.failed, "the import ended");
@@ -127,59 +130,54 @@ async fn report(keeper: &Keeper, ending: Ending) -> anyhow::Result<ExitCode> {
 }
 
 /// Makes an import of what the lease holds.
-fn prepare(keeper: &Arc<Keeper>, lease: Lease, brake: Brake, limits: ChunkLimits) -> anyhow::Result<Import> {
+fn prepare(keeper: &Arc<Keeper>, lease: Lease, stop_signal: StopSignal, limits: ChunkLimits) -> anyhow::Result<Import> {
     let Lease { snapshot, source, target, chunks, cursors, now, private_endpoints } = lease;
-    let dialer = Dialer::new(address_policy(System::Salesforce, &private_endpoints));
+    let dialer = Dialer::new(address_policy(SystemKind::Salesforce, &private_endpoints));
     let spec = snapshot.job_spec;
     let escape = if spec.escapes_formulas() { Escape::Formulas } else { Escape::Nothing };
 
-    let name = spec
-        .target
-        .salesforce
-        .as_ref()
-        .map(|t| t.connection_ref.name.clone())
-        .ok_or_else(|| anyhow!("the job has no Salesforce target"))?;
-    let connection = snapshot.connections.get(&name).and_then(|c| c.spec.salesforce.as_ref());
-    let bundle = connection.and_then(|c| c.tls.as_ref()?.ca_bundle.as_deref());
+    let name =
+        spec.target.salesforce().map(|t| t.connection_ref.name.clone()).ok_or_else(|| anyhow!("the job has no Salesforce target"))?;
+    let org = snapshot.connections.get(&name).and_then(|known| known.spec.system()?.org());
+    let bundle = org.and_then(Salesforce::ca_bundle);
     let http = dialer.https(HttpsOptions { trust: Trust::SystemAnd(bundle) }).context("TLS to Salesforce")?;
-    let issuer = session::FromKeeper::new(keeper.clone(), name, target.as_ref(), brake.clone());
+    let issuer = session::FromKeeper::new(keeper.clone(), name, target.as_ref(), stop_signal.clone());
     let sessions = match &target {
         Some(target) => SessionCache::starting_with(issuer, session::session(target)?),
         None => SessionCache::new(issuer),
     };
 
-    let input = match source {
-        None => Input::NoMore,
-        Some(SourceCredential::Upload(grant)) => Input::upload(upload::stream(keeper.clone(), grant, brake.clone())),
+    let source = match source {
+        None => None,
+        Some(SourceCredential::Upload(grant)) => Some(sources::upload(&spec, upload::stream(keeper.clone(), grant, stop_signal.clone()))),
         Some(SourceCredential::Database { password }) => {
-            let query = spec.source.sql.clone().ok_or_else(|| anyhow!("the lease has a database password, the job has no query"))?;
-            let connection = snapshot.connections.get(&query.connection_ref.name).and_then(|c| c.spec.postgres.clone());
-            let opened =
-                |cursor: api::keeper::ChunkCursor| (cursor.chunk, cursor.last_key.iter().map(|part| part.expose().to_owned()).collect());
-            Input::Database(Database {
-                dialer: dialer.with_policy(address_policy(System::Postgres, &private_endpoints)),
-                connection: connection.ok_or_else(|| anyhow!("the snapshot has no database connection"))?,
-                password: password.into_secret(),
-                query,
-                cursors: cursors.into_iter().map(opened).collect(),
-            })
+            let query = match spec.source.kind() {
+                Some(SourceKind::Sql(query)) => query.clone(),
+                Some(SourceKind::Upload(_)) | None => bail!("the lease has a database password, the job has no query"),
+            };
+            let connection = snapshot.connections.get(&query.connection_ref.name).and_then(|known| database(known.spec.system()?));
+            let connection = connection.ok_or_else(|| anyhow!("the snapshot has no database connection"))?;
+            let dialer = dialer.with_policy(address_policy(SystemKind::Postgres, &private_endpoints));
+            Some(sources::postgres(dialer, connection, password.into_secret(), query))
         }
     };
-    let results = snapshot.results.none.is_none().then(|| {
+    let opened = |cursor: api::keeper::ChunkCursor| (cursor.chunk, cursor.last_key.iter().map(|part| part.expose().to_owned()).collect());
+    let results = writes_results(&snapshot.results).then(|| {
         let sink: Box<dyn ResultsSink> = Box::new(results::SealedFiles::new(keeper.clone()));
         (sink, escape)
     });
-    let (left, watched) = (snapshot.deadline.duration_since(now), (keeper.clone(), brake.clone()));
+    let (left, watched) = (snapshot.deadline.duration_since(now), (keeper.clone(), stop_signal.clone()));
     Ok(Import {
         spec,
         target: Client::new(http, Arc::new(sessions)),
-        input,
+        source,
+        cursors: cursors.into_iter().map(opened).collect(),
         journal: Arc::new(journal::AtKeeper::new(keeper.clone())),
         chunks,
         results,
         limits,
         time_left: Duration::try_from(left).unwrap_or_default(),
-        brake,
+        stop_signal,
         watch: Box::new(move |ledger| progress::report(watched.0, watched.1, ledger)),
     })
 }
@@ -194,9 +192,9 @@ fn memory_limit() -> Option<u64> {
 }
 
 /// A drained node gives us time to finish the step that is being written ahead.
-async fn interrupt_on_signal(brake: Brake) {
+async fn interrupt_on_signal(stop_signal: StopSignal) {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
     terminate.recv().await;
-    brake.interrupt("the pod was asked to end");
+    stop_signal.interrupt("the pod was asked to end");
 }

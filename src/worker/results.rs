@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::keeper::{CallError, Keeper};
-use crate::keeper::accept_file_grant;
+use crate::file_grant;
 
 /// Pieces on their way to the keeper; a piece is at most what the results buffer holds.
 const IN_FLIGHT: usize = 4;
@@ -40,7 +40,7 @@ impl SealedFiles {
 
     async fn begin(&self, file: FileKind) -> Result<Writing, SinkError> {
         let grant = self.keeper.new_file(file.name()).await.map_err(sink)?;
-        let (key, context) = accept_file_grant(&grant)
+        let (key, context) = file_grant::accept(&grant)
             .ok_or_else(|| SinkError::Unreachable("the keeper's grant for a result file cannot be read".into()))?;
         let (sealed, receiver) = mpsc::channel(IN_FLIGHT);
         let sending = tokio::spawn({

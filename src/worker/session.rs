@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use anyhow::Context as _;
 use api::keeper::SalesforceSession;
 use async_trait::async_trait;
-use engine::load::Brake;
+use engine::load::StopSignal;
 use salesforce::{Error, Session, SessionIssuer};
 use sha2::{Digest as _, Sha256};
 
@@ -16,19 +16,19 @@ pub(super) struct FromKeeper {
     connection: String,
     /// Digest of the newest token: what the keeper is told was refused.
     newest: Mutex<String>,
-    brake: Brake,
+    stop_signal: StopSignal,
     /// That there is none any more: asked once.
     over: OnceLock<String>,
 }
 
 impl FromKeeper {
     /// Without a first session the org is not to be asked at all.
-    pub(super) fn new(keeper: Arc<Keeper>, connection: String, first: Option<&SalesforceSession>, brake: Brake) -> Self {
+    pub(super) fn new(keeper: Arc<Keeper>, connection: String, first: Option<&SalesforceSession>, stop_signal: StopSignal) -> Self {
         let over = OnceLock::new();
         if first.is_none() {
-            over.get_or_init(|| brake.reason().map_or_else(String::new, |(_, why)| why));
+            over.get_or_init(|| stop_signal.reason().map_or_else(String::new, |(_, why)| why));
         }
-        Self { keeper, connection, newest: Mutex::new(first.map_or_else(String::new, digest)), brake, over }
+        Self { keeper, connection, newest: Mutex::new(first.map_or_else(String::new, digest)), stop_signal, over }
     }
 }
 
@@ -47,7 +47,7 @@ impl SessionIssuer for FromKeeper {
 
 impl FromKeeper {
     fn failed(&self, error: &CallError) -> Error {
-        error.pull(&self.brake);
+        error.stop_run(&self.stop_signal);
         if let CallError::Over(_, why) = error {
             self.over.get_or_init(|| why.clone());
         }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use api::keeper::UploadGrant;
 use bytes::{Bytes, BytesMut};
-use engine::load::Brake;
+use engine::load::StopSignal;
 use envelope::stream::Opener;
 use futures::stream::{BoxStream, StreamExt as _, try_unfold};
 use sha2::{Digest as _, Sha256};
 
 use super::keeper::Keeper;
-use crate::keeper::accept_file_grant;
+use crate::file_grant;
 
 struct Reading {
     response: reqwest::Response,
@@ -24,20 +24,20 @@ struct Reading {
     held: BytesMut,
 }
 
-pub(super) fn stream(keeper: Arc<Keeper>, grant: UploadGrant, brake: Brake) -> BoxStream<'static, io::Result<Bytes>> {
-    let beginning = State::Granted(keeper, Box::new(grant), brake);
+pub(super) fn stream(keeper: Arc<Keeper>, grant: UploadGrant, stop_signal: StopSignal) -> BoxStream<'static, io::Result<Bytes>> {
+    let beginning = State::Granted(keeper, Box::new(grant), stop_signal);
     try_unfold(beginning, next).boxed()
 }
 
 enum State {
-    Granted(Arc<Keeper>, Box<UploadGrant>, Brake),
+    Granted(Arc<Keeper>, Box<UploadGrant>, StopSignal),
     Reading(Box<Reading>),
     Ended,
 }
 
 async fn next(state: State) -> io::Result<Option<(Bytes, State)>> {
     let mut reading = match state {
-        State::Granted(keeper, grant, brake) => Box::new(begin(&keeper, &grant, &brake).await?),
+        State::Granted(keeper, grant, stop_signal) => Box::new(begin(&keeper, &grant, &stop_signal).await?),
         State::Reading(reading) => reading,
         State::Ended => return Ok(None),
     };
@@ -58,11 +58,11 @@ async fn next(state: State) -> io::Result<Option<(Bytes, State)>> {
     }
 }
 
-async fn begin(keeper: &Keeper, grant: &UploadGrant, brake: &Brake) -> io::Result<Reading> {
+async fn begin(keeper: &Keeper, grant: &UploadGrant, stop_signal: &StopSignal) -> io::Result<Reading> {
     let (key, context) =
-        accept_file_grant(&grant.file).ok_or_else(|| io::Error::other("the keeper's grant for the upload cannot be read"))?;
+        file_grant::accept(&grant.file).ok_or_else(|| io::Error::other("the keeper's grant for the upload cannot be read"))?;
     let response = keeper.read_file(&grant.file.uid).await.map_err(|error| {
-        error.pull(brake);
+        error.stop_run(stop_signal);
         io::Error::other(error)
     })?;
     Ok(Reading {

@@ -501,7 +501,7 @@ async fn answer(response: reqwest::Response) -> Result<reqwest::Response> {
 }
 
 fn seal(grant: &FileGrant, plain: &[u8]) -> Result<Bytes> {
-    let (key, context) = dataimporter::keeper::accept_file_grant(grant).context("a key")?;
+    let (key, context) = dataimporter::file_grant::accept(grant).context("a key")?;
     let mut sealed = BytesMut::new();
     let mut sealer = Sealer::begin(key, &context, &mut rand::rng(), &mut sealed);
     sealer.update(plain, &mut sealed)?;
@@ -510,7 +510,7 @@ fn seal(grant: &FileGrant, plain: &[u8]) -> Result<Bytes> {
 }
 
 fn open(grant: &FileGrant, sealed: &[u8]) -> Result<Vec<u8>> {
-    let (key, context) = dataimporter::keeper::accept_file_grant(grant).context("a key")?;
+    let (key, context) = dataimporter::file_grant::accept(grant).context("a key")?;
     let mut plain = BytesMut::new();
     let mut opener = Opener::new(key, context);
     opener.update(sealed, &mut plain)?;

@@ -60,7 +60,7 @@ async fn an_upload_is_sealed_as_it_comes_readable_for_an_hour_and_then_gone() ->
     let lease: api::keeper::Lease = lease.json().await?;
     let Some(api::keeper::SourceCredential::Upload(grant)) = lease.source else { panic!("an upload") };
     let sealed = world.http.get(world.workers(&format!("files/{}", grant.file.uid))).bearer_auth(&token).send().await?.bytes().await?;
-    let (key, context) = dataimporter::keeper::accept_file_grant(&grant.file).expect("a key");
+    let (key, context) = dataimporter::file_grant::accept(&grant.file).expect("a key");
     let mut plain = BytesMut::new();
     let mut opener = envelope::stream::Opener::new(key, context);
     opener.update(&sealed, &mut plain)?;
@@ -180,7 +180,7 @@ async fn write_result(world: &World, worker: &Worker, token: &str, name: &str, c
     let grant: FileGrant = world.post(token, &path, &new).await?.error_for_status()?.json().await?;
     let same: FileGrant = world.post(token, &path, &new).await?.error_for_status()?.json().await?;
     assert_eq!((&grant.uid, grant.key.expose()), (&same.uid, same.key.expose()), "asking twice gives one file");
-    let (key, context) = dataimporter::keeper::accept_file_grant(&grant).expect("a key");
+    let (key, context) = dataimporter::file_grant::accept(&grant).expect("a key");
     let mut sealed = BytesMut::new();
     let mut sealer = Sealer::begin(key, &context, &mut rand::rng(), &mut sealed);
     sealer.update(content, &mut sealed)?;
@@ -290,7 +290,10 @@ async fn a_rule_that_becomes_shorter_is_told_sealed_and_kept_and_a_longer_one_re
     assert_eq!(ended.read().await?, StatusCode::OK, "control: it opens as before");
 
     ended.tenant(json!({"keepDays": 30})).await?;
-    ended.world.until_tenant("the longer rule", |t| t.spec.retention.as_ref().is_some_and(|r| r.results.keep_days == Some(30))).await?;
+    ended
+        .world
+        .until_tenant("the longer rule", |t| t.spec.retention.as_ref().is_some_and(|r| r.results == ResultRetention::days(30)))
+        .await?;
     ended.world.keeper.advance(SignedDuration::from_hours(47)).await?;
     assert_eq!((ended.kept().await?, files_on_disk(&ended.world)), (day * 2, 1));
     ended.world.keeper.advance(SignedDuration::from_hours(2)).await?;

@@ -111,7 +111,7 @@ async fn result_files_of_a_run_that_are_too_much_are_refused_with_the_limit_and_
     let put = async |name: &str, bytes: usize| -> Result<(StatusCode, String)> {
         let new = json!({"attempt": 1, "name": name});
         let grant: FileGrant = world.post(&token, &format!("{runs}/files"), &new).await?.error_for_status()?.json().await?;
-        let (key, context) = dataimporter::keeper::accept_file_grant(&grant).expect("a key");
+        let (key, context) = dataimporter::file_grant::accept(&grant).expect("a key");
         let mut sealed = BytesMut::new();
         let mut sealer = Sealer::begin(key, &context, &mut rand::rng(), &mut sealed);
         sealer.update(&vec![b'x'; bytes], &mut sealed)?;

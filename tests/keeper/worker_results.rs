@@ -1,6 +1,6 @@
 //! What a real worker writes into the result files that people get from a real keeper.
 
-use anyhow::{Result, ensure};
+use anyhow::ensure;
 use api::import_job::JobResults;
 use testkit::in_own_network;
 

@@ -9,6 +9,8 @@ mod certificate;
 mod cluster;
 mod crds;
 mod demo;
+mod docs;
+mod fuzz;
 mod image;
 mod kubectl;
 mod packages;
@@ -37,6 +39,10 @@ enum Command {
     Bench(bench::Arguments),
     /// Writes the generated CustomResourceDefinitions
     Crds,
+    /// Writes the generated reference, and looks at every link of the documents
+    Docs(docs::Arguments),
+    /// Made-up input for what reads bytes of strangers; no level of the tests
+    Fuzz(fuzz::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +52,8 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Crds => crds::run(),
+        Command::Docs(arguments) => docs::run(arguments),
+        Command::Fuzz(arguments) => fuzz::run(arguments),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -22,6 +22,7 @@ enum Brings {
 }
 
 pub(crate) const POSTGRESQL: Package = Package::with_file("postgresql", "/usr/lib/postgresql/15/bin/postgres");
+pub(crate) const MARIADB: Package = Package::with_file("mariadb-server", "/usr/sbin/mariadbd");
 pub(crate) const OPENSSL: Package = Package::with_program("openssl", "openssl");
 pub(crate) const CURL: Package = Package::with_program("curl", "curl");
 /// Builds the cryptography library.

@@ -36,3 +36,25 @@ pub(crate) fn digest(file: &Path) -> Result<String> {
     let content = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     Ok(hex::encode(Sha256::digest(content)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The compiler of rustup, of the image and of the public workflow is one, and the one that the manifest asks for.
+    #[test]
+    fn every_file_names_the_same_version_of_rust() {
+        let read = |file: &str| std::fs::read_to_string(root().join(file)).unwrap();
+        let version =
+            read("rust-toolchain.toml").lines().find_map(|line| Some(line.strip_prefix("channel = \"")?.trim_end_matches('"').to_owned()));
+        let version = version.expect("rust-toolchain.toml names a channel");
+        let (minor, _) = version.rsplit_once('.').expect("of three parts");
+        for (file, words) in [
+            ("Cargo.toml", format!("rust-version = \"{minor}\"")),
+            ("Dockerfile", format!("FROM rust:{version}-")),
+            (".github/workflows/ci.yaml", format!("\"rust:{version}-")),
+        ] {
+            assert!(read(file).contains(&words), "{file} does not say {words}");
+        }
+    }
+}

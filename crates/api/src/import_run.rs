@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::meta::Empty;
 use crate::schema::{self, exactly_one, rule};
+use crate::union::union;
 
 /// One execution of an ImportJob.
 #[derive(Clone, CustomResource, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -63,11 +64,19 @@ pub struct JobRef {
 
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["run"])]))]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(ActionKind::KEYS)]))]
 pub struct Action {
     /// Read everything and load it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub run: Option<Empty>,
+    run: Option<Empty>,
+}
+
+union! {
+    /// What a run does.
+    pub enum ActionKind = Action::kind {
+        /// Reads everything and loads it.
+        "run" run => Run,
+    }
 }
 
 impl Action {

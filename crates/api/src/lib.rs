@@ -15,6 +15,7 @@ mod schema;
 pub mod snapshot;
 pub mod tenant;
 pub mod text;
+mod union;
 pub mod upload;
 
 pub use connection::{Connection, ConnectionSpec, ConnectionStatus};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::meta::Empty;
 use crate::schema::{self, exactly_one, rule};
+use crate::union::union;
 
 /// A place data may live. It owns storage, the root key, the node label and the private addresses that workers may reach.
 #[derive(Clone, CustomResource, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -81,11 +82,19 @@ pub enum Isolation {
 
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["volume"])]))]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(StorageKind::KEYS)]))]
 pub struct Storage {
     /// A volume mounted into the keeper, named in the chart's value `storage.volumes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub volume: Option<NamedMount>,
+    volume: Option<NamedMount>,
+}
+
+union! {
+    /// Where a region keeps its files.
+    pub enum StorageKind<'a> = Storage::kind {
+        /// A volume mounted into the keeper.
+        "volume" volume => Volume(&'a NamedMount),
+    }
 }
 
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
@@ -98,39 +107,69 @@ pub struct NamedMount {
 
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["secret", "file"])]))]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(RootKeyKind::KEYS)]))]
 pub struct RootKey {
     /// The key is made and kept in a Secret of the system namespace: for trials only, it lies beside what it protects (condition `KeyCustody`, reason `InCluster`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret: Option<Empty>,
+    secret: Option<Empty>,
     /// The key is a file mounted into the keeper, named in the chart's value `rootKeys`: one key a line as 64 hexadecimal digits, the first wraps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file: Option<NamedMount>,
+    file: Option<NamedMount>,
+}
+
+union! {
+    /// Who holds the root key of a region.
+    pub enum RootKeyKind<'a> = RootKey::kind {
+        /// A Secret of the system namespace.
+        "secret" secret => Secret,
+        /// A file mounted into the keeper.
+        "file" file => File(&'a NamedMount),
+    }
 }
 
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["labelled", "all"])]))]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(NodesKind::KEYS)]))]
 pub struct Nodes {
     /// Only nodes that carry `node-restriction.kubernetes.io/dataimporter-region=<region>`, a label that only an admin can set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub labelled: Option<Empty>,
+    labelled: Option<Empty>,
     /// Every node: the whole cluster is the boundary. Only with isolation `Cell`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub all: Option<Empty>,
+    all: Option<Empty>,
+}
+
+union! {
+    /// Which nodes run workers of a region.
+    pub enum NodesKind = Nodes::kind {
+        /// Those that carry the region's label.
+        "labelled" labelled => Labelled,
+        /// Every node.
+        "all" all => All,
+    }
+}
+
+impl Nodes {
+    /// Whether every node is one of the region's. What this version does not know opens no further nodes.
+    pub fn are_all(&self) -> bool {
+        match self.kind() {
+            Some(NodesKind::All) => true,
+            Some(NodesKind::Labelled) | None => false,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["service", "cidr"])]))]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(PrivatePlace::KEYS)]))]
 pub struct PrivateEndpoint {
     /// A Service of this cluster; its pods are reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service: Option<ServiceEndpoint>,
+    service: Option<ServiceEndpoint>,
     /// A range of private addresses, e.g. `10.1.2.3/32`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 49))]
-    pub cidr: Option<String>,
+    cidr: Option<String>,
     /// TCP ports that may be reached there.
     #[schemars(length(min = 1, max = 16), inner(range(min = 1, max = 65535)))]
     pub ports: Vec<i32>,
@@ -138,6 +177,26 @@ pub struct PrivateEndpoint {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(min = 1, max = 40), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")))]
     pub tenants: Vec<String>,
+}
+
+union! {
+    /// What a private endpoint opens.
+    pub enum PrivatePlace<'a> = PrivateEndpoint::place {
+        /// The pods of a Service of this cluster.
+        "service" service => Service(&'a ServiceEndpoint),
+        /// A range of addresses.
+        "cidr" cidr => Cidr(&'a str),
+    }
+}
+
+impl PrivateEndpoint {
+    /// The Service that is opened, if it is one.
+    pub fn service(&self) -> Option<&ServiceEndpoint> {
+        match self.place()? {
+            PrivatePlace::Service(service) => Some(service),
+            PrivatePlace::Cidr(_) => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]

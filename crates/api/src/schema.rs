@@ -20,6 +20,12 @@ pub(crate) fn exactly_one(keys: &[&str]) -> Value {
     rule(&format!("[{has}].filter(x, x).size() == 1"), &format!("exactly one of {} must be set", keys.join(", ")))
 }
 
+/// A union stays what it is: another key, or one more, is another object.
+pub(crate) fn same_one(keys: &[&str], message: &str) -> Value {
+    let same = keys.iter().map(|key| format!("has(self.{key}) == has(oldSelf.{key})")).collect::<Vec<_>>();
+    rule(&same.join(" && "), message)
+}
+
 /// `metav1.Condition` as a list map, the way every Kubernetes tool expects it.
 pub(crate) fn conditions(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::limits::Limits;
 use crate::meta::Empty;
 use crate::schema::{self, TEXT, exactly_one, rule};
+use crate::union::union;
 
 /// A customer: one region for ever, its namespaces, members, plan and retention.
 #[derive(Clone, CustomResource, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -96,15 +97,25 @@ pub struct Retention {
 /// How long result files live.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [exactly_one(&["keepDays", "none"])]))]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(RetentionKind::KEYS)]))]
 pub struct ResultRetention {
     /// Days after a run's end. 0: one minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 30))]
-    pub keep_days: Option<i32>,
+    keep_days: Option<i32>,
     /// Result files are never written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub none: Option<Empty>,
+    none: Option<Empty>,
+}
+
+union! {
+    /// How long result files live.
+    pub enum RetentionKind<'a> = ResultRetention::kind {
+        /// Days after a run's end; 0: one minute.
+        "keepDays" keep_days => KeepDays(&'a i32),
+        /// They are never written.
+        "none" none => None,
+    }
 }
 
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
@@ -191,5 +202,10 @@ pub struct KeyInfo {
 impl ResultRetention {
     pub fn days(days: i32) -> Self {
         Self { keep_days: Some(days), none: None }
+    }
+
+    /// Result files are never written.
+    pub fn none() -> Self {
+        Self { keep_days: None, none: Some(Empty {}) }
     }
 }

@@ -57,6 +57,20 @@ pub enum Error {
     #[error("{target} does not behave like PostgreSQL: {reason}")]
     PostgresProtocol { target: String, reason: String },
 
+    #[error(
+        "{target} refuses TLS, and nothing is sent in clear: give the server a certificate (ssl_cert and ssl_key in its configuration)"
+    )]
+    MySqlWithoutTls { target: String },
+
+    #[error("{target} refused the login: {reason} (error {code}, SQLSTATE {state})")]
+    MySqlRefused { target: String, code: String, state: String, reason: String },
+
+    #[error("{target} asks for the password {how}, and gets none: let the user log in with mysql_native_password or caching_sha2_password")]
+    MySqlPassword { target: String, how: String },
+
+    #[error("{target} does not behave like MySQL: {reason}")]
+    MySqlProtocol { target: String, reason: String },
+
     #[error("the CA bundle cannot be used: {reason}")]
     CaBundle { reason: String },
 
@@ -81,9 +95,10 @@ impl Error {
             Self::AddressRefused { .. } => "AddressRefused",
             Self::PortRefused { .. } => "PortRefused",
             Self::Unreachable { .. } | Self::TimedOut { .. } => UNREACHABLE,
-            Self::Tls { .. } | Self::PostgresWithoutTls { .. } => TLS_REFUSED,
-            Self::PostgresRefused { .. } => "LoginRefused",
-            Self::PostgresPassword { .. } => "InsecurePasswordRefused",
+            Self::Tls { .. } | Self::PostgresWithoutTls { .. } | Self::MySqlWithoutTls { .. } => TLS_REFUSED,
+            Self::PostgresRefused { .. } | Self::MySqlRefused { .. } => "LoginRefused",
+            Self::PostgresPassword { .. } | Self::MySqlPassword { .. } => "InsecurePasswordRefused",
+            Self::MySqlProtocol { .. } => "NotMySql",
             Self::PostgresProtocol { .. } => "NotPostgres",
             Self::CaBundle { .. } | Self::NoRoots | Self::ServerName { .. } => "TrustUnusable",
             Self::NotHttps { .. } | Self::Http(_) => "ClientUnusable",
@@ -96,9 +111,25 @@ impl Error {
             Self::NoAddress { .. } | Self::Unreachable { .. } | Self::TimedOut { .. } => true,
             // 53: out of resources, 57: shutting down or starting up, 08: connection trouble.
             Self::PostgresRefused { code, .. } => ["53", "57", "08"].iter().any(|class| code.starts_with(class)),
+            // Of resources, shutting down, of communication.
+            Self::MySqlRefused { code, .. } => crate::mysql::is_passing(code),
             _ => false,
         }
     }
+}
+
+/// Why a database does not answer what it was asked, over a session that there was.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// The server says no, by its code. Its words may quote what was asked, and among rows a value. `passing`: because of its own
+    /// trouble, so that the same may work a moment later.
+    #[error("{message} ({code})")]
+    Server { code: String, message: String, passing: bool },
+    /// We ended the connection, because of what the server sent.
+    #[error("the connection was ended")]
+    Ended(#[source] Error),
+    #[error("the connection was lost")]
+    Lost(#[source] Box<dyn StdError + Send + Sync>),
 }
 
 /// What an error of a library comes down to.
@@ -147,7 +178,7 @@ pub fn is_of_unknown_issuer(error: &(dyn StdError + 'static)) -> bool {
 }
 
 /// An error that wraps another in an `io::Error` hides it from `source`.
-fn inner<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+pub(crate) fn inner<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(wrapped) => Some(wrapped),
         None => error.source(),

@@ -35,6 +35,20 @@ impl Trust<'_> {
         if roots.is_empty() { Err(Error::NoRoots) } else { Ok(roots) }
     }
 
+    /// The same authorities one by one, for a library that makes its own configuration of them.
+    pub(crate) fn certificates(self) -> Result<Vec<CertificateDer<'static>>, Error> {
+        let (system, bundle): (&[CertificateDer<'static>], _) = match self {
+            Self::SystemAnd(bundle) => (system_roots(), bundle),
+            Self::Only(bundle) => (&[], Some(bundle)),
+        };
+        let mut found: Vec<_> = system.iter().filter(|root| RootCertStore::empty().add((*root).clone()).is_ok()).cloned().collect();
+        if let Some(bundle) = bundle {
+            add_bundle(&mut RootCertStore::empty(), bundle)?;
+            found.extend(CertificateDer::pem_slice_iter(bundle.as_bytes()).flatten());
+        }
+        if found.is_empty() { Err(Error::NoRoots) } else { Ok(found) }
+    }
+
     pub(crate) fn verifier(self) -> Result<Arc<WebPkiServerVerifier>, Error> {
         WebPkiServerVerifier::builder_with_provider(Arc::new(self.roots()?), provider())
             .build()

@@ -9,7 +9,9 @@ use std::process::{Command, Output};
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use connect::{AddressPolicy, Dialer, Error, PostgresParams};
+use futures::TryStreamExt;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -139,9 +141,9 @@ async fn logins_to_a_real_server_are_encrypted_verified_and_tied_to_the_session(
 
     let session = dialer().postgres(&good, &PASSWORD.into()).await.unwrap_or_else(|e| panic!("{e}"));
     assert!(session.server_version.starts_with(|c: char| c.is_ascii_digit()), "{}", session.server_version);
-    let row = session.client.query_one("select ssl, version from pg_stat_ssl where pid = pg_backend_pid()", &[]).await.unwrap();
-    assert!(row.get::<_, bool>(0));
-    assert_eq!(row.get::<_, &str>(1), "TLSv1.3");
+    let copy = session.copy_out("copy (select ssl, version from pg_stat_ssl where pid = pg_backend_pid()) to stdout").await.unwrap();
+    let row: Vec<Bytes> = copy.try_collect().await.unwrap();
+    assert_eq!(row.concat(), b"t\tTLSv1.3\n");
 
     // The server itself lets nobody in without TLS, so what went in above was encrypted.
     let mut clear = tokio_postgres::Config::new();
@@ -191,7 +193,7 @@ async fn a_server_that_wants_the_password_in_clear_or_as_md5_gets_none_unless_th
     let roles = format!(
         "CREATE ROLE clear LOGIN PASSWORD '{PASSWORD}'; SET password_encryption = 'md5'; CREATE ROLE old LOGIN PASSWORD '{PASSWORD}'"
     );
-    admin.client.batch_execute(&roles).await.unwrap();
+    admin.execute(&roles).await.unwrap();
     for (user, how) in [("clear", "in clear"), ("old", "as MD5")] {
         let params = PostgresParams { user: user.into(), ..server.params(&ca.pem()) };
         let error = refusal(&params, PASSWORD).await;

@@ -2,22 +2,24 @@
 //! for the three that have to agree: the network's policies, the worker's dialer, and the keeper's, whose verification tells a person.
 
 use api::Region;
+use api::connection::SystemKind;
 use api::region::PrivateEndpoint;
 
-/// What is dialed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum System {
-    Salesforce,
-    Postgres,
+use crate::labels::EGRESS_POSTGRES_LABEL;
+
+/// Which workers may reach the public addresses of a system.
+pub struct Opening {
+    /// Name of the network policy that opens its port.
+    pub policy: &'static str,
+    /// Label of the workers that it opens it to. `None`: to all of them.
+    pub label: Option<&'static str>,
 }
 
-impl System {
-    /// The port that public addresses are dialed on. Another one needs an entry in the Region's `privateEndpoints`, whatever the address.
-    pub const fn public_port(self) -> u16 {
-        match self {
-            Self::Salesforce => 443,
-            Self::Postgres => 5432,
-        }
+/// Every worker loads into an org; a database is open to those that read from it.
+pub const fn opening(system: SystemKind) -> Opening {
+    match system {
+        SystemKind::Salesforce => Opening { policy: "public-https", label: None },
+        SystemKind::Postgres => Opening { policy: "public-postgres", label: Some(EGRESS_POSTGRES_LABEL) },
     }
 }
 

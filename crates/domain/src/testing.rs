@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use api::{Connection, ImportJob, ImportRun, Region, Tenant, Upload};
 use jiff::Timestamp;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::import_run::{self, Anchor, Basis, Begun, Frozen, JobFacts, Placed, PodFacts, RunNamespaceFacts, plan};
 use crate::limits::Plans;
@@ -23,6 +25,13 @@ pub(crate) fn now() -> Timestamp {
 
 pub(crate) fn yaml<T: DeserializeOwned>(text: &str) -> T {
     serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+/// The same, changed as a person changes a manifest.
+pub(crate) fn edited<T: Serialize + DeserializeOwned>(object: &T, edit: impl FnOnce(&mut Value)) -> T {
+    let mut manifest = serde_json::to_value(object).unwrap();
+    edit(&mut manifest);
+    serde_json::from_value(manifest).unwrap()
 }
 
 fn ready(reason: &str) -> String {

@@ -1,18 +1,21 @@
 //! How fast rows are read and mapped, as ratios to the `csv` crate reading the same bytes in the same run.
 //! `cargo bench -p engine`; a number of rows may follow `--`.
 
+use std::collections::BTreeSet;
 use std::hint::black_box;
+use std::io;
 use std::time::Instant;
 
 use api::import_job::ImportJobSpec;
 use bytes::Bytes;
 use csv::ByteRecord;
-use engine::pipeline::{Outcome, Pipeline};
-use engine::read::Source;
-use engine::read::csv::{CsvOptions, CsvSource};
+use engine::import::{Destination, feed};
+use engine::load::{InputRow, StopSignal};
+use engine::pipeline::Pipeline;
 use engine::row::Batch;
+use engine::source::blob::MemoryBlob;
+use engine::source::{FileSource, Source, Start};
 use futures::executor::block_on;
-use futures::stream;
 use serde_json::{Value, json};
 
 const COLUMNS: [&str; 10] = ["Id__c", "Name", "Street", "City", "Postal", "Country", "Phone", "Site", "Employees", "Note"];
@@ -74,21 +77,57 @@ fn file(rows: u64) -> Bytes {
 
 /// How many rows came through.
 fn run(file: &Bytes, job: Option<ImportJobSpec>) -> u64 {
-    let pieces: Vec<_> = file.chunks(64 << 10).map(|piece| Ok(file.slice_ref(piece))).collect();
+    let source = FileSource::new(MemoryBlob::new(file.clone(), 64 << 10), None);
     block_on(async {
-        let mut source = CsvSource::open(stream::iter(pieces), CsvOptions::default()).await.unwrap();
-        let mut pipeline =
-            job.map(|job| Pipeline::compile(&job, source.header(), &serde_json::from_value(describe()).unwrap(), &[]).unwrap());
-        let (mut batch, mut mapped, mut through) = (Batch::new(), ByteRecord::new(), 0);
-        while source.next(&mut batch).await.unwrap() {
-            for row in batch.rows() {
-                assert!(row.fault.is_none());
-                let outcome = pipeline.as_mut().map_or(Outcome::Mapped, |pipeline| pipeline.process(row.number, &row.cells, &mut mapped));
-                through += u64::from(black_box(outcome) == Outcome::Mapped);
+        let mut rows = source.open(&Start::First, &BTreeSet::new()).await.unwrap();
+        let mut counter = Counter(0);
+        let Some(job) = job else {
+            let mut batch = Batch::new();
+            while rows.next(&mut batch).await.unwrap() {
+                for row in batch.rows() {
+                    assert!(black_box(row).fault.is_none());
+                    counter.0 += 1;
+                }
             }
-        }
-        through
+            return counter.0;
+        };
+        let mut pipeline = Pipeline::compile(&job, rows.header(), &serde_json::from_value(describe()).unwrap(), &[]).unwrap();
+        let stop_signal = StopSignal::default();
+        feed(&mut *rows, &mut pipeline, &mut counter, &stop_signal).await.unwrap();
+        assert!(!stop_signal.is_raised(), "{:?}", stop_signal.reason());
+        counter.0
     })
+}
+
+/// Takes rows as the loader does, and only counts those that would be sent.
+struct Counter(u64);
+
+impl Destination for Counter {
+    fn send(&mut self, input: InputRow<'_>, mapped: &ByteRecord) -> io::Result<()> {
+        black_box((input.cells, mapped));
+        self.0 += 1;
+        Ok(())
+    }
+
+    fn filtered(&mut self, _: InputRow<'_>) {}
+
+    fn deduplicated(&mut self, _: InputRow<'_>) {}
+
+    fn skipped(&mut self, _: InputRow<'_>) {}
+
+    fn rejected(&mut self, _: InputRow<'_>, reason: &str) -> io::Result<()> {
+        Err(io::Error::other(reason.to_owned()))
+    }
+
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    fn note_read(&self) {}
+
+    async fn dispatch(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn job(steps: Value, mapping: Vec<Value>) -> ImportJobSpec {

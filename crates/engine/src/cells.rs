@@ -13,15 +13,16 @@ impl formula::Columns for Columns<'_> {
 }
 
 /// Without blanks at both ends, blank as everywhere.
-#[inline]
+#[inline(always)]
 pub(crate) fn trim(cell: &[u8]) -> &[u8] {
-    match cell {
-        // Most cells begin and end with something that shows: they are looked at no further.
-        [b'!'..=b'~'] | [b'!'..=b'~', .., b'!'..=b'~'] => cell,
+    // Most cells begin and end with something that shows: they are looked at no further.
+    match (cell.first(), cell.last()) {
+        (Some(first), Some(last)) if first.is_ascii_graphic() && last.is_ascii_graphic() => cell,
         _ => trim_blanks(cell),
     }
 }
 
+#[inline(never)]
 fn trim_blanks(cell: &[u8]) -> &[u8] {
     std::str::from_utf8(cell).map_or(cell.trim_ascii(), |text| formula::trim(text).as_bytes())
 }
@@ -36,12 +37,13 @@ impl NullWords {
     }
 
     /// The cell, empty if it is one of the words.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read<'r>(&self, row: &'r ByteRecord, column: usize) -> &'r [u8] {
         let cell = row.get(column).unwrap_or_default();
         if !self.0.is_empty() && self.have(cell) { b"" } else { cell }
     }
 
+    #[inline(never)]
     fn have(&self, cell: &[u8]) -> bool {
         self.0.iter().any(|word| **word == *trim(cell))
     }

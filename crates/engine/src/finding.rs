@@ -7,7 +7,7 @@ use crate::row::{ColumnError, RowError};
 /// One thing to mend in the job, the file or the org. Holds no row.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{place}: {problem}")]
-pub struct Finding {
+pub struct PreflightFinding {
     pub place: Place,
     pub problem: Problem,
 }

@@ -1,7 +1,9 @@
 //! The steps of a job, compiled once against the header and the org's fields: one input row in, at most one mapped row
 //! out. No I/O and no clock; the same rows give the same answers, on which resuming relies.
 
-use api::import_job::{ImportJobSpec, Step as StepSpec};
+#![warn(missing_docs)]
+
+use api::import_job::{ImportJobSpec, Step as StepSpec, StepKind};
 use api::import_run::Warning;
 use csv::ByteRecord;
 use salesforce::Describe;
@@ -9,7 +11,7 @@ use salesforce::Describe;
 use crate::cells::{Cells, NullWords};
 use crate::dedupe::{Compare, Dedupe};
 use crate::filter::Filter;
-use crate::finding::{Finding, Place, Problem};
+use crate::finding::{Place, PreflightFinding, Problem};
 use crate::map::{self, Mapping};
 use crate::row::{Header, RowError};
 
@@ -26,6 +28,7 @@ pub enum Outcome {
     Failed(RowError),
 }
 
+/// Steps and mapping of one job, ready for its rows. Made by [`Pipeline::compile`].
 pub struct Pipeline {
     steps: Vec<Step>,
     mapping: Mapping,
@@ -42,18 +45,27 @@ enum Step {
 
 /// Objects that the job looks for parents in: `Pipeline::compile` wants their describes too.
 pub fn parents(spec: &ImportJobSpec, describe: &Describe) -> Vec<String> {
-    spec.target.salesforce.as_ref().map(|target| map::parents(target, describe)).unwrap_or_default()
+    spec.target.salesforce().map(|target| map::parents(target, describe)).unwrap_or_default()
 }
 
 impl Pipeline {
     /// Checks everything that header and describes can tell; nothing has been sent when this fails. A parent that is not
     /// described is not checked.
-    pub fn compile(spec: &ImportJobSpec, header: &Header, describe: &Describe, parents: &[Describe]) -> Result<Self, Vec<Finding>> {
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with the job, in the order of its manifest.
+    pub fn compile(
+        spec: &ImportJobSpec,
+        header: &Header,
+        describe: &Describe,
+        parents: &[Describe],
+    ) -> Result<Self, Vec<PreflightFinding>> {
         let mut of_mapping = Vec::new();
-        let mapping = match &spec.target.salesforce {
+        let mapping = match spec.target.salesforce() {
             Some(target) => Mapping::compile(target, header, describe, parents, &mut of_mapping),
             None => {
-                of_mapping.push(Finding { place: Place::Target, problem: Problem::NoTarget });
+                of_mapping.push(PreflightFinding { place: Place::Target, problem: Problem::NoTarget });
                 None
             }
         };
@@ -63,12 +75,14 @@ impl Pipeline {
         for (at, step) in spec.steps.iter().enumerate() {
             match compile_step(at + 1, step, header, compare) {
                 Ok(step) => steps.push(step),
-                Err(problems) => findings.extend(problems.into_iter().map(|problem| Finding { place: Place::Step(at + 1), problem })),
+                Err(problems) => {
+                    findings.extend(problems.into_iter().map(|problem| PreflightFinding { place: Place::Step(at + 1), problem }))
+                }
             }
         }
         findings.append(&mut of_mapping);
         if findings.iter().any(|finding| finding.problem.is_about_a_column()) {
-            findings.insert(0, Finding { place: Place::Source, problem: Problem::Header(header.described()) });
+            findings.insert(0, PreflightFinding { place: Place::Source, problem: Problem::Header(header.described()) });
         }
         match mapping {
             Some(mapping) if findings.is_empty() => {
@@ -123,17 +137,17 @@ impl Pipeline {
 }
 
 fn compile_step(number: usize, step: &StepSpec, header: &Header, compare: impl Fn(usize) -> Compare) -> Result<Step, Vec<Problem>> {
-    match (&step.filter, &step.dedupe) {
-        (Some(source), None) => {
+    match step.kind() {
+        Some(StepKind::Filter(source)) => {
             let filter = Filter::compile(source, header).map_err(|error| vec![error.into()])?;
             Ok(Step::Filter(number, filter))
         }
-        (None, Some(dedupe)) => {
+        Some(StepKind::Dedupe(dedupe)) => {
             let dedupe =
                 Dedupe::compile(&dedupe.by, header, compare).map_err(|errors| errors.into_iter().map(Problem::from).collect::<Vec<_>>())?;
             Ok(Step::Dedupe(dedupe))
         }
-        _ => Err(vec![Problem::StepShape]),
+        None => Err(vec![Problem::StepShape]),
     }
 }
 

@@ -298,7 +298,7 @@ pub enum RowError {
     #[error("{field} would get \"#N/A\", which empties a field in Salesforce; set `blankCells: Clear` for it or clean the input")]
     NotAvailable { field: String },
     #[error("{field} takes {limit} characters, this has {found}")]
-    TooLong { field: String, limit: u32, found: usize },
+    TooLong { field: String, limit: usize, found: usize },
     #[error("{field} is not a Salesforce id: {why}{}", .relationship.as_ref().map(|name| format!("; to find the parent by another key, map to {name}.ExternalIdField")).unwrap_or_default())]
     BadId { field: String, why: &'static str, relationship: Option<String> },
     #[error("{field} takes {forms}, not {}{hint}", Shown(.found))]

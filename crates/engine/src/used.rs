@@ -3,21 +3,27 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use api::import_job::ImportJobSpec;
+use api::import_job::{ImportJobSpec, StepKind, ValueSource};
 use formula::{Condition, Value};
 
 /// Every name of a column in steps and mapping. What does not compile is told when it is compiled; here it only says
 /// less.
 pub fn columns(spec: &ImportJobSpec) -> BTreeSet<String> {
     let names = Names::default();
-    let note = |name: &String| names.0.borrow_mut().insert(name.clone());
+    let note = |name: &str| _ = names.0.borrow_mut().insert(name.to_owned());
     for step in &spec.steps {
-        step.dedupe.iter().flat_map(|dedupe| &dedupe.by).for_each(|name| _ = note(name));
-        step.filter.iter().for_each(|source| _ = Condition::compile(source, &names));
+        match step.kind() {
+            Some(StepKind::Dedupe(dedupe)) => dedupe.by.iter().for_each(|name| note(name)),
+            Some(StepKind::Filter(source)) => _ = Condition::compile(source, &names),
+            None => {}
+        }
     }
-    for entry in spec.target.salesforce.iter().flat_map(|target| &target.mapping) {
-        entry.from.iter().for_each(|name| _ = note(name));
-        entry.formula.iter().for_each(|source| _ = Value::compile(source, &names));
+    for entry in spec.target.salesforce().iter().flat_map(|target| &target.mapping) {
+        match entry.source() {
+            Some(ValueSource::From(name)) => note(name),
+            Some(ValueSource::Formula(source)) => _ = Value::compile(source, &names),
+            Some(ValueSource::Value(_)) | None => {}
+        }
     }
     names.0.into_inner()
 }

@@ -3,9 +3,9 @@
 use std::io;
 
 use bytes::Bytes;
-use engine::read::Source;
-use engine::read::csv::{CsvOptions, CsvSource};
 use engine::row::Batch;
+use engine::source::Rows;
+use engine::source::csv::{CsvOptions, CsvSource};
 use futures::stream;
 
 #[tokio::test]

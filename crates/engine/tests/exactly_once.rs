@@ -14,8 +14,8 @@ use api::keeper::Control;
 use async_trait::async_trait;
 use csv::ByteRecord;
 use engine::load::{
-    Body, Brake, Bulk, ChunkLimits, EachResult, Ending, InputRow, Journal, JournalError, LoadPorts, LoadSettings, Loader, Reread,
-    SalesforceBulk,
+    Body, Bulk, BulkLane, ChunkLimits, EachResult, Ending, InputRow, Journal, JournalError, LoadPorts, LoadSettings, Loader, Reread,
+    SalesforceBulk, StopSignal,
 };
 use engine::results::{Escape, FileKind, MemorySink};
 use futures::StreamExt;
@@ -131,9 +131,9 @@ async fn worker(org: &Running, records: &Records, job: &Job, source: &[ByteRecor
     let sink = MemorySink::default();
     let new_job = NewJob { object: "Account".into(), operation: job.operation.clone() };
     let ports = LoadPorts {
-        bulk: Arc::new(Mortal { inner: SalesforceBulk::new(client::client(org), new_job), life: life.clone() }),
+        lane: Arc::new(BulkLane::new(Mortal { inner: SalesforceBulk::new(client::client(org), new_job), life: life.clone() })),
         journal: Arc::new(Mortal { inner: records.clone(), life: life.clone() }),
-        brake: Brake::default(),
+        stop_signal: StopSignal::default(),
     };
     let settings = LoadSettings {
         input: ByteRecord::from(vec!["A", "B", "C"]),
@@ -148,7 +148,7 @@ async fn worker(org: &Running, records: &Records, job: &Job, source: &[ByteRecor
     };
     let chunks = records.0.lock().unwrap().clone();
     let work = async {
-        let mut loader = Loader::start(settings, ports, &chunks).unwrap();
+        let mut loader = Loader::start(settings, ports, &chunks);
         let key = ByteRecord::new();
         for cells in source {
             let mapped: ByteRecord = cells.iter().take(job.columns.len()).collect();

@@ -2,23 +2,17 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use api::import_job::SqlSource;
 use api::import_run::RunReason;
-use engine::read::postgres::sqlstate::{NAMES, SqlState};
-use engine::read::postgres::{PostgresSource, Replay, Start};
-use engine::read::{ReadError, Source};
 use engine::row::Batch;
+use engine::source::postgres::sqlstate::{NAMES, SqlState};
+use engine::source::{QueryError, ReadError, Replay, Source, Start};
 use support::Server;
-use tokio_postgres::Client;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
-
-fn spec(query: &str, order_by: &[&str]) -> SqlSource {
-    serde_json::from_value(serde_json::json!({"connectionRef": {"name": "db"}, "query": query, "orderBy": order_by})).unwrap()
-}
 
 struct Found {
     cells: Vec<String>,
@@ -27,13 +21,12 @@ struct Found {
     fault: Option<String>,
 }
 
-async fn read(client: &Client, query: &str, order_by: &[&str], start: Start) -> Result<(Vec<String>, Vec<Found>), ReadError> {
+async fn read(server: &Server, query: &str, order_by: &[&str], start: Start) -> Result<(Vec<String>, Vec<Found>), ReadError> {
     let text = |record: &csv::ByteRecord| record.iter().map(|cell| String::from_utf8(cell.to_vec()).unwrap()).collect::<Vec<_>>();
-    let _ = client.batch_execute("ROLLBACK").await;
-    let mut source = PostgresSource::open(client, &spec(query, order_by), &start).await?;
+    let mut rows = server.source(query, order_by).open(&start, &BTreeSet::new()).await?;
     let mut batch = Batch::new();
     let mut found = Vec::new();
-    while source.next(&mut batch).await? {
+    while rows.next(&mut batch).await? {
         for row in batch.rows() {
             assert_eq!(row.number, found.len() as u64 + 1);
             assert_eq!(row.fault.is_some(), !row.refused.is_empty());
@@ -41,7 +34,7 @@ async fn read(client: &Client, query: &str, order_by: &[&str], start: Start) -> 
             found.push(Found { cells: text(&row.cells), key: text(&row.key), seen: row.seen, fault });
         }
     }
-    Ok((source.header().names().to_vec(), found))
+    Ok((rows.header().names().to_vec(), found))
 }
 
 fn behind(key: &[&str], replay: Replay) -> Start {
@@ -51,11 +44,12 @@ fn behind(key: &[&str], replay: Replay) -> Start {
 #[tokio::test]
 async fn every_type_arrives_as_salesforce_reads_it_whatever_the_servers_settings() {
     let server = Server::start();
-    let client = server.connect().await;
-    client
+    let admin = server.administrator().await;
+    admin
         .batch_execute(
             "CREATE DOMAIN moment AS timestamptz; CREATE TYPE mood AS ENUM ('sad', 'it''s ok');
-             SET datestyle = 'German'; SET timezone = 'Asia/Kolkata'; SET extra_float_digits = -15; SET bytea_output = 'escape'",
+             ALTER ROLE reader SET datestyle = 'German'; ALTER ROLE reader SET timezone = 'Asia/Kolkata';
+             ALTER ROLE reader SET extra_float_digits = -15; ALTER ROLE reader SET bytea_output = 'escape'",
         )
         .await
         .unwrap();
@@ -64,7 +58,7 @@ async fn every_type_arrives_as_salesforce_reads_it_whatever_the_servers_settings
         date '2026-11-24' AS day, time '09:30' AS hour, NULL::text AS none, '' AS empty, E'tab\\t line\\n back\\\\ cr\\r \\\\N' AS odd,
         'Zoë 🛫' AS name, mood 'it''s ok' AS mood, ARRAY['a', 'b'] AS list, '{\"a\": 1}'::jsonb AS json, 1234.5::money AS money,
         interval '1 day 2 hours' AS long, 'abc'::char(5) AS padded, 12345678901234567890::numeric AS exact -- the end";
-    let (header, rows) = read(&client, query, &[], Start::First).await.unwrap();
+    let (header, rows) = read(&server, query, &[], Start::First).await.unwrap();
     let expected = [
         ("id", "1"),
         ("yes", "true"),
@@ -99,9 +93,9 @@ async fn every_type_arrives_as_salesforce_reads_it_whatever_the_servers_settings
 #[tokio::test]
 async fn values_that_salesforce_cannot_hold_fail_their_row_only() {
     let server = Server::start();
-    let client = server.connect().await;
+    let _admin = server.administrator().await;
     let query = "SELECT * FROM (VALUES (1, date '2026-01-01'), (2, date 'infinity'), (3, date '0044-03-15 BC')) v(id, day)";
-    let (_, rows) = read(&client, query, &["id"], Start::First).await.unwrap();
+    let (_, rows) = read(&server, query, &["id"], Start::First).await.unwrap();
     assert!(rows[0].fault.is_none());
     assert_eq!(
         rows[1].fault.as_deref(),
@@ -114,43 +108,41 @@ async fn values_that_salesforce_cannot_hold_fail_their_row_only() {
 #[tokio::test]
 async fn blanks_that_fill_a_char_up_are_no_content() {
     let server = Server::start();
-    let client = server.connect().await;
-    client.batch_execute("CREATE DOMAIN code AS char(10)").await.unwrap();
+    let admin = server.administrator().await;
+    admin.batch_execute("CREATE DOMAIN code AS char(10)").await.unwrap();
     let query =
         "SELECT 'C1'::char(10) AS code, 'C1'::code AS domain, 'C1  '::varchar AS varying, 'C1  '::text AS text, ' '::char(3) AS blank";
-    let (_, rows) = read(&client, query, &["code"], Start::First).await.unwrap();
+    let (_, rows) = read(&server, query, &["code"], Start::First).await.unwrap();
     assert_eq!(rows[0].cells, ["C1", "C1", "C1  ", "C1  ", ""]);
-    let (_, rest) = read(&client, query, &["code"], behind(&[&rows[0].key[0]], Replay::None)).await.unwrap();
+    let (_, rest) = read(&server, query, &["code"], behind(&[&rows[0].key[0]], Replay::None)).await.unwrap();
     assert!(rest.is_empty());
 }
 
 #[tokio::test]
 async fn only_columns_that_the_job_uses_have_the_limit_of_what_is_sent() {
     let server = Server::start();
-    let client = server.connect().await;
+    let _admin = server.administrator().await;
     let query = "SELECT 'a' AS name, repeat('é', 1000000) AS note UNION ALL SELECT 'b', E'\\t'";
     for (columns, expected) in [
         (["name"].as_slice(), None),
         (&["name", "note"], Some("row 1: more than 400000 characters in the columns that the job uses; Salesforce takes no more")),
     ] {
-        let _ = client.batch_execute("ROLLBACK").await;
         let columns = columns.iter().map(|name| name.to_string()).collect();
-        let mut source = PostgresSource::open(&client, &spec(query, &[]), &Start::First).await.unwrap().for_columns(&columns);
+        let mut rows = server.source(query, &[]).open(&Start::First, &columns).await.unwrap();
         let mut batch = Batch::new();
-        let read = source.next(&mut batch).await;
+        let read = rows.next(&mut batch).await;
         assert_eq!(read.as_ref().err().map(ToString::to_string).as_deref(), expected);
         assert!(read.is_err() || batch.rows()[0].cells[1].len() == 2_000_000);
     }
-    let _ = client.batch_execute("ROLLBACK").await;
-    let long = read(&client, "SELECT repeat('x', 9 * 1024 * 1024) AS note", &[], Start::First).await.err().unwrap();
+    let long = read(&server, "SELECT repeat('x', 9 * 1024 * 1024) AS note", &[], Start::First).await.err().unwrap();
     assert_eq!(long.to_string(), "row 1: more than 8 MiB; leave long columns out of the query");
 }
 
 #[tokio::test]
 async fn a_killed_run_goes_on_behind_its_last_key_and_loses_nothing() {
     let server = Server::start();
-    let client = server.connect().await;
-    client
+    let admin = server.administrator().await;
+    admin
         .batch_execute(
             "CREATE TABLE rows (region text COLLATE \"C\", at timestamptz, ratio float8, note text, PRIMARY KEY (region, at, ratio));
              INSERT INTO rows SELECT 'R''\\' || (n % 3), timestamptz '2026-01-01' + (n / 7) * interval '0.000001 s', n / 10.0, 'n' || n
@@ -160,17 +152,17 @@ async fn a_killed_run_goes_on_behind_its_last_key_and_loses_nothing() {
         .unwrap();
     let order = ["region", "at", "ratio"];
     let query = "SELECT note, at, ratio, region FROM rows";
-    let (_, all) = read(&client, query, &order, Start::First).await.unwrap();
+    let (_, all) = read(&server, query, &order, Start::First).await.unwrap();
     assert_eq!(all.len(), 5000);
     for stop in [0, 1, 1023, 1666, 1667, 3333, 4998, 4999] {
         let key: Vec<&str> = all[stop].key.iter().map(String::as_str).collect();
-        let (_, rest) = read(&client, query, &order, behind(&key, Replay::None)).await.unwrap();
+        let (_, rest) = read(&server, query, &order, behind(&key, Replay::None)).await.unwrap();
         let notes = |rows: &[Found]| rows.iter().map(|row| row.cells[0].clone()).collect::<Vec<_>>();
         assert_eq!(notes(&rest), notes(&all[stop + 1..]), "behind {key:?}");
         assert!(rest.iter().all(|row| !row.seen));
     }
     let key: Vec<&str> = all[1999].key.iter().map(String::as_str).collect();
-    let (_, again) = read(&client, query, &order, behind(&key, Replay::Seen)).await.unwrap();
+    let (_, again) = read(&server, query, &order, behind(&key, Replay::Seen)).await.unwrap();
     assert_eq!(again.len(), 5000);
     assert!(again.iter().enumerate().all(|(at, row)| row.seen == (at < 2000)));
     assert_eq!(again[4999].cells.len(), 4);
@@ -179,54 +171,52 @@ async fn a_killed_run_goes_on_behind_its_last_key_and_loses_nothing() {
 #[tokio::test]
 async fn keys_that_cannot_be_resumed_behind_are_refused_even_after_a_restart() {
     let server = Server::start();
-    let client = server.connect().await;
+    let _admin = server.administrator().await;
     let nulls = "SELECT * FROM (VALUES (1, 'a'), (2, 'b'), (NULL, 'c')) v(id, name)";
     for start in [Start::First, behind(&["2"], Replay::None)] {
-        let error = read(&client, nulls, &["id"], start).await.err().unwrap();
-        assert!(matches!(&error, ReadError::KeyIsNull { column, .. } if column == "id"), "{error}");
+        let error = read(&server, nulls, &["id"], start).await.err().unwrap();
+        assert!(matches!(&error, ReadError::Query(QueryError::KeyIsNull { column, .. }) if column == "id"), "{error}");
     }
     let twice = "SELECT * FROM (VALUES (1, 'a'), (2, 'b'), (2, 'c')) v(id, name)";
-    let error = read(&client, twice, &["id"], Start::First).await.err().unwrap();
+    let error = read(&server, twice, &["id"], Start::First).await.err().unwrap();
     assert_eq!(error.to_string(), "row 3: the row before has the same id; orderBy needs columns that together identify each row");
-    assert!(read(&client, twice, &["id", "name"], Start::First).await.is_ok());
-    assert!(read(&client, twice, &[], Start::First).await.is_ok());
-    let error = read(&client, twice, &["ID_"], Start::First).await.err().unwrap();
+    assert!(read(&server, twice, &["id", "name"], Start::First).await.is_ok());
+    assert!(read(&server, twice, &[], Start::First).await.is_ok());
+    let error = read(&server, twice, &["ID_"], Start::First).await.err().unwrap();
     assert_eq!(error.to_string(), "orderBy: there is no column \"ID_\", did you mean \"id\"?; the columns are \"id\", \"name\"");
-    let error = read(&client, twice, &["id"], behind(&["1", "2"], Replay::None)).await.err().unwrap();
-    assert!(matches!(error, ReadError::KeyShape { expected: 1, found: 2 }));
+    let error = read(&server, twice, &["id"], behind(&["1", "2"], Replay::None)).await.err().unwrap();
+    assert!(matches!(error, ReadError::Query(QueryError::KeyShape { expected: 1, found: 2 })));
 }
 
 #[tokio::test]
 async fn a_query_that_fails_says_so_without_telling_values() {
     let server = Server::start();
-    let client = server.connect().await;
-    let error = read(&client, "SELECT nme FROM pg_class", &[], Start::First).await.err().unwrap();
+    let admin = server.administrator().await;
+    let error = read(&server, "SELECT nme FROM pg_class", &[], Start::First).await.err().unwrap();
     assert_eq!(error.to_string(), "the database refused the query: column \"nme\" does not exist (undefined_column, SQLSTATE 42703)");
     assert_eq!(error.reason(), RunReason::SourceFailed);
     // Fails at row 3,000, when rows have been sent already; the server's words would name the value.
     let late = "SELECT CASE WHEN n = 3000 THEN ('secret' || n)::int ELSE n END AS v FROM generate_series(1, 4000) n";
-    let error = read(&client, late, &[], Start::First).await.err().unwrap();
+    let error = read(&server, late, &[], Start::First).await.err().unwrap();
     assert_eq!(error.to_string(), "the database stopped the query: invalid_text_representation, SQLSTATE 22P02");
     assert!(std::error::Error::source(&error).is_none());
     // Nothing in the query may write.
-    client
-        .batch_execute(
-            "ROLLBACK; CREATE TABLE t (n int); CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'INSERT INTO t VALUES (1) RETURNING n'",
-        )
+    admin
+        .batch_execute("CREATE TABLE t (n int); CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'INSERT INTO t VALUES (1) RETURNING n'")
         .await
         .unwrap();
-    let error = read(&client, "SELECT f()", &[], Start::First).await.err().unwrap();
-    assert!(matches!(&error, ReadError::Database { code } | ReadError::Query { code, .. } if code == "25006"), "{error}");
+    let error = read(&server, "SELECT f()", &[], Start::First).await.err().unwrap();
+    assert!(error.to_string().ends_with("read_only_sql_transaction, SQLSTATE 25006"), "{error}");
 }
 
 #[tokio::test]
 async fn every_error_has_the_name_that_the_server_knows_it_by() {
     let server = Server::start();
-    let client = server.connect().await;
+    let admin = server.administrator().await;
     for (code, name) in NAMES {
         // Caught by its name, which may be several codes' and, of a class, is all its codes'.
         let raise = format!("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; EXCEPTION WHEN {name} THEN NULL; END $$");
-        client.batch_execute(&raise).await.unwrap_or_else(|error| panic!("{code} is not {name}: {error}"));
+        admin.batch_execute(&raise).await.unwrap_or_else(|error| panic!("{code} is not {name}: {error}"));
         let class = NAMES.iter().find(|(other, _)| other.ends_with("000") && other[..2] == code[..2]);
         assert!(code.ends_with("000") || class.is_none_or(|(_, class)| class != name), "{code} has the name of its class");
         assert_eq!(SqlState(code).to_string(), format!("{name}, SQLSTATE {code}"));
@@ -258,11 +248,11 @@ impl Write for Log {
 #[tokio::test]
 async fn neither_a_query_nor_a_last_key_nor_a_notice_is_in_a_log_at_its_most_talkative() {
     let server = Server::start();
-    let client = server.connect().await;
+    let admin = server.administrator().await;
     let notice = "CREATE FUNCTION tell(t text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'row %', t; RETURN t; END $$";
-    client.batch_execute(notice).await.unwrap();
+    admin.batch_execute(notice).await.unwrap();
     let query = "SELECT code, tell('told-' || code) FROM (VALUES ('canary-1'), ('canary-2')) v(code)";
-    let go_on = async || read(&client, query, &["code"], behind(&["canary-1"], Replay::None)).await.unwrap().1.len();
+    let go_on = async || read(&server, query, &["code"], behind(&["canary-1"], Replay::None)).await.unwrap().1.len();
 
     // Control: the database client does print them.
     let log = Log::default();
@@ -285,9 +275,9 @@ async fn neither_a_query_nor_a_last_key_nor_a_notice_is_in_a_log_at_its_most_tal
 #[tokio::test]
 async fn a_server_that_goes_away_is_worth_another_attempt() {
     let server = Server::start();
-    let client = server.connect().await;
-    let spec = spec("SELECT n, repeat('x', 1000) FROM generate_series(1, 10000000) n", &[]);
-    let mut source = PostgresSource::open(&client, &spec, &Start::First).await.unwrap();
+    let _admin = server.administrator().await;
+    let query = "SELECT n, repeat('x', 1000) FROM generate_series(1, 10000000) n";
+    let mut source = server.source(query, &[]).open(&Start::First, &BTreeSet::new()).await.unwrap();
     let mut batch = Batch::new();
     assert!(source.next(&mut batch).await.unwrap());
     drop(server);

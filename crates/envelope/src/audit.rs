@@ -51,8 +51,8 @@ mod tests {
     fn key(seed: u64) -> AuditKey {
         let mut rng = StdRng::seed_from_u64(seed);
         let root = SecretRoot::new(RootRing::begin(&mut rng, Timestamp::UNIX_EPOCH));
-        let ring = TenantRing::begin(&scope(), &root, &mut rng, Timestamp::UNIX_EPOCH).unwrap();
-        ring.unlock(&scope(), &root).ok().unwrap().audit_key().ok().unwrap()
+        let ring = TenantRing::begin_under(&scope(), &root, &mut rng, Timestamp::UNIX_EPOCH).unwrap();
+        ring.unlock_under(&scope(), &root).ok().unwrap().audit_key().ok().unwrap()
     }
 
     #[test]

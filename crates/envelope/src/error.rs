@@ -58,6 +58,10 @@ pub struct MessageTooLong;
 pub enum CustodyError {
     #[error("root key {0} is not held here; put it back, or restore the ring that was wrapped under a key that is")]
     UnknownRootKey(Kid),
+    #[error(
+        "the key was wrapped by provider {wrapped_by}, and the root key here is of provider {held_by}; point the region back to the one that wrapped it"
+    )]
+    OtherProvider { wrapped_by: String, held_by: &'static str },
     #[error("no root key is active")]
     NoActiveRootKey,
     #[error("the root key file holds no key; write 32 random bytes, or lines of 64 hexadecimal digits")]
@@ -80,7 +84,7 @@ impl CustodyError {
     /// One word for a condition, an event or a metric label.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::UnknownRootKey(_) => "UnknownRootKey",
+            Self::UnknownRootKey(_) | Self::OtherProvider { .. } => "UnknownRootKey",
             Self::NoActiveRootKey => "NoActiveRootKey",
             Self::EmptyFile | Self::BadLength { .. } | Self::TypedKey | Self::BadLine { .. } | Self::RepeatedLine { .. } => {
                 "BadRootKeyFile"

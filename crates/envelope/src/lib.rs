@@ -4,7 +4,9 @@
 //!
 //! - [`record`] seals and opens small things in one call, [`stream`] files of any size as they pass by.
 //! - [`KeyRing`] holds a tenant's opened keys and is what most callers use; [`TenantRing`] is the same ring as stored, keys wrapped.
-//! - [`Ring::decide`] says which rotation step is due at a moment; [`RootCustody`] is what holds the region's root key.
+//! - [`Ring::decide`] says which rotation step is due at a moment.
+//! - [`TenantRing`] is given keys wrapped and unwrapped; [`RootCustody`] is a root key that is held here, in the clear. A holder that must be asked
+//!   over a network is its caller's.
 //!
 //! It knows nothing of Kubernetes, HTTP, files or clocks: callers bring bytes, the time and a source of randomness.
 //!
@@ -37,5 +39,5 @@ pub use context::{Context, Scope};
 pub use error::{CustodyError, MessageTooLong, OpenError, RingError};
 pub use header::{HEADER_LEN, Header, Purpose};
 pub use keys::{FileKey, Kid, KidError, TenantKey};
-pub use ring::{Entry, KeyRing, KeyState, Observed, Opened, Policy, Request, Ring, RootRing, Step, TenantRing};
+pub use ring::{Entry, KeyRing, KeyState, Observed, Opened, Policy, Request, Ring, RootRing, Step, TenantRing, WrappedKey};
 pub use root::{FileRoot, RootCustody, SecretRoot};

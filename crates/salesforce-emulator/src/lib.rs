@@ -39,3 +39,4 @@ pub use faults::{Action, Fault};
 pub use journal::Entry;
 pub use oauth::IssuedToken;
 pub use schema::{DEFAULT_SCHEMA, SchemaError};
+pub use soql::refusal;

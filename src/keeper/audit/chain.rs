@@ -169,13 +169,14 @@ pub fn verify(text: &str) -> Result<BTreeMap<String, (u64, String)>, Broken> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use envelope::{RootRing, Scope, SecretRoot, TenantRing};
+    use envelope::{Scope, TenantKey, TenantRing, WrappedKey};
 
     pub(crate) fn key() -> AuditKey {
         let scope = Scope { region: "eu".into(), installation_uid: "i".into(), tenant_uid: "r".into() };
-        let root = SecretRoot::new(RootRing::begin(&mut rand::rng(), Timestamp::UNIX_EPOCH));
-        let ring = TenantRing::begin(&scope, &root, &mut rand::rng(), Timestamp::UNIX_EPOCH).unwrap();
-        ring.unlock(&scope, &root).ok().unwrap().audit_key().ok().unwrap()
+        let key = TenantKey::generate(&mut rand::rng());
+        let wrapped = WrappedKey { provider: "none".into(), key_version: "none".into(), ciphertext: Vec::new() };
+        let ring = TenantRing::begin(key.kid(), wrapped, Timestamp::UNIX_EPOCH);
+        ring.unlock(&scope, [key]).ok().unwrap().audit_key().ok().unwrap()
     }
 
     fn chain(key: &AuditKey) -> (Vec<String>, Link) {

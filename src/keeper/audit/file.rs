@@ -212,8 +212,8 @@ impl Pieces {
 
 #[cfg(test)]
 mod tests {
-    use super::super::chain::tests::key;
     use super::*;
+    use crate::keeper::audit::chain::tests::key;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -266,7 +266,7 @@ mod tests {
             assert_eq!((broken, chain.name.as_str()), (None, "k"), "{before} {after}");
             chain.append(event(), NOW).unwrap();
             let text = std::fs::read_to_string(place.file()).unwrap();
-            assert_eq!(super::super::verify(&text).unwrap()["k"].0 as usize, before + after + 1);
+            assert_eq!(crate::keeper::audit::verify(&text).unwrap()["k"].0 as usize, before + after + 1);
         }
     }
 

@@ -1,17 +1,18 @@
 //! The audit of a region: one chain of lines per keeper replica, in the region's own storage, on the disk before the caller gets its
 //! answer. It names objects by UID and reasons by a closed list; never a row, a secret, or a person. What a line hangs on is in `chain`,
-//! where it lies in `file`, what is known of it apart from the volume in `heads`, who may have written it in `keys`.
+//! where it lies in `file`, what is known of it apart from the volume in `heads`. The key that its lines are authenticated under stays with whoever hands it
+//! out ([`LineKeys`]); it opens nothing.
 
 mod chain;
 mod file;
 mod folded;
 mod heads;
-mod keys;
+mod lines;
 mod read;
 
 pub(crate) use chain::Event;
 pub use chain::{Broken, verify};
-pub(crate) use folded::Folded;
+use folded::Folded;
 pub(crate) use heads::broken;
 pub(crate) use read::Lines;
 
@@ -19,33 +20,37 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError};
 
 use api::Region;
-use envelope::Kid;
+use envelope::AuditKey;
 use jiff::Timestamp;
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, ResourceExt};
 use runtime::store::ObjectKey;
 use runtime::write::Writer;
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::custody::Custodies;
-use super::error::{Error, Result, kube};
-use super::lane::{DEADLINE, NotResponding};
-use super::records::Records;
-use super::storage::Storage;
+use crate::keeper::base::cluster::Cluster;
+use crate::keeper::base::error::{Error, Result, kube};
+use crate::keeper::base::lane::{DEADLINE, NotResponding};
+use crate::keeper::storage::{Storage, Storages};
 use file::{Chain, Opened};
 use heads::{Head, Heads};
-use keys::RegionKeys;
 
 /// Folder of the audit beside the files.
 const FOLDER: &str = "audit";
 
 type Slot = Arc<Mutex<Option<Chain>>>;
 
+/// The key that the lines of a Region are authenticated under.
+#[async_trait::async_trait]
+pub(crate) trait LineKeys: Send + Sync {
+    async fn of(&self, region: &Region, now: Timestamp) -> Result<Arc<AuditKey>>;
+}
+
 pub(crate) struct Audit {
-    replica: String,
-    keys: RegionKeys,
-    client: Client,
+    cluster: Arc<Cluster>,
+    keys: Arc<dyn LineKeys>,
+    storages: Storages,
     /// Writes nothing but the heads of this replica's chains.
     writer: Writer,
     /// By UID of the Region.
@@ -55,24 +60,35 @@ pub(crate) struct Audit {
     closed: std::sync::Mutex<BTreeMap<String, Arc<Error>>>,
     /// One reader of each region's chains at a time.
     readers: std::sync::Mutex<HashMap<String, Arc<Mutex<()>>>>,
+    refusals: std::sync::Mutex<Folded>,
+    /// Has a Region looked at now.
+    wake_region: Box<dyn Fn(String) + Send + Sync>,
 }
 
 impl Audit {
-    pub(crate) fn new(replica: &str, installation: &str, records: Records, custodies: Custodies, writer: Writer) -> Self {
+    pub(crate) fn new(
+        cluster: Arc<Cluster>,
+        keys: Arc<dyn LineKeys>,
+        storages: Storages,
+        writer: Writer,
+        wake_region: Box<dyn Fn(String) + Send + Sync>,
+    ) -> Self {
         Self {
-            replica: replica.to_owned(),
-            keys: RegionKeys::new(records, custodies, installation),
-            client: writer.client().clone(),
+            cluster,
+            keys,
+            storages,
             writer,
             chains: Default::default(),
             heads: Heads::default(),
             closed: Default::default(),
             readers: Default::default(),
+            refusals: Default::default(),
+            wake_region,
         }
     }
 
     /// Appends one event. When this returns, it is on the disk.
-    pub(crate) async fn record(&self, region: &Region, storage: &Storage, event: Event, now: Timestamp) -> Result<()> {
+    async fn record(&self, region: &Region, storage: &Storage, event: Event, now: Timestamp) -> Result<()> {
         let outcome = self.append(region, storage, event, now).await;
         let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
@@ -131,17 +147,18 @@ impl Audit {
     async fn open(&self, region: &Region, storage: &Storage, now: Timestamp) -> Result<Chain> {
         let uid = region.uid().unwrap_or_default();
         storage.ready().await?;
-        let key = self.keys.audit_key(region, now).await?;
+        let key = self.keys.of(region, now).await?;
         let known = match self.heads.of(&uid) {
             Some(known) => known,
             None => {
                 // Read live: what a cache has forgotten would be taken for a chain that nobody knew of.
-                let live = Api::<Region>::all(self.client.clone()).get(&region.name_any()).await.map_err(kube("read the Region"))?;
-                self.heads.take_over(&uid, heads::said(&live, Some(&self.replica)));
+                let live =
+                    Api::<Region>::all(self.cluster.client.clone()).get(&region.name_any()).await.map_err(kube("read the Region"))?;
+                self.heads.take_over(&uid, heads::said(&live, Some(&self.cluster.identity)));
                 self.heads.of(&uid).unwrap_or_default()
             }
         };
-        let (folder, replica) = (storage.root().join(FOLDER), self.replica.clone());
+        let (folder, replica) = (storage.root().join(FOLDER), self.cluster.identity.clone());
         let open = move || Chain::open(&folder, &replica, key, &known, now);
         let opened = storage.lane().blocking(open).await.map_err(storage.hung("open the audit"))?;
         let Opened { chain, broken } = opened.map_err(|source| Error::Audit { region: region.name_any(), source })?;
@@ -156,11 +173,12 @@ impl Audit {
     }
 
     /// Writes the heads that changed into the status of their Regions.
-    pub(crate) async fn publish(&self, regions: &[Arc<Region>]) {
+    pub(crate) async fn publish(&self) {
+        let regions = self.cluster.regions.all();
         for uid in self.heads.take_unsaid() {
             let Some(region) = regions.iter().find(|region| region.uid().as_ref() == Some(&uid)) else { continue };
             let status = json!({"audit": heads::status(&self.heads.of(&uid).unwrap_or_default())});
-            let api: Api<Region> = Api::all(self.client.clone());
+            let api: Api<Region> = Api::all(self.cluster.client.clone());
             if let Err(error) = self.writer.apply_status(&api, &ObjectKey::of(region.as_ref()), None, &status).await {
                 tracing::warn!(region = region.name_any(), error = %error, "the head of the audit could not be written; tried again");
                 self.heads.unsaid_again(&uid);
@@ -168,20 +186,11 @@ impl Audit {
         }
     }
 
-    /// How many keys of the region's own are wrapped under each root key.
-    pub(crate) async fn wrapped_under(&self, region: &Region) -> Result<BTreeMap<Kid, u64>> {
-        self.keys.wrapped_under(region).await
-    }
-
-    pub(crate) async fn rewrap(&self, region: &Region, now: Timestamp) -> Result<()> {
-        self.keys.rewrap(region, now).await
-    }
-
     /// What is known of all chains of a region: what statuses say, and of our own what was written since.
     async fn known(&self, region: &Region) -> Result<BTreeMap<String, Vec<Head>>> {
         // Ours are read first: what grows meanwhile is more than that.
         let ours = self.heads.of(&region.uid().unwrap_or_default()).unwrap_or_default();
-        let live = Api::<Region>::all(self.client.clone()).get(&region.name_any()).await.map_err(kube("read the Region"))?;
+        let live = Api::<Region>::all(self.cluster.client.clone()).get(&region.name_any()).await.map_err(kube("read the Region"))?;
         let mut known: BTreeMap<String, Vec<Head>> = BTreeMap::new();
         for (name, head) in ours.into_iter().chain(heads::said(&live, None)) {
             known.entry(name).or_default().push(head);

@@ -13,7 +13,7 @@ use super::chain::{Broken, Follower};
 use super::file::{self, Pieces};
 use super::heads::Head;
 use super::{Audit, FOLDER};
-use crate::keeper::error::{Error, Result};
+use crate::keeper::base::error::{Error, Result};
 use crate::keeper::storage::Storage;
 
 /// Whose lines somebody may have.
@@ -26,14 +26,8 @@ pub(crate) enum Lines {
 impl Audit {
     /// Follows every chain to its end, and sends its lines on to whoever wants them. The report is of the chains; of the lines it counts
     /// those that the caller may have.
-    pub(crate) async fn read(
-        &self,
-        region: &Region,
-        storage: &Storage,
-        lines: &Lines,
-        now: Timestamp,
-        out: Option<mpsc::Sender<Bytes>>,
-    ) -> Result<AuditReport> {
+    pub(crate) async fn read(&self, region: &Region, lines: &Lines, out: Option<mpsc::Sender<Bytes>>) -> Result<AuditReport> {
+        let (storage, now) = (self.storages.of(region)?, self.cluster.now()?);
         let turn = self.readers.lock().unwrap_or_else(PoisonError::into_inner).entry(region.name_any()).or_default().clone();
         let _turn = turn.lock().await;
         storage.ready().await?;
@@ -47,7 +41,7 @@ impl Audit {
         }
         let mut report = AuditReport { region: region.name_any(), whole: true, lines: 0, chains: Vec::new() };
         for (name, heads) in known {
-            let (found, count) = self.chain(region, storage, &name, &heads, lines, now, out.as_ref()).await?;
+            let (found, count) = self.chain(region, &storage, &name, &heads, lines, now, out.as_ref()).await?;
             report.lines += count;
             // What nobody here wrote is none of its chains.
             if heads.is_empty() && found.problem.is_some() {
@@ -70,7 +64,7 @@ impl Audit {
         now: Timestamp,
         out: Option<&mpsc::Sender<Bytes>>,
     ) -> Result<(ChainReport, u64)> {
-        let key = self.keys.audit_key(region, now).await?;
+        let key = self.keys.of(region, now).await?;
         let failed = |source| Error::Audit { region: region.name_any(), source };
         let path = file::path(&storage.root().join(FOLDER), name);
         let open = storage.lane().blocking(move || Pieces::of(&path)).await;

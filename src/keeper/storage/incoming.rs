@@ -2,16 +2,16 @@
 
 use bytes::Bytes;
 use object_store::path::Path as ObjectPath;
-use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
+use object_store::{ObjectStore, WriteMultipart};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::super::error::{Error, Result};
-use super::super::lane::{DEADLINE, NotResponding};
-use super::{BEGUN, Storage, path};
+use super::{Storage, path};
+use crate::keeper::base::error::{Error, Result};
+use crate::keeper::base::lane::{DEADLINE, NotResponding};
 
 /// A part of a file on its way to the volume.
 const PART: usize = 1 << 20;
@@ -37,16 +37,13 @@ impl Storage {
     pub(crate) async fn begin(&self, tenant_uid: &str, file_uid: &str) -> Result<Incoming> {
         // The same file may be on its way twice, when its sender lost patience with the first.
         let turn = format!("{file_uid}-{:08x}", rand::random::<u32>());
-        let begun = ObjectPath::from_iter([BEGUN, self.replica.as_str(), turn.as_str()]);
+        let begun = self.begun().join(turn.as_str());
         let file = Passing { begun, path: path(tenant_uid, file_uid) };
         let (steps, todo) = mpsc::channel(2);
         let begin = |this: Self| async move {
-            let store = this.store()?;
-            this.has_room()?;
-            let upload = {
-                let _writing = this.folders.read().await;
-                store.put_multipart(&file.begun).await.map_err(this.failed("begin a file"))?
-            };
+            let store = this.medium.objects()?;
+            this.medium.has_room()?;
+            let upload = this.medium.begin(store.as_ref(), &file.begun).await.map_err(this.failed("begin a file"))?;
             let write = WriteMultipart::new_with_chunk_size(upload, PART);
             Ok(tokio::spawn(file.pass(this, store, write, todo)))
         };
@@ -71,7 +68,7 @@ impl Passing {
         let written = loop {
             match todo.recv().await {
                 Some(Step::Write(bytes)) => {
-                    if let Err(error) = storage.has_room() {
+                    if let Err(error) = storage.medium.has_room() {
                         break Err(error);
                     }
                     // Two parts on their way at once keep the volume busy and memory small.
@@ -89,18 +86,15 @@ impl Passing {
             Ok(false) => write.abort().await.map_err(storage.failed("abort a file")),
             Err(error) => write.abort().await.map_err(storage.failed("abort a file")).and(Err(error)),
         };
-        storage.tidy().await;
+        storage.medium.tidy(&storage.begun()).await;
         end
     }
 
     async fn place(&self, storage: &Storage, store: &dyn ObjectStore, write: WriteMultipart) -> Result<()> {
         write.finish().await.map_err(storage.failed("finish a file"))?;
-        let placed = {
-            let _writing = storage.folders.read().await;
-            store.rename(&self.begun, &self.path).await
-        };
+        let placed = storage.medium.rename(store, &self.begun, &self.path).await;
         if placed.is_err() {
-            let _ = super::delete(storage, store, &self.begun).await;
+            let _ = storage.medium.delete(store, &self.begun).await;
         }
         placed.map_err(storage.failed("put a file in its place"))
     }

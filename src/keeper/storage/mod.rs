@@ -1,34 +1,38 @@
-//! Where a region's files lie: one folder per Region on the mounted volume. Holds ciphertext only; knows no keys. Several replicas may
-//! share a volume: what one of them has begun lies apart from what the others have, until it is whole.
-//! Folders go with the last file in them. Whatever touches the volume does so in the region's lane; nothing here waits for a volume for ever.
+//! Where a region's files lie. Holds ciphertext only; knows no keys. Several replicas may share a place: what one of them has begun lies apart
+//! from what the others have, until it is whole. Whatever touches the place does so in the region's lane; nothing here waits for it for ever.
+//! What differs between places is a [`Medium`]; a mounted volume is the one there is. `conformance` is what each of them must do.
 
+#[cfg(test)]
+mod conformance;
 mod incoming;
+mod medium;
 mod outgoing;
+mod volume;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use api::Region;
+use api::region::StorageKind;
 use bytes::Bytes;
 use futures::StreamExt;
 use kube::ResourceExt;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{ObjectStoreExt, PutPayload};
 use tokio::sync::{RwLock, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::error::{Error, Result};
-use super::lane::{DEADLINE, Lane, Lanes, NotResponding};
+use crate::keeper::base::error::{Error, Result};
+use crate::keeper::base::lane::{DEADLINE, Lane, Lanes, NotResponding};
 pub(crate) use incoming::Incoming;
+use medium::Medium;
 pub(crate) use outgoing::Outgoing;
+use volume::Volume;
 
 /// Files that are listed ahead of whoever looks at them.
 const LISTED_AHEAD: usize = 1024;
-/// Files and folders that stay possible for the audit.
-const RESERVED_INODES: u64 = 64;
 
 #[derive(Clone)]
 pub(crate) struct Storages {
@@ -46,15 +50,11 @@ pub(crate) struct Storages {
 pub(crate) struct Storage {
     region: String,
     replica: String,
-    reserve: u64,
-    mount: PathBuf,
+    /// Folder of the region on the volume: the audit lies there, which goes past the medium.
     root: PathBuf,
     lane: Lane,
-    /// In place of the volume: a test's.
-    #[cfg(test)]
-    faulty: Option<Arc<dyn ObjectStore>>,
+    medium: Arc<dyn Medium>,
     readers: Readers,
-    folders: Arc<RwLock<()>>,
 }
 
 /// Who reads what now. A file that is erased ends its readers: an open handle would keep the bytes on the volume for as long as somebody
@@ -81,8 +81,7 @@ impl Readers {
     }
 }
 
-/// Held by whoever writes into a folder of a region, and alone by whoever removes one: a folder that goes between a rename and its
-/// fsync fails the rename. Held for a step, never for as long as a sender takes.
+/// One lock for the folders of each region, however often its storage is opened.
 #[derive(Clone, Default)]
 struct Folders(Arc<Mutex<HashMap<PathBuf, Arc<RwLock<()>>>>>);
 
@@ -101,9 +100,13 @@ impl Storages {
     /// Whether the volume is there is found out at the first step.
     pub(crate) fn of(&self, region: &Region) -> Result<Storage> {
         let name = region.name_any();
-        let volume = region.spec.storage.volume.as_ref().map(|mount| mount.name.clone()).unwrap_or_default();
-        let mount = self.dir.join(&volume);
-        if volume.is_empty() { Err(not_mounted(&name, &mount)) } else { self.open(name, mount) }
+        match region.spec.storage.kind() {
+            Some(StorageKind::Volume(volume)) => {
+                let mount = self.dir.join(&volume.name);
+                if volume.name.is_empty() { Err(not_mounted(&name, &mount)) } else { self.open(name, mount) }
+            }
+            None => Err(Error::NotUnderstood { region: name, part: "storage" }),
+        }
     }
 
     /// Wherever files of a region may lie. A Region that is gone, or that came back elsewhere, no longer says it: its folder is looked for
@@ -125,23 +128,19 @@ impl Storages {
     fn open(&self, region: String, mount: PathBuf) -> Result<Storage> {
         let root = mount.join(&region);
         let lane = self.lanes.of(&root).map_err(|source| Error::Threads { region: region.clone(), source })?;
-        Ok(Storage {
-            replica: self.replica.clone(),
-            reserve: self.reserve,
-            readers: self.readers.clone(),
-            folders: self.folders.of(&root),
-            #[cfg(test)]
-            faulty: None,
-            region,
-            mount,
-            root,
-            lane,
-        })
+        let folders = self.folders.of(&root);
+        let volume = Volume { region: region.clone(), reserve: self.reserve, mount, root: root.clone(), folders };
+        Ok(Storage { replica: self.replica.clone(), readers: self.readers.clone(), medium: Arc::new(volume), region, root, lane })
     }
 }
 
 fn not_mounted(region: &str, path: &Path) -> Error {
     Error::NotMounted { region: region.to_owned(), path: path.display().to_string() }
+}
+
+fn failed(region: &str, doing: &'static str) -> impl FnOnce(object_store::Error) -> Error + use<> {
+    let region = region.to_owned();
+    move |source| Error::Storage { region, doing, source }
 }
 
 /// Folders in a folder, without a look into what is mounted there.
@@ -169,43 +168,12 @@ impl Storage {
     }
 
     fn failed(&self, doing: &'static str) -> impl FnOnce(object_store::Error) -> Error + use<> {
-        let region = self.region.clone();
-        move |source| Error::Storage { region, doing, source }
+        failed(&self.region, doing)
     }
 
     pub(crate) fn hung(&self, doing: &'static str) -> impl FnOnce(NotResponding) -> Error + use<> {
         let region = self.region.clone();
         move |source| Error::NotResponding { region, doing, source }
-    }
-
-    /// The volume must be there; the region's folder on it is made. Blocks: for steps.
-    fn store(&self) -> Result<Arc<dyn ObjectStore>> {
-        #[cfg(test)]
-        if let Some(faulty) = &self.faulty {
-            return Ok(faulty.clone());
-        }
-        let missing = || not_mounted(&self.region, &self.mount);
-        if !self.mount.is_dir() {
-            return Err(missing());
-        }
-        std::fs::create_dir_all(&self.root).map_err(|_| missing())?;
-        let store = LocalFileSystem::new_with_prefix(&self.root).map_err(self.failed("open"))?;
-        // A tenant's folder goes with its last file.
-        Ok(Arc::new(store.with_fsync(true).with_automatic_cleanup(true)))
-    }
-
-    /// Whether files leave enough room for the audit. Blocks: for steps.
-    fn has_room(&self) -> Result<()> {
-        let stat = rustix::fs::statvfs(&self.root).map_err(|error| {
-            self.failed("look how full it is")(object_store::Error::Generic { store: "volume", source: Box::new(error) })
-        })?;
-        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-        // A filesystem that counts no inodes has as many as it needs.
-        let inodes = stat.f_files == 0 || stat.f_favail >= RESERVED_INODES;
-        if free >= self.reserve && inodes {
-            return Ok(());
-        }
-        Err(Error::Full { region: self.region.clone(), free, reserve: self.reserve })
     }
 
     async fn step<T, F>(&self, doing: &'static str, work: impl FnOnce(Self) -> F + Send + 'static) -> Result<T>
@@ -219,10 +187,11 @@ impl Storage {
 
     /// The volume answers and is the region's.
     pub(crate) async fn ready(&self) -> Result<()> {
-        self.step("look for its volume", |this| async move { this.store().map(|_| ()) }).await
+        self.step("look for its volume", |this| async move { this.medium.objects().map(drop) }).await
     }
 
-    fn on_volume(&self, path: &ObjectPath) -> PathBuf {
+    /// What readers of a file are known by: the same path of another region is another file.
+    fn reading(&self, path: &ObjectPath) -> PathBuf {
         self.root.join(path.as_ref())
     }
 
@@ -230,10 +199,10 @@ impl Storage {
     pub(crate) async fn erase(&self, tenant_uid: &str, file_uid: &str) -> Result<()> {
         let path = path(tenant_uid, file_uid);
         self.step("erase a file", |this| async move {
-            let store = this.store()?;
-            let deleted = delete(&this, store.as_ref(), &path).await;
+            let store = this.medium.objects()?;
+            let deleted = this.medium.delete(store.as_ref(), &path).await;
             // Whoever had opened it by then is known by now, and nobody opens it any more.
-            this.readers.end(&this.on_volume(&path));
+            this.readers.end(&this.reading(&path));
             match deleted {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
                 Err(error) => return Err(this.failed("delete a file")(error)),
@@ -252,7 +221,7 @@ impl Storage {
 
     /// All files: tenant and file id.
     pub(crate) async fn list(&self) -> Result<Vec<(String, String)>> {
-        let store = self.step("list the files", |this| async move { this.store() }).await?;
+        let store = self.step("list the files", |this| async move { this.medium.objects() }).await?;
         let (found, mut listed) = mpsc::channel(LISTED_AHEAD);
         self.lane.handle().spawn(async move {
             let mut files = store.list(Some(&ObjectPath::from("files")));
@@ -274,37 +243,31 @@ impl Storage {
     /// Removes the beginnings of files that this replica left when it was killed: at its start all of them are dead.
     pub(crate) async fn clear_begun(&self) -> Result<usize> {
         self.step("clear what was begun", |this| async move {
-            let removed = remove_all(&this.root.join(BEGUN).join(&this.replica)).map_err(|error| {
-                this.failed("clear what was begun")(object_store::Error::Generic { store: "volume", source: Box::new(error) })
-            })?;
-            this.tidy().await;
+            let removed = this.medium.clear(&this.begun()).await.map_err(this.failed("clear what was begun"))?;
+            this.medium.tidy(&this.begun()).await;
             Ok(removed)
         })
         .await
     }
 
-    /// One that holds something is not removed, and a next beginning makes them anew. Blocks: for steps.
-    async fn tidy(&self) {
-        let _removing = self.folders.write().await;
-        let begun = self.root.join(BEGUN);
-        let _ = std::fs::remove_dir(begun.join(&self.replica)).and_then(|()| std::fs::remove_dir(begun));
+    /// Where the files lie that this replica has begun.
+    fn begun(&self) -> ObjectPath {
+        ObjectPath::from_iter([BEGUN, self.replica.as_str()])
     }
 
     /// Writes, reads and deletes a small object, and looks whether there is room for larger ones.
     pub(crate) async fn probe(&self) -> Result<()> {
         self.step("write and read a probe", |this| async move {
-            let store = this.store()?;
+            let store = this.medium.objects()?;
             // One for each replica: another's deletion would look like a loss.
             let path = ObjectPath::from_iter(["probe", this.replica.as_str()]);
             let content = Bytes::from_static(b"dataimporter");
-            this.has_room()?;
-            {
-                let _writing = this.folders.read().await;
-                store.put(&path, PutPayload::from(content.clone())).await.map_err(this.failed("write a probe"))?;
-            }
+            this.medium.has_room()?;
+            let payload = PutPayload::from(content.clone());
+            this.medium.put(store.as_ref(), &path, payload).await.map_err(this.failed("write a probe"))?;
             let read = store.get(&path).await.map_err(this.failed("read the probe"))?;
             let read = read.bytes().await.map_err(this.failed("read the probe"))?;
-            delete(&this, store.as_ref(), &path).await.map_err(this.failed("delete the probe"))?;
+            this.medium.delete(store.as_ref(), &path).await.map_err(this.failed("delete the probe"))?;
             if read == content {
                 return Ok(());
             }
@@ -315,27 +278,6 @@ impl Storage {
         })
         .await
     }
-}
-
-/// The folders it was in go with it if they are empty now.
-async fn delete(storage: &Storage, store: &dyn ObjectStore, path: &ObjectPath) -> object_store::Result<()> {
-    let _removing = storage.folders.write().await;
-    store.delete(path).await
-}
-
-/// Answers how many there were; a folder that is not there has none.
-fn remove_all(folder: &Path) -> std::io::Result<usize> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(error),
-    };
-    let mut removed = 0;
-    for entry in entries {
-        std::fs::remove_file(entry?.path())?;
-        removed += 1;
-    }
-    Ok(removed)
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::super::error::Result;
-use super::super::lane::{DEADLINE, NotResponding};
 use super::{Storage, path};
+use crate::keeper::base::error::Result;
+use crate::keeper::base::lane::{DEADLINE, NotResponding};
 
 /// Parts of a file that wait for a slow reader.
 const AHEAD: usize = 2;
@@ -23,9 +23,9 @@ impl Storage {
     /// The bytes of a file, absent if there is none.
     pub(crate) async fn read(&self, tenant_uid: &str, file_uid: &str) -> Result<Option<Outgoing>> {
         let path = path(tenant_uid, file_uid);
-        let end = self.readers.join(self.on_volume(&path));
+        let end = self.readers.join(self.reading(&path));
         let open = |this: Self| async move {
-            match this.store()?.get(&path).await {
+            match this.medium.objects()?.get(&path).await {
                 Ok(found) => {
                     let (parts, outgoing) = mpsc::channel(AHEAD);
                     tokio::spawn(pass(found.into_stream(), parts, end));

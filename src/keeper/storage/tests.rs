@@ -1,13 +1,13 @@
 use object_store::{
-    CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, PutMultipartOptions, PutOptions,
-    PutResult,
+    CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
+    PutOptions, PutResult, UploadPart,
 };
 
 use super::*;
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
 
-fn region() -> Region {
+pub(super) fn region() -> Region {
     serde_json::from_value(serde_json::json!({
         "apiVersion": "dataimporter.io/v1alpha1", "kind": "Region", "metadata": {"name": "eu", "uid": "u"},
         "spec": {"location": {"city": "F", "country": "DE"}, "isolation": "Cell", "storage": {"volume": {"name": "files"}},
@@ -98,45 +98,48 @@ async fn files_that_come_and_go_at_once_do_not_stand_in_each_others_way() {
     assert_eq!(std::fs::read_dir(storage.root()).unwrap().count(), 0, "the volume is empty again");
 }
 
-/// A volume with faults on top of a real one.
+/// Objects with faults on top of real ones.
 #[derive(Debug)]
-struct Faulty {
-    volume: LocalFileSystem,
-    fault: Fault,
+pub(super) struct Faulty {
+    pub(super) objects: Arc<dyn ObjectStore>,
+    pub(super) fault: Fault,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Fault {
+pub(super) enum Fault {
     None,
     /// Says that a file is deleted and keeps it.
     KeepsWhatItDeletes,
     /// Cannot say what is there.
     IsBlind,
+    /// Begins a file and takes nothing of it.
+    TakesNoParts,
     /// Gives one byte in every so many milliseconds.
     IsSlow,
 }
 
 impl std::fmt::Display for Faulty {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} with {:?}", self.volume, self.fault)
+        write!(f, "{} with {:?}", self.objects, self.fault)
     }
 }
 
 #[async_trait::async_trait]
 impl ObjectStore for Faulty {
     async fn put_opts(&self, at: &ObjectPath, payload: PutPayload, options: PutOptions) -> object_store::Result<PutResult> {
-        self.volume.put_opts(at, payload, options).await
+        self.objects.put_opts(at, payload, options).await
     }
 
     async fn put_multipart_opts(&self, at: &ObjectPath, options: PutMultipartOptions) -> object_store::Result<Box<dyn MultipartUpload>> {
-        self.volume.put_multipart_opts(at, options).await
+        let upload = self.objects.put_multipart_opts(at, options).await?;
+        Ok(if self.fault == Fault::TakesNoParts { Box::new(Shut(upload)) } else { upload })
     }
 
     async fn get_opts(&self, at: &ObjectPath, options: GetOptions) -> object_store::Result<GetResult> {
         if self.fault == Fault::IsBlind {
             return Err(object_store::Error::Generic { store: "volume", source: "it does not answer".into() });
         }
-        let found = self.volume.get_opts(at, options).await?;
+        let found = self.objects.get_opts(at, options).await?;
         if self.fault != Fault::IsSlow {
             return Ok(found);
         }
@@ -154,19 +157,38 @@ impl ObjectStore for Faulty {
         &self,
         paths: BoxStream<'static, object_store::Result<ObjectPath>>,
     ) -> BoxStream<'static, object_store::Result<ObjectPath>> {
-        if self.fault == Fault::KeepsWhatItDeletes { paths } else { self.volume.delete_stream(paths) }
+        if self.fault == Fault::KeepsWhatItDeletes { paths } else { self.objects.delete_stream(paths) }
     }
 
     fn list(&self, prefix: Option<&ObjectPath>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        self.volume.list(prefix)
+        self.objects.list(prefix)
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&ObjectPath>) -> object_store::Result<ListResult> {
-        self.volume.list_with_delimiter(prefix).await
+        self.objects.list_with_delimiter(prefix).await
     }
 
     async fn copy_opts(&self, from: &ObjectPath, to: &ObjectPath, options: CopyOptions) -> object_store::Result<()> {
-        self.volume.copy_opts(from, to, options).await
+        self.objects.copy_opts(from, to, options).await
+    }
+}
+
+/// A file that takes no part.
+#[derive(Debug)]
+struct Shut(Box<dyn MultipartUpload>);
+
+#[async_trait::async_trait]
+impl MultipartUpload for Shut {
+    fn put_part(&mut self, _: PutPayload) -> UploadPart {
+        Box::pin(async { Err(object_store::Error::Generic { store: "test", source: "it takes nothing".into() }) })
+    }
+
+    async fn complete(&mut self) -> object_store::Result<PutResult> {
+        self.0.complete().await
+    }
+
+    async fn abort(&mut self) -> object_store::Result<()> {
+        self.0.abort().await
     }
 }
 
@@ -175,8 +197,7 @@ async fn faulty(fault: Fault) -> (tempfile::TempDir, Storage) {
     let mut incoming = storage.begin("t", "f").await.unwrap();
     incoming.write(Bytes::from(vec![7; 1000])).await.unwrap();
     incoming.finish().await.unwrap();
-    let volume = LocalFileSystem::new_with_prefix(storage.root()).unwrap();
-    (dir, Storage { faulty: Some(Arc::new(Faulty { volume, fault })), ..storage })
+    (dir, storage.with(fault))
 }
 
 #[tokio::test]
@@ -220,6 +241,18 @@ async fn a_region_that_is_gone_or_came_back_elsewhere_is_found_on_every_volume()
     let mut roots: Vec<PathBuf> = storages.everywhere("eu").await.unwrap().iter().map(|s| s.root().to_owned()).collect();
     roots.sort();
     assert_eq!(roots, [dir.path().join("one/eu"), dir.path().join("two/eu")]);
+}
+
+/// Else its files would lie somewhere else than its Region says.
+#[test]
+fn storage_of_a_newer_version_is_no_volume() {
+    let dir = tempfile::tempdir().unwrap();
+    for unknown in ["{}", r#"{"bucket": {"name": "files"}}"#] {
+        let mut region = region();
+        region.spec.storage = serde_json::from_str(unknown).unwrap();
+        let error = Storages::new(dir.path().to_owned(), "keeper-0", 0).of(&region).err().unwrap();
+        assert_eq!(error.reason(), "NotUnderstood", "{unknown}");
+    }
 }
 
 #[tokio::test]

@@ -63,7 +63,7 @@ fn job_facts(context: &Context, run: &ImportRun, tenant: Option<&Arc<Tenant>>) -
     let namespace = labels::namespace(&run.metadata);
     let job = context.caches.jobs.get(&ObjectKey::namespaced(namespace, &run.spec.job_ref.name));
     let named = job.iter().flat_map(|job| job.spec.connection_names());
-    let upload = job.as_ref().and_then(|job| job.spec.source.upload.as_ref());
+    let upload = job.as_ref().and_then(|job| job.spec.source.upload());
     JobFacts {
         connections: connections(context, namespace, named),
         upload: upload.and_then(|u| context.caches.uploads.get(&ObjectKey::namespaced(namespace, &u.name))),

@@ -4,6 +4,7 @@
 mod boundaries;
 mod chart;
 mod cluster;
+mod dependencies;
 mod files;
 mod manifests;
 
@@ -14,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::progress::Progress;
-use crate::{cluster as real_cluster, packages, workspace};
+use crate::{cluster as real_cluster, docs, packages, workspace};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -27,7 +28,7 @@ pub(crate) struct Arguments {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum Level {
-    /// Formatting and lints
+    /// Formatting, lints, licences and sources of dependencies, the generated reference, links of the documents
     Lint,
     /// Which crate may depend on what, and that it uses what it depends on
     Boundaries,
@@ -61,7 +62,8 @@ struct Outcome {
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     let levels = if arguments.levels.is_empty() { ALL.to_vec() } else { arguments.levels };
     let progress = Progress::begin();
-    packages::install(&progress, &[packages::POSTGRESQL, packages::OPENSSL, packages::CURL, packages::CMAKE, packages::PYTHON_VENV])?;
+    let wanted = [packages::POSTGRESQL, packages::MARIADB, packages::OPENSSL, packages::CURL, packages::CMAKE, packages::PYTHON_VENV];
+    packages::install(&progress, &wanted)?;
     let outcomes: Vec<Outcome> = levels.into_iter().map(|level| attempt(&progress, level, &arguments.choice)).collect();
     Ok(summary(&outcomes))
 }
@@ -114,7 +116,10 @@ fn shown_command(command: &mut Command) -> Result<()> {
 
 fn lint() -> Result<()> {
     shown("cargo", &["fmt", "--all", "--check"])?;
-    shown("cargo", &["clippy", "--quiet", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"])
+    shown("cargo", &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
+    shown("cargo", &["clippy", "--quiet", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
+    dependencies::check(&["Cargo.toml", "fuzz/Cargo.toml"])?;
+    docs::check()
 }
 
 /// API-server tests start their own etcd and kube-apiserver from the cluster's programs.

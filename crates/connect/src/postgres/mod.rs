@@ -1,16 +1,17 @@
 //! PostgreSQL: SSLRequest, then TLS with the server's name verified, always; then the login, by SCRAM.
 
+mod session;
 mod tls;
 mod watch;
 
 use std::error::Error as StdError;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
 
+use self::session::End;
+pub use self::session::{PostgresColumn, PostgresCopy, PostgresSession, PostgresType};
 use self::tls::{TlsFailure, VerifiedTls};
 use self::watch::Refusal;
 use crate::dial::Dialer;
@@ -32,29 +33,6 @@ pub struct PostgresParams {
     pub server_name: Option<String>,
     /// The server may have the password as it is, or as MD5. Otherwise it gets a proof that it cannot use elsewhere (SCRAM).
     pub allow_insecure_password: bool,
-}
-
-/// A session. Dropping it closes the connection.
-pub struct PostgresSession {
-    pub client: tokio_postgres::Client,
-    /// As the server tells it, e.g. `15.18 (Debian 15.18-0+deb12u1)`.
-    pub server_version: String,
-    driver: JoinHandle<()>,
-    target: String,
-    refusal: Arc<OnceLock<Refusal>>,
-}
-
-impl PostgresSession {
-    /// Why we ended the connection, if we did: the client only knows that it ended.
-    pub fn refusal(&self) -> Option<Error> {
-        self.refusal.get().map(|refusal| of_refusal(self.target.clone(), refusal))
-    }
-}
-
-impl Drop for PostgresSession {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
 }
 
 impl Dialer {
@@ -88,7 +66,7 @@ impl Dialer {
                 tracing::debug!(target = peer, error = explain(&error), "the connection to PostgreSQL ended");
             }
         });
-        Ok(PostgresSession { client, server_version, driver, target, refusal })
+        Ok(PostgresSession { client, server_version, driver, end: End { target, refusal } })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The rules of intake, in order: the first that speaks decides.
 
 use api::ConnectionSpec;
-use api::connection::AfterIntake;
+use api::connection::{AfterIntake, LoginProfile};
 
 use super::source::missing_keys;
 use super::{Consent, StoredCredential};
@@ -32,6 +32,9 @@ pub struct Observed<'a> {
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Decision {
+    /// The Connection describes a system, or a way to log in, that this version does not know. What was stored before stays, and is shown
+    /// to nobody.
+    UnknownSystem,
     /// Nothing is stored and the source cannot be read.
     WaitForRole,
     /// Nothing is stored and there is no source.
@@ -53,6 +56,7 @@ pub enum Decision {
 
 /// `ledger`: highest version ever stored, so that a version is never given twice.
 pub fn decide(observed: &Observed<'_>, ledger: i64) -> Decision {
+    let Some(login) = observed.spec.login() else { return Decision::UnknownSystem };
     let serves = observed.stored.as_ref().is_some_and(|stored| stored.serves(observed.spec));
     match &observed.source {
         Source::Found { consent, .. } if !consent.names(observed.name, &observed.spec.endpoint_digest()) => {
@@ -64,23 +68,23 @@ pub fn decide(observed: &Observed<'_>, ledger: i64) -> Decision {
         Source::Forbidden | Source::Missing => Decision::Keep { delete_source: false },
         Source::Found { keys, same_as_stored, managed_by, .. } => {
             let same = serves && *same_as_stored == Some(true);
-            found(observed.spec, keys, same, managed_by.as_ref(), next(observed, ledger))
+            found(observed.spec, login, keys, same, managed_by.as_ref(), next(observed, ledger))
         }
     }
 }
 
 /// Only the Secret that something was taken from takes its consent back; a Connection that was pointed elsewhere changes nothing about it.
 fn is_withdrawn(observed: &Observed<'_>, stored: &StoredCredential, consent: &Consent) -> bool {
-    let named = observed.spec.credentials.secret_ref.as_ref().map(|reference| &reference.name);
+    let named = observed.spec.credentials.secret_ref().map(|reference| &reference.name);
     stored.source.as_ref() == named && !consent.names(observed.name, &stored.endpoint_digest)
 }
 
-fn found(spec: &ConnectionSpec, keys: &[String], same: bool, managed_by: Option<&String>, version: i64) -> Decision {
-    let missing = missing_keys(spec, |key| keys.iter().any(|k| k == key));
+fn found(spec: &ConnectionSpec, login: &LoginProfile, keys: &[String], same: bool, managed_by: Option<&String>, version: i64) -> Decision {
+    let missing = missing_keys(login, |key| keys.iter().any(|k| k == key));
     if !missing.is_empty() {
         return Decision::KeysMissing(missing);
     }
-    let delete_source = spec.credentials.secret_ref.as_ref().is_some_and(|r| r.after_intake == AfterIntake::Delete);
+    let delete_source = spec.credentials.secret_ref().is_some_and(|r| r.after_intake == AfterIntake::Delete);
     match managed_by {
         Some(tool) if delete_source => Decision::SourceManaged(tool.clone()),
         _ if same => Decision::Keep { delete_source },
@@ -95,23 +99,30 @@ fn next(observed: &Observed<'_>, ledger: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use api::connection::{Credentials, Postgres, SecretRef};
+    use serde_json::json;
+
+    fn of_system(system: &str, described: serde_json::Value, after_intake: AfterIntake) -> ConnectionSpec {
+        serde_json::from_value(json!({system: described, "credentials": {"secretRef": {"name": "db", "afterIntake": after_intake}}}))
+            .unwrap()
+    }
 
     fn spec(after_intake: AfterIntake) -> ConnectionSpec {
-        let postgres = Postgres {
-            host: "db".into(),
-            port: None,
-            database: "crm".into(),
-            user: "reader".into(),
-            tls: None,
-            allow_insecure_password_authentication: None,
-        };
-        let secret_ref = SecretRef { name: "db".into(), after_intake };
-        ConnectionSpec {
-            salesforce: None,
-            postgres: Some(postgres),
-            credentials: Credentials { secret_ref: Some(secret_ref) },
-            suspend: None,
+        of_system("postgres", json!({"host": "db", "database": "crm", "user": "reader"}), after_intake)
+    }
+
+    #[test]
+    fn what_we_do_not_know_is_never_taken_in_or_kept() {
+        let strange = of_system("oracle", json!({"host": "db"}), AfterIntake::Keep);
+        let digest = strange.endpoint_digest();
+        let keys = vec!["password".to_owned()];
+        let consent = Consent::default().and("crm", &digest);
+        let source = Source::Found { keys, same_as_stored: Some(true), managed_by: None, consent };
+        let stored = StoredCredential { version: 3, endpoint_digest: digest, source: Some("db".into()) };
+        for source in [source, Source::Missing, Source::Forbidden] {
+            for stored in [None, Some(stored.clone())] {
+                let observed = Observed { name: "crm", spec: &strange, source: source.clone(), stored };
+                assert_eq!(decide(&observed, 3), Decision::UnknownSystem);
+            }
         }
     }
 

@@ -13,7 +13,7 @@ pub use budget::{A_MINUTE, AT_ONCE, Budget};
 pub use consent::Consent;
 pub use intake::{Decision, Observed, Source, decide};
 pub use remedy::{allowance, remedy};
-pub use source::{managed_by, missing_keys, required_keys};
+pub use source::{managed_by, required_keys};
 pub use verification::{Due, Shown, again, due};
 
 use api::ConnectionSpec;
@@ -38,7 +38,7 @@ pub struct StoredCredential {
 impl StoredCredential {
     /// Whether it was given for what the Connection describes, by the Secret that the Connection names.
     pub fn serves(&self, spec: &ConnectionSpec) -> bool {
-        let source = spec.credentials.secret_ref.as_ref().map(|reference| &reference.name);
+        let source = spec.credentials.secret_ref().map(|reference| &reference.name);
         self.endpoint_digest == spec.endpoint_digest() && source.is_some() && self.source.as_ref() == source
     }
 }

@@ -1,33 +1,28 @@
 //! The way out, in words: what a person changes when the other side, or the API server, says no.
 
 use api::ConnectionSpec;
-use api::connection::AfterIntake;
-
-use super::required_keys;
+use api::connection::{AfterIntake, CredentialKey};
 
 /// What to correct when the system refuses what it is shown; nothing when something else is to blame.
 pub fn remedy(spec: &ConnectionSpec, reason: &str) -> Option<String> {
-    let secret = &spec.credentials.secret_ref.as_ref()?.name;
-    let entries = required_keys(spec).join(", ");
-    let fields = match (&spec.salesforce, &spec.postgres) {
-        (Some(salesforce), _) if salesforce.auth.jwt_bearer.is_some() => "clientId and username in spec.salesforce.auth.jwtBearer",
-        (Some(_), _) => "clientId in spec.salesforce.auth.clientCredentials",
-        (None, _) => "user and database in spec.postgres",
-    };
-    let again = match spec.credentials.secret_ref.as_ref()?.after_intake {
+    let secret = &spec.credentials.secret_ref()?.name;
+    let login = spec.login()?;
+    let joined = |part: fn(&CredentialKey) -> &'static str| login.keys.iter().map(part).collect::<Vec<_>>().join(", ");
+    let entries = joined(|key| key.name);
+    let again = match spec.credentials.secret_ref()?.after_intake {
         AfterIntake::Delete => ", which is made anew for that,",
         AfterIntake::Keep => "",
     };
     match reason {
-        "LoginRefused" => Some(format!("correct entry {entries} of Secret {secret}{again} or {fields}")),
-        "KeyUnusable" => Some(format!("correct entry {entries} of Secret {secret}{again}: it is an RSA key in PEM")),
+        "LoginRefused" => Some(format!("correct entry {entries} of Secret {secret}{again} or {}", login.refused)),
+        "KeyUnusable" => Some(format!("correct entry {entries} of Secret {secret}{again}: it is {}", joined(|key| key.holds))),
         _ => None,
     }
 }
 
 /// The rule of the Role by which the keeper does with a Secret what a Connection asks for, as its namespace's admin writes it.
 pub fn allowance(spec: &ConnectionSpec) -> String {
-    let Some(reference) = &spec.credentials.secret_ref else { return String::new() };
+    let Some(reference) = spec.credentials.secret_ref() else { return String::new() };
     let verbs = match reference.after_intake {
         AfterIntake::Keep => "get",
         AfterIntake::Delete => "get, delete",

@@ -1,20 +1,21 @@
 //! The source Secret: which keys it must have, and who would bring it back if it were deleted.
 
 use api::ConnectionSpec;
+use api::connection::LoginProfile;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-/// Keys the Secret must have; no other key is read.
-pub fn required_keys(spec: &ConnectionSpec) -> &'static [&'static str] {
-    match (&spec.salesforce, &spec.postgres) {
-        (Some(salesforce), _) if salesforce.auth.jwt_bearer.is_some() => &["privateKey"],
-        (Some(_), _) => &["clientSecret"],
-        (None, _) => &["password"],
-    }
+/// Keys the Secret must have; no other key is read. None for a system, or a way to log in, that this version does not know.
+pub fn required_keys(spec: &ConnectionSpec) -> Vec<&'static str> {
+    spec.login().map(names_of_keys).unwrap_or_default()
 }
 
 /// The required keys that are absent or empty.
-pub fn missing_keys<'a>(spec: &ConnectionSpec, has: impl Fn(&str) -> bool + 'a) -> Vec<&'static str> {
-    required_keys(spec).iter().copied().filter(|key| !has(key)).collect()
+pub(super) fn missing_keys(login: &LoginProfile, has: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    names_of_keys(login).into_iter().filter(|key| !has(key)).collect()
+}
+
+fn names_of_keys(login: &LoginProfile) -> Vec<&'static str> {
+    login.keys.iter().map(|key| key.name).collect()
 }
 
 /// Labels and annotations by which tools mark what they would write again.

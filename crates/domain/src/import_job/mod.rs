@@ -9,7 +9,7 @@ mod schedule;
 mod status;
 
 pub use observed::Observed;
-pub use references::{System, Use};
+pub use references::Use;
 pub(crate) use references::{connection_trouble, region_trouble, upload_expired, upload_over, upload_trouble, uses};
 pub use rules::{Decision, Start, decide, once_name};
 pub use schedule::{Cron, ScheduleError};

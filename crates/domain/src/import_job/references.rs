@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::conditions::{self, READY};
-use api::import_job::ImportJobSpec;
+use api::connection::{Rows, System, SystemKind};
+use api::import_job::{ImportJobSpec, SourceKind, TargetKind};
 use api::{Connection, Region, Tenant, Upload};
 use jiff::Timestamp;
 
@@ -43,37 +44,68 @@ pub(crate) fn region_trouble(tenant: Option<&Arc<Tenant>>, region: Option<&Arc<R
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Use {
     pub name: String,
-    pub system: System,
+    part: Part,
 }
 
+/// What a job needs a Connection for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum System {
-    Postgres,
-    Salesforce,
+enum Part {
+    /// Answers the query of `source.sql`.
+    Query,
+    /// Takes the rows of `target.salesforce`.
+    Org,
+}
+
+impl Part {
+    fn is_played_by(self, system: System<'_>) -> bool {
+        match self {
+            Self::Query => answers_queries(system.kind()),
+            Self::Org => system.org().is_some(),
+        }
+    }
+
+    fn needs(self) -> String {
+        match self {
+            Self::Query => {
+                let kinds = SystemKind::ALL.iter().copied().filter(|kind| answers_queries(*kind));
+                format!("a source.sql needs a Connection of kind {}", kinds.map(SystemKind::key).collect::<Vec<_>>().join(" or "))
+            }
+            Self::Org => format!("target.salesforce needs a Connection of kind {}", SystemKind::Salesforce.key()),
+        }
+    }
+}
+
+fn answers_queries(system: SystemKind) -> bool {
+    match system.profile().rows {
+        Rows::Query => true,
+        Rows::None => false,
+    }
 }
 
 /// In the order source, target.
 pub(crate) fn uses(spec: &ImportJobSpec) -> Vec<Use> {
-    let source = spec.source.sql.as_ref().map(|s| Use { name: s.connection_ref.name.clone(), system: System::Postgres });
-    let target = spec.target.salesforce.as_ref().map(|t| Use { name: t.connection_ref.name.clone(), system: System::Salesforce });
+    let source = spec.source.kind().and_then(|source| match source {
+        SourceKind::Sql(query) => Some(Use { name: query.connection_ref.name.clone(), part: Part::Query }),
+        SourceKind::Upload(_) => None,
+    });
+    let target = spec.target.kind().map(|target| match target {
+        TargetKind::Salesforce(org) => Use { name: org.connection_ref.name.clone(), part: Part::Org },
+    });
     source.into_iter().chain(target).collect()
 }
 
 /// The first Connection that a run could not use.
 pub(crate) fn connection_trouble(uses: &[Use], connections: &BTreeMap<String, Arc<Connection>>) -> Option<Finding> {
-    uses.iter().find_map(|used| trouble(&used.name, used.system, connections.get(&used.name)))
+    uses.iter().find_map(|used| trouble(used, connections.get(&used.name)))
 }
 
-fn trouble(name: &str, wanted: System, connection: Option<&Arc<Connection>>) -> Option<Finding> {
+fn trouble(used: &Use, connection: Option<&Arc<Connection>>) -> Option<Finding> {
+    let name = &used.name;
     let Some(connection) = connection else {
         return Some(Finding::waiting("ConnectionNotFound", format!("Connection {name} does not exist in this namespace")));
     };
-    let (found, words) = match wanted {
-        System::Postgres => (connection.spec.postgres.is_some(), "a source.sql needs a Connection of kind postgres"),
-        System::Salesforce => (connection.spec.salesforce.is_some(), "target.salesforce needs a Connection of kind salesforce"),
-    };
-    if !found {
-        return Some(Finding::stalled("WrongConnectionKind", format!("Connection {name}: {words}")));
+    if !connection.spec.system().is_some_and(|system| used.part.is_played_by(system)) {
+        return Some(Finding::stalled("WrongConnectionKind", format!("Connection {name}: {}", used.part.needs())));
     }
     if connection.metadata.deletion_timestamp.is_some() {
         return Some(Finding::waiting("ConnectionNotFound", format!("Connection {name} is being deleted")));

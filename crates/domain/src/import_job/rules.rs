@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::import_job::{ImportJobSpec, Schedule};
+use api::import_job::{ImportJobSpec, Schedule, TriggerKind};
 use api::{ImportJob, names};
 use jiff::Timestamp;
 
@@ -38,16 +38,17 @@ pub(crate) enum When<'a> {
     Once(&'a str),
     Manual,
     Schedule(&'a Schedule),
+    /// In a way that this version does not know: none starts.
+    Unknown,
 }
 
 pub(crate) fn when(spec: &ImportJobSpec) -> When<'_> {
-    match &spec.trigger {
-        Some(trigger) if trigger.manual.is_some() => When::Manual,
-        Some(trigger) => match (&trigger.schedule, &trigger.once) {
-            (Some(schedule), _) => When::Schedule(schedule),
-            (None, once) => When::Once(once.as_ref().map_or(DEFAULT_ONCE_ID, |o| &o.id)),
-        },
-        None => When::Once(DEFAULT_ONCE_ID),
+    let Some(trigger) = &spec.trigger else { return When::Once(DEFAULT_ONCE_ID) };
+    match trigger.kind() {
+        Some(TriggerKind::Once(once)) => When::Once(&once.id),
+        Some(TriggerKind::Manual) => When::Manual,
+        Some(TriggerKind::Schedule(schedule)) => When::Schedule(schedule),
+        None => When::Unknown,
     }
 }
 
@@ -55,15 +56,16 @@ pub(crate) fn when(spec: &ImportJobSpec) -> When<'_> {
 pub fn once_name(job: &ImportJob) -> Option<String> {
     match when(&job.spec) {
         When::Once(id) => Some(names::once_run(labels::name(&job.metadata), id)),
-        When::Manual | When::Schedule(_) => None,
+        When::Manual | When::Schedule(_) | When::Unknown => None,
     }
 }
 
 type Rule = fn(&Observed, Timestamp) -> Option<Finding>;
 
 const RULES: &[Rule] = &[
-    already_ran, // a `once` run exists: done, whatever became of its references since
-    suspended,   // a person said stop
+    already_ran,    // a `once` run exists: done, whatever became of its references since
+    suspended,      // a person said stop
+    not_understood, // written for a newer version
     schedule_unreadable,
     namespace_or_region, // no tenant, no place
     connection,          // missing, of the wrong kind, suspended, unverified
@@ -85,6 +87,7 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision {
             Decision { finding: Finding::ready("Started", format!("starts ImportRun {name}")), start: Some(start), next_run_at: None }
         }
         (None, When::Schedule(schedule)) => scheduled(o, schedule, now),
+        (None, When::Unknown) => Decision { finding: unknown("trigger"), start: None, next_run_at: None },
     }
 }
 
@@ -129,6 +132,22 @@ fn suspended(o: &Observed, _: Timestamp) -> Option<Finding> {
     o.job.spec.suspended().then(|| Finding::ready("Suspended", "no run starts by itself until spec.suspend is false"))
 }
 
+/// What stands where this version finds nothing it knows would be passed over, and a run would do something else than was asked.
+fn not_understood(o: &Observed, _: Timestamp) -> Option<Finding> {
+    let spec = &o.job.spec;
+    let parts = [
+        ("source", spec.source.kind().is_some()),
+        ("source.upload.format", spec.source.upload().is_none_or(|upload| upload.read_as().is_some())),
+        ("target", spec.target.kind().is_some()),
+        ("trigger", !matches!(when(spec), When::Unknown)),
+    ];
+    parts.into_iter().find(|(_, known)| !known).map(|(part, _)| unknown(part))
+}
+
+fn unknown(part: &str) -> Finding {
+    Finding::stalled("NotUnderstood", format!("{part} has no key that this version knows, or more than one"))
+}
+
 fn schedule_unreadable(o: &Observed, _: Timestamp) -> Option<Finding> {
     let When::Schedule(schedule) = when(&o.job.spec) else { return None };
     Cron::parse(schedule).err().map(|error| Finding::stalled("InvalidSchedule", error.to_string()))
@@ -149,6 +168,6 @@ fn upload_too_old(o: &Observed, now: Timestamp) -> Option<Finding> {
 }
 
 fn upload_not_there(o: &Observed, _: Timestamp) -> Option<Finding> {
-    let source = o.job.spec.source.upload.as_ref()?;
+    let source = o.job.spec.source.upload()?;
     upload_trouble(&source.name, o.upload.as_ref())
 }

@@ -55,7 +55,7 @@ fn effective(o: &Observed) -> EffectiveJob {
     let spec = &o.job.spec;
     EffectiveJob {
         trigger: trigger(spec),
-        blank_cells: spec.target.salesforce.as_ref().map_or(BlankCells::Ignore, SalesforceTarget::blank_cells),
+        blank_cells: spec.target.salesforce().map_or(BlankCells::Ignore, SalesforceTarget::blank_cells),
         results: results(o),
         deadline_seconds: spec.deadline_seconds(),
         history: Some(spec.history()),
@@ -74,5 +74,6 @@ pub fn trigger(spec: &ImportJobSpec) -> String {
         When::Once(id) => format!("once {id}"),
         When::Manual => "manual".into(),
         When::Schedule(_) => "schedule".into(),
+        When::Unknown => "unknown".into(),
     }
 }

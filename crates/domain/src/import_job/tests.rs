@@ -26,7 +26,7 @@ fn ended(reason: &str, succeeded: &str) -> ImportRun {
 #[test]
 fn how_a_job_stands() {
     type Case = (&'static str, &'static str, &'static str, fn(&mut Observed), &'static str, Standing);
-    let table: [Case; 15] = [
+    let table: [Case; 19] = [
         ("in order", UPLOAD, MANUAL, |_| (), "Armed", Standing::Ready),
         ("no tenant", UPLOAD, MANUAL, |o| o.tenant = None, "NoTenant", Standing::Waiting),
         ("no region", UPLOAD, MANUAL, |o| o.region = None, "RegionNotFound", Standing::Waiting),
@@ -99,6 +99,17 @@ fn how_a_job_stands() {
             "UploadExpired",
             Standing::Waiting,
         ),
+        ("a source that a newer version reads", "{topic: {name: accounts}}", MANUAL, |_| (), "NotUnderstood", Standing::Stalled),
+        (
+            "a format that a newer version reads",
+            "{upload: {name: accounts, format: {excel: {}}}}",
+            MANUAL,
+            |_| (),
+            "NotUnderstood",
+            Standing::Stalled,
+        ),
+        ("a trigger of a newer version", UPLOAD, "{stream: {}}", |_| (), "NotUnderstood", Standing::Stalled),
+        ("two triggers", UPLOAD, "{manual: {}, once: {id: '2'}}", |_| (), "NotUnderstood", Standing::Stalled),
         ("bad cron", SQL, "{schedule: {cron: '99 6 * * *'}}", |_| (), "InvalidSchedule", Standing::Stalled),
         ("a day that never comes", SQL, "{schedule: {cron: '0 0 30 2 *'}}", |_| (), "InvalidSchedule", Standing::Stalled),
     ];
@@ -209,7 +220,10 @@ fn the_last_outcome_is_told_apart_from_ready() {
 fn the_status_says_what_applies_where_the_spec_is_silent() {
     let observed = observed_job(SQL, MANUAL);
     let effective = status(&observed, &decide(&observed, now()), now()).effective.unwrap();
-    assert_eq!((effective.trigger.as_str(), effective.deadline_seconds, effective.results.keep_days), ("manual", 3600, Some(14)));
+    assert_eq!(
+        (effective.trigger.as_str(), effective.deadline_seconds, effective.results),
+        ("manual", 3600, api::tenant::ResultRetention::days(14))
+    );
 }
 
 #[test]

@@ -1,15 +1,17 @@
 //! Everything that bears on one ImportRun.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use api::connection::SystemKind;
 use api::snapshot::{ObjectId, Snapshot};
 use api::{Connection, ImportJob, ImportRun, Region, Tenant, Upload, names};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
-use crate::import_job::{System, Use, uses};
+use crate::import_job::{Use, uses};
 use crate::labels;
+use crate::reach::opening;
 
 #[derive(Clone, Debug)]
 pub struct Observed {
@@ -68,6 +70,8 @@ pub struct Frozen {
     pub tenant_uid: String,
     pub deadline: Timestamp,
     pub uses: Vec<Use>,
+    /// Kinds of the systems that its workers dial.
+    pub systems: BTreeSet<SystemKind>,
     pub upload: Option<ObjectId>,
 }
 
@@ -81,12 +85,14 @@ impl Frozen {
             tenant_uid: snapshot.tenant.uid,
             deadline: snapshot.deadline,
             uses: uses(&snapshot.job_spec),
+            systems: snapshot.connections.values().filter_map(|known| Some(known.spec.system()?.kind())).collect(),
             upload: snapshot.upload,
         })
     }
 
-    pub fn reads_postgres(&self) -> bool {
-        self.uses.iter().any(|used| used.system == System::Postgres)
+    /// Labels of its workers that open to them what they dial.
+    pub fn openings(&self) -> impl Iterator<Item = &'static str> {
+        self.systems.iter().filter_map(|system| opening(*system).label)
     }
 }
 

@@ -69,6 +69,7 @@ const RULES: &[Rule] = &[
     attempts_used_up,
     deadline_passed,
     too_late_to_start, // restored from a backup, or blocked for too long
+    not_understood,    // written for a newer version
     job_replaced,      // the job is gone or another one of its name
     tenant_leaving,
     tenant_changed, // the namespace is another one's now
@@ -333,6 +334,13 @@ fn too_many(o: &Observed, _: Timestamp) -> Option<Decision> {
     ))
 }
 
+/// A run that asks for something else than this version knows is not made a load of everything.
+fn not_understood(o: &Observed, _: Timestamp) -> Option<Decision> {
+    job_facts(o)?;
+    let unknown = o.run.spec.action.kind().is_none();
+    unknown.then(|| blocked(Finding::stalled("NotUnderstood", "action has no key that this version knows, or more than one")))
+}
+
 fn no_place(o: &Observed, _: Timestamp) -> Option<Decision> {
     region_trouble(o.tenant.as_ref(), o.region.as_ref(), labels::namespace(&o.run.metadata)).map(blocked)
 }
@@ -382,7 +390,7 @@ fn connection_unusable(o: &Observed, _: Timestamp) -> Option<Decision> {
 
 fn upload_not_ready(o: &Observed, _: Timestamp) -> Option<Decision> {
     let facts = job_facts(o)?;
-    let source = facts.job.as_ref()?.spec.source.upload.as_ref()?;
+    let source = facts.job.as_ref()?.spec.source.upload()?;
     upload_trouble(&source.name, facts.upload.as_ref()).map(blocked)
 }
 

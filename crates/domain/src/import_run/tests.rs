@@ -8,10 +8,11 @@ use api::import_run::{Attempt, ImportRunSpec, RunReason};
 use jiff::ToSpan;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::observed::HoldUp;
 use super::*;
-use crate::testing::{ANNOUNCED, FRESH, ONCE, WORKING, anchor, at, now, observed_run, pod, settings};
+use crate::testing::{ANNOUNCED, FRESH, ONCE, WORKING, anchor, at, edited, now, observed_run, pod, settings};
 
 fn edit(status: &str, change: impl FnOnce(&mut Observed)) -> Observed {
     let mut observed = observed_run(status);
@@ -54,7 +55,7 @@ fn told(decision: &Decision) -> String {
 #[test]
 fn before_the_start() {
     type Case = (&'static str, fn(&mut Observed), &'static str);
-    let table: [Case; 20] = [
+    let table: [Case; 21] = [
         ("all in order", |_| (), "announce"),
         ("being deleted", |o| Arc::make_mut(&mut o.run).metadata.deletion_timestamp = Some(Time(now())), "leave"),
         ("cancelled", |o| spec(o).cancel = Some(true), "finish Cancelled"),
@@ -73,6 +74,7 @@ fn before_the_start() {
             |o| Arc::make_mut(o.region.as_mut().unwrap()).metadata.uid = Some("x".into()),
             "report RegionReplaced",
         ),
+        ("an action of a newer version", |o| spec(o).action = serde_json::from_value(json!({"undo": {}})).unwrap(), "report NotUnderstood"),
         ("region not ready", |o| Arc::make_mut(o.region.as_mut().unwrap()).status = None, "report RegionNotReady"),
         (
             "no keys yet",
@@ -319,7 +321,7 @@ fn an_announced_run_of_which_nothing_is_made_is_still_judged_by_its_job() {
 fn what_a_run_began_with_is_what_it_says() {
     let frozen = crate::testing::frozen(&observed_run(FRESH));
     assert_eq!(frozen.deadline, at("2026-11-24T06:59:10Z"));
-    assert_eq!((frozen.tenant_uid.as_str(), frozen.reads_postgres()), ("tenant-uid", false));
+    assert_eq!((frozen.tenant_uid.as_str(), frozen.openings().count()), ("tenant-uid", 0));
     assert_eq!(frozen.uses.iter().map(|used| used.name.as_str()).collect::<Vec<_>>(), ["crm"]);
     assert_eq!(frozen.upload.map(|upload| upload.uid).as_deref(), Some("upload-uid"));
     assert_eq!(Frozen::read(anchor(), "{}"), None);
@@ -396,17 +398,14 @@ fn observed_with(texts: usize) -> Observed {
         let facts = job(o);
         let job = Arc::make_mut(facts.job.as_mut().unwrap());
         job.spec.source = crate::testing::job(crate::testing::SQL, ONCE).spec.source;
-        let mapping = &mut job.spec.target.salesforce.as_mut().unwrap().mapping;
-        let entry = api::import_job::MappingEntry { formula: Some("\"".repeat(texts / 500)), from: None, ..mapping[0].clone() };
-        *mapping = vec![entry; 500];
+        job.spec = edited(&job.spec, |spec| {
+            let mapping = &mut spec["target"]["salesforce"]["mapping"];
+            *mapping = vec![json!({"to": mapping[0]["to"], "formula": "\"".repeat(texts / 500)}); 500].into();
+        });
         for connection in facts.connections.values_mut() {
             let spec = &mut Arc::make_mut(connection).spec;
-            let bundle = Some(api::connection::Tls { ca_bundle: Some("\"".repeat(65_536)), server_name: None });
-            if let Some(salesforce) = &mut spec.salesforce {
-                salesforce.tls = bundle;
-            } else if let Some(postgres) = &mut spec.postgres {
-                postgres.tls = bundle;
-            }
+            let key = spec.system().unwrap().kind().key();
+            *spec = edited(spec, |spec| spec[key]["tls"] = json!({"caBundle": "\"".repeat(65_536)}));
         }
     })
 }
@@ -427,8 +426,7 @@ fn the_largest_snapshot_fits_and_a_larger_one_is_told_apart() {
 #[test]
 fn a_region_of_all_nodes_selects_no_node() {
     let observed = edit(FRESH, |o| {
-        let nodes = &mut Arc::make_mut(o.region.as_mut().unwrap()).spec.nodes;
-        (nodes.labelled, nodes.all) = (None, Some(api::meta::Empty {}));
+        Arc::make_mut(o.region.as_mut().unwrap()).spec.nodes = serde_json::from_value(json!({"all": {}})).unwrap();
     });
     let frozen = crate::testing::frozen(&observed);
     let pod = plan::pod(&Placed::prove(&observed).unwrap(), &frozen, 1, "-----BEGIN CERTIFICATE-----\n", &settings());

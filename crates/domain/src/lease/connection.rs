@@ -71,8 +71,11 @@ pub fn judge_connection(admitted: &Admitted, name: &str, observed: ConnectionObs
 
 #[cfg(test)]
 mod tests {
+    use api::ConnectionSpec;
+
     use super::super::fixtures;
     use super::*;
+    use crate::testing::edited;
 
     fn good() -> ConnectionObserved {
         let connection = fixtures::connection();
@@ -80,6 +83,10 @@ mod tests {
         let consent = Some(Consent::default().and("crm", &endpoint_digest));
         let stored = Some(StoredCredential { version: 3, endpoint_digest, source: Some("db".into()) });
         ConnectionObserved { connection: Some(connection), stored, consent, ledger: 3 }
+    }
+
+    fn point_elsewhere(spec: &mut ConnectionSpec) {
+        *spec = edited(spec, |spec| spec["postgres"]["host"] = "evil.example".into());
     }
 
     fn judge(edit: fn(&mut ConnectionObserved)) -> Result<i64, Refusal> {
@@ -102,7 +109,7 @@ mod tests {
             }),
             ("suspended", Err(Refusal::ConnectionSuspended), |o| o.connection.as_mut().unwrap().spec.suspend = Some(true)),
             ("pointed elsewhere", Err(Refusal::Endpoint), |o| {
-                o.connection.as_mut().unwrap().spec.postgres.as_mut().unwrap().host = "evil.example".into();
+                point_elsewhere(&mut o.connection.as_mut().unwrap().spec);
             }),
             ("its Secret gone after intake", Ok(3), |o| o.consent = None),
             ("its Secret does not consent any more", Err(Refusal::Consent), |o| o.consent = Some(Consent::default())),
@@ -130,7 +137,7 @@ mod tests {
         let mut seen = fixtures::observed();
         fixtures::edit_snapshot(&mut seen, |snapshot| {
             let dialed = snapshot.connections.get_mut("crm").unwrap();
-            dialed.spec.postgres.as_mut().unwrap().host = "evil.example".into();
+            point_elsewhere(&mut dialed.spec);
         });
         let admitted = super::super::admit(seen).unwrap_or_else(|r| panic!("{r}"));
         assert_eq!(judge_connection(&admitted, "crm", good()).err(), Some(Refusal::SnapshotContradicted));

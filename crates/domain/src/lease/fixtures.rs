@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use api::connection::{AfterIntake, Credentials, Postgres, SecretRef};
 use api::import_run::{Action, Attempt};
 use api::snapshot::{ObjectId, Snapshot, SnapshotConnection};
 use api::tenant::{BoundNamespace, ResultRetention};
-use api::{Connection, ConnectionSpec, ImportRun, Region, Tenant, names};
+use api::{Connection, ImportRun, Region, Tenant, names};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
@@ -33,21 +32,10 @@ pub(super) fn attempt(number: i32, pod_uid: Option<&str>) -> Attempt {
 }
 
 pub(super) fn connection() -> Connection {
-    let postgres = Postgres {
-        host: "db".into(),
-        port: None,
-        database: "crm".into(),
-        user: "reader".into(),
-        tls: None,
-        allow_insecure_password_authentication: None,
-    };
-    let secret_ref = SecretRef { name: "db".into(), after_intake: AfterIntake::Keep };
-    let spec = ConnectionSpec {
-        salesforce: None,
-        postgres: Some(postgres),
-        credentials: Credentials { secret_ref: Some(secret_ref) },
-        suspend: None,
-    };
+    let spec = from(json!({
+        "postgres": {"host": "db", "database": "crm", "user": "reader"},
+        "credentials": {"secretRef": {"name": "db", "afterIntake": "Keep"}},
+    }));
     let mut connection = Connection::new("crm", spec);
     connection.metadata.namespace = Some("acme".into());
     connection.metadata.uid = Some("conn-uid".into());

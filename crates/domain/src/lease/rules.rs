@@ -234,7 +234,7 @@ fn node(o: &Observed) -> Option<Refusal> {
 
 fn node_region(o: &Observed) -> Option<Refusal> {
     let (Some(region), Some(node)) = (&o.region, &o.node) else { return Some(Refusal::NodeRegion) };
-    if region.spec.nodes.all.is_some() {
+    if region.spec.nodes.are_all() {
         return None;
     }
     let label = node.metadata.labels.as_ref().and_then(|l| l.get(names::NODE_REGION_LABEL));
@@ -414,7 +414,7 @@ mod tests {
     #[test]
     fn a_cell_needs_no_node_label() {
         let mut o = observed();
-        o.region.as_mut().unwrap().spec.nodes = api::region::Nodes { labelled: None, all: Some(api::meta::Empty {}) };
+        o.region.as_mut().unwrap().spec.nodes = serde_json::from_str(r#"{"all": {}}"#).unwrap();
         o.node.as_mut().unwrap().metadata.labels = None;
         assert!(admit(o).is_ok());
     }

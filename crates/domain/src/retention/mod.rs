@@ -1,6 +1,6 @@
 //! How long files live. Whoever reads and whoever erases ask the same functions with the API server's time.
 
-use api::tenant::{Plan, ResultRetention, TenantSpec};
+use api::tenant::{Plan, ResultRetention, RetentionKind, TenantSpec};
 use jiff::{SignedDuration, Timestamp};
 
 /// An uploaded file is readable for this long after its last byte.
@@ -47,10 +47,13 @@ pub fn result_expiry(ended: Timestamp, rule: &ResultRetention) -> Option<Timesta
 
 /// `None` is shorter than any life.
 fn life(rule: &ResultRetention) -> Option<SignedDuration> {
-    match (rule.keep_days, rule.none) {
-        (_, Some(_)) => None,
-        (Some(0), None) => Some(SHORTEST_RESULT_LIFE),
-        (days, None) => Some(SignedDuration::from_hours(24 * i64::from(days.unwrap_or(DEFAULT_RESULT_DAYS)))),
+    let days = |days: i32| Some(SignedDuration::from_hours(24 * i64::from(days)));
+    match rule.kind() {
+        Some(RetentionKind::None) => None,
+        Some(RetentionKind::KeepDays(0)) => Some(SHORTEST_RESULT_LIFE),
+        Some(RetentionKind::KeepDays(kept)) => days(*kept),
+        // A rule that this version does not know is no rule.
+        None => days(DEFAULT_RESULT_DAYS),
     }
 }
 
@@ -70,14 +73,13 @@ pub fn readable(now: Timestamp, not_after: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use api::meta::Empty;
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
     }
 
     fn none() -> ResultRetention {
-        ResultRetention { keep_days: None, none: Some(Empty {}) }
+        ResultRetention::none()
     }
 
     #[test]

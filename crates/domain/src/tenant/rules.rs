@@ -49,7 +49,7 @@ enum Services {
 fn services(o: &Observed) -> Services {
     let name = labels::name(&o.tenant.metadata);
     let endpoints = o.region.iter().flat_map(|r| &r.spec.private_endpoints).filter(|e| e.tenants.iter().any(|t| t == name));
-    let listed: Vec<_> = endpoints.filter_map(|e| e.service.as_ref()).collect();
+    let listed: Vec<_> = endpoints.filter_map(|e| e.service()).collect();
     let found = |s: &&api::region::ServiceEndpoint| o.services.contains_key(&(s.namespace.clone(), s.name.clone()));
     match (listed.is_empty(), listed.iter().all(found)) {
         (true, _) => Services::None,

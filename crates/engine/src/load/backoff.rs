@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Waits between looks at a job: quick at first, because small jobs are quick.
+/// Waits between looks at work in progress: short at first, because small chunks are done soon.
 #[derive(Clone, Debug)]
 pub(crate) struct Backoff {
     next: Duration,

@@ -1,5 +1,5 @@
-//! The CSV of one Bulk job, as it will be sent. It is kept compressed until the job is committed: up to five of them are in memory at a
-//! time, and they are what a load's memory consists of. Knows nothing of Salesforce but its limits.
+//! The mapped rows of one chunk as CSV. They are kept compressed until the chunk is committed: up to five bodies are in memory at a time,
+//! and they are what a load's memory consists of. Knows nothing of Salesforce.
 
 use std::io;
 use std::sync::Arc;
@@ -11,9 +11,6 @@ use sha2::{Digest, Sha256};
 use super::encode;
 use crate::packed::{BLOCK, Packed, Packer};
 
-/// Most bytes in one Bulk 2.0 job: 150 MB after base64.
-pub(crate) const MAX_BYTES: u64 = 100_000_000;
-
 /// A finished body. Clones share the bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
@@ -22,6 +19,7 @@ pub struct Body {
 }
 
 impl Body {
+    /// Length of what is sent, uncompressed.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -31,6 +29,11 @@ impl Body {
         OpenBody { body: self.clone(), next: 0 }
     }
 
+    /// Digest of what is sent.
+    ///
+    /// # Errors
+    ///
+    /// A piece cannot be unpacked: memory was damaged.
     pub fn sha256(&self) -> io::Result<[u8; 32]> {
         let mut digest = Sha256::new();
         for piece in self.open() {
@@ -40,6 +43,7 @@ impl Body {
     }
 }
 
+/// The pieces of a body, each unpacked when it is asked for.
 pub struct OpenBody {
     body: Body,
     next: usize,

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use api::import_run::Rows;
 use csv::ByteRecord;
 
-use super::body::{Body, BodyWriter, MAX_BYTES};
+use super::body::{Body, BodyWriter};
 use crate::results::Layout;
-use crate::results::correlate::{Expected, Fingerprints};
+use crate::results::correlate::{Expected, Fingerprinter};
 use crate::results::kept::{KeptRows, RowKeeper};
 use crate::results::outcome::Outcomes;
 
@@ -26,15 +26,17 @@ pub struct ChunkLimits {
 }
 
 impl ChunkLimits {
+    /// Of a process whose memory has no limit that is known.
     pub const DEFAULT_INPUT_BYTES: u64 = 8 << 20;
 
-    /// An eighth of what the process may use, and never less than the default: four chunks are in flight while a fifth is built.
+    /// For a process that may use `limit` bytes: an eighth of it, and never less than the default: four chunks are in flight while a fifth is built.
     pub fn for_memory(limit: Option<u64>) -> Self {
         Self { input_bytes: limit.map_or(0, |limit| limit / 8).max(Self::DEFAULT_INPUT_BYTES) }
     }
 
-    fn encoded_bytes(self) -> u64 {
-        (self.input_bytes * ENCODED_PER_INPUT).min(MAX_BYTES - LONGEST_ROW)
+    /// `max`: most bytes that the lane takes in one body.
+    fn encoded_bytes(self, max: u64) -> u64 {
+        (self.input_bytes * ENCODED_PER_INPUT).min(max.saturating_sub(LONGEST_ROW))
     }
 }
 
@@ -51,12 +53,14 @@ pub(crate) struct ChunkShape {
     /// Column of what is sent that identifies a row.
     pub(crate) key_column: Option<usize>,
     pub(crate) limits: ChunkLimits,
+    /// Most bytes that the lane takes in one body.
+    pub(crate) max_bytes: u64,
     /// Keep input rows for result files that look like this.
     pub(crate) keep: Option<Layout>,
 }
 
 /// Rows of one chunk, complete.
-pub(crate) struct Batch {
+pub(crate) struct BuiltChunk {
     /// Number of the first data row, from 1.
     pub(crate) first_row: i64,
     /// Rows consumed, with those that were left out.
@@ -65,13 +69,13 @@ pub(crate) struct Batch {
     pub(crate) counted: Rows,
     /// Absent when nothing is to be sent.
     pub(crate) body: Option<Body>,
-    pub(crate) rows: BatchRows,
+    pub(crate) rows: ChunkRows,
     /// Where the source goes on.
     pub(crate) last_key: Option<Vec<String>>,
 }
 
 /// What is needed to tell every row's outcome.
-pub(crate) struct BatchRows {
+pub(crate) struct ChunkRows {
     /// Absent when no results are written.
     pub(crate) kept: Option<Arc<KeptRows>>,
     /// Places among the kept rows that belong to this chunk, if not all.
@@ -82,7 +86,7 @@ pub(crate) struct BatchRows {
     pub(crate) expected: Expected,
 }
 
-impl BatchRows {
+impl ChunkRows {
     pub(crate) fn sent(&self) -> u64 {
         self.expected.len() as u64
     }
@@ -101,6 +105,7 @@ pub(crate) enum Cut {
 /// A row as it was read.
 #[derive(Clone, Copy)]
 pub struct InputRow<'a> {
+    /// A cell for each column of the header.
     pub cells: &'a ByteRecord,
     /// Where the source goes on behind it; empty for sources that do not say.
     pub key: &'a ByteRecord,
@@ -110,7 +115,8 @@ pub struct InputRow<'a> {
 
 pub(crate) struct ChunkBuilder {
     limits: ChunkLimits,
-    prints: Fingerprints,
+    encoded_bytes: u64,
+    fingerprinter: Fingerprinter,
     keeper: Option<RowKeeper>,
     body: BodyWriter,
     next_row: i64,
@@ -128,9 +134,10 @@ pub(crate) struct ChunkBuilder {
 impl ChunkBuilder {
     /// `first_row` is the number of the first row to come.
     pub(crate) fn new(shape: ChunkShape, first_row: i64) -> Self {
-        let prints = Fingerprints::new(shape.key_column);
+        let fingerprinter = Fingerprinter::new(shape.key_column);
         Self {
             limits: shape.limits,
+            encoded_bytes: shape.limits.encoded_bytes(shape.max_bytes),
             outcomes: Outcomes::new(shape.keep.is_some()),
             keeper: shape.keep.map(RowKeeper::new),
             body: BodyWriter::new(&shape.columns),
@@ -139,8 +146,8 @@ impl ChunkBuilder {
             input_bytes: 0,
             counted: Rows::default(),
             numbers: Vec::new(),
-            expected: Expected::new(prints.clone()),
-            prints,
+            expected: Expected::new(fingerprinter.clone()),
+            fingerprinter,
             last_key: ByteRecord::new(),
             cut: Cut::WhenFull,
             scratch: ByteRecord::new(),
@@ -201,7 +208,7 @@ impl ChunkBuilder {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        let full = self.input_bytes >= self.limits.input_bytes || self.body.bytes() >= self.limits.encoded_bytes();
+        let full = self.input_bytes >= self.limits.input_bytes || self.body.bytes() >= self.encoded_bytes;
         match self.cut {
             Cut::WhenFull => full,
             Cut::FullOrAfter(rows) => full || self.input_rows >= rows,
@@ -215,7 +222,7 @@ impl ChunkBuilder {
     }
 
     /// Everything since the last chunk was taken.
-    pub(crate) fn close(&mut self) -> io::Result<Batch> {
+    pub(crate) fn close(&mut self) -> io::Result<BuiltChunk> {
         let input_rows = std::mem::take(&mut self.input_rows);
         let first_row = self.next_row;
         self.next_row += input_rows;
@@ -224,20 +231,20 @@ impl ChunkBuilder {
         let mut counted = std::mem::take(&mut self.counted);
         counted.read = input_rows;
         let kept = self.keeper.as_mut().map(RowKeeper::finish).transpose()?.map(Arc::new);
-        let mut expected = std::mem::replace(&mut self.expected, Expected::new(self.prints.clone()));
+        let mut expected = std::mem::replace(&mut self.expected, Expected::new(self.fingerprinter.clone()));
         expected.seal();
         let last_key =
             (!self.last_key.is_empty()).then(|| self.last_key.iter().map(|cell| String::from_utf8_lossy(cell).into_owned()).collect());
         let outcomes = std::mem::replace(&mut self.outcomes, Outcomes::new(self.keeper.is_some()));
         let numbers = Arc::new(std::mem::take(&mut self.numbers));
-        let rows = BatchRows { kept, chosen: None, numbers, outcomes, expected };
-        Ok(Batch { first_row, input_rows, counted, body: self.body.finish()?, rows, last_key })
+        let rows = ChunkRows { kept, chosen: None, numbers, outcomes, expected };
+        Ok(BuiltChunk { first_row, input_rows, counted, body: self.body.finish()?, rows, last_key })
     }
 
-    /// A body and the marks of rows that are sent again, from the cells Salesforce gave back; places ascend.
-    pub(crate) fn resend(prints: &Fingerprints, columns: &ByteRecord, rows: &[ByteRecord]) -> io::Result<(Option<Body>, Expected)> {
+    /// A body and the fingerprints of rows that are sent again, from the cells Salesforce gave back; places ascend.
+    pub(crate) fn resend(fingerprinter: &Fingerprinter, columns: &ByteRecord, rows: &[ByteRecord]) -> io::Result<(Option<Body>, Expected)> {
         let mut body = BodyWriter::new(columns);
-        let mut expected = Expected::new(prints.clone());
+        let mut expected = Expected::new(fingerprinter.clone());
         for (place, cells) in (0..).zip(rows) {
             body.push(cells)?;
             expected.push(place, cells);
@@ -246,8 +253,8 @@ impl ChunkBuilder {
         Ok((body.finish()?, expected))
     }
 
-    pub(crate) fn prints(&self) -> &Fingerprints {
-        &self.prints
+    pub(crate) fn fingerprinter(&self) -> &Fingerprinter {
+        &self.fingerprinter
     }
 
     /// A row with an outcome.
@@ -285,11 +292,18 @@ fn one_line_ending(row: &ByteRecord, out: &mut ByteRecord) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::lane::bulk::MAX_BYTES;
     use crate::results::Escape;
 
     fn builder(limits: ChunkLimits) -> ChunkBuilder {
         let columns = ByteRecord::from(vec!["Name"]);
-        let shape = ChunkShape { columns, key_column: None, limits, keep: Some(Layout::new(Escape::Formulas, &row(&["Name", "N"]))) };
+        let shape = ChunkShape {
+            columns,
+            key_column: None,
+            limits,
+            max_bytes: MAX_BYTES,
+            keep: Some(Layout::new(Escape::Formulas, &row(&["Name", "N"]))),
+        };
         ChunkBuilder::new(shape, 1)
     }
 
@@ -317,12 +331,12 @@ mod tests {
         chunk.rejected(read(&row(&["c", "3"]), &key()), "no").unwrap();
         chunk.skipped(read(&row(&["Name", "Id"]), &key()));
         chunk.deduplicated(read(&row(&["d", "4"]), &key()));
-        let batch = chunk.close().unwrap();
-        assert_eq!(batch.counted, Rows { read: 5, filtered: 1, deduplicated: 1, skipped: 1, failed: 1, ..Rows::default() });
-        assert_eq!((batch.first_row, batch.input_rows, batch.rows.sent()), (1, 5, 1));
-        assert_eq!(*batch.rows.numbers, [1, 2]);
-        assert_eq!(batch.last_key, Some(vec!["4".to_owned()]));
-        assert_eq!(text(&batch.body.unwrap()), b"Name\nB\n");
+        let built = chunk.close().unwrap();
+        assert_eq!(built.counted, Rows { read: 5, filtered: 1, deduplicated: 1, skipped: 1, failed: 1, ..Rows::default() });
+        assert_eq!((built.first_row, built.input_rows, built.rows.sent()), (1, 5, 1));
+        assert_eq!(*built.rows.numbers, [1, 2]);
+        assert_eq!(built.last_key, Some(vec!["4".to_owned()]));
+        assert_eq!(text(&built.body.unwrap()), b"Name\nB\n");
         chunk.filtered(read(&row(&["e", "5"]), &key()));
         let next = chunk.close().unwrap();
         assert_eq!((next.first_row, next.input_rows), (6, 1));
@@ -355,9 +369,9 @@ mod tests {
     fn line_ends_inside_cells_become_lf() {
         let mut chunk = builder(ChunkLimits::default());
         chunk.send(read(&row(&["a", "1"]), &key()), &row(&["x\r\ny\rz\n"])).unwrap();
-        let mut batch = chunk.close().unwrap();
-        assert_eq!(text(&batch.body.unwrap()), b"Name\n\"x\ny\nz\n\"\n");
-        assert_eq!(batch.rows.expected.take(&row(&["x\ny\nz\n"])), Some(0));
+        let mut built = chunk.close().unwrap();
+        assert_eq!(text(&built.body.unwrap()), b"Name\n\"x\ny\nz\n\"\n");
+        assert_eq!(built.rows.expected.take(&row(&["x\ny\nz\n"])), Some(0));
     }
 
     #[test]
@@ -365,6 +379,6 @@ mod tests {
         assert_eq!(ChunkLimits::for_memory(None).input_bytes, 8 << 20);
         assert_eq!(ChunkLimits::for_memory(Some(32 << 20)).input_bytes, 8 << 20);
         assert_eq!(ChunkLimits::for_memory(Some(256 << 20)).input_bytes, 32 << 20);
-        assert!(ChunkLimits::for_memory(Some(64 << 30)).encoded_bytes() + LONGEST_ROW <= MAX_BYTES);
+        assert!(ChunkLimits::for_memory(Some(64 << 30)).encoded_bytes(MAX_BYTES) + LONGEST_ROW <= MAX_BYTES);
     }
 }

@@ -1,179 +1,84 @@
 //! What all chunks of a run share, and the few things every step does with it: call unless interrupted, wait, put on record.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use api::import_run::{Chunk, RunReason};
+use api::import_run::RunReason;
 use csv::ByteRecord;
-use salesforce::bulk::JobId;
 use salesforce::{Class, Error};
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
-use super::backoff::Backoff;
-use super::brake::Brake;
-use super::bulk::Bulk;
-use super::journal::{Journal, JournalError};
+use super::journal::Journal;
+use super::lane::Lane;
 use super::ledger::Ledger;
-use super::machine::{OnRecord, Sight, Will};
-use super::order::Order;
-use crate::results::correlate::Fingerprints;
+use super::order::WriteOrder;
+use super::retries::RetryBudget;
+use super::stop::{Directive, StopSignal};
+use crate::results::correlate::Fingerprinter;
 use crate::results::{ResultFiles, SinkError};
 
-/// How long Salesforce may be out of reach before a chunk that is not committed gives up. A committed one waits for the run's deadline.
-const PATIENCE: Duration = Duration::from_secs(600);
-
-/// How long chunks may take to end once the run has to.
-const LAST_WORDS: Duration = Duration::from_secs(60);
-
-/// A refused session does not heal by waiting.
-const MAX_REFUSALS: u32 = 3;
-
-pub(crate) struct Context {
-    pub(crate) bulk: Arc<dyn Bulk>,
+/// What all chunks of a run share.
+pub struct LoadContext {
+    pub(crate) lane: Arc<dyn Lane>,
     pub(crate) journal: Arc<dyn Journal>,
-    pub(crate) brake: Brake,
+    pub(crate) stop_signal: StopSignal,
     pub(crate) ledger: Arc<Ledger>,
-    pub(crate) order: Order,
+    pub(crate) order: WriteOrder,
     /// Absent when no results are written.
     pub(crate) files: Option<Mutex<ResultFiles>>,
     /// Header of what is sent.
     pub(crate) columns: ByteRecord,
-    pub(crate) prints: Fingerprints,
+    pub(crate) fingerprinter: Fingerprinter,
     pub(crate) max_failed_percent: Option<i32>,
     pub(crate) api_budget_percent: u8,
     pub(crate) random: Arc<dyn Fn() -> f64 + Send + Sync>,
 }
 
 /// The chunk is left as it is: an interruption, or a journal that cannot be written.
-pub(crate) struct Left;
+pub struct Interrupted;
 
-/// Time and tries of one chunk.
-pub(crate) struct Pace {
-    pub(crate) jobs: u32,
-    pub(crate) readings: u32,
-    refusals: u32,
-    poll: Backoff,
-    trouble: Backoff,
-    trouble_since: Option<Instant>,
-    ending_since: Option<Instant>,
-}
-
-impl Pace {
-    pub(crate) fn new() -> Self {
-        Self {
-            jobs: 0,
-            readings: 0,
-            refusals: 0,
-            poll: Backoff::poll(),
-            trouble: Backoff::trouble(),
-            trouble_since: None,
-            ending_since: None,
-        }
+impl LoadContext {
+    pub(crate) fn directive(&self) -> Directive {
+        self.stop_signal.directive()
     }
 
-    /// Whether waiting any longer is out of the question.
-    fn is_over(&mut self, will: Will) -> bool {
-        will == Will::StopNow && self.ending_since.get_or_insert_with(Instant::now).elapsed() > LAST_WORDS
-    }
-}
-
-impl Context {
     /// Drops the step when the run is interrupted: whatever state that leaves, a restart can tell.
-    pub(crate) async fn unless_interrupted<T>(&self, step: impl Future<Output = T>) -> Result<T, Left> {
+    pub(crate) async fn unless_interrupted<T>(&self, step: impl Future<Output = T>) -> Result<T, Interrupted> {
         tokio::select! {
             biased;
-            () = self.brake.interrupted() => Err(Left),
+            () = self.stop_signal.interrupted() => Err(Interrupted),
             done = step => Ok(done),
         }
     }
 
-    /// Puts a state on record. Never cut short: an interruption waits for it.
-    pub(crate) async fn write(&self, chunk: Chunk, last_key: Option<&[String]>) -> Result<OnRecord, Left> {
-        match self.journal.write(&chunk, last_key).await {
-            Ok(control) => {
-                if control.cancel {
-                    self.brake.stop(RunReason::Cancelled, "the run was cancelled");
-                }
-                Ok(OnRecord(()))
-            }
-            Err(JournalError::Fenced) => {
-                self.brake.fence();
-                Err(Left)
-            }
-            Err(JournalError::Unreachable(why)) => {
-                self.brake.interrupt(format!("the keeper cannot be reached: {why}"));
-                Err(Left)
-            }
-        }
-    }
-
     /// A sink that fails stops the run, but not the accounting.
-    pub(crate) fn sink_failed(&self, error: SinkError) -> Result<(), Left> {
+    pub(crate) fn sink_failed(&self, error: SinkError) -> Result<(), Interrupted> {
         match error {
-            SinkError::Fenced => self.brake.fence(),
-            SinkError::Unreachable(_) => self.brake.interrupt(error.to_string()),
+            SinkError::Fenced => self.stop_signal.fence(),
+            SinkError::Unreachable(_) => self.stop_signal.interrupt(error.to_string()),
             SinkError::Full(_) => {
-                self.brake.stop(RunReason::LimitExceeded, error.to_string());
+                self.stop_signal.stop(RunReason::LimitExceeded, error.to_string());
                 return Ok(());
             }
             SinkError::Io(_) => {
-                self.brake.stop(RunReason::Internal, error.to_string());
+                self.stop_signal.stop(RunReason::Internal, error.to_string());
                 return Ok(());
             }
         }
-        Err(Left)
-    }
-
-    /// Looks at a job now. `None`: it cannot be told, and there is no more time to ask.
-    pub(crate) async fn look(&self, job: &JobId, pace: &mut Pace) -> Result<Option<Sight>, Left> {
-        loop {
-            match self.unless_interrupted(self.bulk.job(job)).await? {
-                Ok(info) => {
-                    pace.trouble = Backoff::trouble();
-                    return Ok(Some(Sight::Job(info)));
-                }
-                Err(error) if error.is_not_found() => return Ok(Some(Sight::Gone)),
-                Err(error) => {
-                    self.note_refusal(&error);
-                    pace.refusals += u32::from(!matches!(error.class(), Class::Transient | Class::Quota));
-                    tracing::info!(%job, %error, "a job could not be looked at");
-                    if pace.refusals >= MAX_REFUSALS || pace.is_over(self.brake.will()) {
-                        return Ok(None);
-                    }
-                    self.rest(pace).await?;
-                }
-            }
-        }
-    }
-
-    /// Looks at a job after the wait that is due.
-    pub(crate) async fn poll(&self, job: &JobId, pace: &mut Pace) -> Result<Option<Sight>, Left> {
-        if pace.is_over(self.brake.will()) {
-            return Ok(None);
-        }
-        let wait = pace.poll.next((self.random)());
-        self.unless_interrupted(async {
-            tokio::select! {
-                () = sleep(wait) => {}
-                () = self.brake.must_end(), if self.brake.will() != Will::StopNow => {}
-            }
-        })
-        .await?;
-        self.look(job, pace).await
+        Err(Interrupted)
     }
 
     /// A wait after something went wrong.
-    pub(crate) async fn rest(&self, pace: &mut Pace) -> Result<(), Left> {
-        self.unless_interrupted(sleep(pace.trouble.next((self.random)()))).await
+    pub(crate) async fn pause(&self, retries: &mut RetryBudget) -> Result<(), Interrupted> {
+        self.unless_interrupted(sleep(retries.next_try((self.random)()))).await
     }
 
     /// What a failed step before the commit means for the run: it may pass, or the run stops.
-    pub(crate) async fn trouble(&self, doing: &str, error: &Error, pace: &mut Pace) -> Result<(), Left> {
+    pub(crate) async fn trouble(&self, doing: &str, error: &Error, retries: &mut RetryBudget) -> Result<(), Interrupted> {
         tracing::info!(%error, doing, "a step of a chunk failed");
         let passing = match error.class() {
-            Class::Transient | Class::Lock => pace.trouble_since.get_or_insert_with(Instant::now).elapsed() < PATIENCE,
-            // Of the job, not of the rows: another job may do.
+            Class::Transient | Class::Lock => retries.is_patient(),
+            // Of what the rows were sent with, not of the rows: another job or a smaller one may do.
             Class::SpoiledJob | Class::Rechunk => true,
             Class::Auth | Class::Quota => {
                 self.note_refusal(error);
@@ -182,34 +87,34 @@ impl Context {
             Class::Permanent | Class::Stop => false,
         };
         if !passing {
-            self.brake.stop(RunReason::TargetFailed, format!("salesforce would not {doing}: {error}"));
+            self.stop_signal.stop(RunReason::TargetFailed, format!("salesforce would not {doing}: {error}"));
             return Ok(());
         }
-        self.rest(pace).await
+        self.pause(retries).await
     }
 
     /// Stops the run for what concerns all of its chunks.
     pub(crate) fn note_refusal(&self, error: &Error) {
         match error.class() {
-            Class::Quota => self.brake.stop(RunReason::QuotaExceeded, format!("the org's allowance is used up: {error}")),
-            Class::Auth => self.brake.stop(RunReason::AuthorizationFailed, error.to_string()),
-            Class::Stop => self.brake.stop(RunReason::TargetFailed, error.to_string()),
+            Class::Quota => self.stop_signal.stop(RunReason::QuotaExceeded, format!("the org's allowance is used up: {error}")),
+            Class::Auth => self.stop_signal.stop(RunReason::AuthorizationFailed, error.to_string()),
+            Class::Stop => self.stop_signal.stop(RunReason::TargetFailed, error.to_string()),
             _ => {}
         }
     }
 
     /// Looked at after each chunk.
     pub(crate) fn check_guards(&self) {
-        if self.ledger.books().exceeds(self.max_failed_percent) {
+        if self.ledger.totals().exceeds(self.max_failed_percent) {
             let percent = self.max_failed_percent.unwrap_or_default();
-            self.brake.stop(RunReason::TooManyFailedRows, format!("more than {percent} % of the rows failed"));
+            self.stop_signal.stop(RunReason::TooManyFailedRows, format!("more than {percent} % of the rows failed"));
         }
-        if let Some(usage) = self.bulk.usage().filter(|usage| usage.exceeds(self.api_budget_percent)) {
+        if let Some(usage) = self.lane.usage().filter(|usage| usage.exceeds(self.api_budget_percent)) {
             let text = format!(
                 "{} of the org's {} API calls of the day are used, more than the budget of {} %",
                 usage.used, usage.max, self.api_budget_percent
             );
-            self.brake.stop(RunReason::QuotaExceeded, text);
+            self.stop_signal.stop(RunReason::QuotaExceeded, text);
         }
     }
 }

@@ -1,10 +1,12 @@
-//! The books of a run: what became of how many rows, while it runs and at its end.
+//! The totals of a run: what became of how many rows, while it runs and at its end.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use api::import_run::{Chunk, Rows, RunReason};
+use api::import_run::{Rows, RunReason};
+
+use super::record::ChunkRecord;
 
 /// Rows shown to a person with their reasons; all others are in the result files.
 const SHOWN: usize = 10;
@@ -17,6 +19,7 @@ const SHARE_FROM: i64 = 1_000;
 pub struct FailedRow {
     /// Number of the data row, from 1.
     pub row: i64,
+    /// The mapping's or Salesforce's, with its code in front.
     pub reason: String,
 }
 
@@ -25,21 +28,24 @@ pub struct FailedRow {
 pub struct Progress {
     /// Balances only at the end: until then rows are read that have no outcome yet.
     pub rows: Rows,
+    /// Chunks so far, those of earlier attempts included.
     pub chunks: i64,
+    /// Of those, the ones whose rows are accounted for.
     pub chunks_done: i64,
 }
 
+/// What the chunks of a run have come to so far. They add to it while others look at it.
 #[derive(Default)]
 pub struct Ledger {
     read: AtomicI64,
     next_number: AtomicI64,
     /// Chunks of earlier attempts that send rows of others again, by those others.
-    resent: Mutex<BTreeMap<i64, Chunk>>,
-    books: Mutex<Books>,
+    resent: Mutex<BTreeMap<i64, ChunkRecord>>,
+    totals: Mutex<Totals>,
 }
 
 #[derive(Clone, Default)]
-pub(crate) struct Books {
+pub(crate) struct Totals {
     /// Sum over finished chunks.
     pub(crate) rows: Rows,
     pub(crate) chunks: i64,
@@ -47,20 +53,21 @@ pub(crate) struct Books {
     pub(crate) failed_rows: Vec<FailedRow>,
     pub(crate) unmatched: u64,
     /// Chunks of earlier attempts whose results could not be read once more.
-    pub(crate) untold: u64,
+    pub(crate) unreported: u64,
     /// What a person has to decide, per chunk.
     pub(crate) undecided: Vec<String>,
 }
 
 impl Ledger {
+    /// How far the run is now.
     pub fn progress(&self) -> Progress {
-        let books = self.books();
-        let read = self.read.load(Ordering::Relaxed).max(books.rows.read);
-        Progress { rows: Rows { read, ..books.rows }, chunks: books.chunks, chunks_done: books.chunks_done }
+        let totals = self.totals();
+        let read = self.read.load(Ordering::Relaxed).max(totals.rows.read);
+        Progress { rows: Rows { read, ..totals.rows }, chunks: totals.chunks, chunks_done: totals.chunks_done }
     }
 
     /// Numbers are given out from here on; `resent`: chunks of earlier attempts that send rows again.
-    pub(crate) fn going_on(next_number: i64, resent: BTreeMap<i64, Chunk>) -> Self {
+    pub(crate) fn going_on(next_number: i64, resent: BTreeMap<i64, ChunkRecord>) -> Self {
         Self { next_number: AtomicI64::new(next_number), resent: Mutex::new(resent), ..Self::default() }
     }
 
@@ -69,11 +76,11 @@ impl Ledger {
     }
 
     /// The chunk that an earlier attempt made of the untried rows of `parent`.
-    pub(crate) fn take_resent(&self, parent: i64) -> Option<Chunk> {
+    pub(crate) fn take_resent(&self, parent: i64) -> Option<ChunkRecord> {
         self.resent.lock().unwrap_or_else(PoisonError::into_inner).remove(&parent)
     }
 
-    pub(crate) fn take_all_resent(&self) -> Vec<Chunk> {
+    pub(crate) fn take_all_resent(&self) -> Vec<ChunkRecord> {
         std::mem::take(&mut *self.resent.lock().unwrap_or_else(PoisonError::into_inner)).into_values().collect()
     }
 
@@ -81,16 +88,16 @@ impl Ledger {
         self.read.store(rows, Ordering::Relaxed);
     }
 
-    pub(crate) fn edit(&self, edit: impl FnOnce(&mut Books)) {
-        edit(&mut self.books.lock().unwrap_or_else(PoisonError::into_inner));
+    pub(crate) fn update(&self, edit: impl FnOnce(&mut Totals)) {
+        edit(&mut self.totals.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    pub(crate) fn books(&self) -> Books {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn totals(&self) -> Totals {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl Books {
+impl Totals {
     pub(crate) fn finished(&mut self, rows: &Rows) {
         self.rows.add(rows);
         self.chunks_done += 1;
@@ -104,12 +111,12 @@ impl Books {
 
     /// Whether too many rows fail.
     pub(crate) fn exceeds(&self, max_failed_percent: Option<i32>) -> bool {
-        let (failed, told) = (self.rows.failed, self.rows.failed + self.rows.succeeded);
-        max_failed_percent.is_some_and(|percent| told >= SHARE_FROM && failed * 100 > told * i64::from(percent))
+        let (failed, with_outcome) = (self.rows.failed, self.rows.failed + self.rows.succeeded);
+        max_failed_percent.is_some_and(|percent| with_outcome >= SHARE_FROM && failed * 100 > with_outcome * i64::from(percent))
     }
 
     /// How a run that nobody stopped has ended.
-    pub(crate) fn verdict(&self, stopped: Option<(RunReason, String)>) -> (RunReason, String) {
+    pub(crate) fn conclude(&self, stopped: Option<(RunReason, String)>) -> (RunReason, String) {
         if !self.rows.balanced() {
             return (RunReason::AccountingMismatch, self.imbalance());
         }
@@ -135,38 +142,38 @@ impl Books {
 mod tests {
     use super::*;
 
-    fn books(rows: Rows) -> Books {
-        Books { rows, ..Books::default() }
+    fn totals(rows: Rows) -> Totals {
+        Totals { rows, ..Totals::default() }
     }
 
     #[test]
     fn a_share_of_few_rows_says_nothing() {
-        let few = books(Rows { succeeded: 1, failed: 998, ..Rows::default() });
+        let few = totals(Rows { succeeded: 1, failed: 998, ..Rows::default() });
         assert!(!few.exceeds(Some(5)));
-        let enough = books(Rows { succeeded: 949, failed: 51, ..Rows::default() });
+        let enough = totals(Rows { succeeded: 949, failed: 51, ..Rows::default() });
         assert!(enough.exceeds(Some(5)) && !enough.exceeds(Some(6)) && !enough.exceeds(None));
-        let exactly = books(Rows { succeeded: 950, failed: 50, ..Rows::default() });
+        let exactly = totals(Rows { succeeded: 950, failed: 50, ..Rows::default() });
         assert!(!exactly.exceeds(Some(5)));
         assert!(exactly.exceeds(Some(0)));
     }
 
     #[test]
-    fn books_that_do_not_balance_fail_the_run_whatever_else_happened() {
-        let off = books(Rows { read: 3, succeeded: 2, ..Rows::default() });
-        assert_eq!(off.verdict(None).0, RunReason::AccountingMismatch);
-        assert_eq!(off.verdict(Some((RunReason::Cancelled, String::new()))).0, RunReason::AccountingMismatch);
-        let even = books(Rows { read: 3, succeeded: 2, failed: 1, ..Rows::default() });
-        assert_eq!(even.verdict(None).0, RunReason::CompletedWithFailedRows);
-        let quiet = books(Rows { read: 3, succeeded: 2, unprocessed: 1, ..Rows::default() });
-        assert_eq!(quiet.verdict(None).0, RunReason::AccountingMismatch);
-        assert_eq!(quiet.verdict(Some((RunReason::Cancelled, String::new()))).0, RunReason::Cancelled);
+    fn totals_that_do_not_balance_fail_the_run_whatever_else_happened() {
+        let off = totals(Rows { read: 3, succeeded: 2, ..Rows::default() });
+        assert_eq!(off.conclude(None).0, RunReason::AccountingMismatch);
+        assert_eq!(off.conclude(Some((RunReason::Cancelled, String::new()))).0, RunReason::AccountingMismatch);
+        let even = totals(Rows { read: 3, succeeded: 2, failed: 1, ..Rows::default() });
+        assert_eq!(even.conclude(None).0, RunReason::CompletedWithFailedRows);
+        let quiet = totals(Rows { read: 3, succeeded: 2, unprocessed: 1, ..Rows::default() });
+        assert_eq!(quiet.conclude(None).0, RunReason::AccountingMismatch);
+        assert_eq!(quiet.conclude(Some((RunReason::Cancelled, String::new()))).0, RunReason::Cancelled);
     }
 
     #[test]
     fn the_first_failed_rows_are_shown_in_row_order() {
-        let mut books = Books::default();
-        books.show([30, 20].into_iter().map(|row| FailedRow { row, reason: "r".into() }));
-        books.show((1..100).map(|row| FailedRow { row, reason: "r".into() }));
-        assert_eq!(books.failed_rows.iter().map(|f| f.row).collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
+        let mut totals = Totals::default();
+        totals.show([30, 20].into_iter().map(|row| FailedRow { row, reason: "r".into() }));
+        totals.show((1..100).map(|row| FailedRow { row, reason: "r".into() }));
+        assert_eq!(totals.failed_rows.iter().map(|f| f.row).collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
     }
 }

@@ -6,22 +6,25 @@
 use std::io;
 use std::sync::Arc;
 
-use api::import_run::{Chunk, ChunkState, Chunks, FoldedChunks, Rows, RunReason, Warning};
+use api::import_run::{Chunks, FoldedChunks, RunReason};
 use csv::ByteRecord;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use super::body::Body;
-use super::brake::Brake;
-use super::builder::{Batch, ChunkBuilder, ChunkLimits, ChunkShape, Cut, InputRow};
-use super::bulk::Bulk;
-use super::context::Context;
-use super::flight::{Flight, Landed, parse_sha256};
+use super::builder::{BuiltChunk, ChunkBuilder, ChunkLimits, ChunkShape, Cut, InputRow};
+use super::context::LoadContext;
+use super::ending::Ending;
 use super::journal::Journal;
-use super::ledger::{FailedRow, Ledger};
-use super::order::Order;
-use super::resume::{Plan, Reread, Stretch, empty_chunk};
-use crate::results::{Escape, Layout, ResultFiles, ResultsSink, SinkError, WrittenResult};
+use super::lane::Lane;
+use super::ledger::Ledger;
+use super::order::WriteOrder;
+use super::record::{ChunkRecord, Stage};
+use super::resume::{Reread, ResumePlan, RowRange, empty_chunk};
+use super::run::ChunkOutcome;
+use super::stop::StopSignal;
+use super::task::ChunkTask;
+use crate::results::{Escape, Layout, ResultFiles, ResultsSink};
 
 /// Chunks in flight, and in memory.
 const SLOTS: usize = 4;
@@ -34,11 +37,15 @@ pub struct LoadSettings {
     pub columns: ByteRecord,
     /// Column of what is sent that identifies a row: the external id of an upsert, the id of an update or delete.
     pub key_column: Option<usize>,
+    /// When a chunk is full.
     pub limits: ChunkLimits,
-    /// Absent: no result files.
+    /// Where result files go, and what happens to cells in them that a spreadsheet would run. Absent: no result files.
     pub results: Option<(Box<dyn ResultsSink>, Escape)>,
+    /// How the source can be read once more.
     pub reread: Reread,
+    /// The run stops when a larger share of its rows failed, 0 to 100; `guards.maxFailedPercent` of the job.
     pub max_failed_percent: Option<i32>,
+    /// The run stops when a larger share of the org's API calls of the day is used, by anybody, 0 to 100.
     pub api_budget_percent: u8,
     /// In `[0, 1)`, to spread waits.
     pub random: Arc<dyn Fn() -> f64 + Send + Sync>,
@@ -46,37 +53,23 @@ pub struct LoadSettings {
 
 /// The parts of the outside world.
 pub struct LoadPorts {
-    pub bulk: Arc<dyn Bulk>,
+    /// How a chunk gets into Salesforce.
+    pub lane: Arc<dyn Lane>,
+    /// Where it is put on record how far each chunk is.
     pub journal: Arc<dyn Journal>,
-    pub brake: Brake,
+    /// Shared with every part that may stop the run.
+    pub stop_signal: StopSignal,
 }
 
-/// How a load ended.
-#[derive(Debug)]
-pub struct Ending {
-    pub reason: RunReason,
-    pub message: String,
-    /// Balanced, unless the run was interrupted.
-    pub rows: Rows,
-    pub results: Vec<WrittenResult>,
-    /// The first failed rows, by row number.
-    pub failed_rows: Vec<FailedRow>,
-    /// Results that matched no row; listed in the files.
-    pub unmatched: u64,
-    /// What was sent although it looks like a mistake; added by who maps the rows.
-    pub warnings: Vec<Warning>,
-    /// Another attempt has taken over: nothing may be reported.
-    pub fenced: bool,
-}
-
+/// Takes the rows of one run, in the order of the source. Made by [`Loader::start`], ended by [`Loader::finish`].
 pub struct Loader {
-    context: Arc<Context>,
+    context: Arc<LoadContext>,
     builder: ChunkBuilder,
     reread: Reread,
     /// Chunks of earlier attempts, still to be read again.
-    plan: Plan,
+    plan: ResumePlan,
     folding: Option<Folding>,
-    tasks: JoinSet<Landed>,
+    tasks: JoinSet<ChunkOutcome>,
     slots: Arc<Semaphore>,
     read: i64,
 }
@@ -90,53 +83,56 @@ struct Folding {
 
 impl Loader {
     /// `chunks`: what earlier attempts left in the journal.
-    pub fn start(settings: LoadSettings, ports: LoadPorts, chunks: &Chunks) -> io::Result<Self> {
+    pub fn start(settings: LoadSettings, ports: LoadPorts, chunks: &Chunks) -> Self {
         let LoadSettings { input, columns, key_column, limits, results, reread, max_failed_percent, api_budget_percent, random } = settings;
-        let mut plan = Plan::new(chunks, reread);
+        let mut plan = ResumePlan::new(chunks, reread);
         let keep = results.as_ref().map(|(_, escape)| Layout::new(*escape, &input));
-        let shape = ChunkShape { columns: columns.clone(), key_column, limits, keep };
+        let shape = ChunkShape { columns: columns.clone(), key_column, limits, max_bytes: ports.lane.max_bytes(), keep };
         let builder = ChunkBuilder::new(shape, plan.first_row);
         let folding = plan.folded.take().map(|expected| Folding { expected, rows: 0, sha256: String::new() });
         let ledger = Arc::new(Ledger::going_on(plan.next_number, std::mem::take(&mut plan.resent)));
-        ledger.edit(|books| {
-            books.rows = plan.base;
-            books.chunks = plan.base_chunks;
-            books.chunks_done = plan.base_chunks;
+        ledger.update(|totals| {
+            totals.rows = plan.base;
+            totals.chunks = plan.base_chunks;
+            totals.chunks_done = plan.base_chunks;
         });
-        let context = Arc::new(Context {
-            bulk: ports.bulk,
+        let context = Arc::new(LoadContext {
+            lane: ports.lane,
             journal: ports.journal,
-            brake: ports.brake,
+            stop_signal: ports.stop_signal,
             ledger,
-            order: Order::new(),
+            order: WriteOrder::new(),
             files: results.map(|(sink, escape)| Mutex::new(ResultFiles::new(sink, escape, &input))),
             columns,
-            prints: builder.prints().clone(),
+            fingerprinter: builder.fingerprinter().clone(),
             max_failed_percent,
             api_budget_percent,
             random,
         });
         if let Some((reason, message)) = &plan.over {
-            context.brake.stop(*reason, message.clone());
+            context.stop_signal.stop(*reason, message.clone());
         }
         let mut loader =
             Self { context, builder, reread, plan, folding, tasks: JoinSet::new(), slots: Arc::new(Semaphore::new(SLOTS)), read: 0 };
-        for chunk in std::mem::take(&mut loader.plan.blind) {
-            loader.adopt_blind(chunk);
+        for chunk in std::mem::take(&mut loader.plan.without_rows) {
+            loader.adopt_without_rows(chunk);
         }
         loader.read = loader.plan.base.read;
         loader.set_cut();
-        Ok(loader)
+        loader
     }
 
+    /// How far the run is; shared, so that it can be shown while the loader works.
     pub fn ledger(&self) -> Arc<Ledger> {
         self.context.ledger.clone()
     }
 
+    /// A row that a filter leaves out.
     pub fn filtered(&mut self, input: InputRow<'_>) {
         self.builder.filtered(input);
     }
 
+    /// A row that repeats an earlier one.
     pub fn deduplicated(&mut self, input: InputRow<'_>) {
         self.builder.deduplicated(input);
     }
@@ -146,12 +142,20 @@ impl Loader {
         self.builder.skipped(input);
     }
 
-    /// A row that fails before it is sent.
+    /// A row that fails before it is sent, and why.
+    ///
+    /// # Errors
+    ///
+    /// The row cannot be kept in memory for the result files.
     pub fn rejected(&mut self, input: InputRow<'_>, reason: &str) -> io::Result<()> {
         self.builder.rejected(input, reason)
     }
 
-    /// A row to send.
+    /// A row to send: as it was read, and the cells that Salesforce gets, in the order of `LoadSettings::columns`.
+    ///
+    /// # Errors
+    ///
+    /// The row cannot be kept in memory.
     pub fn send(&mut self, input: InputRow<'_>, mapped: &ByteRecord) -> io::Result<()> {
         self.builder.send(input, mapped)
     }
@@ -167,13 +171,17 @@ impl Loader {
     }
 
     /// Sends the chunk on its way, as soon as a slot is free.
+    ///
+    /// # Errors
+    ///
+    /// Rows that are kept in memory cannot be packed or unpacked. What goes wrong with Salesforce ends in [`Ending`].
     pub async fn dispatch(&mut self) -> io::Result<()> {
-        let batch = self.builder.close()?;
-        self.read += batch.input_rows;
+        let built = self.builder.close()?;
+        self.read += built.input_rows;
         if self.folding.is_some() {
-            self.compare_folded(&batch)?;
+            self.compare_folded(&built)?;
         } else {
-            self.launch_read(batch).await?;
+            self.launch_read(built).await?;
         }
         self.set_cut();
         Ok(())
@@ -181,51 +189,50 @@ impl Loader {
 
     /// Chunks on record are cut as they were; folded ones fell where they were full.
     fn set_cut(&mut self) {
-        let next = self.plan.stretches.front().filter(|_| self.folding.is_none());
+        let next = self.plan.ranges.front().filter(|_| self.folding.is_none());
         self.builder.cut(match next {
             None => Cut::WhenFull,
-            Some(Stretch::Known(chunk)) => Cut::After(chunk.input_rows),
-            Some(Stretch::Gap { rows, numbers }) if numbers.len() > 1 => Cut::FullOrAfter(*rows),
-            Some(Stretch::Gap { rows, .. }) => Cut::After(*rows),
+            Some(RowRange::Known(chunk)) => Cut::After(chunk.input_rows),
+            Some(RowRange::Gap { rows, numbers }) if numbers.len() > 1 => Cut::FullOrAfter(*rows),
+            Some(RowRange::Gap { rows, .. }) => Cut::After(*rows),
         });
     }
 
-    async fn launch_read(&mut self, batch: Batch) -> io::Result<()> {
+    async fn launch_read(&mut self, built: BuiltChunk) -> io::Result<()> {
         // Before the number: chunks that send rows again keep the slots of others and wait for their turn behind all lower numbers, so a
         // number that waited for a slot could wait for ever.
         let slot = self.slot().await;
-        let mut flight = match self.plan.stretches.pop_front() {
-            None => Flight::new(self.context.ledger.next_number(), batch),
-            Some(Stretch::Gap { rows, mut numbers }) => {
+        let mut task = match self.plan.ranges.pop_front() {
+            None => ChunkTask::new(self.context.ledger.next_number(), built),
+            Some(RowRange::Gap { rows, mut numbers }) => {
                 let number = numbers.pop_front().unwrap_or_else(|| self.context.ledger.next_number());
-                match rows - batch.input_rows {
+                match rows - built.input_rows {
                     0 => self.plan.unused.extend(numbers),
-                    rows => self.plan.stretches.push_front(Stretch::Gap { rows, numbers }),
+                    rows => self.plan.ranges.push_front(RowRange::Gap { rows, numbers }),
                 }
-                Flight::new(number, batch)
+                ChunkTask::new(number, built)
             }
-            Some(Stretch::Known(chunk)) if !is_same(&chunk, &batch)? => {
+            Some(RowRange::Known(chunk)) if !is_same(&chunk, &built)? => {
                 self.source_changed(chunk.first_row);
-                self.adopt_blind(chunk);
+                self.adopt_without_rows(chunk);
                 // The rows that were read now were not sent, and are not.
-                Flight::new(self.context.ledger.next_number(), batch)
+                ChunkTask::new(self.context.ledger.next_number(), built)
             }
-            Some(Stretch::Known(chunk)) if self.context.files.is_none() && is_accounted_for(&chunk) => {
-                self.adopt_blind(chunk);
+            Some(RowRange::Known(chunk)) if self.context.files.is_none() && is_accounted_for(&chunk) => {
+                self.adopt_without_rows(chunk);
                 return Ok(());
             }
-            Some(Stretch::Known(chunk)) => {
-                let mut flight = Flight::new(chunk.number, batch);
-                flight.sha256 = chunk.sha256.as_deref().and_then(parse_sha256);
-                flight.recorded = Some(chunk);
-                flight
+            Some(RowRange::Known(chunk)) => {
+                let mut task = ChunkTask::new(chunk.number, built);
+                task.sha256 = chunk.sha256;
+                task.going_on_from(chunk)
             }
         };
         self.record_unused().await;
-        flight.slot = slot;
-        self.context.order.announce(flight.number);
-        self.context.ledger.edit(|books| books.chunks += 1);
-        self.spawn(flight);
+        task.slot = slot;
+        self.context.order.announce(task.number);
+        self.context.ledger.update(|totals| totals.chunks += 1);
+        self.spawn(task);
         Ok(())
     }
 
@@ -243,54 +250,54 @@ impl Loader {
             tokio::select! {
                 biased;
                 slot = self.slots.clone().acquire_owned() => return slot.ok(),
-                Some(landed) = self.tasks.join_next() => self.landed(landed),
+                Some(ended) = self.tasks.join_next() => self.ended(ended),
                 // Chunks that are left as they are need no place.
-                () = self.context.brake.interrupted() => return None,
+                () = self.context.stop_signal.interrupted() => return None,
             }
         }
     }
 
-    fn spawn(&mut self, flight: Flight) {
+    fn spawn(&mut self, task: ChunkTask) {
         let context = self.context.clone();
-        self.tasks.spawn(async move { context.fly(flight).await });
+        self.tasks.spawn(async move { context.run(task).await });
     }
 
-    fn landed(&mut self, landed: Result<Landed, tokio::task::JoinError>) {
-        match landed {
-            Ok(Landed::Done { resend: Some(child) }) => {
-                self.context.ledger.edit(|books| books.chunks += 1);
+    fn ended(&mut self, ended: Result<ChunkOutcome, tokio::task::JoinError>) {
+        match ended {
+            Ok(ChunkOutcome::Finished { resend: Some(child) }) => {
+                self.context.ledger.update(|totals| totals.chunks += 1);
                 self.spawn(*child);
             }
-            Ok(Landed::Done { resend: None } | Landed::Interrupted) => {}
+            Ok(ChunkOutcome::Finished { resend: None } | ChunkOutcome::Interrupted) => {}
             // What it had on record is what a restart goes by.
-            Err(error) => self.context.brake.interrupt(format!("a chunk ended unexpectedly: {error}")),
+            Err(error) => self.context.stop_signal.interrupt(format!("a chunk ended unexpectedly: {error}")),
         }
     }
 
-    fn adopt_blind(&mut self, chunk: Chunk) {
-        self.context.ledger.edit(|books| books.chunks += 1);
-        if chunk.state == ChunkState::Done || chunk.state == ChunkState::Abandoned {
-            self.context.ledger.edit(|books| books.finished(&chunk.rows));
+    fn adopt_without_rows(&mut self, chunk: ChunkRecord) {
+        self.context.ledger.update(|totals| totals.chunks += 1);
+        if chunk.stage == Stage::Done || chunk.stage == Stage::Abandoned {
+            self.context.ledger.update(|totals| totals.finished(&chunk.rows));
             return;
         }
-        self.spawn(Flight::blind(chunk));
+        self.spawn(ChunkTask::without_rows(chunk));
     }
 
-    fn compare_folded(&mut self, batch: &Batch) -> io::Result<()> {
+    fn compare_folded(&mut self, built: &BuiltChunk) -> io::Result<()> {
         let Some(folding) = &mut self.folding else { return Ok(()) };
-        folding.rows += batch.input_rows;
-        let sha256 = batch.body.as_ref().map(Body::sha256).transpose()?.map(hex::encode).unwrap_or_default();
+        folding.rows += built.input_rows;
+        let sha256 = built.body.as_ref().map(Body::sha256).transpose()?.map(hex::encode).unwrap_or_default();
         folding.sha256 = FoldedChunks::chain(&folding.sha256, &sha256);
         if folding.rows < folding.expected.input_rows {
             return Ok(());
         }
         let same = folding.rows == folding.expected.input_rows && folding.sha256 == folding.expected.sha256;
         let FoldedChunks { rows, count, .. } = self.folding.take().map(|folding| folding.expected).unwrap_or_default();
-        self.context.ledger.edit(|books| {
-            books.rows.add(&rows);
-            books.chunks += count;
-            books.chunks_done += count;
-            books.untold += count.unsigned_abs();
+        self.context.ledger.update(|totals| {
+            totals.rows.add(&rows);
+            totals.chunks += count;
+            totals.chunks_done += count;
+            totals.unreported += count.unsigned_abs();
         });
         if !same {
             self.source_changed(1);
@@ -303,21 +310,25 @@ impl Loader {
             "the source is not what it was when this run began: the rows from {row} on differ from those already sent. \
              Rows sent are kept as they are and counted; start a new run for the rest"
         );
-        self.context.brake.stop(RunReason::SourceChanged, text);
+        self.context.stop_signal.stop(RunReason::SourceChanged, text);
     }
 
-    /// No more rows: the source has ended, or the brake is pulled. Waits for all chunks.
+    /// No more rows: the source has ended, or the run is being stopped. Waits for all chunks.
+    ///
+    /// # Errors
+    ///
+    /// As `dispatch`.
     pub async fn finish(mut self) -> io::Result<Ending> {
-        if self.folding.is_some() && !self.context.brake.is_pulled() {
+        if self.folding.is_some() && !self.context.stop_signal.is_raised() {
             self.source_changed(1);
         }
         if let Some(folding) = self.folding.take() {
-            self.context.ledger.edit(|books| books.rows.add(&folding.expected.rows));
-            // Its rows are told by the record.
+            self.context.ledger.update(|totals| totals.rows.add(&folding.expected.rows));
+            // Its rows are counted as the record has them.
             self.builder.close()?;
         } else if self.builder.pending() > 0 {
-            let short = matches!(self.plan.stretches.front(), Some(Stretch::Known(chunk)) if self.builder.pending() < chunk.input_rows);
-            if short && self.context.brake.is_pulled() {
+            let short = matches!(self.plan.ranges.front(), Some(RowRange::Known(chunk)) if self.builder.pending() < chunk.input_rows);
+            if short && self.context.stop_signal.is_raised() {
                 // These are rows of a chunk on record, which is adopted below.
                 self.builder.close()?;
             } else {
@@ -326,8 +337,8 @@ impl Loader {
         }
         self.adopt_the_rest();
         self.record_unused().await;
-        while let Some(landed) = self.tasks.join_next().await {
-            self.landed(landed);
+        while let Some(ended) = self.tasks.join_next().await {
+            self.ended(ended);
             if self.tasks.is_empty() {
                 self.adopt_lost_children();
             }
@@ -337,12 +348,12 @@ impl Loader {
 
     /// Chunks on record whose rows were not read again.
     fn adopt_the_rest(&mut self) {
-        for stretch in std::mem::take(&mut self.plan.stretches) {
-            let Stretch::Known(chunk) = stretch else { continue };
-            if !self.context.brake.is_pulled() {
+        for range in std::mem::take(&mut self.plan.ranges) {
+            let RowRange::Known(chunk) = range else { continue };
+            if !self.context.stop_signal.is_raised() {
                 self.source_changed(chunk.first_row);
             }
-            self.adopt_blind(chunk);
+            self.adopt_without_rows(chunk);
         }
         if self.tasks.is_empty() {
             self.adopt_lost_children();
@@ -352,77 +363,29 @@ impl Loader {
     /// Chunks that send rows again, of chunks that could only be counted.
     fn adopt_lost_children(&mut self) {
         for chunk in self.context.ledger.take_all_resent() {
-            self.adopt_blind(chunk);
+            self.adopt_without_rows(chunk);
         }
     }
 
     async fn end(self) -> io::Result<Ending> {
         let Self { context, reread, .. } = self;
-        let Ok(context) = Arc::try_unwrap(context).map_err(|_| ()) else {
-            return Err(io::Error::other("a chunk outlived its load"));
-        };
-        let books = context.ledger.books();
-        let stopped = context.brake.reason();
-        let interrupted = context.brake.is_interrupted();
-        let fenced = context.brake.is_fenced();
-        let mut results = Vec::new();
-        // Whoever goes on with a source that is read from the start tells all rows again.
-        let from_start = reread == Reread::FromStart;
-        let told = !(fenced || interrupted && from_start);
-        let mut lost = None;
-        if let Some(files) = context.files.filter(|_| told) {
-            match files.into_inner().finish().await {
-                Ok(written) => results = written,
-                Err(error) => lost = Some(error),
-            }
+        match Arc::try_unwrap(context) {
+            Ok(context) => Ok(Ending::of(context, reread).await),
+            Err(_) => Err(io::Error::other("a chunk outlived its load")),
         }
-        let (reason, mut message) = match stopped {
-            Some(stopped) if interrupted => stopped,
-            stopped => books.verdict(stopped),
-        };
-        let untold = match books.untold {
-            0 => None,
-            chunks => Some(format!("the results of {chunks} chunks that an earlier attempt finished are counted but not in the files")),
-        };
-        let undecided = (reason != RunReason::NeedsDecision && !books.undecided.is_empty())
-            .then(|| format!("look for these rows in the org before loading them again: {}", books.undecided.join("; ")));
-        let lost_text = lost.as_ref().map(ToString::to_string);
-        for more in lost_text.into_iter().chain(untold).chain(undecided) {
-            message.push_str(if message.is_empty() { "" } else { "; " });
-            message.push_str(&more);
-        }
-        let reason = match &lost {
-            // The rows are accounted for; another attempt reads them and their results once more and writes the files.
-            Some(SinkError::Unreachable(_)) if from_start && books.undecided.is_empty() => RunReason::Interrupted,
-            Some(SinkError::Full(_)) if reason.is_success() => RunReason::LimitExceeded,
-            Some(_) if reason.is_success() => RunReason::Internal,
-            _ => reason,
-        };
-        let fenced = fenced || matches!(lost, Some(SinkError::Fenced));
-        let rows = context.ledger.progress().rows;
-        Ok(Ending {
-            reason,
-            message,
-            rows,
-            results,
-            failed_rows: books.failed_rows,
-            unmatched: books.unmatched,
-            warnings: Vec::new(),
-            fenced,
-        })
     }
 }
 
 /// Done, and none of its rows went on with another chunk.
-fn is_accounted_for(chunk: &Chunk) -> bool {
-    chunk.state == ChunkState::Done && chunk.rows.read == chunk.input_rows
+fn is_accounted_for(chunk: &ChunkRecord) -> bool {
+    chunk.stage == Stage::Done && chunk.rows.read == chunk.input_rows
 }
 
 /// Whether the rows read again are those of the chunk.
-fn is_same(chunk: &Chunk, batch: &Batch) -> io::Result<bool> {
-    let sent = batch.rows.sent() as i64;
-    let same_rows = chunk.first_row == batch.first_row && chunk.input_rows == batch.input_rows && chunk.sent_rows == sent;
-    let same_bytes = match (chunk.sha256.as_deref().and_then(parse_sha256), &batch.body) {
+fn is_same(chunk: &ChunkRecord, built: &BuiltChunk) -> io::Result<bool> {
+    let sent = built.rows.sent() as i64;
+    let same_rows = chunk.first_row == built.first_row && chunk.input_rows == built.input_rows && chunk.sent_rows == sent;
+    let same_bytes = match (chunk.sha256, &built.body) {
         (Some(sha256), Some(body)) => body.sha256()? == sha256,
         (Some(_), None) => false,
         // Not sent yet when it went on record.

@@ -1,42 +1,50 @@
-//! Loading rows into Salesforce through Bulk API 2.0, each exactly once.
+//! Loading rows into Salesforce, each exactly once.
+//!
+//! What is accounted for (chunks, rows, their order, results, what a restart reads again) is apart from the protocol that commits a chunk:
+//! that is a lane's.
 //!
 //! | file | what |
 //! |---|---|
-//! | `builder` | rows become chunks: what is sent, what is kept, what links results to rows |
-//! | `machine` | the life of one chunk as states by value; why nothing is doubled or lost |
-//! | `flight` | drives one chunk through the machine |
-//! | `context` | what every step does: call unless interrupted, wait, put on record |
-//! | `readback` | result sets become outcomes of rows |
-//! | `resume` | what a new attempt makes of the journal |
-//! | `loader` | a few chunks at a time, guards, the end |
-//! | `brake`, `ledger`, `order`, `backoff` | how a run is stopped; its books; turns for result files; waits |
-//! | `bulk`, `journal` | the outside world, as traits |
+//! | `loader`, `ending` | rows in, a few chunks at a time; how it ended |
+//! | `builder`, `body`, `encode` | rows become chunks: what is sent, what is kept, what links results to rows |
+//! | `task`, `run` | one chunk on its way, from its lane's verdict to rows that are counted and written down |
+//! | `record`, `journal` | what is on record of a chunk, and where it goes |
+//! | `resume` | what a new attempt makes of the records |
+//! | `lane` | the seam: what a lane is, and `lane/bulk`, which commits a chunk as a job of Bulk API 2.0 |
+//! | `context`, `retries`, `backoff` | what every step does: call unless interrupted, wait, give up |
+//! | `stop`, `ledger`, `order` | how a run is stopped; what its rows came to; turns for result files |
 //!
 //! Nothing here reads a source, maps a row or knows where results are stored.
 
+#![warn(missing_docs)]
+
 mod backoff;
 mod body;
-mod brake;
 mod builder;
-mod bulk;
 mod context;
 pub(crate) mod encode;
-mod flight;
+mod ending;
 mod journal;
+mod lane;
 mod ledger;
 mod loader;
-mod machine;
 mod order;
-mod readback;
+mod record;
 mod resume;
+mod retries;
+mod run;
+mod stop;
+mod task;
 #[cfg(test)]
 mod tests;
 
 pub use body::Body;
-pub use brake::Brake;
 pub use builder::{ChunkLimits, InputRow};
-pub use bulk::{Bulk, EachResult, SalesforceBulk};
+pub use ending::Ending;
 pub use journal::{Journal, JournalError, NoJournal};
+pub use lane::Lane;
+pub use lane::bulk::{Bulk, BulkLane, EachResult, SalesforceBulk};
 pub use ledger::{FailedRow, Ledger, Progress};
-pub use loader::{Ending, LoadPorts, LoadSettings, Loader};
+pub use loader::{LoadPorts, LoadSettings, Loader};
 pub use resume::{Reread, Restart};
+pub use stop::StopSignal;

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use tokio::sync::watch;
 
-pub(crate) struct Order(watch::Sender<BTreeSet<i64>>);
+pub(crate) struct WriteOrder(watch::Sender<BTreeSet<i64>>);
 
-impl Order {
+impl WriteOrder {
     pub(crate) fn new() -> Self {
         Self(watch::Sender::new(BTreeSet::new()))
     }
@@ -35,8 +35,8 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     #[tokio::test]
-    async fn turns_come_in_order_whoever_asks_first() {
-        let order = Arc::new(Order::new());
+    async fn turns_come_in_order_of_numbers_and_not_of_asking() {
+        let order = Arc::new(WriteOrder::new());
         let seen = Arc::new(Mutex::new(Vec::new()));
         (0..5).for_each(|n| order.announce(n));
         let tasks: Vec<_> = (0..5)

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use api::import_run::{Chunk, ChunkState, Chunks, FoldedChunks, Rows, RunReason};
+use api::import_run::{Chunks, FoldedChunks, Rows, RunReason};
+
+use super::record::{ChunkRecord, Stage};
 
 /// How a source can be read once more.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -25,15 +27,16 @@ pub struct Restart {
 }
 
 impl Restart {
+    /// `chunks`: what earlier attempts left in the journal.
     pub fn of(chunks: &Chunks, reread: Reread) -> Self {
-        let plan = Plan::new(chunks, reread);
+        let plan = ResumePlan::new(chunks, reread);
         Self { behind: plan.behind, reads: plan.over.is_none() }
     }
 }
 
 /// What is left to do.
 #[derive(Debug, Default)]
-pub(crate) struct Plan {
+pub(crate) struct ResumePlan {
     /// Rows consumed by chunks that are not read again, and what became of them.
     pub(crate) base: Rows,
     pub(crate) base_chunks: i64,
@@ -44,22 +47,22 @@ pub(crate) struct Plan {
     /// Folded chunks that are read again only to be compared.
     pub(crate) folded: Option<FoldedChunks>,
     /// What is known of the rows to be read, in input order.
-    pub(crate) stretches: VecDeque<Stretch>,
+    pub(crate) ranges: VecDeque<RowRange>,
     /// Numbers that no rows will ever have. They are put on record as empty, because only a list without gaps can be folded.
     pub(crate) unused: Vec<i64>,
     /// Chunks that send rows of others again, by those others.
-    pub(crate) resent: BTreeMap<i64, Chunk>,
+    pub(crate) resent: BTreeMap<i64, ChunkRecord>,
     pub(crate) next_number: i64,
     /// Chunks whose rows cannot be read again.
-    pub(crate) blind: Vec<Chunk>,
+    pub(crate) without_rows: Vec<ChunkRecord>,
     /// Nothing more is read, because of this.
     pub(crate) over: Option<(RunReason, String)>,
 }
 
 /// Rows of the source that an earlier attempt has read.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Stretch {
-    Known(Chunk),
+pub(crate) enum RowRange {
+    Known(ChunkRecord),
     /// Rows of chunks that did not get on record before later ones did: nothing of them was committed.
     Gap {
         rows: i64,
@@ -67,13 +70,13 @@ pub(crate) enum Stretch {
     },
 }
 
-impl Plan {
+impl ResumePlan {
     pub(crate) fn new(chunks: &Chunks, reread: Reread) -> Self {
         let folded = chunks.folded.clone();
-        let mut listed = chunks.listed.clone();
+        let mut listed: Vec<ChunkRecord> = chunks.listed.iter().map(ChunkRecord::from).collect();
         listed.sort_unstable_by_key(|chunk| chunk.number);
         let next_number = listed.last().map_or(0, |chunk| chunk.number + 1).max(folded.as_ref().map_or(0, |f| f.count));
-        if let Some(chunk) = listed.iter().find(|chunk| chunk.state == ChunkState::NeedsDecision) {
+        if let Some(chunk) = listed.iter().find(|chunk| chunk.stage == Stage::NeedsDecision) {
             let text = format!("chunk {} of an earlier attempt waits for a decision: look for its rows in the org", chunk.number);
             return Self::nothing_read(folded, listed, next_number, RunReason::NeedsDecision, text);
         }
@@ -84,14 +87,14 @@ impl Plan {
         }
     }
 
-    fn from_start(folded: Option<FoldedChunks>, listed: Vec<Chunk>, next_number: i64) -> Self {
+    fn from_start(folded: Option<FoldedChunks>, listed: Vec<ChunkRecord>, next_number: i64) -> Self {
         let taken = numbers(&listed);
         let (recorded, resent) = by_kind(listed);
         let (next_row, number) = folded.as_ref().map_or((1, 0), |folded| (folded.input_rows + 1, folded.count));
         Self { first_row: 1, folded, next_number, ..Self::default() }.with(recorded, resent, &taken, next_row, number)
     }
 
-    fn beyond_key(folded: Option<FoldedChunks>, listed: Vec<Chunk>, next_number: i64) -> Self {
+    fn beyond_key(folded: Option<FoldedChunks>, listed: Vec<ChunkRecord>, next_number: i64) -> Self {
         let taken = numbers(&listed);
         let (mut recorded, mut resent) = by_kind(listed);
         let mut plan = Self { first_row: 1, next_number, ..Self::default() };
@@ -123,8 +126,8 @@ impl Plan {
     /// Finds the rows between recorded chunks, and the numbers that have no rows. `next_row` and `number` are the first ones to be read.
     fn with(
         mut self,
-        recorded: VecDeque<Chunk>,
-        resent: BTreeMap<i64, Chunk>,
+        recorded: VecDeque<ChunkRecord>,
+        resent: BTreeMap<i64, ChunkRecord>,
         taken: &BTreeSet<i64>,
         mut next_row: i64,
         mut number: i64,
@@ -132,85 +135,86 @@ impl Plan {
         for chunk in recorded {
             let free = (number..chunk.number).filter(|number| !taken.contains(number));
             if chunk.first_row > next_row {
-                self.stretches.push_back(Stretch::Gap { rows: chunk.first_row - next_row, numbers: free.collect() });
+                self.ranges.push_back(RowRange::Gap { rows: chunk.first_row - next_row, numbers: free.collect() });
             } else {
                 self.unused.extend(free);
             }
             number = chunk.number + 1;
             next_row = chunk.first_row + chunk.input_rows;
-            self.stretches.push_back(Stretch::Known(chunk));
+            self.ranges.push_back(RowRange::Known(chunk));
         }
         self.unused.extend((number..self.next_number).filter(|number| !taken.contains(number)));
         self.resent = resent;
         self
     }
 
-    fn never(folded: Option<FoldedChunks>, listed: Vec<Chunk>, next_number: i64) -> Self {
-        let committed = folded.is_some() || listed.iter().any(|chunk| !matches!(chunk.state, ChunkState::Created | ChunkState::Abandoned));
+    fn never(folded: Option<FoldedChunks>, listed: Vec<ChunkRecord>, next_number: i64) -> Self {
+        let committed = folded.is_some() || listed.iter().any(|chunk| !matches!(chunk.stage, Stage::Prepared | Stage::Abandoned));
         if committed {
             let text = "the worker was lost after rows had been committed, and the query cannot be read again from where it stopped: \
                         compare the result with the org; with orderBy such a run goes on by itself";
             return Self::nothing_read(folded, listed, next_number, RunReason::NeedsDecision, text.into());
         }
-        // Jobs that were never closed did nothing: everything begins again, and they account for no row.
-        let empty = |chunk| Chunk { input_rows: 0, sent_rows: 0, rows: Rows::default(), ..chunk };
+        // What was only prepared did nothing: everything begins again, and those chunks account for no row.
+        let empty = |chunk| ChunkRecord { input_rows: 0, sent_rows: 0, rows: Rows::default(), ..chunk };
         let unused = (0..next_number).filter(|number| listed.iter().all(|chunk| chunk.number != *number)).collect();
-        Self { first_row: 1, next_number, unused, blind: listed.into_iter().map(empty).collect(), ..Self::default() }
+        Self { first_row: 1, next_number, unused, without_rows: listed.into_iter().map(empty).collect(), ..Self::default() }
     }
 
-    fn nothing_read(folded: Option<FoldedChunks>, listed: Vec<Chunk>, next_number: i64, reason: RunReason, text: String) -> Self {
+    fn nothing_read(folded: Option<FoldedChunks>, listed: Vec<ChunkRecord>, next_number: i64, reason: RunReason, text: String) -> Self {
         let mut plan = Self { first_row: 1, next_number, over: Some((reason, text)), ..Self::default() };
         if let Some(folded) = folded {
             plan.base = folded.rows;
             plan.base_chunks = folded.count;
         }
-        plan.blind = listed;
+        plan.without_rows = listed;
         plan
     }
 }
 
 /// Done, and so is everything that came of it.
-fn is_settled(chunk: &Chunk, resent: &BTreeMap<i64, Chunk>) -> bool {
+fn is_settled(chunk: &ChunkRecord, resent: &BTreeMap<i64, ChunkRecord>) -> bool {
     let whole = if chunk.resends.is_some() { chunk.sent_rows } else { chunk.input_rows };
     let handed_over = chunk.rows.read < whole;
     match resent.get(&chunk.number) {
-        Some(child) => chunk.state == ChunkState::Done && is_settled(child, resent),
-        None => chunk.state == ChunkState::Done && !handed_over,
+        Some(child) => chunk.stage == Stage::Done && is_settled(child, resent),
+        None => chunk.stage == Stage::Done && !handed_over,
     }
 }
 
 const NO_CHUNK: i64 = -1;
 
 /// A number without rows, as it goes on record.
-pub(crate) fn empty_chunk(number: i64) -> Chunk {
-    Chunk {
+pub(crate) fn empty_chunk(number: i64) -> ChunkRecord {
+    ChunkRecord {
         number,
         // It then counts neither as input nor in the digest when it is folded.
         resends: Some(NO_CHUNK),
-        state: ChunkState::Abandoned,
+        stage: Stage::Abandoned,
         first_row: 1,
         input_rows: 0,
         sent_rows: 0,
         bytes: 0,
         sha256: None,
-        job_id: None,
+        handle: None,
         rows: Rows::default(),
-        sealed_cursor: None,
     }
 }
 
-fn numbers(listed: &[Chunk]) -> BTreeSet<i64> {
+fn numbers(listed: &[ChunkRecord]) -> BTreeSet<i64> {
     listed.iter().map(|chunk| chunk.number).collect()
 }
 
-fn by_kind(listed: Vec<Chunk>) -> (VecDeque<Chunk>, BTreeMap<i64, Chunk>) {
-    let (resent, read): (Vec<Chunk>, Vec<Chunk>) = listed.into_iter().partition(|chunk| chunk.resends.is_some());
+fn by_kind(listed: Vec<ChunkRecord>) -> (VecDeque<ChunkRecord>, BTreeMap<i64, ChunkRecord>) {
+    let (resent, read): (Vec<ChunkRecord>, Vec<ChunkRecord>) = listed.into_iter().partition(|chunk| chunk.resends.is_some());
     let of_rows = resent.into_iter().filter(|chunk| chunk.resends != Some(NO_CHUNK));
     (read.into(), of_rows.filter_map(|chunk| Some((chunk.resends?, chunk))).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use api::import_run::{Chunk, ChunkState};
+
     use super::*;
 
     fn chunk(number: i64, state: ChunkState) -> Chunk {
@@ -230,23 +234,23 @@ mod tests {
         }
     }
 
-    fn plan(listed: Vec<Chunk>, reread: Reread) -> Plan {
-        Plan::new(&Chunks { listed, ..Chunks::default() }, reread)
+    fn plan(listed: Vec<Chunk>, reread: Reread) -> ResumePlan {
+        ResumePlan::new(&Chunks { listed, ..Chunks::default() }, reread)
     }
 
-    fn order(plan: &Plan) -> Vec<i64> {
-        let known = |stretch: &Stretch| match stretch {
-            Stretch::Known(chunk) => chunk.number,
-            Stretch::Gap { .. } => -1,
+    fn order(plan: &ResumePlan) -> Vec<i64> {
+        let known = |range: &RowRange| match range {
+            RowRange::Known(chunk) => chunk.number,
+            RowRange::Gap { .. } => -1,
         };
-        plan.stretches.iter().map(known).collect()
+        plan.ranges.iter().map(known).collect()
     }
 
     #[test]
     fn rows_of_a_chunk_that_did_not_get_on_record_are_a_gap_with_its_number() {
         let plan = plan(vec![chunk(0, ChunkState::Done), chunk(2, ChunkState::Done)], Reread::BeyondKey);
         assert_eq!((plan.behind, plan.first_row), (Some(0), 11));
-        assert_eq!(plan.stretches[0], Stretch::Gap { rows: 10, numbers: [1].into() });
+        assert_eq!(plan.ranges[0], RowRange::Gap { rows: 10, numbers: [1].into() });
         assert!(plan.unused.is_empty());
     }
 
@@ -291,10 +295,10 @@ mod tests {
     #[test]
     fn an_unkeyed_query_begins_again_only_if_nothing_was_committed() {
         let fresh = plan(vec![chunk(0, ChunkState::Created)], Reread::Never);
-        assert_eq!((fresh.over.is_none(), fresh.blind[0].sent_rows, fresh.next_number), (true, 0, 1));
+        assert_eq!((fresh.over.is_none(), fresh.without_rows[0].sent_rows, fresh.next_number), (true, 0, 1));
         let committed = plan(vec![chunk(0, ChunkState::Uploaded)], Reread::Never);
         assert_eq!(committed.over.unwrap().0, RunReason::NeedsDecision);
-        assert_eq!(committed.blind[0].sent_rows, 10);
+        assert_eq!(committed.without_rows[0].sent_rows, 10);
     }
 
     #[test]

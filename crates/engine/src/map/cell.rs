@@ -6,7 +6,7 @@ use csv::ByteRecord;
 use salesforce::FieldType;
 
 use super::doubt::{self, Doubt};
-use super::field::Target;
+use super::field::MappedField;
 use super::id;
 use super::picklist::{Picklist, Stranger};
 use super::value::Typed;
@@ -48,12 +48,12 @@ enum Check {
     Id(Option<String>),
     Typed(Typed),
     Picklist(Picklist),
-    /// Zero for any length.
-    Text(u32),
+    /// With the most UTF-16 units.
+    Text(usize),
 }
 
 impl CellRule {
-    pub(super) fn new(target: &Target, blank: BlankCells) -> Self {
+    pub(super) fn new(target: &MappedField, blank: BlankCells) -> Self {
         let blank = match blank {
             _ if target.key => Blank::FailAsKey,
             BlankCells::Ignore => Blank::Ignore,
@@ -66,7 +66,7 @@ impl CellRule {
             (Id | Reference, ..) => Check::Id(target.relationship.clone()),
             (_, Some(typed), _) => Check::Typed(typed),
             (_, _, Some(picklist)) => Check::Picklist(picklist.clone()),
-            (String | TextArea | Email | Phone | Url | EncryptedString | Combobox, ..) => Check::Text(target.length),
+            (String | TextArea | Email | Phone | Url | EncryptedString | Combobox, ..) => Check::Text(most(target.length)),
             _ => Check::Nothing,
         };
         let finds = target.key || target.finds_parent;
@@ -93,20 +93,14 @@ impl CellRule {
     }
 
     /// Appends what is sent for the cell, and says whether it looks like a mistake. `has_cr`: it may contain a CR.
+    #[inline]
     pub(super) fn apply(&self, cell: &[u8], has_cr: bool, mapped: &mut ByteRecord) -> Result<Option<Doubt>, RowError> {
         let value = trim(cell);
-        if value.is_empty() {
-            mapped.push_field(self.blank()?);
+        if value.is_empty() || value == CLEAR {
+            mapped.push_field(self.cleared(value)?);
             return Ok(None);
         }
-        if value == CLEAR {
-            if self.blank == Blank::Clear || (self.literal && matches!(self.blank, Blank::Ignore | Blank::Fail)) {
-                mapped.push_field(CLEAR);
-                return Ok(None);
-            }
-            return Err(RowError::NotAvailable { field: self.field.clone() });
-        }
-        let doubt = self.check(value)?;
+        let doubt = if self.is_plain(value) { None } else { self.check(value)? };
         let sent = if self.trimmed { value } else { cell };
         if has_cr {
             mapped.push_field(&with_lf(sent));
@@ -114,6 +108,17 @@ impl CellRule {
             mapped.push_field(sent);
         }
         Ok(doubt)
+    }
+
+    /// What is sent for a cell that is blank or says `#N/A`.
+    fn cleared(&self, value: &[u8]) -> Result<&'static [u8], RowError> {
+        if value.is_empty() {
+            return self.blank();
+        }
+        if self.blank == Blank::Clear || (self.literal && matches!(self.blank, Blank::Ignore | Blank::Fail)) {
+            return Ok(CLEAR);
+        }
+        Err(RowError::NotAvailable { field: self.field.clone() })
     }
 
     fn blank(&self) -> Result<&'static [u8], RowError> {
@@ -126,6 +131,17 @@ impl CellRule {
             Blank::FailAsParent => fail(
                 ", as a parent cannot be cleared by its key: map the field that holds its id, or set `blankCells: Ignore` for this one",
             ),
+        }
+    }
+
+    /// Whether nothing can be wrong with a value: so it is with most cells, which are then looked at no further.
+    #[inline(always)]
+    fn is_plain(&self, value: &[u8]) -> bool {
+        match self.check {
+            Check::Nothing => true,
+            // A UTF-16 unit takes at least one byte.
+            Check::Text(most) => value.len() <= most && !doubt::may_be_null(value),
+            Check::Id(_) | Check::Typed(_) | Check::Picklist(_) => false,
         }
     }
 
@@ -149,13 +165,10 @@ impl CellRule {
                 }
                 Err(Stranger(_)) => Ok(Some(Doubt::NewValue)),
             },
-            Check::Text(limit) => {
-                // A UTF-16 unit takes at least one byte: most cells need no counting.
-                if *limit > 0 && value.len() > *limit as usize {
-                    let found = units(value);
-                    if found > *limit as usize {
-                        return Err(RowError::TooLong { field: self.field.clone(), limit: *limit, found });
-                    }
+            Check::Text(most) => {
+                let found = if value.len() > *most { units(value) } else { 0 };
+                if found > *most {
+                    return Err(RowError::TooLong { field: self.field.clone(), limit: *most, found });
                 }
                 Ok(doubt::null(value).filter(|_| !self.literal).map(Doubt::Null))
             }
@@ -167,6 +180,11 @@ impl CellRule {
         let found = formula::shown(&String::from_utf8_lossy(value));
         RowError::WrongType { field: self.field.clone(), forms: typed.forms(), found, hint }
     }
+}
+
+/// Salesforce describes a field of any length with zero.
+fn most(length: u32) -> usize {
+    if length == 0 { usize::MAX } else { length as usize }
 }
 
 /// Counts UTF-16 units, as Salesforce does, and CRLF as the one LF that is sent.
@@ -248,7 +266,7 @@ mod tests {
 
     #[test]
     fn blanks_around_stay_with_free_text_and_go_from_everything_else() {
-        let text = rule(Blank::Ignore, Check::Text(0));
+        let text = rule(Blank::Ignore, Check::Text(usize::MAX));
         assert_eq!(sent(&text, "\u{A0}a ").unwrap(), "\u{A0}a ");
         let number = CellRule { trimmed: true, ..rule(Blank::Ignore, Check::Typed(Typed::Number)) };
         assert_eq!(sent(&number, "\u{A0}12.5 ").unwrap(), "12.5");

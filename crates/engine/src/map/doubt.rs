@@ -37,10 +37,15 @@ pub(super) const REMEDY: &str = "if it means nothing, make it blank: by format.c
 
 const LONGEST_NULL: usize = "#GETTING_DATA".len();
 
+/// Tells nearly every cell apart by its length or its first character.
+#[inline(always)]
+pub(super) fn may_be_null(cell: &[u8]) -> bool {
+    cell.len() <= LONGEST_NULL && matches!(cell.first(), Some(b'#' | b'(' | b'<' | b'[' | b'\\' | b'n' | b'N' | b'u'))
+}
+
 /// The word that stands for nothing, if the cell is one.
 pub(super) fn null(cell: &[u8]) -> Option<&'static str> {
-    // Nearly every cell is told apart by its length or its first character.
-    if cell.len() > LONGEST_NULL || !matches!(cell.first(), Some(b'#' | b'(' | b'<' | b'[' | b'\\' | b'n' | b'N' | b'u')) {
+    if !may_be_null(cell) {
         return None;
     }
     let mut all = NULLS.iter().map(|word| (word, cell.eq_ignore_ascii_case(word.as_bytes())));

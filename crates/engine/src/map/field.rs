@@ -9,7 +9,7 @@ use crate::finding::Problem;
 
 /// A field, or a parent found by one of its own fields.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(super) struct MappedField {
     /// As Salesforce spells it; for relationships as the job does.
     pub(super) name: String,
     /// The field of this object that is set.
@@ -28,13 +28,13 @@ pub(super) struct Target {
     pub(super) picklist: Option<Picklist>,
 }
 
-impl Target {
+impl MappedField {
     /// What is wrong when both are mapped.
-    pub(super) fn clash(&self, other: &Target) -> Option<Problem> {
+    pub(super) fn clash(&self, other: &MappedField) -> Option<Problem> {
         if self.sets != other.sets {
             return None;
         }
-        let direct = |target: &Target| target.name == target.sets;
+        let direct = |target: &MappedField| target.name == target.sets;
         Some(match (direct(self), direct(other)) {
             (true, true) => Problem::Repeated { field: self.name.clone() },
             (true, false) => Problem::ParentTwice { field: self.name.clone(), relationship: other.name.clone() },
@@ -76,7 +76,7 @@ pub(super) fn check_target(target: &SalesforceTarget, describe: &Describe) -> Ve
 }
 
 /// The field behind a mapping's `to`.
-pub(super) fn resolve(target: &SalesforceTarget, to: &str, describe: &Describe, parents: &[Describe]) -> Result<Target, Problem> {
+pub(super) fn resolve(target: &SalesforceTarget, to: &str, describe: &Describe, parents: &[Describe]) -> Result<MappedField, Problem> {
     if to.contains('.') || to.contains(':') {
         return resolve_parent(target.operation, to, describe, parents);
     }
@@ -90,7 +90,7 @@ pub(super) fn resolve(target: &SalesforceTarget, to: &str, describe: &Describe, 
     if !key {
         check_writable(field, target.operation)?;
     }
-    Ok(Target {
+    Ok(MappedField {
         name: field.name.clone(),
         sets: field.name.clone(),
         kind: field.kind,
@@ -151,10 +151,10 @@ pub(super) fn parents(target: &SalesforceTarget, describe: &Describe) -> Vec<Str
     objects
 }
 
-fn resolve_parent(operation: Operation, to: &str, describe: &Describe, parents: &[Describe]) -> Result<Target, Problem> {
+fn resolve_parent(operation: Operation, to: &str, describe: &Describe, parents: &[Describe]) -> Result<MappedField, Problem> {
     let Path { field, object, found_by } = parent_path(to, describe)?;
     check_writable(field, operation)?;
-    let target = Target {
+    let target = MappedField {
         name: to.to_owned(),
         sets: field.name.clone(),
         kind: FieldType::AnyType,
@@ -174,7 +174,7 @@ fn resolve_parent(operation: Operation, to: &str, describe: &Describe, parents: 
             Err(Problem::UnknownParentField { object, field: found_by.to_owned(), near, keys: keys() })
         }
         Some(key) if !is_key(key) => Err(Problem::ParentNotByKey { object, field: key.name.clone(), keys: keys() }),
-        Some(key) => Ok(Target { kind: key.kind, length: key.length, case_sensitive: key.case_sensitive, ..target }),
+        Some(key) => Ok(MappedField { kind: key.kind, length: key.length, case_sensitive: key.case_sensitive, ..target }),
     }
 }
 

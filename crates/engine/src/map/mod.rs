@@ -9,7 +9,7 @@ mod id;
 mod picklist;
 mod value;
 
-use api::import_job::{MappingEntry, Operation, SalesforceTarget};
+use api::import_job::{MappingEntry, Operation, SalesforceTarget, ValueSource};
 use api::import_run::Warning;
 use csv::ByteRecord;
 use formula::Value;
@@ -18,10 +18,10 @@ use salesforce::Describe;
 
 use self::cell::CellRule;
 use self::doubt::{Doubt, Doubts};
-use self::field::Target;
+use self::field::MappedField;
 use crate::cells::{Cells, Columns};
 use crate::dedupe::Compare;
-use crate::finding::{Finding, Place, Problem};
+use crate::finding::{Place, PreflightFinding, Problem};
 use crate::row::{Header, RowError};
 
 /// Salesforce's limit for the first line of a Bulk job.
@@ -56,16 +56,17 @@ impl Mapping {
         header: &Header,
         describe: &Describe,
         parents: &[Describe],
-        findings: &mut Vec<Finding>,
+        findings: &mut Vec<PreflightFinding>,
     ) -> Option<Self> {
         let known = findings.len();
-        findings.extend(field::check_target(target, describe).into_iter().map(|problem| Finding { place: Place::Target, problem }));
+        findings
+            .extend(field::check_target(target, describe).into_iter().map(|problem| PreflightFinding { place: Place::Target, problem }));
 
         let mut entries = Vec::new();
         let mut fields = ByteRecord::new();
-        let mut targets: Vec<Target> = Vec::new();
+        let mut targets: Vec<MappedField> = Vec::new();
         for entry in &target.mapping {
-            let mut note = |problem| findings.push(Finding { place: Place::Mapping(entry.to.clone()), problem });
+            let mut note = |problem| findings.push(PreflightFinding { place: Place::Mapping(entry.to.clone()), problem });
             let resolved = match field::resolve(target, &entry.to, describe, parents) {
                 Ok(resolved) => {
                     targets.iter().filter_map(|other| resolved.clash(other)).for_each(&mut note);
@@ -95,7 +96,7 @@ impl Mapping {
         let length = fields.as_slice().len() + fields.len();
         if length > MAX_HEADER {
             let problem = Problem::HeaderTooLong { found: length, limit: MAX_HEADER };
-            findings.push(Finding { place: Place::Target, problem });
+            findings.push(PreflightFinding { place: Place::Target, problem });
         }
         let key = targets.iter().position(|target| target.key);
         (findings.len() == known).then(|| Self { entries, fields, key, doubts: Doubts::default() })
@@ -166,11 +167,11 @@ pub(crate) fn parents(target: &SalesforceTarget, describe: &Describe) -> Vec<Str
 }
 
 fn compile_source(entry: &MappingEntry, header: &Header) -> Result<Source, Problem> {
-    match (&entry.from, &entry.value, &entry.formula) {
-        (Some(column), None, None) => Ok(Source::Column(header.find(column)?)),
-        (None, Some(value), None) => Ok(Source::Constant(value.as_bytes().to_vec(), None)),
-        (None, None, Some(source)) => Ok(Source::Formula(Value::compile(source, &Columns(header))?)),
-        _ => Err(Problem::EntryShape),
+    match entry.source() {
+        Some(ValueSource::From(column)) => Ok(Source::Column(header.find(column)?)),
+        Some(ValueSource::Value(value)) => Ok(Source::Constant(value.as_bytes().to_vec(), None)),
+        Some(ValueSource::Formula(source)) => Ok(Source::Formula(Value::compile(source, &Columns(header))?)),
+        None => Err(Problem::EntryShape),
     }
 }
 

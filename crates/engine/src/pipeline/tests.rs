@@ -290,7 +290,7 @@ fn companies() -> (Describe, Vec<Describe>) {
 
 fn compile_company(format: Value, steps: Value, target: Value) -> Result<Pipeline, Vec<String>> {
     let mut spec = spec(steps, target);
-    spec.source.upload.as_mut().unwrap().format = serde_json::from_value(json!({"csv": format})).unwrap();
+    spec.source = serde_json::from_value(json!({"upload": {"name": "file", "format": {"csv": format}}})).unwrap();
     let (company, regions) = companies();
     Pipeline::compile(&spec, &header(), &company, &regions).map_err(|findings| findings.iter().map(ToString::to_string).collect())
 }

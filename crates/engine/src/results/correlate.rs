@@ -8,7 +8,7 @@ use siphasher::sip128::{Hash128, Hasher128, SipHasher13};
 
 /// 128 bits under a key of this run: nobody can prepare two rows that meet.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct Mark {
+struct Fingerprint {
     /// Of the key column if there is one, else the first half of all cells'.
     key: u64,
     /// Of all cells, or the second half of it.
@@ -17,23 +17,23 @@ struct Mark {
 
 /// Makes fingerprints of rows as they are sent, and of results as they are echoed.
 #[derive(Clone)]
-pub(crate) struct Fingerprints {
+pub(crate) struct Fingerprinter {
     keyed: SipHasher13,
     /// Column that identifies a row by itself: the external id of an upsert, the id of an update or delete.
     key_column: Option<usize>,
 }
 
-impl Fingerprints {
+impl Fingerprinter {
     pub(crate) fn new(key_column: Option<usize>) -> Self {
         let [first, second] = [(); 2].map(|()| RandomState::new().build_hasher().finish());
         Self { keyed: SipHasher13::new_with_keys(first, second), key_column }
     }
 
-    fn mark(&self, cells: &ByteRecord) -> Mark {
+    fn fingerprint(&self, cells: &ByteRecord) -> Fingerprint {
         let Hash128 { h1, h2 } = self.of_cells(cells);
         match self.key_column.and_then(|column| cells.get(column)) {
-            Some(key) => Mark { key: self.keyed.hash(key).h1, all: h1 },
-            None => Mark { key: h1, all: h2 },
+            Some(key) => Fingerprint { key: self.keyed.hash(key).h1, all: h1 },
+            None => Fingerprint { key: h1, all: h2 },
         }
     }
 
@@ -53,22 +53,22 @@ impl Fingerprints {
 
 /// The rows of one chunk, waiting for their results.
 pub(crate) struct Expected {
-    prints: Fingerprints,
-    /// Mark and row, sorted once sealed.
-    rows: Vec<(Mark, u32)>,
-    /// Where the rows of each of as many equal shares of all possible marks begin: a search then looks at a row or two.
+    fingerprinter: Fingerprinter,
+    /// Fingerprint and row, sorted once sealed.
+    rows: Vec<(Fingerprint, u32)>,
+    /// Where the rows of each of as many equal shares of all possible fingerprints begin: a search then looks at a row or two.
     shares: Vec<u32>,
-    /// How many of the rows with this mark are taken; counted at the first of them.
+    /// How many of the rows with this fingerprint are taken; counted at the first of them.
     taken: Vec<u32>,
 }
 
 impl Expected {
-    pub(crate) fn new(prints: Fingerprints) -> Self {
-        Self { prints, rows: Vec::new(), shares: Vec::new(), taken: Vec::new() }
+    pub(crate) fn new(fingerprinter: Fingerprinter) -> Self {
+        Self { fingerprinter, rows: Vec::new(), shares: Vec::new(), taken: Vec::new() }
     }
 
     pub(crate) fn push(&mut self, row: u32, cells: &ByteRecord) {
-        self.rows.push((self.prints.mark(cells), row));
+        self.rows.push((self.fingerprinter.fingerprint(cells), row));
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -80,18 +80,18 @@ impl Expected {
         self.rows.sort_unstable();
         self.taken = vec![0; self.rows.len()];
         self.shares.clear();
-        for (at, (mark, _)) in (0..).zip(&self.rows) {
-            self.shares.resize(share(mark.key, self.rows.len()) + 1, at);
+        for (at, (fingerprint, _)) in (0..).zip(&self.rows) {
+            self.shares.resize(share(fingerprint.key, self.rows.len()) + 1, at);
         }
         self.shares.resize(self.rows.len() + 1, self.rows.len() as u32);
     }
 
     /// Where a row with this key stands, if there is one.
-    fn first(&self, key: u64, is_before: impl Fn(&Mark) -> bool) -> usize {
+    fn first(&self, key: u64, is_before: impl Fn(&Fingerprint) -> bool) -> usize {
         let share = share(key, self.rows.len());
         let Some([from, to]) = self.shares.get(share..share + 2) else { return 0 };
         let (from, to) = (*from as usize, *to as usize);
-        from + self.rows[from..to].partition_point(|(mark, _)| is_before(mark))
+        from + self.rows[from..to].partition_point(|(fingerprint, _)| is_before(fingerprint))
     }
 
     /// The places of all rows, ascending.
@@ -111,22 +111,22 @@ impl Expected {
 
     /// The row that these echoed cells belong to, once.
     pub(crate) fn take(&mut self, cells: &ByteRecord) -> Option<u32> {
-        let mark = self.prints.mark(cells);
-        let first = self.first(mark.key, |m| *m < mark);
-        if self.rows.get(first).is_some_and(|(m, _)| *m == mark) {
+        let fingerprint = self.fingerprinter.fingerprint(cells);
+        let first = self.first(fingerprint.key, |m| *m < fingerprint);
+        if self.rows.get(first).is_some_and(|(m, _)| *m == fingerprint) {
             let at = first + self.taken[first] as usize;
-            let row = self.rows.get(at).filter(|(m, _)| *m == mark)?.1;
+            let row = self.rows.get(at).filter(|(m, _)| *m == fingerprint)?.1;
             self.taken[first] += 1;
             return Some(row);
         }
-        self.take_by_key_alone(mark)
+        self.take_by_key_alone(fingerprint)
     }
 
     /// Cells came back changed (an org may trim or fold them); the key still tells, if only one row has it.
-    fn take_by_key_alone(&mut self, mark: Mark) -> Option<u32> {
-        self.prints.key_column?;
-        let first = self.first(mark.key, |m| m.key < mark.key);
-        let mut same_key = self.rows[first..].iter().take_while(|(m, _)| m.key == mark.key);
+    fn take_by_key_alone(&mut self, fingerprint: Fingerprint) -> Option<u32> {
+        self.fingerprinter.key_column?;
+        let first = self.first(fingerprint.key, |m| m.key < fingerprint.key);
+        let mut same_key = self.rows[first..].iter().take_while(|(m, _)| m.key == fingerprint.key);
         let (only, another) = (same_key.next()?, same_key.next());
         if another.is_some() || self.taken[first] > 0 {
             return None;
@@ -136,7 +136,7 @@ impl Expected {
     }
 }
 
-/// Marks are spread evenly, so equal shares of their range hold about one row each.
+/// Fingerprints are spread evenly, so equal shares of their range hold about one row each.
 fn share(key: u64, rows: usize) -> usize {
     ((u128::from(key) * rows as u128) >> 64) as usize
 }
@@ -147,7 +147,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn expected(key: Option<usize>, rows: &[[&str; 2]]) -> Expected {
-        let mut expected = Expected::new(Fingerprints::new(key));
+        let mut expected = Expected::new(Fingerprinter::new(key));
         rows.iter().enumerate().for_each(|(n, row)| expected.push(n as u32, &ByteRecord::from(row.to_vec())));
         expected.seal();
         expected
@@ -193,7 +193,7 @@ mod tests {
     proptest! {
         #[test]
         fn shuffled_echoes_of_all_rows_take_all_rows(rows in prop::collection::vec(("[ab]{0,2}", "[ab]{0,2}"), 0..60), seed in any::<u64>(), key in prop::option::of(0..2usize)) {
-            let mut expected = Expected::new(Fingerprints::new(key));
+            let mut expected = Expected::new(Fingerprinter::new(key));
             let records: Vec<ByteRecord> = rows.iter().map(|(a, b)| cells([a, b])).collect();
             records.iter().enumerate().for_each(|(n, r)| expected.push(n as u32, r));
             expected.seal();

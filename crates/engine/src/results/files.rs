@@ -11,21 +11,27 @@ use csv::ByteRecord;
 use super::escape::Escape;
 use super::kept::KeptRows;
 use super::layout::Layout;
-use super::outcome::{Outcome, Outcomes};
+use super::outcome::{Outcomes, RowOutcome};
 
 /// Handed to the sink at this size.
 const BUFFER: usize = 64 << 10;
 
+/// One of the three result files.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum FileKind {
+    /// Rows that are in Salesforce, with the ids of their records.
     Succeeded,
+    /// Rows that the mapping or Salesforce refused, each with the reason.
     Failed,
+    /// Rows that were not tried, or of which nobody knows.
     Unprocessed,
 }
 
 impl FileKind {
+    /// In the order of their numbers.
     pub const ALL: [Self; 3] = [Self::Succeeded, Self::Failed, Self::Unprocessed];
 
+    /// Name of the file, as users see it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded.csv",
@@ -38,6 +44,7 @@ impl FileKind {
 /// Why a result file could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
+    /// Of the disk or of a pipe.
     #[error("result files cannot be written: {0}")]
     Io(#[from] io::Error),
     /// Another worker may go on later.
@@ -54,18 +61,30 @@ pub enum SinkError {
 /// Takes the bytes of the files, in order within each.
 #[async_trait]
 pub trait ResultsSink: Send {
+    /// Appends to a file.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are not in the file; nothing more is written to it.
     async fn write(&mut self, file: FileKind, bytes: Bytes) -> Result<(), SinkError>;
     /// All three files are complete. Returns where each is, by the names the sink gives.
+    ///
+    /// # Errors
+    ///
+    /// The files do not count as written.
     async fn finish(&mut self) -> Result<Vec<(FileKind, String)>, SinkError>;
 }
 
 /// One finished file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct WrittenResult {
+    /// Which of the three it is.
     pub kind: FileKind,
     /// Where it is: a path, or the keeper's file id.
     pub location: String,
+    /// Rows in it, its header not counted.
     pub rows: u64,
+    /// Its length, uncompressed and in the clear.
     pub bytes: u64,
 }
 
@@ -103,7 +122,7 @@ impl ResultFiles {
     /// Appends the rows of one chunk, in input order.
     pub(crate) async fn write(&mut self, chunk: ChunkResults<'_>) -> Result<(), SinkError> {
         let ChunkResults { kept, chosen, outcomes } = chunk;
-        let mut told = outcomes.iter();
+        let mut with_ids = outcomes.iter();
         let mut chosen = chosen.map(|places| places.iter().copied().peekable());
         let mut reader = kept.reader();
         let mut place = 0;
@@ -111,7 +130,7 @@ impl ResultFiles {
             for line in lines {
                 let mine = chosen.as_mut().is_none_or(|places| places.next_if_eq(&place).is_some());
                 place += 1;
-                if let Some((outcome, id)) = mine.then(|| told.next()).flatten() {
+                if let Some((outcome, id)) = mine.then(|| with_ids.next()).flatten() {
                     self.row(line, outcome, id.as_bytes(), outcomes);
                 }
             }
@@ -126,18 +145,18 @@ impl ResultFiles {
         self.flush(BUFFER).await
     }
 
-    fn row(&mut self, line: &[u8], outcome: Outcome, id: &[u8], outcomes: &Outcomes) {
+    fn row(&mut self, line: &[u8], outcome: RowOutcome, id: &[u8], outcomes: &Outcomes) {
         match outcome {
-            Outcome::Succeeded { created: new } => self.push(FileKind::Succeeded, [line, b""], id, created(new), ""),
+            RowOutcome::Succeeded { created: new } => self.push(FileKind::Succeeded, [line, b""], id, created(new), ""),
             // The reader took it as it stood.
-            Outcome::Failed { error } => self.push(FileKind::Failed, [line, b","], id, b"", outcomes.text(error)),
-            Outcome::Rejected { error } => self.push(FileKind::Failed, [line, b""], b"", b"", outcomes.text(error)),
-            Outcome::Unprocessed => self.push(FileKind::Unprocessed, [line, b""], b"", b"", ""),
-            Outcome::Waiting => {
+            RowOutcome::Failed { error } => self.push(FileKind::Failed, [line, b","], id, b"", outcomes.text(error)),
+            RowOutcome::Rejected { error } => self.push(FileKind::Failed, [line, b""], b"", b"", outcomes.text(error)),
+            RowOutcome::Unprocessed => self.push(FileKind::Unprocessed, [line, b""], b"", b"", ""),
+            RowOutcome::Waiting => {
                 let text = "sent, but the run ended without a result that matches this row: look for the record before sending it again";
                 self.push(FileKind::Unprocessed, [line, b""], b"", b"", text);
             }
-            Outcome::Resent => {}
+            RowOutcome::Resent => {}
         }
     }
 
@@ -183,6 +202,7 @@ fn created(new: bool) -> &'static [u8] {
 pub struct MemorySink(Arc<std::sync::Mutex<[Vec<u8>; 3]>>);
 
 impl MemorySink {
+    /// What was written to a file so far.
     pub fn text(&self, kind: FileKind) -> String {
         let files = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         String::from_utf8_lossy(&files[kind as usize]).into_owned()
@@ -216,13 +236,13 @@ mod tests {
             keeper.push(&ByteRecord::from(vec![name, "a,b"])).unwrap();
             outcomes.push_waiting();
         }
-        outcomes.succeeded(0, RecordId::new("0018c00002DJIpJAAX"), true);
+        outcomes.succeeded(0, RecordId::new(b"0018c00002DJIpJAAX"), true);
         outcomes.failed(1, RecordId::default(), "X_Y:no, \"never\":--");
         outcomes.hand_over(&[4]);
         outcomes.unprocessed(2);
         keeper.push_rejected(&ByteRecord::from(vec!["+wrong", "x"]), "[1 2] +wrong, \"x").unwrap();
         outcomes.push_rejected("MALFORMED_QUOTE: no");
-        outcomes.unmatched(Unmatched { succeeded: true, created: false, id: RecordId::new("1"), text: "q".into() });
+        outcomes.unmatched(Unmatched { succeeded: true, created: false, id: RecordId::new(b"1"), text: "q".into() });
         let sink = MemorySink::default();
         let mut files = ResultFiles::new(Box::new(sink.clone()), Escape::Formulas, &header);
         files.write(ChunkResults { kept: &keeper.finish().unwrap(), chosen: None, outcomes: &outcomes }).await.unwrap();
@@ -251,7 +271,7 @@ mod tests {
         ["a", "b", "c"].iter().for_each(|n| keeper.push(&ByteRecord::from(vec![*n])).unwrap());
         let mut outcomes = Outcomes::new(true);
         outcomes.push_waiting();
-        outcomes.succeeded(0, RecordId::new("1"), false);
+        outcomes.succeeded(0, RecordId::new(b"1"), false);
         let sink = MemorySink::default();
         let mut files = ResultFiles::new(Box::new(sink.clone()), Escape::Formulas, &header);
         files.write(ChunkResults { kept: &keeper.finish().unwrap(), chosen: Some(&[1]), outcomes: &outcomes }).await.unwrap();

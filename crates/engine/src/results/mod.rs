@@ -2,6 +2,8 @@
 //!
 //! Nothing here talks to Salesforce or knows how a chunk came about; `load` brings the results and the rows.
 
+#![warn(missing_docs)]
+
 pub(crate) mod correlate;
 mod escape;
 mod files;
@@ -13,4 +15,4 @@ pub use escape::Escape;
 pub(crate) use files::{ChunkResults, ResultFiles};
 pub use files::{FileKind, MemorySink, ResultsSink, SinkError, WrittenResult};
 pub(crate) use layout::Layout;
-pub use outcome::Tally;
+pub(crate) use outcome::Tally;

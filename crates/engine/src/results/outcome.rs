@@ -14,11 +14,11 @@ pub(crate) struct RecordId {
 }
 
 impl RecordId {
-    /// Anything longer than an id is none.
-    pub(crate) fn new(text: &str) -> Self {
+    /// Anything longer than an id, and what is no plain text, is none.
+    pub(crate) fn new(text: &[u8]) -> Self {
         let mut id = Self::default();
-        if text.len() <= ID {
-            id.bytes[..text.len()].copy_from_slice(text.as_bytes());
+        if text.len() <= ID && text.is_ascii() {
+            id.bytes[..text.len()].copy_from_slice(text);
             id.length = text.len() as u8;
         }
         id
@@ -30,7 +30,7 @@ impl RecordId {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Outcome {
+pub(crate) enum RowOutcome {
     /// Sent, and not heard of.
     Waiting,
     Succeeded {
@@ -83,7 +83,7 @@ pub(crate) struct Unmatched {
 /// Outcomes of the rows of one chunk, by their place in it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outcomes {
-    rows: Vec<Outcome>,
+    rows: Vec<RowOutcome>,
     /// Of every row, once one of them has any; absent when nobody is going to read them.
     ids: Option<Vec<RecordId>>,
     texts: Texts,
@@ -101,22 +101,22 @@ impl Outcomes {
     }
 
     pub(crate) fn push_waiting(&mut self) {
-        self.rows.push(Outcome::Waiting);
+        self.rows.push(RowOutcome::Waiting);
     }
 
     pub(crate) fn push_rejected(&mut self, error: &str) {
         let error = self.texts.add(error);
-        self.rows.push(Outcome::Rejected { error });
+        self.rows.push(RowOutcome::Rejected { error });
     }
 
     pub(crate) fn succeeded(&mut self, row: u32, id: RecordId, created: bool) {
-        self.rows[row as usize] = Outcome::Succeeded { created };
+        self.rows[row as usize] = RowOutcome::Succeeded { created };
         self.keep(row, id);
     }
 
     pub(crate) fn failed(&mut self, row: u32, id: RecordId, error: &str) {
         let error = self.texts.add(error);
-        self.rows[row as usize] = Outcome::Failed { error };
+        self.rows[row as usize] = RowOutcome::Failed { error };
         self.keep(row, id);
     }
 
@@ -129,13 +129,13 @@ impl Outcomes {
     }
 
     pub(crate) fn unprocessed(&mut self, row: u32) {
-        self.rows[row as usize] = Outcome::Unprocessed;
+        self.rows[row as usize] = RowOutcome::Unprocessed;
     }
 
     /// Nothing was sent, and nothing will be.
     pub(crate) fn all_unprocessed(&mut self) {
-        for row in self.rows.iter_mut().filter(|row| matches!(row, Outcome::Waiting)) {
-            *row = Outcome::Unprocessed;
+        for row in self.rows.iter_mut().filter(|row| matches!(row, RowOutcome::Waiting)) {
+            *row = RowOutcome::Unprocessed;
         }
     }
 
@@ -151,19 +151,19 @@ impl Outcomes {
     pub(crate) fn forget_results(&mut self) {
         self.unmatched.clear();
         self.ids.as_mut().map(Vec::clear);
-        for row in self.rows.iter_mut().filter(|row| !matches!(row, Outcome::Rejected { .. })) {
-            *row = Outcome::Waiting;
+        for row in self.rows.iter_mut().filter(|row| !matches!(row, RowOutcome::Rejected { .. })) {
+            *row = RowOutcome::Waiting;
         }
     }
 
     /// These rows go with another chunk, which gets outcomes of its own.
     pub(crate) fn hand_over(&mut self, places: &[u32]) -> Self {
-        let mut theirs = Self::new(self.ids.is_some());
+        let mut resent = Self::new(self.ids.is_some());
         for place in places {
-            self.rows[*place as usize] = Outcome::Resent;
-            theirs.push_waiting();
+            self.rows[*place as usize] = RowOutcome::Resent;
+            resent.push_waiting();
         }
-        theirs
+        resent
     }
 
     pub(crate) fn text(&self, id: TextId) -> &str {
@@ -171,7 +171,7 @@ impl Outcomes {
     }
 
     /// What became of each row, with the id of its record if it has one.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Outcome, RecordId)> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (RowOutcome, RecordId)> + '_ {
         let ids = self.ids.as_deref().unwrap_or_default();
         self.rows.iter().copied().zip(ids.iter().copied().chain(std::iter::repeat(RecordId::default())))
     }
@@ -179,7 +179,7 @@ impl Outcomes {
     /// The first rows that failed, with their reasons.
     pub(crate) fn failures(&self) -> impl Iterator<Item = (u32, &str)> {
         self.rows.iter().zip(0..).filter_map(|(row, place)| match row {
-            Outcome::Failed { error, .. } | Outcome::Rejected { error } => Some((place, self.text(*error))),
+            RowOutcome::Failed { error, .. } | RowOutcome::Rejected { error } => Some((place, self.text(*error))),
             _ => None,
         })
     }
@@ -187,16 +187,10 @@ impl Outcomes {
 
 /// Rows of result sets, as Salesforce gave them.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Tally {
-    pub succeeded: u64,
-    pub failed: u64,
-    pub unprocessed: u64,
-}
-
-impl Tally {
-    pub fn total(self) -> u64 {
-        self.succeeded + self.failed + self.unprocessed
-    }
+pub(crate) struct Tally {
+    pub(crate) succeeded: u64,
+    pub(crate) failed: u64,
+    pub(crate) unprocessed: u64,
 }
 
 #[cfg(test)]
@@ -211,7 +205,7 @@ mod tests {
         outcomes.failed(0, RecordId::default(), "X:m:--");
         assert_eq!(outcomes.failures().collect::<Vec<_>>(), [(0, "X:m:--"), (1, "too long")]);
         outcomes.forget_results();
-        assert_eq!(outcomes.iter().next(), Some((Outcome::Waiting, RecordId::default())));
+        assert_eq!(outcomes.iter().next(), Some((RowOutcome::Waiting, RecordId::default())));
         assert_eq!(outcomes.failures().collect::<Vec<_>>(), [(1, "too long")]);
     }
 
@@ -224,7 +218,7 @@ mod tests {
 
     #[test]
     fn an_id_longer_than_an_id_is_none() {
-        assert_eq!(RecordId::new("0018c00002DJIpJAAX").as_bytes(), b"0018c00002DJIpJAAX");
-        assert_eq!(RecordId::new("0018c00002DJIpJAAXX").as_bytes(), b"");
+        assert_eq!(RecordId::new(b"0018c00002DJIpJAAX").as_bytes(), b"0018c00002DJIpJAAX");
+        assert_eq!(RecordId::new(b"0018c00002DJIpJAAXX").as_bytes(), b"");
     }
 }

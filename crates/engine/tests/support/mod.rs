@@ -1,21 +1,29 @@
-//! A PostgreSQL server for one test, from the binaries of the Debian package.
+//! A PostgreSQL server for one test, from the binaries of the Debian package: over TLS as a source reads it, and by its own socket as
+//! its administrator sees it.
 
 use std::fs;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use connect::{AddressPolicy, Dialer, PostgresParams};
+use engine::source::postgres::PostgresSource;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio_postgres::{Client, NoTls};
+
+const PASSWORD: &str = "correct horse";
 
 pub(crate) struct Server {
     process: Child,
     directory: tempfile::TempDir,
+    port: u16,
+    ca: String,
 }
 
 impl Server {
-    /// A fresh server that listens on a socket in its own directory only.
+    /// A fresh server, on loopback with TLS and on a socket in its own directory.
     pub(crate) fn start() -> Self {
         let bin = binaries();
         let directory = tempfile::tempdir().expect("a temporary directory");
@@ -25,32 +33,76 @@ impl Server {
         }
         let data = directory.path().join("data");
         let made = command(&bin.join("initdb"), user)
-            .args(["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8", "--username=postgres", "-D"])
+            .args([
+                "--auth-local=trust",
+                "--auth-host=reject",
+                "--no-sync",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+                "--username=postgres",
+                "-D",
+            ])
             .arg(&data)
             .output()
             .expect("running initdb");
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        let ca = certificate(&data, user);
+        fs::write(data.join("pg_hba.conf"), "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n")
+            .expect("the server's rules");
+        let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("its number").port();
         let process = command(&bin.join("postgres"), user)
             .arg("-D")
             .arg(&data)
             .arg("-k")
             .arg(directory.path())
-            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "logging_collector=off"])
+            .args([
+                "-c",
+                "listen_addresses=127.0.0.1",
+                "-c",
+                &format!("port={port}"),
+                "-c",
+                "ssl=on",
+                "-c",
+                "fsync=off",
+                "-c",
+                "logging_collector=off",
+            ])
             .stdout(Stdio::null())
             .stderr(fs::File::create(directory.path().join("log")).expect("the server's log"))
             .spawn()
             .expect("running postgres");
-        Self { process, directory }
+        Self { process, directory, port, ca }
     }
 
-    pub(crate) async fn connect(&self) -> Client {
+    /// A query as a job reads it, by a role that can read what the administrator makes.
+    pub(crate) fn source(&self, query: &str, order_by: &[&str]) -> PostgresSource {
+        let params = PostgresParams {
+            host: "127.0.0.1".into(),
+            port: self.port,
+            database: "postgres".into(),
+            user: "reader".into(),
+            ca_bundle: Some(self.ca.clone()),
+            server_name: None,
+            allow_insecure_password: false,
+        };
+        let query = serde_json::json!({"connectionRef": {"name": "db"}, "query": query, "orderBy": order_by});
+        let query = serde_json::from_value(query).expect("a query of a job");
+        PostgresSource { dialer: Dialer::new(AddressPolicy::unrestricted()), params, password: PASSWORD.into(), query }
+    }
+
+    /// The administrator, once the server is there.
+    pub(crate) async fn administrator(&self) -> Client {
         let begun = Instant::now();
         let mut config = tokio_postgres::Config::new();
-        config.host_path(self.directory.path()).user("postgres").dbname("postgres");
+        config.host_path(self.directory.path()).port(self.port).user("postgres").dbname("postgres");
         loop {
             match config.connect(NoTls).await {
                 Ok((client, connection)) => {
                     tokio::spawn(connection);
+                    let role = format!(
+                        "DO $$ BEGIN CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}' IN ROLE pg_read_all_data; EXCEPTION WHEN duplicate_object THEN END $$"
+                    );
+                    client.batch_execute(&role).await.expect("the role that reads");
                     return client;
                 }
                 Err(error) if begun.elapsed() > Duration::from_secs(30) => {
@@ -70,6 +122,24 @@ impl Drop for Server {
         let _ = Command::new("kill").args(["-QUIT", &pid]).status();
         let _ = self.process.wait();
     }
+}
+
+/// Gives the server a certificate; the PEM of the authority that signed it.
+fn certificate(data: &Path, user: Option<(u32, u32)>) -> String {
+    let mut params = CertificateParams::new(Vec::new()).expect("an authority");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
+    let key = KeyPair::generate().expect("a key");
+    let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("a name").signed_by(&key, &ca).expect("a certificate");
+    for (name, text) in [("server.crt", leaf.pem()), ("server.key", key.serialize_pem())] {
+        let path = data.join(name);
+        fs::write(&path, text).expect("the server's certificate");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a key that is private");
+        if let Some((uid, gid)) = user {
+            chown(&path, Some(uid), Some(gid)).expect("giving the certificate to the postgres user");
+        }
+    }
+    ca.pem()
 }
 
 fn binaries() -> PathBuf {

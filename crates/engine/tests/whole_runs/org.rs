@@ -1,18 +1,16 @@
 //! A whole import in this process: a file in, the emulator as the org, result files out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::import_job::ImportJobSpec;
-use bytes::Bytes;
-use csv::ByteRecord;
-use engine::load::{Brake, ChunkLimits, Ending, InputRow, LoadPorts, LoadSettings, Loader, NoJournal, Reread, SalesforceBulk};
-use engine::pipeline::{Outcome, Pipeline};
-use engine::read::Source as _;
-use engine::read::csv::{CsvOptions, CsvSource};
+use api::import_run::RunReason;
+use engine::import::Import;
+use engine::load::{ChunkLimits, Ending, NoJournal, StopSignal};
 use engine::results::{Escape, MemorySink};
-use engine::row::Batch;
+use engine::source::FileSource;
+use engine::source::blob::MemoryBlob;
 use salesforce::Client;
-use salesforce::bulk::{NewJob, Operation};
 use salesforce_emulator::Running;
 use serde_json::{Value, json};
 
@@ -39,59 +37,24 @@ impl Org {
 
     /// Runs a job over a file; what is wrong with the job or the file as a whole is told as text.
     pub(crate) async fn import(&self, spec: &ImportJobSpec, file: &[u8], escape: Escape) -> Result<(Ending, MemorySink), String> {
-        let target = spec.target.salesforce.as_ref().unwrap();
-        let describe = self.client.describe(&target.object).await.unwrap();
-        let format = spec.source.upload.as_ref().and_then(|upload| upload.format.as_ref()?.csv.clone()).unwrap_or_default();
-        let stream = futures::stream::iter([Ok(Bytes::copy_from_slice(file))]);
-        let options = CsvOptions::compile(&format).unwrap();
-        let mut source = CsvSource::open(stream, options).await.map_err(|error| error.to_string())?;
-        let mut parents = Vec::new();
-        for object in engine::pipeline::parents(spec, &describe) {
-            parents.push(self.client.describe(&object).await.unwrap());
-        }
-        let compiled = Pipeline::compile(spec, source.header(), &describe, &parents);
-        let mut pipeline = compiled.map_err(|findings| findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
-        let operation = match target.operation {
-            api::import_job::Operation::Insert => Operation::Insert,
-            api::import_job::Operation::Update => Operation::Update,
-            api::import_job::Operation::Upsert => Operation::Upsert { external_id_field: target.match_by[0].clone() },
-            api::import_job::Operation::Delete => Operation::Delete,
-        };
-        let bulk = SalesforceBulk::new(self.client.clone(), NewJob { object: target.object.clone(), operation });
         let sink = MemorySink::default();
-        let settings = LoadSettings {
-            input: source.header().cells().clone(),
-            columns: pipeline.fields().clone(),
-            key_column: pipeline.key(),
-            limits: ChunkLimits::default(),
+        let import = Import {
+            spec: spec.clone(),
+            target: self.client.clone(),
+            source: Some(Box::new(FileSource::new(MemoryBlob::new(file.to_vec(), 64 << 10), spec.source.upload().cloned()))),
+            cursors: Vec::new(),
+            journal: Arc::new(NoJournal),
+            chunks: Default::default(),
             results: Some((Box::new(sink.clone()), escape)),
-            reread: Reread::FromStart,
-            max_failed_percent: None,
-            api_budget_percent: 100,
-            random: Arc::new(|| 0.0),
+            limits: ChunkLimits::default(),
+            time_left: Duration::from_secs(600),
+            stop_signal: StopSignal::default(),
+            watch: Box::new(|_| ()),
         };
-        let ports = LoadPorts { bulk: Arc::new(bulk), journal: Arc::new(NoJournal), brake: Brake::default() };
-        let mut loader = Loader::start(settings, ports, &Default::default()).unwrap();
-        let (mut batch, mut mapped) = (Batch::new(), ByteRecord::new());
-        while source.next(&mut batch).await.map_err(|error| error.to_string())? {
-            for row in batch.rows() {
-                let input = InputRow { cells: &row.cells, key: &row.key, refused: &row.refused };
-                if row.skipped {
-                    loader.skipped(input);
-                    continue;
-                }
-                let outcome = match &row.fault {
-                    Some(fault) => Outcome::Failed(fault.clone()),
-                    None => pipeline.process(row.number, &row.cells, &mut mapped),
-                };
-                match outcome {
-                    Outcome::Mapped => loader.send(input, &mapped).unwrap(),
-                    Outcome::Filtered => loader.filtered(input),
-                    Outcome::Deduplicated => loader.deduplicated(input),
-                    Outcome::Failed(error) => loader.rejected(input, &error.told()).unwrap(),
-                }
-            }
+        let ending = import.run().await;
+        match ending.reason {
+            RunReason::PreflightFailed | RunReason::SourceFailed | RunReason::FileTooComplex => Err(ending.message),
+            _ => Ok((ending, sink)),
         }
-        Ok((loader.finish().await.unwrap(), sink))
     }
 }

@@ -45,10 +45,10 @@ impl Keeper {
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let mut rng = StdRng::seed_from_u64(7);
         let root = SecretRoot::new(RootRing::begin(&mut rng, now));
-        let ring = TenantRing::begin(&scope(), &root, &mut rng, now).unwrap();
+        let ring = TenantRing::begin_under(&scope(), &root, &mut rng, now).unwrap();
         let mut keeper = Self { now, rng, root, ring, records: Vec::new(), made: 1 };
         for number in 0..OBJECTS {
-            let opened = keeper.ring.unlock(&scope(), &keeper.root).ok().unwrap();
+            let opened = keeper.ring.unlock_under(&scope(), &keeper.root).ok().unwrap();
             keeper.records.push(opened.seal(Purpose::Credential, 1, &object(number), b"secret", &mut keeper.rng).unwrap());
         }
         keeper
@@ -73,7 +73,7 @@ impl Keeper {
             for step in self.ring.decide(&Policy::TENANT, &observed, self.now) {
                 match step {
                     Step::Create => {
-                        self.ring.create(&scope(), &self.root, &mut self.rng, self.now).unwrap();
+                        self.ring.create_under(&scope(), &self.root, &mut self.rng, self.now).unwrap();
                         self.made += 1;
                     }
                     Step::Promote(kid) => self.ring.promote(kid, self.now).unwrap(),
@@ -82,7 +82,7 @@ impl Keeper {
                     Step::Reseal(kid) => {
                         for number in 0..OBJECTS {
                             if reseals > 0 && Header::parse(&self.records[number]).unwrap().kid == kid {
-                                let opened = self.ring.unlock(&scope(), &self.root).ok().unwrap();
+                                let opened = self.ring.unlock_under(&scope(), &self.root).ok().unwrap();
                                 let again = opened.reseal(Purpose::Credential, &object(number), &self.records[number], &mut self.rng);
                                 self.records[number] = again.unwrap();
                                 reseals -= 1;
@@ -97,8 +97,8 @@ impl Keeper {
     fn holds(&self) {
         let json = self.ring.to_json();
         assert!(json.len() <= BYTES_AT_MOST, "the ring has {} bytes", json.len());
-        let stored = TenantRing::from_json(&json).expect("the stored ring is valid");
-        let opened = stored.unlock(&scope(), &self.root).unwrap_or_else(|error| panic!("the stored ring does not open: {error}"));
+        let stored = TenantRing::from_json(&json, "secret").expect("the stored ring is valid");
+        let opened = stored.unlock_under(&scope(), &self.root).unwrap_or_else(|error| panic!("the stored ring does not open: {error}"));
         for (number, record) in self.records.iter().enumerate() {
             assert_eq!(*opened.open(Purpose::Credential, &object(number), record).expect("a record opens").plaintext, b"secret");
         }

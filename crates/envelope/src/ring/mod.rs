@@ -10,6 +10,7 @@ mod root;
 mod rotation;
 mod stored;
 mod tenant;
+mod wrapped;
 #[cfg(test)]
 mod year;
 
@@ -17,6 +18,7 @@ pub use open::{KeyRing, Opened};
 pub use root::RootRing;
 pub use rotation::{Observed, Policy, Request, Step};
 pub use tenant::TenantRing;
+pub use wrapped::WrappedKey;
 
 use std::fmt;
 

@@ -128,12 +128,12 @@ mod tests {
     fn region() -> (SecretRoot, TenantRing) {
         let mut rng = rng();
         let root = SecretRoot::new(RootRing::begin(&mut rng, at(0)));
-        let ring = TenantRing::begin(&scope(), &root, &mut rng, at(0)).unwrap();
+        let ring = TenantRing::begin_under(&scope(), &root, &mut rng, at(0)).unwrap();
         (root, ring)
     }
 
     fn unlocked(root: &SecretRoot, ring: &TenantRing) -> KeyRing {
-        ring.unlock(&scope(), root).ok().unwrap()
+        ring.unlock_under(&scope(), root).ok().unwrap()
     }
 
     fn entries(password: &str) -> BTreeMap<String, Vec<u8>> {
@@ -149,7 +149,7 @@ mod tests {
         let record = ring.seal(Purpose::Credential, 1, &context(), b"secret", &mut rng).unwrap();
         assert!(!ring.open(Purpose::Credential, &context(), &record).ok().unwrap().stale);
 
-        let second = stored.create(&scope(), &root, &mut rng, at(1)).unwrap();
+        let second = stored.create_under(&scope(), &root, &mut rng, at(1)).unwrap();
         stored.promote(second, at(2)).unwrap();
         let ring = unlocked(&root, &stored);
         let opened = ring.open(Purpose::Credential, &context(), &record).ok().unwrap();
@@ -169,7 +169,7 @@ mod tests {
     fn a_waiting_key_opens_but_does_not_seal() {
         let mut rng = rng();
         let (root, mut stored) = region();
-        let waiting = stored.create(&scope(), &root, &mut rng, at(1)).unwrap();
+        let waiting = stored.create_under(&scope(), &root, &mut rng, at(1)).unwrap();
         let behind = unlocked(&root, &stored);
         assert_ne!(behind.active().ok().unwrap().kid(), waiting);
         stored.promote(waiting, at(2)).unwrap();
@@ -192,7 +192,7 @@ mod tests {
     fn a_key_of_another_ring_is_unknown_here_and_no_other_is_tried() {
         let mut rng = StdRng::seed_from_u64(22);
         let (root, stored) = region();
-        let other = TenantRing::begin(&scope(), &root, &mut rng, at(0)).unwrap();
+        let other = TenantRing::begin_under(&scope(), &root, &mut rng, at(0)).unwrap();
         let record = unlocked(&root, &other).seal(Purpose::Credential, 1, &context(), b"secret", &mut rng).unwrap();
         let kid = other.active().unwrap().kid();
         assert_eq!(unlocked(&root, &stored).open(Purpose::Credential, &context(), &record).err(), Some(RingError::UnknownKey(kid)));
@@ -207,7 +207,7 @@ mod tests {
         elsewhere[1].installation_uid = "restored".into();
         elsewhere[2].tenant_uid = "other".into();
         for scope in elsewhere {
-            let error = stored.unlock(&scope, &root).err().unwrap();
+            let error = stored.unlock_under(&scope, &root).err().unwrap();
             assert_eq!(error, RingError::Custody { kid, source: OpenError::Commitment.into() });
             assert_eq!(error.reason(), "BoundToAnother");
         }
@@ -232,10 +232,10 @@ mod tests {
         let new = root.ring_mut().create(&mut rng, at(1)).unwrap();
         root.ring_mut().promote(new, at(2)).unwrap();
 
-        assert_eq!(stored.wrapped_under(), [(old, 1)].into());
-        assert_eq!(stored.rewrap(&scope(), &root, &mut rng), Ok(1));
-        assert_eq!((stored.wrapped_under(), stored.revision()), ([(new, 1)].into(), 2));
-        assert_eq!(stored.rewrap(&scope(), &root, &mut rng), Ok(0));
+        assert_eq!(stored.wrapped_under(), [(old.to_string(), 1)].into());
+        assert_eq!(stored.rewrap_under(&scope(), &root, &mut rng), Ok(1));
+        assert_eq!((stored.wrapped_under(), stored.revision()), ([(new.to_string(), 1)].into(), 2));
+        assert_eq!(stored.rewrap_under(&scope(), &root, &mut rng), Ok(0));
         assert_eq!(stored.revision(), 2);
 
         root.ring_mut().destroy(old, at(3)).unwrap();
@@ -263,7 +263,7 @@ mod tests {
         repointed.endpoint_digest.clear();
         assert_eq!(ring.source_unchanged(&repointed, &entries("hunter2"), &digest), Ok(true));
 
-        let second = stored.create(&scope(), &root, &mut rng, at(1)).unwrap();
+        let second = stored.create_under(&scope(), &root, &mut rng, at(1)).unwrap();
         stored.promote(second, at(2)).unwrap();
         assert_eq!(unlocked(&root, &stored).source_unchanged(&context(), &entries("hunter2"), &digest), Ok(true));
         let first = stored.entries().next().unwrap().kid();

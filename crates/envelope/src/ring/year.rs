@@ -66,14 +66,14 @@ impl Region {
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let mut rng = StdRng::seed_from_u64(seed);
         let root = SecretRoot::new(RootRing::begin(&mut rng, now));
-        let ring = TenantRing::begin(&scope(), &root, &mut rng, now).unwrap();
+        let ring = TenantRing::begin_under(&scope(), &root, &mut rng, now).unwrap();
         let replica = |(number, (root_every, ring_every)): (usize, &(u32, u32))| Replica {
             name: format!("keeper-{number}"),
             root_every: *root_every,
             ring_every: *ring_every,
             root: read_root(&root),
             root_loaded: 1,
-            ring: ring.unlock(&scope(), &root).ok().unwrap(),
+            ring: ring.unlock_under(&scope(), &root).ok().unwrap(),
             ring_loaded: 1,
         };
         let replicas: Vec<Replica> = cadence.iter().enumerate().map(replica).collect();
@@ -104,9 +104,9 @@ impl Region {
             }
             let revision = self.ring.revision();
             if step.is_multiple_of(replica.ring_every) && revision > replica.ring_loaded {
-                let ring = TenantRing::from_json(&self.ring.to_json()).expect("the stored ring is valid");
+                let ring = TenantRing::from_json(&self.ring.to_json(), "secret").expect("the stored ring is valid");
                 replica.ring =
-                    ring.unlock(&scope(), &replica.root).unwrap_or_else(|error| panic!("{} cannot load: {error:?}", replica.name));
+                    ring.unlock_under(&scope(), &replica.root).unwrap_or_else(|error| panic!("{} cannot load: {error:?}", replica.name));
                 replica.ring_loaded = revision;
             }
         }
@@ -138,12 +138,13 @@ impl Region {
     }
 
     fn keeper_rotates_root(&mut self) {
-        let observed = self.observed(|replica| replica.root_loaded, self.ring.wrapped_under());
+        let wrapped = self.ring.wrapped_under().into_iter().map(|(version, count)| (version.parse().unwrap(), count)).collect();
+        let observed = self.observed(|replica| replica.root_loaded, wrapped);
         for step in self.root.ring().decide(&Policy::ROOT, &observed, self.now) {
             match step {
                 Step::Create => drop(self.root.ring_mut().create(&mut self.rng, self.now).unwrap()),
                 Step::Promote(kid) => self.root.ring_mut().promote(kid, self.now).unwrap(),
-                Step::Reseal(_) => assert!(self.ring.rewrap(&scope(), &self.root, &mut self.rng).unwrap() > 0),
+                Step::Reseal(_) => assert!(self.ring.rewrap_under(&scope(), &self.root, &mut self.rng).unwrap() > 0),
                 Step::Settle(kid) => self.root.ring_mut().settle(kid, self.now).unwrap(),
                 Step::Destroy(kid) => self.root.ring_mut().destroy(kid, self.now).unwrap(),
             }
@@ -154,7 +155,7 @@ impl Region {
         let observed = self.observed(|replica| replica.ring_loaded, self.records_under());
         for step in self.ring.decide(&Policy::TENANT, &observed, self.now) {
             match step {
-                Step::Create => drop(self.ring.create(&scope(), &self.root, &mut self.rng, self.now).unwrap()),
+                Step::Create => drop(self.ring.create_under(&scope(), &self.root, &mut self.rng, self.now).unwrap()),
                 Step::Promote(kid) => self.ring.promote(kid, self.now).unwrap(),
                 Step::Reseal(kid) => self.reseal_one(kid),
                 Step::Settle(kid) => self.ring.settle(kid, self.now).unwrap(),
@@ -173,7 +174,7 @@ impl Region {
 
     /// In the background, not all at once.
     fn reseal_one(&mut self, kid: Kid) {
-        let ring = self.ring.unlock(&scope(), &self.root).ok().unwrap();
+        let ring = self.ring.unlock_under(&scope(), &self.root).ok().unwrap();
         let number = self.records.iter().position(|record| Header::parse(record).unwrap().kid == kid).unwrap();
         self.records[number] = ring.reseal(Purpose::Credential, &object(number), &self.records[number], &mut self.rng).unwrap();
     }

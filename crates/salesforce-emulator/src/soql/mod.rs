@@ -11,7 +11,9 @@ mod lex;
 mod parse;
 mod path;
 
-use crate::schema::Schema;
+use std::sync::LazyLock;
+
+use crate::schema::{DEFAULT_SCHEMA, Schema};
 use crate::store::Rule;
 
 pub(crate) use bind::{Column, Kind, Plan};
@@ -46,6 +48,12 @@ impl SoqlError {
 pub(crate) fn plan(schema: &Schema, text: &str, now: i64) -> Result<Plan, SoqlError> {
     let query = parse::query(text)?;
     bind::query(schema, text, &query, now)
+}
+
+/// Why an organisation with the default schema refuses this query, in Salesforce's words; none when it answers it.
+pub fn refusal(query: &str) -> Option<String> {
+    static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::parse(DEFAULT_SCHEMA).expect("the default schema is tested"));
+    plan(&SCHEMA, query, 0).err().map(|error| error.to_string())
 }
 
 /// The validation rules of every object, in the order of the objects.

@@ -24,6 +24,8 @@ const MAX_ROW: usize = 8 << 20;
 /// Columns of a result set: a mapping has at most 500, Salesforce adds two.
 const MAX_COLUMNS: usize = 1_024;
 
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Which rows of a job.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum ResultKind {
@@ -49,7 +51,7 @@ impl ResultKind {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ResultRow {
     /// `sf__Id`; empty where Salesforce gave none (a failed insert, an unprocessed row).
-    pub id: String,
+    pub id: Vec<u8>,
     /// `sf__Created`; false where the set has no such column.
     pub created: bool,
     /// `sf__Error` as it stands; see [`crate::RowError::parse`].
@@ -80,6 +82,15 @@ impl ResultReader {
         let host = response.url().host_str().unwrap_or_default().to_owned();
         let body = response.bytes_stream().map(move |part| part.map_err(|error| broke_off(CALL, &host, error))).boxed();
         Self::start(kind, Rows::new(body), expected).await
+    }
+
+    /// Reads a result set that is here already, in the parts in which it came. `expected` is how many rows somebody counted.
+    ///
+    /// # Errors
+    ///
+    /// When the header lacks Salesforce's own columns.
+    pub async fn over(kind: ResultKind, parts: Vec<Bytes>, expected: Option<u64>) -> Result<Self, Error> {
+        Self::start(kind, Rows::new(futures::stream::iter(parts.into_iter().map(Ok)).boxed()), expected).await
     }
 
     async fn start(kind: ResultKind, mut rows: Rows, expected: Option<u64>) -> Result<Self, Error> {
@@ -139,7 +150,7 @@ impl ResultReader {
         row.cells.clear();
         for (place, cell) in record.cells().enumerate() {
             match Some(place) {
-                place if place == self.id => row.id.push_str(&String::from_utf8_lossy(cell)),
+                place if place == self.id => row.id.extend_from_slice(cell),
                 place if place == self.error => row.error.push_str(&String::from_utf8_lossy(cell)),
                 place if place == self.created => row.created = cell == b"true",
                 _ => row.cells.push_field(cell),
@@ -220,6 +231,9 @@ impl Rows {
 
     async fn next(&mut self) -> Result<Option<Record<'_>>, Error> {
         self.refill().await?;
+        if !self.began {
+            self.gather(BYTE_ORDER_MARK.len() + 1).await?;
+        }
         if std::mem::replace(&mut self.began, true)
             && let Some(length) = cut(&self.unread, &mut self.places)
         {
@@ -251,6 +265,17 @@ impl Rows {
         self.places.clear();
         self.places.extend(self.ends[..fields].iter().map(|end| std::mem::replace(&mut start, *end)..*end));
         Ok(Some(Record { text: &self.copied, places: &self.places }))
+    }
+
+    /// Sees to it that so many bytes are unread, or all that come: the parser takes off a byte order mark only where it sees the
+    /// whole of it, and takes nothing behind the mark for the end.
+    async fn gather(&mut self, bytes: usize) -> Result<(), Error> {
+        while self.unread.len() < bytes && !self.ended {
+            let begun = std::mem::take(&mut self.unread);
+            self.refill().await?;
+            self.unread = [begun, std::mem::take(&mut self.unread)].concat().into();
+        }
+        Ok(())
     }
 
     /// Sees to it that something is unread; nothing afterwards means the end, which the parser wants to be told by empty input.
@@ -305,8 +330,7 @@ mod tests {
     const SUCCESS: &str = "\"sf__Id\",\"sf__Created\",Icao__c,Name\n\"0018c00002DJIpJAAX\",\"true\",\"EDDF\",\"Frankfurt \"\"Main\"\"\"\n\"0018c00002DJIpKAAX\",\"false\",\"KDFW\",\"a\nb\"\n";
 
     async fn reader(kind: ResultKind, text: &str, part: usize, expected: Option<u64>) -> Result<ResultReader, Error> {
-        let parts: Vec<_> = text.as_bytes().chunks(part).map(|bytes| Ok(Bytes::copy_from_slice(bytes))).collect();
-        ResultReader::start(kind, Rows::new(futures::stream::iter(parts).boxed()), expected).await
+        ResultReader::over(kind, text.as_bytes().chunks(part).map(Bytes::copy_from_slice).collect(), expected).await
     }
 
     async fn all(kind: ResultKind, text: &str, part: usize) -> Vec<ResultRow> {
@@ -320,10 +344,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_byte_order_mark_is_no_part_of_a_name_however_it_arrives() {
+        let marked = SUCCESS.replacen("\"sf__Id\"", "\u{feff}sf__Id", 1);
+        for part in 1..8 {
+            assert_eq!(all(ResultKind::Successful, &marked, part).await, all(ResultKind::Successful, SUCCESS, part).await, "{part}");
+        }
+    }
+
+    #[tokio::test]
     async fn rows_do_not_depend_on_how_the_bytes_arrive() {
         let whole = all(ResultKind::Successful, SUCCESS, SUCCESS.len()).await;
         assert_eq!(whole.len(), 2);
-        assert_eq!((whole[0].id.as_str(), whole[0].created, whole[1].created), ("0018c00002DJIpJAAX", true, false));
+        assert_eq!((whole[0].id.as_slice(), whole[0].created, whole[1].created), (b"0018c00002DJIpJAAX".as_slice(), true, false));
         assert_eq!(whole[0].cells, vec!["EDDF", "Frankfurt \"Main\""]);
         assert_eq!(whole[1].cells, vec!["KDFW", "a\nb"]);
         for part in 1..20 {
@@ -358,7 +390,7 @@ mod tests {
     #[tokio::test]
     async fn a_byte_order_mark_is_taken_off_the_answer_and_off_no_row() {
         let rows = all(ResultKind::Successful, "\u{feff}sf__Id,sf__Created,Name\n1,true,x\n", 100).await;
-        assert_eq!((rows[0].id.as_str(), &rows[0].cells), ("1", &ByteRecord::from(vec!["x"])));
+        assert_eq!((rows[0].id.as_slice(), &rows[0].cells), (b"1".as_slice(), &ByteRecord::from(vec!["x"])));
         for part in [3, 100] {
             let rows = all(ResultKind::Unprocessed, "Name,Note\n\u{feff}x,\"a \"\"b\"\"\"\n", part).await;
             assert_eq!(rows[0].cells, vec!["\u{feff}x", "a \"b\""]);
@@ -369,7 +401,7 @@ mod tests {
     async fn salesforces_columns_are_found_wherever_they_stand() {
         let rows = all(ResultKind::Failed, "Name,sf__Error,sf__Id\nx,\"A_B:m:Name --\",\n", 7).await;
         assert_eq!(rows[0].error, "A_B:m:Name --");
-        assert_eq!(rows[0].id, "");
+        assert!(rows[0].id.is_empty());
         assert_eq!(rows[0].cells, vec!["x"]);
     }
 

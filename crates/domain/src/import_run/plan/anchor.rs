@@ -48,7 +48,7 @@ pub fn snapshot(facts: &JobFacts, placed: &Placed, now: Timestamp) -> Option<Sna
     for name in job.spec.connection_names() {
         connections.insert(name.to_owned(), connection(facts.connections.get(name)?));
     }
-    let upload = match &job.spec.source.upload {
+    let upload = match job.spec.source.upload() {
         Some(_) => Some(id(&facts.upload.as_ref()?.metadata)),
         None => None,
     };

@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use crate::import_run::{Anchor, Frozen, Placed};
-use crate::labels::{self, EGRESS_POSTGRES_LABEL};
+use crate::labels;
 use crate::settings::{Settings, WorkerSettings};
 
 /// The distroless `nonroot` user: nobody on the node.
@@ -30,7 +30,7 @@ pub fn pod(placed: &Placed, frozen: &Frozen, attempt: i32, keeper_ca: &str, sett
         metadata: ObjectMeta {
             name: Some(worker_pod(placed.run_uid(), attempt.unsigned_abs())),
             namespace: Some(placed.namespace().to_owned()),
-            labels: Some(pod_labels(placed, attempt, frozen.reads_postgres())),
+            labels: Some(pod_labels(placed, attempt, frozen)),
             owner_references: Some(vec![owner(&frozen.anchor)]),
             ..Default::default()
         },
@@ -63,7 +63,7 @@ pub fn pod(placed: &Placed, frozen: &Frozen, attempt: i32, keeper_ca: &str, sett
     }
 }
 
-fn pod_labels(placed: &Placed, attempt: i32, reads_postgres: bool) -> BTreeMap<String, String> {
+fn pod_labels(placed: &Placed, attempt: i32, frozen: &Frozen) -> BTreeMap<String, String> {
     let run = placed.run();
     let mut all = labels::set(&[
         ("app.kubernetes.io/name", "dataimporter"),
@@ -76,9 +76,7 @@ fn pod_labels(placed: &Placed, attempt: i32, reads_postgres: bool) -> BTreeMap<S
         (TENANT_LABEL, labels::name(&placed.tenant().metadata)),
         (REGION_LABEL, labels::name(&placed.region().metadata)),
     ]);
-    if reads_postgres {
-        all.insert(EGRESS_POSTGRES_LABEL.into(), "true".into());
-    }
+    all.extend(frozen.openings().map(|label| (label.to_owned(), "true".to_owned())));
     all
 }
 
@@ -97,7 +95,7 @@ fn owner(anchor: &Anchor) -> OwnerReference {
 /// A selector, not an affinity: selectors are ANDed and cannot be widened by another term.
 fn node_selector(placed: &Placed) -> Option<BTreeMap<String, String>> {
     let region = placed.region();
-    region.spec.nodes.labelled.map(|_| [(NODE_REGION_LABEL.to_owned(), labels::name(&region.metadata).to_owned())].into())
+    (!region.spec.nodes.are_all()).then(|| [(NODE_REGION_LABEL.to_owned(), labels::name(&region.metadata).to_owned())].into())
 }
 
 fn container(placed: &Placed, attempt: i32, keeper_ca: &str, settings: &Settings) -> Container {

@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use api::connection::SystemKind;
 use api::names::{REGION_LABEL, TENANT_LABEL, run_namespace};
+use api::region::PrivatePlace;
 use api::{Region, Tenant};
 use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
@@ -12,8 +14,8 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::labels::{self, EGRESS_POSTGRES_LABEL};
-use crate::reach::{System, endpoints_of};
+use crate::labels;
+use crate::reach::{Opening, endpoints_of, opening};
 use crate::settings::Settings;
 use crate::tenant::ServiceFacts;
 
@@ -54,14 +56,16 @@ pub fn policies(
     settings: &Settings,
 ) -> Vec<NetworkPolicy> {
     let policy = |name: &str, pods: LabelSelector, rules: Vec<NetworkPolicyEgressRule>| named(tenant, name, pods, rules);
-    let postgres = selector([(EGRESS_POSTGRES_LABEL.to_owned(), "true".to_owned())].into());
     let mut all = vec![
         deny_everything(tenant),
         policy("keeper", LabelSelector::default(), vec![keeper(settings)]),
         policy("dns", LabelSelector::default(), dns(settings)),
-        policy("public-https", LabelSelector::default(), vec![public(settings, System::Salesforce)]),
-        policy("public-postgres", postgres, vec![public(settings, System::Postgres)]),
     ];
+    all.extend(SystemKind::ALL.iter().map(|system| {
+        let Opening { policy: name, label } = opening(*system);
+        let pods = label.map(|label| selector([(label.to_owned(), "true".to_owned())].into()));
+        policy(name, pods.unwrap_or_default(), vec![public(settings, *system)])
+    }));
     let private = private(labels::name(&tenant.metadata), region, services);
     if !private.is_empty() {
         all.push(policy(PRIVATE_POLICY, LabelSelector::default(), private));
@@ -101,7 +105,7 @@ fn dns(settings: &Settings) -> Vec<NetworkPolicyEgressRule> {
     vec![NetworkPolicyEgressRule { ports: Some(ports), to: Some(to) }]
 }
 
-fn public(settings: &Settings, system: System) -> NetworkPolicyEgressRule {
+fn public(settings: &Settings, system: SystemKind) -> NetworkPolicyEgressRule {
     let (v6, v4): (Vec<&String>, Vec<&String>) = settings.network.cluster_cidrs.iter().partition(|cidr| cidr.contains(':'));
     let except = |fixed: &[&str], cluster: Vec<&String>| -> Vec<String> {
         let mut all: Vec<String> = fixed.iter().map(|c| (*c).to_owned()).collect();
@@ -111,7 +115,7 @@ fn public(settings: &Settings, system: System) -> NetworkPolicyEgressRule {
     // The API server refuses an exception outside its block; private IPv6 ranges lie outside 2000::/3 anyway.
     let global_v6 = v6.into_iter().filter(|c| c.starts_with('2') || c.starts_with('3')).collect();
     let to = vec![block("0.0.0.0/0", except(&NOT_PUBLIC_V4, v4)), block(PUBLIC_V6, except(&NOT_PUBLIC_V6, global_v6))];
-    NetworkPolicyEgressRule { ports: Some(vec![tcp(i32::from(system.public_port()))]), to: Some(to) }
+    NetworkPolicyEgressRule { ports: Some(vec![tcp(i32::from(system.profile().public_port))]), to: Some(to) }
 }
 
 /// One rule per endpoint that the Region lists for this tenant. A policy is judged by pod and port behind a Service, so the
@@ -120,8 +124,8 @@ fn private(tenant: &str, region: &Region, services: &BTreeMap<(String, String), 
     endpoints_of(region, tenant)
         .into_iter()
         .filter_map(|endpoint| {
-            let (to, ports) = match (&endpoint.service, &endpoint.cidr) {
-                (Some(service), _) => {
+            let (to, ports) = match endpoint.place()? {
+                PrivatePlace::Service(service) => {
                     let facts = services.get(&(service.namespace.clone(), service.name.clone()))?;
                     if facts.selector.is_empty() {
                         return None;
@@ -130,8 +134,7 @@ fn private(tenant: &str, region: &Region, services: &BTreeMap<(String, String), 
                     let ports = endpoint.ports.iter().map(|p| port("TCP", target(p))).collect();
                     (pods(&service.namespace, facts.selector.clone()), ports)
                 }
-                (None, Some(cidr)) => (block(cidr, Vec::new()), endpoint.ports.iter().map(|p| tcp(*p)).collect()),
-                (None, None) => return None,
+                PrivatePlace::Cidr(cidr) => (block(cidr, Vec::new()), endpoint.ports.iter().map(|p| tcp(*p)).collect()),
             };
             Some(NetworkPolicyEgressRule { ports: Some(ports), to: Some(vec![to]) })
         })

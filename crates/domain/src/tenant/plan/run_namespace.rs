@@ -11,7 +11,7 @@ use crate::labels::{self, TENANT_UID_LABEL};
 pub const NODES_LABEL: &str = "dataimporter.io/nodes";
 
 pub fn nodes(region: &Region) -> &'static str {
-    if region.spec.nodes.all.is_some() { "all" } else { "labelled" }
+    if region.spec.nodes.are_all() { "all" } else { "labelled" }
 }
 
 pub fn namespace(tenant: &Tenant, region: &Region) -> Namespace {

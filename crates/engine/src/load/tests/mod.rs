@@ -1,18 +1,48 @@
 //! The loader against an org that loses answers and a worker that dies at any call: nothing doubled, nothing lost.
 
+mod calls;
 mod model;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::import_run::{ChunkState, Chunks, RunReason};
+use api::import_run::{Chunk, ChunkState, Chunks, RunReason};
 use csv::ByteRecord;
 use salesforce::ApiUsage;
 
-use self::model::{Model, Random};
+use self::model::{Model, Protocol, Random};
 use super::*;
 use crate::results::{Escape, FileKind, MemorySink, ResultsSink, SinkError};
+
+/// Each of these tests with each lane.
+macro_rules! with_each_lane {
+    ($($test:ident,)*) => {
+        mod with_jobs {
+            $(#[tokio::test(start_paused = true)] async fn $test() { super::$test(super::Protocol::Jobs).await; })*
+        }
+        mod with_calls {
+            $(#[tokio::test(start_paused = true)] async fn $test() { super::$test(super::Protocol::Calls).await; })*
+        }
+    };
+}
+
+with_each_lane! {
+    a_quiet_run_loads_every_row_once_and_tells_of_each,
+    rows_are_told_in_input_order,
+    untried_rows_are_sent_again_and_each_is_told_of_once,
+    an_upload_survives_deaths_at_any_call_and_lost_answers,
+    a_keyed_query_goes_on_behind_its_last_row_without_a_gap_or_a_repetition,
+    an_unkeyed_query_never_sends_a_row_twice_and_says_when_it_cannot_go_on,
+    a_source_that_changed_is_noticed_and_what_was_committed_stays_counted,
+    a_cancelled_run_commits_nothing_more_and_accounts_for_all_it_read,
+    a_job_refused_as_a_whole_ends_the_run_with_salesforces_words,
+    an_org_that_runs_out_of_calls_ends_the_run_before_it_is_eaten_up,
+    an_interruption_leaves_everything_to_the_next_attempt,
+    without_result_files_the_rows_are_counted_all_the_same,
+    results_that_could_not_be_stored_are_told_again_by_the_next_attempt,
+    a_restart_of_a_long_run_reads_the_folded_chunks_again_and_compares_them,
+}
 
 const ROWS: i64 = 97;
 
@@ -49,7 +79,7 @@ struct Setup {
     sink: Option<MemorySink>,
     /// The sink cannot be reached when the files are to be finished.
     sink_is_lost: bool,
-    brake: Brake,
+    stop_signal: StopSignal,
 }
 
 impl Setup {
@@ -60,7 +90,7 @@ impl Setup {
             api_budget_percent: 80,
             sink: Some(MemorySink::default()),
             sink_is_lost: false,
-            brake: Brake::default(),
+            stop_signal: StopSignal::default(),
         }
     }
 
@@ -97,14 +127,14 @@ async fn attempt(model: &Model, setup: &Setup, source: &[ByteRecord]) -> Ending 
         api_budget_percent: setup.api_budget_percent,
         random: Arc::new(move || random.lock().unwrap().below(1000) as f64 / 1000.0),
     };
-    let ports = LoadPorts { bulk: Arc::new(model.clone()), journal: Arc::new(model.clone()), brake: setup.brake.clone() };
-    let mut loader = Loader::start(settings, ports, &chunks).unwrap();
+    let ports = LoadPorts { lane: model.lane(), journal: Arc::new(model.clone()), stop_signal: setup.stop_signal.clone() };
+    let mut loader = Loader::start(settings, ports, &chunks);
     let behind = Restart::of(&chunks, setup.reread).behind.map(|chunk| {
         let cursors = &model.world().cursors;
         cursors.iter().rev().find(|(number, _)| *number == chunk).unwrap().1[0].parse::<i64>().unwrap()
     });
     for (n, cells) in (1..).zip(source).filter(|(n, _)| behind.is_none_or(|behind| *n > behind)) {
-        if setup.brake.is_pulled() {
+        if setup.stop_signal.is_raised() {
             break;
         }
         let key = ByteRecord::from(vec![n.to_string()]);
@@ -132,7 +162,9 @@ async fn live(model: &Model, reread: Reread, deaths: u64) -> (Ending, Setup, u64
         {
             let mut world = model.world();
             world.dead = false;
-            let at = 1 + world.random.below(60);
+            // A call a chunk is a third of what a job takes.
+            let most = if model.protocol() == Protocol::Jobs { 60 } else { 25 };
+            let at = 1 + world.random.below(most);
             world.dies_in = (number <= deaths).then_some(at);
         }
         let setup = Setup::new(reread);
@@ -161,33 +193,40 @@ fn left_out(ending: &Ending) -> i64 {
     ending.rows.filtered + ending.rows.skipped
 }
 
+/// Rows in the org are counted as succeeded. Without results that can be read again, a chunk may be left to a person, who is told of it.
+fn check_succeeded(model: &Model, ending: &Ending, context: &str) {
+    let missing = model.world().written.len() as i64 - ending.rows.succeeded;
+    let left_to_a_person = ending.reason == RunReason::NeedsDecision || ending.message.contains("in the org before loading them again");
+    let may_be_missing = if left_to_a_person && !model.protocol().keeps_results() { ending.rows.unprocessed } else { 0 };
+    assert!((0..=may_be_missing).contains(&missing), "{context}: {missing} rows are in the org and not counted: {:?}", ending.rows);
+}
+
 fn sorted(mut keys: Vec<String>) -> Vec<String> {
     keys.sort_by_key(|key| key.parse::<i64>().unwrap());
     keys
 }
 
-fn told(sink: &MemorySink) -> BTreeMap<i64, FileKind> {
-    let mut told = BTreeMap::new();
+fn rows_in_files(sink: &MemorySink) -> BTreeMap<i64, FileKind> {
+    let mut in_files = BTreeMap::new();
     for kind in FileKind::ALL {
         let text = sink.text(kind);
         for record in csv::Reader::from_reader(text.as_bytes()).records().map(Result::unwrap) {
             let n: i64 = record[0].parse().unwrap();
             assert_eq!(&record[2], format!("note {n}"), "the row has all its columns");
-            assert!(told.insert(n, kind).is_none(), "row {n} is told twice");
+            assert!(in_files.insert(n, kind).is_none(), "row {n} stands in two files");
         }
     }
-    told
+    in_files
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_quiet_run_loads_every_row_once_and_tells_of_each() {
-    let model = Model::new(1);
+async fn a_quiet_run_loads_every_row_once_and_tells_of_each(protocol: Protocol) {
+    let model = Model::new(1, protocol);
     let (ending, setup, _) = live(&model, Reread::FromStart, 0).await;
     assert_eq!(ending.reason, RunReason::CompletedWithFailedRows, "{}", ending.message);
     assert!(ending.rows.balanced());
     assert_eq!((ending.rows.read, ending.rows.filtered, ending.rows.skipped), (ROWS, 4, 4));
     assert_eq!(sorted(model.world().written.clone()), expected_in_org());
-    let told = told(&setup.sink.unwrap());
+    let in_files = rows_in_files(&setup.sink.unwrap());
     for n in 1..=ROWS {
         let kind = if is_left_out(n) {
             None
@@ -196,16 +235,15 @@ async fn a_quiet_run_loads_every_row_once_and_tells_of_each() {
         } else {
             Some(FileKind::Succeeded)
         };
-        assert_eq!(told.get(&n).copied(), kind, "row {n}");
+        assert_eq!(in_files.get(&n).copied(), kind, "row {n}");
     }
     assert_eq!(ending.failed_rows[0], FailedRow { row: 7, reason: "BAD_NAME:no such name:Name --".into() });
     assert_eq!(ending.failed_rows[1], FailedRow { row: 13, reason: "too long".into() });
     assert!(model.world().journal.listed.iter().all(|chunk| chunk.state == ChunkState::Done));
 }
 
-#[tokio::test(start_paused = true)]
-async fn rows_are_told_in_input_order() {
-    let model = Model::new(3);
+async fn rows_are_told_in_input_order(protocol: Protocol) {
+    let model = Model::new(3, protocol);
     model.world().slow = 4;
     let (_, setup, _) = live(&model, Reread::FromStart, 0).await;
     let text = setup.sink.unwrap().text(FileKind::Succeeded);
@@ -214,14 +252,14 @@ async fn rows_are_told_in_input_order() {
 }
 
 /// The promise: 0 duplicates, 0 losses, wherever the worker dies and whatever answer is lost.
-#[tokio::test(start_paused = true)]
-async fn an_upload_survives_deaths_at_any_call_and_lost_answers() {
+async fn an_upload_survives_deaths_at_any_call_and_lost_answers(protocol: Protocol) {
     for seed in 0..200 {
-        let model = Model::new(seed);
+        let model = Model::new(seed, protocol);
         {
             let mut world = model.world();
             world.trouble = [0, 5, 9, 30][seed as usize % 4];
-            world.spoil = [0, 0, 4][seed as usize % 3];
+            // Only results that can be read again say, after a death, which rows another chunk has taken over.
+            world.spoil = if protocol.keeps_results() { [0, 0, 4][seed as usize % 3] } else { 0 };
             world.slow = 1 + (seed as u32 % 4);
         }
         let (ending, setup, attempts) = live(&model, Reread::FromStart, seed % 6).await;
@@ -231,20 +269,24 @@ async fn an_upload_survives_deaths_at_any_call_and_lost_answers() {
         assert!(ending.rows.balanced(), "{context}: {:?}", ending.rows);
         assert_eq!((ending.rows.read, ending.rows.filtered, ending.rows.skipped), (ROWS, 4, 4), "{context}");
         assert_eq!(ending.rows.succeeded as usize, expected_in_org().len(), "{context}");
-        let told = told(&setup.sink.unwrap());
-        assert_eq!(told.len() as i64, ROWS - left_out(&ending), "{context}");
-        assert_eq!(told.values().filter(|kind| **kind == FileKind::Succeeded).count(), expected_in_org().len(), "{context}");
+        let in_files = rows_in_files(&setup.sink.unwrap());
+        if protocol.keeps_results() || attempts == 1 {
+            assert_eq!(in_files.len() as i64, ROWS - left_out(&ending), "{context}");
+            assert_eq!(in_files.values().filter(|kind| **kind == FileKind::Succeeded).count(), expected_in_org().len(), "{context}");
+        } else if (in_files.len() as i64) < ROWS - left_out(&ending) {
+            assert!(ending.message.contains("counted but not in the files"), "{context}");
+        }
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_keyed_query_goes_on_behind_its_last_row_without_a_gap_or_a_repetition() {
+async fn a_keyed_query_goes_on_behind_its_last_row_without_a_gap_or_a_repetition(protocol: Protocol) {
     for seed in 1000..1150 {
-        let model = Model::new(seed);
+        let model = Model::new(seed, protocol);
         {
             let mut world = model.world();
             world.trouble = [0, 7][seed as usize % 2];
-            world.spoil = [0, 0, 4][seed as usize % 3];
+            // Only results that can be read again say, after a death, which rows another chunk has taken over.
+            world.spoil = if protocol.keeps_results() { [0, 0, 4][seed as usize % 3] } else { 0 };
             world.slow = 1 + (seed as u32 % 4);
         }
         let (ending, _, attempts) = live(&model, Reread::BeyondKey, seed % 6).await;
@@ -255,11 +297,10 @@ async fn a_keyed_query_goes_on_behind_its_last_row_without_a_gap_or_a_repetition
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_unkeyed_query_never_sends_a_row_twice_and_says_when_it_cannot_go_on() {
+async fn an_unkeyed_query_never_sends_a_row_twice_and_says_when_it_cannot_go_on(protocol: Protocol) {
     let mut ends = BTreeMap::new();
     for seed in 2000..2150 {
-        let model = Model::new(seed);
+        let model = Model::new(seed, protocol);
         model.world().trouble = [0, 7][seed as usize % 2];
         let (ending, _, _) = live(&model, Reread::Never, seed % 3).await;
         let written = sorted(model.world().written.clone());
@@ -267,7 +308,7 @@ async fn an_unkeyed_query_never_sends_a_row_twice_and_says_when_it_cannot_go_on(
         once.dedup();
         assert_eq!(written, once, "seed {seed}");
         assert!(ending.rows.balanced(), "seed {seed}: {:?}", ending.rows);
-        assert_eq!(ending.rows.succeeded as usize, written.len(), "seed {seed}: what was committed is accounted for");
+        check_succeeded(&model, &ending, &format!("seed {seed}"));
         if ending.reason == RunReason::CompletedWithFailedRows {
             assert_eq!(written, expected_in_org(), "seed {seed}");
         }
@@ -277,11 +318,10 @@ async fn an_unkeyed_query_never_sends_a_row_twice_and_says_when_it_cannot_go_on(
     assert_eq!(seen, [RunReason::CompletedWithFailedRows, RunReason::NeedsDecision]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_source_that_changed_is_noticed_and_what_was_committed_stays_counted() {
-    let model = Model::new(5);
+async fn a_source_that_changed_is_noticed_and_what_was_committed_stays_counted(protocol: Protocol) {
+    let model = Model::new(5, protocol);
     model.world().slow = 50;
-    model.world().dies_in = Some(25);
+    model.world().dies_in = Some(if protocol == Protocol::Jobs { 25 } else { 15 });
     let source = rows();
     let setup = Setup::new(Reread::FromStart);
     tokio::select! {
@@ -298,35 +338,52 @@ async fn a_source_that_changed_is_noticed_and_what_was_committed_stays_counted()
     assert_eq!(ending.reason, RunReason::SourceChanged, "{}", ending.message);
     let written = sorted(model.world().written.clone());
     assert!(!written.is_empty(), "the first attempt committed nothing, so that nothing is known of what stays counted");
-    assert_eq!(ending.rows.succeeded as usize, written.len());
+    check_succeeded(&model, &ending, "the source changed");
     assert!(ending.rows.balanced(), "{:?}", ending.rows);
     assert!(written.iter().all(|key| expected_in_org().contains(key)));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_cancelled_run_commits_nothing_more_and_accounts_for_all_it_read() {
+async fn a_cancelled_run_commits_nothing_more_and_accounts_for_all_it_read(protocol: Protocol) {
     for seed in 0..40 {
-        let model = Model::new(seed);
+        let model = Model::new(seed, protocol);
         model.world().cancel_after_writes = Some(seed as u32 % 12);
         model.world().slow = 3;
         let (ending, setup, _) = live(&model, Reread::FromStart, 0).await;
         assert_eq!(ending.reason, RunReason::Cancelled, "seed {seed}: {}", ending.message);
         assert!(ending.rows.balanced(), "seed {seed}: {:?}", ending.rows);
         assert_eq!(ending.rows.succeeded as usize, model.world().written.len(), "seed {seed}");
-        let told = told(&setup.sink.unwrap());
-        assert_eq!(told.len() as i64, ending.rows.read - left_out(&ending), "seed {seed}");
+        let under_way = |chunk: &Chunk| matches!(chunk.state, ChunkState::Created | ChunkState::Uploaded);
+        assert!(!model.world().journal.listed.iter().any(under_way), "seed {seed}: {:?}", model.world().journal.listed);
+        let in_files = rows_in_files(&setup.sink.unwrap());
+        assert_eq!(in_files.len() as i64, ending.rows.read - left_out(&ending), "seed {seed}");
     }
+}
+
+/// Rows that a lane says were never tried go with another chunk, whatever the lane is.
+async fn untried_rows_are_sent_again_and_each_is_told_of_once(protocol: Protocol) {
+    let mut resent = 0;
+    for seed in 0..20 {
+        let model = Model::new(seed, protocol);
+        model.world().spoil = 2;
+        let (ending, setup, _) = live(&model, Reread::FromStart, 0).await;
+        assert_eq!(ending.reason, RunReason::CompletedWithFailedRows, "seed {seed}: {}", ending.message);
+        assert_eq!(sorted(model.world().written.clone()), expected_in_org(), "seed {seed}");
+        assert!(ending.rows.balanced(), "seed {seed}: {:?}", ending.rows);
+        assert_eq!(rows_in_files(&setup.sink.unwrap()).len() as i64, ROWS - left_out(&ending), "seed {seed}");
+        resent += model.world().journal.listed.iter().filter(|chunk| chunk.resends.is_some()).count();
+    }
+    assert!(resent > 20, "only {resent} chunks sent rows again");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_deadline_aborts_what_is_committed_and_counts_what_was_written() {
-    let model = Model::new(9);
+    let model = Model::new(9, Protocol::Jobs);
     model.world().slow = 1_000_000;
     let setup = Setup::new(Reread::FromStart);
-    let brake = setup.brake.clone();
+    let stop_signal = setup.stop_signal.clone();
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(300)).await;
-        brake.stop_now(RunReason::Deadline, "the deadline has passed");
+        stop_signal.stop_now(RunReason::Deadline, "the deadline has passed");
     });
     let ending = attempt(&model, &setup, &rows()).await;
     assert_eq!(ending.reason, RunReason::Deadline, "{}", ending.message);
@@ -334,9 +391,8 @@ async fn a_deadline_aborts_what_is_committed_and_counts_what_was_written() {
     assert!(ending.rows.balanced() && ending.rows.unprocessed > 0, "{:?}", ending.rows);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_job_refused_as_a_whole_ends_the_run_with_salesforces_words() {
-    let model = Model::new(11);
+async fn a_job_refused_as_a_whole_ends_the_run_with_salesforces_words(protocol: Protocol) {
+    let model = Model::new(11, protocol);
     model.world().refuses = Some("InvalidBatch : Field name not found : Nam");
     let (ending, _, _) = live(&model, Reread::FromStart, 0).await;
     assert_eq!(ending.reason, RunReason::TargetFailed);
@@ -345,27 +401,25 @@ async fn a_job_refused_as_a_whole_ends_the_run_with_salesforces_words() {
     assert!(model.world().written.is_empty());
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_org_that_runs_out_of_calls_ends_the_run_before_it_is_eaten_up() {
-    let model = Model::new(12);
+async fn an_org_that_runs_out_of_calls_ends_the_run_before_it_is_eaten_up(protocol: Protocol) {
+    let model = Model::new(12, protocol);
     model.world().usage = Some(ApiUsage { used: 90, max: 100 });
     let (ending, _, _) = live(&model, Reread::FromStart, 0).await;
     assert_eq!(ending.reason, RunReason::QuotaExceeded, "{}", ending.message);
     assert!(ending.rows.balanced() && ending.rows.read < ROWS);
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_interruption_leaves_everything_to_the_next_attempt() {
+async fn an_interruption_leaves_everything_to_the_next_attempt(protocol: Protocol) {
     let (mut interrupted, mut after_a_commit) = (0, 0);
     for seed in 0..40 {
-        let model = Model::new(seed);
+        let model = Model::new(seed, protocol);
         model.world().slow = 3;
         let source = rows();
         let setup = Setup::new(Reread::FromStart);
-        let brake = setup.brake.clone();
+        let stop_signal = setup.stop_signal.clone();
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(5 + seed * 11)).await;
-            brake.interrupt("the node is drained");
+            stop_signal.interrupt("the node is drained");
         });
         let first = attempt(&model, &setup, &source).await;
         if first.reason == RunReason::Interrupted {
@@ -377,12 +431,12 @@ async fn an_interruption_leaves_everything_to_the_next_attempt() {
         assert_eq!(sorted(model.world().written.clone()), expected_in_org(), "seed {seed}");
     }
     println!("{interrupted} interrupted, {after_a_commit} of them after a commit");
-    assert!(interrupted == 40 && after_a_commit > 10, "{interrupted} interrupted, {after_a_commit} of them after a commit");
+    let least = if protocol == Protocol::Jobs { 40 } else { 30 };
+    assert!(interrupted >= least && after_a_commit > 10, "{interrupted} interrupted, {after_a_commit} of them after a commit");
 }
 
-#[tokio::test(start_paused = true)]
-async fn without_result_files_the_rows_are_counted_all_the_same() {
-    let model = Model::new(14);
+async fn without_result_files_the_rows_are_counted_all_the_same(protocol: Protocol) {
+    let model = Model::new(14, protocol);
     let mut setup = Setup::new(Reread::FromStart);
     setup.sink = None;
     let ending = attempt(&model, &setup, &rows()).await;
@@ -391,9 +445,8 @@ async fn without_result_files_the_rows_are_counted_all_the_same() {
     assert_eq!(ending.failed_rows.len(), 10);
 }
 
-#[tokio::test(start_paused = true)]
-async fn results_that_could_not_be_stored_are_told_again_by_the_next_attempt() {
-    let model = Model::new(15);
+async fn results_that_could_not_be_stored_are_told_again_by_the_next_attempt(protocol: Protocol) {
+    let model = Model::new(15, protocol);
     let mut setup = Setup::new(Reread::FromStart);
     setup.sink_is_lost = true;
     let first = attempt(&model, &setup, &rows()).await;
@@ -402,17 +455,22 @@ async fn results_that_could_not_be_stored_are_told_again_by_the_next_attempt() {
     let ending = attempt(&model, &second, &rows()).await;
     assert_eq!(ending.reason, RunReason::CompletedWithFailedRows, "{}", ending.message);
     assert_eq!(sorted(model.world().written.clone()), expected_in_org());
-    assert_eq!(told(&second.sink.unwrap()).len() as i64, ROWS - left_out(&ending));
+    let in_files = rows_in_files(&second.sink.unwrap());
+    if protocol.keeps_results() {
+        assert_eq!(in_files.len() as i64, ROWS - left_out(&ending));
+    } else {
+        assert!(in_files.is_empty() && ending.message.contains("counted but not in the files"), "{}", ending.message);
+    }
 }
 
 /// More chunks than a run's status lists: the oldest are folded into a digest, which a restart has to arrive at again.
-#[tokio::test(start_paused = true)]
-async fn a_restart_of_a_long_run_reads_the_folded_chunks_again_and_compares_them() {
+async fn a_restart_of_a_long_run_reads_the_folded_chunks_again_and_compares_them(protocol: Protocol) {
+    let long_life = if protocol == Protocol::Jobs { 2_200 } else { 800 };
     let source: Vec<ByteRecord> =
         (1..=3_200).map(|n| ByteRecord::from(vec![n.to_string(), format!("name{n}"), format!("note {n}")])).collect();
     for (reread, seed) in [(Reread::FromStart, 1), (Reread::BeyondKey, 2)] {
-        let model = Model::new(seed);
-        model.world().dies_in = Some(2_200);
+        let model = Model::new(seed, protocol);
+        model.world().dies_in = Some(long_life);
         let setup = Setup::new(reread);
         tokio::select! {
             _ = attempt(&model, &setup, &source) => panic!("it should have died"),
@@ -429,8 +487,8 @@ async fn a_restart_of_a_long_run_reads_the_folded_chunks_again_and_compares_them
         let expected: Vec<String> = (1..=3_200).filter(|n| !is_left_out(*n) && !is_rejected(*n)).map(|n| n.to_string()).collect();
         assert!(sorted(model.world().written.clone()) == expected, "{reread:?}");
     }
-    let model = Model::new(3);
-    model.world().dies_in = Some(2_200);
+    let model = Model::new(3, protocol);
+    model.world().dies_in = Some(long_life);
     let setup = Setup::new(Reread::FromStart);
     tokio::select! {
         _ = attempt(&model, &setup, &source) => panic!("it should have died"),
@@ -446,5 +504,5 @@ async fn a_restart_of_a_long_run_reads_the_folded_chunks_again_and_compares_them
     assert_eq!(ending.reason, RunReason::SourceChanged, "{}", ending.message);
     assert!(ending.rows.balanced(), "{:?}", ending.rows);
     assert!(ending.rows.succeeded > 0, "the first attempt committed nothing");
-    assert_eq!(ending.rows.succeeded as usize, model.world().written.len());
+    check_succeeded(&model, &ending, "the source changed");
 }

@@ -11,7 +11,8 @@ use salesforce::bulk::{JobId, JobInfo, JobState, ResultKind, ResultRow, Uploaded
 use salesforce::{ApiError, ApiUsage, Delivery, Error, NetworkError};
 use sha2::{Digest, Sha256};
 
-use crate::load::{Body, Bulk, EachResult, Journal, JournalError};
+use super::calls::CallLane;
+use crate::load::{Body, Bulk, BulkLane, EachResult, Journal, JournalError, Lane};
 
 /// Small and good enough.
 #[derive(Clone)]
@@ -60,7 +61,7 @@ pub(super) struct World {
     pub(super) written: Vec<String>,
     /// Out of how many calls one goes wrong; 0: none.
     pub(super) trouble: u64,
-    /// Out of how many jobs one is ended by the server before all rows are tried; 0: none. Three times at most: rows that meet it
+    /// Out of how many chunks one is ended by the server before all rows are tried; 0: none. Three times at most: rows that meet it
     /// a fourth time are rightly given up.
     pub(super) spoil: u64,
     spoiled: u32,
@@ -80,7 +81,23 @@ pub(super) struct World {
 }
 
 #[derive(Clone)]
-pub(super) struct Model(pub(super) Arc<Mutex<World>>);
+pub(super) struct Model(Arc<Mutex<World>>, Protocol);
+
+/// How chunks are committed to the model.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Protocol {
+    /// Bulk API 2.0.
+    Jobs,
+    /// One call a chunk; see `CallLane`.
+    Calls,
+}
+
+impl Protocol {
+    /// Another attempt can read the results of a chunk again.
+    pub(super) fn keeps_results(self) -> bool {
+        self == Self::Jobs
+    }
+}
 
 /// What goes wrong with one call.
 enum Mishap {
@@ -94,8 +111,8 @@ enum Mishap {
 }
 
 impl Model {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(World {
+    pub(super) fn new(seed: u64, protocol: Protocol) -> Self {
+        let world = World {
             random: Random::new(seed),
             jobs: Vec::new(),
             written: Vec::new(),
@@ -112,7 +129,19 @@ impl Model {
             cancel_after_writes: None,
             writes: 0,
             calls: 0,
-        })))
+        };
+        Self(Arc::new(Mutex::new(world)), protocol)
+    }
+
+    pub(super) fn protocol(&self) -> Protocol {
+        self.1
+    }
+
+    pub(super) fn lane(&self) -> Arc<dyn Lane> {
+        match self.1 {
+            Protocol::Jobs => Arc::new(BulkLane::new(self.clone())),
+            Protocol::Calls => Arc::new(CallLane(self.clone())),
+        }
     }
 
     pub(super) fn world(&self) -> std::sync::MutexGuard<'_, World> {
@@ -120,7 +149,7 @@ impl Model {
     }
 
     /// One call: it may be the last, before or after it is carried out, and it may go wrong.
-    async fn call<T>(&self, lossy: bool, act: impl FnOnce(&mut World) -> Result<T, Error>) -> Result<T, Error> {
+    pub(super) async fn call<T>(&self, lossy: bool, act: impl FnOnce(&mut World) -> Result<T, Error>) -> Result<T, Error> {
         // Calls of other chunks slip in between.
         let while_others_act = Duration::from_millis(1 + self.world().random.below(5));
         tokio::time::sleep(while_others_act).await;
@@ -169,6 +198,13 @@ impl World {
         }
     }
 
+    /// Whether the server ends the work on a chunk before all rows are tried.
+    pub(super) fn spoils(&mut self) -> bool {
+        let spoil = self.spoil > 0 && self.spoiled < 3 && self.random.one_in(self.spoil);
+        self.spoiled += u32::from(spoil);
+        spoil
+    }
+
     fn job(&mut self, id: &JobId) -> Result<&mut Job, Error> {
         let at: usize = id.as_str()[4..15].parse().map_err(|_| refused(404, "NOT_FOUND"))?;
         self.jobs.get_mut(at).ok_or_else(|| refused(404, "NOT_FOUND"))
@@ -199,8 +235,7 @@ impl World {
                     return;
                 }
                 self.process(id, 50);
-                let spoil = self.spoil > 0 && self.spoiled < 3 && self.random.one_in(self.spoil);
-                self.spoiled += u32::from(spoil);
+                let spoil = self.spoils();
                 if let Ok(job) = self.job(id) {
                     (job.state, job.error) =
                         if spoil { (JobState::Failed, Some("Timeout : took too long")) } else { (JobState::InProgress, None) };
@@ -323,7 +358,7 @@ impl Bulk for Model {
             let key = String::from_utf8_lossy(&cells[0]).into_owned();
             let id = if kind == ResultKind::Successful { format!("001{key:0>12}AAA") } else { String::new() };
             let error = if kind == ResultKind::Failed { "BAD_NAME:no such name:Name --".into() } else { String::new() };
-            each(&columns, &ResultRow { id, created: kind == ResultKind::Successful, error, cells: cells.clone() });
+            each(&columns, &ResultRow { id: id.into_bytes(), created: kind == ResultKind::Successful, error, cells: cells.clone() });
         }
         assert!(rows.is_none_or(|rows| rows == set.len() as u64));
         Ok(set.len() as u64)

@@ -1,0 +1,184 @@
+//! `Connection`: one external system and who we are there. It never holds a secret in clear.
+
+mod postgres;
+mod salesforce;
+mod status;
+mod system;
+
+use kube_derive::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+pub use self::postgres::Postgres;
+pub use self::salesforce::{AuthFlow, ClientCredentials, JwtBearer, LoginAt, Salesforce, SalesforceAuth};
+pub use self::status::{ConnectionMetadata, ConnectionStatus, Verification};
+pub use self::system::{CredentialKey, Endpoint, ExternalSystem, LoginProfile, Rows, System, SystemKind, SystemProfile};
+use crate::schema::{PEM, exactly_one, same_one};
+use crate::union::union;
+
+/// One external system and who we are there. It never holds a secret in clear.
+#[derive(Clone, CustomResource, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[kube(
+    group = "dataimporter.io",
+    version = "v1alpha1",
+    kind = "Connection",
+    namespaced,
+    crates(kube_core = "::kube_core"),
+    status = "ConnectionStatus",
+    derive = "PartialEq",
+    shortname = "conn",
+    category = "dataimporter",
+    doc = "One external system and who we are there. It never holds a secret in clear.",
+    printcolumn(name = "System", type_ = "string", json_path = ".status.metadata.system"),
+    printcolumn(name = "Account", type_ = "string", json_path = ".status.metadata.user"),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
+    printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspend"),
+    printcolumn(name = "Verified", type_ = "date", json_path = ".status.lastVerified"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    exactly_one(System::KEYS),
+    same_one(System::KEYS, "the kind of system is immutable: create another Connection"),
+]))]
+pub struct ConnectionSpec {
+    /// A Salesforce org.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    salesforce: Option<Salesforce>,
+    /// A PostgreSQL database. Always TLS with full verification of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    postgres: Option<Postgres>,
+    /// Where the secret comes from.
+    pub credentials: Credentials,
+    /// No run may use this connection while true. Absent: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tls {
+    /// PEM certificates that may sign the server's, besides the public roots. Absent: public roots only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 65536), regex(pattern = PEM))]
+    pub ca_bundle: Option<String>,
+    /// Name the server's certificate must carry, for databases. Absent: the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub server_name: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(CredentialOrigin::KEYS)]))]
+pub struct Credentials {
+    /// A Secret in the same namespace that is read once per change and stored encrypted elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    secret_ref: Option<SecretRef>,
+}
+
+union! {
+    /// Where a credential comes from.
+    pub enum CredentialOrigin<'a> = Credentials::origin {
+        /// A Secret in the same namespace.
+        "secretRef" secret_ref => SecretRef(&'a SecretRef),
+    }
+}
+
+impl Credentials {
+    /// The Secret that the credential is taken from, if it is taken from one.
+    pub fn secret_ref(&self) -> Option<&SecretRef> {
+        match self.origin()? {
+            CredentialOrigin::SecretRef(reference) => Some(reference),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRef {
+    /// Name of the Secret. The keeper reads it through a Role of yours and shows it to the endpoint that the Secret's own annotation
+    /// `dataimporter.io/consent` names: `kubectl import intake` prints both.
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+    /// What happens to the Secret once it is stored encrypted. `Keep` leaves it readable in this namespace (condition `PlaintextSource`).
+    pub after_intake: AfterIntake,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum AfterIntake {
+    Keep,
+    Delete,
+}
+
+impl ConnectionSpec {
+    pub fn suspended(&self) -> bool {
+        self.suspend.unwrap_or(false)
+    }
+
+    /// The way to log in. `None`: the system, or the way, is none that this version knows.
+    pub fn login(&self) -> Option<&'static LoginProfile> {
+        self.system()?.external().login()
+    }
+
+    /// The endpoint in words and one line, for whoever decides whether a secret may go there: whoever wrote it must not write more than it.
+    pub fn endpoint(&self) -> String {
+        let Some(system) = self.system() else { return String::new() };
+        let Endpoint { parts: _, words: mut text, tls, allowed } = system.external().endpoint();
+        if tls.is_some_and(|tls| tls.ca_bundle.is_some()) {
+            text.push_str(", trusting the authorities of its caBundle");
+        }
+        if let Some(name) = tls.and_then(|tls| tls.server_name.as_ref()) {
+            text.push_str(&format!(", with the certificate of {name}"));
+        }
+        if let Some(allowed) = allowed {
+            text.push_str(&format!(", {}", allowed.words));
+        }
+        text.replace(char::is_control, " ")
+    }
+
+    /// What a credential is bound to, and what its owner consents to: whoever changes any of it needs the owner's consent again, else
+    /// the secret could be sent to a server of their choice. The key of the system comes first, so that no two kinds share a digest. What
+    /// describes no system that this version knows has the digest of nothing: there is nowhere a secret could go.
+    pub fn endpoint_digest(&self) -> String {
+        let mut digest = Sha256::new();
+        let mut add = |part: &str| {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        };
+        if let Some(system) = self.system() {
+            let Endpoint { parts, words: _, tls, allowed } = system.external().endpoint();
+            add(system.kind().key());
+            parts.iter().for_each(|part| add(part));
+            tls_parts(tls).into_iter().for_each(&mut add);
+            allowed.iter().for_each(|allowed| add(allowed.part));
+        }
+        hex::encode(digest.finalize())
+    }
+
+    /// Leaves out the certificates, which are large, for whoever only asks what a Connection is to.
+    pub fn forget_certificates(&mut self) {
+        let Self { salesforce, postgres, credentials: _, suspend: _ } = self;
+        let of_salesforce = salesforce.as_mut().and_then(|salesforce| salesforce.tls.as_mut());
+        let of_postgres = postgres.as_mut().and_then(|postgres| postgres.tls.as_mut());
+        for tls in [of_salesforce, of_postgres].into_iter().flatten() {
+            tls.ca_bundle = None;
+        }
+    }
+
+    /// Leaves out the system, for whoever only asks which Connections there are.
+    pub fn forget_system(&mut self) {
+        let Self { salesforce, postgres, credentials: _, suspend: _ } = self;
+        (*salesforce, *postgres) = (None, None);
+    }
+}
+
+fn tls_parts(tls: Option<&Tls>) -> [&str; 2] {
+    let text = |part: fn(&Tls) -> Option<&String>| tls.and_then(part).map_or("", String::as_str);
+    [text(|t| t.ca_bundle.as_ref()), text(|t| t.server_name.as_ref())]
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! A PostgreSQL database, and all that is known about them in general.
+
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Tls;
+use super::system::{Allowed, CredentialKey, Endpoint, ExternalSystem, LoginProfile, Rows, SystemProfile};
+
+pub(super) static PROFILE: SystemProfile = SystemProfile {
+    name: "PostgreSQL",
+    public_port: Postgres::DEFAULT_PORT,
+    logins: &[PASSWORD],
+    rows: Rows::Query,
+    revoked_by_disconnect: "nothing is revoked",
+    left_after_disconnect: "the database's password stays valid until you change it there",
+};
+
+const PASSWORD: LoginProfile = LoginProfile {
+    field: "spec.postgres",
+    keys: &[CredentialKey { name: "password", holds: "the role's password" }],
+    refused: "user and database in spec.postgres",
+};
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Postgres {
+    /// Host name or address.
+    #[schemars(length(min = 1, max = 253))]
+    pub host: String,
+    /// TCP port. Absent: 5432.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: Option<i32>,
+    /// Database name.
+    #[schemars(length(min = 1, max = 63))]
+    pub database: String,
+    /// Role to log in as; Secret key `password`.
+    #[schemars(length(min = 1, max = 63))]
+    pub user: String,
+    /// Trust for the server's certificate. Absent: public roots and the host name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// The server gets the password itself, or its MD5, where it asks for it: whoever runs it learns the password. Absent: false, only SCRAM-SHA-256 is answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_insecure_password_authentication: Option<bool>,
+}
+
+impl Postgres {
+    pub const DEFAULT_PORT: u16 = 5432;
+
+    pub fn port(&self) -> u16 {
+        self.port.and_then(|p| u16::try_from(p).ok()).unwrap_or(Self::DEFAULT_PORT)
+    }
+
+    pub fn allows_insecure_password(&self) -> bool {
+        self.allow_insecure_password_authentication.unwrap_or(false)
+    }
+}
+
+impl ExternalSystem for Postgres {
+    fn endpoint(&self) -> Endpoint<'_> {
+        let Self { host, port: _, database, user, tls, allow_insecure_password_authentication: _ } = self;
+        let port = self.port();
+        let allowed = Allowed { part: "allowInsecurePasswordAuthentication", words: "which may ask for the password itself" };
+        Endpoint {
+            parts: vec![Cow::Borrowed(host), Cow::Owned(port.to_string()), Cow::Borrowed(database), Cow::Borrowed(user)],
+            words: format!("PostgreSQL {host}:{port}, database {database} as {user}"),
+            tls: tls.as_ref(),
+            allowed: self.allows_insecure_password().then_some(allowed),
+        }
+    }
+
+    fn login(&self) -> Option<&'static LoginProfile> {
+        Some(&PASSWORD)
+    }
+
+    fn left_to_do(&self) -> Option<String> {
+        None
+    }
+}

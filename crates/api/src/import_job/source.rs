@@ -1,0 +1,158 @@
+//! Where rows come from, and how a file is read.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::meta::LocalRef;
+use crate::schema::{TEXT, exactly_one, rule};
+use crate::union::union;
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(SourceKind::KEYS)]))]
+pub struct Source {
+    /// A file that a person uploaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    upload: Option<UploadSource>,
+    /// Rows of a database query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sql: Option<SqlSource>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UploadSource {
+    /// Name of the Upload, in the same namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// How the file is read. Absent: CSV with everything detected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    format: Option<Format>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(FormatKind::KEYS)]))]
+pub struct Format {
+    /// Comma-separated values (RFC 4180) and its relatives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    csv: Option<CsvFormat>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    rule("!has(self.delimiter) || !has(self.quote) || self.delimiter != self.quote", "delimiter and quote must be two characters"),
+]))]
+pub struct CsvFormat {
+    /// One ASCII character between fields. Absent: detected among comma, semicolon, tab and bar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1))]
+    pub delimiter: Option<String>,
+    /// Character encoding by its WHATWG name, e.g. `windows-1252`. Absent: the byte order mark decides, else UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 40))]
+    pub encoding: Option<String>,
+    /// Words that stand in cells where there is nothing, such as `\N` or `NULL`: such a cell is blank, for filters and formulas too.
+    /// Compared exactly, case included, without the blanks around them. Absent: no word is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 40), regex(pattern = TEXT)))]
+    pub null_words: Vec<String>,
+    /// What quotes a field: `none` where quotes are text like any other, `"` or `'`. Absent: `"`, and a quoted field whose lines look like
+    /// rows of their own is suspected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote: Option<Quote>,
+}
+
+/// What quotes a field of a CSV file.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Quote {
+    #[serde(rename = "none")]
+    None,
+    #[serde(rename = "\"")]
+    Double,
+    #[serde(rename = "'")]
+    Single,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SqlSource {
+    /// Connection to the database, in the same namespace.
+    pub connection_ref: LocalRef,
+    /// One SELECT statement, without a trailing semicolon.
+    #[schemars(length(min = 1, max = 65536), regex(pattern = TEXT))]
+    pub query: String,
+    /// Columns that order the rows and identify each one; with them a killed run goes on where it stopped. Absent: such a run stops with NeedsDecision.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(min = 1, max = 63)))]
+    pub order_by: Vec<String>,
+}
+
+union! {
+    /// Where the rows of a job come from.
+    pub enum SourceKind<'a> = Source::kind {
+        /// A file that a person uploaded.
+        "upload" upload => Upload(&'a UploadSource),
+        /// Rows of a database query.
+        "sql" sql => Sql(&'a SqlSource),
+    }
+}
+
+union! {
+    /// How a file is read.
+    pub enum FormatKind<'a> = Format::kind {
+        /// Comma-separated values and its relatives.
+        "csv" csv => Csv(&'a CsvFormat),
+    }
+}
+
+/// Everything is detected.
+static DETECTED: CsvFormat = CsvFormat { delimiter: None, encoding: None, null_words: Vec::new(), quote: None };
+
+impl Source {
+    /// The upload that is read, if one is.
+    pub fn upload(&self) -> Option<&UploadSource> {
+        match self.kind()? {
+            SourceKind::Upload(upload) => Some(upload),
+            SourceKind::Sql(_) => None,
+        }
+    }
+
+    /// The Connection that is read through, if one is.
+    pub fn connection(&self) -> Option<&LocalRef> {
+        match self.kind()? {
+            SourceKind::Sql(query) => Some(&query.connection_ref),
+            SourceKind::Upload(_) => None,
+        }
+    }
+
+    /// Words that make a cell blank.
+    pub fn null_words(&self) -> &[String] {
+        match self.kind() {
+            Some(SourceKind::Upload(upload)) => match upload.read_as() {
+                Some(FormatKind::Csv(csv)) => &csv.null_words,
+                None => &[],
+            },
+            Some(SourceKind::Sql(_)) | None => &[],
+        }
+    }
+
+    /// Leaves out the query, which is long.
+    pub(super) fn forget_query(&mut self) {
+        let Self { upload: _, sql } = self;
+        if let Some(sql) = sql {
+            sql.query = String::new();
+        }
+    }
+}
+
+impl UploadSource {
+    /// How the file is read. `None`: in a way that this version does not know, which is never taken for CSV.
+    pub fn read_as(&self) -> Option<FormatKind<'_>> {
+        match &self.format {
+            Some(format) => format.kind(),
+            None => Some(FormatKind::Csv(&DETECTED)),
+        }
+    }
+}

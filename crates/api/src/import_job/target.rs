@@ -1,0 +1,134 @@
+//! Where rows go, and what their fields are made of.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::meta::LocalRef;
+use crate::schema::{TEXT, exactly_one, rule};
+use crate::union::union;
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(TargetKind::KEYS)]))]
+pub struct Target {
+    /// A Salesforce org.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    salesforce: Option<SalesforceTarget>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    rule("(self.operation == 'Upsert') == (has(self.matchBy) && self.matchBy.size() > 0)", "matchBy names the external id field of an Upsert, and only of an Upsert"),
+    rule("!(self.operation in ['Update', 'Delete']) || self.mapping.exists(m, m.to == 'Id')", "Update and Delete need a mapping to Id"),
+]))]
+pub struct SalesforceTarget {
+    /// Connection to the org, in the same namespace.
+    pub connection_ref: LocalRef,
+    /// API name of the object, e.g. `Account` or `Invoice__c`.
+    #[schemars(length(min = 1, max = 80), regex(pattern = "^[A-Za-z][A-Za-z0-9_]*$"))]
+    pub object: String,
+    /// What happens there.
+    pub operation: Operation,
+    /// External id field that decides whether an Upsert creates or updates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1), inner(length(min = 1, max = 80)))]
+    pub match_by: Vec<String>,
+    /// What an empty cell means. Absent: `Ignore`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blank_cells: Option<BlankCells>,
+    /// Which field gets what.
+    #[schemars(length(min = 1, max = 500), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["to"]))]
+    pub mapping: Vec<MappingEntry>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Operation {
+    Insert,
+    Update,
+    Upsert,
+    Delete,
+}
+
+/// `Ignore` leaves the field as it is, `Clear` empties it, `Fail` fails the row.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum BlankCells {
+    Ignore,
+    Clear,
+    Fail,
+}
+
+/// One field and where its value comes from.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(ValueSource::KEYS)]))]
+pub struct MappingEntry {
+    /// API name of the field, or `Relationship.ExternalIdField`.
+    #[schemars(length(min = 1, max = 255), regex(pattern = TEXT))]
+    pub to: String,
+    /// Name of an input column: a text, in quotes if YAML would read it as something else (`"No"`, `"2026"`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255), regex(pattern = TEXT))]
+    from: Option<String>,
+    /// The same text for every row, in quotes if YAML would read it as something else (`"0047"`, `"true"`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096), regex(pattern = TEXT))]
+    value: Option<String>,
+    /// A formula over the input columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096), regex(pattern = TEXT))]
+    formula: Option<String>,
+    /// What an empty cell means for this field. Absent: the target's `blankCells`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blank_cells: Option<BlankCells>,
+}
+
+union! {
+    /// Where the rows of a job go.
+    pub enum TargetKind<'a> = Target::kind {
+        /// A Salesforce org.
+        "salesforce" salesforce => Salesforce(&'a SalesforceTarget),
+    }
+}
+
+union! {
+    /// Where the value of a field comes from.
+    pub enum ValueSource<'a> = MappingEntry::source {
+        /// An input column.
+        "from" from => From(&'a str),
+        /// The same text for every row.
+        "value" value => Value(&'a str),
+        /// A formula over the input columns.
+        "formula" formula => Formula(&'a str),
+    }
+}
+
+impl Target {
+    /// The Salesforce object that is loaded into, if the target is one.
+    pub fn salesforce(&self) -> Option<&SalesforceTarget> {
+        match self.kind()? {
+            TargetKind::Salesforce(salesforce) => Some(salesforce),
+        }
+    }
+
+    /// The Connection that is loaded through.
+    pub fn connection(&self) -> Option<&LocalRef> {
+        match self.kind()? {
+            TargetKind::Salesforce(salesforce) => Some(&salesforce.connection_ref),
+        }
+    }
+
+    /// Leaves out the mapping, which is long.
+    pub(super) fn forget_mapping(&mut self) {
+        let Self { salesforce } = self;
+        if let Some(salesforce) = salesforce {
+            salesforce.mapping = Vec::new();
+        }
+    }
+}
+
+impl SalesforceTarget {
+    pub fn blank_cells(&self) -> BlankCells {
+        self.blank_cells.unwrap_or(BlankCells::Ignore)
+    }
+}

@@ -1,0 +1,234 @@
+//! The story of a row, from its source to its result: read → steps → map → load → results. The worker and `dataimporter run` tell it
+//! with the same words, so that what a person tries on a laptop is what happens in the cluster; tests and benchmarks do so, too. Where
+//! credentials, journal and result files come from is each caller's own business.
+
+mod feed;
+mod target;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::import_job::{Guards, ImportJobSpec, SalesforceTarget, StepKind};
+use api::import_run::{Chunks, Rows, RunReason};
+use csv::ByteRecord;
+use salesforce::{Client, Describe};
+
+pub use self::feed::{Destination, feed};
+use crate::finding::PreflightFinding;
+use crate::load::{
+    BulkLane, ChunkLimits, Ending, Journal, Ledger, LoadPorts, LoadSettings, Loader, Reread, Restart, SalesforceBulk, StopSignal,
+};
+use crate::pipeline::{self, Pipeline};
+use crate::results::{Escape, ResultsSink};
+use crate::source::blob::BlobError;
+use crate::source::{self, ReadError, Replay, Source, Start};
+use crate::used;
+
+/// What one import is made of.
+pub struct Import {
+    pub spec: ImportJobSpec,
+    pub target: Client,
+    /// `None`: nothing more is read; what earlier attempts committed is brought to its end.
+    pub source: Option<Box<dyn Source>>,
+    /// Where each chunk of earlier attempts ended, by its number.
+    pub cursors: Vec<(i64, Vec<String>)>,
+    pub journal: Arc<dyn Journal>,
+    /// What earlier attempts left in the journal.
+    pub chunks: Chunks,
+    /// `None`: no result files.
+    pub results: Option<(Box<dyn ResultsSink>, Escape)>,
+    pub limits: ChunkLimits,
+    /// How long the run may still take.
+    pub time_left: Duration,
+    pub stop_signal: StopSignal,
+    /// Told once loading begins.
+    pub watch: Box<dyn FnOnce(Arc<Ledger>) + Send>,
+}
+
+/// Why an import ended before its first row.
+struct Refusal {
+    reason: RunReason,
+    message: String,
+}
+
+impl Refusal {
+    fn new(reason: RunReason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+}
+
+impl From<Refusal> for Ending {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { reason, message } = refusal;
+        Self {
+            reason,
+            message,
+            rows: Rows::default(),
+            results: Vec::new(),
+            failed_rows: Vec::new(),
+            unmatched: 0,
+            warnings: Vec::new(),
+            fenced: false,
+        }
+    }
+}
+
+impl Import {
+    /// Tells the whole story. Whatever happens is in the ending.
+    pub async fn run(self) -> Ending {
+        let stop_signal = self.stop_signal.clone();
+        let deadline = tokio::spawn({
+            let (stop_signal, left) = (stop_signal.clone(), self.time_left);
+            async move {
+                tokio::time::sleep(left).await;
+                stop_signal.stop_now(RunReason::Deadline, "the deadline has passed (guards.deadlineSeconds)");
+            }
+        });
+        let ending = self.attempt().await.unwrap_or_else(Ending::from);
+        deadline.abort();
+        ending
+    }
+
+    async fn attempt(mut self) -> Result<Ending, Refusal> {
+        let target = self
+            .spec
+            .target
+            .salesforce()
+            .cloned()
+            .ok_or_else(|| Refusal::new(RunReason::PreflightFailed, "target: the job has no Salesforce target"))?;
+        let restart = Restart::of(&self.chunks, self.reread());
+        if !restart.reads || self.stop_signal.is_raised() {
+            return self.bring_to_its_end(&target).await;
+        }
+        let (mut rows, mut pipeline) = match self.begin(&target, restart.behind).await {
+            Ok(begun) => begun,
+            // Another attempt may do better.
+            Err(refusal) if refusal.reason.is_resumable() && !self.stop_signal.is_raised() => return Err(refusal),
+            Err(Refusal { reason, message }) => {
+                self.stop_signal.stop(reason, message);
+                if self.chunks.total > 0 {
+                    return self.bring_to_its_end(&target).await;
+                }
+                // Whoever raised it first knows better.
+                let (reason, message) = self.stop_signal.reason().unwrap_or((RunReason::Internal, String::new()));
+                return Err(Refusal { reason, message });
+            }
+        };
+        let input = rows.header().cells().clone();
+        let mut loader = self.loader(&target, input, pipeline.fields().clone(), pipeline.key());
+        let read = feed(&mut *rows, &mut pipeline, &mut loader, &self.stop_signal).await;
+        let ending = match read {
+            Ok(()) => loader.finish().await,
+            Err(error) => Err(error),
+        };
+        ending.map(|ending| Ending { warnings: pipeline.warnings(), ..ending }).map_err(memory_failed)
+    }
+
+    /// Everything that comes before the first row.
+    async fn begin(&self, target: &SalesforceTarget, behind: Option<i64>) -> Result<(Box<dyn source::Rows>, Pipeline), Refusal> {
+        let describe = self.describe(target).await?;
+        let rows = self.open(behind).await?;
+        let parents = self.parents(&describe).await?;
+        let pipeline = Pipeline::compile(&self.spec, rows.header(), &describe, &parents).map_err(findings)?;
+        Ok((rows, pipeline))
+    }
+
+    /// `behind`: the chunk that reading goes on behind.
+    async fn open(&self, behind: Option<i64>) -> Result<Box<dyn source::Rows>, Refusal> {
+        let Some(source) = &self.source else { return Err(ReadError::from(BlobError::Spent).into()) };
+        let start = self.start(behind)?;
+        Ok(source.open(&start, &used::columns(&self.spec)).await?)
+    }
+
+    fn start(&self, behind: Option<i64>) -> Result<Start, Refusal> {
+        let Some(chunk) = behind else { return Ok(Start::First) };
+        let (_, key) = self.cursors.iter().find(|(number, _)| *number == chunk).ok_or_else(|| {
+            let text = format!("the journal has no cursor for chunk {chunk}: compare the result with the org and start a new run");
+            Refusal::new(RunReason::NeedsDecision, text)
+        })?;
+        let remembers = self.spec.steps.iter().any(|step| matches!(step.kind(), Some(StepKind::Dedupe(_))));
+        Ok(Start::Behind { key: key.clone(), replay: if remembers { Replay::Seen } else { Replay::None } })
+    }
+
+    /// Without a source nothing is read, whatever is said here.
+    fn reread(&self) -> Reread {
+        self.source.as_ref().map_or(Reread::FromStart, |source| source.reread())
+    }
+
+    /// What may be known before anything is sent: whether the object is there, and whether the org has calls left for us.
+    async fn describe(&self, target: &SalesforceTarget) -> Result<Describe, Refusal> {
+        let describe = self.target.describe(&target.object).await.map_err(|error| target::refusal(&target.object, &error))?;
+        match self.target.usage() {
+            Some(usage) if usage.exceeds(self.api_budget_percent()) => {
+                let text = format!(
+                    "{} of the org's {} API calls of the day are used, more than the budget of {} %",
+                    usage.used,
+                    usage.max,
+                    self.api_budget_percent()
+                );
+                Err(Refusal::new(RunReason::QuotaExceeded, text))
+            }
+            _ => Ok(describe),
+        }
+    }
+
+    /// One call for each object that the job looks for parents in. One that this user may not see stays unchecked.
+    async fn parents(&self, describe: &Describe) -> Result<Vec<Describe>, Refusal> {
+        let mut parents = Vec::new();
+        for object in pipeline::parents(&self.spec, describe) {
+            match self.target.describe(&object).await {
+                Ok(parent) => parents.push(parent),
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(target::refusal(&object, &error)),
+            }
+        }
+        Ok(parents)
+    }
+
+    /// Nothing more can be read, or may be; what was committed is still waited for and counted.
+    async fn bring_to_its_end(mut self, target: &SalesforceTarget) -> Result<Ending, Refusal> {
+        self.results = None;
+        let loader = self.loader(target, ByteRecord::new(), ByteRecord::new(), None);
+        loader.finish().await.map_err(memory_failed)
+    }
+
+    fn loader(&mut self, target: &SalesforceTarget, input: ByteRecord, columns: ByteRecord, key_column: Option<usize>) -> Loader {
+        let settings = LoadSettings {
+            input,
+            columns,
+            key_column,
+            limits: self.limits,
+            results: self.results.take(),
+            reread: self.reread(),
+            max_failed_percent: self.spec.guards.as_ref().and_then(|guards| guards.max_failed_percent),
+            api_budget_percent: self.api_budget_percent(),
+            random: Arc::new(rand::random::<f64>),
+        };
+        let bulk = SalesforceBulk::new(self.target.clone(), target::new_job(target));
+        let ports = LoadPorts { lane: Arc::new(BulkLane::new(bulk)), journal: self.journal.clone(), stop_signal: self.stop_signal.clone() };
+        let loader = Loader::start(settings, ports, &self.chunks);
+        let watch = std::mem::replace(&mut self.watch, Box::new(|_| ()));
+        watch(loader.ledger());
+        loader
+    }
+
+    fn api_budget_percent(&self) -> u8 {
+        let asked = self.spec.guards.as_ref().and_then(|guards| guards.api_budget_percent);
+        u8::try_from(asked.unwrap_or(Guards::DEFAULT_API_BUDGET_PERCENT)).unwrap_or(100)
+    }
+}
+
+fn findings(findings: Vec<PreflightFinding>) -> Refusal {
+    let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    Refusal::new(RunReason::PreflightFailed, lines.join("; "))
+}
+
+fn memory_failed(error: std::io::Error) -> Refusal {
+    Refusal::new(RunReason::Internal, format!("rows could not be kept in memory: {error}"))
+}
+
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        Self { reason: error.reason(), message: connect::explain(&error) }
+    }
+}

@@ -1,0 +1,64 @@
+//! Bytes somewhere, with an identity by which it shows whether they are still the same ones.
+
+mod memory;
+mod upload;
+mod whole;
+
+use std::io;
+use std::ops::RangeFrom;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+
+pub use self::memory::MemoryBlob;
+pub use self::upload::UploadBlob;
+pub(super) use self::whole::whole;
+use super::Remedy;
+
+/// Bytes as they come. Nobody fetches more of them than one piece that is asked for, but for what a connection holds on
+/// its way.
+pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
+
+#[async_trait]
+pub trait Blob: Send + Sync {
+    /// What can be told without reading the bytes.
+    async fn identity(&self) -> Result<Identity, BlobError>;
+
+    /// The bytes from a place on, provided that the blob is still what `identity` said.
+    async fn open(&self, range: RangeFrom<u64>, identity: &Identity) -> Result<ByteStream, BlobError>;
+}
+
+/// By what a blob is known; what its store does not tell is absent.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Identity {
+    /// In bytes.
+    pub length: Option<u64>,
+    /// What changes with the bytes: an ETag, a version, a time of modification, as the store writes it.
+    pub version: Option<String>,
+}
+
+/// Why the bytes of a file do not come.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    #[error("reading the source failed")]
+    Io(#[from] io::Error),
+    /// Bytes that come once came, or never will.
+    #[error("the source was opened before, or may not be opened any more")]
+    Spent,
+    #[error("the file is not what it was when this run first opened it: start a new run")]
+    Changed,
+}
+
+impl BlobError {
+    pub(super) fn remedy(&self) -> Remedy {
+        use io::ErrorKind as Kind;
+        match self {
+            Self::Io(error) => match error.kind() {
+                Kind::InvalidData | Kind::InvalidInput | Kind::PermissionDenied | Kind::NotFound => Remedy::Correct,
+                _ => Remedy::Wait,
+            },
+            Self::Spent | Self::Changed => Remedy::Correct,
+        }
+    }
+}

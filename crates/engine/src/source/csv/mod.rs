@@ -1,0 +1,281 @@
+//! Rows of a CSV file, from bytes as they arrive. Strict where `csv-core` is generous: a quote that is never closed is
+//! an error, ragged rows and text that is no text are faults of their row, each with its place.
+//!
+//! bytes → `text` (encoding) → `parser` (records; `quotes` and `suspect` watch over it) → `rows` (faults, batches)
+//!
+//! `again`: result files that come back
+
+mod again;
+mod contradiction;
+mod footer;
+mod kind;
+mod parser;
+mod quotes;
+mod rows;
+mod sniff;
+mod suspect;
+mod text;
+
+use std::collections::BTreeSet;
+
+use api::import_job::{CsvFormat, Quote};
+use async_trait::async_trait;
+use bytes::{Buf, Bytes, BytesMut};
+use encoding_rs::Encoding;
+use futures::{Stream, StreamExt};
+
+use self::parser::{Dialect, Parser};
+use self::rows::Records;
+use self::text::Text;
+use crate::row::{Batch, Header};
+use crate::source::blob::BlobError;
+use crate::source::{FileError, ReadError, Rows};
+use crate::taken::{Choice, Taken};
+
+/// How a file is read; what is absent is detected.
+#[derive(Clone, Debug, Default)]
+pub struct CsvOptions {
+    delimiter: Option<u8>,
+    encoding: Option<&'static Encoding>,
+    quote: Option<Quote>,
+    /// Columns that the job uses, by their names; none when nobody said.
+    columns: BTreeSet<String>,
+}
+
+impl CsvOptions {
+    pub fn compile(format: &CsvFormat) -> Result<Self, FileError> {
+        let quote = quote(format.quote);
+        let delimiter = format.delimiter.as_deref().map(|text| match text.as_bytes() {
+            [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n' | 0) && Some(*byte) != quote => Ok(*byte),
+            _ => Err(FileError::Delimiter),
+        });
+        let encoding = format.encoding.as_deref().map(|label| {
+            let known = Encoding::for_label(label.as_bytes());
+            known.ok_or_else(|| FileError::UnknownEncoding { label: label.to_owned() })
+        });
+        Ok(Self { delimiter: delimiter.transpose()?, encoding: encoding.transpose()?, quote: format.quote, columns: BTreeSet::new() })
+    }
+
+    /// Columns that the job uses: they tell which reading of the header is meant, and what has to fit into Salesforce.
+    pub fn for_columns(self, columns: BTreeSet<String>) -> Self {
+        Self { columns, ..self }
+    }
+}
+
+fn quote(format: Option<Quote>) -> Option<u8> {
+    match format {
+        Some(Quote::None) => None,
+        None | Some(Quote::Double) => Some(b'"'),
+        Some(Quote::Single) => Some(b'\''),
+    }
+}
+
+/// A CSV file being read.
+pub struct CsvSource<S> {
+    stream: S,
+    text: Text,
+    /// End marks of DOS at the end of what was read; they are text only if more follows.
+    end_marks: usize,
+    /// There were too many of them: they are text.
+    many_marks: bool,
+    /// Text that is not parsed yet.
+    pending: Bytes,
+    /// The stream has ended.
+    ended: bool,
+    /// The last record was looked at.
+    finished: bool,
+    parser: Parser,
+    rows: Records,
+    header: Header,
+}
+
+impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
+    /// Enough to see the byte order mark and to tell the delimiter.
+    const SAMPLE: usize = 64 << 10;
+
+    /// Reads up to the header.
+    pub async fn open(stream: S, options: CsvOptions) -> Result<Self, ReadError> {
+        Self::open_with_sample(stream, options, Self::SAMPLE).await
+    }
+
+    async fn open_with_sample(mut stream: S, options: CsvOptions, sample: usize) -> Result<Self, ReadError> {
+        let mut head = BytesMut::new();
+        let mut ended = false;
+        while head.len() < sample && !ended {
+            match stream.next().await {
+                Some(bytes) => head.extend_from_slice(&bytes.map_err(BlobError::from)?),
+                None => ended = true,
+            }
+        }
+        let mut head = head.freeze();
+        kind::of_bytes(&head)?;
+        let options = again::written_by_us(&head, options);
+        let (mut text, mark) = Text::detect(&head, options.encoding)?;
+        head.advance(mark);
+        let mut pending = text.decode(head);
+        if ended {
+            pending = join(pending, text.finish());
+        }
+        kind::of_text(&pending)?;
+        let (told, line) = sniff::excel_hint(&pending);
+        let quote = quote(options.quote);
+        let (delimiter, delimiter_by) = match (options.delimiter, told) {
+            (Some(delimiter), _) => (delimiter, Choice::Told),
+            (None, Some(delimiter)) => (delimiter, Choice::Marked),
+            (None, None) => (sniff::delimiter(&pending[line..], ended, quote, &options.columns), Choice::Assumed),
+        };
+        pending.advance(line);
+
+        let dialect = Dialect { delimiter, quote };
+        let mut source = Self {
+            stream,
+            parser: Parser::new(dialect, (mark + line) as u64, u64::from(line > 0)),
+            rows: Records::new(text.encoding(), text.by(), dialect),
+            text,
+            end_marks: 0,
+            many_marks: false,
+            pending,
+            ended,
+            finished: false,
+            header: Header::new([] as [&str; 0]),
+        };
+        source.hold_end_marks();
+        let (names, quoted) = source.read_header(quote).await?;
+        let (encoding, encoding_by) = (source.text.encoding(), source.text.by());
+        source.header = Header::of_file(names, Taken { delimiter, delimiter_by, encoding, encoding_by, quoted });
+        source.parser.expect(source.header.len(), options.quote.is_none());
+        if !options.columns.is_empty() {
+            source.rows.used(options.columns.iter().filter_map(|name| source.header.find(name).ok()).collect());
+        }
+        Ok(source)
+    }
+
+    /// The names, and whether the line begins with a quote.
+    async fn read_header(&mut self, quote: Option<u8>) -> Result<(Vec<String>, bool), ReadError> {
+        loop {
+            let mut header = None;
+            let rows = &mut self.rows;
+            let mut take = |record: parser::Record<'_>| {
+                header = rows.header(record)?.map(|names| (names, record.begins_with(quote)));
+                Ok(false)
+            };
+            let more = if !self.pending.is_empty() {
+                let used = self.parser.feed(&self.pending, &mut take)?;
+                self.pending.advance(used);
+                true
+            } else if !self.ended {
+                self.refill().await?;
+                true
+            } else {
+                let more = !std::mem::replace(&mut self.finished, true);
+                self.parser.finish(&mut take)?;
+                more
+            };
+            match header {
+                Some(header) => return Ok(header),
+                None if more => continue,
+                None => return Err(FileError::Empty.into()),
+            }
+        }
+    }
+
+    /// Says in which row parsing ended.
+    fn in_row(&self, error: FileError) -> FileError {
+        error.in_row(self.rows.next(), &self.header)
+    }
+
+    /// Gets more text, or learns that there is none.
+    async fn refill(&mut self) -> Result<(), ReadError> {
+        let text = match self.stream.next().await {
+            Some(bytes) => self.text.decode(bytes.map_err(BlobError::from)?),
+            None => {
+                self.ended = true;
+                self.text.finish()
+            }
+        };
+        self.pending = if self.end_marks > 0 && !text.is_empty() {
+            let marks = vec![END_MARK; std::mem::take(&mut self.end_marks)];
+            join(marks.into(), text)
+        } else {
+            text
+        };
+        self.hold_end_marks();
+        Ok(())
+    }
+
+    /// Holds end marks at the end of the pending text back.
+    fn hold_end_marks(&mut self) {
+        let marks = self.pending.iter().rev().take_while(|byte| **byte == END_MARK).count();
+        let goes_on = self.many_marks && marks == self.pending.len();
+        self.many_marks = goes_on || marks > MOST_END_MARKS;
+        if !self.many_marks {
+            self.end_marks += marks;
+            self.pending.truncate(self.pending.len() - marks);
+        }
+    }
+
+    /// What the parser wants to see again comes first.
+    fn used(&mut self, bytes: usize) {
+        self.pending.advance(bytes);
+        if let Some(again) = self.parser.take_again() {
+            self.pending = join(again.into(), std::mem::take(&mut self.pending));
+        }
+    }
+}
+
+#[async_trait]
+impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> Rows for CsvSource<S> {
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
+    async fn next(&mut self, batch: &mut Batch) -> Result<bool, ReadError> {
+        batch.clear();
+        loop {
+            let (rows, header) = (&mut self.rows, &self.header);
+            let mut take = |record: parser::Record<'_>| {
+                rows.data(header, record, batch)?;
+                Ok(!batch.is_full())
+            };
+            if !self.pending.is_empty() {
+                let used = self.parser.feed(&self.pending, &mut take).map_err(|error| self.in_row(error))?;
+                self.used(used);
+            } else if !self.ended {
+                self.refill().await?;
+            } else if !self.finished {
+                let alone = self.end_marks > 0 && !self.parser.in_record();
+                self.parser.finish(&mut take).map_err(|error| self.in_row(error))?;
+                self.used(0);
+                self.finished = self.pending.is_empty();
+                if self.finished {
+                    self.rows.finish(&self.header, batch)?;
+                    if alone {
+                        self.rows.end_mark(&self.header, batch);
+                    }
+                }
+            } else {
+                return Ok(!batch.is_empty());
+            }
+            if batch.is_full() {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn blank_lines(&self) -> u64 {
+        self.parser.blank_lines() + self.rows.blank_lines()
+    }
+}
+
+/// Ctrl-Z, with which CP/M and DOS end a text.
+const END_MARK: u8 = 0x1A;
+
+/// They fill up a block of an old disk or transfer; more of them are no end.
+const MOST_END_MARKS: usize = 4096;
+
+fn join(first: Bytes, second: Bytes) -> Bytes {
+    if second.is_empty() { first } else { [first, second].concat().into() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,415 @@
+//! Text in pieces of any size → records, one after the other. Buffers in, borrowed records out; does no I/O and judges
+//! no cell. A line that is there as a whole and has no quote is cut where it stands; everything else goes through
+//! `csv-core`, which cuts and unescapes. Places, blank lines, limits and quotes are ours.
+
+use std::borrow::Cow;
+
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+use memchr::{memchr_iter, memchr2, memchr3};
+
+use super::quotes::{FaultKind, Quotes};
+use super::suspect;
+use crate::row::{Column, Position};
+use crate::source::FileError;
+use crate::source::limits::MAX_RECORD;
+
+/// Cells of a record; a header may have fewer by far.
+const MAX_CELLS: usize = 100_000;
+
+/// A byte order mark in the text.
+const MARK: &[u8; 3] = b"\xEF\xBB\xBF";
+
+/// What cuts a file into records and cells.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Dialect {
+    pub(super) delimiter: u8,
+    /// Absent: quotes are text.
+    pub(super) quote: Option<u8>,
+}
+
+/// A record, unescaped, until the next one is parsed.
+#[derive(Clone, Copy)]
+pub(super) struct Record<'a> {
+    /// Where it begins; the row number is the caller's.
+    pub(super) at: Position,
+    /// The cells one after the other.
+    pub(super) text: &'a [u8],
+    /// Where each ends in `text`.
+    pub(super) ends: &'a [usize],
+    /// Bytes between two cells: the delimiter, when the line was cut where it stands.
+    gap: usize,
+    /// As it came: in earlier pieces, and in the last one.
+    raw: [&'a [u8]; 2],
+    pub(super) fault: Option<Fault>,
+    /// It begins behind a byte order mark that is not the file's first.
+    pub(super) marked: bool,
+    /// Blank lines before it, from the start of the file.
+    pub(super) blank_lines: u64,
+}
+
+/// What is wrong with the quotes of a record.
+#[derive(Clone, Copy)]
+pub(super) struct Fault {
+    pub(super) kind: FaultKind,
+    pub(super) at: Position,
+    /// The field that it is in, counted from zero.
+    pub(super) field: usize,
+}
+
+impl<'a> Record<'a> {
+    /// A record of one cell, kept from earlier.
+    pub(super) fn of_cell(at: Position, text: &'a [u8], ends: &'a [usize; 1]) -> Self {
+        Self { at, text, ends, gap: 0, raw: [b"", text], fault: None, marked: false, blank_lines: 0 }
+    }
+
+    /// Whether it begins with this byte.
+    pub(super) fn begins_with(self, byte: Option<u8>) -> bool {
+        byte.is_some() && self.raw[0].first().or(self.raw[1].first()).copied() == byte
+    }
+
+    /// What stands in the file, without the line end.
+    pub(super) fn raw(self) -> Vec<u8> {
+        let mut raw = self.raw.concat();
+        raw.pop_if(|last| matches!(last, b'\n' | b'\r'));
+        raw
+    }
+
+    pub(super) fn cells(self) -> impl Iterator<Item = &'a [u8]> {
+        let mut start = 0;
+        self.ends.iter().map(move |end| {
+            let cell = &self.text[start..*end];
+            start = end + self.gap;
+            cell
+        })
+    }
+}
+
+/// Takes a record; false: stop behind it.
+pub(super) type Take<'t> = &'t mut dyn FnMut(Record<'_>) -> Result<bool, FileError>;
+
+pub(super) struct Parser {
+    dialect: Dialect,
+    /// Columns of the header, once it is known; without them no quote is doubted.
+    columns: Option<usize>,
+    /// Nobody said that quotes are quotes.
+    suspects: bool,
+    core: Reader,
+    quotes: Quotes,
+    text: Vec<u8>,
+    text_len: usize,
+    ends: Vec<usize>,
+    ends_len: usize,
+    /// Ends of the cells of a line that is cut where it stands.
+    cuts: Vec<usize>,
+    /// The record under way as it came, as far as it came in earlier pieces.
+    begun: Vec<u8>,
+    /// To be parsed before all other text: it was taken for a part of a cell.
+    again: Vec<u8>,
+    /// Bytes parsed twice.
+    repeated: u64,
+    in_record: bool,
+    /// Bytes of a byte order mark, matched at the start of a record.
+    mark: usize,
+    behind_mark: bool,
+    /// The last line end was a CR; an LF that follows belongs to it.
+    behind_cr: bool,
+    start: Position,
+    byte: u64,
+    line: u64,
+    blank_lines: u64,
+}
+
+impl Parser {
+    /// `byte` and `line` count what the caller has skipped.
+    pub(super) fn new(dialect: Dialect, byte: u64, lines: u64) -> Self {
+        Self {
+            dialect,
+            columns: None,
+            suspects: false,
+            core: core(dialect),
+            quotes: Quotes::new(dialect.delimiter, dialect.quote.unwrap_or(b'"')),
+            text: vec![0; 16 << 10],
+            text_len: 0,
+            ends: vec![0; 64],
+            ends_len: 0,
+            cuts: Vec::new(),
+            begun: Vec::new(),
+            again: Vec::new(),
+            repeated: 0,
+            in_record: false,
+            mark: 0,
+            behind_mark: false,
+            behind_cr: false,
+            start: Position::default(),
+            byte,
+            line: lines + 1,
+            blank_lines: 0,
+        }
+    }
+
+    /// What the header has told. `suspects`: quoted cells that may be rows are doubted.
+    pub(super) fn expect(&mut self, columns: usize, suspects: bool) {
+        self.columns = Some(columns);
+        self.suspects = suspects;
+    }
+
+    pub(super) fn blank_lines(&self) -> u64 {
+        self.blank_lines
+    }
+
+    pub(super) fn in_record(&self) -> bool {
+        self.in_record
+    }
+
+    /// Text that comes before all other, if there is any.
+    pub(super) fn take_again(&mut self) -> Option<Vec<u8>> {
+        (!self.again.is_empty()).then(|| std::mem::take(&mut self.again))
+    }
+
+    /// Parses until the input ends, `take` has enough or there is text to parse again; tells how much was used.
+    pub(super) fn feed(&mut self, input: &[u8], take: Take<'_>) -> Result<usize, FileError> {
+        let mut used = 0;
+        // Where the record under way begins in the input, or goes on.
+        let mut from = 0;
+        while used < input.len() {
+            if !self.in_record {
+                if self.mark > 0 || input[used] == MARK[0] {
+                    used += self.skip_mark(&input[used..]);
+                    from = used;
+                    if self.mark > 0 || used == input.len() {
+                        continue;
+                    }
+                }
+                if !self.in_record {
+                    if self.skip_line_end(input[used]) {
+                        used += 1;
+                        continue;
+                    }
+                    if let Some(end) = whole_line(&input[used..], self.dialect.quote) {
+                        let line = &input[used..used + end];
+                        used += end + 1;
+                        if !self.cut(line, input[used - 1], take)? {
+                            break;
+                        }
+                        continue;
+                    }
+                    self.begin();
+                    from = used;
+                }
+            }
+            let (result, read) = self.advance(&input[used..]);
+            used += read;
+            match result {
+                ReadRecordResult::Record => {
+                    if !self.emit(&input[from..used], take)? || !self.again.is_empty() {
+                        break;
+                    }
+                }
+                ReadRecordResult::OutputFull => self.text.resize(self.text.len() * 2, 0),
+                ReadRecordResult::OutputEndsFull => self.grow_ends()?,
+                ReadRecordResult::InputEmpty | ReadRecordResult::End => {}
+            }
+            if self.in_record && self.byte - self.start.byte > MAX_RECORD as u64 {
+                let mut raw = std::mem::take(&mut self.begun);
+                raw.extend_from_slice(&input[from..used]);
+                if !self.recover(&raw, false, take)? {
+                    return Err(FileError::RecordTooLong { at: self.start, limit: MAX_RECORD >> 20 });
+                }
+                break;
+            }
+        }
+        if self.in_record {
+            self.begun.extend_from_slice(&input[from..used]);
+        }
+        Ok(used)
+    }
+
+    /// The text has ended: what is unfinished is a record if no quote is open.
+    pub(super) fn finish(&mut self, take: Take<'_>) -> Result<(), FileError> {
+        if self.mark > 0 {
+            self.begin_with_mark();
+        }
+        if !self.in_record {
+            return Ok(());
+        }
+        if let Some(place) = self.quotes.open() {
+            let raw = std::mem::take(&mut self.begun);
+            if self.recover(&raw, true, take)? {
+                return Ok(());
+            }
+            return Err(FileError::UnbalancedQuote { at: self.position(place), column: Column::Number(place.field + 1) });
+        }
+        while self.advance(&[]).0 == ReadRecordResult::OutputEndsFull {
+            self.grow_ends()?;
+        }
+        self.emit(b"", take).map(|_| ())
+    }
+
+    /// Takes a byte order mark that stands before a record; what turns out to be none begins the record. Tells how much
+    /// was used.
+    fn skip_mark(&mut self, input: &[u8]) -> usize {
+        if self.mark == 0 && input.len() >= MARK.len() && !input.starts_with(MARK) {
+            return 0;
+        }
+        let matched = input.iter().zip(&MARK[self.mark..]).take_while(|(byte, mark)| byte == mark).count();
+        self.mark += matched;
+        if self.mark == MARK.len() {
+            self.byte += MARK.len() as u64;
+            self.mark = 0;
+            self.behind_mark = true;
+        } else if matched < input.len() {
+            self.begin_with_mark();
+        }
+        matched
+    }
+
+    /// Bytes as a mark begins with, and no mark: they are the first of a record.
+    fn begin_with_mark(&mut self) {
+        let matched = std::mem::take(&mut self.mark);
+        self.begin();
+        self.begun.extend_from_slice(&MARK[..matched]);
+        self.advance(&MARK[..matched]);
+    }
+
+    /// Line ends between records: the rest of a CRLF, or a blank line.
+    fn skip_line_end(&mut self, byte: u8) -> bool {
+        if !matches!(byte, b'\r' | b'\n') {
+            self.behind_cr = false;
+            return false;
+        }
+        self.byte += 1;
+        if self.behind_cr && byte == b'\n' {
+            self.behind_cr = false;
+        } else {
+            self.line += 1;
+            self.blank_lines += 1;
+            self.behind_cr = byte == b'\r';
+        }
+        true
+    }
+
+    /// A line without quotes, without a copy.
+    fn cut(&mut self, line: &[u8], end: u8, take: Take<'_>) -> Result<bool, FileError> {
+        let at = Position { row: 0, line: self.line, byte: self.byte };
+        if line.len() > MAX_RECORD {
+            return Err(FileError::RecordTooLong { at, limit: MAX_RECORD >> 20 });
+        }
+        self.byte += line.len() as u64 + 1;
+        self.line += 1;
+        self.behind_cr = end == b'\r';
+        self.give(at, line, None, take)
+    }
+
+    /// A line as it stands, cut at its delimiters.
+    fn give(&mut self, at: Position, line: &[u8], fault: Option<Fault>, take: Take<'_>) -> Result<bool, FileError> {
+        self.cuts.clear();
+        self.cuts.extend(memchr_iter(self.dialect.delimiter, line));
+        self.cuts.push(line.len());
+        let marked = std::mem::take(&mut self.behind_mark);
+        take(Record { at, text: line, ends: &self.cuts, gap: 1, raw: [b"", line], fault, marked, blank_lines: self.blank_lines })
+    }
+
+    fn begin(&mut self) {
+        self.in_record = true;
+        self.text_len = 0;
+        self.ends_len = 0;
+        self.begun.clear();
+        self.quotes.begin();
+        self.start = Position { row: 0, line: self.line, byte: self.byte };
+    }
+
+    fn advance(&mut self, input: &[u8]) -> (ReadRecordResult, usize) {
+        let (result, read, text, ends) = self.core.read_record(input, &mut self.text[self.text_len..], &mut self.ends[self.ends_len..]);
+        if self.dialect.quote.is_some() {
+            self.quotes.scan(&input[..read], self.byte);
+        }
+        self.byte += read as u64;
+        self.text_len += text;
+        self.ends_len += ends;
+        (result, read)
+    }
+
+    /// A record is whole; `raw` is the rest of it as it came.
+    fn emit(&mut self, raw: &[u8], take: Take<'_>) -> Result<bool, FileError> {
+        let mut fault = self.quotes.fault().map(|(kind, place)| self.fault(kind, place));
+        if let Some(columns) = self.columns.filter(|_| self.quotes.lines() > 0) {
+            let wrong = fault.is_some() || self.ends_len != columns;
+            if wrong || self.suspects {
+                let whole = if self.begun.is_empty() { Cow::Borrowed(raw) } else { Cow::Owned([&self.begun, raw].concat()) };
+                if wrong {
+                    if self.recover(&whole, true, take)? {
+                        return Ok(true);
+                    }
+                } else if let Some(lines) = suspect::swallowed(&whole, self.dialect, columns) {
+                    fault = Some(self.fault(FaultKind::Suspected { lines }, self.quotes.opened()));
+                }
+            }
+        }
+        self.in_record = false;
+        self.behind_cr = raw.last() == Some(&b'\r');
+        self.line += self.quotes.lines() + 1;
+        take(Record {
+            at: self.start,
+            text: &self.text[..self.text_len],
+            ends: &self.ends[..self.ends_len],
+            gap: 0,
+            raw: [&self.begun, raw],
+            fault,
+            marked: std::mem::take(&mut self.behind_mark),
+            blank_lines: self.blank_lines,
+        })
+    }
+
+    /// For a record that cannot be right: gives its first line as a broken row, and what is behind it is parsed again,
+    /// if that line is certain to be the broken one. Parsing again is bounded, whatever the file.
+    fn recover(&mut self, raw: &[u8], whole: bool, take: Take<'_>) -> Result<bool, FileError> {
+        let Some(stray) = self.columns.and_then(|columns| suspect::stray(raw, self.dialect, columns, whole)) else { return Ok(false) };
+        let again = &raw[stray.next..];
+        if self.repeated + again.len() as u64 > 4 * (self.byte + MAX_RECORD as u64) {
+            return Ok(false);
+        }
+        self.repeated += again.len() as u64;
+        self.again = again.to_vec();
+        self.in_record = false;
+        self.behind_cr = false;
+        self.core = core(self.dialect);
+        let place = super::quotes::Place { byte: self.start.byte + stray.quote.byte, ..stray.quote };
+        let fault = self.fault(FaultKind::Stray, place);
+        self.byte = self.start.byte + stray.next as u64;
+        self.line = self.start.line + 1;
+        self.give(self.start, &raw[..stray.line], Some(fault), take)?;
+        Ok(true)
+    }
+
+    fn fault(&self, kind: FaultKind, place: super::quotes::Place) -> Fault {
+        Fault { kind, at: self.position(place), field: place.field }
+    }
+
+    fn position(&self, place: super::quotes::Place) -> Position {
+        Position { row: 0, line: self.start.line + place.lines, byte: place.byte }
+    }
+
+    fn grow_ends(&mut self) -> Result<(), FileError> {
+        if self.ends_len > MAX_CELLS {
+            return Err(FileError::TooManyCells { at: self.start, limit: MAX_CELLS });
+        }
+        self.ends.resize(self.ends.len() * 2, 0);
+        Ok(())
+    }
+}
+
+/// It would take a mark off the first record it sees; that one was looked for at the start of the file.
+fn core(dialect: Dialect) -> Reader {
+    let quote = dialect.quote.unwrap_or(b'"');
+    let mut core = ReaderBuilder::new().delimiter(dialect.delimiter).quoting(dialect.quote.is_some()).quote(quote).build();
+    core.read_record(b"\n", &mut [0], &mut [0]);
+    core
+}
+
+/// Where the line ends, if it does and no quote comes before.
+fn whole_line(input: &[u8], quote: Option<u8>) -> Option<usize> {
+    match quote {
+        Some(quote) => memchr3(b'\n', b'\r', quote, input).filter(|at| input[*at] != quote),
+        None => memchr2(b'\n', b'\r', input),
+    }
+}

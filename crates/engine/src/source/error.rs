@@ -1,0 +1,212 @@
+//! Why a source cannot be read any further, by what has to be done about it: who reads an error asks whether waiting
+//! helps, who has to change what, and how the run ends, and not which driver it came from.
+
+use api::import_run::RunReason;
+
+use super::blob::BlobError;
+use crate::row::{Column, ColumnError, Header, Position};
+
+/// Why a source cannot be read any further. Never holds a cell's text.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file, or what the job says of it.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The query, or what it met at the database.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// The bytes of a file do not come, or are others.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// There is no session with the database, or we ended it because of what the server sent.
+    #[error("the database cannot be reached")]
+    Unreachable(#[from] connect::Error),
+    #[error("the connection to the database failed")]
+    Lost(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What has to be done before the same job can read its source.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Remedy {
+    /// Nothing: the same may work a moment later.
+    Wait,
+    /// The file, the query, the connection or what the job says of them has to be corrected.
+    Correct,
+    /// There has to be less in one place: shorter records, fewer columns.
+    Shorten,
+}
+
+impl Remedy {
+    /// How a run ends that cannot go on without it.
+    pub fn reason(self) -> RunReason {
+        match self {
+            Self::Wait => RunReason::Interrupted,
+            Self::Correct => RunReason::SourceFailed,
+            Self::Shorten => RunReason::FileTooComplex,
+        }
+    }
+}
+
+impl ReadError {
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::File(error) => error.remedy(),
+            Self::Query(error) => error.remedy(),
+            Self::Blob(error) => error.remedy(),
+            // An address, a certificate or a login that was refused is refused again; that a host is not there can be either, and a
+            // person looks at it.
+            Self::Unreachable(_) => Remedy::Correct,
+            Self::Lost(_) => Remedy::Wait,
+        }
+    }
+
+    /// The same may work a moment later.
+    pub fn is_transient(&self) -> bool {
+        self.remedy() == Remedy::Wait
+    }
+
+    /// How a run ends that meets this.
+    pub fn reason(&self) -> RunReason {
+        self.remedy().reason()
+    }
+}
+
+/// What is wrong with a file as a whole, or with what the job says of it.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    #[error("the file is empty; its first line must name the columns")]
+    Empty,
+    #[error("source.upload.format has no key that this version knows, or more than one")]
+    UnknownFormat,
+    #[error("`encoding: {label}` is not a WHATWG encoding name such as windows-1252 or utf-16le")]
+    UnknownEncoding { label: String },
+    #[error("the file is UTF-32; save it as UTF-8")]
+    Utf32,
+    #[error("the file is {what}, not CSV: {remedy}")]
+    NotCsv { what: &'static str, remedy: &'static str },
+    #[error("the delimiter must be one ASCII character, neither quote nor line end")]
+    Delimiter,
+    #[error("{at}: the name of column {column} is not valid {encoding}; {remedy}")]
+    HeaderNotText { at: Position, column: Column, encoding: &'static str, remedy: &'static str },
+    #[error("{at}: the header has NUL characters; if the file is UTF-16 set the format's `encoding` to utf-16le or utf-16be")]
+    HeaderNul { at: Position },
+    #[error("{at}: the header has NUL characters, although the file is read as {encoding}; name the encoding that it is in")]
+    HeaderNulTold { at: Position, encoding: &'static str },
+    #[error("{at}: column {column} is UTF-8, not {encoding} as the format's `encoding` says: leave `encoding` out")]
+    Contradicted { at: Position, column: Column, encoding: &'static str },
+    #[error(
+        "{at}: a byte order mark begins another file here, and its first line is not the header of this one; import the files one by \
+         one, or remove the mark if the columns are the same"
+    )]
+    AnotherFile { at: Position },
+    /// Both readings.
+    #[error(
+        "{at}: column {column} opens a quote that closes {lines} lines later, and those lines read as rows of their own. Up to where it was \
+         read, the file has {rows} rows, {suspected} of them in such doubt, if quotes enclose text, and {as_text} rows if quotes are text. \
+         Set the format's `quote` to none if quotes are text in this file, or to '\"' if the lines belong into their cells"
+    )]
+    QuotesInDoubt { at: Position, column: Column, lines: u64, rows: u64, suspected: u64, as_text: u64 },
+    #[error("{at}: the name of column {column} has a misplaced quote; quote whole names, and write a quote inside a name twice")]
+    HeaderQuotes { at: Position, column: Column },
+    #[error(
+        "{at}: column {column} has a quote that is opened and never closed; close it, write a quote inside quoted text twice, or set the format's `quote` to none if quotes are text in this file"
+    )]
+    UnbalancedQuote { at: Position, column: Column },
+    #[error("{at}: the record has more than {limit} MiB; look for a quote that is never closed")]
+    RecordTooLong { at: Position, limit: usize },
+    #[error("{at}: the record has more than {limit} fields; look for a quote that is never closed")]
+    TooManyCells { at: Position, limit: usize },
+    #[error("{at}: the record has more than {limit} characters in the columns that the job uses; Salesforce takes no more")]
+    TooMuchToSend { at: Position, limit: usize },
+    #[error("the header has {found} columns, more than {limit}")]
+    TooManyColumns { found: usize, limit: usize },
+}
+
+impl FileError {
+    fn remedy(&self) -> Remedy {
+        match self {
+            Self::RecordTooLong { .. } | Self::TooManyCells { .. } | Self::TooMuchToSend { .. } | Self::TooManyColumns { .. } => {
+                Remedy::Shorten
+            }
+            Self::Empty
+            | Self::UnknownFormat
+            | Self::UnknownEncoding { .. }
+            | Self::Utf32
+            | Self::NotCsv { .. }
+            | Self::Delimiter
+            | Self::HeaderNotText { .. }
+            | Self::HeaderNul { .. }
+            | Self::HeaderNulTold { .. }
+            | Self::Contradicted { .. }
+            | Self::AnotherFile { .. }
+            | Self::QuotesInDoubt { .. }
+            | Self::HeaderQuotes { .. }
+            | Self::UnbalancedQuote { .. } => Remedy::Correct,
+        }
+    }
+
+    /// Names the row and the column of an error that only knew where it was.
+    pub(super) fn in_row(mut self, row: u64, header: &Header) -> Self {
+        match &mut self {
+            Self::UnbalancedQuote { at, column } => {
+                at.row = row;
+                if let Column::Number(number) = *column {
+                    *column = header.column(number - 1);
+                }
+            }
+            Self::RecordTooLong { at, .. } | Self::TooManyCells { at, .. } => at.row = row,
+            _ => {}
+        }
+        self
+    }
+}
+
+/// What is wrong with a query, or what it met. Codes come with the names that the database's documentation has for them.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// Before it ran: the server's words, which speak of the query. `passing`: of its own trouble.
+    #[error("the database refused the query: {message} ({code})")]
+    Refused { message: String, code: String, passing: bool },
+    /// While it ran: only the code, as the server's words may hold a value.
+    #[error("the database stopped the query: {code}")]
+    Stopped { code: String, passing: bool },
+    #[error("the query returns no columns")]
+    NoColumns,
+    #[error("orderBy: {problem}; {header}")]
+    OrderBy { problem: ColumnError, header: String },
+    #[error("row {row}: {column} is NULL; orderBy needs columns that are never NULL")]
+    KeyIsNull { row: u64, column: String },
+    #[error("row {row}: the row before has the same {columns}; orderBy needs columns that together identify each row")]
+    KeyRepeats { row: u64, columns: String },
+    #[error("the recorded key has {found} values, orderBy {expected} columns; the job was changed under a run")]
+    KeyShape { expected: usize, found: usize },
+    #[error("orderBy: {column} is {kind}; order by columns of numbers, dates or text")]
+    KeyKind { column: String, kind: &'static str },
+    #[error("the recorded key has no value of {column}; the job was changed under a run")]
+    KeyText { column: String },
+    #[error("row {row}: more than {limit} characters in the columns that the job uses; Salesforce takes no more")]
+    RowTooLong { row: u64, limit: usize },
+    #[error("row {row}: more than {limit} MiB; leave long columns out of the query")]
+    LineTooLong { row: u64, limit: usize },
+    #[error("row {row}: the database sent something else than a row")]
+    Protocol { row: u64 },
+}
+
+impl QueryError {
+    fn remedy(&self) -> Remedy {
+        match self {
+            Self::Refused { passing: true, .. } | Self::Stopped { passing: true, .. } => Remedy::Wait,
+            Self::RowTooLong { .. } | Self::LineTooLong { .. } => Remedy::Shorten,
+            Self::Refused { passing: false, .. }
+            | Self::Stopped { passing: false, .. }
+            | Self::NoColumns
+            | Self::OrderBy { .. }
+            | Self::KeyIsNull { .. }
+            | Self::KeyRepeats { .. }
+            | Self::KeyShape { .. }
+            | Self::KeyKind { .. }
+            | Self::KeyText { .. }
+            | Self::Protocol { .. } => Remedy::Correct,
+        }
+    }
+}

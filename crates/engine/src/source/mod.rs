@@ -1,0 +1,76 @@
+//! Where rows come from, in three words:
+//!
+//! | word | what | files |
+//! |---|---|---|
+//! | [`Blob`](blob::Blob) | bytes somewhere, with an identity | `blob` |
+//! | [`Format`] | how bytes become rows | `format`, `csv` |
+//! | [`Rows`] | a header and batches of rows; a database has them without blob and format | `postgres`, `mysql` |
+//!
+//! A [`Source`] is what can be opened to rows: it knows where to begin and how it can be read once more. Nothing here
+//! knows what happens to the rows.
+
+pub mod blob;
+pub mod csv;
+mod error;
+mod file;
+mod format;
+mod keys;
+mod limits;
+pub mod mysql;
+pub mod postgres;
+mod values;
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+
+pub use self::error::{FileError, QueryError, ReadError, Remedy};
+pub use self::file::FileSource;
+pub use self::format::Format;
+use crate::load::Reread;
+use crate::row::{Batch, Header};
+
+/// What can be opened to rows.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// How the rows can be read once more by a later attempt.
+    fn reread(&self) -> Reread;
+
+    /// Opens the source; the header is known then, no row was read. `used`: the columns that the job uses, by their
+    /// names; only in these a row may be too long for Salesforce.
+    async fn open(&self, start: &Start, used: &BTreeSet<String>) -> Result<Box<dyn Rows>, ReadError>;
+}
+
+/// Rows, once, in order. Nothing is read ahead of the batch that is asked for, but for what a connection holds on its
+/// way.
+#[async_trait]
+pub trait Rows: Send {
+    fn header(&self) -> &Header;
+
+    /// Clears the batch and fills it. False: the source has ended and the batch is empty. A call that is dropped before
+    /// it is done loses the rows that it had begun with, and no rows may be asked for after it.
+    async fn next(&mut self, batch: &mut Batch) -> Result<bool, ReadError>;
+
+    /// Lines without any text, skipped so far; they are not rows.
+    fn blank_lines(&self) -> u64 {
+        0
+    }
+}
+
+/// Where reading begins.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Start {
+    #[default]
+    First,
+    /// Behind the row with this key, as an earlier attempt recorded it.
+    Behind { key: Vec<String>, replay: Replay },
+}
+
+/// What becomes of the rows up to the key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Replay {
+    /// They are not read.
+    None,
+    /// They are read again and marked as seen, for a pipeline that remembers rows.
+    Seen,
+}

@@ -1,0 +1,208 @@
+//! Rows of a PostgreSQL query, streamed by `COPY … TO STDOUT` with no more than a few rows in memory. With `orderBy` the
+//! rows come in that order and each carries its key, so that a killed run goes on behind the last one it kept.
+//!
+//! The query runs in a read-only transaction. Timestamps come in UTC; those without a time zone are taken for UTC, as
+//! nothing says otherwise: name another with `AT TIME ZONE` in the query.
+
+mod copy;
+mod sql;
+pub mod sqlstate;
+mod value;
+
+use std::collections::BTreeSet;
+
+use api::import_job::SqlSource;
+use async_trait::async_trait;
+use bytes::Bytes;
+use connect::{DatabaseError, Dialer, PostgresCopy, PostgresParams, PostgresSession};
+use futures::StreamExt;
+use secrecy::SecretString;
+
+use self::copy::{Lines, unescape};
+use self::sql::Query;
+use self::sqlstate::SqlState;
+use self::value::Shape;
+use super::keys::Keys;
+use super::limits::{MAX_CHARACTERS, MAX_RECORD, check_length};
+use super::{QueryError, ReadError, Replay, Rows, Source, Start};
+use crate::load::Reread;
+use crate::own;
+use crate::row::{Batch, Header, Row, RowError};
+
+/// Makes every value's text independent of the server's settings.
+const SESSION: &str = "BEGIN READ ONLY; \
+    SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL timezone = 'UTC'; SET LOCAL intervalstyle = 'iso_8601'; \
+    SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 1; SET LOCAL standard_conforming_strings = on; \
+    SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
+
+/// A query at a database that nobody has logged in to yet.
+pub struct PostgresSource {
+    pub dialer: Dialer,
+    pub params: PostgresParams,
+    pub password: SecretString,
+    pub query: SqlSource,
+}
+
+#[async_trait]
+impl Source for PostgresSource {
+    fn reread(&self) -> Reread {
+        if self.query.order_by.is_empty() { Reread::Never } else { Reread::BeyondKey }
+    }
+
+    async fn open(&self, start: &Start, used: &BTreeSet<String>) -> Result<Box<dyn Rows>, ReadError> {
+        let session = self.dialer.postgres(&self.params, &self.password).await?;
+        Ok(Box::new(PostgresRows::open(session, &self.query, start, used).await?))
+    }
+}
+
+/// A query being read.
+struct PostgresRows {
+    /// Lives as long as the rows are wanted.
+    _session: PostgresSession,
+    stream: PostgresCopy,
+    lines: Lines,
+    header: Header,
+    shapes: Vec<Shape>,
+    keys: Keys,
+    /// Columns that the job uses.
+    used: Vec<usize>,
+    /// The last cell says whether an earlier attempt had the row.
+    marks_seen: bool,
+    pending: Bytes,
+    ended: bool,
+    read: u64,
+    cell: Vec<u8>,
+}
+
+impl PostgresRows {
+    /// Starts the query; the header is known, no row was read.
+    async fn open(session: PostgresSession, spec: &SqlSource, start: &Start, used: &BTreeSet<String>) -> Result<Self, ReadError> {
+        session.execute(SESSION).await.map_err(refused)?;
+        let columns = session.columns(&sql::describe(&spec.query)).await.map_err(refused)?;
+        let header = Header::new(columns.iter().map(|column| column.name.as_str()));
+        if header.is_empty() {
+            return Err(QueryError::NoColumns.into());
+        }
+        let keys = Keys::find(&spec.order_by, &header)?;
+        let types: Vec<_> = columns.into_iter().map(|column| column.kind).collect();
+        let copy = Query { text: &spec.query, types: &types, keys: keys.columns() }.copy(start)?;
+        let stream = session.copy_out(&copy).await.map_err(refused)?;
+        Ok(Self {
+            _session: session,
+            stream,
+            lines: Lines::default(),
+            shapes: types.iter().map(Shape::of).collect(),
+            used: used.iter().filter_map(|name| header.find(name).ok()).collect(),
+            header,
+            keys,
+            marks_seen: matches!(start, Start::Behind { replay: Replay::Seen, .. }),
+            pending: Bytes::new(),
+            ended: false,
+            read: 0,
+            cell: Vec::new(),
+        })
+    }
+
+    fn take_lines(&mut self, batch: &mut Batch) -> Result<(), ReadError> {
+        while !batch.is_full()
+            && let Some(line) = self.lines.next(&mut self.pending)
+        {
+            self.read += 1;
+            let mut result = Ok(());
+            batch.push(self.read, |row| {
+                result = fill(row, &line, &self.header, &self.shapes, self.marks_seen, &mut self.cell, &mut self.keys)
+            });
+            result?;
+            if line.len() > MAX_CHARACTERS {
+                check_length(batch, &self.used)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Rows for PostgresRows {
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
+    async fn next(&mut self, batch: &mut Batch) -> Result<bool, ReadError> {
+        batch.clear();
+        loop {
+            self.take_lines(batch)?;
+            if batch.is_full() {
+                return Ok(true);
+            }
+            if self.lines.begun() > MAX_RECORD {
+                return Err(QueryError::LineTooLong { row: self.read + 1, limit: MAX_RECORD >> 20 }.into());
+            }
+            if self.ended {
+                return Ok(!batch.is_empty());
+            }
+            match self.stream.next().await {
+                Some(Ok(bytes)) => self.pending = bytes,
+                Some(Err(error)) => return Err(stopped(error)),
+                None => self.ended = true,
+            }
+        }
+    }
+}
+
+fn fill(
+    row: &mut Row,
+    line: &[u8],
+    header: &Header,
+    shapes: &[Shape],
+    marks_seen: bool,
+    cell: &mut Vec<u8>,
+    keys: &mut Keys,
+) -> Result<(), QueryError> {
+    let number = row.number;
+    if line.len() > MAX_RECORD {
+        return Err(QueryError::LineTooLong { row: number, limit: MAX_RECORD >> 20 });
+    }
+    let mut raw = line.split(|byte| *byte == b'\t');
+    // The shapes come first: `zip` takes from its second only what the first has a partner for.
+    for (column, (shape, text)) in shapes.iter().zip(raw.by_ref()).enumerate() {
+        let null = unescape(text, cell);
+        keys.take(row, column, (!null).then_some(cell.as_slice()), header)?;
+        if null {
+            row.cells.push_field(b"");
+            continue;
+        }
+        if let Err(value) = shape.write(cell, &mut row.cells) {
+            row.cells.push_field(String::from_utf8_lossy(cell).as_bytes());
+            let column = header.names()[column].clone();
+            row.fault.get_or_insert(RowError::NoSuchValue { row: number, column, value: value.to_owned() });
+        }
+    }
+    if row.cells.len() != shapes.len() {
+        return Err(QueryError::Protocol { row: number });
+    }
+    if row.fault.is_some() {
+        row.refused = own::refused(header.cells(), &row.cells, line);
+    }
+    row.seen = marks_seen && raw.next() == Some(b"f");
+    keys.check(row, header)
+}
+
+/// What went wrong before the first row.
+fn refused(error: DatabaseError) -> ReadError {
+    match error {
+        DatabaseError::Server { code, message, passing } => {
+            QueryError::Refused { message, passing, code: SqlState(&code).to_string() }.into()
+        }
+        DatabaseError::Ended(error) => error.into(),
+        DatabaseError::Lost(error) => ReadError::Lost(error),
+    }
+}
+
+/// What went wrong among the rows.
+fn stopped(error: DatabaseError) -> ReadError {
+    match error {
+        DatabaseError::Server { code, passing, .. } => QueryError::Stopped { passing, code: SqlState(&code).to_string() }.into(),
+        DatabaseError::Ended(error) => error.into(),
+        DatabaseError::Lost(error) => ReadError::Lost(error),
+    }
+}

@@ -1,0 +1,57 @@
+//! The CSV reader. The first two bytes choose how the file is read and in which pieces it comes; the rest is the file.
+
+use api::import_job::{CsvFormat, Quote};
+use bytes::Bytes;
+use engine::row::Batch;
+use engine::source::Rows;
+use engine::source::csv::{CsvOptions, CsvSource};
+use futures::executor::block_on;
+use futures::stream;
+
+/// Longer than the reader's sample, so that it reads on after it has decided.
+const LONG: usize = 80 << 10;
+
+pub(crate) fn feed(input: &[u8]) {
+    let [choice, sizes, file @ ..] = input else { return };
+    let whole = read(*choice, vec![Bytes::copy_from_slice(file)]);
+    assert_eq!(whole, read(*choice, super::pieces(file, *sizes)), "in one piece and in several");
+    // Many rows: what is remembered from row to row, and batches that are full. Slow, so it is one input of many.
+    if choice & 0x80 != 0 && sizes & 15 == 15 && !file.is_empty() {
+        let long = file.repeat(LONG.div_ceil(file.len()));
+        let _ = read(*choice, long.chunks(usize::from(*sizes) * 64 + 1).map(Bytes::copy_from_slice).collect());
+    }
+}
+
+fn options(choice: u8) -> CsvOptions {
+    let delimiter = [None, Some(","), Some(";"), Some("\t")][usize::from(choice & 3)];
+    let encoding = [None, Some("utf-8"), Some("windows-1252"), Some("utf-16le")][usize::from(choice >> 2 & 3)];
+    let quote = [None, Some(Quote::None), Some(Quote::Double), Some(Quote::Single)][usize::from(choice >> 4 & 3)];
+    let format =
+        CsvFormat { delimiter: delimiter.map(str::to_owned), encoding: encoding.map(str::to_owned), quote, ..CsvFormat::default() };
+    let options = CsvOptions::compile(&format).expect("these are valid");
+    if choice & 0x40 == 0 { options } else { options.for_columns(["Name".to_owned(), "City".to_owned()].into()) }
+}
+
+/// Every row as the reader tells it, or the words with which it ends.
+fn read(choice: u8, pieces: Vec<Bytes>) -> (Vec<String>, Option<String>) {
+    let mut told = Vec::new();
+    let ended = block_on(async {
+        let mut source = CsvSource::open(stream::iter(pieces.into_iter().map(Ok)), options(choice)).await?;
+        let mut batch = Batch::new();
+        let (mut number, columns) = (0, source.header().len());
+        told.push(format!("{:?}", source.header().names()));
+        while source.next(&mut batch).await? {
+            for row in batch.rows() {
+                number += 1;
+                assert_eq!(row.number, number, "rows are counted one by one");
+                assert_eq!(row.cells.len(), columns, "as many cells as columns");
+                assert!(row.cells.iter().all(|cell| std::str::from_utf8(cell).is_ok()), "cells are text");
+                assert!(row.fault.is_some() || row.refused.is_empty(), "only a refused row is kept as it stood");
+                told.push(format!("{:?} {} {:?}", row.cells, row.skipped, row.fault));
+            }
+        }
+        told.push(format!("{} blank lines", source.blank_lines()));
+        Ok::<_, engine::source::ReadError>(())
+    });
+    (told, ended.err().map(|error| error.to_string()))
+}

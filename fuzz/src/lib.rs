@@ -1,0 +1,62 @@
+//! What reads bytes of strangers, each fed with any input. A target fails by a panic: of the code that it feeds, or of an assertion
+//! that says what must hold for every input.
+
+mod csv;
+mod formula;
+mod record;
+mod results;
+mod soql;
+
+/// The name of a target, and what feeds it.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target, in the order in which they are run.
+pub const TARGETS: [Target; 5] =
+    [("csv", csv::feed), ("formula", formula::feed), ("record", record::feed), ("soql", soql::feed), ("results", results::feed)];
+
+/// The target of this name.
+pub fn target(name: &str) -> Option<fn(&[u8])> {
+    TARGETS.iter().find(|(target, _)| *target == name).map(|(_, feed)| *feed)
+}
+
+/// Cuts `bytes` into pieces whose sizes repeat: 1 to 16 for each four bits of `sizes`.
+fn pieces(bytes: &[u8], sizes: u8) -> Vec<bytes::Bytes> {
+    let mut sizes = [usize::from(sizes & 15) + 1, usize::from(sizes >> 4) + 1].into_iter().cycle();
+    let (mut pieces, mut rest) = (Vec::new(), bytes);
+    while !rest.is_empty() {
+        let (piece, behind) = rest.split_at(sizes.next().unwrap_or(1).min(rest.len()));
+        pieces.push(bytes::Bytes::copy_from_slice(piece));
+        rest = behind;
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// Seeds are valid or nearly so: a target that refuses them all at its door finds nothing.
+    #[test]
+    fn every_target_has_seeds_and_takes_them() {
+        for (name, feed) in TARGETS {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(name);
+            let files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+            assert!(!files.is_empty(), "{name} has no seeds");
+            for file in files {
+                let seed = fs::read(&file).unwrap();
+                if file.ends_with("lines.txt") { seed.split(|byte| *byte == b'\n').for_each(feed) } else { feed(&seed) }
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_are_the_whole() {
+        let whole: Vec<u8> = (0..100).collect();
+        for sizes in 0..=u8::MAX {
+            assert_eq!(pieces(&whole, sizes).concat(), whole);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The cluster, as every room sees it: the API server, what is watched of it, what time it is there, and who we are. Nothing here is secret.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use api::{Connection, Region, Tenant, Upload, UploadStatus};
+use domain::connection::Consent;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::api::ListParams;
+use kube::core::ObjectMeta;
+use kube::{Api, Client, Resource, ResourceExt};
+use runtime::events::Events;
+use runtime::metrics::Metrics;
+use runtime::store::{ObjectKey, Store};
+use runtime::write::Writer;
+use serde::de::DeserializeOwned;
+
+use super::clock::Clock;
+use super::error::{Error, Result, kube};
+use super::records::{TENANT_UID_LABEL, label};
+
+pub(crate) struct Cluster {
+    pub(crate) client: Client,
+    pub(crate) writer: Writer,
+    pub(crate) events: Events,
+    pub(crate) metrics: Metrics,
+    /// Where we and our Secrets are.
+    pub(crate) namespace: String,
+    pub(crate) installation: String,
+    /// Name of this process among its replicas.
+    pub(crate) identity: String,
+    pub(crate) clock: Clock,
+    pub(crate) regions: Store<Region>,
+    pub(crate) tenants: Store<Tenant>,
+}
+
+impl Cluster {
+    pub(crate) fn now(&self) -> Result<Timestamp> {
+        self.clock.now()
+    }
+
+    /// What the time is at the latest: for whether something may still be served. An error while the time is in doubt.
+    pub(crate) fn at_latest(&self) -> Result<Timestamp> {
+        self.clock.at_latest()
+    }
+
+    pub(crate) fn region(&self, name: &str) -> Result<Arc<Region>> {
+        self.regions.get(&ObjectKey::cluster(name)).ok_or_else(|| Error::NoRegion(name.to_owned()))
+    }
+
+    /// The region of a tenant, if it is still the very one that the tenant was bound to.
+    pub(crate) fn region_of(&self, tenant: &Tenant) -> Result<Arc<Region>> {
+        let region = self.region(&tenant.spec.region)?;
+        let bound = tenant.status.as_ref().and_then(|s| s.region_uid.clone());
+        if bound.is_some() && bound == region.uid() { Ok(region) } else { Err(Error::Unbound(tenant.name_any())) }
+    }
+
+    /// The tenant that holds a namespace: the very one there is now, not one of its name that was deleted.
+    pub(crate) async fn tenant_of(&self, namespace: &str) -> Result<Option<Arc<Tenant>>> {
+        Ok(self.holder(namespace).await?.filter(|tenant| tenant.metadata.deletion_timestamp.is_none()))
+    }
+
+    /// The tenant that holds a namespace, even while it is being deleted.
+    pub(crate) async fn holder(&self, namespace: &str) -> Result<Option<Arc<Tenant>>> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let live = namespaces.get_opt(namespace).await.map_err(kube(format!("read namespace {namespace}")))?;
+        let Some(uid) = live.and_then(|live| live.metadata.uid) else { return Ok(None) };
+        let binds = |tenant: &Arc<Tenant>| tenant.status.iter().flat_map(|s| &s.namespaces).any(|n| n.name == namespace && n.uid == uid);
+        Ok(self.tenants.by(namespace).into_iter().find(binds))
+    }
+
+    /// The tenant under whose keys a record was sealed.
+    pub(crate) fn tenant_of_record(&self, record: &ObjectMeta) -> Option<Arc<Tenant>> {
+        let uid = label(record, TENANT_UID_LABEL)?;
+        self.tenants.all().into_iter().find(|tenant| tenant.metadata.uid.as_deref() == Some(uid))
+    }
+
+    /// Whether this very tenant is there, and not being erased.
+    pub(crate) async fn tenant_lives(&self, uid: &str) -> Result<bool> {
+        let Some(known) = self.tenants.all().into_iter().find(|tenant| tenant.metadata.uid.as_deref() == Some(uid)) else {
+            return Ok(false);
+        };
+        let live = Api::<Tenant>::all(self.client.clone()).get_metadata_opt(&known.name_any()).await.map_err(kube("read the Tenant"))?;
+        Ok(live.is_some_and(|live| live.metadata.uid == known.metadata.uid && live.metadata.deletion_timestamp.is_none()))
+    }
+
+    /// The live Connection.
+    pub(crate) async fn connection(&self, namespace: &str, name: &str) -> Result<Option<Connection>> {
+        let connections: Api<Connection> = Api::namespaced(self.client.clone(), namespace);
+        connections.get_opt(name).await.map_err(kube(format!("read Connection {namespace}/{name}")))
+    }
+
+    /// Whether this very Connection is still there, and is to stay.
+    pub(crate) async fn lives(&self, connection: &Connection) -> Result<bool> {
+        let live = self.connection(&connection.namespace().unwrap_or_default(), &connection.name_any()).await?;
+        Ok(live.is_some_and(|live| live.uid() == connection.uid() && live.metadata.deletion_timestamp.is_none()))
+    }
+
+    /// What the owner of the source Secret lets, without its content; absent when it is gone or may not be read.
+    pub(crate) async fn consent(&self, connection: &Connection) -> Result<Option<Consent>> {
+        let Some(reference) = connection.spec.credentials.secret_ref() else { return Ok(None) };
+        let namespace = connection.namespace().unwrap_or_default();
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &namespace);
+        match secrets.get_metadata(&reference.name).await {
+            Ok(secret) => Ok(Some(Consent::of(&secret.metadata))),
+            Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => Ok(None),
+            Err(error) => Err(kube(format!("read Secret {namespace}/{}", reference.name))(error)),
+        }
+    }
+
+    /// UIDs of all objects of a kind.
+    pub(crate) async fn uids<K>(&self) -> Result<BTreeSet<String>>
+    where
+        K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+    {
+        let api: Api<K> = Api::all(self.client.clone());
+        let mut params = ListParams::default().limit(500);
+        let mut uids = BTreeSet::new();
+        loop {
+            let page = api.list_metadata(&params).await.map_err(kube(format!("list {}", K::kind(&()))))?;
+            uids.extend(page.items.iter().filter_map(|item| item.metadata.uid.clone()));
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(uids),
+            }
+        }
+    }
+
+    pub(crate) async fn write_upload(&self, upload: &Upload, status: &UploadStatus) -> Result<()> {
+        let namespace = upload.namespace().unwrap_or_default();
+        let uploads: Api<Upload> = Api::namespaced(self.client.clone(), &namespace);
+        self.writer.apply_status(&uploads, &ObjectKey::of(upload), None, status).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,134 @@
+//! Region conditions that only the keeper can speak to: whether its storage works, who holds its root key, whether the time is certain,
+//! and whether everything that had its time is gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::conditions::{AUDIT_BROKEN, CLOCK_SKEW, Conditions, KEY_CUSTODY, OVERDUE, ROTATION_REFUSED, STORAGE_READY};
+use api::region::RootKeyKind;
+use api::{Region, RegionStatus, Tenant};
+use envelope::{Observed, Request};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{Api, ResourceExt};
+use runtime::store::ObjectKey;
+use runtime::work::Next;
+use serde_json::json;
+
+use super::Controllers;
+use super::rotation::{self, Refusal};
+use crate::keeper::audit::{self, Event};
+use crate::keeper::base::error::Result;
+use crate::keeper::vault::custody;
+
+const INTERVAL: Duration = Duration::from_secs(60);
+/// While something is not in order.
+const SOON: Duration = Duration::from_secs(5);
+/// What is written here, always all of it.
+const OURS: [&str; 6] = [STORAGE_READY, KEY_CUSTODY, CLOCK_SKEW, OVERDUE, ROTATION_REFUSED, AUDIT_BROKEN];
+
+pub(crate) async fn reconcile(controllers: &Controllers, name: &str) -> Result<Next> {
+    let Ok(region) = controllers.cluster.region(name) else { return Ok(Next::Idle) };
+    let now = controllers.cluster.now()?;
+    let (requested, unreadable) = match rotation::requested(region.annotations()) {
+        Ok(requested) => (requested, None),
+        Err(refusal) => (None, Some(refusal)),
+    };
+    let custody = custody(controllers, &region, requested, now).await;
+    let storage = storage(controllers, &region).await;
+    let previous = region.status.clone().unwrap_or_default();
+    let mut conditions = Conditions::from(&previous.conditions, region.metadata.generation, now);
+    conditions = match &storage {
+        Ok(()) => conditions.with_true(STORAGE_READY, "Writable", "an object was written, read and deleted"),
+        Err(error) => conditions.with_false(STORAGE_READY, error.reason(), &error.chain()),
+    };
+    conditions = match &custody {
+        Ok(_) => custody::tell(&region, conditions),
+        Err(error) => conditions.with_false(KEY_CUSTODY, error.reason(), &error.chain()),
+    };
+    let refusal = match (requested, region.spec.root_key.kind()) {
+        (Some(_), Some(RootKeyKind::File(_))) => Some(Refusal::of_file()),
+        (None, _) | (Some(_), Some(RootKeyKind::Secret) | None) => {
+            unreadable.or_else(|| rotation::refusal(requested, *custody.as_ref().ok()?, now))
+        }
+    };
+    conditions = about_time(controllers, name, conditions);
+    if let Some(refusal) = &refusal {
+        conditions = refusal.tell(conditions);
+    }
+    if let Some(message) = audit::broken(&region) {
+        conditions = conditions.with_true(AUDIT_BROKEN, "ChainBroken", &message);
+    }
+    write(controllers, &region, &previous, conditions.build()).await?;
+    let in_order = storage.is_ok() && custody.is_ok();
+    for error in [storage.err(), custody.err()].into_iter().flatten() {
+        tracing::warn!(region = name, reason = error.reason(), error = error.chain(), "region is not in order");
+    }
+    let next = if in_order { INTERVAL } else { SOON };
+    Ok(Next::After(refusal.map_or(next, |refusal| refusal.again_after(now, next))))
+}
+
+/// Whether files can be stored and lines written.
+async fn storage(controllers: &Controllers, region: &Region) -> Result<()> {
+    if controllers.audit.closed(region).is_some() {
+        controllers.audit.line(region, Event::new("AuditResumed")).await?;
+    }
+    controllers.files.storages.of(region)?.probe().await
+}
+
+/// What stands only while it is so.
+fn about_time(controllers: &Controllers, region: &str, mut conditions: Conditions) -> Conditions {
+    let (skew, too_far) = controllers.cluster.clock.skew();
+    if too_far {
+        let (seconds, way) = (skew.as_secs().unsigned_abs(), if skew.is_negative() { "behind" } else { "ahead of" });
+        let message = format!(
+            "the keeper's machine is {seconds} s {way} the API server's clock: set the wrong one right; until then nothing is served, and what has had its time by the API server's clock is erased"
+        );
+        conditions = conditions.with_true(CLOCK_SKEW, "ClocksDiffer", &message);
+    }
+    let overdue = controllers.files.overdue(region);
+    if overdue > 0 {
+        let files =
+            if overdue == 1 { "1 file has had its time and is".to_owned() } else { format!("{overdue} files have had their time and are") };
+        let message = format!("{files} still there; erasing is tried again every 15 s, the keeper's log says what is in the way");
+        conditions = conditions.with_true(OVERDUE, "NotErased", &message);
+    }
+    conditions
+}
+
+/// Opens the root key, carries out what is due in its life, and wraps tenant keys again where they need it. Answers with what became of
+/// the request for a new one.
+async fn custody(controllers: &Controllers, region: &Region, requested: Option<Timestamp>, now: Timestamp) -> Result<Request> {
+    controllers.vault.custodies.of(region, now).await?;
+    let tenants: Vec<Arc<Tenant>> = controllers.cluster.tenants.all().into_iter().filter(|t| t.spec.region == region.name_any()).collect();
+    let mut wrapped = controllers.vault.rings.wrapped_under(&tenants, region).await?;
+    for (kid, count) in controllers.vault.region_keys.wrapped_under(region).await? {
+        *wrapped.entry(kid).or_default() += count;
+    }
+    let observed = Observed { replicas: [(controllers.cluster.identity.clone(), u64::MAX)].into(), records: wrapped, requested };
+    let (rewrap, request) = controllers.vault.custodies.rotate(region, &observed, now).await?;
+    if rewrap {
+        controllers.vault.region_keys.rewrap(region, now).await?;
+        for tenant in &tenants {
+            if controllers.cluster.region_of(tenant).is_ok() {
+                let count = controllers.vault.rings.rewrap(tenant, region, now).await?;
+                if count > 0 {
+                    tracing::info!(tenant = tenant.name_any(), count, "tenant keys wrapped again");
+                }
+            }
+        }
+    }
+    // After what was due: a ring without a key that wraps has one by now.
+    controllers.vault.custodies.health(region, now).await?;
+    Ok(request)
+}
+
+async fn write(controllers: &Controllers, region: &Region, previous: &RegionStatus, conditions: Vec<Condition>) -> Result<()> {
+    let ours = |c: &&Condition| OURS.contains(&c.type_.as_str());
+    if previous.conditions.iter().filter(ours).eq(conditions.iter()) {
+        return Ok(());
+    }
+    let api: Api<Region> = Api::all(controllers.cluster.client.clone());
+    controllers.cluster.writer.apply_status(&api, &ObjectKey::of(region), None, &json!({"conditions": conditions})).await?;
+    Ok(())
+}

@@ -1,0 +1,338 @@
+//! Room for a tenant's files. What is stored and what is on its way are counted together before a byte is taken, so files that come at the
+//! same time take no more than one after the other. What a tenant may take is asked anew for every file.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use api::Tenant;
+use domain::limits::{Allowance, Plans};
+use kube::ResourceExt;
+
+use super::records::{FileRecord, FileRecords, State, UPLOAD};
+use crate::keeper::base::error::Result;
+
+/// Why a file is not taken. Who sent it proved who they are: the numbers are theirs to know.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum Full {
+    #[error("Tenant {tenant} has {has} uploaded files and its limit is {limit} (limits.uploads.files): each goes an hour after it came")]
+    Files { tenant: String, has: usize, limit: usize },
+    #[error("the file has more than the {limit} bytes that Tenant {tenant} may upload at once (limits.uploads.bytesEach)")]
+    Each { tenant: String, limit: u64 },
+    #[error(
+        "Tenant {tenant} has {has} bytes of uploaded files and its limit is {limit} (limits.uploads.bytesTogether): this one does not fit; each goes an hour after it came"
+    )]
+    Uploads { tenant: String, has: u64, limit: u64 },
+    #[error(
+        "the result files of this run have more than the {limit} bytes that a run of Tenant {tenant} may keep (limits.results.bytesPerRun)"
+    )]
+    Run { tenant: String, limit: u64 },
+    #[error(
+        "Tenant {tenant} has {has} bytes of result files and its limit is {limit} (limits.results.bytesTogether): those of this run do not fit; keep them for a shorter time"
+    )]
+    Results { tenant: String, has: u64, limit: u64 },
+}
+
+impl Full {
+    /// Whether the same file will never do, whatever goes.
+    pub(crate) fn is_for_good(&self) -> bool {
+        matches!(self, Self::Each { .. } | Self::Run { .. })
+    }
+}
+
+/// So long a list stands. Nobody but the one keeper adds files, and it counts those itself: an old list can only show too many.
+const LISTED_FOR: Duration = Duration::from_secs(60);
+
+pub(crate) struct Room {
+    files: FileRecords,
+    plans: Plans,
+    taken: Arc<Mutex<HashMap<Shelf, Taken>>>,
+}
+
+/// Files that are counted together: uploads or results of one tenant, by its UID.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Shelf {
+    tenant: String,
+    uploads: bool,
+}
+
+#[derive(Default)]
+struct Taken {
+    /// By id.
+    stored: BTreeMap<String, Stored>,
+    passing: BTreeMap<u64, Passing>,
+    /// When the list was begun that `stored` is of.
+    listed: Option<Instant>,
+}
+
+struct Stored {
+    owner: String,
+    bytes: u64,
+    /// When it was counted: a list that began before may lack it.
+    at: Instant,
+}
+
+struct Passing {
+    owner: String,
+    /// Announced or taken so far, whichever is more.
+    bytes: u64,
+}
+
+impl Taken {
+    fn is_listed(&self, now: Instant) -> bool {
+        self.listed.is_some_and(|at| now.saturating_duration_since(at) < LISTED_FOR)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.stored.values().map(|file| file.bytes).sum::<u64>() + self.passing.values().map(|file| file.bytes).sum::<u64>()
+    }
+
+    fn bytes_of(&self, owner: &str) -> u64 {
+        let stored = self.stored.values().filter(|file| file.owner == owner).map(|file| file.bytes);
+        stored.chain(self.passing.values().filter(|file| file.owner == owner).map(|file| file.bytes)).sum()
+    }
+}
+
+impl Room {
+    pub(super) fn new(files: FileRecords, plans: Plans) -> Self {
+        Self { files, plans, taken: Arc::default() }
+    }
+
+    /// Lets a file in, which has `announced` bytes if its sender said so. What comes is told to the pass.
+    pub(crate) async fn enter(
+        &self,
+        tenant: &Tenant,
+        file: &FileRecord,
+        announced: Option<u64>,
+    ) -> Result<std::result::Result<Pass, Full>> {
+        let began = Instant::now();
+        let newcomer = Newcomer {
+            tenant: tenant.name_any(),
+            allowance: self.plans.allowance(&tenant.spec),
+            file,
+            announced: announced.unwrap_or_default(),
+        };
+        if let Some(pass) = newcomer.admit_unlisted(&self.taken, began) {
+            return Ok(Ok(pass));
+        }
+        let listed = self.files.list(Some(&file.tenant_uid)).await?;
+        let listed = listed.into_iter().filter(|known| known.kind == file.kind && known.state == State::Complete);
+        let listed = listed.map(|known| (known.uid, Stored { owner: known.owner_uid, bytes: known.bytes.unwrap_or_default(), at: began }));
+        Ok(newcomer.admit(&self.taken, listed.collect(), began))
+    }
+}
+
+/// A file that wants in.
+struct Newcomer<'f> {
+    tenant: String,
+    allowance: Allowance,
+    file: &'f FileRecord,
+    announced: u64,
+}
+
+impl Newcomer<'_> {
+    /// By what is known without another list, if that is young enough and leaves room. Nobody is refused by it: files may be gone by now.
+    fn admit_unlisted(&self, taken: &Arc<Mutex<HashMap<Shelf, Taken>>>, now: Instant) -> Option<Pass> {
+        let pass = self.pass(taken);
+        let mut shelves = taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let on_shelf = shelves.get_mut(&pass.shelf).filter(|on_shelf| on_shelf.is_listed(now));
+        let admitted = on_shelf.is_some_and(|on_shelf| self.judge(&pass, on_shelf).is_ok());
+        // A pass that is dropped gives back what it took.
+        drop(shelves);
+        admitted.then_some(pass)
+    }
+
+    /// `listed` is what a list showed that was begun at `began`.
+    fn admit(
+        &self,
+        taken: &Arc<Mutex<HashMap<Shelf, Taken>>>,
+        mut listed: BTreeMap<String, Stored>,
+        began: Instant,
+    ) -> std::result::Result<Pass, Full> {
+        let pass = self.pass(taken);
+        let mut shelves = taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let on_shelf = shelves.entry(pass.shelf.clone()).or_default();
+        // What became complete while the list was read counts until the next list has it.
+        listed.extend(std::mem::take(&mut on_shelf.stored).into_iter().filter(|(_, file)| file.at >= began));
+        on_shelf.stored = listed;
+        on_shelf.listed = Some(began);
+        let judged = self.judge(&pass, on_shelf);
+        drop(shelves);
+        judged.map(|()| pass)
+    }
+
+    fn judge(&self, pass: &Pass, on_shelf: &mut Taken) -> std::result::Result<(), Full> {
+        let has = on_shelf.stored.len() + on_shelf.passing.len();
+        if pass.shelf.uploads && has >= self.allowance.uploads {
+            return Err(Full::Files { tenant: self.tenant.clone(), has, limit: self.allowance.uploads });
+        }
+        pass.take(on_shelf, self.announced)
+    }
+
+    fn pass(&self, taken: &Arc<Mutex<HashMap<Shelf, Taken>>>) -> Pass {
+        let shelf = Shelf { tenant: self.file.tenant_uid.clone(), uploads: self.file.kind == UPLOAD };
+        Pass {
+            taken: taken.clone(),
+            shelf,
+            id: rand::random(),
+            file: self.file.uid.clone(),
+            owner: self.file.owner_uid.clone(),
+            tenant: self.tenant.clone(),
+            allowance: self.allowance,
+        }
+    }
+}
+
+/// A file on its way, and the room it takes. Dropped, it takes none.
+pub(crate) struct Pass {
+    taken: Arc<Mutex<HashMap<Shelf, Taken>>>,
+    shelf: Shelf,
+    id: u64,
+    file: String,
+    /// Upload or run.
+    owner: String,
+    tenant: String,
+    allowance: Allowance,
+}
+
+impl Pass {
+    /// So many bytes of the file have come.
+    pub(crate) fn came(&self, bytes: u64) -> std::result::Result<(), Full> {
+        let mut shelves = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        self.take(shelves.entry(self.shelf.clone()).or_default(), bytes)
+    }
+
+    /// The file is stored; it takes its room from now on.
+    pub(crate) fn stored(self, bytes: u64) {
+        let mut shelves = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = shelves.entry(self.shelf.clone()).or_default();
+        taken.stored.insert(self.file.clone(), Stored { owner: self.owner.clone(), bytes, at: Instant::now() });
+    }
+
+    fn take(&self, taken: &mut Taken, bytes: u64) -> std::result::Result<(), Full> {
+        let before = taken.passing.get(&self.id).map_or(0, |file| file.bytes);
+        let bytes = bytes.max(before);
+        let (tenant, allowance) = (self.tenant.clone(), &self.allowance);
+        let has = taken.bytes() - before;
+        let full = if self.shelf.uploads {
+            let (each, together) = (allowance.upload_bytes, allowance.uploads_bytes);
+            let each = (bytes > each).then(|| Full::Each { tenant: tenant.clone(), limit: each });
+            each.or_else(|| (has.saturating_add(bytes) > together).then_some(Full::Uploads { tenant, has, limit: together }))
+        } else {
+            let (each, together) = (allowance.run_result_bytes, allowance.results_bytes);
+            let of_run = (taken.bytes_of(&self.owner) - before).saturating_add(bytes);
+            let each = (of_run > each).then(|| Full::Run { tenant: tenant.clone(), limit: each });
+            each.or_else(|| (has.saturating_add(bytes) > together).then_some(Full::Results { tenant, has, limit: together }))
+        };
+        if let Some(full) = full {
+            return Err(full);
+        }
+        taken.passing.insert(self.id, Passing { owner: self.owner.clone(), bytes });
+        Ok(())
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        let mut shelves = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(taken) = shelves.get_mut(&self.shelf) {
+            taken.passing.remove(&self.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keeper::files::records::IMPORT_RUN;
+    use crate::keeper::files::records::tests::record;
+
+    fn allowance() -> Allowance {
+        let tenant: Tenant = serde_json::from_value(serde_json::json!({
+            "apiVersion": "dataimporter.io/v1alpha1", "kind": "Tenant", "metadata": {"name": "acme"},
+            "spec": {"region": "eu", "namespaces": ["acme"], "plan": "Standard",
+                     "contact": {"firstName": "A", "lastName": "B", "email": "a@b", "country": "DE"},
+                     "limits": {"uploads": {"files": 3, "bytesEach": 60, "bytesTogether": 100},
+                                "results": {"bytesPerRun": 50, "bytesTogether": 100}}}
+        }))
+        .unwrap();
+        Plans::default().allowance(&tenant.spec)
+    }
+
+    /// What is taken, and a list that shows nothing yet.
+    fn enter(
+        taken: &Arc<Mutex<HashMap<Shelf, Taken>>>,
+        kind: &str,
+        file: &str,
+        owner: &str,
+        announced: u64,
+    ) -> std::result::Result<Pass, Full> {
+        let file = FileRecord { uid: file.into(), owner_uid: owner.into(), kind: kind.into(), ..record() };
+        newcomer(&file, announced).admit(taken, BTreeMap::new(), Instant::now() - Duration::from_secs(1))
+    }
+
+    fn newcomer(file: &FileRecord, announced: u64) -> Newcomer<'_> {
+        Newcomer { tenant: "acme".into(), allowance: allowance(), file, announced }
+    }
+
+    #[test]
+    fn uploads_that_come_at_once_take_no_more_than_one_after_the_other() {
+        let taken = Arc::default();
+        let first = enter(&taken, UPLOAD, "a", "a", 60).unwrap();
+        let refused = enter(&taken, UPLOAD, "b", "b", 41).err().unwrap().to_string();
+        assert!(refused.contains("has 60 bytes of uploaded files and its limit is 100"), "{refused}");
+        assert!(enter(&taken, UPLOAD, "c", "c", 61).err().unwrap().is_for_good());
+        // One that does not say how much it brings is stopped when it is too much.
+        let second = enter(&taken, UPLOAD, "b", "b", 0).unwrap();
+        second.came(40).unwrap();
+        assert!(second.came(41).unwrap_err().to_string().contains("its limit is 100"));
+        // What was refused or broke off takes no room; what is stored does.
+        drop(second);
+        first.stored(60);
+        let second = enter(&taken, UPLOAD, "b", "b", 40).unwrap();
+        let third = enter(&taken, UPLOAD, "c", "c", 0).unwrap();
+        let refused = enter(&taken, UPLOAD, "d", "d", 0).err().unwrap().to_string();
+        assert!(refused.contains("has 3 uploaded files and its limit is 3"), "{refused}");
+        drop((second, third));
+    }
+
+    #[test]
+    fn result_files_count_for_their_run_and_for_all_runs() {
+        let taken = Arc::default();
+        enter(&taken, IMPORT_RUN, "a", "r1", 0).map(|pass| pass.came(30).map(|()| pass.stored(30))).unwrap().unwrap();
+        let second = enter(&taken, IMPORT_RUN, "b", "r1", 0).unwrap();
+        second.came(20).unwrap();
+        let full = second.came(21).unwrap_err();
+        assert!(full.is_for_good() && full.to_string().contains("more than the 50 bytes"), "{full}");
+        let other = enter(&taken, IMPORT_RUN, "c", "r2", 0).unwrap();
+        other.came(50).unwrap();
+        let third = enter(&taken, IMPORT_RUN, "d", "r3", 0).unwrap();
+        let full = third.came(1).unwrap_err();
+        assert!(!full.is_for_good() && full.to_string().contains("has 100 bytes of result files and its limit is 100"), "{full}");
+        assert!(enter(&taken, UPLOAD, "u", "u", 60).is_ok(), "uploads are counted apart");
+    }
+
+    #[test]
+    fn a_list_that_is_older_than_what_it_lacks_does_not_forget_it() {
+        let taken = Arc::default();
+        enter(&taken, UPLOAD, "a", "a", 60).unwrap().stored(60);
+        assert!(enter(&taken, UPLOAD, "b", "b", 41).is_err());
+        let file = FileRecord { uid: "b".into(), owner_uid: "b".into(), ..record() };
+        let later = newcomer(&file, 41).admit(&taken, BTreeMap::new(), Instant::now());
+        assert!(later.is_ok(), "a list that began later knows that the file is gone");
+    }
+
+    #[test]
+    fn a_young_list_lets_in_and_never_refuses() {
+        let taken = Arc::default();
+        let file = FileRecord { uid: "a".into(), owner_uid: "a".into(), ..record() };
+        let now = Instant::now();
+        assert!(newcomer(&file, 1).admit_unlisted(&taken, now).is_none(), "nothing was listed yet");
+        enter(&taken, UPLOAD, "a", "a", 60).unwrap().stored(60);
+        let pass = newcomer(&file, 40).admit_unlisted(&taken, now).unwrap();
+        assert!(newcomer(&file, 1).admit_unlisted(&taken, now).is_none(), "what is on its way counts, too");
+        drop(pass);
+        assert!(newcomer(&file, 1).admit_unlisted(&taken, now).is_some());
+        assert!(newcomer(&file, 1).admit_unlisted(&taken, now + LISTED_FOR).is_none(), "the list is too old");
+    }
+}

@@ -1,0 +1,213 @@
+//! What workers report, written into the run's status: each write looks at the live run again and names the version it saw, so that two
+//! attempts can never both be believed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api::ImportRun;
+use api::import_run::{Outcome, ResultFile, Warning};
+use api::keeper::{ChunkWrite, Control, OutcomeReport, Progress, WrittenFile};
+use axum::Json;
+use axum::extract::{Path, State};
+use domain::lease::{Admitted, Refusal};
+use http::StatusCode;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{Api, ResourceExt};
+use runtime::store::ObjectKey;
+
+use super::{Answer, Kept, RunUid, Workers};
+use crate::keeper::admission::caller::{About, RunKey, tenant_uid};
+use crate::keeper::admission::cursors::seal_cursor;
+use crate::keeper::admission::{Call, Rejection};
+use crate::keeper::audit::Event;
+use crate::keeper::base::error::{Error, kube};
+use crate::keeper::base::run_status::Ours;
+use crate::keeper::files::records::{FileRecord, IMPORT_RUN, State as FileState};
+
+/// Progress is written at most this often for each run; what comes in between is overtaken by the next.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+/// Somebody else's write between our read and ours is looked at again this often.
+const TRIES: usize = 8;
+
+pub(super) async fn chunk(
+    State(workers): Kept,
+    call: Call,
+    Path((uid, number)): Path<(String, i64)>,
+    Json(write): Json<ChunkWrite>,
+) -> Answer<Control> {
+    let admitted = workers.admission.admit(&call, About::Run { uid: &uid, attempt: write.attempt }, "chunk").await?;
+    let outcome = workers.write_chunk(&admitted, number, write).await;
+    workers.admission.judged(&RunKey::of(&admitted), "chunk", outcome).await.map(|run| Json(control(&run)))
+}
+
+pub(super) async fn progress(State(workers): Kept, call: Call, Path(uid): RunUid, Json(progress): Json<Progress>) -> Answer<Control> {
+    let key = workers.admission.admit_progress(&call, &uid, progress.attempt).await?;
+    let outcome = if workers.progress_due(&uid) {
+        let change = |ours: &mut Ours| {
+            ours.rows = Some(progress.rows);
+            Ok(())
+        };
+        workers.write_run(&key, change).await
+    } else {
+        workers.live_run(&key).await
+    };
+    workers.admission.judged(&key, "progress", outcome).await.map(|run| Json(control(&run)))
+}
+
+pub(super) async fn outcome(
+    State(workers): Kept,
+    call: Call,
+    Path(uid): RunUid,
+    Json(report): Json<OutcomeReport>,
+) -> Result<StatusCode, Rejection> {
+    let admitted = workers.admission.admit(&call, About::Run { uid: &uid, attempt: report.attempt }, "outcome").await?;
+    let outcome = workers.write_outcome(&admitted, &report).await;
+    workers.admission.judged(&RunKey::of(&admitted), "outcome", outcome).await.map(|()| StatusCode::NO_CONTENT)
+}
+
+fn control(run: &ImportRun) -> Control {
+    Control { cancel: run.spec.cancelled() || run.metadata.deletion_timestamp.is_some() }
+}
+
+/// One turn for each run that is being written.
+#[derive(Default)]
+pub(crate) struct Turns(std::sync::Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Turns {
+    fn of(&self, run_uid: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Nobody writes the others now.
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        turns.entry(run_uid.to_owned()).or_default().clone()
+    }
+}
+
+impl Workers {
+    async fn write_chunk(&self, admitted: &Admitted, number: i64, write: ChunkWrite) -> Result<ImportRun, Rejection> {
+        let home = self.leases.home_of(admitted).await?;
+        let mut chunk = write.chunk;
+        chunk.number = number;
+        chunk.sealed_cursor = match &write.cursor {
+            Some(cursor) => Some(seal_cursor(admitted, &home, number, &cursor.last_key)?),
+            None => None,
+        };
+        let change = |ours: &mut Ours| {
+            let before = ours.chunks.clone().unwrap_or_default();
+            let mut chunk = chunk.clone();
+            // A step that brings no cursor keeps the one that is there.
+            let known = before.listed.iter().find(|c| c.number == chunk.number);
+            chunk.sealed_cursor = chunk.sealed_cursor.or_else(|| known.and_then(|c| c.sealed_cursor.clone()));
+            ours.chunks = Some(domain::chunk::accept(&before, chunk)?);
+            Ok(())
+        };
+        self.write_run(&RunKey::of(admitted), change).await
+    }
+
+    async fn write_outcome(&self, admitted: &Admitted, report: &OutcomeReport) -> Result<(), Rejection> {
+        let now = self.cluster.now()?;
+        let mut results = Vec::new();
+        for written in &report.results {
+            results.extend(self.end_file(admitted, written, now).await?);
+        }
+        let change = |ours: &mut Ours| {
+            ours.rows = Some(report.rows);
+            for result in &results {
+                ours.results.retain(|known| known.name != result.name);
+                ours.results.push(result.clone());
+            }
+            // A repetition of the same report keeps its first time.
+            let known = ours.outcome.as_ref().filter(|o| o.attempt == report.attempt);
+            let at = known.map_or(Time(now), |o| o.at.clone());
+            let message = api::text::cut(&report.message, Outcome::MESSAGE_LIMIT);
+            let warnings = report.warnings.iter().take(Warning::MOST).map(Warning::within_limits).collect();
+            ours.outcome = Some(Outcome { attempt: report.attempt, reason: report.reason, message, at, warnings });
+            Ok(())
+        };
+        self.write_run(&RunKey::of(admitted), change).await?;
+        let event = Event::new("OutcomeReported")
+            .with("tenant", tenant_uid(admitted))
+            .with("run", admitted.run_uid())
+            .with("attempt", report.attempt);
+        Ok(self.audit.line(admitted.region(), event.with("reason", report.reason.to_string())).await?)
+    }
+
+    /// Changes our part of a run's status if the attempt is still the current one. Somebody else's write in between means: look again,
+    /// judge again, write again.
+    async fn write_run(&self, key: &RunKey, change: impl Fn(&mut Ours) -> Result<(), Rejection>) -> Result<ImportRun, Rejection> {
+        let runs: Api<ImportRun> = Api::namespaced(self.cluster.client.clone(), &key.namespace);
+        // Chunks of a run are on their way at once: one after the other, they do not come in each other's way.
+        let turn = self.turns.of(&key.uid);
+        let _turn = turn.lock().await;
+        let mut conflict = None;
+        for _ in 0..TRIES {
+            let run = self.live_run(key).await?;
+            let before = Ours::of(&run.status.clone().unwrap_or_default());
+            let mut after = before.clone();
+            change(&mut after)?;
+            if after == before {
+                return Ok(run);
+            }
+            let at = ObjectKey::namespaced(&key.namespace, &key.name);
+            match self.cluster.writer.apply_status(&runs, &at, run.resource_version().as_deref(), &after).await {
+                Ok(run) => return Ok(run),
+                Err(error) if error.is_conflict() => conflict = Some(error),
+                Err(error) => return Err(Error::from(error).into()),
+            }
+        }
+        Err(conflict.map_or(Refusal::Run.into(), |error| Error::from(error).into()))
+    }
+
+    /// The run as it is now, if the caller's attempt is still the current one.
+    async fn live_run(&self, key: &RunKey) -> Result<ImportRun, Rejection> {
+        let runs: Api<ImportRun> = Api::namespaced(self.cluster.client.clone(), &key.namespace);
+        let run = runs.get_opt(&key.name).await.map_err(kube("read the ImportRun"))?.ok_or(Refusal::Run)?;
+        if run.uid().as_deref() != Some(key.uid.as_str()) {
+            return Err(Refusal::Run.into());
+        }
+        let current = run.status.as_ref().and_then(|s| s.current_attempt());
+        let holds = current.is_some_and(|a| a.number == key.attempt && a.pod_uid.as_deref() == Some(key.pod_uid.as_str()));
+        if holds { Ok(run) } else { Err(Refusal::StaleAttempt.into()) }
+    }
+
+    fn progress_due(&self, uid: &str) -> bool {
+        let mut written = self.progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        written.retain(|_, at| at.elapsed() < PROGRESS_INTERVAL);
+        let due = !written.contains_key(uid);
+        if due {
+            written.insert(uid.to_owned(), Instant::now());
+        }
+        due
+    }
+
+    /// A written result file gets its last moment from the end of the run. Absent when it is not whole, or had its time already.
+    async fn end_file(&self, admitted: &Admitted, written: &WrittenFile, now: jiff::Timestamp) -> Result<Option<ResultFile>, Rejection> {
+        let Some((record, secret)) = self.files.records.find(&written.file).await? else { return Ok(None) };
+        if record.kind != IMPORT_RUN || record.owner_uid != admitted.run_uid() || record.file_name != written.name {
+            return Err(Refusal::File.into());
+        }
+        if record.state != FileState::Complete {
+            return Ok(None);
+        }
+        let ended = record.ended.unwrap_or(now);
+        // What the job said when the run began, unless the tenant says less by now.
+        let rule =
+            domain::retention::effective(&domain::retention::tenant_rule(&admitted.tenant().spec), Some(&admitted.snapshot().results));
+        let expires = domain::retention::stored_result_expiry(record.not_after, Some(ended), &rule);
+        let ended_record = FileRecord { ended: Some(ended), not_after: expires, ..record.clone() };
+        if expires < record.not_after {
+            let home = self.leases.home_of(admitted).await?;
+            self.files.seal_shorter(&home, (&record, &secret), &ended_record).await?;
+        } else if ended_record != record {
+            self.files.records.update(secret, &ended_record).await?;
+        }
+        Ok(Some(ResultFile {
+            name: written.name.clone(),
+            file: written.file.clone(),
+            rows: written.rows,
+            bytes: written.bytes,
+            expires_at: Some(Time(expires)),
+            erased_at: None,
+        }))
+    }
+}

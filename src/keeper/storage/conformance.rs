@@ -1,0 +1,295 @@
+//! What every place that keeps objects must do, whoever is behind it: the same cases against the mounted volume and against a store in
+//! memory, each whole and with faults. A next place is one more line in `PLACES`.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use futures::TryStreamExt;
+use object_store::memory::InMemory;
+use object_store::{MultipartUpload, ObjectStore};
+
+use super::tests::{Fault, Faulty, region};
+use super::*;
+
+/// A place, as two replicas of the keeper see it, and what keeps it alive.
+struct Place {
+    ours: Storage,
+    theirs: Storage,
+    _folder: tempfile::TempDir,
+}
+
+type Make = fn() -> Place;
+
+const PLACES: [(&str, Make); 2] = [("volume", on_a_volume), ("memory", in_memory)];
+
+fn on_a_volume() -> Place {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("files")).unwrap();
+    let replica = |name| Storages::new(folder.path().to_owned(), name, 0).of(&region()).unwrap();
+    Place { ours: replica("keeper-0"), theirs: replica("keeper-1"), _folder: folder }
+}
+
+fn in_memory() -> Place {
+    let Place { ours, theirs, _folder } = on_a_volume();
+    let medium: Arc<dyn Medium> = Arc::new(Memory { objects: Arc::new(InMemory::new()), full: AtomicBool::new(false) });
+    let readers = ours.readers.clone();
+    Place {
+        ours: Storage { medium: medium.clone(), readers: readers.clone(), ..ours },
+        theirs: Storage { medium, readers, ..theirs },
+        _folder,
+    }
+}
+
+/// An object store without folders, whose parts are nothing until the last one is there.
+struct Memory {
+    objects: Arc<InMemory>,
+    full: AtomicBool,
+}
+
+#[async_trait]
+impl Medium for Memory {
+    fn objects(&self) -> Result<Arc<dyn ObjectStore>> {
+        Ok(self.objects.clone())
+    }
+
+    fn has_room(&self) -> Result<()> {
+        match self.full.load(Ordering::Relaxed) {
+            true => Err(Error::Full { region: "eu".into(), free: 0, reserve: 1 }),
+            false => Ok(()),
+        }
+    }
+
+    async fn begin(&self, objects: &dyn ObjectStore, path: &ObjectPath) -> object_store::Result<Box<dyn MultipartUpload>> {
+        objects.put_multipart(path).await
+    }
+
+    async fn put(&self, objects: &dyn ObjectStore, path: &ObjectPath, content: PutPayload) -> object_store::Result<()> {
+        objects.put(path, content).await.map(drop)
+    }
+
+    async fn rename(&self, objects: &dyn ObjectStore, from: &ObjectPath, to: &ObjectPath) -> object_store::Result<()> {
+        objects.rename(from, to).await
+    }
+
+    async fn delete(&self, objects: &dyn ObjectStore, path: &ObjectPath) -> object_store::Result<()> {
+        objects.delete(path).await
+    }
+
+    async fn clear(&self, folder: &ObjectPath) -> object_store::Result<usize> {
+        let left: Vec<_> = self.objects.list(Some(folder)).try_collect().await?;
+        for object in &left {
+            self.objects.delete(&object.location).await?;
+        }
+        Ok(left.len())
+    }
+
+    async fn tidy(&self, _: &ObjectPath) {}
+}
+
+/// A place whose objects are not what they should be.
+struct Broken {
+    place: Arc<dyn Medium>,
+    fault: Fault,
+}
+
+#[async_trait]
+impl Medium for Broken {
+    fn objects(&self) -> Result<Arc<dyn ObjectStore>> {
+        Ok(Arc::new(Faulty { objects: self.place.objects()?, fault: self.fault }))
+    }
+
+    fn has_room(&self) -> Result<()> {
+        self.place.has_room()
+    }
+
+    async fn begin(&self, objects: &dyn ObjectStore, path: &ObjectPath) -> object_store::Result<Box<dyn MultipartUpload>> {
+        self.place.begin(objects, path).await
+    }
+
+    async fn put(&self, objects: &dyn ObjectStore, path: &ObjectPath, content: PutPayload) -> object_store::Result<()> {
+        self.place.put(objects, path, content).await
+    }
+
+    async fn rename(&self, objects: &dyn ObjectStore, from: &ObjectPath, to: &ObjectPath) -> object_store::Result<()> {
+        self.place.rename(objects, from, to).await
+    }
+
+    async fn delete(&self, objects: &dyn ObjectStore, path: &ObjectPath) -> object_store::Result<()> {
+        self.place.delete(objects, path).await
+    }
+
+    async fn clear(&self, folder: &ObjectPath) -> object_store::Result<usize> {
+        self.place.clear(folder).await
+    }
+
+    async fn tidy(&self, folder: &ObjectPath) {
+        self.place.tidy(folder).await
+    }
+}
+
+impl Storage {
+    /// The same place, which shows a fault from now on.
+    pub(super) fn with(&self, fault: Fault) -> Self {
+        Self { medium: Arc::new(Broken { place: self.medium.clone(), fault }), ..self.clone() }
+    }
+}
+
+async fn stored(storage: &Storage, tenant: &str, file: &str, content: &[u8]) {
+    let mut incoming = storage.begin(tenant, file).await.unwrap();
+    incoming.write(Bytes::copy_from_slice(content)).await.unwrap();
+    incoming.finish().await.unwrap();
+}
+
+async fn content(storage: &Storage, tenant: &str, file: &str) -> Option<Vec<u8>> {
+    let parts: Vec<Bytes> = storage.read(tenant, file).await.unwrap()?.try_collect().await.unwrap();
+    Some(parts.concat())
+}
+
+async fn listed(storage: &Storage) -> Vec<(String, String)> {
+    let mut all = storage.list().await.unwrap();
+    all.sort();
+    all
+}
+
+/// Larger than a part, so that some of it has left us before it is finished.
+fn large() -> Vec<u8> {
+    (0..(3 << 20) + 7_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect()
+}
+
+async fn a_file_is_seen_whole_or_not_at_all(place: &Place) {
+    let large = large();
+    let mut incoming = place.ours.begin("t", "f").await.unwrap();
+    incoming.write(Bytes::from(large.clone())).await.unwrap();
+    for storage in [&place.ours, &place.theirs] {
+        assert_eq!((content(storage, "t", "f").await, listed(storage).await), (None, Vec::new()));
+    }
+    incoming.finish().await.unwrap();
+    for storage in [&place.ours, &place.theirs] {
+        assert!(content(storage, "t", "f").await == Some(large.clone()));
+        assert_eq!(listed(storage).await, [("t".to_owned(), "f".to_owned())]);
+    }
+}
+
+async fn a_file_that_does_not_come_leaves_nothing(place: &Place) {
+    let mut incoming = place.ours.begin("t", "aborted").await.unwrap();
+    incoming.write(Bytes::from(large())).await.unwrap();
+    incoming.abort().await.unwrap();
+    let incoming = place.ours.begin("t", "abandoned").await.unwrap();
+    drop(incoming);
+    assert_eq!((listed(&place.ours).await, content(&place.ours, "t", "aborted").await), (Vec::new(), None));
+}
+
+async fn a_start_clears_what_this_replica_began_and_no_other(place: &Place) {
+    let mut theirs = place.theirs.begin("t", "f").await.unwrap();
+    theirs.write(Bytes::from(large())).await.unwrap();
+    assert_eq!(place.ours.clear_begun().await.unwrap(), 0);
+    theirs.finish().await.unwrap();
+    assert_eq!(listed(&place.ours).await.len(), 1);
+    assert_eq!(place.theirs.clear_begun().await.unwrap(), 0, "what is finished is begun no more");
+}
+
+async fn what_is_erased_is_proved_absent(place: &Place) {
+    stored(&place.ours, "t", "f", b"x").await;
+    stored(&place.ours, "t", "g", b"y").await;
+    place.theirs.erase("t", "f").await.unwrap();
+    place.ours.erase("t", "f").await.unwrap();
+    assert_eq!((content(&place.ours, "t", "f").await, content(&place.ours, "t", "g").await), (None, Some(b"y".to_vec())));
+    for fault in [Fault::KeepsWhatItDeletes, Fault::IsBlind] {
+        let error = place.ours.with(fault).erase("t", "g").await.err().unwrap_or_else(|| panic!("{fault:?} is believed"));
+        assert_eq!(error.reason(), "StorageFailed");
+    }
+}
+
+async fn a_reader_of_what_is_erased_comes_to_no_good_end(place: &Place) {
+    stored(&place.ours, "t", "f", &[7; 1000]).await;
+    let slow = place.ours.with(Fault::IsSlow);
+    let mut reading = slow.read("t", "f").await.unwrap().unwrap();
+    assert!(reading.next().await.unwrap().is_ok());
+    place.ours.erase("t", "f").await.unwrap();
+    let rest: object_store::Result<Vec<Bytes>> = reading.try_collect().await;
+    assert!(rest.unwrap_err().to_string().contains("erased while it was read"));
+}
+
+async fn a_list_has_every_file_of_every_tenant_and_nothing_else(place: &Place) {
+    let mut wanted = Vec::new();
+    for (tenant, file) in (0..60).map(|n| (format!("tenant-{}", n % 3), format!("file-{n:02}"))) {
+        stored(&place.ours, &tenant, &file, file.as_bytes()).await;
+        wanted.push((tenant, file));
+    }
+    place.ours.probe().await.unwrap();
+    wanted.sort();
+    assert_eq!(listed(&place.theirs).await, wanted);
+    assert_eq!(content(&place.theirs, "tenant-1", "file-01").await, Some(b"file-01".to_vec()));
+    assert_eq!(content(&place.theirs, "tenant-2", "file-01").await, None, "a file is its tenant's");
+}
+
+async fn a_file_that_comes_again_replaces_the_first_whole(place: &Place) {
+    let (mut first, mut second) = (place.ours.begin("t", "f").await.unwrap(), place.theirs.begin("t", "f").await.unwrap());
+    first.write(Bytes::from_static(b"first")).await.unwrap();
+    second.write(Bytes::from_static(b"second")).await.unwrap();
+    first.finish().await.unwrap();
+    assert_eq!(content(&place.ours, "t", "f").await, Some(b"first".to_vec()));
+    second.finish().await.unwrap();
+    assert_eq!(content(&place.ours, "t", "f").await, Some(b"second".to_vec()));
+    assert_eq!(listed(&place.ours).await.len(), 1);
+}
+
+async fn a_place_that_fails_while_a_file_comes_leaves_nothing_and_says_so(place: &Place) {
+    let broken = place.ours.with(Fault::TakesNoParts);
+    let mut incoming = broken.begin("t", "f").await.unwrap();
+    let written = incoming.write(Bytes::from(large())).await;
+    let finished = incoming.finish().await;
+    let error = written.and(finished).expect_err("a part that was refused is no file");
+    assert_eq!(error.reason(), "StorageFailed");
+    assert_eq!((listed(&place.ours).await, content(&place.ours, "t", "f").await), (Vec::new(), None));
+}
+
+async fn a_probe_tells_whether_it_works(place: &Place) {
+    place.ours.ready().await.unwrap();
+    place.ours.probe().await.unwrap();
+    assert_eq!(listed(&place.ours).await, Vec::new());
+    assert_eq!(place.ours.with(Fault::IsBlind).probe().await.err().unwrap().reason(), "StorageFailed");
+}
+
+macro_rules! cases {
+    ($($case:ident),+ $(,)?) => {
+        /// Prints what was tried where; a place that fails a case fails the test with the case's own words.
+        #[tokio::test(flavor = "multi_thread")]
+        async fn every_place_does_what_a_place_must_do() {
+            $(
+                for (name, make) in PLACES {
+                    let place = make();
+                    $case(&place).await;
+                    println!("{name:<8}{}", stringify!($case).replace('_', " "));
+                }
+            )+
+        }
+    };
+}
+
+cases![
+    a_file_is_seen_whole_or_not_at_all,
+    a_file_that_does_not_come_leaves_nothing,
+    a_start_clears_what_this_replica_began_and_no_other,
+    what_is_erased_is_proved_absent,
+    a_reader_of_what_is_erased_comes_to_no_good_end,
+    a_list_has_every_file_of_every_tenant_and_nothing_else,
+    a_file_that_comes_again_replaces_the_first_whole,
+    a_place_that_fails_while_a_file_comes_leaves_nothing_and_says_so,
+    a_probe_tells_whether_it_works,
+];
+
+#[tokio::test]
+async fn a_place_without_room_takes_no_file_and_keeps_those_it_has() {
+    let Place { ours, .. } = in_memory();
+    let full = Arc::new(Memory { objects: Arc::new(InMemory::new()), full: AtomicBool::new(false) });
+    let storage = Storage { medium: full.clone(), ..ours };
+    stored(&storage, "t", "before", b"x").await;
+    let mut coming = storage.begin("t", "coming").await.unwrap();
+    full.full.store(true, Ordering::Relaxed);
+    let written = coming.write(Bytes::from_static(b"y")).await;
+    let finished = coming.finish().await;
+    assert_eq!(written.and(finished).err().unwrap().reason(), "Full");
+    assert_eq!(storage.begin("t", "after").await.err().unwrap().reason(), "Full");
+    assert_eq!(listed(&storage).await, [("t".to_owned(), "before".to_owned())]);
+}

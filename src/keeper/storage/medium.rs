@@ -1,0 +1,38 @@
+//! What is different between places that keep objects. The rest of the storage is the same for all of them: deadlines, readers that are
+//! ended, absence that is proved.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use object_store::path::Path as ObjectPath;
+use object_store::{MultipartUpload, ObjectStore, PutPayload};
+
+use crate::keeper::base::error::Result;
+
+/// A place that keeps the objects of one region. Each call may block its thread or hang: [`super::Storage`] makes it in the region's lane and
+/// waits no longer than a deadline. `objects` is what [`Medium::objects`] gave for this step.
+#[async_trait]
+pub(crate) trait Medium: Send + Sync {
+    /// The objects, if the place is there.
+    fn objects(&self) -> Result<Arc<dyn ObjectStore>>;
+
+    /// Whether files leave enough room for the audit.
+    fn has_room(&self) -> Result<()>;
+
+    /// Begins an object that comes in parts.
+    async fn begin(&self, objects: &dyn ObjectStore, path: &ObjectPath) -> object_store::Result<Box<dyn MultipartUpload>>;
+
+    /// Writes a small object at once.
+    async fn put(&self, objects: &dyn ObjectStore, path: &ObjectPath, content: PutPayload) -> object_store::Result<()>;
+
+    /// Gives an object that is whole another name: whoever looks finds all of it under the new one, or nothing.
+    async fn rename(&self, objects: &dyn ObjectStore, from: &ObjectPath, to: &ObjectPath) -> object_store::Result<()>;
+
+    async fn delete(&self, objects: &dyn ObjectStore, path: &ObjectPath) -> object_store::Result<()>;
+
+    /// Removes what was begun below `folder` and never became an object. Answers how much there was.
+    async fn clear(&self, folder: &ObjectPath) -> object_store::Result<usize>;
+
+    /// Removes `folder` and the one above it if they are empty, where there are folders at all.
+    async fn tidy(&self, folder: &ObjectPath);
+}

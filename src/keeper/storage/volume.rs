@@ -1,0 +1,107 @@
+//! A mounted volume: one folder for each Region. Folders go with the last file in them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as ObjectPath;
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
+use tokio::sync::RwLock;
+
+use super::medium::Medium;
+use super::{failed, not_mounted};
+use crate::keeper::base::error::{Error, Result};
+
+/// Files and folders that stay possible for the audit.
+const RESERVED_INODES: u64 = 64;
+
+pub(super) struct Volume {
+    pub(super) region: String,
+    /// Bytes that files leave free.
+    pub(super) reserve: u64,
+    pub(super) mount: PathBuf,
+    pub(super) root: PathBuf,
+    /// Held by whoever writes into a folder of the region, and alone by whoever removes one: a folder that goes between a rename and its
+    /// fsync fails the rename. Held for a step, never for as long as a sender takes.
+    pub(super) folders: Arc<RwLock<()>>,
+}
+
+#[async_trait]
+impl Medium for Volume {
+    /// The volume must be there; the region's folder on it is made.
+    fn objects(&self) -> Result<Arc<dyn ObjectStore>> {
+        let missing = || not_mounted(&self.region, &self.mount);
+        if !self.mount.is_dir() {
+            return Err(missing());
+        }
+        std::fs::create_dir_all(&self.root).map_err(|_| missing())?;
+        let store = LocalFileSystem::new_with_prefix(&self.root).map_err(failed(&self.region, "open"))?;
+        // A tenant's folder goes with its last file.
+        Ok(Arc::new(store.with_fsync(true).with_automatic_cleanup(true)))
+    }
+
+    fn has_room(&self) -> Result<()> {
+        let stat = rustix::fs::statvfs(&self.root).map_err(|error| failed(&self.region, "look how full it is")(generic(error)))?;
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        // A filesystem that counts no inodes has as many as it needs.
+        let inodes = stat.f_files == 0 || stat.f_favail >= RESERVED_INODES;
+        if free >= self.reserve && inodes {
+            return Ok(());
+        }
+        Err(Error::Full { region: self.region.clone(), free, reserve: self.reserve })
+    }
+
+    async fn begin(&self, objects: &dyn ObjectStore, path: &ObjectPath) -> object_store::Result<Box<dyn MultipartUpload>> {
+        let _writing = self.folders.read().await;
+        objects.put_multipart(path).await
+    }
+
+    async fn put(&self, objects: &dyn ObjectStore, path: &ObjectPath, content: PutPayload) -> object_store::Result<()> {
+        let _writing = self.folders.read().await;
+        objects.put(path, content).await.map(drop)
+    }
+
+    async fn rename(&self, objects: &dyn ObjectStore, from: &ObjectPath, to: &ObjectPath) -> object_store::Result<()> {
+        let _writing = self.folders.read().await;
+        objects.rename(from, to).await
+    }
+
+    /// The folders it was in go with it if they are empty now.
+    async fn delete(&self, objects: &dyn ObjectStore, path: &ObjectPath) -> object_store::Result<()> {
+        let _removing = self.folders.write().await;
+        objects.delete(path).await
+    }
+
+    /// A file that is begun has a name of its own on the volume, which lists of objects leave out.
+    async fn clear(&self, folder: &ObjectPath) -> object_store::Result<usize> {
+        remove_all(&self.root.join(folder.as_ref())).map_err(generic)
+    }
+
+    /// One that holds something is not removed, and a next beginning makes them anew.
+    async fn tidy(&self, folder: &ObjectPath) {
+        let _removing = self.folders.write().await;
+        let folder = self.root.join(folder.as_ref());
+        let above = folder.parent().map(Path::to_owned);
+        let _ = std::fs::remove_dir(folder).and_then(|()| above.map_or(Ok(()), std::fs::remove_dir));
+    }
+}
+
+fn generic(error: impl std::error::Error + Send + Sync + 'static) -> object_store::Error {
+    object_store::Error::Generic { store: "volume", source: Box::new(error) }
+}
+
+/// Answers how many there were; a folder that is not there has none.
+fn remove_all(folder: &Path) -> std::io::Result<usize> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error),
+    };
+    let mut removed = 0;
+    for entry in entries {
+        std::fs::remove_file(entry?.path())?;
+        removed += 1;
+    }
+    Ok(removed)
+}

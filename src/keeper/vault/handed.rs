@@ -1,0 +1,44 @@
+//! What a worker is handed of a credential: the password of a database, or a session of an org. The audit has the line before.
+
+use api::Connection;
+use api::connection::System;
+use api::keeper::SecretText;
+use kube::ResourceExt;
+use secrecy::ExposeSecret;
+
+use super::credentials::{Entries, Stored};
+use super::{Home, Vault};
+use crate::keeper::audit::Event;
+use crate::keeper::base::error::Result;
+
+impl Vault {
+    /// Absent when the credential holds no password.
+    pub(crate) async fn password(&self, home: &Home, connection: &Connection, stored: &Stored, event: Event) -> Result<Option<SecretText>> {
+        let entries = self.hand_out(home, connection, stored, event).await?;
+        Ok(entries.text("password").map(|password| SecretText::new(password.expose_secret())))
+    }
+
+    /// A session, and never the one of the digest `refused`; absent when the Connection describes no org.
+    pub(crate) async fn session_of(
+        &self,
+        home: &Home,
+        connection: &Connection,
+        stored: &Stored,
+        version: i64,
+        refused: Option<&str>,
+        event: Event,
+    ) -> Result<Option<salesforce::Session>> {
+        let Some(org) = connection.spec.system().and_then(System::org) else { return Ok(None) };
+        let entries = self.hand_out(home, connection, stored, event).await?;
+        self.session(&self.target(home, connection, org, &entries, version), refused).await.map(Some)
+    }
+
+    async fn hand_out(&self, home: &Home, connection: &Connection, stored: &Stored, event: Event) -> Result<Entries> {
+        let entries = self.open(home, connection, stored, event).await?;
+        if let Ok(now) = self.cluster.now() {
+            let mut used = self.used.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            used.insert(connection.uid().unwrap_or_default(), now);
+        }
+        Ok(entries)
+    }
+}

@@ -1,0 +1,222 @@
+//! The one room that holds opened keys and credentials. The others get a [`Home`]: a ring to seal with, which opens nothing without an
+//! [`Opening`], and for that the audit must have the line. What a system is shown, this room shows it; what a worker is given leaves as
+//! the text of the one secret that it may have.
+
+pub(crate) mod credentials;
+pub(crate) mod custody;
+mod handed;
+pub(crate) mod opening;
+pub(crate) mod region_keys;
+mod reseal;
+mod rings;
+mod sessions;
+mod shown;
+pub(crate) mod source;
+mod wrapper;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use api::connection::{Salesforce, SystemKind};
+use api::{Connection, Region, Tenant};
+use connect::Dialer;
+use domain::reach::endpoints_of;
+use envelope::Scope;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use kube::api::PartialObjectMeta;
+use kube::core::ObjectMeta;
+
+use crate::keeper::audit::{Audit, Event};
+use crate::keeper::base::bound::Bound;
+use crate::keeper::base::cluster::Cluster;
+use crate::keeper::base::error::Result;
+use crate::keeper::base::records::{Kind, Records, annotation};
+use crate::reach::address_policy;
+use credentials::{Entries, Stored};
+use custody::Custodies;
+use opening::{Opening, Ring};
+use region_keys::RegionKeys;
+use sessions::{Owner, Sessions, Target};
+
+pub(crate) use rings::Rotated;
+
+/// On a list of tokens: since when its Connection is missed.
+const SINCE: &str = "dataimporter.io/ownerless-since";
+
+pub(crate) struct Vault {
+    cluster: Arc<Cluster>,
+    audit: Arc<Audit>,
+    records: Records,
+    pub(crate) custodies: Custodies,
+    pub(crate) rings: rings::KeyRings,
+    pub(crate) region_keys: Arc<RegionKeys>,
+    sessions: Sessions,
+    dialer: Dialer,
+    /// When a worker last got the credential of a Connection, until the status says so.
+    used: Mutex<BTreeMap<String, Timestamp>>,
+}
+
+/// A tenant where it lives, and its opened keys.
+pub(crate) struct Home {
+    pub(crate) tenant: Arc<Tenant>,
+    pub(crate) region: Arc<Region>,
+    pub(crate) ring: Arc<Ring>,
+    pub(crate) scope: Scope,
+}
+
+impl Vault {
+    pub(crate) fn new(
+        cluster: Arc<Cluster>,
+        audit: Arc<Audit>,
+        records: Records,
+        custodies: Custodies,
+        region_keys: Arc<RegionKeys>,
+        dialer: Dialer,
+    ) -> Self {
+        let rings = rings::KeyRings::new(records.clone(), custodies.clone(), &cluster.installation, &cluster.identity);
+        let sessions = Sessions::new(records.clone(), dialer.clone());
+        Self { cluster, audit, records, custodies, rings, region_keys, sessions, dialer, used: Mutex::default() }
+    }
+
+    pub(crate) async fn home(&self, tenant: Arc<Tenant>) -> Result<Home> {
+        let region = self.cluster.region_of(&tenant)?;
+        let ring = self.rings.of(&tenant, &region, self.cluster.now()?).await?;
+        let scope = self.rings.scope(&tenant, &region);
+        Ok(Home { tenant, region, ring, scope })
+    }
+
+    /// Names, labels and annotations of what is kept of a kind, of one tenant or of all.
+    pub(crate) async fn listed(&self, kind: Kind, tenant_uid: Option<&str>) -> Result<Vec<PartialObjectMeta<Secret>>> {
+        self.records.list(kind, tenant_uid).await
+    }
+
+    /// Destroys this very record.
+    pub(crate) async fn destroy(&self, record: &ObjectMeta) -> Result<()> {
+        self.records.delete(record.name.as_deref().unwrap_or_default(), record.uid.as_deref()).await
+    }
+
+    /// Destroys the stored credential of a Connection.
+    pub(crate) async fn destroy_credential(&self, connection: &Connection) -> Result<()> {
+        self.records.delete(&credentials::secret_name(&connection.uid().unwrap_or_default()), None).await
+    }
+
+    pub(crate) async fn stored(&self, connection: &Connection) -> Result<Option<Stored>> {
+        credentials::stored(&self.records, &connection.uid().unwrap_or_default()).await
+    }
+
+    /// Stores what was found in a source Secret as `version` in place of `previous`. Answers with the id of the key that sealed it.
+    pub(crate) async fn store(
+        &self,
+        home: &Home,
+        connection: &Connection,
+        found: &source::Found,
+        version: i64,
+        previous: Option<Stored>,
+    ) -> Result<String> {
+        credentials::store(&self.records, &home.ring, home.scope.clone(), connection, &found.entries, version, previous).await
+    }
+
+    /// Opens a credential. The audit has the line before anybody has the secret; `event` says what for.
+    async fn open(&self, home: &Home, connection: &Connection, stored: &Stored, event: Event) -> Result<Entries> {
+        let uid = connection.uid().unwrap_or_default();
+        let event = event
+            .with("tenant", home.scope.tenant_uid.as_str())
+            .with("connection", uid.as_str())
+            .with("version", stored.credential.version);
+        let opening = Opening::audited(&self.audit, &home.region, &uid, event).await?;
+        credentials::open(&home.ring, home.scope.clone(), connection, stored, &opening)
+    }
+
+    /// Writes down that what belongs to an object of a tenant is opened. `uid` is that of the object.
+    pub(crate) async fn opening(&self, region: &Region, uid: &str, event: Event) -> Result<Opening> {
+        Opening::audited(&self.audit, region, uid, event).await
+    }
+
+    /// What a line about opening the key of a file says.
+    pub(crate) async fn opening_file(&self, home: &Home, file_uid: &str, event: Event) -> Result<Opening> {
+        let event = event.with("tenant", home.scope.tenant_uid.as_str()).with("file", file_uid);
+        self.opening(&home.region, file_uid, event).await
+    }
+
+    /// When a worker last got the credential of a Connection, if that was lately.
+    pub(crate) fn last_used(&self, connection: &Connection) -> Option<Timestamp> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).get(&connection.uid().unwrap_or_default()).copied()
+    }
+
+    /// The list of a Connection's tokens, sealed; absent when none is written down.
+    pub(crate) async fn tokens(&self, connection: &Connection) -> Result<Option<Secret>> {
+        self.sessions.record(&connection.uid().unwrap_or_default()).await
+    }
+
+    /// Revokes every token that may be alive, destroys their record, and issues no further one. Answers how many there were. `bound` is
+    /// what their list is bound to, whatever became of the Connection.
+    pub(crate) async fn end_sessions(&self, home: &Home, bound: Bound) -> Result<usize> {
+        self.sessions.end(&self.owner(home, bound)).await
+    }
+
+    /// The same for a Connection that is there.
+    pub(crate) async fn end_sessions_of(&self, home: &Home, connection: &Connection) -> Result<usize> {
+        self.end_sessions(home, sessions::bound(connection)).await
+    }
+
+    /// Revokes every token that may be alive; whoever is judged anew gets another one.
+    pub(crate) async fn interrupt_sessions(&self, home: &Home, connection: &Connection) -> Result<usize> {
+        self.sessions.interrupt(&self.owner(home, sessions::bound(connection))).await
+    }
+
+    /// Destroys the record of a Connection's tokens, and its credential.
+    pub(crate) async fn forget(&self, connection: &Connection) -> Result<()> {
+        self.sessions.forget(connection).await?;
+        self.destroy_credential(connection).await
+    }
+
+    /// Since when a record is known to be nobody's; written down when it is seen for the first time.
+    pub(crate) async fn ownerless_since(&self, record: &ObjectMeta) -> Result<Option<Timestamp>> {
+        if let Some(since) = annotation(record, SINCE).and_then(|text| text.parse().ok()) {
+            return Ok(Some(since));
+        }
+        if let Some(mut secret) = self.records.get(record.name.as_deref().unwrap_or_default()).await? {
+            secret.annotations_mut().insert(SINCE.into(), self.cluster.now()?.to_string());
+            self.records.replace(&secret).await?;
+        }
+        Ok(None)
+    }
+
+    /// A session for the org that a Connection describes, if it is to have one still when it is issued.
+    async fn session(&self, target: &Target<'_>, refused_sha256: Option<&str>) -> Result<salesforce::Session> {
+        let lives = || async {
+            Ok(self.cluster.lives(target.connection).await?
+                && self.stored(target.connection).await?.is_some()
+                && self.cluster.tenant_lives(&target.owner.scope.tenant_uid).await?)
+        };
+        self.sessions.get(target, refused_sha256, self.cluster.now()?, lives).await
+    }
+
+    /// How to log in to the org that a Connection describes.
+    fn target<'a>(
+        &'a self,
+        home: &'a Home,
+        connection: &'a Connection,
+        salesforce: &'a Salesforce,
+        entries: &'a Entries,
+        version: i64,
+    ) -> Target<'a> {
+        let owner = self.owner(home, sessions::bound(connection));
+        Target { owner, connection, salesforce, entries, version }
+    }
+
+    /// How to revoke the tokens of a Connection, whatever became of it: `bound` is what their list is bound to.
+    fn owner<'a>(&'a self, home: &'a Home, bound: Bound) -> Owner<'a> {
+        Owner {
+            bound,
+            audit: &self.audit,
+            region: &home.region,
+            ring: &home.ring,
+            scope: home.scope.clone(),
+            policy: address_policy(SystemKind::Salesforce, &endpoints_of(&home.region, &home.tenant.name_any())),
+            allowed_login_hosts: &home.region.spec.allowed_login_hosts,
+        }
+    }
+}
