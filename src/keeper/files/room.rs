@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use api::Tenant;
 use domain::limits::{Allowance, Plans};
@@ -40,9 +40,6 @@ impl Full {
     }
 }
 
-/// So long a list stands. Nobody but the one keeper adds files, and it counts those itself: an old list can only show too many.
-const LISTED_FOR: Duration = Duration::from_secs(60);
-
 pub(crate) struct Room {
     files: FileRecords,
     plans: Plans,
@@ -61,8 +58,6 @@ struct Taken {
     /// By id.
     stored: BTreeMap<String, Stored>,
     passing: BTreeMap<u64, Passing>,
-    /// When the list was begun that `stored` is of.
-    listed: Option<Instant>,
 }
 
 struct Stored {
@@ -79,10 +74,6 @@ struct Passing {
 }
 
 impl Taken {
-    fn is_listed(&self, now: Instant) -> bool {
-        self.listed.is_some_and(|at| now.saturating_duration_since(at) < LISTED_FOR)
-    }
-
     fn bytes(&self) -> u64 {
         self.stored.values().map(|file| file.bytes).sum::<u64>() + self.passing.values().map(|file| file.bytes).sum::<u64>()
     }
@@ -106,81 +97,41 @@ impl Room {
         announced: Option<u64>,
     ) -> Result<std::result::Result<Pass, Full>> {
         let began = Instant::now();
-        let newcomer = Newcomer {
-            tenant: tenant.name_any(),
-            allowance: self.plans.allowance(&tenant.spec),
-            file,
-            announced: announced.unwrap_or_default(),
-        };
-        if let Some(pass) = newcomer.admit_unlisted(&self.taken, began) {
-            return Ok(Ok(pass));
-        }
         let listed = self.files.list(Some(&file.tenant_uid)).await?;
         let listed = listed.into_iter().filter(|known| known.kind == file.kind && known.state == State::Complete);
         let listed = listed.map(|known| (known.uid, Stored { owner: known.owner_uid, bytes: known.bytes.unwrap_or_default(), at: began }));
-        Ok(newcomer.admit(&self.taken, listed.collect(), began))
+        let allowance = self.plans.allowance(&tenant.spec);
+        Ok(admit(&self.taken, tenant.name_any(), allowance, file, listed.collect(), began, announced.unwrap_or_default()))
     }
 }
 
-/// A file that wants in.
-struct Newcomer<'f> {
+/// `listed` is what a list showed that was begun at `began`.
+fn admit(
+    taken: &Arc<Mutex<HashMap<Shelf, Taken>>>,
     tenant: String,
     allowance: Allowance,
-    file: &'f FileRecord,
+    file: &FileRecord,
+    mut listed: BTreeMap<String, Stored>,
+    began: Instant,
     announced: u64,
-}
-
-impl Newcomer<'_> {
-    /// By what is known without another list, if that is young enough and leaves room. Nobody is refused by it: files may be gone by now.
-    fn admit_unlisted(&self, taken: &Arc<Mutex<HashMap<Shelf, Taken>>>, now: Instant) -> Option<Pass> {
-        let pass = self.pass(taken);
-        let mut shelves = taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let on_shelf = shelves.get_mut(&pass.shelf).filter(|on_shelf| on_shelf.is_listed(now));
-        let admitted = on_shelf.is_some_and(|on_shelf| self.judge(&pass, on_shelf).is_ok());
-        // A pass that is dropped gives back what it took.
-        drop(shelves);
-        admitted.then_some(pass)
-    }
-
-    /// `listed` is what a list showed that was begun at `began`.
-    fn admit(
-        &self,
-        taken: &Arc<Mutex<HashMap<Shelf, Taken>>>,
-        mut listed: BTreeMap<String, Stored>,
-        began: Instant,
-    ) -> std::result::Result<Pass, Full> {
-        let pass = self.pass(taken);
-        let mut shelves = taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let on_shelf = shelves.entry(pass.shelf.clone()).or_default();
-        // What became complete while the list was read counts until the next list has it.
-        listed.extend(std::mem::take(&mut on_shelf.stored).into_iter().filter(|(_, file)| file.at >= began));
-        on_shelf.stored = listed;
-        on_shelf.listed = Some(began);
-        let judged = self.judge(&pass, on_shelf);
-        drop(shelves);
-        judged.map(|()| pass)
-    }
-
-    fn judge(&self, pass: &Pass, on_shelf: &mut Taken) -> std::result::Result<(), Full> {
-        let has = on_shelf.stored.len() + on_shelf.passing.len();
-        if pass.shelf.uploads && has >= self.allowance.uploads {
-            return Err(Full::Files { tenant: self.tenant.clone(), has, limit: self.allowance.uploads });
-        }
-        pass.take(on_shelf, self.announced)
-    }
-
-    fn pass(&self, taken: &Arc<Mutex<HashMap<Shelf, Taken>>>) -> Pass {
-        let shelf = Shelf { tenant: self.file.tenant_uid.clone(), uploads: self.file.kind == UPLOAD };
-        Pass {
-            taken: taken.clone(),
-            shelf,
-            id: rand::random(),
-            file: self.file.uid.clone(),
-            owner: self.file.owner_uid.clone(),
-            tenant: self.tenant.clone(),
-            allowance: self.allowance,
-        }
-    }
+) -> std::result::Result<Pass, Full> {
+    let shelf = Shelf { tenant: file.tenant_uid.clone(), uploads: file.kind == UPLOAD };
+    let pass =
+        Pass { taken: taken.clone(), shelf, id: rand::random(), file: file.uid.clone(), owner: file.owner_uid.clone(), tenant, allowance };
+    let mut shelves = taken.lock().unwrap_or_else(PoisonError::into_inner);
+    let on_shelf = shelves.entry(pass.shelf.clone()).or_default();
+    // What became complete while the list was read counts until the next list has it.
+    listed.extend(std::mem::take(&mut on_shelf.stored).into_iter().filter(|(_, file)| file.at >= began));
+    on_shelf.stored = listed;
+    let has = on_shelf.stored.len() + on_shelf.passing.len();
+    let judged = if pass.shelf.uploads && has >= allowance.uploads {
+        Err(Full::Files { tenant: pass.tenant.clone(), has, limit: allowance.uploads })
+    } else {
+        pass.take(on_shelf, announced)
+    };
+    // A pass that is dropped gives back what it took.
+    drop(shelves);
+    judged.map(|()| pass)
 }
 
 /// A file on its way, and the room it takes. Dropped, it takes none.
@@ -268,11 +219,7 @@ mod tests {
         announced: u64,
     ) -> std::result::Result<Pass, Full> {
         let file = FileRecord { uid: file.into(), owner_uid: owner.into(), kind: kind.into(), ..record() };
-        newcomer(&file, announced).admit(taken, BTreeMap::new(), Instant::now() - Duration::from_secs(1))
-    }
-
-    fn newcomer(file: &FileRecord, announced: u64) -> Newcomer<'_> {
-        Newcomer { tenant: "acme".into(), allowance: allowance(), file, announced }
+        admit(taken, "acme".into(), allowance(), &file, BTreeMap::new(), Instant::now() - std::time::Duration::from_secs(1), announced)
     }
 
     #[test]
@@ -318,21 +265,7 @@ mod tests {
         enter(&taken, UPLOAD, "a", "a", 60).unwrap().stored(60);
         assert!(enter(&taken, UPLOAD, "b", "b", 41).is_err());
         let file = FileRecord { uid: "b".into(), owner_uid: "b".into(), ..record() };
-        let later = newcomer(&file, 41).admit(&taken, BTreeMap::new(), Instant::now());
+        let later = admit(&taken, "acme".into(), allowance(), &file, BTreeMap::new(), Instant::now(), 41);
         assert!(later.is_ok(), "a list that began later knows that the file is gone");
-    }
-
-    #[test]
-    fn a_young_list_lets_in_and_never_refuses() {
-        let taken = Arc::default();
-        let file = FileRecord { uid: "a".into(), owner_uid: "a".into(), ..record() };
-        let now = Instant::now();
-        assert!(newcomer(&file, 1).admit_unlisted(&taken, now).is_none(), "nothing was listed yet");
-        enter(&taken, UPLOAD, "a", "a", 60).unwrap().stored(60);
-        let pass = newcomer(&file, 40).admit_unlisted(&taken, now).unwrap();
-        assert!(newcomer(&file, 1).admit_unlisted(&taken, now).is_none(), "what is on its way counts, too");
-        drop(pass);
-        assert!(newcomer(&file, 1).admit_unlisted(&taken, now).is_some());
-        assert!(newcomer(&file, 1).admit_unlisted(&taken, now + LISTED_FOR).is_none(), "the list is too old");
     }
 }
