@@ -44,7 +44,9 @@ pub(crate) enum Error {
         #[source]
         source: object_store::Error,
     },
-    #[error("{part} of region {region} has no key that this version of the keeper knows, or more than one")]
+    #[error(
+        "{part} of region {region} has no key that this version of the keeper knows, or more than one: set exactly one that it knows, or upgrade Dataimporter"
+    )]
     NotUnderstood { region: String, part: &'static str },
     #[error("storage of region {region}: its volume is not mounted at {path}")]
     NotMounted { region: String, path: String },

@@ -145,7 +145,10 @@ fn not_understood(o: &Observed, _: Timestamp) -> Option<Finding> {
 }
 
 fn unknown(part: &str) -> Finding {
-    Finding::stalled("NotUnderstood", format!("{part} has no key that this version knows, or more than one"))
+    Finding::stalled(
+        "NotUnderstood",
+        format!("{part} has no key that this version knows, or more than one: set exactly one that it knows, or upgrade Dataimporter"),
+    )
 }
 
 fn schedule_unreadable(o: &Observed, _: Timestamp) -> Option<Finding> {

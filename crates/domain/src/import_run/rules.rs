@@ -338,7 +338,12 @@ fn too_many(o: &Observed, _: Timestamp) -> Option<Decision> {
 fn not_understood(o: &Observed, _: Timestamp) -> Option<Decision> {
     job_facts(o)?;
     let unknown = o.run.spec.action.kind().is_none();
-    unknown.then(|| blocked(Finding::stalled("NotUnderstood", "action has no key that this version knows, or more than one")))
+    unknown.then(|| {
+        blocked(Finding::stalled(
+            "NotUnderstood",
+            "action has no key that this version knows, or more than one: set exactly one that it knows, or upgrade Dataimporter",
+        ))
+    })
 }
 
 fn no_place(o: &Observed, _: Timestamp) -> Option<Decision> {

@@ -191,7 +191,7 @@ async fn work(controllers: &Controllers, home: &Home, connection: &Connection, r
 
 /// Whoever wrote the Connection knows a system, or a way to log in, that this version does not: nobody was asked, so nobody accepted us.
 fn unknown_system(report: &mut Report) {
-    report.stall("UnknownSystem", "the spec names no system, or no way to log in to it, that this version of the keeper knows");
+    report.stall("UnknownSystem", "the spec names no system, or no way to log in to it, that this version of the keeper knows: name one that it knows, or upgrade Dataimporter");
 }
 
 /// Destroys what was stored with a consent that its owner took back, and revokes what came of it; tried again until it is done.
