@@ -18,7 +18,9 @@ pub(super) async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Next
     let before = observed.region.status.clone().unwrap_or_default();
     if region::owned_part(&before) != status {
         let api = Api::<Region>::all(context.writer.client().clone());
-        let written = context.writer.apply_status(&api, key, None, &status).await?;
+        // By version: two that both believe to lead must not tell the same turn at two times.
+        let version = observed.region.metadata.resource_version.as_deref();
+        let written = context.writer.apply_status(&api, key, version, &status).await?;
         remember(&context.caches.regions, written);
         if conditions::is_true(&status.conditions, STALLED) && !conditions::is_true(&before.conditions, STALLED) {
             context.events.warning(observed.region.as_ref(), finding.reason, &finding.message).await;
