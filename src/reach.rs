@@ -1,9 +1,9 @@
 //! How the systems of a Connection are dialed: the same for the keeper, which verifies, and for the worker, which loads. The network's
 //! policies say the same in their own words (`domain::tenant::plan::network`).
 
-use api::connection::{Postgres, System, SystemKind};
+use api::connection::{MySql, Postgres, SystemKind};
 use api::region::{PrivateEndpoint, PrivatePlace};
-use connect::{AddressPolicy, PostgresParams};
+use connect::{AddressPolicy, MySqlParams, PostgresParams};
 
 /// Public addresses on the system's own port, and what the list names. A range that cannot be read opens nothing.
 pub(crate) fn address_policy(system: SystemKind, endpoints: &[PrivateEndpoint]) -> AddressPolicy {
@@ -21,14 +21,6 @@ pub(crate) fn address_policy(system: SystemKind, endpoints: &[PrivateEndpoint]) 
     })
 }
 
-/// The database that a query is sent to. `None`: a system that answers none.
-pub(crate) fn database(system: System<'_>) -> Option<&Postgres> {
-    match system {
-        System::Postgres(postgres) => Some(postgres),
-        System::Salesforce(_) => None,
-    }
-}
-
 /// A database as its Connection describes it.
 pub(crate) fn postgres_params(postgres: &Postgres) -> PostgresParams {
     let tls = postgres.tls.clone().unwrap_or_default();
@@ -40,6 +32,19 @@ pub(crate) fn postgres_params(postgres: &Postgres) -> PostgresParams {
         ca_bundle: tls.ca_bundle,
         server_name: tls.server_name,
         allow_insecure_password: postgres.allows_insecure_password(),
+    }
+}
+
+/// The same for MySQL and MariaDB.
+pub(crate) fn mysql_params(mysql: &MySql) -> MySqlParams {
+    let tls = mysql.tls.clone().unwrap_or_default();
+    MySqlParams {
+        host: mysql.host.clone(),
+        port: mysql.port(),
+        database: mysql.database.clone(),
+        user: mysql.user.clone(),
+        ca_bundle: tls.ca_bundle,
+        server_name: tls.server_name,
     }
 }
 

@@ -3,8 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use salesforce_emulator::{Emulator, Running};
 use serde_json::Value;
+
+#[path = "../crates/connect/tests/support/mariadb.rs"]
+#[expect(dead_code, reason = "other tests use the rest of it")]
+mod mariadb;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_dataimporter");
 
@@ -82,6 +87,18 @@ spec:
             .arg(file)
             .args(more);
         // The emulator lives in this process.
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    }
+
+    /// A job that reads a database, in one manifest with its Connection.
+    async fn run_query(&self, manifests: &str) -> Output {
+        let mut command = Command::new(BINARY);
+        command
+            .current_dir(self.folder.path())
+            .args(["run", "-o", "json", "-f"])
+            .arg(self.write("query.yaml", manifests))
+            .arg("-f")
+            .arg(self.connection());
         tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
     }
 
@@ -470,4 +487,66 @@ async fn a_server_that_nobody_vouches_for_is_named() {
         told.starts_with("TargetFailed\n") && told.contains(&format!("from {host} (the request was not sent): its certificate")),
         "{told}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_mariadb_query_are_loaded_and_a_wrong_password_is_told() {
+    let laptop = Laptop::new().await;
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+    let database = mariadb::MariaDb::start(&leaf.pem(), &key.serialize_pem());
+    database.run(
+        "CREATE TABLE airports (icao CHAR(4), name VARCHAR(40), city VARCHAR(40), feet DECIMAL(8, 2)) CHARACTER SET utf8mb4; \
+         INSERT INTO airports VALUES ('EDDF', 'Zoë ✈', 'Frankfurt', 364.00), ('KDFW', 'Dallas', 'Dallas', NULL), ('YSSY', NULL, 'Sydney', 21)",
+    );
+    let manifests = |password: &str| {
+        let ca = authority.pem().replace('\n', "\n        ");
+        format!(
+            "apiVersion: v1
+kind: Secret
+metadata: {{name: warehouse}}
+stringData: {{password: {password:?}}}
+---
+apiVersion: dataimporter.io/v1alpha1
+kind: Connection
+metadata: {{name: warehouse}}
+spec:
+  mysql:
+    host: 127.0.0.1
+    port: {}
+    database: warehouse
+    user: reader
+    tls:
+      caBundle: |
+        {ca}
+  credentials: {{secretRef: {{name: warehouse, afterIntake: Keep}}}}
+---
+apiVersion: dataimporter.io/v1alpha1
+kind: ImportJob
+metadata: {{name: airports}}
+spec:
+  source: {{sql: {{connectionRef: {{name: warehouse}}, query: 'SELECT icao, name, city, feet FROM airports', orderBy: [icao]}}}}
+  target: {{salesforce: {{connectionRef: {{name: crm}}, {UPSERT}}}}}
+",
+            database.port
+        )
+    };
+    let refused = laptop.run_query(&manifests("wrong")).await;
+    let said = text(&refused.stdout);
+    let reason = serde_json::from_str::<Value>(&said).unwrap()["reason"].clone();
+    assert_eq!(reason, "SourceFailed", "{said}{}", text(&refused.stderr));
+    assert!(said.contains("refused the login") && !said.contains("wrong"), "{said}");
+
+    let output = laptop.run_query(&manifests(mariadb::PASSWORD)).await;
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let counts = ["read", "succeeded", "failed"].map(|name| summary["rows"][name].as_i64().unwrap());
+    assert_eq!(counts, [3, 2, 1], "{summary:#}{}", text(&output.stderr));
+    let mut accounts = laptop.org.rows("Account", &["icao__c", "Name", "Elevation__c"]);
+    accounts.sort();
+    let account = |icao: &str, name: &str, feet: Option<&str>| [Some(icao), Some(name), feet].map(|cell| cell.map(str::to_owned)).to_vec();
+    assert_eq!(accounts, [account("EDDF", "Zoë ✈", Some("364")), account("KDFW", "Dallas", None)]);
+    assert!(laptop.results("failed.csv").contains("YSSY"), "{}", laptop.results("failed.csv"));
 }

@@ -9,6 +9,7 @@ mod results;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use api::connection::{AuthFlow, ConnectionSpec, LoginAt, Salesforce, System};
@@ -27,7 +28,6 @@ use tokio_util::io::ReaderStream;
 pub use self::args::Args;
 use self::manifests::{Job, Manifests};
 use self::results::FolderSink;
-use crate::reach::database;
 use crate::{sources, terminal};
 
 /// Size of one read from the file.
@@ -101,7 +101,7 @@ async fn prepare(args: &Args) -> anyhow::Result<Import> {
     };
     let quiet = args.quiet;
     Ok(Import {
-        time_left: std::time::Duration::from_secs(job.spec.deadline_seconds().unsigned_abs()),
+        time_left: time_left(job),
         spec: job.spec.clone(),
         target,
         source: Some(source),
@@ -117,6 +117,10 @@ async fn prepare(args: &Args) -> anyhow::Result<Import> {
             }
         }),
     })
+}
+
+fn time_left(job: &Job) -> Duration {
+    Duration::from_secs(job.spec.deadline_seconds().unsigned_abs())
 }
 
 fn target(manifests: &Manifests, job: &Job, dialer: &Dialer) -> anyhow::Result<Client> {
@@ -167,9 +171,10 @@ async fn source(args: &Args, manifests: &Manifests, job: &Job, dialer: &Dialer) 
         (Some(SourceKind::Sql(query)), None) => {
             let name = &query.connection_ref.name;
             let connection = manifests.connection(job, name)?;
-            let Some(postgres) = connection.system().and_then(database) else { bail!("Connection {name} is not one to PostgreSQL") };
+            let Some(system) = connection.system() else { bail!("Connection {name} needs {}", System::KEYS.join(" or ")) };
             let password = manifests.secret(job, name, connection, "password")?;
-            Ok(sources::postgres(dialer.clone(), postgres, password, query.clone()))
+            let rows = sources::query(dialer.clone(), system, password, query.clone(), time_left(job));
+            rows.with_context(|| format!("Connection {name} is to {}, which answers no query", system.kind().profile().name))
         }
         (None, _) => bail!("job {}: source needs {}", job.name, SourceKind::KEYS.join(" or ")),
     }

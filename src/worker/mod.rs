@@ -32,7 +32,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use salesforce::{Client, SessionCache};
 
 use self::keeper::{CallError, Keeper};
-use crate::reach::{address_policy, database};
+use crate::reach::address_policy;
 use crate::sources;
 
 /// Another attempt may go on: `EX_TEMPFAIL` of sysexits.h.
@@ -147,6 +147,7 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, stop_signal: StopSignal, limits: 
         None => SessionCache::new(issuer),
     };
 
+    let time_left = Duration::try_from(snapshot.deadline.duration_since(now)).unwrap_or_default();
     let source = match source {
         None => None,
         Some(SourceCredential::Upload(grant)) => Some(sources::upload(&spec, upload::stream(keeper.clone(), grant, stop_signal.clone()))),
@@ -155,10 +156,11 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, stop_signal: StopSignal, limits: 
                 Some(SourceKind::Sql(query)) => query.clone(),
                 Some(SourceKind::Upload(_)) | None => bail!("the lease has a database password, the job has no query"),
             };
-            let connection = snapshot.connections.get(&query.connection_ref.name).and_then(|known| database(known.spec.system()?));
-            let connection = connection.ok_or_else(|| anyhow!("the snapshot has no database connection"))?;
-            let dialer = dialer.with_policy(address_policy(SystemKind::Postgres, &private_endpoints));
-            Some(sources::postgres(dialer, connection, password.into_secret(), query))
+            let system = snapshot.connections.get(&query.connection_ref.name).and_then(|known| known.spec.system());
+            let system = system.ok_or_else(|| anyhow!("the snapshot has no database connection"))?;
+            let dialer = dialer.with_policy(address_policy(system.kind(), &private_endpoints));
+            let rows = sources::query(dialer, system, password.into_secret(), query, time_left);
+            Some(rows.ok_or_else(|| anyhow!("the connection of the query is to no database"))?)
         }
     };
     let opened = |cursor: api::keeper::ChunkCursor| (cursor.chunk, cursor.last_key.iter().map(|part| part.expose().to_owned()).collect());
@@ -166,7 +168,7 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, stop_signal: StopSignal, limits: 
         let sink: Box<dyn ResultsSink> = Box::new(results::SealedFiles::new(keeper.clone()));
         (sink, escape)
     });
-    let (left, watched) = (snapshot.deadline.duration_since(now), (keeper.clone(), stop_signal.clone()));
+    let watched = (keeper.clone(), stop_signal.clone());
     Ok(Import {
         spec,
         target: Client::new(http, Arc::new(sessions)),
@@ -176,7 +178,7 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, stop_signal: StopSignal, limits: 
         chunks,
         results,
         limits,
-        time_left: Duration::try_from(left).unwrap_or_default(),
+        time_left,
         stop_signal,
         watch: Box::new(move |ledger| progress::report(watched.0, watched.1, ledger)),
     })

@@ -11,8 +11,6 @@ pub const MANAGED_BY: &str = "dataimporter";
 pub const MANAGED_SELECTOR: &str = "app.kubernetes.io/managed-by=dataimporter";
 /// On a run namespace: the UID of the Tenant it was made for.
 pub const TENANT_UID_LABEL: &str = "dataimporter.io/tenant-uid";
-/// On worker pods that read a PostgreSQL source: opens its port towards public addresses.
-pub const EGRESS_POSTGRES_LABEL: &str = "dataimporter.io/egress-postgres";
 /// On anchors: the run's full name, which a label cannot always hold.
 pub const RUN_NAME_ANNOTATION: &str = "dataimporter.io/run-name";
 

@@ -2,24 +2,23 @@
 //! for the three that have to agree: the network's policies, the worker's dialer, and the keeper's, whose verification tells a person.
 
 use api::Region;
-use api::connection::SystemKind;
+use api::connection::{Rows, SystemKind};
 use api::region::PrivateEndpoint;
-
-use crate::labels::EGRESS_POSTGRES_LABEL;
 
 /// Which workers may reach the public addresses of a system.
 pub struct Opening {
     /// Name of the network policy that opens its port.
-    pub policy: &'static str,
+    pub policy: String,
     /// Label of the workers that it opens it to. `None`: to all of them.
-    pub label: Option<&'static str>,
+    pub label: Option<String>,
 }
 
 /// Every worker loads into an org; a database is open to those that read from it.
-pub const fn opening(system: SystemKind) -> Opening {
-    match system {
-        SystemKind::Salesforce => Opening { policy: "public-https", label: None },
-        SystemKind::Postgres => Opening { policy: "public-postgres", label: Some(EGRESS_POSTGRES_LABEL) },
+pub fn opening(system: SystemKind) -> Opening {
+    let key = system.key();
+    match system.profile().rows {
+        Rows::None => Opening { policy: "public-https".to_owned(), label: None },
+        Rows::Query => Opening { policy: format!("public-{key}"), label: Some(format!("dataimporter.io/egress-{key}")) },
     }
 }
 

@@ -1,15 +1,16 @@
 //! Shows a stored credential to the system that it is for, and learns who we are there.
 
 use api::Connection;
-use api::connection::{ConnectionMetadata, Postgres, System, SystemKind};
+use api::connection::{ConnectionMetadata, MySql, Postgres, System, SystemKind};
 use api::region::PrivateEndpoint;
+use secrecy::SecretString;
 
 use super::credentials::{Entries, Stored};
 use super::sessions::{Target, token_sha256};
 use super::{Home, Vault};
 use crate::keeper::audit::Event;
 use crate::keeper::base::error::{Error, Result};
-use crate::reach::{address_policy, postgres_params};
+use crate::reach::{address_policy, mysql_params, postgres_params};
 
 impl Vault {
     /// The audit has the line before the credential is opened.
@@ -26,7 +27,8 @@ impl Vault {
             System::Salesforce(salesforce) => {
                 self.org(&self.target(home, connection, salesforce, &entries, stored.credential.version)).await
             }
-            System::Postgres(postgres) => self.database(endpoints, postgres, &entries).await,
+            System::Postgres(postgres) => self.postgres(endpoints, postgres, &entries).await,
+            System::MySql(mysql) => self.mysql(endpoints, mysql, &entries).await,
         }
     }
 
@@ -52,8 +54,8 @@ impl Vault {
         })
     }
 
-    async fn database(&self, endpoints: &[PrivateEndpoint], postgres: &Postgres, entries: &Entries) -> Result<ConnectionMetadata> {
-        let password = entries.text("password").ok_or(Error::Record { name: "credential".into(), detail: "it holds no password" })?;
+    async fn postgres(&self, endpoints: &[PrivateEndpoint], postgres: &Postgres, entries: &Entries) -> Result<ConnectionMetadata> {
+        let password = password(entries)?;
         let policy = address_policy(SystemKind::Postgres, endpoints);
         let session = self.dialer.with_policy(policy).postgres(&postgres_params(postgres), &password).await?;
         let version = session.server_version.split_whitespace().next().unwrap_or_default();
@@ -64,4 +66,20 @@ impl Vault {
             instance_url: None,
         })
     }
+
+    async fn mysql(&self, endpoints: &[PrivateEndpoint], mysql: &MySql, entries: &Entries) -> Result<ConnectionMetadata> {
+        let policy = address_policy(SystemKind::MySql, endpoints);
+        let session = self.dialer.with_policy(policy).mysql(&mysql_params(mysql), &password(entries)?).await?;
+        Ok(ConnectionMetadata {
+            // Which of the two it is, an answer would tell; the login asks nothing, so that no answer can hurt the keeper.
+            system: Some(format!("MySQL or MariaDB {}", session.server_version)),
+            user: Some(mysql.user.clone()),
+            org_id: None,
+            instance_url: None,
+        })
+    }
+}
+
+fn password(entries: &Entries) -> Result<SecretString> {
+    entries.text("password").ok_or(Error::Record { name: "credential".into(), detail: "it holds no password" })
 }

@@ -1,5 +1,6 @@
 //! `Connection`: one external system and who we are there. It never holds a secret in clear.
 
+mod mysql;
 mod postgres;
 mod salesforce;
 mod status;
@@ -10,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use self::mysql::MySql;
 pub use self::postgres::Postgres;
 pub use self::salesforce::{AuthFlow, ClientCredentials, JwtBearer, LoginAt, Salesforce, SalesforceAuth};
 pub use self::status::{ConnectionMetadata, ConnectionStatus, Verification};
@@ -50,6 +52,9 @@ pub struct ConnectionSpec {
     /// A PostgreSQL database. Always TLS with full verification of the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     postgres: Option<Postgres>,
+    /// A MySQL or MariaDB database. Always TLS with full verification of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mysql: Option<MySql>,
     /// Where the secret comes from.
     pub credentials: Credentials,
     /// No run may use this connection while true. Absent: false.
@@ -160,18 +165,19 @@ impl ConnectionSpec {
 
     /// Leaves out the certificates, which are large, for whoever only asks what a Connection is to.
     pub fn forget_certificates(&mut self) {
-        let Self { salesforce, postgres, credentials: _, suspend: _ } = self;
+        let Self { salesforce, postgres, mysql, credentials: _, suspend: _ } = self;
         let of_salesforce = salesforce.as_mut().and_then(|salesforce| salesforce.tls.as_mut());
         let of_postgres = postgres.as_mut().and_then(|postgres| postgres.tls.as_mut());
-        for tls in [of_salesforce, of_postgres].into_iter().flatten() {
+        let of_mysql = mysql.as_mut().and_then(|mysql| mysql.tls.as_mut());
+        for tls in [of_salesforce, of_postgres, of_mysql].into_iter().flatten() {
             tls.ca_bundle = None;
         }
     }
 
     /// Leaves out the system, for whoever only asks which Connections there are.
     pub fn forget_system(&mut self) {
-        let Self { salesforce, postgres, credentials: _, suspend: _ } = self;
-        (*salesforce, *postgres) = (None, None);
+        let Self { salesforce, postgres, mysql, credentials: _, suspend: _ } = self;
+        (*salesforce, *postgres, *mysql) = (None, None, None);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{ConnectionSpec, Postgres, Salesforce, Tls};
+use super::{ConnectionSpec, MySql, Postgres, Salesforce, Tls};
 use crate::union::union;
 
 union! {
@@ -12,6 +12,8 @@ union! {
         "salesforce" salesforce => Salesforce(&'a Salesforce),
         /// A PostgreSQL database.
         "postgres" postgres => Postgres(&'a Postgres),
+        /// A MySQL or MariaDB database.
+        "mysql" mysql => MySql(&'a MySql),
     }
 }
 
@@ -21,6 +23,7 @@ impl<'a> System<'a> {
         match self {
             Self::Salesforce(salesforce) => salesforce,
             Self::Postgres(postgres) => postgres,
+            Self::MySql(mysql) => mysql,
         }
     }
 
@@ -28,7 +31,7 @@ impl<'a> System<'a> {
     pub fn org(self) -> Option<&'a Salesforce> {
         match self {
             Self::Salesforce(salesforce) => Some(salesforce),
-            Self::Postgres(_) => None,
+            Self::Postgres(_) | Self::MySql(_) => None,
         }
     }
 }
@@ -39,6 +42,7 @@ impl SystemKind {
         match self {
             Self::Salesforce => &super::salesforce::PROFILE,
             Self::Postgres => &super::postgres::PROFILE,
+            Self::MySql => &super::mysql::PROFILE,
         }
     }
 }

@@ -70,6 +70,16 @@ fn endpoint_digests_stay_what_they_are() {
             }}),
             "9d071c3a41ea656700c9d73403ea9badc58adce50cf4091f655f6968a98243d5",
         ),
+        (
+            json!({"mysql": {"host": "db", "database": "crm", "user": "reader"}}),
+            "14c9c07a11751ed9b24865965195de9c5ffdcb9149548365eb2daed842b88dce",
+        ),
+        (
+            json!({"mysql": {
+                "host": "db", "port": 3307, "database": "crm", "user": "reader", "tls": {"caBundle": "pem", "serverName": "db.example"},
+            }}),
+            "456f9716f9bb8848f117b24326a37212de69e25048ff3cbca4c6f7421a156f8d",
+        ),
     ] {
         assert_eq!(spec(system.clone()).endpoint_digest(), digest, "{system}");
     }
@@ -81,7 +91,13 @@ fn what_has_no_system_that_we_know_or_two_of_them_is_none() {
     let database = json!({"host": "db", "database": "crm", "user": "reader"});
     assert!(matches!(spec(json!({"salesforce": org})).system(), Some(System::Salesforce(_))));
     assert!(matches!(spec(json!({"postgres": database})).system(), Some(System::Postgres(_))));
-    for unknown in [json!({}), json!({"oracle": {"host": "db"}}), json!({"salesforce": org, "postgres": database})] {
+    assert!(matches!(spec(json!({"mysql": database})).system(), Some(System::MySql(_))));
+    for unknown in [
+        json!({}),
+        json!({"oracle": {"host": "db"}}),
+        json!({"salesforce": org, "postgres": database}),
+        json!({"postgres": database, "mysql": database}),
+    ] {
         let spec = spec(unknown.clone());
         assert_eq!((spec.system(), spec.login(), spec.endpoint().as_str()), (None, None, ""), "{unknown}");
     }
@@ -105,6 +121,7 @@ fn who_only_asks_what_it_is_to_gets_no_certificate() {
     for system in [
         json!({"salesforce": {"loginUrl": "https://l", "tls": {"caBundle": "pem"}, "auth": {"clientCredentials": {"clientId": "c"}}}}),
         json!({"postgres": {"host": "db", "database": "crm", "user": "reader", "tls": {"caBundle": "pem", "serverName": "s"}}}),
+        json!({"mysql": {"host": "db", "database": "crm", "user": "reader", "tls": {"caBundle": "pem", "serverName": "s"}}}),
     ] {
         let mut spec = spec(system);
         let kind = spec.system().unwrap().kind();

@@ -91,7 +91,7 @@ impl Frozen {
     }
 
     /// Labels of its workers that open to them what they dial.
-    pub fn openings(&self) -> impl Iterator<Item = &'static str> {
+    pub fn openings(&self) -> impl Iterator<Item = String> {
         self.systems.iter().filter_map(|system| opening(*system).label)
     }
 }

@@ -47,7 +47,7 @@ const ROOMS: &Rooms = &[
         ],
     ),
     ("worker", &["sources", "reach", "file_grant"]),
-    ("run", &["sources", "reach", "output", "terminal"]),
+    ("run", &["sources", "output", "terminal"]),
     ("plugin", &["output", "terminal"]),
     ("drain", &["terminal"]),
     ("main", &["drain", "keeper", "operator", "run", "terminal", "worker"]),

@@ -76,7 +76,7 @@ fn pod_labels(placed: &Placed, attempt: i32, frozen: &Frozen) -> BTreeMap<String
         (TENANT_LABEL, labels::name(&placed.tenant().metadata)),
         (REGION_LABEL, labels::name(&placed.region().metadata)),
     ]);
-    all.extend(frozen.openings().map(|label| (label.to_owned(), "true".to_owned())));
+    all.extend(frozen.openings().map(|label| (label, "true".to_owned())));
     all
 }
 

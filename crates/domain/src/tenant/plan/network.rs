@@ -63,8 +63,8 @@ pub fn policies(
     ];
     all.extend(SystemKind::ALL.iter().map(|system| {
         let Opening { policy: name, label } = opening(*system);
-        let pods = label.map(|label| selector([(label.to_owned(), "true".to_owned())].into()));
-        policy(name, pods.unwrap_or_default(), vec![public(settings, *system)])
+        let pods = label.map(|label| selector([(label, "true".to_owned())].into()));
+        policy(&name, pods.unwrap_or_default(), vec![public(settings, *system)])
     }));
     let private = private(labels::name(&tenant.metadata), region, services);
     if !private.is_empty() {
