@@ -49,6 +49,7 @@ impl World {
             format!("{}:443", METADATA[1]),
             format!("{PUBLIC}:443"),
             format!("{PUBLIC}:5432"),
+            format!("{PUBLIC}:3306"),
             format!("{PUBLIC}:22"),
             format!("{BESIDE}:443"),
         ];
@@ -117,14 +118,14 @@ fn address_of(kubectl: &Kubectl, namespace: &str, selector: &str) -> Result<Stri
     Ok(address)
 }
 
-/// Labels of a worker as the operator makes it; another file's worker reads no database.
-fn worker_labels(reads_postgres: bool) -> Value {
+/// Labels of a worker as the operator makes it. `database`: the kind of the one that it reads, if it reads any.
+fn worker_labels(database: Option<&str>) -> Value {
     let mut labels = json!({
         "app.kubernetes.io/name": "dataimporter", "app.kubernetes.io/managed-by": "dataimporter", "app.kubernetes.io/component": "worker",
         "dataimporter.io/tenant": "acme", "dataimporter.io/region": "eu-frankfurt",
     });
-    if reads_postgres {
-        labels["dataimporter.io/egress-postgres"] = json!("true");
+    if let Some(kind) = database {
+        labels[format!("dataimporter.io/egress-{kind}")] = json!("true");
     }
     labels
 }
@@ -152,25 +153,28 @@ fn the_policies_stand_alone(demo: &Demo) -> Result<()> {
         (format!("{}:443", METADATA[0]), "the metadata service over TLS", false),
         (format!("{}:443", METADATA[1]), "Azure's host", false),
         (format!("{PUBLIC}:22"), "another port of a public address", false),
-        (format!("{PUBLIC}:5432"), "a public database", false),
+        (format!("{PUBLIC}:5432"), "a public PostgreSQL", false),
+        (format!("{PUBLIC}:3306"), "a public MySQL", false),
     ];
     let targets: BTreeMap<String, &'static str> = places.iter().map(|(address, what, _)| (address.clone(), *what)).collect();
-    let expected = |postgres: bool| -> BTreeMap<&'static str, bool> {
-        places.iter().map(|(_, what, open)| (*what, *open || (postgres && *what == "a public database"))).collect()
+    let expected = |database: Option<&str>| -> BTreeMap<&'static str, bool> {
+        places.iter().map(|(_, what, open)| (*what, *open || database == Some(*what))).collect()
     };
 
     // Where no policy is, all of it is there and answers; only the keeper and its neighbours have a wall of their own.
-    let free = reached(kubectl, "demo", "eu-frankfurt", "probe", &worker_labels(true), &targets)?;
+    let free = reached(kubectl, "demo", "eu-frankfurt", "probe", &worker_labels(Some("postgres")), &targets)?;
     let closed: Vec<&str> = free.iter().filter(|(_, open)| !**open).map(|(what, _)| *what).collect();
     ensure!(closed == ["the keeper"], "control: without policies, out of reach are {closed:?}");
 
     let off = WithoutPodPolicy::begin(kubectl)?;
     let namespace = "dataimporter-run-acme";
-    let file = reached(kubectl, namespace, "eu-frankfurt", "probe-file", &worker_labels(false), &targets)?;
-    let database = reached(kubectl, namespace, "eu-frankfurt", "probe-database", &worker_labels(true), &targets)?;
+    let file = reached(kubectl, namespace, "eu-frankfurt", "probe-file", &worker_labels(None), &targets)?;
+    let postgres = reached(kubectl, namespace, "eu-frankfurt", "probe-postgres", &worker_labels(Some("postgres")), &targets)?;
+    let mysql = reached(kubectl, namespace, "eu-frankfurt", "probe-mysql", &worker_labels(Some("mysql")), &targets)?;
     off.end()?;
-    differences("a worker that reads a file", &file, &expected(false))?;
-    differences("a worker that reads a database", &database, &expected(true))
+    differences("a worker that reads a file", &file, &expected(None))?;
+    differences("a worker that reads PostgreSQL", &postgres, &expected(Some("a public PostgreSQL")))?;
+    differences("a worker that reads MySQL", &mysql, &expected(Some("a public MySQL")))
 }
 
 /// A program in the place of the keeper, or of the operator.
@@ -185,7 +189,8 @@ fn the_keepers_walls_stand(demo: &Demo) -> Result<()> {
         (format!("{}:{API_PORT}", NODES[0].address()), "the API server by its node", true, true),
         (format!("{}:8443", address_of(kubectl, "demo", "app=salesforce-emulator")?), "what the values list", true, false),
         (format!("{PUBLIC}:443"), "a public address", true, false),
-        (format!("{PUBLIC}:5432"), "a public database", true, false),
+        (format!("{PUBLIC}:5432"), "a public PostgreSQL", true, false),
+        (format!("{PUBLIC}:3306"), "a public MySQL", true, false),
         (format!("{PUBLIC}:22"), "another port of a public address", false, false),
         (format!("{}:10250", NODES[1].address()), "a kubelet", false, false),
         (format!("{BESIDE}:443"), "a private address that nobody lists", false, false),
@@ -262,7 +267,7 @@ fn the_dialer_stands_alone(demo: &Demo) -> Result<()> {
     let places: BTreeMap<String, &'static str> =
         targets.iter().map(|(_, address, port, what)| (format!("{address}:{port}"), *what)).collect();
     let off = WithoutPodPolicy::begin(kubectl)?;
-    let open = reached(kubectl, &namespace, "us-dallas", "probe", &worker_labels(true), &places)?;
+    let open = reached(kubectl, &namespace, "us-dallas", "probe", &worker_labels(Some("postgres")), &places)?;
     off.end()?;
     differences(
         "control: a program in a worker's place, with the policies switched off",
