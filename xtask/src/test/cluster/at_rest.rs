@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::Check;
-use super::beside::{Beside, COMMIT, DESCRIBE};
+use super::beside::{Beside, COMMIT, DESCRIBE, SHOP};
 use super::canary::{Canary, Searched};
 use super::worker_process::WorkerProcess;
 use crate::cluster::Cluster;
@@ -30,7 +30,8 @@ const LIMIT: Duration = Duration::from_secs(90);
 fn nothing_in_clear(demo: &Demo) -> Result<()> {
     let search = Search { demo, cluster: Cluster::find()?, folder: demo.folder.join("at-rest") };
     std::fs::create_dir_all(&search.folder)?;
-    let beside = Beside::start(demo)?;
+    let mut beside = Beside::start(demo)?;
+    beside.mariadb()?;
     let canary = Canary::new(&beside.marker);
     beside.tenant(TENANT)?;
     search.credentials_leave_etcd(&beside, &canary)?;
@@ -49,11 +50,12 @@ impl Search<'_> {
     fn credentials_leave_etcd(&self, beside: &Beside, canary: &Canary) -> Result<()> {
         let kubectl = &self.demo.kubectl;
         beside.connections(TENANT)?;
+        beside.shop(TENANT, "shop", &beside.password(), SHOP)?;
         process::wait_until("control: a credential found in etcd before its intake", LIMIT, || {
             ensure!(!self.etcd(canary)?.findings.is_empty(), "nothing is found");
             Ok(())
         })?;
-        beside.intake(TENANT, &["crm", "warehouse"])?;
+        beside.intake(TENANT, &["crm", "warehouse", "shop"])?;
         let left = kubectl.run(&["get", "secrets", "-n", TENANT, "-o", "name"])?;
         ensure!(left.trim().is_empty(), "Secrets are left after intake: {left}");
         self.compact()?;
@@ -104,8 +106,8 @@ impl Search<'_> {
         ask("/v3/maintenance/defragment", json!({})).map(drop)
     }
 
-    /// A success with rows that fail, a failure whose cause is a value, a crash, and a death for want of memory. Answers with the logs
-    /// of the workers.
+    /// A success with rows that fail, a failure whose cause is a value, and of each kind of database a crash and a death for want of memory
+    /// after which the run goes on behind its last key. Answers with the logs of the workers.
     fn runs(&self, beside: &Beside) -> Result<Vec<PathBuf>> {
         let (kubectl, marker) = (&self.demo.kubectl, &beside.marker);
         let rows: String = (1..=500)
@@ -127,6 +129,7 @@ impl Search<'_> {
         // Two chunks of the worker's memory, so that an attempt goes on behind the last key of the one before: a value with the marker.
         let two_chunks = "SELECT code, id, first_name, last_name, repeat(first_name, 1000) AS padding FROM contacts";
         beside.job_by("code", TENANT, "table", "warehouse", two_chunks)?;
+        beside.job_by("code", TENANT, "shop", "shop", two_chunks)?;
         beside.job(TENANT, "broken", "warehouse", "SELECT id, first_name, last_name::bigint AS last_name FROM contacts")?;
         let mut logs = Vec::new();
 
@@ -146,22 +149,25 @@ impl Search<'_> {
         logs.push(log.ended()?);
         run.ends("False", "")?;
 
-        beside.hold_after(1, COMMIT, 120, 2)?;
-        let run = Run::start(self, "table")?;
-        let (pod, log) = run.worker(1)?;
-        run.holds_rows_behind_a_finished_chunk()?;
-        let worker = WorkerProcess::of(&self.cluster, &pod)?;
-        worker.allow_core_dumps()?;
-        worker.crash()?;
-        logs.push(log.ended()?);
-        run.attempt_ended(0, "Error", "exit code 139")?;
-        let (pod, log) = run.worker(2)?;
-        run.holds_rows_behind_a_finished_chunk()?;
-        WorkerProcess::of(&self.cluster, &pod)?.run_out_of_memory()?;
-        logs.push(log.ended()?);
-        run.attempt_ended(1, "OOMKilled", "out of memory")?;
-        beside.let_pass()?;
-        run.ends("True", "Completed")?;
+        for job in ["table", "shop"] {
+            beside.hold_after(1, COMMIT, 120, 2)?;
+            let run = Run::start(self, job)?;
+            let (pod, log) = run.worker(1)?;
+            run.holds_rows_behind_a_finished_chunk()?;
+            let worker = WorkerProcess::of(&self.cluster, &pod)?;
+            worker.allow_core_dumps()?;
+            worker.crash()?;
+            logs.push(log.ended()?);
+            run.attempt_ended(0, "Error", "exit code 139")?;
+            let (pod, log) = run.worker(2)?;
+            run.holds_rows_behind_a_finished_chunk()?;
+            WorkerProcess::of(&self.cluster, &pod)?.run_out_of_memory()?;
+            logs.push(log.ended()?);
+            run.attempt_ended(1, "OOMKilled", "out of memory")?;
+            beside.let_pass()?;
+            run.ends("True", "Completed")?;
+            run.counted_every_row_once()?;
+        }
         Ok(logs)
     }
 
@@ -284,6 +290,14 @@ impl<'a> Run<'a> {
             ensure!(any("Done") && any("Uploaded"), "its chunks are {states:?}");
             Ok(())
         })
+    }
+
+    /// Three attempts, and no row read twice or left out.
+    fn counted_every_row_once(&self) -> Result<()> {
+        let status = &self.object()?["status"];
+        let (rows, attempts) = (&status["rows"], status["attempts"].as_array().map(Vec::len));
+        ensure!(rows["read"] == 2_000 && rows["succeeded"] == 2_000 && attempts == Some(3), "after {attempts:?} attempts it says {rows}");
+        Ok(())
     }
 
     fn attempt_ended(&self, index: usize, reason: &str, word: &str) -> Result<()> {

@@ -1,4 +1,4 @@
-//! A Salesforce and a PostgreSQL that are not in the cluster, as a tenant's are not: what they hold lies on none of its
+//! A Salesforce, a PostgreSQL and a MariaDB that are not in the cluster, as a tenant's are not: what they hold lies on none of its
 //! disks, so a value that is found there came through us. And a tenant who uses them.
 
 use std::path::PathBuf;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use super::mariadb;
 use crate::certificate::{self, Certificate};
 use crate::cluster::{BESIDE, Cluster};
 use crate::demo::manifests::list;
@@ -19,14 +20,15 @@ const NAMESPACE: &str = "beside";
 const REGION: &str = "us-dallas";
 const SALESFORCE: &str = "salesforce.beside.svc";
 const DATABASE: &str = "warehouse.beside.svc";
+pub(super) const SHOP: &str = "shop.beside.svc";
 const CLIENT: &str = "canary";
 /// A call of a worker that has nothing yet, and one of a worker with rows in memory.
 pub(super) const DESCRIBE: (&str, &str) = ("GET", "*/sobjects/*/describe*");
 pub(super) const COMMIT: (&str, &str) = ("PATCH", "*/jobs/ingest/*");
 /// Tenants that the Region lets through to the address beside the cluster.
-const TENANTS: [&str; 3] = ["canary", "moving", "phoenix"];
+const TENANTS: [&str; 4] = ["canary", "moving", "phoenix", "shopper"];
 
-/// Both servers; they end with it.
+/// The servers; they end with it.
 pub(super) struct Beside<'a> {
     demo: &'a Demo,
     folder: PathBuf,
@@ -47,12 +49,7 @@ impl<'a> Beside<'a> {
         beside.names()?;
         let answers = || beside.ask("/services/data", &[]).map(drop);
         process::wait_until("a Salesforce beside the cluster", Duration::from_secs(30), answers)?;
-        process::wait_until("a PostgreSQL beside the cluster", Duration::from_secs(60), || {
-            let probe = cluster.tools().program("probe");
-            let said = process::output(&mut cluster.in_network(&[&probe.to_string_lossy(), "dial", &format!("{BESIDE}:5432")])?)?;
-            ensure!(said.starts_with("open"), "it says {said}");
-            Ok(())
-        })?;
+        listens(5432, "PostgreSQL")?;
         Ok(beside)
     }
 
@@ -105,15 +102,45 @@ impl<'a> Beside<'a> {
         Ok(())
     }
 
+    /// The same rows in a MariaDB, whose key is a text that no two collations order alike.
+    pub(super) fn mariadb(&mut self) -> Result<()> {
+        let statements = [
+            "CREATE DATABASE shop;".to_owned(),
+            "CREATE TABLE shop.contacts (id BIGINT PRIMARY KEY, first_name VARCHAR(60), last_name VARCHAR(60), code VARCHAR(60) UNIQUE);"
+                .to_owned(),
+            format!(
+                "INSERT INTO shop.contacts SELECT seq, CONCAT('Given{0}', seq), CONCAT('{0}', seq), CONCAT('{0}', LPAD(seq, 4, '0')) \
+                 FROM shop.seq_1_to_2000;",
+                self.marker
+            ),
+            format!("CREATE USER importer@'%' IDENTIFIED BY '{}' REQUIRE SSL;", self.password()),
+            "GRANT SELECT ON shop.contacts TO importer@'%';".to_owned(),
+        ];
+        let folder = self.folder.join("mariadb");
+        let arguments = mariadb::lay_out(&folder, &statements, &self.certificate("shop", SHOP)?, BESIDE)?;
+        let mut server = Cluster::find()?.in_network(&arguments.iter().map(String::as_str).collect::<Vec<_>>())?;
+        server.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(folder.join("log"))?);
+        self.servers.push(server.spawn().context("cannot start MariaDB")?);
+        listens(3306, "MariaDB")
+    }
+
+    /// A Connection to the MariaDB with this password, and with what its certificate has to name.
+    pub(super) fn shop(&self, namespace: &str, name: &str, password: &str, server_name: &str) -> Result<()> {
+        let tls = json!({"caBundle": authority()?, "serverName": server_name});
+        let spec = json!({"mysql": {"host": SHOP, "database": "shop", "user": "importer", "tls": tls}});
+        self.connection(namespace, name, ("password", password.to_owned()), spec)
+    }
+
     /// Names in the cluster's DNS for the address beside it, and the Region's leave for the tenants here to go there.
     fn names(&self) -> Result<()> {
         let kubectl = &self.demo.kubectl;
         kubectl.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}))?;
         point(kubectl, "salesforce", BESIDE, 8443)?;
         point(kubectl, "warehouse", BESIDE, 5432)?;
+        point(kubectl, "shop", BESIDE, 3306)?;
         let spec = json!({"spec": {
             "allowedLoginHosts": [SALESFORCE],
-            "privateEndpoints": [{"cidr": format!("{BESIDE}/32"), "ports": [8443, 5432], "tenants": TENANTS}],
+            "privateEndpoints": [{"cidr": format!("{BESIDE}/32"), "ports": [8443, 5432, 3306], "tenants": TENANTS}],
         }});
         kubectl.run(&["patch", "region", REGION, "--type=merge", "-p", &spec.to_string()]).map(drop)
     }
@@ -283,6 +310,17 @@ impl Drop for Beside<'_> {
         }
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Waits for a server beside the cluster.
+fn listens(port: u16, name: &str) -> Result<()> {
+    let cluster = Cluster::find()?;
+    process::wait_until(&format!("a {name} beside the cluster"), Duration::from_secs(60), || {
+        let probe = cluster.tools().program("probe");
+        let said = process::output(&mut cluster.in_network(&[&probe.to_string_lossy(), "dial", &format!("{BESIDE}:{port}")])?)?;
+        ensure!(said.starts_with("open"), "it says {said}");
+        Ok(())
+    })
 }
 
 fn authority() -> Result<String> {

@@ -5,10 +5,12 @@
 mod at_rest;
 mod beside;
 mod canary;
+mod databases;
 mod files;
 mod first_hour;
 mod goodbye;
 mod leases;
+mod mariadb;
 mod network;
 mod placement;
 mod pods;
@@ -35,6 +37,7 @@ const GROUPS: &[(&str, &[Check])] = &[
     ("rights", rights::CHECKS),
     ("placement", placement::CHECKS),
     ("network", network::CHECKS),
+    ("databases", databases::CHECKS),
     ("at-rest", at_rest::CHECKS),
     ("leases", leases::CHECKS),
     ("files", files::CHECKS),
