@@ -7,6 +7,7 @@ mod cluster;
 mod dependencies;
 mod files;
 mod manifests;
+mod newcomers;
 
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -32,6 +33,8 @@ enum Level {
     Lint,
     /// Which crate may depend on what, and that it uses what it depends on
     Boundaries,
+    /// What the compiler asks of a person who adds a system, a source, a format and so on
+    Newcomers,
     /// Unit, property, contract and API-server tests of every crate
     Code,
     /// Tests of the cluster's own Go programs
@@ -49,8 +52,8 @@ enum Level {
 }
 
 /// What runs when no level is named.
-const ALL: [Level; 8] =
-    [Level::Lint, Level::Boundaries, Level::Code, Level::Go, Level::Chart, Level::Clients, Level::Files, Level::Cluster];
+const ALL: [Level; 9] =
+    [Level::Lint, Level::Boundaries, Level::Newcomers, Level::Code, Level::Go, Level::Chart, Level::Clients, Level::Files, Level::Cluster];
 
 /// What a level did.
 struct Outcome {
@@ -74,6 +77,7 @@ fn attempt(progress: &Progress, level: Level, choice: &cluster::Choice) -> Outco
     let result = match level {
         Level::Lint => lint(),
         Level::Boundaries => boundaries::check().and_then(|()| manifests::check()),
+        Level::Newcomers => newcomers::check(),
         Level::Code => code(progress),
         Level::Go => go(progress),
         Level::Chart => chart::check(progress),
