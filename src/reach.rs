@@ -54,7 +54,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
     use api::{Region, Tenant};
-    use domain::reach::endpoints_of;
+    use domain::reach::{endpoints_of, opening};
     use domain::settings::{KeeperSettings, NetworkSettings, Settings, WorkerSettings};
     use domain::tenant::plan::network;
     use ipnet::IpNet;
@@ -100,13 +100,14 @@ mod tests {
         }
     }
 
-    /// Whether the policies of a run namespace let a worker that reads a database, or not, through to an address.
-    fn network_lets_through(policies: &[NetworkPolicy], reads_postgres: bool, address: IpAddr, port: u16) -> bool {
+    /// Whether the policies of a run namespace let a worker, which reads this database or none, through to an address.
+    fn network_lets_through(policies: &[NetworkPolicy], database: Option<SystemKind>, address: IpAddr, port: u16) -> bool {
+        let label = database.and_then(|database| opening(database).label);
         let contains = |cidr: &str| cidr.parse::<IpNet>().is_ok_and(|net| net.contains(&address));
         let specs = policies.iter().filter_map(|policy| policy.spec.as_ref());
         let chosen = specs.filter(|spec| {
             let labels = spec.pod_selector.as_ref().and_then(|selector| selector.match_labels.as_ref());
-            reads_postgres || labels.is_none_or(BTreeMap::is_empty)
+            labels.is_none_or(|labels| labels.keys().all(|wanted| Some(wanted) == label.as_ref()))
         });
         chosen.flat_map(|spec| spec.egress.iter().flatten()).any(|rule| {
             let tcp = |p: &k8s_openapi::api::networking::v1::NetworkPolicyPort| {
@@ -142,7 +143,7 @@ mod tests {
     }
 
     fn port() -> impl Strategy<Value = u16> {
-        prop::sample::select(vec![22, 443, 5432, 6432, 8443, 10250])
+        prop::sample::select(vec![22, 443, 3306, 5432, 6432, 8443, 10250])
     }
 
     fn endpoint() -> impl Strategy<Value = PrivateEndpoint> {
@@ -156,14 +157,15 @@ mod tests {
         /// What the keeper verified, a worker reaches: the dialer and the network draw the same line.
         #[test]
         fn the_dialer_lets_through_what_the_network_does(
-            endpoints in prop::collection::vec(endpoint(), 0..4), address in address(), port in port(), reads_postgres in any::<bool>(),
+            endpoints in prop::collection::vec(endpoint(), 0..4), address in address(), port in port(),
+            database in prop::sample::select(vec![None, Some(SystemKind::Postgres), Some(SystemKind::MySql)]),
         ) {
             let (region, tenant) = (region(&endpoints), tenant());
             let policies = network::policies(&tenant, &region, &BTreeMap::new(), &settings());
             let listed = endpoints_of(&region, "acme");
             let dials = |system| address_policy(system, &listed).check("db.example", address, port).is_ok();
-            let dialed = dials(SystemKind::Salesforce) || (reads_postgres && dials(SystemKind::Postgres));
-            prop_assert_eq!(dialed, network_lets_through(&policies, reads_postgres, address, port), "{}:{}", address, port);
+            let dialed = dials(SystemKind::Salesforce) || database.is_some_and(dials);
+            prop_assert_eq!(dialed, network_lets_through(&policies, database, address, port), "{}:{}", address, port);
         }
     }
 

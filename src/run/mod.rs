@@ -174,7 +174,10 @@ async fn source(args: &Args, manifests: &Manifests, job: &Job, dialer: &Dialer) 
             let Some(system) = connection.system() else { bail!("Connection {name} needs {}", System::KEYS.join(" or ")) };
             let password = manifests.secret(job, name, connection, "password")?;
             let rows = sources::query(dialer.clone(), system, password, query.clone(), time_left(job));
-            rows.with_context(|| format!("Connection {name} is to {}, which answers no query", system.kind().profile().name))
+            rows.with_context(|| {
+                let system = system.kind().profile().name;
+                format!("Connection {name} is to {system}, which answers no query: name one to a database in source.sql.connectionRef")
+            })
         }
         (None, _) => bail!("job {}: source needs {}", job.name, SourceKind::KEYS.join(" or ")),
     }

@@ -190,7 +190,7 @@ impl std::fmt::Display for Question {
 fn questions(copy: &Path) -> Result<Vec<Question>> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(workspace::target, PathBuf::from);
     let mut cargo = Command::new("cargo");
-    cargo.args(["check", "--quiet", "--offline", "--keep-going", "--package", "dataimporter", "--lib", "--bins"]);
+    cargo.args(["check", "--quiet", "--keep-going", "--package", "dataimporter", "--lib", "--bins"]);
     cargo.args(["--message-format", "json"]).env("CARGO_TARGET_DIR", target).current_dir(copy).stdin(Stdio::null());
     let output = cargo.output().context("cannot start cargo")?;
     let mut found = BTreeMap::new();
