@@ -143,7 +143,9 @@ fn memory(progress: &Progress) -> Result<()> {
 /// Tests of their own names, because building their server takes long.
 fn s3(progress: &Progress) -> Result<()> {
     minio::build(progress)?;
-    shown("cargo", &["test", "--locked", "-p", "connect", "--test", "s3", "--", "--ignored"])
+    shown("cargo", &["test", "--locked", "-p", "connect", "--test", "s3", "--", "--ignored"])?;
+    shown("cargo", &["test", "--locked", "-p", "engine", "--test", "conformance", "--", "--include-ignored"])?;
+    shown("cargo", &["test", "--locked", "-p", "dataimporter", "--test", "run", "--", "--ignored"])
 }
 
 fn go(progress: &Progress) -> Result<()> {

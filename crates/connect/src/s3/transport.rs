@@ -115,9 +115,11 @@ impl Transport {
         let target = &*self.target;
         match reason {
             "TlsRefused" => Error::Tls { target: target.to_owned(), reason: text },
-            "Unreachable" if !text.contains(target) => {
-                Error::Exchange(Diagnosis { reason, text: format!("the exchange with {target} failed: {text}"), transient })
-            }
+            "Unreachable" if !text.contains(target) => Error::Exchange(Diagnosis {
+                reason,
+                text: format!("the exchange with {target} broke off ({text}): it may succeed later"),
+                transient,
+            }),
             _ => Error::Exchange(Diagnosis { reason, text, transient }),
         }
     }

@@ -1,80 +1,38 @@
 //! Servers over TLS, each wrong in one way.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use bytes::Bytes;
 use connect::{AddressPolicy, Dialer, Error, S3Error, S3Key, S3Object, S3Params, S3Refusal};
 use futures::StreamExt;
-use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
+use crate::answers::Answers;
 use crate::dialer;
 use crate::support::{Authority, Leaf};
 
-/// Gives one answer after another over TLS, the last one for ever, and keeps what it was asked.
-struct Server {
-    port: u16,
-    asked: Arc<std::sync::Mutex<Vec<String>>>,
-}
-
-impl Server {
-    async fn start(leaf: Leaf, answers: &'static [&'static str]) -> Self {
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(leaf.key.serialize_der()));
-        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_protocol_versions(rustls::ALL_VERSIONS)
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![leaf.certificate.der().clone()], key)
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let (heard, turn) = (asked.clone(), AtomicUsize::new(0));
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
-                let mut request = vec![0; 8192];
-                let read = stream.read(&mut request).await.unwrap_or(0);
-                heard.lock().unwrap().push(String::from_utf8_lossy(&request[..read]).into_owned());
-                let answer = answers[turn.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1)];
-                let _ = stream.write_all(answer.as_bytes()).await;
-                let _ = stream.shutdown().await;
-            }
-        });
-        Self { port, asked }
-    }
-
-    fn params(&self, ca: &Authority) -> S3Params {
-        S3Params {
-            endpoint: Some(format!("https://127.0.0.1:{}", self.port)),
-            region: "eu-central-1".into(),
-            bucket: "warehouse".into(),
-            ca_bundle: Some(ca.pem()),
-        }
-    }
-
-    fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
-    }
-}
-
 const SECRET: &str = "wJalrXUtnFEMI-K7MDENG";
+
+/// A server of one bucket, trusted through its authority.
+fn params(server: &Answers, ca: &Authority) -> S3Params {
+    S3Params {
+        endpoint: Some(format!("https://127.0.0.1:{}", server.port)),
+        region: "eu-central-1".into(),
+        bucket: "warehouse".into(),
+        ca_bundle: Some(ca.pem()),
+    }
+}
+
+async fn start(leaf: Leaf, answers: &'static [&'static str]) -> Answers {
+    Answers::start(&leaf.certificate, &leaf.key, answers).await
+}
 
 fn key() -> S3Key {
     S3Key { id: "AKIAIOSFODNN7EXAMPLE".into(), secret: SECRET.into() }
 }
 
 /// A bucket of a server that gives these answers.
-async fn bucket(answers: &'static [&'static str]) -> (connect::S3Bucket, Server) {
+async fn bucket(answers: &'static [&'static str]) -> (connect::S3Bucket, Answers) {
     let ca = Authority::new("ca");
-    let server = Server::start(ca.leaf("127.0.0.1"), answers).await;
-    (dialer().s3(&server.params(&ca), &key()).unwrap(), server)
+    let server = start(ca.leaf("127.0.0.1"), answers).await;
+    (dialer().s3(&params(&server, &ca), &key()).unwrap(), server)
 }
 
 const FIRST: &str = "HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 0-0/10\r\netag: \"v1\"\r\ncontent-length: 1\r\n\r\nh";
@@ -216,22 +174,22 @@ async fn a_redirect_is_not_followed() {
 
 #[tokio::test]
 async fn a_server_that_nobody_vouches_for_is_sent_nothing() {
-    let server = Server::start(Authority::new("theirs").leaf("127.0.0.1"), &[FIRST]).await;
-    let bucket = dialer().s3(&server.params(&Authority::new("ours")), &key()).unwrap();
+    let server = start(Authority::new("theirs").leaf("127.0.0.1"), &[FIRST]).await;
+    let bucket = dialer().s3(&params(&server, &Authority::new("ours")), &key()).unwrap();
     let error = bucket.verify().await.unwrap_err();
     assert!(error.reason() == "TlsRefused" && error.to_string().contains("tls.caBundle") && !error.is_transient(), "{error}");
     assert!(server.asked().is_empty());
     let ca = Authority::new("ca");
-    let server = Server::start(ca.expired("127.0.0.1"), &[FIRST]).await;
-    let error = dialer().s3(&server.params(&ca), &key()).unwrap().verify().await.unwrap_err();
+    let server = start(ca.expired("127.0.0.1"), &[FIRST]).await;
+    let error = dialer().s3(&params(&server, &ca), &key()).unwrap().verify().await.unwrap_err();
     assert!(error.to_string().contains("expired") && server.asked().is_empty(), "{error}");
 }
 
 #[tokio::test]
 async fn an_address_that_may_not_be_dialed_is_not() {
     let ca = Authority::new("ca");
-    let server = Server::start(ca.leaf("127.0.0.1"), &[FIRST]).await;
-    let bucket = Dialer::new(AddressPolicy::public_on(443)).s3(&server.params(&ca), &key()).unwrap();
+    let server = start(ca.leaf("127.0.0.1"), &[FIRST]).await;
+    let bucket = Dialer::new(AddressPolicy::public_on(443)).s3(&params(&server, &ca), &key()).unwrap();
     let error = bucket.verify().await.unwrap_err();
     assert!(error.reason() == "AddressRefused" && server.asked().is_empty(), "{error}");
 }

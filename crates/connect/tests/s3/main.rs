@@ -1,7 +1,10 @@
 //! Objects of a bucket: from servers that cheat, and from a real one.
 
+#[path = "../support/answers.rs"]
+mod answers;
 mod cheating;
 #[path = "../support/minio.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
 mod minio;
 mod real;
 #[path = "../support/mod.rs"]

@@ -12,9 +12,9 @@ use object_store::{Attribute, Attributes, ObjectStore, ObjectStoreExt, PutOption
 use tempfile::TempDir;
 
 pub(crate) const BUCKET: &str = "warehouse";
-const REGION: &str = "eu-central-1";
-const KEY_ID: &str = "AKIATESTMINIO";
-const SECRET: &str = "correct horse battery";
+pub(crate) const REGION: &str = "eu-central-1";
+pub(crate) const KEY_ID: &str = "AKIATESTMINIO";
+pub(crate) const SECRET: &str = "correct horse battery";
 
 /// Stopped and removed when dropped.
 pub(crate) struct Minio {
