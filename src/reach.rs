@@ -1,9 +1,10 @@
 //! How the systems of a Connection are dialed: the same for the keeper, which verifies, and for the worker, which loads. The network's
 //! policies say the same in their own words (`domain::tenant::plan::network`).
 
-use api::connection::{MySql, Postgres, SystemKind};
+use api::connection::{MySql, Postgres, S3, SystemKind};
 use api::region::{PrivateEndpoint, PrivatePlace};
-use connect::{AddressPolicy, MySqlParams, PostgresParams};
+use connect::{AddressPolicy, MySqlParams, PostgresParams, S3Key, S3Params};
+use secrecy::SecretString;
 
 /// Public addresses on the system's own port, and what the list names. A range that cannot be read opens nothing.
 pub(crate) fn address_policy(system: SystemKind, endpoints: &[PrivateEndpoint]) -> AddressPolicy {
@@ -46,6 +47,21 @@ pub(crate) fn mysql_params(mysql: &MySql) -> MySqlParams {
         ca_bundle: tls.ca_bundle,
         server_name: tls.server_name,
     }
+}
+
+/// A bucket as its Connection describes it.
+pub(crate) fn s3_params(s3: &S3) -> S3Params {
+    S3Params {
+        endpoint: s3.endpoint.clone(),
+        region: s3.region.clone(),
+        bucket: s3.bucket.clone(),
+        ca_bundle: s3.tls.as_ref().and_then(|tls| tls.ca_bundle.clone()),
+    }
+}
+
+/// Who we are at a bucket, out of the entries of a credential. An entry that is not there is the error.
+pub(crate) fn s3_key<E>(entry: impl Fn(&'static str) -> Result<SecretString, E>) -> Result<S3Key, E> {
+    Ok(S3Key { id: entry(S3::KEY_ID)?, secret: entry(S3::SECRET)? })
 }
 
 #[cfg(test)]

@@ -3,13 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use salesforce_emulator::{Emulator, Running};
 use serde_json::Value;
 
+#[path = "../crates/connect/tests/support/answers.rs"]
+mod answers;
 #[path = "../crates/connect/tests/support/mariadb.rs"]
 #[expect(dead_code, reason = "other tests use the rest of it")]
 mod mariadb;
+#[path = "../crates/connect/tests/support/minio.rs"]
+#[expect(dead_code, reason = "other tests use the rest of it")]
+mod minio;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_dataimporter");
 
@@ -548,5 +553,106 @@ spec:
     accounts.sort();
     let account = |icao: &str, name: &str, feet: Option<&str>| [Some(icao), Some(name), feet].map(|cell| cell.map(str::to_owned)).to_vec();
     assert_eq!(accounts, [account("EDDF", "Zoë ✈", Some("364")), account("KDFW", "Dallas", None)]);
+    assert!(laptop.results("failed.csv").contains("YSSY"), "{}", laptop.results("failed.csv"));
+}
+
+/// A bucket, and a job that reads a file of it.
+fn lake(port: u16, ca: &str, region: &str, path: &str) -> String {
+    let ca = ca.replace('\n', "\n        ");
+    format!(
+        "apiVersion: v1
+kind: Secret
+metadata: {{name: lake}}
+stringData: {{accessKeyId: {}, secretAccessKey: {}}}
+---
+apiVersion: dataimporter.io/v1alpha1
+kind: Connection
+metadata: {{name: lake}}
+spec:
+  s3:
+    endpoint: https://127.0.0.1:{port}
+    bucket: {}
+    region: {region}
+    tls:
+      caBundle: |
+        {ca}
+  credentials: {{secretRef: {{name: lake, afterIntake: Keep}}}}
+---
+apiVersion: dataimporter.io/v1alpha1
+kind: ImportJob
+metadata: {{name: airports}}
+spec:
+  source: {{file: {{connectionRef: {{name: lake}}, path: {path}}}}}
+  target: {{salesforce: {{connectionRef: {{name: crm}}, {UPSERT}}}}}
+",
+        minio::KEY_ID,
+        minio::SECRET,
+        minio::BUCKET,
+    )
+}
+
+/// A server that breaks off again and again: the file is not taken for a shorter one, and nothing of it is lost or sent twice by going on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_ends_early_is_no_shorter_file() {
+    const FIRST: &str = "HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 0-0/60\r\netag: \"v1\"\r\ncontent-length: 1\r\n\r\ni";
+    const CUT: &str = "HTTP/1.1 200 OK\r\netag: \"v1\"\r\ncontent-length: 60\r\n\r\nicao,name,city,feet\nEDDF,Frankfurt,";
+    const NOTHING: &str = "HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 35-59/60\r\netag: \"v1\"\r\ncontent-length: 25\r\n\r\n";
+    let laptop = Laptop::new().await;
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+    let server = answers::Answers::start(&leaf, &key, &[FIRST, CUT, NOTHING]).await;
+    let output = laptop.run_query(&lake(server.port, &authority.pem(), "us-east-1", "a.csv")).await;
+    let said = text(&output.stdout);
+    let summary: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said}{}", text(&output.stderr)));
+    assert_eq!(summary["reason"], "Interrupted", "{said}");
+    assert!(said.contains("bucket warehouse at 127.0.0.1") && said.contains("it may succeed later"), "{said}");
+    assert!(server.asked().len() > 3 && laptop.org.rows("Account", &["icao__c"]).is_empty());
+}
+
+/// A file in a bucket of a real MinIO with TLS goes into the org, and what is in the way is told with the way out.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs MinIO: cargo xtask test s3"]
+async fn a_file_in_a_bucket_goes_into_the_org() {
+    let laptop = Laptop::new().await;
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+    let server = minio::Minio::start(&leaf.pem(), &key.serialize_pem(), &authority.pem()).await;
+    server.put("exports/air ports.csv", "icao,name,city,feet\nEDDF,Zoë ✈,Frankfurt,364\nKDFW,Dallas,Dallas,\nYSSY,,Sydney,21\n").await;
+    server.put("exports/empty.csv", "").await;
+    server.put("exports/packed.csv", &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..]).await;
+    let manifests = |edit: &dyn Fn(String) -> String| edit(lake(server.port, &authority.pem(), minio::REGION, "exports/air ports.csv"));
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "another authority");
+    let other = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let other = other.pem().replace('\n', "\n        ");
+    let ours = authority.pem().replace('\n', "\n        ");
+    for (from, to, words) in [
+        (format!("bucket: {}", minio::BUCKET), "bucket: nobodys", "there is no such bucket: correct the bucket"),
+        (format!("region: {}", minio::REGION), "region: us-west-2", "the bucket is in another region, eu-central-1: correct the region"),
+        (format!("accessKeyId: {}", minio::KEY_ID), "accessKeyId: AKIANOBODY", "the access key id is not known there"),
+        (minio::SECRET.to_owned(), "another pass phrase", "the secret access key is not that of the access key id"),
+        (ours, &other, "put the PEM of its authority into tls.caBundle"),
+        ("air ports.csv".to_owned(), "gone.csv", "correct source.file.path, or put the file there"),
+        ("exports/air ports.csv".to_owned(), "exports/empty.csv", "the file is empty"),
+        ("exports/air ports.csv".to_owned(), "exports/packed.csv", "gzip"),
+        ("exports/air ports.csv".to_owned(), "../nobodys/a.csv", "cannot be the key of an object"),
+    ] {
+        let output = laptop.run_query(&manifests(&|text| text.replace(&from, to))).await;
+        let said = text(&output.stdout);
+        let summary: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{to}: {said}{}", text(&output.stderr)));
+        assert_eq!(summary["reason"], "SourceFailed", "{to}: {said}");
+        assert!(said.contains(words) && !said.contains(minio::SECRET) && !said.contains("pass phrase"), "{to}: {said}");
+    }
+
+    let output = laptop.run_query(&manifests(&|text| text)).await;
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let counts = ["read", "succeeded", "failed"].map(|name| summary["rows"][name].as_i64().unwrap());
+    assert_eq!(counts, [3, 2, 1], "{summary:#}{}", text(&output.stderr));
     assert!(laptop.results("failed.csv").contains("YSSY"), "{}", laptop.results("failed.csv"));
 }

@@ -154,13 +154,23 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, stop_signal: StopSignal, limits: 
         Some(SourceCredential::Database { password }) => {
             let query = match spec.source.kind() {
                 Some(SourceKind::Sql(query)) => query.clone(),
-                Some(SourceKind::Upload(_)) | None => bail!("the lease has a database password, the job has no query"),
+                Some(SourceKind::Upload(_) | SourceKind::File(_)) | None => {
+                    bail!("the lease has a database password, the job has no query")
+                }
             };
             let system = snapshot.connections.get(&query.connection_ref.name).and_then(|known| known.spec.system());
             let system = system.ok_or_else(|| anyhow!("the snapshot has no database connection"))?;
             let dialer = dialer.with_policy(address_policy(system.kind(), &private_endpoints));
             let rows = sources::query(dialer, system, password.into_secret(), query, time_left);
             Some(rows.ok_or_else(|| anyhow!("the connection of the query is to no database"))?)
+        }
+        Some(SourceCredential::Entries(entries)) => {
+            let Some(SourceKind::File(file)) = spec.source.kind() else { bail!("the lease has a file's credential, the job has no file") };
+            let system = snapshot.connections.get(&file.connection_ref.name).and_then(|known| known.spec.system());
+            let system = system.ok_or_else(|| anyhow!("the snapshot has no connection of the file"))?;
+            let dialer = dialer.with_policy(address_policy(system.kind(), &private_endpoints));
+            let entry = |key: &str| Ok(entries.get(key).with_context(|| format!("the lease has no entry {key}"))?.clone().into_secret());
+            Some(sources::file(&dialer, system, entry, &spec, file)?)
         }
     };
     let opened = |cursor: api::keeper::ChunkCursor| (cursor.chunk, cursor.last_key.iter().map(|part| part.expose().to_owned()).collect());

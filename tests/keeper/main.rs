@@ -1,7 +1,10 @@
 //! The keeper on a real API server, with the rights of its chart, against the emulator as the Salesforce org.
 
+#[path = "../../crates/connect/tests/support/answers.rs"]
+mod answers;
 mod audit;
 mod authority;
+mod buckets;
 mod connections;
 mod consent;
 mod crash;

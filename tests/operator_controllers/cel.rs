@@ -54,6 +54,12 @@ async fn what_the_schemas_refuse() {
     let named = |yaml: &str, from: &str| edit(yaml, &format!("name: {from}"), "name: other");
     let new_tenant = tenant_yaml("other", &["default"]);
     let schedule = "{schedule: {cron: '0 6 * * *'}}";
+    let bucket = |spec: &str| {
+        named(&edit(&lake(), "postgres: {host: db.acme.example, database: crm, user: reader}", &format!("s3: {{{spec}}}")), "lake")
+    };
+    let file = |path: &str| format!("{{file: {{connectionRef: {{name: lake}}, path: {path:?}}}}}");
+    world.apply(&bucket("endpoint: 'https://s3.example:9000/', bucket: lake.data, region: us-east-1, tls: {caBundle: pem}")).await;
+    world.apply(&job_yaml("default", "files", &file("in/a b+c%2e..csv"), schedule)).await;
     let table: Vec<(String, &str)> = vec![
         // Region
         (edit(REGION, "city: Frankfurt", "city: Dallas"), "location is immutable"),
@@ -74,6 +80,12 @@ async fn what_the_schemas_refuse() {
         (edit(&tenant_yaml(&"x".repeat(41), &["default"]), "plan", "plan"), "a tenant's name has at most 40 characters"),
         (edit(&tenant_yaml("a.b", &["default"]), "plan", "plan"), "a tenant's name is a DNS label"),
         // Connection
+        (bucket("endpoint: 'https://s3.example/path', bucket: lake, region: us-east-1"), "spec.s3.endpoint"),
+        (bucket("endpoint: 'http://s3.example', bucket: lake, region: us-east-1"), "spec.s3.endpoint"),
+        (bucket("bucket: Lake, region: us-east-1"), "spec.s3.bucket"),
+        (bucket("bucket: lake, region: us-east-1.evil.example/"), "spec.s3.region"),
+        (bucket("bucket: lake, region: us-east-1, tls: {caBundle: pem}"), "tls goes with endpoint"),
+        (bucket("endpoint: 'https://s', bucket: lake, region: us-east-1, tls: {serverName: s}"), "serverName is for databases"),
         (edit(&crm(), "myDomain: acme", "myDomain: acme, loginUrl: 'https://x.example'"), "exactly one of myDomain, loginUrl"),
         (edit(&crm(), "myDomain: acme", "myDomain: acme, tls: {caBundle: pem}"), "tls goes with loginUrl"),
         (edit(&crm(), "myDomain: acme", "loginUrl: 'http://x.example'"), "loginUrl"),
@@ -87,7 +99,13 @@ async fn what_the_schemas_refuse() {
         ),
         // ImportJob
         (job_yaml("default", "accounts", UPLOAD, schedule), "an upload lives one hour"),
-        (job_yaml("default", "accounts", "{}", "{manual: {}}"), "exactly one of upload, sql"),
+        (job_yaml("default", "accounts", "{}", "{manual: {}}"), "exactly one of upload, sql, file"),
+        (job_yaml("default", "files", &file("/in/a.csv"), schedule), "begins and ends without a slash"),
+        (job_yaml("default", "files", &file("in/"), schedule), "begins and ends without a slash"),
+        (job_yaml("default", "files", &file("in//a.csv"), schedule), "has no part that is empty"),
+        (job_yaml("default", "files", &file("in/../a.csv"), schedule), "has no part that is empty, . or .."),
+        (job_yaml("default", "files", &file("in/a\n.csv"), schedule), "spec.source.file.path"),
+        (job_yaml("default", "files", &file("in/*.csv"), schedule), "there are no wildcards"),
         (
             job_yaml("default", "accounts", "{upload: {name: accounts, format: {csv: {delimiter: \"'\", quote: \"'\"}}}}", "{manual: {}}"),
             "delimiter and quote must be two characters",

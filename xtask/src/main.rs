@@ -13,6 +13,7 @@ mod docs;
 mod fuzz;
 mod image;
 mod kubectl;
+mod minio;
 mod packages;
 mod process;
 mod programs;

@@ -15,6 +15,8 @@
 //! Every refusal of a worker's call is a `403`. Its body is empty for whoever is not proved to be the current worker of the run: stop. That
 //! one is told [`Refused`] when the run cannot go on, or not yet.
 
+use std::collections::BTreeMap;
+
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -107,7 +109,11 @@ pub struct ChunkCursor {
 #[serde(rename_all = "camelCase")]
 pub enum SourceCredential {
     Upload(UploadGrant),
-    Database { password: SecretText },
+    Database {
+        password: SecretText,
+    },
+    /// All entries that the way to log in has, by their names.
+    Entries(BTreeMap<String, SecretText>),
 }
 
 #[derive(Deserialize, Serialize)]

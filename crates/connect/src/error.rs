@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustls::CertificateError;
 
 use crate::address::AddressKind;
+use crate::s3::S3Refusal;
 
 const TLS_REFUSED: &str = "TlsRefused";
 const UNREACHABLE: &str = "Unreachable";
@@ -71,6 +72,17 @@ pub enum Error {
     #[error("{target} does not behave like MySQL: {reason}")]
     MySqlProtocol { target: String, reason: String },
 
+    /// The server of an S3 bucket says no.
+    #[error("{target}: {refusal}")]
+    S3Refused { target: String, refusal: S3Refusal },
+
+    #[error("{target} does not behave like S3: {reason}")]
+    S3Protocol { target: String, reason: String },
+
+    /// An exchange over HTTPS did not come to its end.
+    #[error("{}", .0.text)]
+    Exchange(Diagnosis),
+
     #[error("the CA bundle cannot be used: {reason}")]
     CaBundle { reason: String },
 
@@ -100,6 +112,9 @@ impl Error {
             Self::PostgresPassword { .. } | Self::MySqlPassword { .. } => "InsecurePasswordRefused",
             Self::MySqlProtocol { .. } => "NotMySql",
             Self::PostgresProtocol { .. } => "NotPostgres",
+            Self::S3Refused { refusal, .. } => refusal.reason(),
+            Self::S3Protocol { .. } => "NotS3",
+            Self::Exchange(diagnosis) => diagnosis.reason,
             Self::CaBundle { .. } | Self::NoRoots | Self::ServerName { .. } => "TrustUnusable",
             Self::NotHttps { .. } | Self::Http(_) => "ClientUnusable",
         }
@@ -113,6 +128,8 @@ impl Error {
             Self::PostgresRefused { code, .. } => ["53", "57", "08"].iter().any(|class| code.starts_with(class)),
             // Of resources, shutting down, of communication.
             Self::MySqlRefused { code, .. } => crate::mysql::is_passing(code),
+            Self::S3Refused { refusal, .. } => refusal.is_passing(),
+            Self::Exchange(diagnosis) => diagnosis.transient,
             _ => false,
         }
     }

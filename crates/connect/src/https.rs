@@ -23,6 +23,15 @@ pub struct HttpsOptions<'a> {
     pub trust: Trust<'a>,
 }
 
+/// What becomes of a body that the server says is compressed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Bodies {
+    /// Asked for, and unpacked.
+    Unpacked,
+    /// Nobody asks for one; what comes is what is kept there.
+    AsTheyAre,
+}
+
 /// Makes requests whose host and port were judged before anything is dialed. Clones share connections.
 #[derive(Clone)]
 pub struct Https(Arc<Shared>);
@@ -30,6 +39,7 @@ pub struct Https(Arc<Shared>);
 struct Shared {
     dialer: Dialer,
     tls: ClientConfig,
+    bodies: Bodies,
     /// One client a host and port: a resolver is not told the port, and an address in a URL never comes to it.
     clients: Mutex<HashMap<(String, u16), reqwest::Client>>,
 }
@@ -38,8 +48,12 @@ impl Dialer {
     /// A client that talks https only, over HTTP/1.1: a lost connection then loses one request and no other, and a large upload does
     /// not share a window. It sets no time limit for a whole exchange: callers do, because only they know a poll from a large upload.
     pub fn https(&self, options: HttpsOptions<'_>) -> Result<Https, Error> {
+        self.https_with(options, Bodies::Unpacked)
+    }
+
+    pub(crate) fn https_with(&self, options: HttpsOptions<'_>, bodies: Bodies) -> Result<Https, Error> {
         let tls = client_config(options.trust.verifier()?)?;
-        Ok(Https(Arc::new(Shared { dialer: self.clone(), tls, clients: Mutex::default() })))
+        Ok(Https(Arc::new(Shared { dialer: self.clone(), tls, bodies, clients: Mutex::default() })))
     }
 }
 
@@ -71,6 +85,7 @@ impl Https {
             .dns_resolver(Arc::new(CheckedNames { dialer: self.0.dialer.clone(), port }))
             .https_only(true)
             .http1_only()
+            .gzip(self.0.bodies == Bodies::Unpacked)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()

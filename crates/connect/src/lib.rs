@@ -11,6 +11,7 @@ mod mysql;
 mod names;
 mod policy;
 mod postgres;
+mod s3;
 mod trust;
 
 pub use dial::Dialer;
@@ -20,4 +21,5 @@ pub use mysql::{MySqlColumn, MySqlKind, MySqlParams, MySqlRow, MySqlRows, MySqlS
 pub use names::{FixedNames, Names, SystemNames};
 pub use policy::{AddressPolicy, NotANetwork};
 pub use postgres::{PostgresColumn, PostgresCopy, PostgresParams, PostgresSession, PostgresType};
+pub use s3::{S3Bucket, S3Bytes, S3Error, S3Key, S3Object, S3Params, S3Refusal};
 pub use trust::Trust;

@@ -2,7 +2,7 @@
 //! for the three that have to agree: the network's policies, the worker's dialer, and the keeper's, whose verification tells a person.
 
 use api::Region;
-use api::connection::{Rows, SystemKind};
+use api::connection::SystemKind;
 use api::region::PrivateEndpoint;
 
 /// Which workers may reach the public addresses of a system.
@@ -13,13 +13,21 @@ pub struct Opening {
     pub label: Option<String>,
 }
 
-/// Every worker loads into an org; a database is open to those that read from it.
+/// Every worker loads into an org, whose port is open to all of them; another system's is open to those that read from it.
 pub fn opening(system: SystemKind) -> Opening {
     let key = system.key();
-    match system.profile().rows {
-        Rows::None => Opening { policy: "public-https".to_owned(), label: None },
-        Rows::Query => Opening { policy: format!("public-{key}"), label: Some(format!("dataimporter.io/egress-{key}")) },
+    if system.profile().public_port == SystemKind::Salesforce.profile().public_port {
+        Opening { policy: "public-https".to_owned(), label: None }
+    } else {
+        Opening { policy: format!("public-{key}"), label: Some(format!("dataimporter.io/egress-{key}")) }
     }
+}
+
+/// One system of each opening.
+pub fn openings() -> impl Iterator<Item = (SystemKind, Opening)> {
+    let first_of = |at: usize, port: u16| SystemKind::ALL[..at].iter().all(|earlier| earlier.profile().public_port != port);
+    let systems = SystemKind::ALL.iter().copied().enumerate();
+    systems.filter(move |(at, system)| first_of(*at, system.profile().public_port)).map(|(_, system)| (system, opening(system)))
 }
 
 /// The private endpoints of a region that name this tenant.

@@ -149,6 +149,12 @@ impl Leases {
                 let password = password.ok_or_else(|| Rejection::about(admitted, &sql.connection_ref.name, Refusal::NoCredential))?;
                 Ok(SourceCredential::Database { password })
             }
+            SourceKind::File(file) => {
+                let name = &file.connection_ref.name;
+                let (usable, stored) = self.usable(admitted, name).await?;
+                let entries = self.vault.entries(home, usable.connection(), &stored, opened_for(admitted)).await?;
+                Ok(SourceCredential::Entries(entries.ok_or_else(|| Rejection::about(admitted, name, Refusal::NoCredential))?))
+            }
             SourceKind::Upload(_) => self.upload_grant(admitted, home).await.map(SourceCredential::Upload),
         }
     }

@@ -1,4 +1,7 @@
-//! What a worker is handed of a credential: the password of a database, or a session of an org. The audit has the line before.
+//! What a worker is handed of a credential: the password of a database, the entries for a store of files, or a session of an org. The audit
+//! has the line before.
+
+use std::collections::BTreeMap;
 
 use api::Connection;
 use api::connection::System;
@@ -16,6 +19,19 @@ impl Vault {
     pub(crate) async fn password(&self, home: &Home, connection: &Connection, stored: &Stored, event: Event) -> Result<Option<SecretText>> {
         let entries = self.hand_out(home, connection, stored, event).await?;
         Ok(entries.text("password").map(|password| SecretText::new(password.expose_secret())))
+    }
+
+    /// The entries that the way to log in has; absent when the credential lacks one.
+    pub(crate) async fn entries(
+        &self,
+        home: &Home,
+        connection: &Connection,
+        stored: &Stored,
+        event: Event,
+    ) -> Result<Option<BTreeMap<String, SecretText>>> {
+        let Some(login) = connection.spec.login() else { return Ok(None) };
+        let entries = self.hand_out(home, connection, stored, event).await?;
+        Ok(login.keys.iter().map(|key| Some((key.name.to_owned(), SecretText::new(entries.text(key.name)?.expose_secret())))).collect())
     }
 
     /// A session, and never the one of the digest `refused`; absent when the Connection describes no org.

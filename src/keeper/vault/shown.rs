@@ -1,7 +1,7 @@
 //! Shows a stored credential to the system that it is for, and learns who we are there.
 
 use api::Connection;
-use api::connection::{ConnectionMetadata, MySql, Postgres, System, SystemKind};
+use api::connection::{ConnectionMetadata, MySql, Postgres, S3, System, SystemKind};
 use api::region::PrivateEndpoint;
 use secrecy::SecretString;
 
@@ -10,7 +10,7 @@ use super::sessions::{Target, token_sha256};
 use super::{Home, Vault};
 use crate::keeper::audit::Event;
 use crate::keeper::base::error::{Error, Result};
-use crate::reach::{address_policy, mysql_params, postgres_params};
+use crate::reach::{address_policy, mysql_params, postgres_params, s3_key, s3_params};
 
 impl Vault {
     /// The audit has the line before the credential is opened.
@@ -29,6 +29,7 @@ impl Vault {
             }
             System::Postgres(postgres) => self.postgres(endpoints, postgres, &entries).await,
             System::MySql(mysql) => self.mysql(endpoints, mysql, &entries).await,
+            System::S3(s3) => self.s3(endpoints, s3, &entries).await,
         }
     }
 
@@ -77,6 +78,15 @@ impl Vault {
             org_id: None,
             instance_url: None,
         })
+    }
+
+    /// Asks for nothing that a key which may only read objects would be refused for. Whether it may read those of a job, the job finds out.
+    async fn s3(&self, endpoints: &[PrivateEndpoint], s3: &S3, entries: &Entries) -> Result<ConnectionMetadata> {
+        let missing = || Error::Record { name: "credential".into(), detail: "it lacks an entry of an access key" };
+        let key = s3_key(|name| entries.text(name).ok_or_else(missing))?;
+        let policy = address_policy(SystemKind::S3, endpoints);
+        self.dialer.with_policy(policy).s3(&s3_params(s3), &key)?.verify().await?;
+        Ok(ConnectionMetadata { system: Some(format!("S3 bucket {}", s3.bucket)), user: None, org_id: None, instance_url: None })
     }
 }
 

@@ -55,10 +55,19 @@ fn collect(folder: &Path, words: &mut BTreeSet<String>) -> Result<()> {
         if path.is_dir() {
             collect(&path, words)?;
         } else if path.extension().is_some_and(|ending| ending == "rs") {
-            let text = fs::read_to_string(&path)?;
-            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-            words.extend(code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_')).map(str::to_owned));
+            read(&path, words)?;
         }
+    }
+    Ok(())
+}
+
+/// The words of one file, and of those that it takes from elsewhere: fixtures that several packages share.
+fn read(file: &Path, words: &mut BTreeSet<String>) -> Result<()> {
+    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let code = || text.lines().map(str::trim_start).filter(|line| !line.starts_with("//"));
+    words.extend(code().flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_')).map(str::to_owned));
+    for shared in code().filter_map(|line| line.strip_prefix("#[path = \"")?.strip_suffix("\"]")) {
+        read(&file.with_file_name(shared), words)?;
     }
     Ok(())
 }

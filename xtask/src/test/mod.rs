@@ -16,11 +16,11 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::progress::Progress;
-use crate::{cluster as real_cluster, docs, packages, workspace};
+use crate::{cluster as real_cluster, docs, minio, packages, workspace};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Levels to run; when none is named all of them but `memory`
+    /// Levels to run; when none is named all of them but `memory` and `s3`
     #[arg(value_enum)]
     levels: Vec<Level>,
     #[command(flatten)]
@@ -49,6 +49,8 @@ enum Level {
     Cluster,
     /// Only when it is named: the operator with as many and as large objects as there may be, within the chart's memory (several minutes)
     Memory,
+    /// Only when it is named: what reads objects of S3 against a real MinIO, which is built the first time (four to ten minutes)
+    S3,
 }
 
 /// What runs when no level is named.
@@ -85,6 +87,7 @@ fn attempt(progress: &Progress, level: Level, choice: &cluster::Choice) -> Outco
         Level::Files => files::check(progress),
         Level::Cluster => cluster::check(choice),
         Level::Memory => memory(progress),
+        Level::S3 => s3(progress),
     };
     if let Err(error) = &result {
         eprintln!("level {level:?} failed: {error:#}");
@@ -139,6 +142,14 @@ fn memory(progress: &Progress) -> Result<()> {
         "cargo",
         &["test", "--locked", "-p", "dataimporter", "--test", "operator_controllers", "--", "--ignored", "--nocapture", "memory::"],
     )
+}
+
+/// Tests of their own names, because building their server takes long.
+fn s3(progress: &Progress) -> Result<()> {
+    minio::build(progress)?;
+    shown("cargo", &["test", "--locked", "-p", "connect", "--test", "s3", "--", "--ignored"])?;
+    shown("cargo", &["test", "--locked", "-p", "engine", "--test", "conformance", "--", "--include-ignored"])?;
+    shown("cargo", &["test", "--locked", "-p", "dataimporter", "--test", "run", "--", "--ignored"])
 }
 
 fn go(progress: &Progress) -> Result<()> {

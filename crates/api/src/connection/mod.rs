@@ -2,6 +2,7 @@
 
 mod mysql;
 mod postgres;
+mod s3;
 mod salesforce;
 mod status;
 mod system;
@@ -13,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 pub use self::mysql::MySql;
 pub use self::postgres::Postgres;
+pub use self::s3::S3;
 pub use self::salesforce::{AuthFlow, ClientCredentials, JwtBearer, LoginAt, Salesforce, SalesforceAuth};
 pub use self::status::{ConnectionMetadata, ConnectionStatus, Verification};
 pub use self::system::{CredentialKey, Endpoint, ExternalSystem, LoginProfile, Rows, System, SystemKind, SystemProfile};
@@ -55,6 +57,9 @@ pub struct ConnectionSpec {
     /// A MySQL or MariaDB database. Always TLS with full verification of the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mysql: Option<MySql>,
+    /// A bucket of S3 or of storage that speaks like it. Always TLS with full verification of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    s3: Option<S3>,
     /// Where the secret comes from.
     pub credentials: Credentials,
     /// No run may use this connection while true. Absent: false.
@@ -165,19 +170,20 @@ impl ConnectionSpec {
 
     /// Leaves out the certificates, which are large, for whoever only asks what a Connection is to.
     pub fn forget_certificates(&mut self) {
-        let Self { salesforce, postgres, mysql, credentials: _, suspend: _ } = self;
+        let Self { salesforce, postgres, mysql, s3, credentials: _, suspend: _ } = self;
         let of_salesforce = salesforce.as_mut().and_then(|salesforce| salesforce.tls.as_mut());
         let of_postgres = postgres.as_mut().and_then(|postgres| postgres.tls.as_mut());
         let of_mysql = mysql.as_mut().and_then(|mysql| mysql.tls.as_mut());
-        for tls in [of_salesforce, of_postgres, of_mysql].into_iter().flatten() {
+        let of_s3 = s3.as_mut().and_then(|s3| s3.tls.as_mut());
+        for tls in [of_salesforce, of_postgres, of_mysql, of_s3].into_iter().flatten() {
             tls.ca_bundle = None;
         }
     }
 
     /// Leaves out the system, for whoever only asks which Connections there are.
     pub fn forget_system(&mut self) {
-        let Self { salesforce, postgres, mysql, credentials: _, suspend: _ } = self;
-        (*salesforce, *postgres, *mysql) = (None, None, None);
+        let Self { salesforce, postgres, mysql, s3, credentials: _, suspend: _ } = self;
+        (*salesforce, *postgres, *mysql, *s3) = (None, None, None, None);
     }
 }
 

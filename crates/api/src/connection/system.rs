@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{ConnectionSpec, MySql, Postgres, Salesforce, Tls};
+use super::{ConnectionSpec, MySql, Postgres, S3, Salesforce, Tls};
 use crate::union::union;
 
 union! {
@@ -14,6 +14,8 @@ union! {
         "postgres" postgres => Postgres(&'a Postgres),
         /// A MySQL or MariaDB database.
         "mysql" mysql => MySql(&'a MySql),
+        /// A bucket of S3 or of storage that speaks like it.
+        "s3" s3 => S3(&'a S3),
     }
 }
 
@@ -24,6 +26,7 @@ impl<'a> System<'a> {
             Self::Salesforce(salesforce) => salesforce,
             Self::Postgres(postgres) => postgres,
             Self::MySql(mysql) => mysql,
+            Self::S3(s3) => s3,
         }
     }
 
@@ -31,7 +34,7 @@ impl<'a> System<'a> {
     pub fn org(self) -> Option<&'a Salesforce> {
         match self {
             Self::Salesforce(salesforce) => Some(salesforce),
-            Self::Postgres(_) | Self::MySql(_) => None,
+            Self::Postgres(_) | Self::MySql(_) | Self::S3(_) => None,
         }
     }
 }
@@ -43,6 +46,7 @@ impl SystemKind {
             Self::Salesforce => &super::salesforce::PROFILE,
             Self::Postgres => &super::postgres::PROFILE,
             Self::MySql => &super::mysql::PROFILE,
+            Self::S3 => &super::s3::PROFILE,
         }
     }
 }
@@ -101,6 +105,8 @@ pub struct CredentialKey {
 pub enum Rows {
     /// It is no source.
     None,
+    /// It has files, which are read from their start.
+    Files,
     /// By a query in SQL. The rows can be read again from behind one of them if the job says what orders them (`orderBy`).
     Query,
 }

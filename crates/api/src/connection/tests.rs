@@ -80,6 +80,13 @@ fn endpoint_digests_stay_what_they_are() {
             }}),
             "456f9716f9bb8848f117b24326a37212de69e25048ff3cbca4c6f7421a156f8d",
         ),
+        (json!({"s3": {"bucket": "lake", "region": "eu-central-1"}}), "d9b6aa149f620b5d6113b36eb4da06b2d2ab4174090e7d39d3732be311a894b5"),
+        (
+            json!({"s3": {
+                "endpoint": "https://minio.example:9000/", "bucket": "lake", "region": "us-east-1", "tls": {"caBundle": "pem"},
+            }}),
+            "5046e0169e13087090bc7f075b2e7a2217a4103f14c6e3191df4d943d162f874",
+        ),
     ] {
         assert_eq!(spec(system.clone()).endpoint_digest(), digest, "{system}");
     }
@@ -92,6 +99,7 @@ fn what_has_no_system_that_we_know_or_two_of_them_is_none() {
     assert!(matches!(spec(json!({"salesforce": org})).system(), Some(System::Salesforce(_))));
     assert!(matches!(spec(json!({"postgres": database})).system(), Some(System::Postgres(_))));
     assert!(matches!(spec(json!({"mysql": database})).system(), Some(System::MySql(_))));
+    assert!(matches!(spec(json!({"s3": {"bucket": "lake", "region": "r"}})).system(), Some(System::S3(_))));
     for unknown in [
         json!({}),
         json!({"oracle": {"host": "db"}}),
@@ -122,6 +130,7 @@ fn who_only_asks_what_it_is_to_gets_no_certificate() {
         json!({"salesforce": {"loginUrl": "https://l", "tls": {"caBundle": "pem"}, "auth": {"clientCredentials": {"clientId": "c"}}}}),
         json!({"postgres": {"host": "db", "database": "crm", "user": "reader", "tls": {"caBundle": "pem", "serverName": "s"}}}),
         json!({"mysql": {"host": "db", "database": "crm", "user": "reader", "tls": {"caBundle": "pem", "serverName": "s"}}}),
+        json!({"s3": {"endpoint": "https://s", "bucket": "lake", "region": "r", "tls": {"caBundle": "pem"}}}),
     ] {
         let mut spec = spec(system);
         let kind = spec.system().unwrap().kind();

@@ -10,7 +10,7 @@ use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::source::{CsvFormat, Format, FormatKind, Quote, Source, SourceKind, SqlSource, UploadSource};
+pub use self::source::{CsvFormat, FileSource, Format, FormatKind, Quote, Source, SourceKind, SqlSource, UploadSource};
 pub use self::step::{Dedupe, Step, StepKind};
 pub use self::target::{BlankCells, MappingEntry, Operation, SalesforceTarget, Target, TargetKind, ValueSource};
 pub use self::trigger::{Once, Schedule, Trigger, TriggerKind};
@@ -276,12 +276,18 @@ mod tests {
 
     #[test]
     fn a_file_in_an_unknown_format_is_never_read_as_csv() {
-        let plain = source(r#"{"upload": {"name": "f"}}"#);
-        assert_eq!(plain.upload().and_then(UploadSource::read_as), Some(FormatKind::Csv(&CsvFormat::default())));
-        for unknown in ["{}", r#"{"excel": {}}"#, r#"{"excel": {"sheet": "A"}}"#] {
-            let source = source(&format!(r#"{{"upload": {{"name": "f", "format": {unknown}}}}}"#));
-            assert_eq!(source.upload().map(UploadSource::read_as), Some(None), "{unknown}");
-            assert!(source.null_words().is_empty());
+        for (of, field) in [
+            (r#""upload": {"name": "f""#, "source.upload.format"),
+            (r#""file": {"connectionRef": {"name": "lake"}, "path": "f""#, "source.file.format"),
+        ] {
+            let plain = source(&format!("{{{of}}}}}"));
+            let (format, said) = plain.format().unwrap();
+            assert_eq!((Format::read_as(format), said), (Some(FormatKind::Csv(&CsvFormat::default())), field));
+            for unknown in ["{}", r#"{"excel": {}}"#, r#"{"excel": {"sheet": "A"}}"#] {
+                let source = source(&format!(r#"{{{of}, "format": {unknown}}}}}"#));
+                assert_eq!(source.format().map(|(format, _)| Format::read_as(format)), Some(None), "{unknown}");
+                assert!(source.null_words().is_empty());
+            }
         }
     }
 
@@ -295,6 +301,7 @@ mod tests {
         assert_eq!(job(r#"{"upload": {"name": "f"}}"#).connection_names(), ["crm"]);
         assert_eq!(job(&query("db")).connection_names(), ["db", "crm"]);
         assert_eq!(job(&query("crm")).connection_names(), ["crm"]);
+        assert_eq!(job(r#"{"file": {"connectionRef": {"name": "lake"}, "path": "a.csv"}}"#).connection_names(), ["lake", "crm"]);
         assert_eq!(job(r#"{"topic": {"name": "t"}}"#).connection_names(), ["crm"]);
         let mut slim = job(&query("db"));
         slim.forget_rows();

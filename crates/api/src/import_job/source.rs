@@ -17,6 +17,9 @@ pub struct Source {
     /// Rows of a database query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sql: Option<SqlSource>,
+    /// A file where a Connection leads to, such as an object of a bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file: Option<FileSource>,
 }
 
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
@@ -89,6 +92,29 @@ pub struct SqlSource {
     pub order_by: Vec<String>,
 }
 
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    rule(
+        "!self.path.startsWith('/') && !self.path.endsWith('/') && self.path.split('/').all(part, !(part in ['', '.', '..']))",
+        "path begins and ends without a slash, and has no part that is empty, . or ..",
+    ),
+    rule("!self.path.contains('*')", "path is the exact name of one file: there are no wildcards"),
+]))]
+pub struct FileSource {
+    /// Connection to where the file is, in the same namespace.
+    pub connection_ref: LocalRef,
+    /// The exact name of one file, folders included: the key of an object.
+    #[schemars(length(min = 1, max = 1024), regex(pattern = PATH))]
+    pub path: String,
+    /// How the file is read. Absent: CSV with everything detected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    format: Option<Format>,
+}
+
+/// No control characters.
+const PATH: &str = r"^[^\x00-\x1f\x7f]*$";
+
 union! {
     /// Where the rows of a job come from.
     pub enum SourceKind<'a> = Source::kind {
@@ -96,6 +122,8 @@ union! {
         "upload" upload => Upload(&'a UploadSource),
         /// Rows of a database query.
         "sql" sql => Sql(&'a SqlSource),
+        /// A file where a Connection leads to.
+        "file" file => File(&'a FileSource),
     }
 }
 
@@ -115,7 +143,7 @@ impl Source {
     pub fn upload(&self) -> Option<&UploadSource> {
         match self.kind()? {
             SourceKind::Upload(upload) => Some(upload),
-            SourceKind::Sql(_) => None,
+            SourceKind::Sql(_) | SourceKind::File(_) => None,
         }
     }
 
@@ -123,34 +151,42 @@ impl Source {
     pub fn connection(&self) -> Option<&LocalRef> {
         match self.kind()? {
             SourceKind::Sql(query) => Some(&query.connection_ref),
+            SourceKind::File(file) => Some(&file.connection_ref),
             SourceKind::Upload(_) => None,
+        }
+    }
+
+    /// How the file is read, if one is: what the job says of it, and the field that says it.
+    pub fn format(&self) -> Option<(Option<&Format>, &'static str)> {
+        match self.kind()? {
+            SourceKind::Upload(upload) => Some((upload.format.as_ref(), "source.upload.format")),
+            SourceKind::File(file) => Some((file.format.as_ref(), "source.file.format")),
+            SourceKind::Sql(_) => None,
         }
     }
 
     /// Words that make a cell blank.
     pub fn null_words(&self) -> &[String] {
-        match self.kind() {
-            Some(SourceKind::Upload(upload)) => match upload.read_as() {
-                Some(FormatKind::Csv(csv)) => &csv.null_words,
-                None => &[],
-            },
-            Some(SourceKind::Sql(_)) | None => &[],
+        match self.format().and_then(|(format, _)| Format::read_as(format)) {
+            Some(FormatKind::Csv(csv)) => &csv.null_words,
+            None => &[],
         }
     }
 
     /// Leaves out the query, which is long.
     pub(super) fn forget_query(&mut self) {
-        let Self { upload: _, sql } = self;
+        let Self { upload: _, sql, file: _ } = self;
         if let Some(sql) = sql {
             sql.query = String::new();
         }
     }
 }
 
-impl UploadSource {
-    /// How the file is read. `None`: in a way that this version does not know, which is never taken for CSV.
-    pub fn read_as(&self) -> Option<FormatKind<'_>> {
-        match &self.format {
+impl Format {
+    /// What a job says of a file; CSV, with everything detected, when it says nothing. `None`: a way that this version does not know, which
+    /// is never taken for CSV.
+    pub fn read_as(format: Option<&Self>) -> Option<FormatKind<'_>> {
+        match format {
             Some(format) => format.kind(),
             None => Some(FormatKind::Csv(&DETECTED)),
         }

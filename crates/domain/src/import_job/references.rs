@@ -52,6 +52,8 @@ pub struct Use {
 enum Part {
     /// Answers the query of `source.sql`.
     Query,
+    /// Has the file of `source.file`.
+    File,
     /// Takes the rows of `target.salesforce`.
     Org,
 }
@@ -59,33 +61,36 @@ enum Part {
 impl Part {
     fn is_played_by(self, system: System<'_>) -> bool {
         match self {
-            Self::Query => answers_queries(system.kind()),
+            Self::Query => rows(system.kind()) == Rows::Query,
+            Self::File => rows(system.kind()) == Rows::Files,
             Self::Org => system.org().is_some(),
         }
     }
 
     fn needs(self) -> String {
         match self {
-            Self::Query => {
-                let kinds = SystemKind::ALL.iter().copied().filter(|kind| answers_queries(*kind));
-                format!("a source.sql needs a Connection of kind {}", kinds.map(SystemKind::key).collect::<Vec<_>>().join(" or "))
-            }
+            Self::Query => format!("a source.sql needs a Connection of kind {}", kinds(Rows::Query)),
+            Self::File => format!("a source.file needs a Connection of kind {}", kinds(Rows::Files)),
             Self::Org => format!("target.salesforce needs a Connection of kind {}", SystemKind::Salesforce.key()),
         }
     }
 }
 
-fn answers_queries(system: SystemKind) -> bool {
-    match system.profile().rows {
-        Rows::Query => true,
-        Rows::None => false,
-    }
+fn rows(system: SystemKind) -> Rows {
+    system.profile().rows
+}
+
+/// The kinds of systems that are read in this way.
+fn kinds(wanted: Rows) -> String {
+    let kinds = SystemKind::ALL.iter().copied().filter(|kind| rows(*kind) == wanted);
+    kinds.map(SystemKind::key).collect::<Vec<_>>().join(" or ")
 }
 
 /// In the order source, target.
 pub(crate) fn uses(spec: &ImportJobSpec) -> Vec<Use> {
     let source = spec.source.kind().and_then(|source| match source {
         SourceKind::Sql(query) => Some(Use { name: query.connection_ref.name.clone(), part: Part::Query }),
+        SourceKind::File(file) => Some(Use { name: file.connection_ref.name.clone(), part: Part::File }),
         SourceKind::Upload(_) => None,
     });
     let target = spec.target.kind().map(|target| match target {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::import_job::{ImportJobSpec, Schedule, TriggerKind};
+use api::import_job::{Format, ImportJobSpec, Schedule, TriggerKind};
 use api::{ImportJob, names};
 use jiff::Timestamp;
 
@@ -135,9 +135,10 @@ fn suspended(o: &Observed, _: Timestamp) -> Option<Finding> {
 /// What stands where this version finds nothing it knows would be passed over, and a run would do something else than was asked.
 fn not_understood(o: &Observed, _: Timestamp) -> Option<Finding> {
     let spec = &o.job.spec;
+    let (format, said) = spec.source.format().unwrap_or((None, "source.format"));
     let parts = [
         ("source", spec.source.kind().is_some()),
-        ("source.upload.format", spec.source.upload().is_none_or(|upload| upload.read_as().is_some())),
+        (said, Format::read_as(format).is_some()),
         ("target", spec.target.kind().is_some()),
         ("trigger", !matches!(when(spec), When::Unknown)),
     ];

@@ -38,6 +38,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use backoff::Backoff;
 pub use body::Body;
 pub use builder::{ChunkLimits, InputRow};
 pub use ending::Ending;

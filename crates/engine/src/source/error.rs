@@ -77,7 +77,7 @@ pub enum FileError {
     #[error("the file is empty; its first line must name the columns")]
     Empty,
     #[error(
-        "source.upload.format has no key that this version knows, or more than one: set exactly one that it knows, or upgrade Dataimporter"
+        "the source's format has no key that this version knows, or more than one: set exactly one that it knows, or upgrade Dataimporter"
     )]
     UnknownFormat,
     #[error("`encoding: {label}` is not a WHATWG encoding name such as windows-1252 or utf-16le")]

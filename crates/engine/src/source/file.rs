@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-use api::import_job::UploadSource;
+use api::import_job::Format as Said;
 use async_trait::async_trait;
 
 use super::blob::{Blob, BlobError, Identity, whole};
@@ -13,14 +13,14 @@ use crate::load::Reread;
 pub struct FileSource {
     blob: Box<dyn Blob>,
     /// What the job says of it; CSV, with everything detected, when it says nothing.
-    upload: Option<UploadSource>,
+    said: Option<Said>,
     /// What the blob was when it was first opened.
     first: OnceLock<Identity>,
 }
 
 impl FileSource {
-    pub fn new(blob: impl Blob + 'static, upload: Option<UploadSource>) -> Self {
-        Self { blob: Box::new(blob), upload, first: OnceLock::new() }
+    pub fn new(blob: impl Blob + 'static, said: Option<Said>) -> Self {
+        Self { blob: Box::new(blob), said, first: OnceLock::new() }
     }
 }
 
@@ -35,7 +35,7 @@ impl Source for FileSource {
         if let Start::Behind { key, .. } = start {
             return Err(QueryError::KeyShape { expected: 0, found: key.len() }.into());
         }
-        let format = Format::compile(self.upload.as_ref())?;
+        let format = Format::compile(self.said.as_ref())?;
         let identity = self.blob.identity().await?;
         if *self.first.get_or_init(|| identity.clone()) != identity {
             return Err(BlobError::Changed.into());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use api::import_job::{CsvFormat, FormatKind, UploadSource};
+use api::import_job::{self, FormatKind};
 
 use super::blob::ByteStream;
 use super::csv::{CsvOptions, CsvSource};
@@ -16,9 +16,8 @@ pub enum Format {
 
 impl Format {
     /// What the job says of the file; CSV, with everything detected, when it says nothing.
-    pub fn compile(upload: Option<&UploadSource>) -> Result<Self, FileError> {
-        let Some(upload) = upload else { return Ok(Self::Csv(CsvOptions::compile(&CsvFormat::default())?)) };
-        match upload.read_as().ok_or(FileError::UnknownFormat)? {
+    pub fn compile(said: Option<&import_job::Format>) -> Result<Self, FileError> {
+        match import_job::Format::read_as(said).ok_or(FileError::UnknownFormat)? {
             FormatKind::Csv(csv) => Ok(Self::Csv(CsvOptions::compile(csv)?)),
         }
     }

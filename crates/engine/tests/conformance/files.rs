@@ -72,7 +72,7 @@ fn streamed(bytes: ByteStream) -> Made {
 }
 
 /// The file in pieces, made as they are asked for.
-fn lines(count: u64, width: usize) -> impl Iterator<Item = Bytes> + Send {
+pub(crate) fn lines(count: u64, width: usize) -> impl Iterator<Item = Bytes> + Send {
     let text = "x".repeat(width);
     let each = (PIECE / (width + 8)).max(1) as u64;
     let rows = (0..count.div_ceil(each)).map(move |piece| {

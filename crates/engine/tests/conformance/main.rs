@@ -1,6 +1,7 @@
 //! What every source of rows has to do, written once and run against every implementation, databases as real servers with TLS.
 //! Prints a table of implementations and cases, and fails on the first miss in it; `cargo test -p engine --test conformance`. A name behind
-//! `--` runs the cases that have it in theirs.
+//! `--` runs the cases that have it in theirs. `--include-ignored` adds the implementations whose server takes long to build: `cargo xtask
+//! test s3` does.
 
 mod cases;
 mod files;
@@ -9,6 +10,9 @@ mod mysql;
 mod mysql_support;
 mod postgres;
 mod proxy;
+mod s3;
+#[path = "../support/s3.rs"]
+mod s3_support;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -79,27 +83,30 @@ type Verdict = Result<Held, String>;
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    runtime.block_on(run(&wanted))
+    let all = std::env::args().any(|argument| argument == "--include-ignored");
+    runtime.block_on(run(&wanted, all))
 }
 
-async fn run(wanted: &[String]) -> ExitCode {
+async fn run(wanted: &[String], all: bool) -> ExitCode {
     let postgres = postgres::Postgres::start().await;
     let mysql = mysql::MySql::start();
-    let implementations: [&dyn Implementation; 4] = [&files::Memory, &files::Upload, &postgres, &mysql];
-    for one in implementations {
+    let s3 = if all { Some(s3::S3::start().await) } else { None };
+    let mut implementations: Vec<&dyn Implementation> = vec![&files::Memory, &files::Upload, &postgres, &mysql];
+    implementations.extend(s3.iter().map(|s3| s3 as &dyn Implementation));
+    for one in &implementations {
         if let Some(server) = one.server().await {
             println!("{}: {}", one.name(), server.trim());
         }
     }
-    println!("\n{:44}{}", "", implementations.map(|one| format!("{:14}", one.name())).concat());
+    println!("\n{:44}{}", "", implementations.iter().map(|one| format!("{:14}", one.name())).collect::<String>());
     let (mut misses, mut reasons) = (Vec::new(), Vec::new());
     for (name, case) in cases::ALL {
         if !wanted.is_empty() && !wanted.iter().any(|part| name.contains(part.as_str())) {
             continue;
         }
         let mut line = String::new();
-        for one in implementations {
-            let word = match case(one).await {
+        for one in &implementations {
+            let word = match case(*one).await {
                 Ok(Held::Yes) => "yes".to_owned(),
                 Ok(Held::NotHere(why)) => {
                     let at = reasons.iter().position(|known| *known == why).unwrap_or_else(|| {

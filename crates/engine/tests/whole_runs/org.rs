@@ -41,7 +41,10 @@ impl Org {
         let import = Import {
             spec: spec.clone(),
             target: self.client.clone(),
-            source: Some(Box::new(FileSource::new(MemoryBlob::new(file.to_vec(), 64 << 10), spec.source.upload().cloned()))),
+            source: Some(Box::new(FileSource::new(
+                MemoryBlob::new(file.to_vec(), 64 << 10),
+                spec.source.format().and_then(|(format, _)| format.cloned()),
+            ))),
             cursors: Vec::new(),
             journal: Arc::new(NoJournal),
             chunks: Default::default(),

@@ -34,10 +34,11 @@ const KINDS: [(&str, &[&str]); 7] = [
     ("Upload", &["crates/domain/src/upload", "src/keeper/controllers/uploads.rs"]),
 ];
 /// Errors whose `reason()` becomes the reason of a condition, and of whose.
-const ERRORS: [(&str, &str); 4] = [
+const ERRORS: [(&str, &str); 5] = [
     ("src/keeper/base/error.rs", "Region, Tenant, Connection: what the keeper ran into"),
     ("crates/envelope/src/error.rs", "Region, Tenant, Connection: a record or key that cannot be used"),
     ("crates/connect/src/error.rs", "Connection: on the way to the system"),
+    ("crates/connect/src/s3/refusal.rs", "Connection: what an S3 server answered"),
     ("crates/salesforce/src/error.rs", "Connection: what Salesforce answered"),
 ];
 const CONDITION_TYPES: &str = "crates/api/src/conditions.rs";

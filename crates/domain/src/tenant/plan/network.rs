@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::labels;
-use crate::reach::{Opening, endpoints_of, opening};
+use crate::reach::{Opening, endpoints_of, openings};
 use crate::settings::Settings;
 use crate::tenant::ServiceFacts;
 
@@ -61,10 +61,9 @@ pub fn policies(
         policy("keeper", LabelSelector::default(), vec![keeper(settings)]),
         policy("dns", LabelSelector::default(), dns(settings)),
     ];
-    all.extend(SystemKind::ALL.iter().map(|system| {
-        let Opening { policy: name, label } = opening(*system);
+    all.extend(openings().map(|(system, Opening { policy: name, label })| {
         let pods = label.map(|label| selector([(label, "true".to_owned())].into()));
-        policy(&name, pods.unwrap_or_default(), vec![public(settings, *system)])
+        policy(&name, pods.unwrap_or_default(), vec![public(settings, system)])
     }));
     let private = private(labels::name(&tenant.metadata), region, services);
     if !private.is_empty() {

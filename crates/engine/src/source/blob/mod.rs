@@ -1,6 +1,7 @@
 //! Bytes somewhere, with an identity by which it shows whether they are still the same ones.
 
 mod memory;
+mod s3;
 mod upload;
 mod whole;
 
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 
 pub use self::memory::MemoryBlob;
+pub use self::s3::S3Blob;
 pub use self::upload::UploadBlob;
 pub(super) use self::whole::whole;
 use super::Remedy;
@@ -42,12 +44,25 @@ pub struct Identity {
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
     #[error("reading the source failed")]
-    Io(#[from] io::Error),
+    Io(#[source] io::Error),
     /// Bytes that come once came, or never will.
     #[error("the source was opened before, or may not be opened any more")]
     Spent,
     #[error("the file is not what it was when this run first opened it: start a new run")]
     Changed,
+    /// It is not where it is said to be.
+    #[error("{0}: correct source.file.path, or put the file there")]
+    Missing(String),
+    /// Where it is kept nobody answers, or says no.
+    #[error("the file cannot be read")]
+    Store(#[source] connect::Error),
+}
+
+/// A blob whose stream ends with an error of its own is understood.
+impl From<io::Error> for BlobError {
+    fn from(error: io::Error) -> Self {
+        error.downcast().unwrap_or_else(Self::Io)
+    }
 }
 
 impl BlobError {
@@ -58,7 +73,8 @@ impl BlobError {
                 Kind::InvalidData | Kind::InvalidInput | Kind::PermissionDenied | Kind::NotFound => Remedy::Correct,
                 _ => Remedy::Wait,
             },
-            Self::Spent | Self::Changed => Remedy::Correct,
+            Self::Store(error) if error.is_transient() => Remedy::Wait,
+            Self::Spent | Self::Changed | Self::Missing(_) | Self::Store(_) => Remedy::Correct,
         }
     }
 }

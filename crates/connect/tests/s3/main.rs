@@ -1,0 +1,21 @@
+//! Objects of a bucket: from servers that cheat, and from a real one.
+
+#[path = "../support/answers.rs"]
+mod answers;
+mod cheating;
+#[path = "../support/minio.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod minio;
+mod real;
+#[path = "../support/mod.rs"]
+mod support;
+
+use connect::{AddressPolicy, Dialer, S3Bucket, S3Key, S3Params};
+
+fn dialer() -> Dialer {
+    Dialer::new(AddressPolicy::unrestricted())
+}
+
+fn bucket(params: &S3Params, key: &S3Key) -> S3Bucket {
+    dialer().s3(params, key).unwrap()
+}

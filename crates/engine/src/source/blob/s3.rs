@@ -1,0 +1,147 @@
+//! An object of a bucket.
+
+use std::io;
+use std::ops::RangeFrom;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use connect::{S3Bucket, S3Bytes, S3Error, S3Object};
+use futures::{StreamExt, stream};
+
+use super::{Blob, BlobError, ByteStream, Identity};
+use crate::load::Backoff;
+
+/// How often in a row an object is asked for in vain, or gives no byte, before a stream of it ends.
+const IN_VAIN: u32 = 4;
+
+/// How often a stream goes on in all. A server that gives a byte for each request must not be asked for ever.
+const IN_ALL: u32 = 100;
+
+/// Known by its length and its ETag. A stream that breaks goes on where it is, if the object is still the same.
+pub struct S3Blob {
+    bucket: Arc<S3Bucket>,
+    key: String,
+}
+
+impl S3Blob {
+    pub fn new(bucket: S3Bucket, key: String) -> Self {
+        Self { bucket: Arc::new(bucket), key }
+    }
+}
+
+#[async_trait]
+impl Blob for S3Blob {
+    async fn identity(&self) -> Result<Identity, BlobError> {
+        let mut troubles = Troubles::default();
+        loop {
+            match self.bucket.object(&self.key).await {
+                Ok(S3Object { length, etag }) => return Ok(Identity { length: Some(length), version: Some(etag) }),
+                Err(error) => troubles.wait_after(error).await?,
+            }
+        }
+    }
+
+    async fn open(&self, range: RangeFrom<u64>, identity: &Identity) -> Result<ByteStream, BlobError> {
+        let Identity { length: Some(length), version: Some(etag) } = identity.clone() else { return Err(BlobError::Changed) };
+        let mut reading = Reading {
+            bucket: self.bucket.clone(),
+            key: self.key.clone(),
+            object: S3Object { length, etag },
+            at: range.start,
+            bytes: None,
+            troubles: Troubles::default(),
+        };
+        reading.begin().await?;
+        Ok(stream::try_unfold(reading, |mut reading| async move {
+            let piece = reading.next().await.map_err(io::Error::other)?;
+            Ok(piece.map(|piece| (piece, reading)))
+        })
+        .boxed())
+    }
+}
+
+/// Where a stream is.
+struct Reading {
+    bucket: Arc<S3Bucket>,
+    key: String,
+    object: S3Object,
+    at: u64,
+    bytes: Option<S3Bytes>,
+    troubles: Troubles,
+}
+
+impl Reading {
+    async fn begin(&mut self) -> Result<(), BlobError> {
+        while self.bytes.is_none() {
+            match self.bucket.open(&self.key, self.at, &self.object).await {
+                Ok(bytes) => self.bytes = Some(bytes),
+                Err(error) => self.troubles.wait_after(error).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, BlobError> {
+        loop {
+            self.begin().await?;
+            let piece = match &mut self.bytes {
+                Some(bytes) => bytes.next().await,
+                None => None,
+            };
+            match piece {
+                Some(Ok(piece)) if piece.is_empty() => {}
+                Some(Ok(piece)) => {
+                    self.at += piece.len() as u64;
+                    self.troubles.are_over();
+                    return Ok(Some(piece));
+                }
+                Some(Err(error)) => {
+                    self.bytes = None;
+                    self.troubles.wait_after(error).await?;
+                }
+                // Whether that was all, whoever knows the length sees.
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+/// What went wrong so far and may pass.
+#[derive(Default)]
+struct Troubles {
+    in_vain: u32,
+    in_all: u32,
+    backoff: Option<Backoff>,
+}
+
+impl Troubles {
+    /// Comes back when it is time to ask again, with the error if there is no use in that.
+    async fn wait_after(&mut self, error: S3Error) -> Result<(), BlobError> {
+        self.in_vain += 1;
+        self.in_all += 1;
+        let passing = matches!(&error, S3Error::Failed(error) if error.is_transient());
+        if !passing || self.in_vain >= IN_VAIN || self.in_all >= IN_ALL {
+            return Err(error.into());
+        }
+        let wait = self.backoff.get_or_insert_with(Backoff::trouble).next(rand::random());
+        tracing::info!(error = %connect::explain(&error), ?wait, "an object is asked for again");
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+
+    fn are_over(&mut self) {
+        self.in_vain = 0;
+        self.backoff = None;
+    }
+}
+
+impl From<S3Error> for BlobError {
+    fn from(error: S3Error) -> Self {
+        match error {
+            S3Error::Changed { .. } => Self::Changed,
+            S3Error::NotFound { .. } | S3Error::Key { .. } => Self::Missing(error.to_string()),
+            S3Error::Failed(error) => Self::Store(error),
+        }
+    }
+}
