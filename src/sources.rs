@@ -2,59 +2,47 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::Context;
 use api::connection::System;
-use api::import_job::{FileSource as FileOfJob, Format, ImportJobSpec, SqlSource};
+use api::import_job::{ImportJobSpec, SourceKind};
 use bytes::Bytes;
 use connect::Dialer;
-use engine::source::blob::{S3Blob, UploadBlob};
-use engine::source::mysql::MySqlSource;
-use engine::source::postgres::PostgresSource;
+use engine::source::blob::UploadBlob;
 use engine::source::{FileSource, Source};
 use futures::stream::BoxStream;
-use secrecy::SecretString;
 
-use crate::reach::{mysql_params, postgres_params, s3_key, s3_params};
+use crate::systems::{Driver, Entries, Role, role};
 
 /// The bytes of an upload, from its start, as the job says that they are read.
 pub(crate) fn upload(spec: &ImportJobSpec, bytes: BoxStream<'static, std::io::Result<Bytes>>) -> Box<dyn Source> {
-    Box::new(FileSource::new(UploadBlob::new(bytes), format(spec)))
+    let format = spec.source.format().and_then(|(format, _)| format.cloned());
+    Box::new(FileSource::new(UploadBlob::new(bytes), format))
 }
 
-/// The rows of a query. `None`: the system answers none. `time_left`: how long the run may still take.
-pub(crate) fn query(
-    dialer: Dialer,
-    system: System<'_>,
-    password: SecretString,
-    query: SqlSource,
-    time_left: Duration,
-) -> Option<Box<dyn Source>> {
-    match system {
-        System::Postgres(postgres) => Some(Box::new(PostgresSource { dialer, params: postgres_params(postgres), password, query })),
-        System::MySql(mysql) => Some(Box::new(MySqlSource { dialer, params: mysql_params(mysql), password, query, time_left })),
-        System::Salesforce(_) | System::S3(_) => None,
-    }
-}
-
-/// A file where a Connection leads to, with an entry of its credential for each name.
-pub(crate) fn file(
+/// What the job reads through the Connection of this name. `time_left`: how long the run may still take.
+pub(crate) fn connected(
     dialer: &Dialer,
+    connection: &str,
     system: System<'_>,
-    entry: impl Fn(&'static str) -> anyhow::Result<SecretString>,
+    entries: &Entries,
     spec: &ImportJobSpec,
-    file: &FileOfJob,
+    time_left: Duration,
 ) -> anyhow::Result<Box<dyn Source>> {
-    match system {
-        System::S3(s3) => {
-            let bucket = dialer.s3(&s3_params(s3), &s3_key(entry)?)?;
-            Ok(Box::new(FileSource::new(S3Blob::new(bucket, file.path.clone()), format(spec))))
-        }
-        System::Salesforce(_) | System::Postgres(_) | System::MySql(_) => {
-            bail!("Connection {} is to {}, which has no files", file.connection_ref.name, system.kind().profile().name)
-        }
-    }
-}
-
-fn format(spec: &ImportJobSpec) -> Option<Format> {
-    spec.source.format().and_then(|(format, _)| format.cloned())
+    let driver: Option<&dyn Driver> = match role(system) {
+        Role::Source(driver) => Some(driver),
+        Role::Target(_) => None,
+    };
+    let (source, way_out) = match spec.source.kind() {
+        Some(SourceKind::Sql(query)) => (
+            driver.map(|driver| driver.query(dialer, entries, query, time_left)),
+            "answers no query: name one to a database in source.sql.connectionRef",
+        ),
+        Some(SourceKind::File(file)) => (
+            driver.map(|driver| driver.file(dialer, entries, &file.path, spec.source.format().and_then(|(format, _)| format))),
+            "has no files: name one to a store of files in source.file.connectionRef",
+        ),
+        Some(SourceKind::Upload(_)) | None => (None, "is not what this job reads from"),
+    };
+    let source = source.transpose().with_context(|| format!("Connection {connection}"))?.flatten();
+    source.with_context(|| format!("Connection {connection} is to {}, which {way_out}", system.kind().profile().name))
 }

@@ -12,10 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use api::connection::{AuthFlow, ConnectionSpec, LoginAt, Salesforce, System};
-use api::import_job::SourceKind;
+use api::connection::{AuthFlow, ConnectionSpec, CredentialKey, LoginAt, Salesforce, System};
+use api::import_job::{FileSource, SourceKind, SqlSource};
 use api::import_run::RunReason;
-use api::meta::LocalRef;
 use connect::{AddressPolicy, Dialer, HttpsOptions, Trust};
 use engine::import::Import;
 use engine::load::{ChunkLimits, Ending, NoJournal, StopSignal};
@@ -170,29 +169,17 @@ async fn source(args: &Args, manifests: &Manifests, job: &Job, dialer: &Dialer) 
         }
         (Some(SourceKind::Sql(_)), Some(_)) => bail!("job {} reads a database: --file does not belong to it", job.name),
         (Some(SourceKind::File(_)), Some(_)) => bail!("job {} reads a file through a Connection: --file does not belong to it", job.name),
-        (Some(SourceKind::File(file)), None) => {
-            let (name, connection, system) = system(manifests, job, &file.connection_ref)?;
-            sources::file(dialer, system, |key| manifests.secret(job, name, connection, key), &job.spec, file)
-        }
-        (Some(SourceKind::Sql(query)), None) => {
-            let (name, connection, system) = system(manifests, job, &query.connection_ref)?;
-            let password = manifests.secret(job, name, connection, "password")?;
-            let rows = sources::query(dialer.clone(), system, password, query.clone(), time_left(job));
-            rows.with_context(|| {
-                let system = system.kind().profile().name;
-                format!("Connection {name} is to {system}, which answers no query: name one to a database in source.sql.connectionRef")
-            })
+        (Some(SourceKind::Sql(SqlSource { connection_ref, .. }) | SourceKind::File(FileSource { connection_ref, .. })), None) => {
+            let name = connection_ref.name.as_str();
+            let connection = manifests.connection(job, name)?;
+            let Some(system) = connection.system() else { bail!("Connection {name} needs {}", System::KEYS.join(" or ")) };
+            let keys = connection.login().map(|login| login.keys).unwrap_or_default();
+            let entry = |key: &CredentialKey| Ok((key.name.to_owned(), manifests.secret(job, name, connection, key.name)?));
+            let entries = keys.iter().map(entry).collect::<anyhow::Result<_>>()?;
+            sources::connected(dialer, name, system, &entries, &job.spec, time_left(job))
         }
         (None, _) => bail!("job {}: source needs {}", job.name, SourceKind::KEYS.join(" or ")),
     }
-}
-
-/// A Connection of the job's source, and what it is to.
-fn system<'a>(manifests: &'a Manifests, job: &Job, reference: &'a LocalRef) -> anyhow::Result<(&'a str, &'a ConnectionSpec, System<'a>)> {
-    let name = reference.name.as_str();
-    let connection = manifests.connection(job, name)?;
-    let Some(system) = connection.system() else { bail!("Connection {name} needs {}", System::KEYS.join(" or ")) };
-    Ok((name, connection, system))
 }
 
 /// The first Ctrl-C stops in order, the second at once.

@@ -11,29 +11,33 @@ mod results;
 mod session;
 mod upload;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use api::connection::{Salesforce, SystemKind};
-use api::import_job::SourceKind;
+use api::import_job::ImportJobSpec;
 use api::import_run::{Outcome, RunReason};
-use api::keeper::{Lease, OutcomeReport, SourceCredential, WrittenFile};
+use api::keeper::{Lease, OutcomeReport, SecretText, SourceCredential, WrittenFile};
 use api::names;
+use api::region::PrivateEndpoint;
+use api::snapshot::SnapshotConnection;
 use connect::{Dialer, HttpsOptions, Trust};
 use domain::retention::writes_results;
 use engine::import::Import;
 use engine::load::{ChunkLimits, Ending, StopSignal};
 use engine::results::{Escape, ResultsSink};
+use engine::source::Source;
 use runtime::logs;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use salesforce::{Client, SessionCache};
 
 use self::keeper::{CallError, Keeper};
-use crate::reach::address_policy;
 use crate::sources;
+use crate::systems::reach::address_policy;
 
 /// Another attempt may go on: `EX_TEMPFAIL` of sysexits.h.
 const TRY_AGAIN: u8 = 75;
@@ -152,25 +156,11 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, stop_signal: StopSignal, limits: 
         None => None,
         Some(SourceCredential::Upload(grant)) => Some(sources::upload(&spec, upload::stream(keeper.clone(), grant, stop_signal.clone()))),
         Some(SourceCredential::Database { password }) => {
-            let query = match spec.source.kind() {
-                Some(SourceKind::Sql(query)) => query.clone(),
-                Some(SourceKind::Upload(_) | SourceKind::File(_)) | None => {
-                    bail!("the lease has a database password, the job has no query")
-                }
-            };
-            let system = snapshot.connections.get(&query.connection_ref.name).and_then(|known| known.spec.system());
-            let system = system.ok_or_else(|| anyhow!("the snapshot has no database connection"))?;
-            let dialer = dialer.with_policy(address_policy(system.kind(), &private_endpoints));
-            let rows = sources::query(dialer, system, password.into_secret(), query, time_left);
-            Some(rows.ok_or_else(|| anyhow!("the connection of the query is to no database"))?)
+            let entries = [("password".to_owned(), password)].into();
+            Some(connected(&dialer, &private_endpoints, &snapshot.connections, entries, &spec, time_left)?)
         }
         Some(SourceCredential::Entries(entries)) => {
-            let Some(SourceKind::File(file)) = spec.source.kind() else { bail!("the lease has a file's credential, the job has no file") };
-            let system = snapshot.connections.get(&file.connection_ref.name).and_then(|known| known.spec.system());
-            let system = system.ok_or_else(|| anyhow!("the snapshot has no connection of the file"))?;
-            let dialer = dialer.with_policy(address_policy(system.kind(), &private_endpoints));
-            let entry = |key: &str| Ok(entries.get(key).with_context(|| format!("the lease has no entry {key}"))?.clone().into_secret());
-            Some(sources::file(&dialer, system, entry, &spec, file)?)
+            Some(connected(&dialer, &private_endpoints, &snapshot.connections, entries, &spec, time_left)?)
         }
     };
     let opened = |cursor: api::keeper::ChunkCursor| (cursor.chunk, cursor.last_key.iter().map(|part| part.expose().to_owned()).collect());
@@ -192,6 +182,23 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, stop_signal: StopSignal, limits: 
         stop_signal,
         watch: Box::new(move |ledger| progress::report(watched.0, watched.1, ledger)),
     })
+}
+
+/// What the job reads through a Connection, within the addresses that are open to its system.
+fn connected(
+    dialer: &Dialer,
+    private_endpoints: &[PrivateEndpoint],
+    connections: &BTreeMap<String, SnapshotConnection>,
+    entries: BTreeMap<String, SecretText>,
+    spec: &ImportJobSpec,
+    time_left: Duration,
+) -> anyhow::Result<Box<dyn Source>> {
+    let name = &spec.source.connection().context("the lease has a credential for a source, the job reads through no Connection")?.name;
+    let system = connections.get(name).and_then(|known| known.spec.system());
+    let system = system.with_context(|| format!("the snapshot has no Connection {name} that this version knows"))?;
+    let dialer = dialer.with_policy(address_policy(system.kind(), private_endpoints));
+    let entries = entries.into_iter().map(|(name, entry)| (name, entry.into_secret())).collect();
+    sources::connected(&dialer, name, system, &entries, spec, time_left)
 }
 
 /// What this container may use, in bytes; from either version of control groups.

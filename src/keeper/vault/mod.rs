@@ -33,7 +33,7 @@ use crate::keeper::base::bound::Bound;
 use crate::keeper::base::cluster::Cluster;
 use crate::keeper::base::error::Result;
 use crate::keeper::base::records::{Kind, Records, annotation};
-use crate::reach::address_policy;
+use crate::systems::reach::address_policy;
 use credentials::{Entries, Stored};
 use custody::Custodies;
 use opening::{Opening, Ring};

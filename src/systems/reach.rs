@@ -1,10 +1,9 @@
-//! How the systems of a Connection are dialed: the same for the keeper, which verifies, and for the worker, which loads. The network's
+//! Where the systems of a Connection may be dialed: the same for the keeper, which verifies, and for the worker, which loads. The network's
 //! policies say the same in their own words (`domain::tenant::plan::network`).
 
-use api::connection::{MySql, Postgres, S3, SystemKind};
+use api::connection::SystemKind;
 use api::region::{PrivateEndpoint, PrivatePlace};
-use connect::{AddressPolicy, MySqlParams, PostgresParams, S3Key, S3Params};
-use secrecy::SecretString;
+use connect::AddressPolicy;
 
 /// Public addresses on the system's own port, and what the list names. A range that cannot be read opens nothing.
 pub(crate) fn address_policy(system: SystemKind, endpoints: &[PrivateEndpoint]) -> AddressPolicy {
@@ -20,48 +19,6 @@ pub(crate) fn address_policy(system: SystemKind, endpoints: &[PrivateEndpoint]) 
             None => policy,
         }
     })
-}
-
-/// A database as its Connection describes it.
-pub(crate) fn postgres_params(postgres: &Postgres) -> PostgresParams {
-    let tls = postgres.tls.clone().unwrap_or_default();
-    PostgresParams {
-        host: postgres.host.clone(),
-        port: postgres.port(),
-        database: postgres.database.clone(),
-        user: postgres.user.clone(),
-        ca_bundle: tls.ca_bundle,
-        server_name: tls.server_name,
-        allow_insecure_password: postgres.allows_insecure_password(),
-    }
-}
-
-/// The same for MySQL and MariaDB.
-pub(crate) fn mysql_params(mysql: &MySql) -> MySqlParams {
-    let tls = mysql.tls.clone().unwrap_or_default();
-    MySqlParams {
-        host: mysql.host.clone(),
-        port: mysql.port(),
-        database: mysql.database.clone(),
-        user: mysql.user.clone(),
-        ca_bundle: tls.ca_bundle,
-        server_name: tls.server_name,
-    }
-}
-
-/// A bucket as its Connection describes it.
-pub(crate) fn s3_params(s3: &S3) -> S3Params {
-    S3Params {
-        endpoint: s3.endpoint.clone(),
-        region: s3.region.clone(),
-        bucket: s3.bucket.clone(),
-        ca_bundle: s3.tls.as_ref().and_then(|tls| tls.ca_bundle.clone()),
-    }
-}
-
-/// Who we are at a bucket, out of the entries of a credential. An entry that is not there is the error.
-pub(crate) fn s3_key<E>(entry: impl Fn(&'static str) -> Result<SecretString, E>) -> Result<S3Key, E> {
-    Ok(S3Key { id: entry(S3::KEY_ID)?, secret: entry(S3::SECRET)? })
 }
 
 #[cfg(test)]
@@ -188,7 +145,7 @@ mod tests {
     /// The chart walls the keeper off by the same list.
     #[test]
     fn the_chart_knows_the_same_addresses_as_public() {
-        let chart = include_str!("../charts/dataimporter/templates/_helpers.tpl");
+        let chart = include_str!("../../charts/dataimporter/templates/_helpers.tpl");
         let policies = network::policies(&tenant(), &region(&[]), &BTreeMap::new(), &settings());
         let specs = policies.iter().filter_map(|policy| policy.spec.as_ref());
         let blocks = specs.flat_map(|spec| spec.egress.iter().flatten()).flat_map(|rule| rule.to.iter().flatten());

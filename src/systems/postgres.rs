@@ -1,0 +1,48 @@
+//! PostgreSQL: a session, and the rows of a query.
+
+use std::time::Duration;
+
+use api::connection::{ConnectionMetadata, Postgres};
+use api::import_job::{Format, SqlSource};
+use async_trait::async_trait;
+use connect::{Dialer, PostgresParams};
+use engine::source::Source;
+use engine::source::postgres::PostgresSource;
+
+use super::{Driver, DriverError, Entries};
+
+#[async_trait]
+impl Driver for Postgres {
+    async fn verify(&self, dialer: &Dialer, entries: &Entries) -> Result<ConnectionMetadata, DriverError> {
+        let session = dialer.postgres(&params(self), &entries.text("password")?).await?;
+        let version = session.server_version.split_whitespace().next().unwrap_or_default();
+        Ok(ConnectionMetadata {
+            system: Some(format!("PostgreSQL {version}")),
+            user: Some(self.user.clone()),
+            org_id: None,
+            instance_url: None,
+        })
+    }
+
+    fn query(&self, dialer: &Dialer, entries: &Entries, query: &SqlSource, _: Duration) -> Result<Option<Box<dyn Source>>, DriverError> {
+        let password = entries.text("password")?;
+        Ok(Some(Box::new(PostgresSource { dialer: dialer.clone(), params: params(self), password, query: query.clone() })))
+    }
+
+    fn file(&self, _: &Dialer, _: &Entries, _: &str, _: Option<&Format>) -> Result<Option<Box<dyn Source>>, DriverError> {
+        Ok(None)
+    }
+}
+
+fn params(postgres: &Postgres) -> PostgresParams {
+    let tls = postgres.tls.clone().unwrap_or_default();
+    PostgresParams {
+        host: postgres.host.clone(),
+        port: postgres.port(),
+        database: postgres.database.clone(),
+        user: postgres.user.clone(),
+        ca_bundle: tls.ca_bundle,
+        server_name: tls.server_name,
+        allow_insecure_password: postgres.allows_insecure_password(),
+    }
+}

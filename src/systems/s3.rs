@@ -1,0 +1,47 @@
+//! A bucket: who we are to it, and its objects as files.
+
+use std::time::Duration;
+
+use api::connection::{ConnectionMetadata, S3};
+use api::import_job::{Format, SqlSource};
+use async_trait::async_trait;
+use connect::{Dialer, S3Bucket, S3Key, S3Params};
+use engine::source::blob::S3Blob;
+use engine::source::{FileSource, Source};
+
+use super::{Driver, DriverError, Entries};
+
+#[async_trait]
+impl Driver for S3 {
+    /// Asks for nothing that a key which may only read objects would be refused for. Whether it may read those of a job, the job finds out.
+    async fn verify(&self, dialer: &Dialer, entries: &Entries) -> Result<ConnectionMetadata, DriverError> {
+        bucket(self, dialer, entries)?.verify().await?;
+        Ok(ConnectionMetadata { system: Some(format!("S3 bucket {}", self.bucket)), user: None, org_id: None, instance_url: None })
+    }
+
+    fn query(&self, _: &Dialer, _: &Entries, _: &SqlSource, _: Duration) -> Result<Option<Box<dyn Source>>, DriverError> {
+        Ok(None)
+    }
+
+    fn file(
+        &self,
+        dialer: &Dialer,
+        entries: &Entries,
+        path: &str,
+        format: Option<&Format>,
+    ) -> Result<Option<Box<dyn Source>>, DriverError> {
+        let blob = S3Blob::new(bucket(self, dialer, entries)?, path.to_owned());
+        Ok(Some(Box::new(FileSource::new(blob, format.cloned()))))
+    }
+}
+
+fn bucket(s3: &S3, dialer: &Dialer, entries: &Entries) -> Result<S3Bucket, DriverError> {
+    let params = S3Params {
+        endpoint: s3.endpoint.clone(),
+        region: s3.region.clone(),
+        bucket: s3.bucket.clone(),
+        ca_bundle: s3.tls.as_ref().and_then(|tls| tls.ca_bundle.clone()),
+    };
+    let key = S3Key { id: entries.text(S3::KEY_ID)?, secret: entries.text(S3::SECRET)? };
+    Ok(dialer.s3(&params, &key)?)
+}
