@@ -21,7 +21,7 @@ use anyhow::{Context as _, anyhow};
 use api::connection::{Salesforce, SystemKind};
 use api::import_job::ImportJobSpec;
 use api::import_run::{Outcome, RunReason};
-use api::keeper::{Lease, OutcomeReport, SecretText, SourceCredential, WrittenFile};
+use api::keeper::{Lease, OutcomeReport, Progress, SecretText, SourceCredential, WrittenFile};
 use api::names;
 use api::region::PrivateEndpoint;
 use api::snapshot::SnapshotConnection;
@@ -41,6 +41,9 @@ use crate::systems::reach::address_policy;
 
 /// Another attempt may go on: `EX_TEMPFAIL` of sysexits.h.
 const TRY_AGAIN: u8 = 75;
+
+/// How long the keeper may take for the reason that an attempt leaves the run to another.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
@@ -112,6 +115,9 @@ async fn attempt(args: Args) -> anyhow::Result<ExitCode> {
 async fn report(keeper: &Keeper, ending: Ending) -> anyhow::Result<ExitCode> {
     if ending.fenced || ending.reason == RunReason::Interrupted {
         tracing::warn!(reason = %ending.message, "left to another attempt");
+        if !ending.fenced {
+            tell_why(keeper, ending).await;
+        }
         return Ok(ExitCode::from(TRY_AGAIN));
     }
     let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
@@ -131,6 +137,15 @@ async fn report(keeper: &Keeper, ending: Ending) -> anyhow::Result<ExitCode> {
     };
     keeper.outcome(&report).await.context("the keeper does not take the outcome")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells people, through the run's status, what stood in the way. The next attempt does not depend on it, so it is not waited for long.
+async fn tell_why(keeper: &Keeper, ending: Ending) {
+    let progress = Progress { attempt: keeper.attempt(), rows: ending.rows, interrupted: Some(ending.message) };
+    let told = tokio::time::timeout(LAST_WORDS, keeper.progress(&progress)).await;
+    if !matches!(told, Ok(Ok(_))) {
+        tracing::info!("the keeper could not be told why");
+    }
 }
 
 /// Makes an import of what the lease holds.

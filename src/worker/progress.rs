@@ -20,7 +20,7 @@ pub(super) fn report(keeper: Arc<Keeper>, stop_signal: StopSignal, ledger: Arc<L
         let began = Instant::now();
         loop {
             tokio::time::sleep(if began.elapsed() < FIRST { AT_FIRST } else { LATER }).await;
-            let progress = Progress { attempt: keeper.attempt(), rows: ledger.progress().rows };
+            let progress = Progress { attempt: keeper.attempt(), rows: ledger.progress().rows, interrupted: None };
             match keeper.progress(&progress).await {
                 Ok(control) if control.cancel => stop_signal.stop(RunReason::Cancelled, "the run was cancelled"),
                 Ok(_) => {}

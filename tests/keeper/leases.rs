@@ -314,6 +314,15 @@ async fn chunks_are_written_ahead_sealed_and_given_to_the_next_attempt_and_a_lat
     assert_eq!(answer.json::<Control>().await?, Control { cancel: true });
     assert_eq!(world.run_status(&stage.worker).await?.rows.unwrap().read, 20);
 
+    // What stands in its way is told at once, and only once.
+    for (message, read) in [("the bucket is busy", 21), ("something else", 22)] {
+        let last = json!({"attempt": 1, "rows": {"read": read}, "interrupted": message});
+        world.post(&stage.token, &format!("runs/{uid}/progress"), &last).await?.error_for_status()?;
+    }
+    let status = world.run_status(&stage.worker).await?;
+    let told = status.interruption.map(|told| (told.attempt, told.message));
+    assert_eq!((told, status.rows.unwrap().read), (Some((1, "the bucket is busy".to_owned())), 21));
+
     // A second attempt: the first is late from now on, whatever it asks, and changes nothing.
     let pod = world.put_pod(&names::worker_pod(uid, 2), uid).await?;
     let text = world.snapshot_text(&stage.worker).await?;

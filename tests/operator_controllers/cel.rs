@@ -1,5 +1,7 @@
 //! What the API server itself refuses, and in which words.
 
+use std::collections::BTreeSet;
+
 use kube::Client;
 use testkit::apply_yaml;
 
@@ -139,6 +141,24 @@ async fn what_the_schemas_refuse() {
     // A schedule over a database is fine, and so is everything once more.
     world.apply(&job_yaml("default", "accounts", SQL, schedule)).await;
     world.apply(&edit(&job_yaml("default", "accounts", SQL, schedule), "source:", "results: {escapeFormulas: false}\n  source:")).await;
+}
+
+/// They need servers of the reader's own, so the demo does not apply them.
+#[tokio::test(flavor = "multi_thread")]
+async fn examples_of_other_sources_are_taken_and_understood() {
+    let world = World::without_operator().await;
+    world.server.create_namespace("acme").await.unwrap();
+    let mut sources = BTreeSet::new();
+    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/sources")).unwrap() {
+        let path = file.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let taken = apply_yaml(&world.client, &text).await.unwrap_or_else(|error| panic!("{}: {error:#}", path.display()));
+        for object in taken.into_iter().filter(|object| object.types.as_ref().is_some_and(|types| types.kind == "Connection")) {
+            let connection: api::Connection = object.try_parse().unwrap();
+            sources.insert(connection.spec.system().expect("a system of this version").kind().key());
+        }
+    }
+    assert_eq!(sources.into_iter().collect::<Vec<_>>(), ["mysql", "s3"]);
 }
 
 /// Text that YAML reads as a number or a boolean, however it is sent. The words are the API server's own and leave no room for the remedy;

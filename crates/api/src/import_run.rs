@@ -123,6 +123,23 @@ pub struct ImportRunStatus {
     /// How the last worker said it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
+    /// What the last worker said that left the run to another attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interruption: Option<Interruption>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Interruption {
+    pub attempt: i32,
+    /// What stood in its way, which may be gone for the next one; never holds a row.
+    #[schemars(length(max = 512))]
+    pub message: String,
+}
+
+impl Interruption {
+    /// The schema's limit for a message, in characters. Conditions quote it.
+    pub const MESSAGE_LIMIT: usize = 512;
 }
 
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]

@@ -193,6 +193,9 @@ pub struct ChunkWrite {
 pub struct Progress {
     pub attempt: i32,
     pub rows: Rows,
+    /// The attempt stops here, and another one may go on: what stood in its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interrupted: Option<String>,
 }
 
 /// What the worker should do next.

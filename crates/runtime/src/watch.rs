@@ -7,12 +7,12 @@ use std::fmt::Debug;
 use std::pin::pin;
 use std::time::Duration;
 
+use backoff::{Backoff, Waits};
 use futures::{Stream, StreamExt};
 use kube::api::PartialObjectMeta;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self, Config, Event};
 use kube::{Api, Client, Resource};
-use rand::Rng;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch::{self, Receiver};
 use tokio::task::JoinSet;
@@ -22,8 +22,8 @@ use crate::store::{ObjectKey, Store};
 
 /// Below the idle limits of common proxies, so that a silent watch is renewed rather than cut.
 const WATCH_TIMEOUT_SECONDS: u32 = 230;
-const FIRST_DELAY: Duration = Duration::from_secs(1);
-const LONGEST_DELAY: Duration = Duration::from_secs(30);
+/// 1 s, 2 s, 4 s … half a minute.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), 2.0, Duration::from_secs(30));
 
 /// Objects that a list brings at once: all of them are in memory before the first is pruned.
 const PAGE: u32 = 32;
@@ -129,11 +129,11 @@ async fn drive<S, T, K>(
     K: Resource<DynamicType = ()>,
 {
     let mut events = pin!(events);
-    let mut delay = FIRST_DELAY;
+    let mut waits = Waits::new(BACKOFF);
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => {
-                delay = FIRST_DELAY;
+                waits.begin_again();
                 let listed = matches!(event, Event::InitDone);
                 applier.event(event, sort, &metrics);
                 if listed {
@@ -143,9 +143,7 @@ async fn drive<S, T, K>(
             Err(error) => {
                 metrics.watch_error(kind);
                 tracing::warn!(kind, error = %error, "watch failed; will try again");
-                let jitter = rand::rng().random_range(0.5..1.0);
-                tokio::time::sleep(delay.mul_f64(jitter)).await;
-                delay = (delay * 2).min(LONGEST_DELAY);
+                tokio::time::sleep(waits.next(rand::random())).await;
             }
         }
     }

@@ -8,6 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use backoff::Backoff;
 use futures::FutureExt;
 use rand::Rng;
 use tokio::sync::{Notify, Semaphore};
@@ -18,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use crate::health::Health;
 use crate::metrics::Metrics;
 
-const FIRST_DELAY: Duration = Duration::from_secs(1);
-const LONGEST_DELAY: Duration = Duration::from_secs(300);
+/// 1 s, 2 s, 4 s … five minutes.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), 2.0, Duration::from_secs(300));
 /// The loop turns at least this often, to show that it is alive.
 const TURN: Duration = Duration::from_secs(5);
 
@@ -106,7 +107,7 @@ impl<K: Clone + Ord> Table<K> {
             }
             Err(()) => {
                 entry.failures = entry.failures.saturating_add(1);
-                Some(delay(entry.failures, jitter))
+                Some(BACKOFF.spread(entry.failures, jitter))
             }
         };
         let due = if std::mem::take(&mut entry.again) && outcome.is_ok() { Some(now) } else { after.map(|after| now + after) };
@@ -120,12 +121,6 @@ impl<K: Clone + Ord> Table<K> {
             }
         }
     }
-}
-
-/// 1 s, 2 s, 4 s … five minutes, of which jitter keeps between a half and all.
-fn delay(failures: u32, jitter: f64) -> Duration {
-    let whole = FIRST_DELAY.saturating_mul(1 << failures.saturating_sub(1).min(9)).min(LONGEST_DELAY);
-    whole.mul_f64(0.5 + jitter / 2.0)
 }
 
 /// The handle by which watches wake keys.
@@ -233,7 +228,7 @@ mod tests {
         let mut now = Instant::now();
         let mut table = Table::new();
         for (failures, expected) in [(1, 1), (2, 2), (3, 4), (9, 256), (10, 300), (40, 300)] {
-            assert_eq!(delay(failures, 1.0), second(expected), "{failures}");
+            assert_eq!(BACKOFF.spread(failures, 1.0), second(expected), "{failures}");
         }
         table.wake("a", now);
         table.take_due(now);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use backoff::Backoff;
 
 use crate::error::{Class, Delivery, Error};
 
@@ -25,19 +26,15 @@ pub enum Repeat {
 pub struct RetryPolicy {
     /// Tries in all, the first included.
     pub attempts: u32,
-    /// Wait before the second try, before jitter.
-    pub first: Duration,
-    /// Growth of the wait from try to try.
-    pub factor: f64,
-    /// Longest wait.
-    pub cap: Duration,
+    /// Waits before the second try and all others.
+    pub backoff: Backoff,
     /// No further try starts later than this after the first one.
     pub budget: Duration,
 }
 
 impl RetryPolicy {
     /// One try only.
-    pub const NEVER: Self = Self { attempts: 1, first: Duration::ZERO, factor: 1.0, cap: Duration::ZERO, budget: Duration::ZERO };
+    pub const NEVER: Self = Self { attempts: 1, backoff: Backoff::new(Duration::ZERO, 1.0, Duration::ZERO), budget: Duration::ZERO };
 
     /// The wait before the next try, or `None` to give up. `tries` are done, `elapsed` is the time since the first began, `random` is in
     /// `[0, 1)`: the wait lies between half and the whole of the step, so that many clients do not march in step.
@@ -45,9 +42,7 @@ impl RetryPolicy {
         if tries >= self.attempts || !may_repeat(repeat, error) {
             return None;
         }
-        let grown = self.first.as_secs_f64() * self.factor.powi(tries.saturating_sub(1).min(1_000) as i32);
-        let step = grown.min(self.cap.as_secs_f64());
-        let jittered = Duration::from_secs_f64(step * (0.5 + random / 2.0));
+        let jittered = self.backoff.spread(tries, random);
         let wait = error.retry_after().map_or(jittered, |asked| asked.max(jittered));
         (elapsed.saturating_add(wait) <= self.budget).then_some(wait)
     }
@@ -55,7 +50,8 @@ impl RetryPolicy {
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { attempts: 6, first: Duration::from_millis(500), factor: 2.0, cap: Duration::from_secs(20), budget: Duration::from_secs(120) }
+        let backoff = Backoff::new(Duration::from_millis(500), 2.0, Duration::from_secs(20));
+        Self { attempts: 6, backoff, budget: Duration::from_secs(120) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! From a token and an address to a proof: reads everything the rules look at, live, and lets them judge.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use api::snapshot::Snapshot;
 use api::{ImportRun, Tenant, names};
@@ -20,11 +20,6 @@ use sha2::{Digest, Sha256};
 use super::{Admission, Call, Rejection};
 use crate::keeper::audit::Event;
 use crate::keeper::base::error::{Error, Result, kube};
-
-/// How long an admission may stand for calls of progress.
-const ADMITTED_FOR: Duration = Duration::from_secs(60);
-/// A token lives ten minutes and is renewed after eight; ids older than this are never shown again.
-const TOKEN_REMEMBERED: Duration = Duration::from_secs(3600);
 
 /// A run, and the attempt that may write to it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -219,8 +214,7 @@ impl Admission {
     fn first_shown_by(&self, caller: &Caller) -> Option<String> {
         let (id, pod) = (caller.credential_id.clone()?, caller.pod_uid.clone()?);
         let mut memory = self.memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        memory.tokens.retain(|_, (_, at)| at.elapsed() < TOKEN_REMEMBERED);
-        Some(memory.tokens.entry(id).or_insert((pod, Instant::now())).0.clone())
+        Some(memory.first_shown_by(id, pod, Instant::now()).to_owned())
     }
 
     /// The run of a caller that was admitted a moment ago: for progress only.
@@ -233,15 +227,16 @@ impl Admission {
             return Ok(known);
         }
         let run = RunKey::of(&self.admit(call, About::Run { uid, attempt }, "progress").await?);
-        let mut memory = self.memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        memory.admitted.extend(key.map(|key| (key, (Instant::now(), run.clone()))));
+        if let Some(key) = key {
+            let mut memory = self.memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            memory.remember_admitted(key, run.clone(), Instant::now());
+        }
         Ok(run)
     }
 
     fn admitted(&self, key: &str) -> Option<RunKey> {
-        let mut memory = self.memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        memory.admitted.retain(|_, (at, _)| at.elapsed() < ADMITTED_FOR);
-        memory.admitted.get(key).map(|(_, run)| run.clone())
+        let memory = self.memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        memory.admitted(key, Instant::now()).cloned()
     }
 
     async fn global<K>(&self, name: &str) -> Result<Option<K>>

@@ -8,7 +8,7 @@ pub(crate) mod lease;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use api::keeper::Refused;
 use axum::extract::FromRequestParts;
@@ -32,6 +32,13 @@ pub(crate) struct Admission {
     memory: Mutex<Memory>,
 }
 
+/// How long an admission may stand for calls of progress.
+const ADMITTED_FOR: Duration = Duration::from_secs(60);
+/// A token lives ten minutes and is renewed after eight; ids older than this are never shown again.
+const TOKEN_REMEMBERED: Duration = Duration::from_secs(3600);
+/// What has had its time is looked for this often, because looking goes through all of it.
+const SWEPT_EVERY: Duration = Duration::from_secs(60);
+
 /// What may be forgotten at a restart.
 #[derive(Default)]
 struct Memory {
@@ -39,6 +46,33 @@ struct Memory {
     tokens: BTreeMap<String, (String, Instant)>,
     /// Callers of progress that were admitted a short while ago.
     admitted: BTreeMap<String, (Instant, RunKey)>,
+    swept: Option<Instant>,
+}
+
+impl Memory {
+    /// The pod that showed the token first: this one, if nobody did.
+    fn first_shown_by(&mut self, token_id: String, pod: String, now: Instant) -> &str {
+        self.sweep(now);
+        &self.tokens.entry(token_id).or_insert((pod, now)).0
+    }
+
+    fn admitted(&self, key: &str, now: Instant) -> Option<&RunKey> {
+        self.admitted.get(key).filter(|(at, _)| now.duration_since(*at) < ADMITTED_FOR).map(|(_, run)| run)
+    }
+
+    fn remember_admitted(&mut self, key: String, run: RunKey, now: Instant) {
+        self.sweep(now);
+        self.admitted.insert(key, (now, run));
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        if self.swept.is_some_and(|at| now.duration_since(at) < SWEPT_EVERY) {
+            return;
+        }
+        self.swept = Some(now);
+        self.tokens.retain(|_, (_, at)| now.duration_since(*at) < TOKEN_REMEMBERED);
+        self.admitted.retain(|_, (at, _)| now.duration_since(*at) < ADMITTED_FOR);
+    }
 }
 
 impl Admission {
@@ -109,5 +143,36 @@ impl Rejection {
             Self::Refused(refusal) | Self::Told(refusal, _) => Some(*refusal),
             Self::Chunk(_) | Self::Full(_) | Self::Taken | Self::Trouble(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run() -> RunKey {
+        let text = || "r".to_owned();
+        RunKey { namespace: text(), name: text(), uid: text(), pod_uid: text(), attempt: 1, region: text(), tenant_uid: text() }
+    }
+
+    #[test]
+    fn an_admission_ends_after_its_minute_and_a_token_belongs_to_its_first_pod() {
+        let (mut memory, begun) = (Memory::default(), Instant::now());
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        memory.remember_admitted("a".into(), run(), at(30));
+        assert!(memory.admitted("a", at(89)).is_some() && memory.admitted("a", at(90)).is_none() && memory.admitted("b", at(30)).is_none());
+        assert_eq!(memory.first_shown_by("t".into(), "mine".into(), at(31)), "mine");
+        assert_eq!(memory.first_shown_by("t".into(), "another".into(), at(600)), "mine");
+    }
+
+    #[test]
+    fn what_has_had_its_time_is_forgotten() {
+        let (mut memory, begun) = (Memory::default(), Instant::now());
+        for second in 0..8_000 {
+            let now = begun + Duration::from_secs(second);
+            memory.remember_admitted(second.to_string(), run(), now);
+            memory.first_shown_by(second.to_string(), "pod".into(), now);
+        }
+        assert!((60..=120).contains(&memory.admitted.len()) && (3_600..=3_660).contains(&memory.tokens.len()));
     }
 }

@@ -1,6 +1,6 @@
 //! The part of a run's status that the keeper writes, always all of it.
 
-use api::import_run::{Chunks, ImportRunStatus, Outcome, ResultFile, Rows};
+use api::import_run::{Chunks, ImportRunStatus, Interruption, Outcome, ResultFile, Rows};
 use serde::Serialize;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -14,10 +14,18 @@ pub(crate) struct Ours {
     pub(crate) results: Vec<ResultFile>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) outcome: Option<Outcome>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) interruption: Option<Interruption>,
 }
 
 impl Ours {
     pub(crate) fn of(status: &ImportRunStatus) -> Self {
-        Self { rows: status.rows, chunks: status.chunks.clone(), results: status.results.clone(), outcome: status.outcome.clone() }
+        Self {
+            rows: status.rows,
+            chunks: status.chunks.clone(),
+            results: status.results.clone(),
+            outcome: status.outcome.clone(),
+            interruption: status.interruption.clone(),
+        }
     }
 }

@@ -1,20 +1,21 @@
 //! When a credential is shown to the system it is for. A system that refuses, or that the keeper does not survive, is asked less and less
 //! often: what is counted stands in the Connection's status before each attempt, so it outlives the keeper.
 
+use std::time::Duration;
+
 use api::connection::Verification;
 use api::region::PrivateEndpoint;
 use api::{ConnectionStatus, conditions};
-use jiff::{SignedDuration, Timestamp};
+use backoff::Backoff;
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::VERIFY_INTERVAL;
 
-const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(2);
-const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(15);
-/// Each pause is so many times the one before.
-const GROWTH: i32 = 4;
+/// 2 s, 8 s, 32 s … fifteen minutes.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(2), 4.0, Duration::from_secs(15 * 60));
 
 /// What is shown and where: whatever of it changes, the system is asked anew.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -78,10 +79,8 @@ pub fn again(tried: &Verification) -> Timestamp {
     tried.last_attempt.0.saturating_add(pause(tried.attempts)).unwrap_or(Timestamp::MAX)
 }
 
-/// 2 s, 8 s, 32 s … fifteen minutes.
-fn pause(attempts: i32) -> SignedDuration {
-    let factor = GROWTH.saturating_pow(attempts.saturating_sub(1).clamp(0, 10).unsigned_abs());
-    FIRST_PAUSE.saturating_mul(factor).min(LONGEST_PAUSE)
+fn pause(attempts: i32) -> Duration {
+    BACKOFF.after(u32::try_from(attempts).unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -5,13 +5,15 @@
 
 use std::time::Duration;
 
+use backoff::Backoff;
+
 use super::PodFacts;
 
 /// EX_TEMPFAIL of sysexits.h.
 const EXIT_RESUMABLE: i32 = 75;
 
-const FIRST_DELAY: Duration = Duration::from_secs(5);
-const LONGEST_DELAY: Duration = Duration::from_secs(300);
+/// 5 s, 10 s, 20 s … five minutes.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(5), 2.0, Duration::from_secs(300));
 /// After a disruption there is nothing to wait for, but a moment keeps a broken cluster from spinning.
 const AFTER_DISRUPTION: Duration = Duration::from_secs(2);
 
@@ -71,6 +73,5 @@ pub fn backoff(counted: usize, last_counted: bool) -> Duration {
     if !last_counted {
         return AFTER_DISRUPTION;
     }
-    let doublings = u32::try_from(counted.saturating_sub(1)).unwrap_or(u32::MAX).min(10);
-    FIRST_DELAY.saturating_mul(1 << doublings).min(LONGEST_DELAY)
+    BACKOFF.after(u32::try_from(counted).unwrap_or(u32::MAX))
 }

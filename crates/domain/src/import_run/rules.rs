@@ -275,9 +275,16 @@ fn snapshot_lost(o: &Observed, _: Timestamp) -> Option<Decision> {
     })
 }
 
+/// Why an attempt ended, with the worker's own words if it left some.
+fn why(o: &Observed, attempt: &Attempt) -> String {
+    let reason = attempt.reason.as_deref().unwrap_or("unknown");
+    let said = status(o).and_then(|status| status.interruption.as_ref()).filter(|said| said.attempt == attempt.number);
+    said.map_or_else(|| reason.to_owned(), |said| format!("{reason} ({})", said.message))
+}
+
 fn attempts_used_up(o: &Observed, _: Timestamp) -> Option<Decision> {
     let State::Between(last) = state(o) else { return None };
-    let why = last.reason.as_deref().unwrap_or("unknown");
+    let why = why(o, last);
     if counted(o) >= COUNTED_LIMIT {
         return Some(finish(RunReason::WorkerFailed, format!("{COUNTED_LIMIT} attempts failed, the last one with {why}")));
     }
@@ -376,7 +383,7 @@ fn upload_over_between_attempts(o: &Observed, now: Timestamp) -> Option<Decision
         Some(upload) if upload_over(upload, now) => (RunReason::UploadExpired, "passed its hour"),
         Some(_) => return None,
     };
-    let (name, number, why) = (&expected.name, last.number, last.reason.as_deref().unwrap_or("unknown"));
+    let (name, number, why) = (&expected.name, last.number, why(o, last));
     Some(finish(
         reason,
         format!(
@@ -408,8 +415,7 @@ fn backing_off(o: &Observed, now: Timestamp) -> Option<Decision> {
     let State::Between(last) = state(o) else { return None };
     let due = last.finished_at.as_ref()?.0 + backoff(counted(o), last.counted == Some(true));
     (now < due).then(|| {
-        let why = last.reason.as_deref().unwrap_or("unknown");
-        let message = format!("attempt {} ended with {why}; the next one starts at {}", last.number, due.strftime("%H:%M:%SZ"));
+        let message = format!("attempt {} ended with {}; the next one starts at {}", last.number, why(o, last), due.strftime("%H:%M:%SZ"));
         Decision::Report(Finding::progressing("BackingOff", message).again_in(due.duration_since(now).unsigned_abs()))
     })
 }

@@ -25,6 +25,7 @@ pub fn owned_part(status: &ImportRunStatus) -> ImportRunStatus {
         chunks: _,
         results: _,
         outcome: _,
+        interruption: _,
     } = status;
     ImportRunStatus {
         observed_generation: *observed_generation,

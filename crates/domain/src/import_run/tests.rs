@@ -226,6 +226,24 @@ fn failed_attempts_are_repeated_with_back_off_and_at_most_five_times() {
 }
 
 #[test]
+fn what_the_worker_said_of_an_attempt_that_it_left_stands_beside_its_reason() {
+    let end = "2026-11-24T06:00:00Z";
+    let said = |attempts: &[(&str, bool)], by: u32| {
+        let begun = between(attempts, end);
+        format!("{}, interruption: {{attempt: {by}, message: the bucket is busy}}}}", begun.strip_suffix('}').unwrap())
+    };
+    let message = |status: &str| match decide(&observed_run(status), now()) {
+        Decision::Report(finding) => finding.message,
+        Decision::Finish { message, .. } => message,
+        other => told(&other),
+    };
+    let two = [("Interrupted", true); 2];
+    assert_eq!(message(&said(&two, 2)), "attempt 2 ended with Interrupted (the bucket is busy); the next one starts at 06:00:10Z");
+    assert_eq!(message(&said(&two, 1)), "attempt 2 ended with Interrupted; the next one starts at 06:00:10Z");
+    assert_eq!(message(&said(&[("Interrupted", true); 5], 5)), "5 attempts failed, the last one with Interrupted (the bucket is busy)");
+}
+
+#[test]
 fn disruptions_do_not_count_but_have_an_end() {
     let end = "2026-11-24T06:00:00Z";
     let many = between(&[("Disrupted", false); 15], end);

@@ -18,7 +18,6 @@
 
 #![warn(missing_docs)]
 
-mod backoff;
 mod body;
 mod builder;
 mod context;
@@ -38,7 +37,6 @@ mod task;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use backoff::Backoff;
 pub use body::Body;
 pub use builder::{ChunkLimits, InputRow};
 pub use ending::Ending;
@@ -48,4 +46,5 @@ pub use lane::bulk::{Bulk, BulkLane, EachResult, SalesforceBulk};
 pub use ledger::{FailedRow, Ledger, Progress};
 pub use loader::{LoadPorts, LoadSettings, Loader};
 pub use resume::{Reread, Restart};
+pub(crate) use retries::TROUBLE;
 pub use stop::StopSignal;

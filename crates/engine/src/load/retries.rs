@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use backoff::{Backoff, Waits};
 use salesforce::{Class, Error};
 use tokio::time::Instant;
 
-use super::backoff::Backoff;
 use super::stop::Directive;
 
 /// How long Salesforce may be out of reach before a chunk that is not committed gives up. A committed one waits for the run's deadline.
@@ -14,21 +14,27 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// How long chunks may take to end once the run has to.
 const ENDING_TIME: Duration = Duration::from_secs(60);
 
+/// Looks at work in progress: close together at first, because small chunks are done soon.
+const LOOKS: Backoff = Backoff::new(Duration::from_millis(100), 1.5, Duration::from_secs(30));
+
+/// After something went wrong that may pass.
+pub(crate) const TROUBLE: Backoff = Backoff::new(Duration::from_secs(1), 1.5, Duration::from_secs(60));
+
 /// A refused session does not heal by waiting.
 const MAX_REFUSALS: u32 = 3;
 
 /// Time and tries of one chunk.
 pub(crate) struct RetryBudget {
     refusals: u32,
-    poll: Backoff,
-    trouble: Backoff,
+    looks: Waits,
+    trouble: Waits,
     trouble_since: Option<Instant>,
     ending_since: Option<Instant>,
 }
 
 impl RetryBudget {
     pub(crate) fn new() -> Self {
-        Self { refusals: 0, poll: Backoff::poll(), trouble: Backoff::trouble(), trouble_since: None, ending_since: None }
+        Self { refusals: 0, looks: Waits::new(LOOKS), trouble: Waits::new(TROUBLE), trouble_since: None, ending_since: None }
     }
 
     /// Whether waiting any longer is out of the question.
@@ -49,12 +55,12 @@ impl RetryBudget {
 
     /// Salesforce answered: the next trouble begins with a short wait.
     pub(crate) fn answered(&mut self) {
-        self.trouble = Backoff::trouble();
+        self.trouble.begin_again();
     }
 
     /// The wait before the next look at something that takes its time; `random` in `[0, 1)`.
     pub(crate) fn next_look(&mut self, random: f64) -> Duration {
-        self.poll.next(random)
+        self.looks.next(random)
     }
 
     /// The wait after something went wrong; `random` in `[0, 1)`.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backoff::Backoff;
 use connect::{AddressPolicy, Dialer, HttpsOptions, Trust};
 use salesforce::auth::{Grant, Login, LoginHost, TokenIssuer};
 use salesforce::{Client, Retry, RetryPolicy, SessionCache};
@@ -15,9 +16,7 @@ pub(crate) fn client(org: &Running) -> Client {
     let grant = Grant::ClientCredentials { client_id: org.client_id.clone(), client_secret: org.client_secret.clone().into() };
     let quick = RetryPolicy {
         attempts: 4,
-        first: Duration::from_millis(10),
-        factor: 2.0,
-        cap: Duration::from_millis(50),
+        backoff: Backoff::new(Duration::from_millis(10), 2.0, Duration::from_millis(50)),
         budget: Duration::from_secs(5),
     };
     let issuer = TokenIssuer::new(Login::new(http.clone(), host), grant, Arc::new(jiff::Timestamp::now));

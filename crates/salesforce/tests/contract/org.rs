@@ -1,7 +1,9 @@
 //! One emulated org and a client that is logged in to it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use backoff::Backoff;
 use connect::{AddressPolicy, Dialer, Https, HttpsOptions, Trust};
 use jiff::Timestamp;
 use salesforce::auth::{Grant, Login, LoginHost, TokenIssuer};
@@ -28,7 +30,8 @@ impl Org {
 
 /// Waits are shortened, the rest is as in production.
 pub(crate) fn retry() -> Retry {
-    Retry::system(RetryPolicy { first: std::time::Duration::from_millis(10), ..RetryPolicy::default() })
+    let backoff = Backoff::new(Duration::from_millis(10), 2.0, Duration::from_secs(20));
+    Retry::system(RetryPolicy { backoff, ..RetryPolicy::default() })
 }
 
 pub(crate) fn http(running: &Running) -> Https {

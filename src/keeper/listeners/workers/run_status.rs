@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::ImportRun;
-use api::import_run::{Outcome, ResultFile, Warning};
+use api::import_run::{Interruption, Outcome, ResultFile, Warning};
 use api::keeper::{ChunkWrite, Control, OutcomeReport, Progress, WrittenFile};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -43,7 +43,18 @@ pub(super) async fn chunk(
 
 pub(super) async fn progress(State(workers): Kept, call: Call, Path(uid): RunUid, Json(progress): Json<Progress>) -> Answer<Control> {
     let key = workers.admission.admit_progress(&call, &uid, progress.attempt).await?;
-    let outcome = if workers.progress_due(&uid) {
+    let outcome = if let Some(message) = &progress.interrupted {
+        let message = api::text::cut(message, Interruption::MESSAGE_LIMIT);
+        let change = |ours: &mut Ours| {
+            // An attempt says it once: however often it repeats itself, there is one write.
+            if ours.interruption.as_ref().is_none_or(|known| known.attempt != progress.attempt) {
+                ours.rows = Some(progress.rows);
+                ours.interruption = Some(Interruption { attempt: progress.attempt, message: message.clone() });
+            }
+            Ok(())
+        };
+        workers.write_run(&key, change).await
+    } else if workers.progress_due(&uid) {
         let change = |ours: &mut Ours| {
             ours.rows = Some(progress.rows);
             Ok(())

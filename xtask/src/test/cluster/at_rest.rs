@@ -2,29 +2,26 @@
 //! rows everywhere after runs that end well, badly and by the kernel's hand, with every process saying all it can.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::Check;
 use super::beside::{Beside, COMMIT, DESCRIBE, SHOP};
 use super::canary::{Canary, Searched};
+use super::runs::Run;
 use super::worker_process::WorkerProcess;
 use crate::cluster::Cluster;
 use crate::demo::Demo;
 use crate::demo::manifests::SYSTEM;
-use crate::kubectl::condition;
 use crate::process;
 
 pub(super) const CHECKS: &[Check] =
     &[("no secret and no row in clear: etcd, nodes, logs, events, statuses, metrics, storage", nothing_in_clear)];
 
 const TENANT: &str = "canary";
-const RUN_NAMESPACE: &str = "dataimporter-run-canary";
 const LIMIT: Duration = Duration::from_secs(90);
 
 fn nothing_in_clear(demo: &Demo) -> Result<()> {
@@ -134,7 +131,7 @@ impl Search<'_> {
         let mut logs = Vec::new();
 
         beside.hold(COMMIT, 6, 1)?;
-        let run = Run::start(self, "file")?;
+        let run = Run::start(self.demo, TENANT, "file", &self.folder)?;
         let (pod, log) = run.worker(1)?;
         let worker = WorkerProcess::of(&self.cluster, &pod)?;
         ensure!(worker.is_undumpable()?, "a worker's memory can be read and dumped");
@@ -144,14 +141,14 @@ impl Search<'_> {
         run.ends("True", "CompletedWithFailedRows")?;
 
         beside.hold(DESCRIBE, 6, 1)?;
-        let run = Run::start(self, "broken")?;
+        let run = Run::start(self.demo, TENANT, "broken", &self.folder)?;
         let (_, log) = run.worker(1)?;
         logs.push(log.ended()?);
         run.ends("False", "")?;
 
         for job in ["table", "shop"] {
             beside.hold_after(1, COMMIT, 120, 2)?;
-            let run = Run::start(self, job)?;
+            let run = Run::start(self.demo, TENANT, job, &self.folder)?;
             let (pod, log) = run.worker(1)?;
             run.holds_rows_behind_a_finished_chunk()?;
             let worker = WorkerProcess::of(&self.cluster, &pod)?;
@@ -210,16 +207,7 @@ impl Search<'_> {
 
         // Each kind of place shows what is planted in it.
         for place in [storage, disks[0].join("dallas/log"), disks[0].join("sydney/lib")] {
-            let planted = place.join("planted");
-            std::fs::write(&planted, hex::encode(&canary.text))?;
-            let found = canary.below(&[place])?;
-            std::fs::remove_file(&planted)?;
-            ensure!(
-                found.findings.len() == 1,
-                "control: what was planted at {} is found {} times",
-                planted.display(),
-                found.findings.len()
-            );
+            canary.is_found_when_planted(&place)?;
         }
         Ok(())
     }
@@ -235,119 +223,6 @@ impl Search<'_> {
             text.push_str(&kubectl.run(&["get", "--raw", &format!("/api/v1/namespaces/{SYSTEM}/pods/{name}:8080/proxy/metrics")])?);
         }
         Ok(text)
-    }
-}
-
-/// A run of the tenant.
-struct Run<'a> {
-    search: &'a Search<'a>,
-    name: String,
-    uid: String,
-}
-
-impl<'a> Run<'a> {
-    fn start(search: &'a Search<'a>, job: &str) -> Result<Self> {
-        let name = format!("{job}-{}", std::process::id());
-        search.demo.plugin(&["run", &format!("{TENANT}/{job}"), "--name", &name])?;
-        let uid = search.demo.kubectl.run(&["get", "importrun", &name, "-n", TENANT, "-o", "jsonpath={.metadata.uid}"])?;
-        Ok(Self { search, name, uid: uid.trim().to_owned() })
-    }
-
-    fn object(&self) -> Result<Value> {
-        self.search.demo.kubectl.json(&["get", "importrun", &self.name, "-n", TENANT])
-    }
-
-    /// The pod of an attempt once it runs, and what it says from then on.
-    fn worker(&self, attempt: u32) -> Result<(Value, Log)> {
-        let kubectl = &self.search.demo.kubectl;
-        let label = format!("dataimporter.io/run-uid={},dataimporter.io/attempt={attempt}", self.uid);
-        let mut pod = Value::Null;
-        process::wait_until("a worker that runs", LIMIT, || {
-            pod = kubectl.json(&["get", "pods", "-n", RUN_NAMESPACE, "-l", &label])?["items"][0].clone();
-            let state = &pod["status"]["containerStatuses"][0]["state"];
-            ensure!(!state["running"].is_null() || !state["terminated"].is_null(), "its state is {state}");
-            Ok(())
-        })?;
-        let name = pod["metadata"]["name"].as_str().context("a pod has a name")?;
-        let file = self.search.folder.join(format!("{name}.log"));
-        let follow = kubectl
-            .command(&["logs", "--follow", name, "-n", RUN_NAMESPACE])
-            .stdin(Stdio::null())
-            .stdout(File::create(&file)?)
-            .stderr(Stdio::inherit())
-            .spawn()
-            .context("cannot start kubectl logs")?;
-        Ok((pod, Log { follow, file }))
-    }
-
-    /// The first chunk is over, and another waits for its commit, so its rows are in the worker's memory.
-    fn holds_rows_behind_a_finished_chunk(&self) -> Result<()> {
-        process::wait_until("a chunk that was uploaded behind one that is done", LIMIT, || {
-            let run = self.object()?;
-            let states: Vec<&Value> =
-                run["status"]["chunks"]["listed"].as_array().into_iter().flatten().map(|chunk| &chunk["state"]).collect();
-            let any = |wanted: &str| states.iter().any(|state| **state == wanted);
-            ensure!(any("Done") && any("Uploaded"), "its chunks are {states:?}");
-            Ok(())
-        })
-    }
-
-    /// Three attempts, and no row read twice or left out.
-    fn counted_every_row_once(&self) -> Result<()> {
-        let status = &self.object()?["status"];
-        let (rows, attempts) = (&status["rows"], status["attempts"].as_array().map(Vec::len));
-        ensure!(rows["read"] == 2_000 && rows["succeeded"] == 2_000 && attempts == Some(3), "after {attempts:?} attempts it says {rows}");
-        Ok(())
-    }
-
-    fn attempt_ended(&self, index: usize, reason: &str, word: &str) -> Result<()> {
-        process::wait_until(&format!("attempt {} ended by {reason}", index + 1), LIMIT, || {
-            let attempt = &self.object()?["status"]["attempts"][index];
-            ensure!(attempt["reason"] == reason, "it is {attempt}");
-            let event = format!("--field-selector=involvedObject.name={},reason={reason}", self.name);
-            let told = self.search.demo.kubectl.run(&["get", "events", "-n", TENANT, &event, "-o", "jsonpath={.items[*].message}"])?;
-            ensure!(told.contains(word), "its event says {told:?}");
-            Ok(())
-        })
-    }
-
-    /// Waits for its end, and for the reason when there is one to expect.
-    fn ends(&self, status: &str, reason: &str) -> Result<()> {
-        process::wait_until(&format!("run {} ended", self.name), LIMIT, || {
-            let run = self.object()?;
-            match condition(&run, "Succeeded") {
-                Some((found, why, message)) if found != "Unknown" => {
-                    if found != status || !why.contains(reason) {
-                        bail!("it ended {found} {why}: {message}");
-                    }
-                    Ok(())
-                }
-                other => bail!("it is {other:?}, {:?}", condition(&run, "Ready")),
-            }
-        })
-    }
-}
-
-/// What a container says, kept while its pod is there.
-struct Log {
-    follow: Child,
-    file: PathBuf,
-}
-
-impl Log {
-    fn ended(mut self) -> Result<PathBuf> {
-        process::wait_until("the end of a worker's log", LIMIT, || {
-            ensure!(self.follow.try_wait()?.is_some(), "kubectl still follows it");
-            Ok(())
-        })?;
-        Ok(self.file.clone())
-    }
-}
-
-impl Drop for Log {
-    fn drop(&mut self) {
-        let _ = self.follow.kill();
-        let _ = self.follow.wait();
     }
 }
 

@@ -1,6 +1,7 @@
-//! A Salesforce, a PostgreSQL and a MariaDB that are not in the cluster, as a tenant's are not: what they hold lies on none of its
+//! A Salesforce, a PostgreSQL, a MariaDB and a MinIO that are not in the cluster, as a tenant's are not: what they hold lies on none of its
 //! disks, so a value that is found there came through us. And a tenant who uses them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::mariadb;
+use super::minio::{self, Bucket};
 use crate::certificate::{self, Certificate};
 use crate::cluster::{BESIDE, Cluster};
 use crate::demo::manifests::list;
@@ -21,12 +23,13 @@ const REGION: &str = "us-dallas";
 const SALESFORCE: &str = "salesforce.beside.svc";
 const DATABASE: &str = "warehouse.beside.svc";
 pub(super) const SHOP: &str = "shop.beside.svc";
+pub(super) const LAKE: &str = "lake.beside.svc";
 const CLIENT: &str = "canary";
 /// A call of a worker that has nothing yet, and one of a worker with rows in memory.
 pub(super) const DESCRIBE: (&str, &str) = ("GET", "*/sobjects/*/describe*");
 pub(super) const COMMIT: (&str, &str) = ("PATCH", "*/jobs/ingest/*");
 /// Tenants that the Region lets through to the address beside the cluster.
-const TENANTS: [&str; 4] = ["canary", "moving", "phoenix", "shopper"];
+const TENANTS: [&str; 5] = ["canary", "lakeside", "moving", "phoenix", "shopper"];
 
 /// The servers; they end with it.
 pub(super) struct Beside<'a> {
@@ -128,7 +131,25 @@ impl<'a> Beside<'a> {
     pub(super) fn shop(&self, namespace: &str, name: &str, password: &str, server_name: &str) -> Result<()> {
         let tls = json!({"caBundle": authority()?, "serverName": server_name});
         let spec = json!({"mysql": {"host": SHOP, "database": "shop", "user": "importer", "tls": tls}});
-        self.connection(namespace, name, ("password", password.to_owned()), spec)
+        self.connection(namespace, name, &[("password", password)], spec)
+    }
+
+    /// A MinIO with one empty bucket. Answers once it is there.
+    pub(super) fn minio(&mut self) -> Result<Bucket> {
+        let bucket = Bucket::lay_out(&self.folder.join("minio"), &self.certificate("lake", LAKE)?, &self.password())?;
+        let mut server = bucket.server(BESIDE)?;
+        self.servers.push(server.spawn().context("cannot start MinIO")?);
+        listens(9000, "MinIO")?;
+        Ok(bucket)
+    }
+
+    /// A Connection to a bucket. `trusted`: whether it knows the authority of the one here.
+    pub(super) fn lake(&self, namespace: &str, name: &str, secret: &str, bucket: &str, region: &str, trusted: bool) -> Result<()> {
+        let mut s3 = json!({"endpoint": format!("https://{LAKE}:9000"), "bucket": bucket, "region": region});
+        if trusted {
+            s3["tls"] = json!({"caBundle": authority()?});
+        }
+        self.connection(namespace, name, &[("accessKeyId", minio::KEY_ID), ("secretAccessKey", secret)], json!({"s3": s3}))
     }
 
     /// Names in the cluster's DNS for the address beside it, and the Region's leave for the tenants here to go there.
@@ -138,9 +159,10 @@ impl<'a> Beside<'a> {
         point(kubectl, "salesforce", BESIDE, 8443)?;
         point(kubectl, "warehouse", BESIDE, 5432)?;
         point(kubectl, "shop", BESIDE, 3306)?;
+        point(kubectl, "lake", BESIDE, 9000)?;
         let spec = json!({"spec": {
             "allowedLoginHosts": [SALESFORCE],
-            "privateEndpoints": [{"cidr": format!("{BESIDE}/32"), "ports": [8443, 5432, 3306], "tenants": TENANTS}],
+            "privateEndpoints": [{"cidr": format!("{BESIDE}/32"), "ports": [8443, 5432, 3306, 9000], "tenants": TENANTS}],
         }});
         kubectl.run(&["patch", "region", REGION, "--type=merge", "-p", &spec.to_string()]).map(drop)
     }
@@ -230,20 +252,21 @@ impl<'a> Beside<'a> {
     pub(super) fn org(&self, namespace: &str) -> Result<()> {
         let (auth, tls) = (json!({"clientCredentials": {"clientId": CLIENT}}), json!({"caBundle": authority()?}));
         let org = json!({"loginUrl": format!("https://{SALESFORCE}:8443"), "auth": auth, "tls": tls});
-        self.connection(namespace, "crm", ("clientSecret", self.client_secret()), json!({"salesforce": org}))
+        self.connection(namespace, "crm", &[("clientSecret", &self.client_secret())], json!({"salesforce": org}))
     }
 
     /// A Connection to the database by another name of it.
     pub(super) fn database_at(&self, namespace: &str, name: &str, host: &str) -> Result<()> {
         let tls = json!({"caBundle": authority()?, "serverName": DATABASE});
         let spec = json!({"postgres": {"host": host, "database": "warehouse", "user": "importer", "tls": tls}});
-        self.connection(namespace, name, ("password", self.password()), spec)
+        self.connection(namespace, name, &[("password", &self.password())], spec)
     }
 
-    fn connection(&self, namespace: &str, name: &str, (key, value): (&str, String), mut spec: Value) -> Result<()> {
+    fn connection(&self, namespace: &str, name: &str, entries: &[(&str, &str)], mut spec: Value) -> Result<()> {
         let metadata = json!({"name": name, "namespace": namespace});
         spec["credentials"] = json!({"secretRef": {"name": name, "afterIntake": "Delete"}});
-        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {key: value}});
+        let secret =
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": BTreeMap::from_iter(entries.iter().copied())});
         let connection = json!({"apiVersion": "dataimporter.io/v1alpha1", "kind": "Connection", "metadata": metadata, "spec": spec});
         self.demo.kubectl.apply(&list(vec![secret, connection])).map(drop)
     }
@@ -278,10 +301,15 @@ impl<'a> Beside<'a> {
 
     /// The same in the order of another column.
     pub(super) fn job_by(&self, order: &str, namespace: &str, name: &str, connection: &str, query: &str) -> Result<()> {
+        self.job_from(namespace, name, &json!({"sql": {"connectionRef": {"name": connection}, "query": query, "orderBy": [order]}}))
+    }
+
+    /// Contacts of this source, by hand.
+    pub(super) fn job_from(&self, namespace: &str, name: &str, source: &Value) -> Result<()> {
         self.demo.kubectl.apply(&json!({
             "apiVersion": "dataimporter.io/v1alpha1", "kind": "ImportJob", "metadata": {"name": name, "namespace": namespace},
             "spec": {
-                "source": {"sql": {"connectionRef": {"name": connection}, "query": query, "orderBy": [order]}},
+                "source": source,
                 "target": {"salesforce": {
                     "connectionRef": {"name": "crm"}, "object": "Contact", "operation": "Upsert", "matchBy": ["External_Id__c"],
                     "mapping": [

@@ -57,6 +57,16 @@ impl Canary {
         Self { text: text.to_owned(), forms: forms.into_iter().map(|(name, form)| (name, Finder::new(&form).into_owned())).collect() }
     }
 
+    /// The control of a search: the place shows what is planted in it.
+    pub(super) fn is_found_when_planted(&self, place: &Path) -> Result<()> {
+        let planted = place.join("planted");
+        fs::write(&planted, hex::encode(&self.text))?;
+        let found = self.below(&[place.to_owned()])?;
+        fs::remove_file(&planted)?;
+        ensure!(found.findings.len() == 1, "control: what was planted at {} is found {} times", planted.display(), found.findings.len());
+        Ok(())
+    }
+
     /// Names of the forms in which it is there.
     pub(super) fn forms_in(&self, bytes: &[u8]) -> BTreeSet<&'static str> {
         self.forms.iter().filter(|(_, finder)| finder.find(bytes).is_some()).map(|(name, _)| *name).collect()

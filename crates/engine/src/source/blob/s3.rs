@@ -10,7 +10,7 @@ use connect::{S3Bucket, S3Bytes, S3Error, S3Object};
 use futures::{StreamExt, stream};
 
 use super::{Blob, BlobError, ByteStream, Identity};
-use crate::load::Backoff;
+use crate::load::TROUBLE;
 
 /// How often in a row an object is asked for in vain, or gives no byte, before a stream of it ends.
 const IN_VAIN: u32 = 4;
@@ -112,7 +112,6 @@ impl Reading {
 struct Troubles {
     in_vain: u32,
     in_all: u32,
-    backoff: Option<Backoff>,
 }
 
 impl Troubles {
@@ -124,7 +123,7 @@ impl Troubles {
         if !passing || self.in_vain >= IN_VAIN || self.in_all >= IN_ALL {
             return Err(error.into());
         }
-        let wait = self.backoff.get_or_insert_with(Backoff::trouble).next(rand::random());
+        let wait = TROUBLE.spread(self.in_vain, rand::random());
         tracing::info!(error = %connect::explain(&error), ?wait, "an object is asked for again");
         tokio::time::sleep(wait).await;
         Ok(())
@@ -132,7 +131,6 @@ impl Troubles {
 
     fn are_over(&mut self) {
         self.in_vain = 0;
-        self.backoff = None;
     }
 }
 

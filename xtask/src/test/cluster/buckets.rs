@@ -1,0 +1,148 @@
+//! Files in a bucket, which a real S3 server has beside the cluster: what is wrong about them is told, and their rows come through workers
+//! that die.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+
+use super::Check;
+use super::beside::{Beside, COMMIT};
+use super::canary::Canary;
+use super::minio::{BUCKET, Bucket, REGION};
+use super::runs::Run;
+use super::worker_process::WorkerProcess;
+use crate::cluster::Cluster;
+use crate::demo::Demo;
+use crate::kubectl::condition;
+use crate::process;
+
+pub(super) const CHECKS: &[Check] = &[
+    ("a bucket, region, key or certificate that is wrong is told with the way out", refusals),
+    ("an object is read through workers that die, each row once and none of it at rest, and another object in its place is not", deaths),
+    ("an object that is not there, or breaks off, ends its run with the way out", unreadable),
+];
+
+const TENANT: &str = "lakeside";
+
+fn refusals(demo: &Demo) -> Result<()> {
+    let mut beside = Beside::start(demo)?;
+    beside.minio()?;
+    beside.tenant(TENANT)?;
+    let secret = beside.password();
+    // The control, and what is wrong with each of the others.
+    let cases = [
+        ("right", secret.as_str(), BUCKET, REGION, true, "Verified", "S3 bucket lake"),
+        ("bucket", &secret, "pond", REGION, true, "BucketNotFound", "correct the bucket"),
+        ("region", &secret, BUCKET, "eu-central-1", true, "OtherRegion", "correct the region"),
+        ("key", "another", BUCKET, REGION, true, "LoginRefused", "correct entry accessKeyId, secretAccessKey of Secret key"),
+        ("certificate", &secret, BUCKET, REGION, false, "TlsRefused", "lake.beside.svc"),
+    ];
+    for (name, secret, bucket, region, trusted, ..) in cases {
+        beside.lake(TENANT, name, secret, bucket, region, trusted)?;
+        beside.permit(TENANT, name)?;
+    }
+    for (name, .., reason, words) in cases {
+        process::wait_until(&format!("Connection {TENANT}/{name}: {reason}"), Duration::from_secs(60), || {
+            let connection = demo.kubectl.json(&["get", "connection", name, "-n", TENANT])?;
+            let Some((_, found, message)) = condition(&connection, "Ready") else { anyhow::bail!("it says nothing yet") };
+            let told = format!("{message} {}", connection["status"]["metadata"]["system"].as_str().unwrap_or_default());
+            ensure!(found == reason && told.contains(words), "it is {found}: {told}");
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// A tenant that reads a bucket and loads into an org, both ready.
+fn ready<'a>(demo: &'a Demo) -> Result<(Beside<'a>, Bucket)> {
+    let mut beside = Beside::start(demo)?;
+    let bucket = beside.minio()?;
+    beside.tenant(TENANT)?;
+    beside.org(TENANT)?;
+    beside.lake(TENANT, "lake", &beside.password(), BUCKET, REGION, true)?;
+    beside.intake(TENANT, &["crm", "lake"])?;
+    Ok((beside, bucket))
+}
+
+fn job(beside: &Beside, name: &str, path: &str) -> Result<()> {
+    beside.job_from(TENANT, name, &json!({"file": {"connectionRef": {"name": "lake"}, "path": path}}))
+}
+
+/// Two thousand rows of two chunks of the worker's memory, with the marker in each.
+fn contacts(marker: &str) -> String {
+    let rows = (1..=2_000).map(|row| format!("{row},Given{marker}{row},{marker}{row},{}\n", marker.repeat(1_200)));
+    std::iter::once("id,first_name,last_name,padding\n".to_owned()).chain(rows).collect()
+}
+
+fn deaths(demo: &Demo) -> Result<()> {
+    let (beside, bucket) = ready(demo)?;
+    let cluster = Cluster::find()?;
+    let folder = demo.folder.join("buckets");
+    std::fs::create_dir_all(&folder)?;
+    bucket.put("in/contacts.csv", &contacts(&beside.marker))?;
+    job(&beside, "contacts", "in/contacts.csv")?;
+
+    beside.hold_after(1, COMMIT, 120, 2)?;
+    let run = Run::start(demo, TENANT, "contacts", &folder)?;
+    let mut logs = Vec::new();
+    let (pod, log) = run.worker(1)?;
+    run.holds_rows_behind_a_finished_chunk()?;
+    WorkerProcess::of(&cluster, &pod)?.crash()?;
+    logs.push(log.ended()?);
+    run.attempt_ended(0, "Error", "exit code 139")?;
+    let (pod, log) = run.worker(2)?;
+    run.holds_rows_behind_a_finished_chunk()?;
+    WorkerProcess::of(&cluster, &pod)?.run_out_of_memory()?;
+    logs.push(log.ended()?);
+    run.attempt_ended(1, "OOMKilled", "out of memory")?;
+    beside.let_pass()?;
+    run.ends("True", "Completed")?;
+    run.counted_every_row_once()?;
+
+    let canary = Canary::new(&beside.marker);
+    canary.below(&logs)?.found_nothing("logs of workers", 1 << 8)?;
+    canary.below(&cluster.disks())?.found_nothing("disks of the nodes", 100 << 20)?;
+    canary.below(&cluster.hidden_places()?)?.found_nothing("memory file systems of the nodes", 1 << 10)?;
+    canary.is_found_when_planted(&cluster.disks()[0].join("dallas/log"))?;
+
+    job(&beside, "replaced", "in/contacts.csv")?;
+    beside.hold_after(1, COMMIT, 120, 1)?;
+    let run = Run::start(demo, TENANT, "replaced", &folder)?;
+    let (pod, _log) = run.worker(1)?;
+    run.holds_rows_behind_a_finished_chunk()?;
+    bucket.put("in/contacts.csv", "id,first_name,last_name\n1,Somebody,Else\n")?;
+    WorkerProcess::of(&cluster, &pod)?.crash()?;
+    beside.let_pass()?;
+    let said = run.ends("False", "")?;
+    ensure!(said.contains("not what it was"), "it says {said}");
+    Ok(())
+}
+
+fn unreadable(demo: &Demo) -> Result<()> {
+    let (beside, bucket) = ready(demo)?;
+    let folder = demo.folder.join("buckets");
+    std::fs::create_dir_all(&folder)?;
+    bucket.put("in/gone.csv", "id,first_name,last_name\n1,Some,Body\n")?;
+    job(&beside, "gone", "in/gone.csv")?;
+    Run::start(demo, TENANT, "gone", &folder)?.ends("True", "Completed")?;
+    bucket.remove("in/gone.csv")?;
+    job(&beside, "vanished", "in/gone.csv")?;
+    let said = Run::start(demo, TENANT, "vanished", &folder)?.ends("False", "SourceFailed")?;
+    ensure!(said.contains("bucket lake has no object \"in/gone.csv\": correct source.file.path"), "it says {said}");
+
+    bucket.put("in/cut.csv", &contacts(&beside.marker))?;
+    bucket.cut("in/cut.csv")?;
+    job(&beside, "cut", "in/cut.csv")?;
+    let run = Run::start(demo, TENANT, "cut", &folder)?;
+    process::wait_until("an attempt that says what stands in its way", Duration::from_secs(90), || {
+        let run = run.object()?;
+        let Some((_, reason, message)) = condition(&run, "Ready") else { anyhow::bail!("it says nothing yet") };
+        ensure!(
+            reason == "BackingOff" && message.contains("ended with Interrupted (") && message.contains("lake"),
+            "it is {reason}: {message}"
+        );
+        println!("  {message}");
+        Ok(())
+    })
+}

@@ -1,0 +1,77 @@
+//! A MinIO with TLS and one bucket, from the program that `crate::minio` builds.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+use super::beside::LAKE;
+use crate::certificate::{self, Certificate};
+use crate::cluster::{BESIDE, Cluster};
+use crate::{process, workspace};
+
+pub(super) const KEY_ID: &str = "AKIALAKESIDE";
+pub(super) const BUCKET: &str = "lake";
+pub(super) const REGION: &str = "us-east-2";
+
+pub(super) struct Bucket {
+    folder: PathBuf,
+    secret: String,
+}
+
+impl Bucket {
+    pub(super) fn lay_out(folder: &Path, tls: &Certificate, secret: &str) -> Result<Self> {
+        let certificates = folder.join("certs");
+        std::fs::create_dir_all(&certificates)?;
+        std::fs::create_dir_all(folder.join("data").join(BUCKET))?;
+        std::fs::copy(&tls.certificate, certificates.join("public.crt"))?;
+        std::fs::copy(&tls.key, certificates.join("private.key"))?;
+        Ok(Self { folder: folder.to_owned(), secret: secret.to_owned() })
+    }
+
+    /// The command that serves it on port 9000 of `address`.
+    pub(super) fn server(&self, address: &str) -> Result<Command> {
+        let program = workspace::target().join("minio/minio").to_string_lossy().into_owned();
+        let path = |name: &str| self.folder.join(name).to_string_lossy().into_owned();
+        let listen = format!("{address}:9000");
+        let arguments = [&program, "server", "--quiet", "--address", &listen, "--certs-dir", &path("certs"), &path("data")];
+        let mut server = Cluster::find()?.in_network(&arguments)?;
+        server.env("HOME", &self.folder).env("MINIO_ROOT_USER", KEY_ID).env("MINIO_ROOT_PASSWORD", &self.secret);
+        server.env("MINIO_SITE_REGION", REGION).env("MINIO_BROWSER", "off").env("MINIO_UPDATE", "off");
+        let log = std::fs::File::create(self.folder.join("log"))?;
+        server.current_dir("/").stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        Ok(server)
+    }
+
+    pub(super) fn put(&self, key: &str, content: &str) -> Result<()> {
+        let file = self.folder.join("to-put");
+        std::fs::write(&file, content)?;
+        let put = self.curl(key, &["--upload-file", &file.to_string_lossy()]);
+        std::fs::remove_file(&file)?;
+        put
+    }
+
+    pub(super) fn remove(&self, key: &str) -> Result<()> {
+        self.curl(key, &["--request", "DELETE"])
+    }
+
+    /// Cuts what the server keeps of an object in half, behind its back.
+    pub(super) fn cut(&self, key: &str) -> Result<()> {
+        let parts = Command::new("find").arg(self.folder.join("data").join(BUCKET).join(key)).args(["-name", "part.*"]).output()?;
+        let parts = String::from_utf8(parts.stdout)?;
+        let part = parts.lines().next().with_context(|| format!("{key} has no part of its own"))?;
+        let file = std::fs::OpenOptions::new().write(true).open(part)?;
+        let length = file.metadata()?.len();
+        ensure!(length > 1 << 20, "{part} has {length} bytes only");
+        Ok(file.set_len(length / 2)?)
+    }
+
+    fn curl(&self, key: &str, arguments: &[&str]) -> Result<()> {
+        let authority = certificate::authority().to_string_lossy().into_owned();
+        let (resolve, url) = (format!("{LAKE}:9000:{BESIDE}"), format!("https://{LAKE}:9000/{BUCKET}/{key}"));
+        let (user, signed) = (format!("{KEY_ID}:{}", self.secret), format!("aws:amz:{REGION}:s3"));
+        let curl = ["curl", "--silent", "--show-error", "--fail-with-body", "--max-time", "60", "--noproxy", "*"];
+        let to = ["--cacert", &authority, "--resolve", &resolve, "--aws-sigv4", &signed, "--user", &user, &url];
+        process::output(&mut Cluster::find()?.in_network(&[&curl, &to[..], arguments].concat())?).map(drop)
+    }
+}

@@ -1,0 +1,135 @@
+//! A run on its way: its worker, its attempts, its end.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::demo::Demo;
+use crate::kubectl::condition;
+use crate::process;
+
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// A run of a tenant whose namespace has its name.
+pub(super) struct Run<'a> {
+    demo: &'a Demo,
+    tenant: &'a str,
+    /// For logs of workers, which go with their pods.
+    folder: &'a Path,
+    name: String,
+    uid: String,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn start(demo: &'a Demo, tenant: &'a str, job: &str, folder: &'a Path) -> Result<Self> {
+        let name = format!("{job}-{}", std::process::id());
+        demo.plugin(&["run", &format!("{tenant}/{job}"), "--name", &name])?;
+        let uid = demo.kubectl.run(&["get", "importrun", &name, "-n", tenant, "-o", "jsonpath={.metadata.uid}"])?;
+        Ok(Self { demo, tenant, folder, name, uid: uid.trim().to_owned() })
+    }
+
+    pub(super) fn object(&self) -> Result<Value> {
+        self.demo.kubectl.json(&["get", "importrun", &self.name, "-n", self.tenant])
+    }
+
+    /// The pod of an attempt once it runs, and what it says from then on.
+    pub(super) fn worker(&self, attempt: u32) -> Result<(Value, Log)> {
+        let kubectl = &self.demo.kubectl;
+        let namespace = format!("dataimporter-run-{}", self.tenant);
+        let label = format!("dataimporter.io/run-uid={},dataimporter.io/attempt={attempt}", self.uid);
+        let mut pod = Value::Null;
+        process::wait_until("a worker that runs", LIMIT, || {
+            pod = kubectl.json(&["get", "pods", "-n", &namespace, "-l", &label])?["items"][0].clone();
+            let state = &pod["status"]["containerStatuses"][0]["state"];
+            ensure!(!state["running"].is_null() || !state["terminated"].is_null(), "its state is {state}");
+            Ok(())
+        })?;
+        let name = pod["metadata"]["name"].as_str().context("a pod has a name")?;
+        let file = self.folder.join(format!("{name}.log"));
+        let follow = kubectl
+            .command(&["logs", "--follow", name, "-n", &namespace])
+            .stdin(Stdio::null())
+            .stdout(File::create(&file)?)
+            .stderr(Stdio::inherit())
+            .spawn()
+            .context("cannot start kubectl logs")?;
+        Ok((pod, Log { follow, file }))
+    }
+
+    /// The first chunk is over, and another waits for its commit, so its rows are in the worker's memory.
+    pub(super) fn holds_rows_behind_a_finished_chunk(&self) -> Result<()> {
+        process::wait_until("a chunk that was uploaded behind one that is done", LIMIT, || {
+            let run = self.object()?;
+            let states: Vec<&Value> =
+                run["status"]["chunks"]["listed"].as_array().into_iter().flatten().map(|chunk| &chunk["state"]).collect();
+            let any = |wanted: &str| states.iter().any(|state| **state == wanted);
+            ensure!(any("Done") && any("Uploaded"), "its chunks are {states:?}");
+            Ok(())
+        })
+    }
+
+    /// Three attempts, and no row read twice or left out.
+    pub(super) fn counted_every_row_once(&self) -> Result<()> {
+        let status = &self.object()?["status"];
+        let (rows, attempts) = (&status["rows"], status["attempts"].as_array().map(Vec::len));
+        ensure!(rows["read"] == 2_000 && rows["succeeded"] == 2_000 && attempts == Some(3), "after {attempts:?} attempts it says {rows}");
+        Ok(())
+    }
+
+    pub(super) fn attempt_ended(&self, index: usize, reason: &str, word: &str) -> Result<()> {
+        process::wait_until(&format!("attempt {} ended by {reason}", index + 1), LIMIT, || {
+            let attempt = &self.object()?["status"]["attempts"][index];
+            ensure!(attempt["reason"] == reason, "it is {attempt}");
+            let event = format!("--field-selector=involvedObject.name={},reason={reason}", self.name);
+            let told = self.demo.kubectl.run(&["get", "events", "-n", self.tenant, &event, "-o", "jsonpath={.items[*].message}"])?;
+            ensure!(told.contains(word), "its event says {told:?}");
+            Ok(())
+        })
+    }
+
+    /// Waits for its end, and for the reason when there is one to expect. Answers with the message.
+    pub(super) fn ends(&self, status: &str, reason: &str) -> Result<String> {
+        let mut said = String::new();
+        process::wait_until(&format!("run {} ended", self.name), LIMIT, || {
+            let run = self.object()?;
+            match condition(&run, "Succeeded") {
+                Some((found, why, message)) if found != "Unknown" => {
+                    if found != status || !why.contains(reason) {
+                        bail!("it ended {found} {why}: {message}");
+                    }
+                    message.clone_into(&mut said);
+                    Ok(())
+                }
+                other => bail!("it is {other:?}, {:?}", condition(&run, "Ready")),
+            }
+        })?;
+        Ok(said)
+    }
+}
+
+/// What a container says, kept while its pod is there.
+pub(super) struct Log {
+    follow: Child,
+    file: PathBuf,
+}
+
+impl Log {
+    pub(super) fn ended(mut self) -> Result<PathBuf> {
+        process::wait_until("the end of a worker's log", LIMIT, || {
+            ensure!(self.follow.try_wait()?.is_some(), "kubectl still follows it");
+            Ok(())
+        })?;
+        Ok(self.file.clone())
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let _ = self.follow.kill();
+        let _ = self.follow.wait();
+    }
+}
