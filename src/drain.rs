@@ -58,7 +58,7 @@ pub async fn drain(client: Client, args: Args) -> Result<()> {
     let namespace = args.namespace.clone();
     let outcome = carry_out(&client, args).await;
     if let Err(error) = &outcome {
-        tell(client, &namespace, &runtime::causes::told(error.as_ref())).await;
+        report(client, &namespace, &runtime::causes::chain(error.as_ref())).await;
     }
     outcome
 }
@@ -67,7 +67,7 @@ async fn carry_out(client: &Client, args: Args) -> Result<()> {
     let sets = Api::<StatefulSet>::namespaced(client.clone(), &args.namespace);
     let set = sets.get_opt(KEEPER).await.with_context(|| format!("StatefulSet {}/{KEEPER} cannot be read", args.namespace))?;
     let policy = chosen(&args, set.as_ref())?;
-    let left = Left::list(client).await?;
+    let left = Remaining::list(client).await?;
     let until = Instant::now() + Duration::from_secs(args.timeout_seconds);
     let ours = Ours { client: client.clone(), namespace: args.namespace, until };
     match policy {
@@ -75,7 +75,7 @@ async fn carry_out(client: &Client, args: Args) -> Result<()> {
         Policy::Release => {
             ours.stop().await?;
             // As they are now that nobody touches them any more.
-            Left::list(client).await?.release(client).await?;
+            Remaining::list(client).await?.release(client).await?;
         }
         Policy::Erase => {
             left.erase(client, ours.until).await?;
@@ -88,7 +88,7 @@ async fn carry_out(client: &Client, args: Args) -> Result<()> {
 }
 
 /// Helm removes the Job with its log when it fails: the reason stays for an hour as an event about it.
-async fn tell(client: Client, namespace: &str, reason: &str) {
+async fn report(client: Client, namespace: &str, reason: &str) {
     let mut job = Job::default();
     job.metadata.name = Some(THE_JOB.to_owned());
     job.metadata.namespace = Some(namespace.to_owned());
@@ -123,7 +123,7 @@ fn lines(namespace: &str, uid: &str) -> String {
     format!("{annotate}=Erase/{uid}     destroys its data\n{annotate}=Release/{uid}   leaves it encrypted for good\n")
 }
 
-fn refusal(left: &Left, namespace: &str, set: Option<&StatefulSet>) -> String {
+fn refusal(left: &Remaining, namespace: &str, set: Option<&StatefulSet>) -> String {
     let ways = match set.and_then(kube::ResourceExt::uid) {
         Some(uid) => format!("say it and uninstall again:\n{}", lines(namespace, &uid)),
         None => format!(
@@ -202,12 +202,12 @@ impl Ours {
 }
 
 /// Objects whose deletion needs our processes.
-struct Left {
+struct Remaining {
     connections: Vec<Connection>,
     tenants: Vec<Tenant>,
 }
 
-impl Left {
+impl Remaining {
     async fn list(client: &Client) -> Result<Self> {
         let everything = ListParams::default();
         let connections = Api::<Connection>::all(client.clone()).list(&everything).await.context("connections cannot be listed")?.items;
@@ -283,9 +283,9 @@ fn gone_by<T>(answer: kube::Result<T>) -> Result<()> {
     }
 }
 
-async fn wait_until(until: Instant, client: &Client, done: impl Fn(&Left) -> bool) -> Result<()> {
+async fn wait_until(until: Instant, client: &Client, done: impl Fn(&Remaining) -> bool) -> Result<()> {
     loop {
-        let left = Left::list(client).await?;
+        let left = Remaining::list(client).await?;
         if done(&left) {
             return Ok(());
         }
@@ -343,7 +343,7 @@ mod tests {
     fn without_a_statefulset_only_what_was_installed_counts() {
         let args = Args { policy: Policy::Release, timeout_seconds: 1, namespace: "sys".into() };
         assert_eq!(chosen(&args, None).unwrap(), Policy::Release);
-        let left = Left { connections: Vec::new(), tenants: Vec::new() };
+        let left = Remaining { connections: Vec::new(), tenants: Vec::new() };
         assert!(refusal(&left, "sys", None).contains("--no-hooks"));
     }
 }

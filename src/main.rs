@@ -34,7 +34,7 @@ enum Command {
 async fn main() -> ExitCode {
     // No core dump, and no look into our memory by another process of the same user: it may hold rows and secrets.
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable).context("the process cannot be made undumpable") {
-        terminal::tell(format_args!("dataimporter: {error:#}"));
+        terminal::error_line(format_args!("dataimporter: {error:#}"));
         return ExitCode::FAILURE;
     }
     // One cryptography provider for every TLS connection of the process.
@@ -51,7 +51,7 @@ async fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            terminal::tell(format_args!("dataimporter: {}", runtime::causes::told(error.as_ref())));
+            terminal::error_line(format_args!("dataimporter: {}", runtime::causes::chain(error.as_ref())));
             ExitCode::FAILURE
         }
     }

@@ -22,13 +22,13 @@ pub(crate) fn read_by_somebody(written: io::Result<()>) -> io::Result<()> {
     written.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
 }
 
-/// To standard error, with a line end. Where nobody hears us there is nobody to tell.
-pub fn tell(text: impl Display) {
-    tell_as_is(format_args!("{text}\n"));
+/// To standard error, with a line end. Where nobody hears us there is nobody to error_line.
+pub fn error_line(text: impl Display) {
+    error_text(format_args!("{text}\n"));
 }
 
 /// To standard error as it is.
-pub(crate) fn tell_as_is(text: impl Display) {
+pub(crate) fn error_text(text: impl Display) {
     let _ = write!(io::stderr().lock(), "{text}");
 }
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use bytes::BytesMut;
 use envelope::stream::{Opener, Sealer};
-use envelope::{Context, FileKey, Header, Purpose, Scope, TenantKey, record};
+use envelope::{EncryptionContext, FileKey, Header, Purpose, Scope, TenantKey, record};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -29,9 +29,9 @@ static SEALED: LazyLock<Sealed> = LazyLock::new(|| {
     Sealed { key, record, file_key: bytes, file: file.to_vec() }
 });
 
-fn context() -> Context {
+fn context() -> EncryptionContext {
     let text = str::to_owned;
-    Context {
+    EncryptionContext {
         scope: Scope { region: text("eu-frankfurt"), installation_uid: text("installation"), tenant_uid: text("tenant") },
         namespace: text("acme"),
         kind: text("Connection"),

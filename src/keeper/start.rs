@@ -209,7 +209,7 @@ pub async fn start_later(client: Client, args: Args, stop: CancellationToken, by
     tasks.spawn(ownerless::run(rooms.controllers.clone(), stop.clone()));
     tasks.spawn(connections::ask_after_sources(rooms.controllers.clone(), stop.clone()));
     tasks.spawn(tick(cluster.clone(), queue.clone(), stop.clone()));
-    tasks.spawn(tell(rooms.audit.clone(), stop.clone()));
+    tasks.spawn(report_refusals(rooms.audit.clone(), stop.clone()));
     tasks.spawn(renew(cluster.clone(), trust.clone(), stop.clone()));
     let (controllers, shown) = (rooms.controllers.clone(), metrics.clone());
     tasks.spawn(
@@ -467,7 +467,7 @@ async fn tick(cluster: Arc<Cluster>, queue: Queue<Key>, stop: CancellationToken)
 }
 
 /// Says in statuses how far the audit goes, and in the audit how often callers were refused.
-async fn tell(audit: Arc<Audit>, stop: CancellationToken) {
+async fn report_refusals(audit: Arc<Audit>, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(HEADS_INTERVAL)).await.is_some() {
         audit.tell_refusals(false).await;
         audit.publish().await;

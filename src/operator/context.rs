@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use domain::finding::Finding;
 use domain::settings::Settings;
 use kube::Resource;
-use runtime::causes::told;
+use runtime::causes;
 use runtime::events::Events;
 use runtime::metrics::Metrics;
 use runtime::store::{ObjectKey, Store};
@@ -77,8 +77,8 @@ pub(super) async fn reconcile(context: &Context, key: Key) -> Result<Next, Recon
         match &outcome {
             Ok(next) => tracing::debug!(?next, "reconciled"),
             // Somebody wrote at the same time: the event of that write is on its way.
-            Err(ReconcileError::Write(error)) if error.is_conflict() => tracing::debug!(error = told(error), "conflict"),
-            Err(error) => tracing::warn!(error = told(error), "reconcile failed; will try again"),
+            Err(ReconcileError::Write(error)) if error.is_conflict() => tracing::debug!(error = causes::chain(error), "conflict"),
+            Err(error) => tracing::warn!(error = causes::chain(error), "reconcile failed; will try again"),
         }
         outcome
     }

@@ -17,7 +17,7 @@ pub(super) async fn wait_for(client: &Client, namespace: &str, health: &Health) 
     loop {
         match read(client, namespace).await {
             Ok(uid) => return uid,
-            Err(error) => tracing::info!(error = causes::told(error.as_ref()), "waiting for the keeper's first start"),
+            Err(error) => tracing::info!(error = causes::chain(error.as_ref()), "waiting for the keeper's first start"),
         }
         health.beat(Instant::now());
         tokio::time::sleep(RETRY).await;

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use api::{ImportRun, Tenant, names};
 use domain::finding::Finding;
 use domain::import_run::queue::{Places as Free, Share, Waiting, deal, waits};
-use domain::import_run::{State, is_finished};
+use domain::import_run::{RunState, is_finished};
 use domain::labels;
 use domain::limits::Plans;
 use runtime::store::ObjectKey;
@@ -134,7 +134,7 @@ impl Places {
 
 /// Nobody was ever asked to work on it.
 fn is_fresh(run: &ImportRun) -> bool {
-    State::of(run.status.as_ref()) == State::Fresh && !is_finished(run)
+    RunState::of(run.status.as_ref()) == RunState::Fresh && !is_finished(run)
 }
 
 fn tenant_of(run_namespace: &str) -> Option<&str> {

@@ -70,7 +70,7 @@ async fn forget(context: &Context) {
                 Forgotten::Upload(upload) => remove(context, &key, upload.as_ref(), |upload| upload::is_long_gone(upload, now)).await,
             };
             if let Err(error) = removed {
-                tracing::warn!(object = %key, error = causes::told(error.as_ref()), "sweep: will try again");
+                tracing::warn!(object = %key, error = causes::chain(error.as_ref()), "sweep: will try again");
             }
         })
         .await;

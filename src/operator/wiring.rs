@@ -24,7 +24,7 @@ use super::key::Key;
 use super::places::Places;
 
 #[derive(Clone)]
-struct Bell {
+struct Wakeups {
     caches: Caches,
     queue: Queue<Key>,
     places: Arc<Places>,
@@ -42,39 +42,44 @@ pub(super) fn watch_all(
     deleted: &Arc<Notify>,
     metrics: &Metrics,
 ) {
-    let bell =
-        Bell { caches: caches.clone(), queue: queue.clone(), places: places.clone(), deleted: deleted.clone(), metrics: metrics.clone() };
-    watches.objects::<Region>("Region", None, caches.regions.clone(), bell.wake(Bell::region));
-    watches.objects::<Tenant>("Tenant", None, caches.tenants.clone(), bell.wake(Bell::tenant));
-    watches.objects::<ImportJob>("ImportJob", None, caches.jobs.clone(), bell.wake(Bell::job));
-    watches.objects::<ImportRun>("ImportRun", None, caches.runs.clone(), bell.wake(Bell::run));
-    watches.objects::<Connection>("Connection", None, caches.connections.clone(), bell.wake(Bell::connection));
-    watches.objects::<Upload>("Upload", None, caches.uploads.clone(), bell.wake(Bell::upload));
-    watches.objects::<Pod>("Pod", Some(names::RUN_UID_LABEL), caches.pods.clone(), bell.wake(Bell::pod));
+    let wakeups = Wakeups {
+        caches: caches.clone(),
+        queue: queue.clone(),
+        places: places.clone(),
+        deleted: deleted.clone(),
+        metrics: metrics.clone(),
+    };
+    watches.objects::<Region>("Region", None, caches.regions.clone(), wakeups.wake(Wakeups::region));
+    watches.objects::<Tenant>("Tenant", None, caches.tenants.clone(), wakeups.wake(Wakeups::tenant));
+    watches.objects::<ImportJob>("ImportJob", None, caches.jobs.clone(), wakeups.wake(Wakeups::job));
+    watches.objects::<ImportRun>("ImportRun", None, caches.runs.clone(), wakeups.wake(Wakeups::run));
+    watches.objects::<Connection>("Connection", None, caches.connections.clone(), wakeups.wake(Wakeups::connection));
+    watches.objects::<Upload>("Upload", None, caches.uploads.clone(), wakeups.wake(Wakeups::upload));
+    watches.objects::<Pod>("Pod", Some(names::RUN_UID_LABEL), caches.pods.clone(), wakeups.wake(Wakeups::pod));
     let anchors = caches.anchors.clone();
-    watches.metadata::<ConfigMap>("ConfigMap", Some(names::RUN_UID_LABEL), anchors, bell.wake(Bell::anchor));
-    watches.metadata::<Namespace>("Namespace", None, caches.namespaces.clone(), bell.wake(Bell::namespace));
-    watches.metadata::<Node>("Node", None, caches.nodes.clone(), bell.wake(Bell::node));
-    children::<RoleBinding>(watches, &bell, "RoleBinding", &caches.role_bindings);
-    children::<ServiceAccount>(watches, &bell, "ServiceAccount", &caches.accounts);
-    children::<NetworkPolicy>(watches, &bell, "NetworkPolicy", &caches.policies);
-    children::<ResourceQuota>(watches, &bell, "ResourceQuota", &caches.quotas);
+    watches.metadata::<ConfigMap>("ConfigMap", Some(names::RUN_UID_LABEL), anchors, wakeups.wake(Wakeups::anchor));
+    watches.metadata::<Namespace>("Namespace", None, caches.namespaces.clone(), wakeups.wake(Wakeups::namespace));
+    watches.metadata::<Node>("Node", None, caches.nodes.clone(), wakeups.wake(Wakeups::node));
+    children::<RoleBinding>(watches, &wakeups, "RoleBinding", &caches.role_bindings);
+    children::<ServiceAccount>(watches, &wakeups, "ServiceAccount", &caches.accounts);
+    children::<NetworkPolicy>(watches, &wakeups, "NetworkPolicy", &caches.policies);
+    children::<ResourceQuota>(watches, &wakeups, "ResourceQuota", &caches.quotas);
 }
 
 /// Children of a Tenant: whoever touches one wakes it, so that it is put right.
-fn children<K>(watches: &mut Watches, bell: &Bell, kind: &'static str, store: &Store<Meta<K>>)
+fn children<K>(watches: &mut Watches, wakeups: &Wakeups, kind: &'static str, store: &Store<Meta<K>>)
 where
     K: runtime::write::Kind + 'static,
 {
-    let (bell, kept) = (bell.clone(), store.clone());
-    let wake: Wake<Meta<K>> = Box::new(move |old, new| bell.of_tenant(kind, old, new));
+    let (wakeups, kept) = (wakeups.clone(), store.clone());
+    let wake: Wake<Meta<K>> = Box::new(move |old, new| wakeups.of_tenant(kind, old, new));
     watches.metadata::<K>(kind, Some(MANAGED_SELECTOR), kept, wake);
 }
 
-impl Bell {
+impl Wakeups {
     fn wake<K: 'static>(&self, ring: fn(&Self, Option<&K>, Option<&K>)) -> Wake<K> {
-        let bell = self.clone();
-        Box::new(move |old, new| ring(&bell, old, new))
+        let wakeups = self.clone();
+        Box::new(move |old, new| ring(&wakeups, old, new))
     }
 
     fn region(&self, old: Option<&Region>, new: Option<&Region>) {

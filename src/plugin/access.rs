@@ -7,8 +7,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Api, Client, Config, Resource as _, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
-use super::words::of_kubeconfig;
-use super::{Common, Target};
+use super::messages::of_kubeconfig;
+use super::{Common, ObjectName};
 
 /// Of a job's runs this many are named.
 const SHOWN: usize = 5;
@@ -38,7 +38,7 @@ impl Access {
     }
 
     /// What a person may have given instead of a run's name: the job's.
-    async fn job_instead(&self, target: &Target) -> Result<Option<String>> {
+    async fn job_instead(&self, target: &ObjectName) -> Result<Option<String>> {
         let (namespace, name) = (self.namespace_of(target), &target.name);
         if self.api::<ImportJob>(target).get_opt(name).await.ok().flatten().is_none() {
             return Ok(None);
@@ -62,7 +62,7 @@ impl Access {
         }))
     }
 
-    pub(crate) fn namespace_of<'a>(&'a self, target: &'a Target) -> &'a str {
+    pub(crate) fn namespace_of<'a>(&'a self, target: &'a ObjectName) -> &'a str {
         target.namespace.as_deref().unwrap_or(&self.namespace)
     }
 
@@ -70,7 +70,7 @@ impl Access {
         &self.namespace
     }
 
-    pub(crate) fn api<K>(&self, target: &Target) -> Api<K>
+    pub(crate) fn api<K>(&self, target: &ObjectName) -> Api<K>
     where
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
     {
@@ -78,7 +78,7 @@ impl Access {
     }
 
     /// Gets an object or says which one is missing.
-    pub(crate) async fn get<K>(&self, target: &Target) -> Result<K>
+    pub(crate) async fn get<K>(&self, target: &ObjectName) -> Result<K>
     where
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
     {

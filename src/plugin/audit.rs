@@ -60,7 +60,7 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     match args.verb {
         Verb::Verify { whose } => {
             let report: AuditReport = ask(&access, &whose, "/report").await?.json().await.context("the gateway's report cannot be read")?;
-            output::either(common.output, &report, || told(&report))?;
+            output::either(common.output, &report, || summary(&report))?;
             Ok(if report.whole { ExitCode::SUCCESS } else { ExitCode::from(AUDIT_BROKEN) })
         }
         Verb::Export { whose, to } => {
@@ -84,7 +84,7 @@ async fn ask(access: &Access, whose: &Whose, what: &str) -> Result<reqwest::Resp
     if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
 }
 
-fn told(report: &AuditReport) -> String {
+fn summary(report: &AuditReport) -> String {
     let word = if report.whole { "whole" } else { "NOT WHOLE" };
     let mut text = format!("the audit of region {} is {word}; {} lines are yours", report.region, output::grouped(signed(report.lines)));
     for chain in &report.chains {
@@ -114,7 +114,7 @@ mod tests {
             problem: problem.map(str::to_owned),
         };
         let chains = vec![chain("keeper-0", Some("line 7 was changed")), chain("keeper-0.2", None)];
-        let text = told(&AuditReport { region: "eu".into(), whole: false, lines: 12, chains });
+        let text = summary(&AuditReport { region: "eu".into(), whole: false, lines: 12, chains });
         assert!(text.contains("NOT WHOLE; 12 lines") && text.contains("line 7 was changed"), "{text}");
         assert_eq!(text.lines().count(), 3);
     }

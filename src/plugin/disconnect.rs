@@ -11,13 +11,13 @@ use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt as _};
 
 use super::access::Access;
-use super::{Common, Output, TIMED_OUT, Target, output};
+use super::{Common, ObjectName, Output, TIMED_OUT, output};
 use crate::terminal;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The Connection, as NAME or NAMESPACE/NAME.
-    connection: Target,
+    connection: ObjectName,
     /// Seconds to wait until it is gone.
     #[arg(long, default_value_t = 660)]
     timeout: u64,
@@ -34,17 +34,17 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
         let ready = left.status.as_ref().and_then(|s| conditions::find(&s.conditions, conditions::READY).cloned());
         let line = ready.map_or("waiting for the keeper".to_owned(), |c| format!("{}: {}", c.reason, c.message));
         if common.output == Output::Text && shown != line {
-            terminal::tell(format_args!("  {line}"));
+            terminal::error_line(format_args!("  {line}"));
             shown = line;
         }
         if Instant::now() > until {
-            terminal::tell(format_args!("error: Connection {namespace}/{name} is still there: {shown}"));
+            terminal::error_line(format_args!("error: Connection {namespace}/{name} is still there: {shown}"));
             return Ok(ExitCode::from(TIMED_OUT));
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     if let Some(note) = failure(&access, &namespace, &connection).await? {
-        terminal::tell(format_args!("error: Connection {namespace}/{name} is gone, but {note}"));
+        terminal::error_line(format_args!("error: Connection {namespace}/{name} is gone, but {note}"));
         return Ok(ExitCode::FAILURE);
     }
     let left_to_do = connection.spec.system().and_then(|system| system.external().left_to_do());

@@ -11,7 +11,7 @@ use kube::api::PostParams;
 use kube::{Api, ResourceExt as _};
 
 use super::access::Access;
-use super::words::Advised;
+use super::messages::Advised;
 
 pub(crate) struct Gateway {
     pub(crate) http: reqwest::Client,

@@ -17,7 +17,7 @@ use kube::api::{ObjectMeta, PartialObjectMeta};
 use serde_json::{Value, json};
 
 use super::access::Access;
-use super::{Common, Target, output};
+use super::{Common, ObjectName, output};
 
 const KEEPER_ACCOUNT: &str = "dataimporter-keeper";
 
@@ -25,7 +25,7 @@ const KEEPER_ACCOUNT: &str = "dataimporter-keeper";
 #[group(required = true, multiple = false)]
 pub(crate) struct Args {
     /// The Connection, as NAME or NAMESPACE/NAME.
-    connection: Option<Target>,
+    connection: Option<ObjectName>,
     /// Files with Connections (`-`: standard input), and with their Secrets if these are in Git, instead of a cluster.
     #[arg(short, long)]
     filename: Vec<PathBuf>,
@@ -93,13 +93,13 @@ impl Grant {
     }
 }
 
-async fn of_cluster(common: &Common, target: &Target) -> Result<Grant> {
+async fn of_cluster(common: &Common, target: &ObjectName) -> Result<Grant> {
     let access = Access::open(common).await?;
     let connection: Connection = access.get(target).await?;
     let namespace = access.namespace_of(target);
     let source = reference(&connection)?;
     // Whoever may not read it is told the line without what others have in it.
-    let secret = Target { namespace: Some(namespace.to_owned()), name: source.name.clone() };
+    let secret = ObjectName { namespace: Some(namespace.to_owned()), name: source.name.clone() };
     let found: Option<PartialObjectMeta<Secret>> = access.api::<Secret>(&secret).get_metadata(&secret.name).await.ok();
     let (consent, unread) = match &found {
         Some(found) => (Consent::of(&found.metadata), None),

@@ -6,6 +6,7 @@ mod audit;
 mod disconnect;
 mod gateway;
 mod intake;
+mod messages;
 mod results;
 mod run;
 mod status;
@@ -13,7 +14,6 @@ mod stop;
 mod tree;
 mod upload;
 mod wait;
-mod words;
 
 use std::process::ExitCode;
 
@@ -90,7 +90,7 @@ pub async fn main(cli: Cli) -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => {
-            terminal::tell(format_args!("error: {}", words::of(&error, &common).await));
+            terminal::error_line(format_args!("error: {}", messages::of(&error, &common).await));
             ExitCode::FAILURE
         }
     }
@@ -105,12 +105,12 @@ pub(crate) const AUDIT_BROKEN: u8 = 6;
 
 /// `namespace/name`, or a name in the current namespace.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Target {
+pub(crate) struct ObjectName {
     namespace: Option<String>,
     pub(crate) name: String,
 }
 
-impl std::str::FromStr for Target {
+impl std::str::FromStr for ObjectName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -137,10 +137,10 @@ mod tests {
 
     #[test]
     fn a_target_may_name_its_namespace() {
-        assert_eq!("acme/crm".parse(), Ok(Target { namespace: Some("acme".into()), name: "crm".into() }));
-        assert_eq!("crm".parse(), Ok(Target { namespace: None, name: "crm".into() }));
+        assert_eq!("acme/crm".parse(), Ok(ObjectName { namespace: Some("acme".into()), name: "crm".into() }));
+        assert_eq!("crm".parse(), Ok(ObjectName { namespace: None, name: "crm".into() }));
         for wrong in ["", "/", "a/b/c", "a/", "/b"] {
-            assert!(wrong.parse::<Target>().is_err(), "{wrong:?}");
+            assert!(wrong.parse::<ObjectName>().is_err(), "{wrong:?}");
         }
     }
 }

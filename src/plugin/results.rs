@@ -11,13 +11,13 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::access::Access;
 use super::gateway::{Gateway, refusal};
-use super::{Common, Output, Target, output};
+use super::{Common, ObjectName, Output, output};
 use crate::terminal;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The ImportRun, as NAME or NAMESPACE/NAME.
-    run: Target,
+    run: ObjectName,
     /// The file to fetch, e.g. `failed.csv`; all are listed when absent.
     file: Option<String>,
     /// Where to write it; standard output when absent. A folder takes the file's own name.
@@ -98,7 +98,7 @@ pub(crate) async fn save(mut response: reqwest::Response, to: Option<PathBuf>, n
     let flushed = out.flush().await;
     if path.is_none() { terminal::read_by_somebody(flushed) } else { flushed }.with_context(|| target(path.as_deref()))?;
     if let Some(path) = path {
-        terminal::tell(format_args!("{} written", path.display()));
+        terminal::error_line(format_args!("{} written", path.display()));
     }
     Ok(())
 }

@@ -11,12 +11,12 @@ use kube::ResourceExt as _;
 use kube::api::PostParams;
 
 use super::access::Access;
-use super::{Common, Target, output, wait};
+use super::{Common, ObjectName, output, wait};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The ImportJob, as NAME or NAMESPACE/NAME.
-    job: Target,
+    job: ObjectName,
     /// Name of the run; the job's name and the time when absent.
     #[arg(long)]
     name: Option<String>,

@@ -6,12 +6,12 @@ use anyhow::Result;
 use api::ImportRun;
 
 use super::access::Access;
-use super::{Common, Target, output, tree};
+use super::{Common, ObjectName, output, tree};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The ImportRun, as NAME or NAMESPACE/NAME.
-    run: Target,
+    run: ObjectName,
 }
 
 pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {

@@ -8,12 +8,12 @@ use domain::import_run::is_finished;
 use kube::api::{Patch, PatchParams};
 
 use super::access::Access;
-use super::{Common, Target, output};
+use super::{Common, ObjectName, output};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The ImportRun, as NAME or NAMESPACE/NAME.
-    run: Target,
+    run: ObjectName,
 }
 
 pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {

@@ -131,9 +131,9 @@ async fn show_progress(sent: Arc<AtomicU64>, size: Option<u64>) {
         let done = sent.load(Ordering::Relaxed);
         match size.filter(|s| *s > 0) {
             Some(size) => {
-                terminal::tell(format_args!("  {} of {} bytes ({} %)", grouped(done as i64), grouped(size as i64), done * 100 / size))
+                terminal::error_line(format_args!("  {} of {} bytes ({} %)", grouped(done as i64), grouped(size as i64), done * 100 / size))
             }
-            None => terminal::tell(format_args!("  {} bytes", grouped(done as i64))),
+            None => terminal::error_line(format_args!("  {} bytes", grouped(done as i64))),
         }
     }
 }

@@ -8,7 +8,7 @@ use api::{ImportRun, conditions};
 use kube::Api;
 
 use super::access::Access;
-use super::{Common, Output, ROWS_FAILED, RUN_FAILED, TIMED_OUT, Target, output, tree};
+use super::{Common, ObjectName, Output, ROWS_FAILED, RUN_FAILED, TIMED_OUT, output, tree};
 use crate::terminal;
 
 const POLL: Duration = Duration::from_millis(500);
@@ -16,7 +16,7 @@ const POLL: Duration = Duration::from_millis(500);
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The ImportRun, as NAME or NAMESPACE/NAME.
-    run: Target,
+    run: ObjectName,
     #[command(flatten)]
     limits: Limits,
 }
@@ -52,7 +52,7 @@ pub(crate) async fn follow(access: &Access, format: Output, namespace: &str, nam
             return Ok(ExitCode::from(code));
         }
         if Instant::now() > until {
-            terminal::tell(format_args!("error: ImportRun {namespace}/{name} has not ended after {} s; it goes on", limits.timeout));
+            terminal::error_line(format_args!("error: ImportRun {namespace}/{name} has not ended after {} s; it goes on", limits.timeout));
             return Ok(ExitCode::from(TIMED_OUT));
         }
         tokio::time::sleep(POLL).await;
@@ -67,7 +67,7 @@ fn show_change(run: &ImportRun, shown: &mut String) {
         None => format!("  {reason}"),
     };
     if *shown != line {
-        terminal::tell(&line);
+        terminal::error_line(&line);
         *shown = line;
     }
 }

@@ -66,7 +66,7 @@ pub async fn run(args: Args) -> ExitCode {
     let import = match prepare(&args).await {
         Ok(import) => import,
         Err(error) => {
-            terminal::tell(format_args!("dataimporter run: {}", terminal::without_number(&format!("{error:#}"))));
+            terminal::error_line(format_args!("dataimporter run: {}", terminal::without_number(&format!("{error:#}"))));
             return Exit::Usage.into();
         }
     };
@@ -78,7 +78,7 @@ pub async fn run(args: Args) -> ExitCode {
     match output::print(args.output, &ending) {
         Ok(()) => Exit::of(&ending).into(),
         Err(error) => {
-            terminal::tell(format_args!("dataimporter run: {error:#}"));
+            terminal::error_line(format_args!("dataimporter run: {error:#}"));
             Exit::Failed.into()
         }
     }
@@ -185,7 +185,7 @@ async fn source(args: &Args, manifests: &Manifests, job: &Job, dialer: &Dialer) 
 /// The first Ctrl-C stops in order, the second at once.
 async fn stop_on_signal(stop_signal: StopSignal) -> io::Result<()> {
     tokio::signal::ctrl_c().await?;
-    terminal::tell("\nstopping: no new chunk is sent, committed ones are waited for; press Ctrl-C again to leave at once");
+    terminal::error_line("\nstopping: no new chunk is sent, committed ones are waited for; press Ctrl-C again to leave at once");
     stop_signal.stop(RunReason::Cancelled, "stopped from the keyboard");
     tokio::signal::ctrl_c().await?;
     std::process::exit(Exit::Failed as i32);

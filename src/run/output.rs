@@ -28,9 +28,9 @@ pub(super) fn show_progress(ledger: Arc<Ledger>) {
             let progress = ledger.progress();
             let text = format!("{} · {} of {} chunks", rows(&progress.rows), progress.chunks_done, progress.chunks);
             if terminal {
-                terminal::tell_as_is(format_args!("\r\x1b[K{text} · {} s", began.elapsed().as_secs()));
+                terminal::error_text(format_args!("\r\x1b[K{text} · {} s", began.elapsed().as_secs()));
             } else {
-                terminal::tell(text);
+                terminal::error_line(text);
             }
         }
     });
@@ -38,7 +38,7 @@ pub(super) fn show_progress(ledger: Arc<Ledger>) {
 
 pub(super) fn finish_progress() {
     if std::io::stderr().is_terminal() {
-        terminal::tell_as_is("\r\x1b[K");
+        terminal::error_text("\r\x1b[K");
     }
 }
 

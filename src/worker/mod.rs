@@ -116,7 +116,7 @@ async fn report(keeper: &Keeper, ending: Ending) -> anyhow::Result<ExitCode> {
     if ending.fenced || ending.reason == RunReason::Interrupted {
         tracing::warn!(reason = %ending.message, "left to another attempt");
         if !ending.fenced {
-            tell_why(keeper, ending).await;
+            report_interruption(keeper, ending).await;
         }
         return Ok(ExitCode::from(TRY_AGAIN));
     }
@@ -140,7 +140,7 @@ async fn report(keeper: &Keeper, ending: Ending) -> anyhow::Result<ExitCode> {
 }
 
 /// Tells people, through the run's status, what stood in the way. The next attempt does not depend on it, so it is not waited for long.
-async fn tell_why(keeper: &Keeper, ending: Ending) {
+async fn report_interruption(keeper: &Keeper, ending: Ending) {
     let progress = Progress { attempt: keeper.attempt(), rows: ending.rows, interrupted: Some(ending.message) };
     let told = tokio::time::timeout(LAST_WORDS, keeper.progress(&progress)).await;
     if !matches!(told, Ok(Ok(_))) {

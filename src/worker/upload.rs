@@ -25,21 +25,21 @@ struct Reading {
 }
 
 pub(super) fn stream(keeper: Arc<Keeper>, grant: UploadGrant, stop_signal: StopSignal) -> BoxStream<'static, io::Result<Bytes>> {
-    let beginning = State::Granted(keeper, Box::new(grant), stop_signal);
+    let beginning = UploadState::Granted(keeper, Box::new(grant), stop_signal);
     try_unfold(beginning, next).boxed()
 }
 
-enum State {
+enum UploadState {
     Granted(Arc<Keeper>, Box<UploadGrant>, StopSignal),
     Reading(Box<Reading>),
     Ended,
 }
 
-async fn next(state: State) -> io::Result<Option<(Bytes, State)>> {
+async fn next(state: UploadState) -> io::Result<Option<(Bytes, UploadState)>> {
     let mut reading = match state {
-        State::Granted(keeper, grant, stop_signal) => Box::new(begin(&keeper, &grant, &stop_signal).await?),
-        State::Reading(reading) => reading,
-        State::Ended => return Ok(None),
+        UploadState::Granted(keeper, grant, stop_signal) => Box::new(begin(&keeper, &grant, &stop_signal).await?),
+        UploadState::Reading(reading) => reading,
+        UploadState::Ended => return Ok(None),
     };
     loop {
         match reading.response.chunk().await.map_err(|error| io::Error::other(connect::diagnose(&error).text))? {
@@ -47,12 +47,12 @@ async fn next(state: State) -> io::Result<Option<(Bytes, State)>> {
                 let ready = reading.held.split().freeze();
                 reading.take(&sealed)?;
                 if !ready.is_empty() {
-                    return Ok(Some((ready, State::Reading(reading))));
+                    return Ok(Some((ready, UploadState::Reading(reading))));
                 }
             }
             None => {
                 let last = reading.end()?;
-                return Ok((!last.is_empty()).then_some((last, State::Ended)));
+                return Ok((!last.is_empty()).then_some((last, UploadState::Ended)));
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::{process, workspace};
 pub(crate) struct Arguments {
     /// Targets to feed; all of them when none is named
     #[arg(value_enum)]
-    targets: Vec<Target>,
+    targets: Vec<FuzzTarget>,
     /// How long each target is fed
     #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
 
 /// Named as in `fuzz/src/lib.rs`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-enum Target {
+enum FuzzTarget {
     /// The CSV reader: any bytes, read in any way and in any pieces
     Csv,
     /// The formula language: any text, compiled and evaluated
@@ -49,7 +49,7 @@ const MEMORY_MIB: u32 = 1024;
 const SECONDS_EACH: u32 = 10;
 
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
-    let targets = if arguments.targets.is_empty() { Target::value_variants().to_vec() } else { arguments.targets };
+    let targets = if arguments.targets.is_empty() { FuzzTarget::value_variants().to_vec() } else { arguments.targets };
     let progress = Progress::begin();
     let program = build(&progress)?;
     if let Some(input) = arguments.input {
@@ -86,14 +86,14 @@ fn build(progress: &Progress) -> Result<PathBuf> {
     Ok(folder.join("x86_64-unknown-linux-gnu/release/fuzz"))
 }
 
-impl Target {
+impl FuzzTarget {
     fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 }
 
 /// Feeds one target; false when it failed.
-fn feed(progress: &Progress, program: &Path, target: Target, seconds: u32) -> Result<bool> {
+fn feed(progress: &Progress, program: &Path, target: FuzzTarget, seconds: u32) -> Result<bool> {
     let name = target.name();
     let (seeds, corpus, found) =
         (folder().join("seeds").join(&name), folder().join("corpus").join(&name), folder().join("found").join(&name));
@@ -126,7 +126,7 @@ fn feed(progress: &Progress, program: &Path, target: Target, seconds: u32) -> Re
     Ok(true)
 }
 
-fn again(program: &Path, target: Target, input: &Path) -> Result<ExitCode> {
+fn again(program: &Path, target: FuzzTarget, input: &Path) -> Result<ExitCode> {
     let mut command = Command::new(program);
     let status =
         command.env("FUZZ_TARGET", target.name()).arg(input).stdin(Stdio::null()).status().context("the targets cannot be started")?;
@@ -181,12 +181,12 @@ mod tests {
     #[test]
     fn every_target_is_known_to_both_sides_and_has_seeds() {
         let library = fs::read_to_string(workspace::root().join("fuzz/src/lib.rs")).unwrap();
-        for target in Target::value_variants() {
+        for target in FuzzTarget::value_variants() {
             let name = target.name();
             assert!(library.contains(&format!("(\"{name}\", {name}::feed)")), "fuzz/src/lib.rs has no target {name}");
             assert!(workspace::root().join("fuzz/seeds").join(&name).is_dir(), "{name} has no seeds");
         }
-        assert_eq!(library.matches("::feed)").count(), Target::value_variants().len());
+        assert_eq!(library.matches("::feed)").count(), FuzzTarget::value_variants().len());
     }
 
     #[test]

@@ -24,13 +24,13 @@ struct Reach {
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Opening {
-    target: Target,
+    target: Destination,
     /// Empty: every port.
     ports: Vec<u16>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
-enum Target {
+enum Destination {
     Network(IpNet),
     Host(String),
 }
@@ -60,13 +60,13 @@ impl AddressPolicy {
     pub fn open_network(self, cidr: &str, ports: &[u16]) -> Result<Self, NotANetwork> {
         let network =
             cidr.parse::<IpNet>().or_else(|_| cidr.parse::<IpAddr>().map(IpNet::from)).map_err(|_| NotANetwork(cidr.to_owned()))?;
-        Ok(self.open(Target::Network(network.trunc()), ports))
+        Ok(self.open(Destination::Network(network.trunc()), ports))
     }
 
     /// Also allows the public and private addresses of a host by that very name. Never loopback or link-local ones: a name says nothing
     /// about where it points tomorrow. No ports mean every port.
     pub fn open_host(self, host: &str, ports: &[u16]) -> Self {
-        self.open(Target::Host(folded(host)), ports)
+        self.open(Destination::Host(folded(host)), ports)
     }
 
     /// Also allows a Service of this cluster, under each of the names it is usually called by.
@@ -76,7 +76,7 @@ impl AddressPolicy {
             .fold(self, |policy, suffix| policy.open_host(&format!("{name}.{namespace}{suffix}"), ports))
     }
 
-    fn open(mut self, target: Target, ports: &[u16]) -> Self {
+    fn open(mut self, target: Destination, ports: &[u16]) -> Self {
         if let Some(reach) = &mut self.reach {
             Arc::make_mut(reach).openings.push(Opening { target, ports: ports.to_vec() });
         }
@@ -103,8 +103,8 @@ impl Opening {
     fn allows(&self, host: &str, address: IpAddr, kind: AddressKind, port: u16) -> bool {
         let port_fits = self.ports.is_empty() || self.ports.contains(&port);
         let target_fits = match &self.target {
-            Target::Network(network) => network.contains(&address.to_canonical()),
-            Target::Host(listed) => matches!(kind, AddressKind::Private | AddressKind::Public) && *listed == folded(host),
+            Destination::Network(network) => network.contains(&address.to_canonical()),
+            Destination::Host(listed) => matches!(kind, AddressKind::Private | AddressKind::Public) && *listed == folded(host),
         };
         port_fits && target_fits
     }

@@ -167,7 +167,7 @@ impl Own {
         let Some(column) = self.refused else {
             // An older file, or a column that somebody deleted.
             if told.split_once(':').is_some_and(|(code, _)| RowError::OF_READERS.contains(&code.trim())) {
-                row.fault = Some(RowError::RefusedBefore { told: reason(&told) + UNKNOWN });
+                row.fault = Some(RowError::RefusedBefore { text: reason(&told) + UNKNOWN });
             }
             return;
         };
@@ -180,7 +180,7 @@ impl Own {
             told => reason(told),
         };
         row.refused = String::from_utf8_lossy(mark).into_owned();
-        row.fault = Some(RowError::RefusedBefore { told: told + UNCHANGED });
+        row.fault = Some(RowError::RefusedBefore { text: told + UNCHANGED });
     }
 
     /// Cells that could not be read show it until somebody writes them anew; of other rows any cell has to be another than it was. Where
@@ -254,14 +254,14 @@ mod tests {
         let mark = refused_row(["007", "x y"]);
         let reason = "MALFORMED_QUOTE: no";
         let still = restored(&HEADER, &["007", "x y", &mark, "", "", reason]);
-        assert_eq!(still.fault.as_ref().unwrap().told(), format!("{reason}{UNCHANGED}"));
+        assert_eq!(still.fault.as_ref().unwrap().result_text(), format!("{reason}{UNCHANGED}"));
         assert_eq!(still.refused, mark);
         // The same again, however long it is.
-        let long = restored(&HEADER, &["007", "x y", &mark, "", "", &"é".repeat(100_000)]).fault.unwrap().told();
-        assert_eq!(restored(&HEADER, &["007", "x y", &mark, "", "", &long]).fault.unwrap().told(), long);
+        let long = restored(&HEADER, &["007", "x y", &mark, "", "", &"é".repeat(100_000)]).fault.unwrap().result_text();
+        assert_eq!(restored(&HEADER, &["007", "x y", &mark, "", "", &long]).fault.unwrap().result_text(), long);
         assert!(long.len() < 3_000);
-        let told = still.fault.unwrap().told();
-        assert_eq!(restored(&HEADER, &["007", "x y", &mark, "", "", &told]).fault.unwrap().told(), told);
+        let told = still.fault.unwrap().result_text();
+        assert_eq!(restored(&HEADER, &["007", "x y", &mark, "", "", &told]).fault.unwrap().result_text(), told);
         // A spreadsheet wrote it.
         assert!(restored(&HEADER, &["7", "X Y", &mark, "", "", reason]).fault.is_some());
         // Mended.
@@ -272,7 +272,7 @@ mod tests {
         assert!(restored(&HEADER, &["2", "Zo\u{FFFD}", &damaged, "", "", reason]).fault.is_some());
         assert_eq!(restored(&HEADER, &["1", "Zoë", &damaged, "", "", reason]).fault, None);
         // Without its reason, its mark, or its columns.
-        let lost = restored(&HEADER, &["007", "x y", &mark, "", "", ""]).fault.unwrap().told();
+        let lost = restored(&HEADER, &["007", "x y", &mark, "", "", ""]).fault.unwrap().result_text();
         assert!(lost.starts_with("REFUSED_ROW: row 2 (line 3, byte 10): no reason"), "{lost}");
         assert!(restored(&HEADER, &["007", "x z", "1,\"x\" y", "", "", reason]).fault.is_some());
         assert!(restored(&["id", "other", REFUSED, ID, CREATED, ERROR], &["007", "x z", &mark, "", "", reason]).fault.is_some());
@@ -281,7 +281,7 @@ mod tests {
     #[test]
     fn without_the_column_of_refused_rows_nobody_can_tell_what_was_mended() {
         let header = ["id", "name", ID, CREATED, ERROR];
-        let told = |error: &str| restored(&header, &["1", "x", "", "", error]).fault.map(|fault| fault.told());
+        let told = |error: &str| restored(&header, &["1", "x", "", "", error]).fault.map(|fault| fault.result_text());
         let refused = told("RAGGED_ROW: row 3: no field").unwrap();
         assert_eq!(refused, format!("RAGGED_ROW: row 3: no field{UNKNOWN}"));
         assert_eq!(told(&refused), Some(refused.clone()));
@@ -289,7 +289,7 @@ mod tests {
             assert_eq!(told(good), None, "{good}");
         }
         // The next file has the column, and the row its mark.
-        let again = restored(&HEADER, &["1", "x", &refused_row(["1", "x"]), "", "", &refused]).fault.unwrap().told();
+        let again = restored(&HEADER, &["1", "x", &refused_row(["1", "x"]), "", "", &refused]).fault.unwrap().result_text();
         assert_eq!(again, format!("RAGGED_ROW: row 3: no field{UNCHANGED}"));
     }
 

@@ -306,8 +306,8 @@ pub enum RowError {
     #[error("{field} is a restricted picklist without the value {}; {advice}", Shown(.found))]
     NotInPicklist { field: String, found: String, advice: String },
     /// As an earlier run told it.
-    #[error("{told}")]
-    RefusedBefore { told: String },
+    #[error("{text}")]
+    RefusedBefore { text: String },
     #[error("more than {limit} different rows: `dedupe` cannot remember them all; remove repetitions in the source")]
     TooManyToRemember { limit: usize },
 }
@@ -341,9 +341,9 @@ impl RowError {
         ["RAGGED_ROW", "MALFORMED_QUOTE", "INVALID_ENCODING", "NUL_CHARACTER", "UNSTORABLE_VALUE", "REFUSED_ROW"];
 
     /// As a result file says it, in the manner of Salesforce's own errors.
-    pub fn told(&self) -> String {
+    pub fn result_text(&self) -> String {
         match self {
-            Self::RefusedBefore { told } => told.clone(),
+            Self::RefusedBefore { text } => text.clone(),
             error => format!("{}: {error}", error.code()),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use envelope::stream::{Opener, Sealer, sealed_file_len};
-use envelope::{Context, FileKey, Scope};
+use envelope::{EncryptionContext, FileKey, Scope};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -45,9 +45,9 @@ fn key() -> FileKey {
     FileKey::generate(&mut StdRng::seed_from_u64(1))
 }
 
-fn context() -> Context {
+fn context() -> EncryptionContext {
     let text = |text: &str| text.to_owned();
-    Context {
+    EncryptionContext {
         scope: Scope { region: text("eu-frankfurt"), installation_uid: text("installation"), tenant_uid: text("tenant") },
         namespace: text("acme"),
         kind: text("Upload"),

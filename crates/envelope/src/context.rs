@@ -14,7 +14,7 @@ pub struct Scope {
 
 /// The object a record belongs to. Two contexts are the same only if every field is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Context {
+pub struct EncryptionContext {
     pub scope: Scope,
     pub namespace: String,
     pub kind: String,
@@ -26,7 +26,7 @@ pub struct Context {
     pub field_set: BTreeSet<String>,
 }
 
-impl Context {
+impl EncryptionContext {
     /// The context bytes of the format: header, then every field with its length before it.
     pub(crate) fn bind(&self, header: &Header) -> Vec<u8> {
         let mut bytes = header.to_bytes().to_vec();
@@ -64,8 +64,8 @@ pub(crate) mod samples {
         Scope { region: "eu-frankfurt".into(), installation_uid: "11111111-aaaa".into(), tenant_uid: "22222222-bbbb".into() }
     }
 
-    pub(crate) fn context() -> Context {
-        Context {
+    pub(crate) fn context() -> EncryptionContext {
+        EncryptionContext {
             scope: scope(),
             namespace: "acme".into(),
             kind: "Connection".into(),

@@ -35,7 +35,7 @@ pub mod stream;
 mod vectors;
 
 pub use audit::AuditKey;
-pub use context::{Context, Scope};
+pub use context::{EncryptionContext, Scope};
 pub use error::{CustodyError, MessageTooLong, OpenError, RingError};
 pub use header::{HEADER_LEN, Header, Purpose};
 pub use keys::{FileKey, Kid, KidError, TenantKey};

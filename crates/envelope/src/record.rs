@@ -5,7 +5,7 @@ use rand::CryptoRng;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::cobblestone::{ChunkCipher, Decryptor, Encryptor, RustCrypto, Salt, SingleUse, sealed_len};
-use crate::context::Context;
+use crate::context::EncryptionContext;
 use crate::error::OpenError;
 use crate::header::{HEADER_LEN, Header, Purpose};
 use crate::keys::{FileKey, KeyBytes, TenantKey};
@@ -17,35 +17,54 @@ pub struct Content {
 }
 
 /// Seals `plaintext` for the object `context` names. Most callers want [`crate::KeyRing::seal`], which picks the active key.
-pub fn seal(key: &TenantKey, purpose: Purpose, version: u64, context: &Context, plaintext: &[u8], rng: &mut dyn CryptoRng) -> Vec<u8> {
+pub fn seal(
+    key: &TenantKey,
+    purpose: Purpose,
+    version: u64,
+    context: &EncryptionContext,
+    plaintext: &[u8],
+    rng: &mut dyn CryptoRng,
+) -> Vec<u8> {
     seal_under(&key.bytes, &Header { purpose, kid: key.kid, version }, context, plaintext, rng)
 }
 
 /// Opens a record of `purpose` that belongs to the object `context` names and was sealed under `key`.
-pub fn open(key: &TenantKey, purpose: Purpose, context: &Context, record: &[u8]) -> Result<Content, OpenError> {
+pub fn open(key: &TenantKey, purpose: Purpose, context: &EncryptionContext, record: &[u8]) -> Result<Content, OpenError> {
     let header = Header::expect(record, purpose, key.kid)?;
     open_under(&key.bytes, &header, context, record)
 }
 
 /// The record of a file key, to be kept apart from the file.
-pub fn seal_file_key(key: &TenantKey, version: u64, context: &Context, file_key: &FileKey, rng: &mut dyn CryptoRng) -> Vec<u8> {
+pub fn seal_file_key(key: &TenantKey, version: u64, context: &EncryptionContext, file_key: &FileKey, rng: &mut dyn CryptoRng) -> Vec<u8> {
     seal(key, Purpose::FileKey, version, context, file_key.to_bytes().as_slice(), rng)
 }
 
-pub fn open_file_key(key: &TenantKey, context: &Context, record: &[u8]) -> Result<FileKey, OpenError> {
+pub fn open_file_key(key: &TenantKey, context: &EncryptionContext, record: &[u8]) -> Result<FileKey, OpenError> {
     FileKey::from_bytes(open(key, Purpose::FileKey, context, record)?.plaintext).ok_or(OpenError::Malformed)
 }
 
-pub(crate) fn seal_under(key: &KeyBytes, header: &Header, context: &Context, plaintext: &[u8], rng: &mut dyn CryptoRng) -> Vec<u8> {
+pub(crate) fn seal_under(
+    key: &KeyBytes,
+    header: &Header,
+    context: &EncryptionContext,
+    plaintext: &[u8],
+    rng: &mut dyn CryptoRng,
+) -> Vec<u8> {
     seal_with::<RustCrypto>(key, header, context, plaintext, rng)
 }
 
-pub(crate) fn open_under(key: &KeyBytes, header: &Header, context: &Context, record: &[u8]) -> Result<Content, OpenError> {
+pub(crate) fn open_under(key: &KeyBytes, header: &Header, context: &EncryptionContext, record: &[u8]) -> Result<Content, OpenError> {
     let plaintext = open_with::<RustCrypto>(key, header, context, record)?;
     Ok(Content { version: header.version, plaintext })
 }
 
-fn seal_with<C: ChunkCipher>(key: &KeyBytes, header: &Header, context: &Context, plaintext: &[u8], rng: &mut dyn CryptoRng) -> Vec<u8> {
+fn seal_with<C: ChunkCipher>(
+    key: &KeyBytes,
+    header: &Header,
+    context: &EncryptionContext,
+    plaintext: &[u8],
+    rng: &mut dyn CryptoRng,
+) -> Vec<u8> {
     const SHORT_ENOUGH: &str = "a slice is shorter than 4 PiB";
     let single_use = SingleUse::derive(key, Salt::draw(rng), &context.bind(header));
     let mut out = BytesMut::with_capacity(HEADER_LEN + sealed_len(plaintext.len()));
@@ -56,7 +75,12 @@ fn seal_with<C: ChunkCipher>(key: &KeyBytes, header: &Header, context: &Context,
     out.into()
 }
 
-fn open_with<C: ChunkCipher>(key: &KeyBytes, header: &Header, context: &Context, record: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+fn open_with<C: ChunkCipher>(
+    key: &KeyBytes,
+    header: &Header,
+    context: &EncryptionContext,
+    record: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, OpenError> {
     let (prefix, chunks) = record[HEADER_LEN..].split_first_chunk().ok_or(OpenError::Truncated)?;
     let mut decryptor = Decryptor::<C>::begin(SingleUse::of_message(key, prefix, &context.bind(header)), prefix)?;
     // Sealed is longer than content, so the buffer never grows and no copy is left behind.
@@ -94,7 +118,7 @@ mod tests {
         seal(&key(), Purpose::Credential, 3, &samples::context(), SECRET, &mut rng())
     }
 
-    fn reopen(context: &Context, record: &[u8]) -> Result<Vec<u8>, OpenError> {
+    fn reopen(context: &EncryptionContext, record: &[u8]) -> Result<Vec<u8>, OpenError> {
         open(&key(), Purpose::Credential, context, record).map(|content| content.plaintext.to_vec())
     }
 
@@ -155,14 +179,14 @@ mod tests {
     }
 
     /// The text fields of a context, so that a test can change each.
-    fn fields(context: &mut Context) -> [&mut String; 8] {
-        let Context { scope, namespace, kind, name, uid, endpoint_digest, field_set: _ } = context;
+    fn fields(context: &mut EncryptionContext) -> [&mut String; 8] {
+        let EncryptionContext { scope, namespace, kind, name, uid, endpoint_digest, field_set: _ } = context;
         [&mut scope.region, &mut scope.installation_uid, &mut scope.tenant_uid, namespace, kind, name, uid, endpoint_digest]
     }
 
-    fn any_context() -> impl Strategy<Value = Context> {
+    fn any_context() -> impl Strategy<Value = EncryptionContext> {
         (prop::collection::vec("[a-z0-9:-]{0,20}", 8), prop::collection::btree_set("[a-z]{1,9}", 0..4)).prop_map(|(texts, field_set)| {
-            let mut context = Context { field_set, ..samples::context() };
+            let mut context = EncryptionContext { field_set, ..samples::context() };
             fields(&mut context).into_iter().zip(texts).for_each(|(field, text)| *field = text);
             context
         })

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use rand::CryptoRng;
 
 use crate::cobblestone::{AwsLc, Decryptor, Encryptor, PREFIX, Salt, SingleUse, sealed_len};
-use crate::context::Context;
+use crate::context::EncryptionContext;
 use crate::error::{MessageTooLong, OpenError};
 use crate::header::{HEADER_LEN, Header, Purpose};
 use crate::keys::FileKey;
@@ -25,7 +25,7 @@ pub struct Sealer(Encryptor<AwsLc>);
 
 impl Sealer {
     /// Appends the beginning of the sealed file.
-    pub fn begin(key: FileKey, context: &Context, rng: &mut dyn CryptoRng, out: &mut BytesMut) -> Self {
+    pub fn begin(key: FileKey, context: &EncryptionContext, rng: &mut dyn CryptoRng, out: &mut BytesMut) -> Self {
         let header = Header { purpose: Purpose::File, kid: key.kid, version: VERSION };
         let single_use = SingleUse::derive(&key.bytes, Salt::draw(rng), &context.bind(&header));
         out.extend_from_slice(&header.to_bytes());
@@ -44,13 +44,13 @@ impl Sealer {
 }
 
 /// Opens one file.
-pub struct Opener(State);
+pub struct Opener(OpenerState);
 
-enum State {
+enum OpenerState {
     /// Header, salt and commitment have not arrived in full.
     Beginning {
         key: FileKey,
-        context: Context,
+        context: EncryptionContext,
         seen: Vec<u8>,
     },
     Chunks(Decryptor<AwsLc>),
@@ -58,24 +58,24 @@ enum State {
 }
 
 impl Opener {
-    pub fn new(key: FileKey, context: Context) -> Self {
-        Self(State::Beginning { key, context, seen: Vec::with_capacity(HEADER_LEN + PREFIX) })
+    pub fn new(key: FileKey, context: EncryptionContext) -> Self {
+        Self(OpenerState::Beginning { key, context, seen: Vec::with_capacity(HEADER_LEN + PREFIX) })
     }
 
     /// Appends the content of every chunk that `sealed` completes. After an error nothing more comes out.
     pub fn update(&mut self, sealed: &[u8], out: &mut BytesMut) -> Result<(), OpenError> {
         match &mut self.0 {
-            State::Refused(error) => Err(*error),
-            State::Chunks(decryptor) => decryptor.update(sealed, out),
-            State::Beginning { key, context, seen } => {
+            OpenerState::Refused(error) => Err(*error),
+            OpenerState::Chunks(decryptor) => decryptor.update(sealed, out),
+            OpenerState::Beginning { key, context, seen } => {
                 let (head, rest) = sealed.split_at(sealed.len().min(HEADER_LEN + PREFIX - seen.len()));
                 seen.extend_from_slice(head);
                 if seen.len() < HEADER_LEN + PREFIX {
                     return Ok(());
                 }
                 match commit(key, context, seen) {
-                    Ok(decryptor) => self.0 = State::Chunks(decryptor),
-                    Err(error) => self.0 = State::Refused(error),
+                    Ok(decryptor) => self.0 = OpenerState::Chunks(decryptor),
+                    Err(error) => self.0 = OpenerState::Refused(error),
                 }
                 self.update(rest, out)
             }
@@ -85,14 +85,14 @@ impl Opener {
     /// Appends the last of the content and confirms that the file is complete.
     pub fn finish(self, out: &mut BytesMut) -> Result<(), OpenError> {
         match self.0 {
-            State::Refused(error) => Err(error),
-            State::Chunks(decryptor) => decryptor.finish(out),
-            State::Beginning { seen, .. } => Err(Header::parse(&seen).err().unwrap_or(OpenError::Truncated)),
+            OpenerState::Refused(error) => Err(error),
+            OpenerState::Chunks(decryptor) => decryptor.finish(out),
+            OpenerState::Beginning { seen, .. } => Err(Header::parse(&seen).err().unwrap_or(OpenError::Truncated)),
         }
     }
 }
 
-fn commit(key: &FileKey, context: &Context, beginning: &[u8]) -> Result<Decryptor<AwsLc>, OpenError> {
+fn commit(key: &FileKey, context: &EncryptionContext, beginning: &[u8]) -> Result<Decryptor<AwsLc>, OpenError> {
     let header = Header::expect(beginning, Purpose::File, key.kid)?;
     let prefix = beginning[HEADER_LEN..].first_chunk().ok_or(OpenError::Truncated)?;
     Decryptor::begin(SingleUse::of_message(&key.bytes, prefix, &context.bind(&header)), prefix)
@@ -118,7 +118,7 @@ mod tests {
         out
     }
 
-    fn open(key: FileKey, context: &Context, sealed: &[u8], piece: usize) -> Result<BytesMut, OpenError> {
+    fn open(key: FileKey, context: &EncryptionContext, sealed: &[u8], piece: usize) -> Result<BytesMut, OpenError> {
         let mut out = BytesMut::new();
         let mut opener = Opener::new(key, context.clone());
         sealed.chunks(piece).try_for_each(|piece| opener.update(piece, &mut out))?;

@@ -9,7 +9,7 @@ use rand::{CryptoRng, RngCore};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::context::{Context, Scope};
+use crate::context::{EncryptionContext, Scope};
 use crate::error::OpenError;
 use crate::header::{HEADER_LEN, Header, Purpose};
 use crate::keys::{FileKey, KeyBytes, Kid, TenantKey};
@@ -54,8 +54,8 @@ impl Vector {
         self.text("kid").parse().unwrap()
     }
 
-    fn context(&self) -> Context {
-        Context {
+    fn context(&self) -> EncryptionContext {
+        EncryptionContext {
             scope: Scope { region: self.text("region"), installation_uid: self.text("installation"), tenant_uid: self.text("tenant") },
             namespace: self.text("namespace"),
             kind: self.text("kind"),

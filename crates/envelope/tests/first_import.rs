@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use bytes::BytesMut;
 use envelope::stream::Opener;
-use envelope::{Context, FileRoot, KeyRing, Kid, Purpose, RootCustody, Scope, SecretRoot, TenantKey, TenantRing};
+use envelope::{EncryptionContext, FileRoot, KeyRing, Kid, Purpose, RootCustody, Scope, SecretRoot, TenantKey, TenantRing};
 use serde_json::Value;
 
 fn stored() -> Value {
@@ -25,8 +25,8 @@ fn scope() -> Scope {
     }
 }
 
-fn context(kind: &str, name: &str, uid: &str, fields: &[&str]) -> Context {
-    Context {
+fn context(kind: &str, name: &str, uid: &str, fields: &[&str]) -> EncryptionContext {
+    EncryptionContext {
         scope: scope(),
         namespace: "acme".into(),
         kind: kind.into(),

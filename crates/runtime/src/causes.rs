@@ -4,7 +4,7 @@ use std::error::Error;
 
 /// Each cause once. What an API server refused is told in its own words: the client library would print its whole answer, types and all,
 /// and the same sentence again as its cause.
-pub fn told(error: &(dyn Error + 'static)) -> String {
+pub fn chain(error: &(dyn Error + 'static)) -> String {
     let (mut text, mut next) = (String::new(), Some(error));
     while let Some(error) = next {
         let (words, cause) = match refusal(error) {
@@ -41,7 +41,7 @@ mod tests {
     fn what_a_server_refused_is_told_once_and_in_its_words() {
         let status = Status::failure("pods \"run-1\" is forbidden: exceeded quota", "Forbidden").with_code(403);
         let error = Doing(Box::new(kube::Error::Api(Box::new(status))));
-        assert_eq!(told(&error), "create Pod run-1: pods \"run-1\" is forbidden: exceeded quota");
+        assert_eq!(chain(&error), "create Pod run-1: pods \"run-1\" is forbidden: exceeded quota");
     }
 
     #[test]
@@ -50,6 +50,6 @@ mod tests {
         #[error("reading: {0}")]
         struct Reading(#[source] std::io::Error);
         let error = Reading(std::io::Error::other("the disk is full"));
-        assert_eq!(told(&error), "reading: the disk is full");
+        assert_eq!(chain(&error), "reading: the disk is full");
     }
 }

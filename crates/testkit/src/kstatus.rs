@@ -86,7 +86,7 @@ pub fn violations(object: &DynamicObject) -> Vec<String> {
         Mode::InProgress => IN_PROGRESS,
     };
     let broken = ALWAYS.iter().chain(more).filter(|(_, _, holds)| !holds(&judged));
-    broken.map(|(number, words, _)| told(object, mode, &format!("check {number}: {words}"))).collect()
+    broken.map(|(number, words, _)| describe(object, mode, &format!("check {number}: {words}"))).collect()
 }
 
 /// Check 15, between two versions of one object: the transition time moves exactly with the status.
@@ -94,10 +94,12 @@ pub fn transition_violations(before: &DynamicObject, after: &DynamicObject) -> V
     let (old, new) = (Judged::of(before), Judged::of(after));
     let pairs = new.conditions.iter().filter_map(|c| old.find(&c.type_).map(|o| (o, c)));
     let wrong = pairs.filter(|(o, c)| o.status == c.status && o.last_transition_time != c.last_transition_time);
-    wrong.map(|(_, c)| told(after, new.mode(), &format!("check 15: lastTransitionTime of {} moved without its status", c.type_))).collect()
+    wrong
+        .map(|(_, c)| describe(after, new.mode(), &format!("check 15: lastTransitionTime of {} moved without its status", c.type_)))
+        .collect()
 }
 
-fn told(object: &DynamicObject, mode: Mode, what: &str) -> String {
+fn describe(object: &DynamicObject, mode: Mode, what: &str) -> String {
     let kind = object.types.as_ref().map_or("object", |t| &t.kind);
     let name = object.metadata.name.as_deref().unwrap_or_default();
     let conditions: Vec<String> = object.data["status"]["conditions"]

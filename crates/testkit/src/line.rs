@@ -37,7 +37,7 @@ impl Call {
 type Matches = Arc<dyn Fn(&Call) -> bool + Send + Sync>;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum State {
+enum LineState {
     Alive,
     /// The last call was carried out; its answer never arrives, and nothing is sent any more.
     Dead,
@@ -86,13 +86,13 @@ struct Inner {
     made: Mutex<Vec<Call>>,
     fuse: Mutex<Option<Fuse>>,
     holds: Mutex<Vec<Hold>>,
-    state: watch::Sender<State>,
+    state: watch::Sender<LineState>,
 }
 
 impl Default for Line {
     fn default() -> Self {
         let inner =
-            Inner { made: Mutex::default(), fuse: Mutex::default(), holds: Mutex::default(), state: watch::Sender::new(State::Alive) };
+            Inner { made: Mutex::default(), fuse: Mutex::default(), holds: Mutex::default(), state: watch::Sender::new(LineState::Alive) };
         Self(Arc::new(inner))
     }
 }
@@ -107,13 +107,13 @@ impl Line {
     pub fn mend(&self) -> bool {
         let mut fuse = lock(&self.0.fuse);
         *fuse = None;
-        *self.0.state.borrow() == State::Alive
+        *self.0.state.borrow() == LineState::Alive
     }
 
     /// Resolves when the line is dead.
     pub async fn dead(&self) {
         let mut state = self.0.state.subscribe();
-        let _ = state.wait_for(|state| *state == State::Dead).await;
+        let _ = state.wait_for(|state| *state == LineState::Dead).await;
     }
 
     /// Holds one matching call after so many others.
@@ -152,7 +152,7 @@ impl Line {
     fn admit(&self, call: &Call) -> Fate {
         // One after the other, so that the count is that of the list.
         let mut fuse = lock(&self.0.fuse);
-        if *self.0.state.borrow() == State::Dead {
+        if *self.0.state.borrow() == LineState::Dead {
             return Fate::Unsent;
         }
         let last = match fuse.as_mut().filter(|fuse| (fuse.counts)(call)) {
@@ -242,7 +242,7 @@ where
                 Fate::Sent => sending.await,
                 Fate::Last => {
                     let _carried_out = sending.await;
-                    line.0.state.send_replace(State::Dead);
+                    line.0.state.send_replace(LineState::Dead);
                     std::future::pending().await
                 }
                 Fate::Unsent => std::future::pending().await,
@@ -251,7 +251,7 @@ where
                 hold.wait().await;
             }
             // What was under way when the process died is not heard any more.
-            if *line.0.state.borrow() == State::Dead { std::future::pending().await } else { answer }
+            if *line.0.state.borrow() == LineState::Dead { std::future::pending().await } else { answer }
         })
     }
 }

@@ -22,7 +22,7 @@ use crate::keeper::base::error::{Error, kube};
 use crate::keeper::files::FileStore;
 use crate::keeper::files::records::{FileRecord, UPLOAD};
 use crate::keeper::vault::credentials::Stored;
-use crate::keeper::vault::{Home, Vault};
+use crate::keeper::vault::{TenantKeys, Vault};
 
 /// What workers that proved themselves may have.
 pub(crate) struct Leases {
@@ -53,9 +53,9 @@ fn opened_for(admitted: &Admitted) -> Event {
 impl Leases {
     /// `ending`: the run is only brought to its end, with what may still be had for that.
     pub(crate) async fn lease(&self, admitted: &Admitted, ending: bool) -> Result<Lease, Rejection> {
-        let home = self.home_of(admitted).await?;
-        let source = if ending { None } else { Some(self.source(admitted, &home).await?) };
-        let target = match self.salesforce_session(admitted, &home, None, None).await {
+        let keys = self.keys_of(admitted).await?;
+        let source = if ending { None } else { Some(self.source(admitted, &keys).await?) };
+        let target = match self.salesforce_session(admitted, &keys, None, None).await {
             Err(Rejection::Told(refusal, told)) if ending && told.end.is_some() => {
                 // Audited like every other.
                 let refused: Result<(), _> = Err(Rejection::Told(refusal, told));
@@ -66,7 +66,7 @@ impl Leases {
         };
         let status = admitted.run().status.clone().unwrap_or_default();
         let chunks = status.chunks.unwrap_or_default();
-        let cursors = self.cursors(admitted, &home, &chunks).await?;
+        let cursors = self.cursors(admitted, &keys, &chunks).await?;
         let event = Event::new("LeaseGranted")
             .with("tenant", tenant_uid(admitted))
             .with("run", admitted.run_uid())
@@ -80,17 +80,17 @@ impl Leases {
             cursors,
             chunks,
             now: self.cluster.now()?,
-            private_endpoints: endpoints_of(&home.region, &home.tenant.name_any()),
+            private_endpoints: endpoints_of(&keys.region, &keys.tenant.name_any()),
         })
     }
 
     pub(crate) async fn renewed_session(&self, admitted: &Admitted, request: &SessionRequest) -> Result<SalesforceSession, Rejection> {
-        let home = self.home_of(admitted).await?;
-        self.salesforce_session(admitted, &home, Some(&request.connection), Some(&request.refused_sha256)).await
+        let keys = self.keys_of(admitted).await?;
+        self.salesforce_session(admitted, &keys, Some(&request.connection), Some(&request.refused_sha256)).await
     }
 
-    pub(crate) async fn home_of(&self, admitted: &Admitted) -> Result<Home, Rejection> {
-        Ok(self.vault.home(Arc::new(admitted.tenant().clone())).await?)
+    pub(crate) async fn keys_of(&self, admitted: &Admitted) -> Result<TenantKeys, Rejection> {
+        Ok(self.vault.keys_of(Arc::new(admitted.tenant().clone())).await?)
     }
 
     /// A connection of the run, judged, with its credential still sealed.
@@ -115,7 +115,7 @@ impl Leases {
     async fn salesforce_session(
         &self,
         admitted: &Admitted,
-        home: &Home,
+        keys: &TenantKeys,
         asked: Option<&str>,
         refused: Option<&str>,
     ) -> Result<SalesforceSession, Rejection> {
@@ -127,7 +127,7 @@ impl Leases {
         }
         let (usable, stored) = self.usable(admitted, name).await?;
         let opened = opened_for(admitted);
-        let session = match self.vault.session_of(home, usable.connection(), &stored, usable.version(), refused, opened).await {
+        let session = match self.vault.session_of(keys, usable.connection(), &stored, usable.version(), refused, opened).await {
             // It changed since it was judged.
             Err(error @ Error::Disconnecting(_)) => {
                 self.usable(admitted, name).await?;
@@ -141,34 +141,34 @@ impl Leases {
         })
     }
 
-    async fn source(&self, admitted: &Admitted, home: &Home) -> Result<SourceCredential, Rejection> {
+    async fn source(&self, admitted: &Admitted, keys: &TenantKeys) -> Result<SourceCredential, Rejection> {
         match admitted.snapshot().job_spec.source.kind().ok_or(Refusal::File)? {
             SourceKind::Sql(sql) => {
                 let (usable, stored) = self.usable(admitted, &sql.connection_ref.name).await?;
-                let password = self.vault.password(home, usable.connection(), &stored, opened_for(admitted)).await?;
+                let password = self.vault.password(keys, usable.connection(), &stored, opened_for(admitted)).await?;
                 let password = password.ok_or_else(|| Rejection::about(admitted, &sql.connection_ref.name, Refusal::NoCredential))?;
                 Ok(SourceCredential::Database { password })
             }
             SourceKind::File(file) => {
                 let name = &file.connection_ref.name;
                 let (usable, stored) = self.usable(admitted, name).await?;
-                let entries = self.vault.entries(home, usable.connection(), &stored, opened_for(admitted)).await?;
+                let entries = self.vault.entries(keys, usable.connection(), &stored, opened_for(admitted)).await?;
                 Ok(SourceCredential::Entries(entries.ok_or_else(|| Rejection::about(admitted, name, Refusal::NoCredential))?))
             }
-            SourceKind::Upload(_) => self.upload_grant(admitted, home).await.map(SourceCredential::Upload),
+            SourceKind::Upload(_) => self.upload_grant(admitted, keys).await.map(SourceCredential::Upload),
         }
     }
 
-    async fn upload_grant(&self, admitted: &Admitted, home: &Home) -> Result<UploadGrant, Rejection> {
+    async fn upload_grant(&self, admitted: &Admitted, keys: &TenantKeys) -> Result<UploadGrant, Rejection> {
         let expected = admitted.snapshot().upload.as_ref().ok_or(Refusal::File)?;
         let (upload, record, secret) = self.readable_upload(admitted, &expected.uid).await?;
         let now = self.cluster.at_latest()?;
-        let opening = self.vault.opening_file(home, &record.uid, Event::new("FileKeyOpened").with("run", admitted.run_uid())).await?;
-        let (ring, scope) = (&home.ring, home.scope.clone());
+        let opening = self.vault.opening_file(keys, &record.uid, Event::new("FileKeyOpened").with("run", admitted.run_uid())).await?;
+        let (ring, scope) = (&keys.ring, keys.scope.clone());
         let key = self.files.records.key(&record, &secret, ring, scope, now, record.not_after, &opening)?;
         let key = key.ok_or_else(|| Rejection::about(admitted, &expected.name, Refusal::UploadExpired))?;
         Ok(UploadGrant {
-            file: file_grant::grant(record.context(home.scope.clone()), &key),
+            file: file_grant::grant(record.context(keys.scope.clone()), &key),
             bytes: record.bytes.unwrap_or_default(),
             sha256: upload.status.and_then(|status| status.sha256).unwrap_or_default(),
             expires_at: record.not_after,
@@ -193,7 +193,7 @@ impl Leases {
     }
 
     /// What the cursors of earlier attempts say.
-    async fn cursors(&self, admitted: &Admitted, home: &Home, chunks: &Chunks) -> Result<Vec<ChunkCursor>, Rejection> {
+    async fn cursors(&self, admitted: &Admitted, keys: &TenantKeys, chunks: &Chunks) -> Result<Vec<ChunkCursor>, Rejection> {
         let any = chunks.folded.iter().any(|f| f.sealed_cursor.is_some()) || chunks.listed.iter().any(|c| c.sealed_cursor.is_some());
         if !any {
             return Ok(Vec::new());
@@ -203,11 +203,11 @@ impl Leases {
         let folded = chunks.folded.as_ref().and_then(|f| f.sealed_cursor.as_ref());
         let mut cursors: Vec<ChunkCursor> = Vec::new();
         if let Some(sealed) = folded {
-            cursors.push(open_cursor(admitted, home, sealed, &opening)?);
+            cursors.push(open_cursor(admitted, keys, sealed, &opening)?);
         }
         for listed in &chunks.listed {
             let Some(sealed) = &listed.sealed_cursor else { continue };
-            let cursor = open_cursor(admitted, home, sealed, &opening)?;
+            let cursor = open_cursor(admitted, keys, sealed, &opening)?;
             if cursor.chunk != listed.number {
                 let detail = "it belongs to another chunk than the one it stands at";
                 return Err(Error::Record { name: format!("cursor of run {}", admitted.run_uid()), detail }.into());

@@ -132,7 +132,7 @@ impl From<Refusal> for Rejection {
 impl Rejection {
     /// A refusal about this Connection or Upload of the worker's run.
     pub(crate) fn about(admitted: &Admitted, object: &str, refusal: Refusal) -> Self {
-        match admitted.told(refusal, object) {
+        match admitted.refused(refusal, object) {
             Some(told) => Self::Told(refusal, told),
             None => Self::Refused(refusal),
         }

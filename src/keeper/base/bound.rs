@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use envelope::{Context, Scope};
+use envelope::{EncryptionContext, Scope};
 use kube::core::ObjectMeta;
 
 use super::error::{Error, Result};
@@ -27,8 +27,8 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    pub(crate) fn context(&self, scope: Scope) -> Context {
-        Context {
+    pub(crate) fn context(&self, scope: Scope) -> EncryptionContext {
+        EncryptionContext {
             scope,
             namespace: self.namespace.clone(),
             kind: self.kind.clone(),

@@ -151,7 +151,7 @@ impl Error {
 
     /// The text with its causes, for people.
     pub(crate) fn chain(&self) -> String {
-        runtime::causes::told(self)
+        runtime::causes::chain(self)
     }
 }
 

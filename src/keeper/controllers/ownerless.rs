@@ -66,23 +66,23 @@ async fn end(controllers: &Controllers, kind: Kind, record: &ObjectMeta, bound: 
 /// Revokes the tokens of a list whose Connection is gone. The record itself knows where: neither the Connection nor its credential is needed.
 async fn revoke(controllers: &Controllers, record: &ObjectMeta, bound: &Bound) -> Result<()> {
     let tenant = controllers.cluster.tenant_of_record(record);
-    let home = match &tenant {
-        Some(tenant) => controllers.vault.home(tenant.clone()).await,
+    let keys = match &tenant {
+        Some(tenant) => controllers.vault.keys_of(tenant.clone()).await,
         None => Err(Error::TenantGone),
     };
-    let home = match home {
-        Ok(home) => home,
+    let keys = match keys {
+        Ok(keys) => keys,
         Err(error @ (Error::Unbound(_) | Error::NoRegion(_) | Error::TenantGone)) => {
             return give_up(controllers, record, bound, tenant.as_deref(), &format!("its keys are gone: {}", error.chain())).await;
         }
         Err(error) => return Err(error),
     };
-    match controllers.vault.end_sessions(&home, bound.clone()).await {
+    match controllers.vault.end_sessions(&keys, bound.clone()).await {
         Ok(revoked) => {
             let event = Event::new("OwnerlessRevoked").with("connection", bound.uid.as_str()).with("revoked", revoked);
-            controllers.audit.line(&home.region, event).await?;
+            controllers.audit.line(&keys.region, event).await?;
             let note = format!("Connection {} was deleted past us: {revoked} access tokens were revoked", title(bound));
-            controllers.cluster.events.warning(home.tenant.as_ref(), "OwnerlessRevoked", &note).await;
+            controllers.cluster.events.warning(keys.tenant.as_ref(), "OwnerlessRevoked", &note).await;
             Ok(())
         }
         Err(error) => match controllers.vault.ownerless_since(record).await? {

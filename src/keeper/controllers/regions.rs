@@ -43,7 +43,7 @@ pub(crate) async fn reconcile(controllers: &Controllers, name: &str) -> Result<N
         Err(error) => conditions.with_false(STORAGE_READY, error.reason(), &error.chain()),
     };
     conditions = match &custody {
-        Ok(_) => custody::tell(&region, conditions),
+        Ok(_) => custody::set_conditions(&region, conditions),
         Err(error) => conditions.with_false(KEY_CUSTODY, error.reason(), &error.chain()),
     };
     let refusal = match (requested, region.spec.root_key.kind()) {
@@ -54,7 +54,7 @@ pub(crate) async fn reconcile(controllers: &Controllers, name: &str) -> Result<N
     };
     conditions = about_time(controllers, name, conditions);
     if let Some(refusal) = &refusal {
-        conditions = refusal.tell(conditions);
+        conditions = refusal.set_condition(conditions);
     }
     if let Some(message) = audit::broken(&region) {
         conditions = conditions.with_true(AUDIT_BROKEN, "ChainBroken", &message);

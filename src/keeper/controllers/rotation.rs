@@ -56,7 +56,7 @@ impl Refusal {
         Self { reason: "KeyFile", message, not_before: None }
     }
 
-    pub(crate) fn tell(&self, conditions: Conditions) -> Conditions {
+    pub(crate) fn set_condition(&self, conditions: Conditions) -> Conditions {
         conditions.with_true(ROTATION_REFUSED, self.reason, &self.message)
     }
 

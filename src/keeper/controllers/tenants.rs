@@ -135,7 +135,7 @@ async fn report(
         Err(error) => conditions.with_false(KEYS_READY, error.reason(), &error.chain()),
     };
     let conditions = match refusal {
-        Some(refusal) => refusal.tell(conditions),
+        Some(refusal) => refusal.set_condition(conditions),
         None => conditions,
     }
     .build();
@@ -238,15 +238,15 @@ async fn revoke_all(controllers: &Controllers, tenant: &Tenant) -> Result<(usize
     let now = controllers.cluster.now()?;
     let since = tenant.metadata.deletion_timestamp.as_ref().map_or(SignedDuration::ZERO, |at| now.duration_since(at.0));
     let issued = controllers.vault.listed(Kind::Tokens, Some(&tenant.uid().unwrap_or_default())).await?;
-    let home = match controllers.vault.home(std::sync::Arc::new(tenant.clone())).await {
-        Ok(home) => home,
+    let keys = match controllers.vault.keys_of(std::sync::Arc::new(tenant.clone())).await {
+        Ok(keys) => keys,
         // Without keys nothing opens: none were made, they are destroyed already, or the region went first.
         Err(error @ (Error::Unbound(_) | Error::NoRegion(_))) => return Ok((0, (!issued.is_empty()).then(|| error.chain()))),
         Err(error) => return Err(error),
     };
     let (mut revoked, mut unrevoked) = (0, None);
     for record in issued {
-        match controllers.vault.end_sessions(&home, Bound::of(record.meta())?).await {
+        match controllers.vault.end_sessions(&keys, Bound::of(record.meta())?).await {
             Ok(count) => revoked += count,
             Err(error) if since < REVOKE_LIMIT => return Err(error),
             Err(error) => {

@@ -19,7 +19,7 @@ use crate::keeper::base::cluster::Cluster;
 use crate::keeper::base::error::Result;
 use crate::keeper::base::records::Records;
 use crate::keeper::storage::Storages;
-use crate::keeper::vault::{Home, Vault};
+use crate::keeper::vault::{TenantKeys, Vault};
 use records::{FileRecord, FileRecords};
 use room::Room;
 
@@ -57,10 +57,10 @@ impl FileStore {
     }
 
     /// Seals the key of a file again because it ends earlier than was said before.
-    pub(crate) async fn seal_shorter(&self, home: &Home, known: (&FileRecord, &Secret), record: &FileRecord) -> Result<()> {
+    pub(crate) async fn seal_shorter(&self, keys: &TenantKeys, known: (&FileRecord, &Secret), record: &FileRecord) -> Result<()> {
         let event = Event::new("FileShortened").with("notAfter", record.not_after.to_string());
-        let opening = self.vault.opening_file(home, &record.uid, event).await?;
-        self.records.shorten(known, record, &home.ring, home.scope.clone(), &opening).await
+        let opening = self.vault.opening_file(keys, &record.uid, event).await?;
+        self.records.shorten(known, record, &keys.ring, keys.scope.clone(), &opening).await
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::tenant::TenantSpec;
-use envelope::{Context, FileKey, Scope};
+use envelope::{EncryptionContext, FileKey, Scope};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -106,7 +106,7 @@ impl FileRecord {
     }
 
     /// What the ciphertext is bound to.
-    pub(crate) fn context(&self, scope: Scope) -> Context {
+    pub(crate) fn context(&self, scope: Scope) -> EncryptionContext {
         self.bound().context(scope)
     }
 

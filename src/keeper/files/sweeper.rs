@@ -196,9 +196,10 @@ async fn shorten(store: &FileStore, file: &FileRecord, tenant: &Tenant) -> Resul
     }
     let shorter = FileRecord { not_after: known.expiry(Some(&tenant.spec)), ..known.clone() };
     let end = shorter.not_after;
-    tell_run(store, file, |result| result.expires_at = Some(Time(result.expires_at.as_ref().map_or(end, |told| told.0.min(end))))).await?;
-    let home = store.vault.home(Arc::new(tenant.clone())).await?;
-    store.seal_shorter(&home, (&known, &secret), &shorter).await
+    update_run(store, file, |result| result.expires_at = Some(Time(result.expires_at.as_ref().map_or(end, |told| told.0.min(end)))))
+        .await?;
+    let keys = store.vault.keys_of(Arc::new(tenant.clone())).await?;
+    store.seal_shorter(&keys, (&known, &secret), &shorter).await
 }
 
 /// Files of attempts that ended before they could report: their run is over, and its outcome does not list them.
@@ -274,9 +275,9 @@ pub(crate) async fn erase(store: &FileStore, file: &FileRecord) -> Result<()> {
         None => tracing::warn!(file = file.uid, region = file.region, "a file of a region that is gone was erased"),
     }
     match file.kind.as_str() {
-        UPLOAD => tell_upload(store, file, now).await?,
+        UPLOAD => update_upload(store, file, now).await?,
         _ => {
-            tell_run(store, file, |result| {
+            update_run(store, file, |result| {
                 let erased = result.erased_at.get_or_insert(Time(now)).0;
                 result.expires_at = result.expires_at.take().map(|told| Time(told.0.min(erased)));
             })
@@ -297,7 +298,7 @@ async fn places(store: &FileStore, file: &FileRecord, region: Option<&Region>) -
     if born_here { Ok(vec![own]) } else { store.storages.everywhere(&file.region).await }
 }
 
-async fn tell_upload(store: &FileStore, file: &FileRecord, now: Timestamp) -> Result<()> {
+async fn update_upload(store: &FileStore, file: &FileRecord, now: Timestamp) -> Result<()> {
     let uploads: Api<Upload> = Api::namespaced(store.cluster.client.clone(), &file.namespace);
     let found = uploads.get_opt(&file.owner).await.map_err(kube("read the Upload"))?;
     let Some(upload) = found.filter(|u| u.uid().as_ref() == Some(&file.owner_uid)) else { return Ok(()) };
@@ -310,7 +311,7 @@ async fn tell_upload(store: &FileStore, file: &FileRecord, now: Timestamp) -> Re
 }
 
 /// Changes what the file's run says of it.
-async fn tell_run(store: &FileStore, file: &FileRecord, change: impl Fn(&mut ResultFile)) -> Result<()> {
+async fn update_run(store: &FileStore, file: &FileRecord, change: impl Fn(&mut ResultFile)) -> Result<()> {
     let runs: Api<ImportRun> = Api::namespaced(store.cluster.client.clone(), &file.namespace);
     // Somebody else's write in between means: look again.
     for _ in 0..8 {

@@ -28,7 +28,7 @@ pub(crate) struct Custodies {
 }
 
 /// What a condition says about custody that works. One that is not known does not: the error is told instead.
-pub(crate) fn tell(region: &Region, conditions: Conditions) -> Conditions {
+pub(crate) fn set_conditions(region: &Region, conditions: Conditions) -> Conditions {
     let type_ = api::conditions::KEY_CUSTODY;
     match region.spec.root_key.kind() {
         Some(RootKeyKind::Secret) => conditions.with_true(

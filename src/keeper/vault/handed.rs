@@ -10,34 +10,40 @@ use kube::ResourceExt;
 use secrecy::ExposeSecret;
 
 use super::credentials::{Entries, Stored};
-use super::{Home, Vault};
+use super::{TenantKeys, Vault};
 use crate::keeper::audit::Event;
 use crate::keeper::base::error::Result;
 
 impl Vault {
     /// Absent when the credential holds no password.
-    pub(crate) async fn password(&self, home: &Home, connection: &Connection, stored: &Stored, event: Event) -> Result<Option<SecretText>> {
-        let entries = self.hand_out(home, connection, stored, event).await?;
+    pub(crate) async fn password(
+        &self,
+        keys: &TenantKeys,
+        connection: &Connection,
+        stored: &Stored,
+        event: Event,
+    ) -> Result<Option<SecretText>> {
+        let entries = self.hand_out(keys, connection, stored, event).await?;
         Ok(entries.text("password").map(|password| SecretText::new(password.expose_secret())))
     }
 
     /// The entries that the way to log in has; absent when the credential lacks one.
     pub(crate) async fn entries(
         &self,
-        home: &Home,
+        keys: &TenantKeys,
         connection: &Connection,
         stored: &Stored,
         event: Event,
     ) -> Result<Option<BTreeMap<String, SecretText>>> {
         let Some(login) = connection.spec.login() else { return Ok(None) };
-        let entries = self.hand_out(home, connection, stored, event).await?;
+        let entries = self.hand_out(keys, connection, stored, event).await?;
         Ok(login.keys.iter().map(|key| Some((key.name.to_owned(), SecretText::new(entries.text(key.name)?.expose_secret())))).collect())
     }
 
     /// A session, and never the one of the digest `refused`; absent when the Connection describes no org.
     pub(crate) async fn session_of(
         &self,
-        home: &Home,
+        keys: &TenantKeys,
         connection: &Connection,
         stored: &Stored,
         version: i64,
@@ -45,12 +51,12 @@ impl Vault {
         event: Event,
     ) -> Result<Option<salesforce::Session>> {
         let Some(org) = connection.spec.system().and_then(System::org) else { return Ok(None) };
-        let entries = self.hand_out(home, connection, stored, event).await?;
-        self.session(&self.target(home, connection, org, &entries, version), refused).await.map(Some)
+        let entries = self.hand_out(keys, connection, stored, event).await?;
+        self.session(&self.org_login(keys, connection, org, &entries, version), refused).await.map(Some)
     }
 
-    async fn hand_out(&self, home: &Home, connection: &Connection, stored: &Stored, event: Event) -> Result<Entries> {
-        let entries = self.open(home, connection, stored, event).await?;
+    async fn hand_out(&self, keys: &TenantKeys, connection: &Connection, stored: &Stored, event: Event) -> Result<Entries> {
+        let entries = self.open(keys, connection, stored, event).await?;
         if let Ok(now) = self.cluster.now() {
             let mut used = self.used.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             used.insert(connection.uid().unwrap_or_default(), now);

@@ -1,4 +1,4 @@
-//! The one room that holds opened keys and credentials. The others get a [`Home`]: a ring to seal with, which opens nothing without an
+//! The one room that holds opened keys and credentials. The others get a [`TenantKeys`]: a ring to seal with, which opens nothing without an
 //! [`Opening`], and for that the audit must have the line. What a system is shown, this room shows it; what a worker is given leaves as
 //! the text of the one secret that it may have.
 
@@ -38,7 +38,7 @@ use credentials::{Entries, Stored};
 use custody::Custodies;
 use opening::{Opening, Ring};
 use region_keys::RegionKeys;
-use sessions::{Owner, Sessions, Target};
+use sessions::{OrgLogin, Owner, Sessions};
 
 pub(crate) use rings::Rotated;
 
@@ -59,7 +59,7 @@ pub(crate) struct Vault {
 }
 
 /// A tenant where it lives, and its opened keys.
-pub(crate) struct Home {
+pub(crate) struct TenantKeys {
     pub(crate) tenant: Arc<Tenant>,
     pub(crate) region: Arc<Region>,
     pub(crate) ring: Arc<Ring>,
@@ -80,11 +80,11 @@ impl Vault {
         Self { cluster, audit, records, custodies, rings, region_keys, sessions, dialer, used: Mutex::default() }
     }
 
-    pub(crate) async fn home(&self, tenant: Arc<Tenant>) -> Result<Home> {
+    pub(crate) async fn keys_of(&self, tenant: Arc<Tenant>) -> Result<TenantKeys> {
         let region = self.cluster.region_of(&tenant)?;
         let ring = self.rings.of(&tenant, &region, self.cluster.now()?).await?;
         let scope = self.rings.scope(&tenant, &region);
-        Ok(Home { tenant, region, ring, scope })
+        Ok(TenantKeys { tenant, region, ring, scope })
     }
 
     /// Names, labels and annotations of what is kept of a kind, of one tenant or of all.
@@ -109,24 +109,24 @@ impl Vault {
     /// Stores what was found in a source Secret as `version` in place of `previous`. Answers with the id of the key that sealed it.
     pub(crate) async fn store(
         &self,
-        home: &Home,
+        keys: &TenantKeys,
         connection: &Connection,
         found: &source::Found,
         version: i64,
         previous: Option<Stored>,
     ) -> Result<String> {
-        credentials::store(&self.records, &home.ring, home.scope.clone(), connection, &found.entries, version, previous).await
+        credentials::store(&self.records, &keys.ring, keys.scope.clone(), connection, &found.entries, version, previous).await
     }
 
     /// Opens a credential. The audit has the line before anybody has the secret; `event` says what for.
-    async fn open(&self, home: &Home, connection: &Connection, stored: &Stored, event: Event) -> Result<Entries> {
+    async fn open(&self, keys: &TenantKeys, connection: &Connection, stored: &Stored, event: Event) -> Result<Entries> {
         let uid = connection.uid().unwrap_or_default();
         let event = event
-            .with("tenant", home.scope.tenant_uid.as_str())
+            .with("tenant", keys.scope.tenant_uid.as_str())
             .with("connection", uid.as_str())
             .with("version", stored.credential.version);
-        let opening = Opening::audited(&self.audit, &home.region, &uid, event).await?;
-        credentials::open(&home.ring, home.scope.clone(), connection, stored, &opening)
+        let opening = Opening::audited(&self.audit, &keys.region, &uid, event).await?;
+        credentials::open(&keys.ring, keys.scope.clone(), connection, stored, &opening)
     }
 
     /// Writes down that what belongs to an object of a tenant is opened. `uid` is that of the object.
@@ -135,9 +135,9 @@ impl Vault {
     }
 
     /// What a line about opening the key of a file says.
-    pub(crate) async fn opening_file(&self, home: &Home, file_uid: &str, event: Event) -> Result<Opening> {
-        let event = event.with("tenant", home.scope.tenant_uid.as_str()).with("file", file_uid);
-        self.opening(&home.region, file_uid, event).await
+    pub(crate) async fn opening_file(&self, keys: &TenantKeys, file_uid: &str, event: Event) -> Result<Opening> {
+        let event = event.with("tenant", keys.scope.tenant_uid.as_str()).with("file", file_uid);
+        self.opening(&keys.region, file_uid, event).await
     }
 
     /// When a worker last got the credential of a Connection, if that was lately.
@@ -152,18 +152,18 @@ impl Vault {
 
     /// Revokes every token that may be alive, destroys their record, and issues no further one. Answers how many there were. `bound` is
     /// what their list is bound to, whatever became of the Connection.
-    pub(crate) async fn end_sessions(&self, home: &Home, bound: Bound) -> Result<usize> {
-        self.sessions.end(&self.owner(home, bound)).await
+    pub(crate) async fn end_sessions(&self, keys: &TenantKeys, bound: Bound) -> Result<usize> {
+        self.sessions.end(&self.owner(keys, bound)).await
     }
 
     /// The same for a Connection that is there.
-    pub(crate) async fn end_sessions_of(&self, home: &Home, connection: &Connection) -> Result<usize> {
-        self.end_sessions(home, sessions::bound(connection)).await
+    pub(crate) async fn end_sessions_of(&self, keys: &TenantKeys, connection: &Connection) -> Result<usize> {
+        self.end_sessions(keys, sessions::bound(connection)).await
     }
 
     /// Revokes every token that may be alive; whoever is judged anew gets another one.
-    pub(crate) async fn interrupt_sessions(&self, home: &Home, connection: &Connection) -> Result<usize> {
-        self.sessions.interrupt(&self.owner(home, sessions::bound(connection))).await
+    pub(crate) async fn interrupt_sessions(&self, keys: &TenantKeys, connection: &Connection) -> Result<usize> {
+        self.sessions.interrupt(&self.owner(keys, sessions::bound(connection))).await
     }
 
     /// Destroys the record of a Connection's tokens, and its credential.
@@ -185,7 +185,7 @@ impl Vault {
     }
 
     /// A session for the org that a Connection describes, if it is to have one still when it is issued.
-    async fn session(&self, target: &Target<'_>, refused_sha256: Option<&str>) -> Result<salesforce::Session> {
+    async fn session(&self, target: &OrgLogin<'_>, refused_sha256: Option<&str>) -> Result<salesforce::Session> {
         let lives = || async {
             Ok(self.cluster.lives(target.connection).await?
                 && self.stored(target.connection).await?.is_some()
@@ -195,28 +195,28 @@ impl Vault {
     }
 
     /// How to log in to the org that a Connection describes.
-    fn target<'a>(
+    fn org_login<'a>(
         &'a self,
-        home: &'a Home,
+        keys: &'a TenantKeys,
         connection: &'a Connection,
         salesforce: &'a Salesforce,
         entries: &'a Entries,
         version: i64,
-    ) -> Target<'a> {
-        let owner = self.owner(home, sessions::bound(connection));
-        Target { owner, connection, salesforce, entries, version }
+    ) -> OrgLogin<'a> {
+        let owner = self.owner(keys, sessions::bound(connection));
+        OrgLogin { owner, connection, salesforce, entries, version }
     }
 
     /// How to revoke the tokens of a Connection, whatever became of it: `bound` is what their list is bound to.
-    fn owner<'a>(&'a self, home: &'a Home, bound: Bound) -> Owner<'a> {
+    fn owner<'a>(&'a self, keys: &'a TenantKeys, bound: Bound) -> Owner<'a> {
         Owner {
             bound,
             audit: &self.audit,
-            region: &home.region,
-            ring: &home.ring,
-            scope: home.scope.clone(),
-            policy: address_policy(SystemKind::Salesforce, &endpoints_of(&home.region, &home.tenant.name_any())),
-            allowed_login_hosts: &home.region.spec.allowed_login_hosts,
+            region: &keys.region,
+            ring: &keys.ring,
+            scope: keys.scope.clone(),
+            policy: address_policy(SystemKind::Salesforce, &endpoints_of(&keys.region, &keys.tenant.name_any())),
+            allowed_login_hosts: &keys.region.spec.allowed_login_hosts,
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use api::Region;
-use envelope::{Context, FileKey, KeyRing, Opened, Purpose, RingError, TenantKey};
+use envelope::{EncryptionContext, FileKey, KeyRing, Opened, Purpose, RingError, TenantKey};
 use rand::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -44,7 +44,7 @@ impl Ring {
         &self,
         purpose: Purpose,
         version: u64,
-        context: &Context,
+        context: &EncryptionContext,
         plaintext: &[u8],
         rng: &mut dyn CryptoRng,
     ) -> Result<Vec<u8>, RingError> {
@@ -54,27 +54,38 @@ impl Ring {
     pub(crate) fn seal_file_key(
         &self,
         version: u64,
-        context: &Context,
+        context: &EncryptionContext,
         key: &FileKey,
         rng: &mut dyn CryptoRng,
     ) -> Result<Vec<u8>, RingError> {
         self.0.seal_file_key(version, context, key, rng)
     }
 
-    pub(crate) fn source_digest(&self, context: &Context, entries: &BTreeMap<String, Vec<u8>>) -> Result<String, RingError> {
+    pub(crate) fn source_digest(&self, context: &EncryptionContext, entries: &BTreeMap<String, Vec<u8>>) -> Result<String, RingError> {
         self.0.source_digest(context, entries)
     }
 
-    pub(crate) fn source_unchanged(&self, context: &Context, entries: &BTreeMap<String, Vec<u8>>, stored: &str) -> Result<bool, RingError> {
+    pub(crate) fn source_unchanged(
+        &self,
+        context: &EncryptionContext,
+        entries: &BTreeMap<String, Vec<u8>>,
+        stored: &str,
+    ) -> Result<bool, RingError> {
         self.0.source_unchanged(context, entries, stored)
     }
 
-    pub(crate) fn open(&self, opening: &Opening, purpose: Purpose, context: &Context, record: &[u8]) -> Result<Opened, RingError> {
+    pub(crate) fn open(
+        &self,
+        opening: &Opening,
+        purpose: Purpose,
+        context: &EncryptionContext,
+        record: &[u8],
+    ) -> Result<Opened, RingError> {
         is_for(opening, context)?;
         self.0.open(purpose, context, record)
     }
 
-    pub(crate) fn open_file_key(&self, opening: &Opening, context: &Context, record: &[u8]) -> Result<FileKey, RingError> {
+    pub(crate) fn open_file_key(&self, opening: &Opening, context: &EncryptionContext, record: &[u8]) -> Result<FileKey, RingError> {
         is_for(opening, context)?;
         self.0.open_file_key(context, record)
     }
@@ -84,7 +95,7 @@ impl Ring {
         &self,
         opening: &Opening,
         purpose: Purpose,
-        context: &Context,
+        context: &EncryptionContext,
         record: &[u8],
         rng: &mut dyn CryptoRng,
     ) -> Result<(Vec<u8>, Zeroizing<Vec<u8>>), RingError> {
@@ -94,6 +105,6 @@ impl Ring {
     }
 }
 
-fn is_for(opening: &Opening, context: &Context) -> Result<(), RingError> {
+fn is_for(opening: &Opening, context: &EncryptionContext) -> Result<(), RingError> {
     if opening.uid == context.uid { Ok(()) } else { Err(RingError::ForeignScope) }
 }

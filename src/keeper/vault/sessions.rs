@@ -49,7 +49,7 @@ pub(crate) struct Owner<'a> {
 }
 
 /// One Salesforce org as a Connection describes it, with everything to log in.
-pub(crate) struct Target<'a> {
+pub(crate) struct OrgLogin<'a> {
     pub(crate) owner: Owner<'a>,
     pub(crate) connection: &'a Connection,
     pub(crate) salesforce: &'a Salesforce,
@@ -118,7 +118,7 @@ impl Sessions {
     /// Connection is still to have one: it may have been disconnected while we logged in, its credential withdrawn, its tenant deleted.
     pub(crate) async fn get<F>(
         &self,
-        target: &Target<'_>,
+        target: &OrgLogin<'_>,
         refused_sha256: Option<&str>,
         now: Timestamp,
         lives: impl FnOnce() -> F,
@@ -140,7 +140,7 @@ impl Sessions {
         }
         let issued = self.login(target)?.token(&grant(target)?, now).await?;
         let dead = match refused_sha256 {
-            Some(sha256) => self.bury(owner, sha256).await.then_some(sha256),
+            Some(sha256) => self.revoke_refused(owner, sha256).await.then_some(sha256),
             None => None,
         };
         self.write_down(target, &issued, dead, now).await?;
@@ -163,8 +163,8 @@ impl Sessions {
     }
 
     /// Asks the org who we are.
-    pub(crate) async fn user_info(&self, target: &Target<'_>, session: Session) -> Result<salesforce::auth::UserInfo> {
-        let client = salesforce::Client::new(self.http(&target.owner, ca_bundle(target))?, Arc::new(Only(session)));
+    pub(crate) async fn user_info(&self, target: &OrgLogin<'_>, session: Session) -> Result<salesforce::auth::UserInfo> {
+        let client = salesforce::Client::new(self.http(&target.owner, ca_bundle(target))?, Arc::new(FixedSession(session)));
         Ok(client.user_info().await?)
     }
 
@@ -231,7 +231,7 @@ impl Sessions {
         Ok(self.dialer.with_policy(owner.policy.clone()).https(HttpsOptions { trust: Trust::SystemAnd(bundle) })?)
     }
 
-    fn login(&self, target: &Target<'_>) -> Result<Login> {
+    fn login(&self, target: &OrgLogin<'_>) -> Result<Login> {
         self.login_at(&target.owner, &target.salesforce.login_base(), ca_bundle(target))
     }
 
@@ -245,7 +245,7 @@ impl Sessions {
     }
 
     /// Before anybody gets the token: should the write fail, the token is revoked and nobody has it.
-    async fn write_down(&self, target: &Target<'_>, issued: &Issued, dead: Option<&str>, now: Timestamp) -> Result<()> {
+    async fn write_down(&self, target: &OrgLogin<'_>, issued: &Issued, dead: Option<&str>, now: Timestamp) -> Result<()> {
         let added = Alive {
             token: SecretText::new(issued.session.access_token.expose_secret()),
             issued: now,
@@ -270,7 +270,7 @@ impl Sessions {
 
     /// That Salesforce refused a token is what a worker says. It may be wrong, or lie to keep one that a disconnect does not find: so the
     /// token is revoked. False: it cannot be, and stays on the list.
-    async fn bury(&self, owner: &Owner<'_>, sha256: &str) -> bool {
+    async fn revoke_refused(&self, owner: &Owner<'_>, sha256: &str) -> bool {
         let Ok(Some(read)) = self.read(owner, "Revocation").await else { return false };
         match read.alive.iter().find(|token| token.sha256() == sha256) {
             Some(token) => self.revoke(owner, token).await.is_ok(),
@@ -279,7 +279,7 @@ impl Sessions {
     }
 
     /// A token that nobody will get: revoked, and off the list.
-    async fn take_back(&self, target: &Target<'_>, issued: &Issued) -> Result<()> {
+    async fn take_back(&self, target: &OrgLogin<'_>, issued: &Issued) -> Result<()> {
         self.login(target)?.revoke(&issued.session.access_token).await?;
         let taken = token_sha256(&issued.session.access_token);
         self.change(&target.owner, |mut alive| {
@@ -362,7 +362,7 @@ impl Alive {
 }
 
 impl Known {
-    fn serves(&self, target: &Target<'_>, refused: Option<&str>, now: Timestamp) -> bool {
+    fn serves(&self, target: &OrgLogin<'_>, refused: Option<&str>, now: Timestamp) -> bool {
         self.endpoint_digest == target.connection.spec.endpoint_digest()
             && self.version == target.version
             && now.duration_since(self.issued) < SHARED_FOR
@@ -375,7 +375,7 @@ pub(crate) fn bound(connection: &Connection) -> Bound {
     Bound { fields: ["accessTokens".to_owned()].into(), ..super::credentials::digest_bound(connection) }
 }
 
-fn grant(target: &Target<'_>) -> Result<Grant> {
+fn grant(target: &OrgLogin<'_>) -> Result<Grant> {
     let uid = &target.owner.bound.uid;
     let missing = |detail| Error::Record { name: super::credentials::secret_name(uid), detail };
     match target.salesforce.auth.flow().ok_or_else(|| missing("its Connection names no way to log in that is known"))? {
@@ -391,15 +391,15 @@ fn grant(target: &Target<'_>) -> Result<Grant> {
     }
 }
 
-fn ca_bundle<'a>(target: &Target<'a>) -> Option<&'a str> {
+fn ca_bundle<'a>(target: &OrgLogin<'a>) -> Option<&'a str> {
     target.salesforce.ca_bundle()
 }
 
 /// One session and no way to another.
-struct Only(Session);
+struct FixedSession(Session);
 
 #[async_trait::async_trait]
-impl SessionSource for Only {
+impl SessionSource for FixedSession {
     async fn session(&self) -> Result<Session, salesforce::Error> {
         Ok(self.0.clone())
     }

@@ -5,8 +5,8 @@ use api::connection::{ConnectionMetadata, System};
 use api::region::PrivateEndpoint;
 
 use super::credentials::Stored;
-use super::sessions::{Target, token_sha256};
-use super::{Home, Vault};
+use super::sessions::{OrgLogin, token_sha256};
+use super::{TenantKeys, Vault};
 use crate::keeper::audit::Event;
 use crate::keeper::base::error::{Error, Result};
 use crate::systems::reach::address_policy;
@@ -16,25 +16,25 @@ impl Vault {
     /// The audit has the line before the credential is opened.
     pub(crate) async fn show(
         &self,
-        home: &Home,
+        keys: &TenantKeys,
         connection: &Connection,
         system: System<'_>,
         stored: &Stored,
         endpoints: &[PrivateEndpoint],
     ) -> Result<ConnectionMetadata> {
-        let entries = self.open(home, connection, stored, Event::new("CredentialOpened").with("for", "Verification")).await?;
+        let entries = self.open(keys, connection, stored, Event::new("CredentialOpened").with("for", "Verification")).await?;
         match role(system) {
-            Role::Target(salesforce) => self.org(&self.target(home, connection, salesforce, &entries, stored.credential.version)).await,
+            Role::Target(salesforce) => self.org(&self.org_login(keys, connection, salesforce, &entries, stored.credential.version)).await,
             Role::Source(driver) => {
-                let keys = connection.spec.login().map(|login| login.keys).unwrap_or_default();
-                let entries = keys.iter().filter_map(|key| Some((key.name.to_owned(), entries.text(key.name)?))).collect();
+                let wanted = connection.spec.login().map(|login| login.keys).unwrap_or_default();
+                let entries = wanted.iter().filter_map(|key| Some((key.name.to_owned(), entries.text(key.name)?))).collect();
                 let dialer = self.dialer.with_policy(address_policy(system.kind(), endpoints));
                 Ok(driver.verify(&dialer, &entries).await?)
             }
         }
     }
 
-    async fn org(&self, target: &Target<'_>) -> Result<ConnectionMetadata> {
+    async fn org(&self, target: &OrgLogin<'_>) -> Result<ConnectionMetadata> {
         let shared = self.session(target, None).await?;
         let (session, who) = match self.sessions.user_info(target, shared.clone()).await {
             Ok(who) => (shared, who),

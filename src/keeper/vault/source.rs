@@ -11,7 +11,7 @@ use zeroize::Zeroize;
 
 use super::credentials::{Entries, Stored, digest_bound};
 use super::rings::failed;
-use super::{Home, Vault};
+use super::{TenantKeys, Vault};
 use crate::keeper::base::error::{Result, kube};
 
 /// What was read, and the values of the keys that matter.
@@ -36,7 +36,7 @@ pub(crate) struct Found {
 }
 
 impl Vault {
-    pub(crate) async fn read_source(&self, home: &Home, connection: &Connection, stored: Option<&Stored>) -> Result<Read> {
+    pub(crate) async fn read_source(&self, keys: &TenantKeys, connection: &Connection, stored: Option<&Stored>) -> Result<Read> {
         let Some(reference) = connection.spec.credentials.secret_ref() else {
             return Ok(Read::nothing(Source::Missing, Seen::Missing));
         };
@@ -53,12 +53,12 @@ impl Vault {
         let entries = entries(connection, secret);
         let same_as_stored = match stored.and_then(|s| s.source_digest.as_deref()) {
             Some(digest) => {
-                let context = digest_bound(connection).context(home.scope.clone());
-                match home.ring.source_unchanged(&context, entries.as_map(), digest) {
+                let context = digest_bound(connection).context(keys.scope.clone());
+                match keys.ring.source_unchanged(&context, entries.as_map(), digest) {
                     Ok(same) => Some(same),
                     // The key of the digest is gone, and perhaps its name: nobody can tell, so the source counts as new.
                     Err(envelope::RingError::DestroyedKey(_) | envelope::RingError::UnknownKey(_)) => Some(false),
-                    Err(source) => return Err(failed(&home.tenant)(source)),
+                    Err(source) => return Err(failed(&keys.tenant)(source)),
                 }
             }
             None => None,

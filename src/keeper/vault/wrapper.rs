@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use api::Region;
 use api::region::RootKeyKind;
 use async_trait::async_trait;
-use envelope::{Context, CustodyError, Header, KeyRing, Kid, RingError, RootCustody, Scope, TenantKey, TenantRing, WrappedKey};
+use envelope::{CustodyError, EncryptionContext, Header, KeyRing, Kid, RingError, RootCustody, Scope, TenantKey, TenantRing, WrappedKey};
 use jiff::Timestamp;
 
 use super::custody::holder;
@@ -15,13 +15,13 @@ use crate::keeper::base::error::Error;
 #[async_trait]
 pub(crate) trait KeyWrapper: Send + Sync {
     /// Wraps a key that was never wrapped before. `context` names the tenant and the key, and must be shown again to unwrap it.
-    async fn wrap(&self, key: &TenantKey, context: &Context) -> Result<WrappedKey, CustodyError>;
+    async fn wrap(&self, key: &TenantKey, context: &EncryptionContext) -> Result<WrappedKey, CustodyError>;
 
     /// Unwraps the tenant key `kid`.
-    async fn unwrap(&self, kid: Kid, context: &Context, wrapped: &WrappedKey) -> Result<TenantKey, CustodyError>;
+    async fn unwrap(&self, kid: Kid, context: &EncryptionContext, wrapped: &WrappedKey) -> Result<TenantKey, CustodyError>;
 
     /// Wraps a key under the root key that wraps now; absent when it is wrapped under that one already.
-    async fn rewrap(&self, kid: Kid, context: &Context, wrapped: &WrappedKey) -> Result<Option<WrappedKey>, CustodyError>;
+    async fn rewrap(&self, kid: Kid, context: &EncryptionContext, wrapped: &WrappedKey) -> Result<Option<WrappedKey>, CustodyError>;
 
     /// Whether it could wrap now. Answers with the version of the root key that would.
     async fn health(&self) -> Result<String, CustodyError>;
@@ -45,12 +45,12 @@ pub(super) struct Held<R> {
 }
 
 impl<R: RootCustody> Held<R> {
-    fn wrap_as(&self, key: &TenantKey, version: u64, context: &Context) -> Result<WrappedKey, CustodyError> {
+    fn wrap_as(&self, key: &TenantKey, version: u64, context: &EncryptionContext) -> Result<WrappedKey, CustodyError> {
         let ciphertext = self.root.wrap(key, version, context, &mut rand::rng())?;
         Ok(WrappedKey { provider: self.provider.to_owned(), key_version: self.root.wrapping_kid()?.to_string(), ciphertext })
     }
 
-    fn unwrap_own(&self, kid: Kid, context: &Context, wrapped: &WrappedKey) -> Result<TenantKey, CustodyError> {
+    fn unwrap_own(&self, kid: Kid, context: &EncryptionContext, wrapped: &WrappedKey) -> Result<TenantKey, CustodyError> {
         if wrapped.provider != self.provider {
             return Err(CustodyError::OtherProvider { wrapped_by: wrapped.provider.clone(), held_by: self.provider });
         }
@@ -60,15 +60,15 @@ impl<R: RootCustody> Held<R> {
 
 #[async_trait]
 impl<R: RootCustody> KeyWrapper for Held<R> {
-    async fn wrap(&self, key: &TenantKey, context: &Context) -> Result<WrappedKey, CustodyError> {
+    async fn wrap(&self, key: &TenantKey, context: &EncryptionContext) -> Result<WrappedKey, CustodyError> {
         self.wrap_as(key, 1, context)
     }
 
-    async fn unwrap(&self, kid: Kid, context: &Context, wrapped: &WrappedKey) -> Result<TenantKey, CustodyError> {
+    async fn unwrap(&self, kid: Kid, context: &EncryptionContext, wrapped: &WrappedKey) -> Result<TenantKey, CustodyError> {
         self.unwrap_own(kid, context, wrapped)
     }
 
-    async fn rewrap(&self, kid: Kid, context: &Context, wrapped: &WrappedKey) -> Result<Option<WrappedKey>, CustodyError> {
+    async fn rewrap(&self, kid: Kid, context: &EncryptionContext, wrapped: &WrappedKey) -> Result<Option<WrappedKey>, CustodyError> {
         let header = Header::parse(&wrapped.ciphertext)?;
         if header.kid == self.root.wrapping_kid()? {
             return Ok(None);
@@ -134,9 +134,9 @@ mod tests {
         Scope { region: "eu".into(), installation_uid: "i".into(), tenant_uid: "t".into() }
     }
 
-    fn context() -> Context {
+    fn context() -> EncryptionContext {
         let empty = String::new;
-        Context {
+        EncryptionContext {
             scope: scope(),
             namespace: "acme".into(),
             kind: "Connection".into(),

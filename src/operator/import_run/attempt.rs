@@ -11,7 +11,7 @@ use api::import_run::RunReason;
 use api::names;
 use domain::finding::Finding;
 use domain::import_run::plan::{AnchorText, pod};
-use domain::import_run::{self, Frozen, Observed, Placed, PodFacts, Record, State};
+use domain::import_run::{self, Frozen, Observed, Placed, PodFacts, Record, RunState};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::ResourceExt;
@@ -120,7 +120,7 @@ pub(super) async fn make_pod(
     now: Timestamp,
 ) -> Result<Next, ReconcileError> {
     let record = Record::of(run.status.as_ref());
-    let State::Announced(attempt) = State::of(run.status.as_ref()) else { return Ok(Next::After(Duration::ZERO)) };
+    let RunState::Announced(attempt) = RunState::of(run.status.as_ref()) else { return Ok(Next::After(Duration::ZERO)) };
     // Asked for each pod: an authority that the keeper made since the last one is trusted from the first worker on that may need it.
     let public = ObjectKey::namespaced(&context.settings.system_namespace, names::PUBLIC_CONFIGMAP);
     let maps = context.writer.namespaced::<ConfigMap>(&public);

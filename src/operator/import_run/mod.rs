@@ -7,7 +7,7 @@ mod observe;
 use api::ImportRun;
 use api::import_run::{ImportRunStatus, RunReason};
 use domain::finding::Finding;
-use domain::import_run::{self, Anchor, Decision, Record, State};
+use domain::import_run::{self, Anchor, Decision, Record, RunState};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
@@ -26,7 +26,7 @@ pub(super) async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Next
     let run = &observed.run;
     let record = Record::of(run.status.as_ref());
     let decision = import_run::decide(&observed, now);
-    if State::of(run.status.as_ref()) == State::Fresh && !matches!(decision, Decision::Announce(_)) {
+    if RunState::of(run.status.as_ref()) == RunState::Fresh && !matches!(decision, Decision::Announce(_)) {
         context.places.withdraw(run);
     }
     match decision {

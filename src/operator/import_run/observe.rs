@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::{Connection, ImportRun, Tenant, names};
-use domain::import_run::{Basis, Begun, Crowd, Frozen, JobFacts, Observed, PodFacts, RunNamespaceFacts, State, is_finished};
+use domain::import_run::{Basis, Begun, Crowd, Frozen, JobFacts, Observed, PodFacts, RunNamespaceFacts, RunState, is_finished};
 use domain::labels;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -46,10 +46,10 @@ async fn basis(
     if is_finished(run) {
         return Ok(Basis::Over(anchor::seen(context, run)));
     }
-    let first = match State::of(run.status.as_ref()) {
-        State::Fresh => return Ok(Basis::Job(job_facts(context, run, tenant))),
-        State::Announced(attempt) => attempt.number == 1 && pod.is_none(),
-        State::Working { .. } | State::Between(_) => false,
+    let first = match RunState::of(run.status.as_ref()) {
+        RunState::Fresh => return Ok(Basis::Job(job_facts(context, run, tenant))),
+        RunState::Announced(attempt) => attempt.number == 1 && pod.is_none(),
+        RunState::Working { .. } | RunState::Between(_) => false,
     };
     Ok(match anchor::find(context, run).await? {
         Found::Snapshot(frozen) => Basis::Snapshot(begun(context, run, frozen)),
@@ -120,9 +120,9 @@ fn ahead(context: &Context, run: &ImportRun) -> Option<String> {
 /// hearsay.
 async fn current_pod(context: &Context, run: &ImportRun) -> Result<Option<PodFacts>, ReconcileError> {
     let uid = labels::uid(&run.metadata);
-    let number = match State::of(run.status.as_ref()) {
-        State::Working { attempt, .. } | State::Announced(attempt) => attempt.number,
-        State::Fresh | State::Between(_) => return Ok(None),
+    let number = match RunState::of(run.status.as_ref()) {
+        RunState::Working { attempt, .. } | RunState::Announced(attempt) => attempt.number,
+        RunState::Fresh | RunState::Between(_) => return Ok(None),
     };
     let Some(namespace) = context.caches.run_namespace_of(run) else { return Ok(None) };
     let key = ObjectKey::namespaced(namespace, names::worker_pod(uid, number.unsigned_abs()));

@@ -20,7 +20,7 @@ use crate::workspace;
 
 /// What `up` leaves behind for the commands that come later.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct State {
+pub(crate) struct ClusterState {
     /// Names the machine's run: process numbers of an earlier one mean nothing.
     pub(crate) boot: String,
     pub(crate) tools: PathBuf,
@@ -31,7 +31,7 @@ pub(crate) struct State {
     pub(crate) daemons: Vec<Daemon>,
 }
 
-impl State {
+impl ClusterState {
     pub(crate) fn load(layout: &Layout) -> Option<Self> {
         let state: Self = serde_json::from_slice(&fs::read(layout.state()).ok()?).ok()?;
         (state.boot == boot()).then_some(state)
@@ -56,14 +56,14 @@ pub(crate) fn layout() -> Layout {
 
 pub(crate) struct Cluster {
     pub(crate) layout: Layout,
-    pub(crate) state: State,
+    pub(crate) state: ClusterState,
 }
 
 impl Cluster {
     /// The cluster that `up` started, if its processes run.
     pub(crate) fn find() -> Result<Self> {
         let layout = layout();
-        let Some(state) = State::load(&layout) else { bail!("no cluster runs here; start one with: cargo xtask cluster up") };
+        let Some(state) = ClusterState::load(&layout) else { bail!("no cluster runs here; start one with: cargo xtask cluster up") };
         for daemon in &state.daemons {
             daemon.check(&layout).context("the cluster is broken; start it anew with: cargo xtask cluster up")?;
         }

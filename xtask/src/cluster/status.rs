@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::layout::{Layout, NODES};
-use super::running::{Cluster, State};
+use super::running::{Cluster, ClusterState};
 use super::toolchain;
 use crate::process;
 
@@ -51,7 +51,7 @@ struct DaemonStatus {
 pub(crate) fn of(layout: &Layout) -> Status {
     let kubeconfig = layout.kubeconfig().display().to_string();
     let mut status = Status { up: false, kubeconfig, server: None, nodes: Vec::new(), daemons: Vec::new(), trouble: Vec::new() };
-    let Some(state) = State::load(layout) else {
+    let Some(state) = ClusterState::load(layout) else {
         status.trouble.push(if layout.root.exists() { "a start was not finished" } else { "no cluster was started" }.to_owned());
         return status;
     };

@@ -15,7 +15,7 @@ use super::control_plane;
 use super::daemon::{Daemon, Inside, start};
 use super::layout::{API_PORT, BESIDE, Layout, NODE_PORTS, NODES};
 use super::node;
-use super::running::{Cluster, State, boot, layout};
+use super::running::{Cluster, ClusterState, boot, layout};
 use super::status;
 use super::toolchain::Tools;
 use crate::image::Image;
@@ -30,7 +30,7 @@ pub(crate) fn up(progress: &Progress, tools: &Tools) -> Result<Cluster> {
     let layout = layout();
     let _lock = lock(&layout)?;
     let groups = Groups::named(&layout.id)?;
-    if let Some(state) = State::load(&layout) {
+    if let Some(state) = ClusterState::load(&layout) {
         let same = state.tools == tools.directory;
         let status = status::of(&layout);
         if same && status.is_up() {
@@ -116,7 +116,7 @@ impl Starting<'_> {
             let containerd = node::start_containerd(&self.layout, &self.groups, self.tools, node, &network)?;
             containerds.push(self.keep(containerd));
         }
-        let state = State { boot: boot(), tools: self.tools.directory.clone(), api_port, node_port, daemons: self.daemons.clone() };
+        let state = ClusterState { boot: boot(), tools: self.tools.directory.clone(), api_port, node_port, daemons: self.daemons.clone() };
         let mut cluster = Cluster { layout: self.layout.clone(), state };
         self.progress.say("namespace, certificates, etcd, API server and three times containerd are started");
 

@@ -75,7 +75,8 @@ impl MySqlSession {
 
     pub async fn is_mariadb(&mut self) -> Result<bool, DatabaseError> {
         // A row is taken as it comes; any other type would make the library panic on an answer that does not fit.
-        let version: Option<Row> = self.connection.query_first("SELECT VERSION()").await.map_err(|error| told(&self.target, error))?;
+        let version: Option<Row> =
+            self.connection.query_first("SELECT VERSION()").await.map_err(|error| database_error(&self.target, error))?;
         let version = version.map(MySqlRow);
         let text = version.as_ref().and_then(|row| row.cells().next().flatten()).unwrap_or_default();
         Ok(String::from_utf8_lossy(text).contains("MariaDB"))
@@ -83,22 +84,22 @@ impl MySqlSession {
 
     /// A statement without results.
     pub async fn execute(&mut self, sql: &str) -> Result<(), DatabaseError> {
-        self.connection.query_drop(sql).await.map_err(|error| told(&self.target, error))
+        self.connection.query_drop(sql).await.map_err(|error| database_error(&self.target, error))
     }
 
     /// What a query would return; it does not run. It must be one statement.
     pub async fn columns(&mut self, query: &str) -> Result<Vec<MySqlColumn>, DatabaseError> {
-        let statement = self.connection.prep(query).await.map_err(|error| told(&self.target, error))?;
+        let statement = self.connection.prep(query).await.map_err(|error| database_error(&self.target, error))?;
         let columns = statement.columns().iter().map(MySqlColumn::of).collect();
-        self.connection.close(statement).await.map_err(|error| told(&self.target, error))?;
+        self.connection.close(statement).await.map_err(|error| database_error(&self.target, error))?;
         Ok(columns)
     }
 
     /// Runs a query that `columns` has found to be one statement.
     pub async fn rows(self, query: &str) -> Result<MySqlRows, DatabaseError> {
         let Self { connection, target, .. } = self;
-        let result = query.to_owned().run(connection).await.map_err(|error| told(&target, error))?;
-        let stream = result.stream_and_drop().await.map_err(|error| told(&target, error))?;
+        let result = query.to_owned().run(connection).await.map_err(|error| database_error(&target, error))?;
+        let stream = result.stream_and_drop().await.map_err(|error| database_error(&target, error))?;
         Ok(MySqlRows { stream, target })
     }
 }
@@ -112,7 +113,7 @@ impl MySqlRows {
                 self.stream = None;
                 Ok(None)
             }
-            Err(error) => Err(told(&self.target, error)),
+            Err(error) => Err(database_error(&self.target, error)),
         }
     }
 }
@@ -171,7 +172,7 @@ impl MySqlKind {
     }
 }
 
-fn told(target: &str, error: mysql_async::Error) -> DatabaseError {
+fn database_error(target: &str, error: mysql_async::Error) -> DatabaseError {
     match error {
         mysql_async::Error::Server(error) => {
             let code = error.code.to_string();

@@ -56,12 +56,12 @@ pub struct PostgresCopy {
 impl PostgresSession {
     /// Statements without results.
     pub async fn execute(&self, sql: &str) -> Result<(), DatabaseError> {
-        self.client.batch_execute(sql).await.map_err(|error| self.end.told(error))
+        self.client.batch_execute(sql).await.map_err(|error| self.end.database_error(error))
     }
 
     /// What a query would return; it does not run.
     pub async fn columns(&self, query: &str) -> Result<Vec<PostgresColumn>, DatabaseError> {
-        let statement = self.client.prepare(query).await.map_err(|error| self.end.told(error))?;
+        let statement = self.client.prepare(query).await.map_err(|error| self.end.database_error(error))?;
         let column =
             |column: &tokio_postgres::Column| PostgresColumn { name: column.name().to_owned(), kind: PostgresType::of(column.type_()) };
         Ok(statement.columns().iter().map(column).collect())
@@ -69,7 +69,7 @@ impl PostgresSession {
 
     /// Starts a `COPY … TO STDOUT`. Nothing is read ahead of who takes the pieces, but for what the network holds.
     pub async fn copy_out(&self, statement: &str) -> Result<PostgresCopy, DatabaseError> {
-        let stream = self.client.copy_out(statement).await.map_err(|error| self.end.told(error))?;
+        let stream = self.client.copy_out(statement).await.map_err(|error| self.end.database_error(error))?;
         Ok(PostgresCopy { stream: Box::pin(stream), end: self.end.clone() })
     }
 }
@@ -96,12 +96,12 @@ impl Stream for PostgresCopy {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = ready!(self.stream.as_mut().poll_next(cx));
-        Poll::Ready(next.map(|piece| piece.map_err(|error| self.end.told(error))))
+        Poll::Ready(next.map(|piece| piece.map_err(|error| self.end.database_error(error))))
     }
 }
 
 impl End {
-    fn told(&self, error: tokio_postgres::Error) -> DatabaseError {
+    fn database_error(&self, error: tokio_postgres::Error) -> DatabaseError {
         if let Some(db) = error.as_db_error() {
             let code = db.code().code();
             return DatabaseError::Server { passing: is_passing(code), code: code.to_owned(), message: db.message().to_owned() };

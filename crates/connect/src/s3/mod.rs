@@ -170,12 +170,12 @@ impl S3Bucket {
             return Err(S3Error::Changed { key: key.to_owned() });
         }
         let (bucket, transport, key) = (self.bucket.clone(), self.transport.clone(), key.to_owned());
-        Ok(found.into_stream().map(move |piece| piece.map_err(|error| told(&bucket, &transport, &key, error))).boxed())
+        Ok(found.into_stream().map(move |piece| piece.map_err(|error| s3_error(&bucket, &transport, &key, error))).boxed())
     }
 
     async fn get(&self, key: &str, options: GetOptions) -> Result<object_store::GetResult, S3Error> {
         let path = path(key)?;
-        self.store.get_opts(&path, options).await.map_err(|error| told(&self.bucket, &self.transport, key, error))
+        self.store.get_opts(&path, options).await.map_err(|error| s3_error(&self.bucket, &self.transport, key, error))
     }
 }
 
@@ -189,7 +189,7 @@ fn path(key: &str) -> Result<Path, S3Error> {
     }
 }
 
-fn told(bucket: &str, transport: &Transport, key: &str, error: object_store::Error) -> S3Error {
+fn s3_error(bucket: &str, transport: &Transport, key: &str, error: object_store::Error) -> S3Error {
     match error {
         object_store::Error::NotFound { .. } => S3Error::NotFound { bucket: bucket.to_owned(), key: key.to_owned() },
         object_store::Error::Precondition { .. } => S3Error::Changed { key: key.to_owned() },

@@ -22,7 +22,7 @@ pub use attempt::{Ending, backoff, ending_of};
 pub use observed::{Anchor, Basis, Begun, Crowd, Frozen, JobFacts, Observed, PodFacts, RunNamespaceFacts};
 pub use placement::Placed;
 pub use rules::{COUNTED_LIMIT, Decision, decide, starting};
-pub use state::{Record, State};
+pub use state::{Record, RunState};
 pub use status::{OWNED_CONDITIONS, finished, owned_part, status};
 
 use api::ImportRun;

@@ -8,7 +8,7 @@ use api::import_run::{Attempt, ImportRunStatus, Outcome, RunReason};
 use jiff::Timestamp;
 
 use super::observed::{Anchor, Basis, Begun, Crowd, Frozen, HoldUp, JobFacts};
-use super::{Ending, Observed, Placed, State, backoff, ending_of};
+use super::{Ending, Observed, Placed, RunState, backoff, ending_of};
 use crate::finding::Finding;
 use crate::import_job::{connection_trouble, region_trouble, upload_expired, upload_over, upload_trouble, uses};
 use crate::labels;
@@ -93,12 +93,12 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision {
         return blocked(Finding::waiting("RunNamespaceNotReady", "the tenant's run namespace is not ready"));
     };
     match (&o.basis, state(o)) {
-        (Basis::Job(_), State::Fresh) => Decision::Announce(placed),
+        (Basis::Job(_), RunState::Fresh) => Decision::Announce(placed),
         (Basis::Job(facts), _) => match &facts.planted {
             Some(planted) => Decision::RemovePlanted(planted.clone()),
             None => Decision::MakeAnchor(placed),
         },
-        (Basis::Snapshot(begun), State::Announced(_)) => Decision::MakePod(placed, begun.frozen.clone()),
+        (Basis::Snapshot(begun), RunState::Announced(_)) => Decision::MakePod(placed, begun.frozen.clone()),
         (Basis::Snapshot(begun), _) => Decision::AnnounceNext(placed, begun.frozen.clone()),
         // Rules above spoke for these.
         (Basis::Lost | Basis::Over(_), _) => Decision::Leave,
@@ -119,8 +119,8 @@ fn status(o: &Observed) -> Option<&ImportRunStatus> {
     o.run.status.as_ref()
 }
 
-fn state(o: &Observed) -> State<'_> {
-    State::of(status(o))
+fn state(o: &Observed) -> RunState<'_> {
+    RunState::of(status(o))
 }
 
 fn attempts(o: &Observed) -> &[Attempt] {
@@ -133,7 +133,7 @@ fn counted(o: &Observed) -> usize {
 
 /// The pod that has authority: the one whose UID the current attempt records.
 fn authoritative(o: &Observed) -> Option<&super::PodFacts> {
-    let State::Working { pod_uid, .. } = state(o) else { return None };
+    let RunState::Working { pod_uid, .. } = state(o) else { return None };
     o.pod.as_ref().filter(|pod| pod.uid == pod_uid)
 }
 
@@ -157,8 +157,8 @@ fn being_deleted(o: &Observed, _: Timestamp) -> Option<Decision> {
 fn outcome_reported(o: &Observed, now: Timestamp) -> Option<Decision> {
     let outcome = status(o)?.outcome.as_ref()?;
     let current = match state(o) {
-        State::Working { attempt, .. } | State::Between(attempt) => attempt,
-        State::Fresh | State::Announced(_) => return None,
+        RunState::Working { attempt, .. } | RunState::Between(attempt) => attempt,
+        RunState::Fresh | RunState::Announced(_) => return None,
     };
     if outcome.attempt != current.number || outcome.reason.is_resumable() {
         return None;
@@ -192,7 +192,7 @@ fn pod_over(o: &Observed, _: Timestamp) -> Option<Decision> {
 }
 
 fn pod_gone(o: &Observed, _: Timestamp) -> Option<Decision> {
-    (matches!(state(o), State::Working { .. }) && authoritative(o).is_none()).then(|| Decision::EndAttempt(Ending::lost()))
+    (matches!(state(o), RunState::Working { .. }) && authoritative(o).is_none()).then(|| Decision::EndAttempt(Ending::lost()))
 }
 
 fn node_silent(o: &Observed, now: Timestamp) -> Option<Decision> {
@@ -209,7 +209,7 @@ fn deadline(o: &Observed) -> Option<Timestamp> {
 
 fn overdue(o: &Observed, now: Timestamp) -> Option<Decision> {
     let end = deadline(o)? + OVERTIME;
-    let working = matches!(state(o), State::Working { .. } | State::Announced(_));
+    let working = matches!(state(o), RunState::Working { .. } | RunState::Announced(_));
     (working && now >= end).then(|| Decision::Finish {
         reason: RunReason::Deadline,
         message: "the run was still working after guards.deadlineSeconds and was cut off: rows of its open chunks are unprocessed".into(),
@@ -235,7 +235,7 @@ fn pod_working(o: &Observed, now: Timestamp) -> Option<Decision> {
         Some(by) => finding.again_in((by + NODE_SILENCE).duration_since(now).unsigned_abs()),
         None => finding.again_in(until),
     };
-    let State::Working { attempt, .. } = state(o) else { return None };
+    let RunState::Working { attempt, .. } = state(o) else { return None };
     Some(match &pod.node {
         Some(node) if attempt.node.as_ref() != Some(node) => Decision::NoteNode { node: node.clone(), finding },
         _ => Decision::Report(finding),
@@ -261,7 +261,8 @@ pub fn starting() -> Finding {
 
 fn cancelled(o: &Observed, _: Timestamp) -> Option<Decision> {
     // An announced attempt may have a pod that we do not know of: it is found first.
-    let idle = matches!(state(o), State::Fresh | State::Between(_)) || (matches!(state(o), State::Announced(_)) && o.pod.is_none());
+    let idle =
+        matches!(state(o), RunState::Fresh | RunState::Between(_)) || (matches!(state(o), RunState::Announced(_)) && o.pod.is_none());
     (idle && o.run.spec.cancelled()).then(|| {
         let message = if attempts(o).is_empty() { "cancelled before it started" } else { "cancelled between two attempts" };
         finish(RunReason::Cancelled, message)
@@ -283,7 +284,7 @@ fn why(o: &Observed, attempt: &Attempt) -> String {
 }
 
 fn attempts_used_up(o: &Observed, _: Timestamp) -> Option<Decision> {
-    let State::Between(last) = state(o) else { return None };
+    let RunState::Between(last) = state(o) else { return None };
     let why = why(o, last);
     if counted(o) >= COUNTED_LIMIT {
         return Some(finish(RunReason::WorkerFailed, format!("{COUNTED_LIMIT} attempts failed, the last one with {why}")));
@@ -293,12 +294,12 @@ fn attempts_used_up(o: &Observed, _: Timestamp) -> Option<Decision> {
 }
 
 fn deadline_passed(o: &Observed, now: Timestamp) -> Option<Decision> {
-    let State::Between(_) = state(o) else { return None };
+    let RunState::Between(_) = state(o) else { return None };
     (now >= deadline(o)?).then(|| finish(RunReason::Deadline, "guards.deadlineSeconds passed between two attempts"))
 }
 
 fn too_late_to_start(o: &Observed, now: Timestamp) -> Option<Decision> {
-    (state(o) == State::Fresh && now >= o.run.spec.start_before.0).then(|| {
+    (state(o) == RunState::Fresh && now >= o.run.spec.start_before.0).then(|| {
         let why = status(o)
             .and_then(|s| conditions::find(&s.conditions, conditions::READY))
             .map_or(String::new(), |c| format!(" ({})", c.message));
@@ -330,7 +331,7 @@ fn tenant_changed(o: &Observed, _: Timestamp) -> Option<Decision> {
 }
 
 fn too_many(o: &Observed, _: Timestamp) -> Option<Decision> {
-    let crowd = job_facts(o).filter(|_| state(o) == State::Fresh)?.crowd;
+    let crowd = job_facts(o).filter(|_| state(o) == RunState::Fresh)?.crowd;
     let Crowd { before, limit } = crowd.filter(|crowd| crowd.before >= crowd.limit)?;
     let name = labels::name(&o.tenant.as_ref()?.metadata);
     Some(finish(
@@ -374,7 +375,7 @@ fn upload_expired_before_start(o: &Observed, now: Timestamp) -> Option<Decision>
 
 /// The keeper would refuse every further attempt.
 fn upload_over_between_attempts(o: &Observed, now: Timestamp) -> Option<Decision> {
-    let (State::Between(last), begun) = (state(o), begun(o)?) else { return None };
+    let (RunState::Between(last), begun) = (state(o), begun(o)?) else { return None };
     let expected = begun.frozen.upload.as_ref()?;
     // What came under its name since is another file.
     let living = begun.upload.as_ref().filter(|upload| labels::uid(&upload.metadata) == expected.uid);
@@ -407,12 +408,12 @@ fn upload_not_ready(o: &Observed, _: Timestamp) -> Option<Decision> {
 }
 
 fn another_run_first(o: &Observed, _: Timestamp) -> Option<Decision> {
-    let ahead = job_facts(o).filter(|_| state(o) == State::Fresh)?.ahead.as_ref()?;
+    let ahead = job_facts(o).filter(|_| state(o) == RunState::Fresh)?.ahead.as_ref()?;
     Some(blocked(Finding::waiting("OtherRunActive", format!("ImportRun {ahead} of the same job goes first"))))
 }
 
 fn backing_off(o: &Observed, now: Timestamp) -> Option<Decision> {
-    let State::Between(last) = state(o) else { return None };
+    let RunState::Between(last) = state(o) else { return None };
     let due = last.finished_at.as_ref()?.0 + backoff(counted(o), last.counted == Some(true));
     (now < due).then(|| {
         let message = format!("attempt {} ended with {}; the next one starts at {}", last.number, why(o, last), due.strftime("%H:%M:%SZ"));

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{Ending, owned_part};
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum State<'a> {
+pub enum RunState<'a> {
     /// No worker was ever asked for.
     Fresh,
     /// An attempt is written down; whether its pod exists is not.
@@ -19,7 +19,7 @@ pub enum State<'a> {
     Between(&'a Attempt),
 }
 
-impl<'a> State<'a> {
+impl<'a> RunState<'a> {
     pub fn of(status: Option<&'a ImportRunStatus>) -> Self {
         match status.and_then(ImportRunStatus::current_attempt) {
             None => Self::Fresh,

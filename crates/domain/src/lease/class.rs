@@ -48,7 +48,7 @@ impl Refusal {
 
 impl Admitted {
     /// What the worker is told of a refusal about this Connection or Upload of its run. Absent: no more than a stranger.
-    pub fn told(&self, refusal: Refusal, object: &str) -> Option<Refused> {
+    pub fn refused(&self, refusal: Refusal, object: &str) -> Option<Refused> {
         let end = match refusal.class() {
             Class::Wait => None,
             Class::End(reason) => Some(reason),
@@ -140,7 +140,7 @@ mod tests {
         let admitted = admit(fixtures::observed()).unwrap_or_else(|refusal| panic!("{refusal}"));
         for (refusal, class) in CLASSES {
             assert_eq!(refusal.class(), *class, "{refusal:?}");
-            let told = admitted.told(*refusal, "crm");
+            let told = admitted.refused(*refusal, "crm");
             match class {
                 Class::Fenced => assert_eq!(told, None, "{refusal:?}"),
                 Class::Wait => assert_eq!(told.unwrap().end, None, "{refusal:?}"),
@@ -157,7 +157,7 @@ mod tests {
     fn what_is_told_names_the_object_and_the_way_out() {
         let admitted = admit(fixtures::observed()).unwrap_or_else(|refusal| panic!("{refusal}"));
         let says = |refusal, object: &str, parts: &[&str]| {
-            let message = admitted.told(refusal, object).unwrap().message;
+            let message = admitted.refused(refusal, object).unwrap().message;
             assert!(message.contains(object) && parts.iter().all(|part| message.contains(part)), "{message}");
         };
         says(Refusal::UploadGone, "rows", &["kubectl import upload", "start a new run"]);

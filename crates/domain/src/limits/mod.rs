@@ -116,7 +116,7 @@ fn overridden(base: Allowance, by: &Limits) -> Allowance {
 
 impl Allowance {
     /// As a status tells it.
-    pub fn told(&self) -> Limits {
+    pub fn to_status(&self) -> Limits {
         let count = |n: usize| i32::try_from(n).ok();
         let bytes = |n: u64| i64::try_from(n).ok();
         Limits {
@@ -151,6 +151,6 @@ mod tests {
         spec.limits = Some(yaml("{uploads: {files: 0}, objects: {importJobs: 7}}"));
         let own = plans.allowance(&spec);
         assert_eq!((own.concurrent_runs, own.uploads, own.import_jobs, own.connections), (5, 0, 7, 50));
-        assert_eq!(overridden(built_in(Plan::Free), &own.told()), own, "what is told is all there is");
+        assert_eq!(overridden(built_in(Plan::Free), &own.to_status()), own, "what is told is all there is");
     }
 }

@@ -47,7 +47,7 @@ pub fn status(observed: &Observed, finding: &Finding, outcome: Outcome, now: Tim
         observed_generation: tenant.metadata.generation,
         conditions: conditions.build(),
         region_uid,
-        effective: Some(EffectiveTenant { limits: observed.allowance.told() }),
+        effective: Some(EffectiveTenant { limits: observed.allowance.to_status() }),
         namespaces: outcome.namespaces,
         run_namespace: outcome.run_namespace,
         ..Default::default()

@@ -73,12 +73,12 @@ fn hand_over(row: &Row, pipeline: &mut Pipeline, mapped: &mut ByteRecord, to: &m
     let input = InputRow { cells: &row.cells, key: &row.key, refused: &row.refused };
     match &row.fault {
         _ if row.skipped => to.skipped(input),
-        Some(error) => to.rejected(input, &error.told())?,
+        Some(error) => to.rejected(input, &error.result_text())?,
         None => match pipeline.process(row.number, &row.cells, mapped) {
             Outcome::Mapped => to.send(input, mapped)?,
             Outcome::Filtered => to.filtered(input),
             Outcome::Deduplicated => to.deduplicated(input),
-            Outcome::Failed(error) => to.rejected(input, &error.told())?,
+            Outcome::Failed(error) => to.rejected(input, &error.result_text())?,
         },
     }
     Ok(())

@@ -8,7 +8,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::{KeyState, Observed, Policy, RootRing, Step, TenantRing};
-use crate::context::Context;
+use crate::context::EncryptionContext;
 use crate::context::samples::{context, scope};
 use crate::header::{Header, Purpose};
 use crate::keys::Kid;
@@ -36,8 +36,8 @@ struct Keeper {
     made: usize,
 }
 
-fn object(number: usize) -> Context {
-    Context { name: format!("connection-{number}"), ..context() }
+fn object(number: usize) -> EncryptionContext {
+    EncryptionContext { name: format!("connection-{number}"), ..context() }
 }
 
 impl Keeper {

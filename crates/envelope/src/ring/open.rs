@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rand::CryptoRng;
 use zeroize::Zeroizing;
 
-use crate::context::{Context, Scope};
+use crate::context::{EncryptionContext, Scope};
 use crate::digest;
 use crate::error::{OpenError, RingError};
 use crate::header::{Header, Purpose};
@@ -53,7 +53,7 @@ impl KeyRing {
         &self,
         purpose: Purpose,
         version: u64,
-        context: &Context,
+        context: &EncryptionContext,
         plaintext: &[u8],
         rng: &mut dyn CryptoRng,
     ) -> Result<Vec<u8>, RingError> {
@@ -62,7 +62,7 @@ impl KeyRing {
     }
 
     /// Opens under the key the record names; no other is tried.
-    pub fn open(&self, purpose: Purpose, context: &Context, record: &[u8]) -> Result<Opened, RingError> {
+    pub fn open(&self, purpose: Purpose, context: &EncryptionContext, record: &[u8]) -> Result<Opened, RingError> {
         self.same_scope(context)?;
         let kid = Header::parse(record)?.kid;
         let record::Content { version, plaintext } = record::open(self.key(kid)?, purpose, context, record)?;
@@ -70,30 +70,47 @@ impl KeyRing {
     }
 
     /// The record of a file key, to be kept apart from the file.
-    pub fn seal_file_key(&self, version: u64, context: &Context, key: &FileKey, rng: &mut dyn CryptoRng) -> Result<Vec<u8>, RingError> {
+    pub fn seal_file_key(
+        &self,
+        version: u64,
+        context: &EncryptionContext,
+        key: &FileKey,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>, RingError> {
         self.seal(Purpose::FileKey, version, context, key.to_bytes().as_slice(), rng)
     }
 
-    pub fn open_file_key(&self, context: &Context, record: &[u8]) -> Result<FileKey, RingError> {
+    pub fn open_file_key(&self, context: &EncryptionContext, record: &[u8]) -> Result<FileKey, RingError> {
         let opened = self.open(Purpose::FileKey, context, record)?;
         FileKey::from_bytes(opened.plaintext).ok_or(RingError::Open(OpenError::Malformed))
     }
 
     /// Opens a record and seals it again under the active key, one version on.
-    pub fn reseal(&self, purpose: Purpose, context: &Context, record: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>, RingError> {
+    pub fn reseal(
+        &self,
+        purpose: Purpose,
+        context: &EncryptionContext,
+        record: &[u8],
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>, RingError> {
         let opened = self.open(purpose, context, record)?;
         self.seal(purpose, opened.version + 1, context, &opened.plaintext, rng)
     }
 
     /// `kid:digest` of the Secret entries that `context`'s object was taken from, to recognise a change later.
-    pub fn source_digest(&self, context: &Context, entries: &BTreeMap<String, Vec<u8>>) -> Result<String, RingError> {
+    pub fn source_digest(&self, context: &EncryptionContext, entries: &BTreeMap<String, Vec<u8>>) -> Result<String, RingError> {
         self.same_scope(context)?;
         let key = self.active()?;
         Ok(format!("{}:{}", key.kid(), hex::encode(digest::of(key, context, entries))))
     }
 
     /// Whether `entries` are those that gave `stored`. Once the key of `stored` is destroyed nobody can tell any more.
-    pub fn source_unchanged(&self, context: &Context, entries: &BTreeMap<String, Vec<u8>>, stored: &str) -> Result<bool, RingError> {
+    pub fn source_unchanged(
+        &self,
+        context: &EncryptionContext,
+        entries: &BTreeMap<String, Vec<u8>>,
+        stored: &str,
+    ) -> Result<bool, RingError> {
         self.same_scope(context)?;
         let (kid, digits) = stored.split_once(':').ok_or(RingError::BadDigest)?;
         let key = self.key(kid.parse().map_err(|_| RingError::BadDigest)?)?;
@@ -102,7 +119,7 @@ impl KeyRing {
     }
 
     /// A record bound to another place would be sealed well and opened never.
-    fn same_scope(&self, context: &Context) -> Result<(), RingError> {
+    fn same_scope(&self, context: &EncryptionContext) -> Result<(), RingError> {
         if context.scope == self.scope { Ok(()) } else { Err(RingError::ForeignScope) }
     }
 }

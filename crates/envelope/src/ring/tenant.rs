@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::wrapped::WrappedKey;
 use super::{KeyRing, Ring};
-use crate::context::{Context, Scope};
+use crate::context::{EncryptionContext, Scope};
 use crate::error::RingError;
 use crate::keys::{Kid, TenantKey};
 
@@ -16,8 +16,8 @@ pub type TenantRing = Ring<WrappedKey>;
 
 impl TenantRing {
     /// What a wrapped key is bound to, so that a ring copied to another tenant, installation or region stays shut.
-    pub fn context(scope: &Scope, kid: Kid) -> Context {
-        Context {
+    pub fn context(scope: &Scope, kid: Kid) -> EncryptionContext {
+        EncryptionContext {
             scope: scope.clone(),
             namespace: String::new(),
             kind: "TenantKey".into(),

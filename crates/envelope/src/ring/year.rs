@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::{KeyRing, KeyState, Observed, Policy, Ring, RootRing, Step, TenantRing};
-use crate::context::Context;
+use crate::context::EncryptionContext;
 use crate::context::samples::{context, scope};
 use crate::header::{Header, Purpose};
 use crate::keys::Kid;
@@ -49,8 +49,8 @@ struct Region {
     opened: u64,
 }
 
-fn object(number: usize) -> Context {
-    Context { name: format!("connection-{number}"), ..context() }
+fn object(number: usize) -> EncryptionContext {
+    EncryptionContext { name: format!("connection-{number}"), ..context() }
 }
 
 fn content(number: usize) -> Vec<u8> {

@@ -4,7 +4,7 @@
 use rand::CryptoRng;
 
 use super::{RootCustody, unwrap_under, wrap_under};
-use crate::context::Context;
+use crate::context::EncryptionContext;
 use crate::error::CustodyError;
 use crate::header::Header;
 use crate::keys::{KeyBytes, Kid, RootKey, TenantKey, hkdf_expand};
@@ -62,11 +62,11 @@ impl RootCustody for FileRoot {
         Ok(self.keys[0].kid)
     }
 
-    fn wrap(&self, key: &TenantKey, version: u64, context: &Context, rng: &mut dyn CryptoRng) -> Result<Vec<u8>, CustodyError> {
+    fn wrap(&self, key: &TenantKey, version: u64, context: &EncryptionContext, rng: &mut dyn CryptoRng) -> Result<Vec<u8>, CustodyError> {
         Ok(wrap_under(&self.keys[0], key, version, context, rng))
     }
 
-    fn unwrap(&self, kid: Kid, context: &Context, record: &[u8]) -> Result<TenantKey, CustodyError> {
+    fn unwrap(&self, kid: Kid, context: &EncryptionContext, record: &[u8]) -> Result<TenantKey, CustodyError> {
         let root = Header::parse(record)?.kid;
         let held = self.keys.iter().find(|key| key.kid == root).ok_or(CustodyError::UnknownRootKey(root))?;
         unwrap_under(held, kid, context, record)

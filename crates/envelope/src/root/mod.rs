@@ -10,7 +10,7 @@ pub use secret::SecretRoot;
 
 use rand::CryptoRng;
 
-use crate::context::Context;
+use crate::context::EncryptionContext;
 use crate::error::{CustodyError, OpenError};
 use crate::header::{Header, Purpose};
 use crate::keys::{KeyBytes, Kid, RootKey, TenantKey};
@@ -22,18 +22,18 @@ pub trait RootCustody: Send + Sync {
     fn wrapping_kid(&self) -> Result<Kid, CustodyError>;
 
     /// Wraps a tenant key as a record of version `version` under the root key that wraps now.
-    fn wrap(&self, key: &TenantKey, version: u64, context: &Context, rng: &mut dyn CryptoRng) -> Result<Vec<u8>, CustodyError>;
+    fn wrap(&self, key: &TenantKey, version: u64, context: &EncryptionContext, rng: &mut dyn CryptoRng) -> Result<Vec<u8>, CustodyError>;
 
     /// Unwraps the tenant key `kid`.
-    fn unwrap(&self, kid: Kid, context: &Context, record: &[u8]) -> Result<TenantKey, CustodyError>;
+    fn unwrap(&self, kid: Kid, context: &EncryptionContext, record: &[u8]) -> Result<TenantKey, CustodyError>;
 }
 
-fn wrap_under(root: &RootKey, key: &TenantKey, version: u64, context: &Context, rng: &mut dyn CryptoRng) -> Vec<u8> {
+fn wrap_under(root: &RootKey, key: &TenantKey, version: u64, context: &EncryptionContext, rng: &mut dyn CryptoRng) -> Vec<u8> {
     let header = Header { purpose: Purpose::TenantKey, kid: root.kid, version };
     seal_under(&root.bytes, &header, context, key.bytes.expose(), rng)
 }
 
-fn unwrap_under(root: &RootKey, kid: Kid, context: &Context, record: &[u8]) -> Result<TenantKey, CustodyError> {
+fn unwrap_under(root: &RootKey, kid: Kid, context: &EncryptionContext, record: &[u8]) -> Result<TenantKey, CustodyError> {
     let header = Header::expect(record, Purpose::TenantKey, root.kid)?;
     let content = open_under(&root.bytes, &header, context, record)?;
     let bytes = KeyBytes::from_slice(&content.plaintext).ok_or(OpenError::Malformed)?;

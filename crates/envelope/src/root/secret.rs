@@ -4,7 +4,7 @@ use rand::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::{RootCustody, unwrap_under, wrap_under};
-use crate::context::Context;
+use crate::context::EncryptionContext;
 use crate::error::{CustodyError, RingError};
 use crate::header::Header;
 use crate::keys::{Kid, TenantKey};
@@ -46,12 +46,12 @@ impl RootCustody for SecretRoot {
         self.0.active().map(|entry| entry.kid()).ok_or(CustodyError::NoActiveRootKey)
     }
 
-    fn wrap(&self, key: &TenantKey, version: u64, context: &Context, rng: &mut dyn CryptoRng) -> Result<Vec<u8>, CustodyError> {
+    fn wrap(&self, key: &TenantKey, version: u64, context: &EncryptionContext, rng: &mut dyn CryptoRng) -> Result<Vec<u8>, CustodyError> {
         let active = self.0.root_key(self.wrapping_kid()?).map_err(bad_ring)?;
         Ok(wrap_under(active, key, version, context, rng))
     }
 
-    fn unwrap(&self, kid: Kid, context: &Context, record: &[u8]) -> Result<TenantKey, CustodyError> {
+    fn unwrap(&self, kid: Kid, context: &EncryptionContext, record: &[u8]) -> Result<TenantKey, CustodyError> {
         let root = Header::parse(record)?.kid;
         let held = self.0.root_key(root).map_err(|_| CustodyError::UnknownRootKey(root))?;
         unwrap_under(held, kid, context, record)

@@ -1,4 +1,4 @@
-//! Bodies of calls: one that must come at a pace, and one that holds something until it is through.
+//! Bodies of calls: one that must come at a min_rate, and one that holds something until it is through.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep};
 
 /// How fast a body must come. Bytes earn time and waiting spends it, so a sender may pause, and may not dribble.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub struct MinRate {
     /// The longest pause: what may be saved up, and what a body begins with.
     pub pause: Duration,
     /// Bytes that earn a second.
@@ -19,29 +19,29 @@ pub struct Pace {
 }
 
 /// A body whose sender has to keep a pace; after that it ends in an error.
-pub struct Paced {
+pub struct MinRateBody {
     body: Body,
-    pace: Pace,
+    min_rate: MinRate,
     left: Duration,
     waiting_since: Option<Instant>,
     end: Pin<Box<Sleep>>,
 }
 
-impl Paced {
-    pub fn new(body: Body, pace: Pace) -> Self {
-        Self { body, pace, left: pace.pause, waiting_since: None, end: Box::pin(tokio::time::sleep(pace.pause)) }
+impl MinRateBody {
+    pub fn new(body: Body, min_rate: MinRate) -> Self {
+        Self { body, min_rate, left: min_rate.pause, waiting_since: None, end: Box::pin(tokio::time::sleep(min_rate.pause)) }
     }
 
     /// Only the time that we wait for the sender counts, not the time that the sender waits for us.
     fn came(&mut self, bytes: usize) {
         if let Some(since) = self.waiting_since.take() {
-            let earned = Duration::from_secs_f64(bytes as f64 / self.pace.rate as f64);
-            self.left = (self.left.saturating_sub(since.elapsed()) + earned).min(self.pace.pause);
+            let earned = Duration::from_secs_f64(bytes as f64 / self.min_rate.rate as f64);
+            self.left = (self.left.saturating_sub(since.elapsed()) + earned).min(self.min_rate.pause);
         }
     }
 }
 
-impl HttpBody for Paced {
+impl HttpBody for MinRateBody {
     type Data = Bytes;
     type Error = Error;
 
@@ -107,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    const PACE: Pace = Pace { pause: Duration::from_secs(30), rate: 1024 };
+    const MIN_RATE: MinRate = MinRate { pause: Duration::from_secs(30), rate: 1024 };
 
     /// Reads a body that sends `bytes` after each pause. Answers with how many parts came, whether it ended well, and the time it took.
     async fn read(parts: usize, bytes: usize, pause: Duration) -> (usize, bool, Duration) {
@@ -116,7 +116,7 @@ mod tests {
             Ok::<_, std::io::Error>(Bytes::from(vec![0; bytes]))
         });
         let (began, mut came) = (Instant::now(), 0);
-        let mut read = Body::new(Paced::new(Body::from_stream(sent), PACE)).into_data_stream();
+        let mut read = Body::new(MinRateBody::new(Body::from_stream(sent), MIN_RATE)).into_data_stream();
         while let Some(part) = read.next().await {
             match part {
                 Ok(_) => came += 1,
@@ -144,7 +144,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_sender_that_waits_for_us_is_not_slow() {
         let sent = futures::stream::iter((0..10).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(b"x"))));
-        let mut read = Body::new(Paced::new(Body::from_stream(sent), PACE)).into_data_stream();
+        let mut read = Body::new(MinRateBody::new(Body::from_stream(sent), MIN_RATE)).into_data_stream();
         while let Some(part) = read.next().await {
             part.unwrap();
             tokio::time::sleep(Duration::from_secs(3600)).await;

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-pub use bodies::{Held, Pace, Paced};
+pub use bodies::{Held, MinRate, MinRateBody};
 pub use seats::{Busy, Full, Seat, Seats};
 
 use crate::metrics::Metrics;

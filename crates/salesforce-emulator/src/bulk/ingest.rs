@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::csv::Dialect;
-use super::job::{Job, Operation, Spec, State};
+use super::job::{Job, JobState, Operation, Spec};
 use super::{multipart, process, results};
 use crate::call::Call;
 use crate::config::SecondPut;
@@ -94,7 +94,7 @@ async fn create(org: &Arc<Org>, mut call: Call) -> Result<Reply, ApiError> {
         let mut progress = job.progress();
         progress.uploads = 1;
         progress.upload = parts.content;
-        progress.state = State::UploadComplete;
+        progress.state = JobState::UploadComplete;
     }
     tokio::spawn(process::run(org.clone(), job.clone()));
     Ok(reply::json(status, &job.short()))
@@ -145,7 +145,7 @@ async fn upload(org: &Arc<Org>, job: &Arc<Job>, mut call: Call) -> Result<Reply,
     }
     {
         let mut progress = job.progress();
-        if progress.state != State::Open {
+        if progress.state != JobState::Open {
             return Err(ApiError::bulk("InvalidJobState", format!("Data cannot be added in state {}", progress.state.name())));
         }
         if progress.uploads > 0 && org.config.behaviour.second_put == SecondPut::IsRefused {
@@ -167,7 +167,7 @@ async fn upload(org: &Arc<Org>, job: &Arc<Job>, mut call: Call) -> Result<Reply,
         data.extend_from_slice(&chunk);
     }
     let mut progress = job.progress();
-    if progress.state != State::Open {
+    if progress.state != JobState::Open {
         return Err(ApiError::bulk("InvalidJobState", format!("Data cannot be added in state {}", progress.state.name())));
     }
     progress.uploads += 1;
@@ -205,8 +205,8 @@ async fn patch(org: &Arc<Org>, job: &Arc<Job>, mut call: Call) -> Result<Reply, 
 fn close(org: &Arc<Org>, job: &Arc<Job>) -> Result<Reply, ApiError> {
     {
         let mut progress = job.progress();
-        if progress.state != State::Open {
-            if !org.config.behaviour.second_close_is_refused && progress.state != State::Aborted {
+        if progress.state != JobState::Open {
+            if !org.config.behaviour.second_close_is_refused && progress.state != JobState::Aborted {
                 drop(progress);
                 return Ok(reply::ok(&job.short()));
             }
@@ -215,7 +215,7 @@ fn close(org: &Arc<Org>, job: &Arc<Job>) -> Result<Reply, ApiError> {
         if progress.uploads > 1 {
             return Err(multiple_contents(job));
         }
-        progress.state = State::UploadComplete;
+        progress.state = JobState::UploadComplete;
         progress.modified = org.now();
     }
     let answer = job.short();
@@ -230,7 +230,7 @@ async fn abort(org: &Org, job: &Job) -> Result<Reply, ApiError> {
         if progress.state.is_terminal() {
             return Err(ApiError::bulk("InvalidJobState", format!("A job in state {} cannot be aborted", progress.state.name())));
         }
-        progress.state = State::Aborted;
+        progress.state = JobState::Aborted;
         progress.modified = org.now();
         progress.finished = org.now();
     }
@@ -240,7 +240,7 @@ async fn abort(org: &Org, job: &Job) -> Result<Reply, ApiError> {
 
 fn delete(org: &Org, job: &Job) -> Result<Reply, ApiError> {
     let state = job.progress().state;
-    if matches!(state, State::Open | State::InProgress) {
+    if matches!(state, JobState::Open | JobState::InProgress) {
         return Err(ApiError::bad("API_ERROR", "Error encountered when deleting the job because the job is not terminated"));
     }
     org.jobs.ingest.lock().expect("no holder panicked").remove(&job.id);

@@ -41,7 +41,7 @@ impl Operation {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum JobState {
     Open,
     UploadComplete,
     InProgress,
@@ -50,7 +50,7 @@ pub(crate) enum State {
     Aborted,
 }
 
-impl State {
+impl JobState {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Open => "Open",
@@ -95,7 +95,7 @@ pub(crate) struct RowResult {
 
 #[derive(Debug)]
 pub(crate) struct Progress {
-    pub(crate) state: State,
+    pub(crate) state: JobState,
     pub(crate) modified: i64,
     /// PUTs that were sent; more than one spoils the job.
     pub(crate) uploads: u32,
@@ -131,7 +131,7 @@ pub(crate) struct Job {
 impl Job {
     pub(crate) fn new(id: String, spec: Spec, api_version: String, user_id: String, now: i64) -> Self {
         let progress = Progress {
-            state: State::Open,
+            state: JobState::Open,
             modified: now,
             uploads: 0,
             upload: Bytes::new(),
@@ -167,7 +167,7 @@ impl Job {
     /// Counts a look at the job; a job that waits to be seen InProgress goes on.
     pub(crate) fn poll(&self) {
         let mut progress = self.progress();
-        if progress.state == State::InProgress {
+        if progress.state == JobState::InProgress {
             progress.polls += 1;
             self.polled.notify_waiters();
         }
@@ -197,7 +197,7 @@ impl Job {
             "concurrencyMode": "Parallel", "contentType": "CSV", "apiVersion": version_number(&self.api_version),
             "lineEnding": self.spec.dialect.line_ending_name(), "columnDelimiter": self.spec.dialect.delimiter_name(),
         });
-        if progress.state == State::Open {
+        if progress.state == JobState::Open {
             body["contentUrl"] = json!(format!("services/data/v{}/jobs/ingest/{}/batches", self.api_version, self.id));
         }
         if let Some((_, name)) = &self.spec.key {

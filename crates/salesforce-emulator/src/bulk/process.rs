@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::columns::{self, Column};
 use super::csv::{self, Record};
-use super::job::{Job, Operation, Outcome, Progress, RowResult, State};
+use super::job::{Job, JobState, Operation, Outcome, Progress, RowResult};
 use crate::org::Org;
 use crate::schema::Source;
 use crate::store::{Cell, Draft, ParentRef, RowError, Store, WriteOptions, value};
@@ -42,7 +42,7 @@ pub(crate) async fn run(org: Arc<Org>, job: Arc<Job>) {
     let data = start(&org, &job);
     if data.is_empty() {
         job.wait_for_polls(org.config.min_polls, org.config.poll_patience).await;
-        return finish(&org, &job, State::JobComplete, None);
+        return finish(&org, &job, JobState::JobComplete, None);
     }
     let checked = {
         let (org, job, data) = (org.clone(), job.clone(), data.clone());
@@ -52,9 +52,9 @@ pub(crate) async fn run(org: Arc<Org>, job: Arc<Job>) {
         Ok(Ok(plan)) => Arc::new(plan),
         Ok(Err(message)) => {
             job.wait_for_polls(org.config.min_polls, org.config.poll_patience).await;
-            return finish(&org, &job, State::Failed, Some(message));
+            return finish(&org, &job, JobState::Failed, Some(message));
         }
-        Err(_) => return finish(&org, &job, State::Failed, Some("Unknown : Unexpected error".to_owned())),
+        Err(_) => return finish(&org, &job, JobState::Failed, Some("Unknown : Unexpected error".to_owned())),
     };
     {
         let mut progress = job.progress();
@@ -63,23 +63,23 @@ pub(crate) async fn run(org: Arc<Org>, job: Arc<Job>) {
         progress.tried_to = plan.first_row;
     }
     match batches(&org, &job, &plan, &data).await {
-        Ok(()) => finish(&org, &job, State::JobComplete, None),
-        Err(message) => finish(&org, &job, State::Failed, Some(message)),
+        Ok(()) => finish(&org, &job, JobState::JobComplete, None),
+        Err(message) => finish(&org, &job, JobState::Failed, Some(message)),
     }
 }
 
 fn start(org: &Org, job: &Job) -> Bytes {
     let mut progress = job.progress();
-    if progress.state == State::UploadComplete {
-        progress.state = State::InProgress;
+    if progress.state == JobState::UploadComplete {
+        progress.state = JobState::InProgress;
     }
     progress.started = org.now();
     progress.upload.clone()
 }
 
-fn finish(org: &Org, job: &Job, state: State, error: Option<String>) {
+fn finish(org: &Org, job: &Job, state: JobState, error: Option<String>) {
     let mut progress = job.progress();
-    if progress.state == State::InProgress {
+    if progress.state == JobState::InProgress {
         progress.state = state;
         progress.error = error;
         progress.modified = org.now();
@@ -100,7 +100,7 @@ async fn batches(org: &Arc<Org>, job: &Arc<Job>, plan: &Arc<Plan>, data: &Bytes)
             job.wait_for_polls(org.config.min_polls, org.config.poll_patience).await;
         }
         let held = job.batch.lock().await;
-        if job.progress().state != State::InProgress {
+        if job.progress().state != JobState::InProgress {
             return Ok(());
         }
         if batch.used > 0 {

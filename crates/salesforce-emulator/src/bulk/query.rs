@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::csv::{self, Dialect};
 use super::ingest::{decode_locator, encode_locator};
-use super::job::{State, instant, version_number};
+use super::job::{JobState, instant, version_number};
 use crate::call::Call;
 use crate::org::Org;
 use crate::reply::{self, ApiError, Reply};
@@ -26,7 +26,7 @@ const SLICE: usize = 2_000;
 const RESULT_PAGES: usize = 5;
 
 struct Progress {
-    state: State,
+    state: JobState,
     modified: i64,
     rows: Arc<Vec<u32>>,
 }
@@ -119,7 +119,7 @@ async fn create(org: &Arc<Org>, mut call: Call) -> Result<Reply, ApiError> {
         created: org.now(),
         user_id: org.user_id.clone(),
         polls: AtomicU32::new(0),
-        progress: Mutex::new(Progress { state: State::UploadComplete, modified: org.now(), rows: Arc::default() }),
+        progress: Mutex::new(Progress { state: JobState::UploadComplete, modified: org.now(), rows: Arc::default() }),
     });
     org.jobs.query.lock().expect("no holder panicked").insert(job.id.clone(), job.clone());
     Ok(reply::ok(&job.short()))
@@ -130,12 +130,12 @@ fn advance(org: &Org, job: &QueryJob) {
     let mut progress = job.progress();
     let seen = job.polls.fetch_add(1, Ordering::Relaxed);
     match progress.state {
-        State::UploadComplete if org.config.min_polls > 0 => progress.state = State::InProgress,
-        State::UploadComplete | State::InProgress if seen >= org.config.min_polls => {
+        JobState::UploadComplete if org.config.min_polls > 0 => progress.state = JobState::InProgress,
+        JobState::UploadComplete | JobState::InProgress if seen >= org.config.min_polls => {
             if let Answer::Rows(rows) = soql::run(&org.store(), &job.plan) {
                 progress.rows = Arc::new(rows);
             }
-            progress.state = State::JobComplete;
+            progress.state = JobState::JobComplete;
         }
         _ => return,
     }
@@ -150,7 +150,7 @@ fn abort(org: &Org, job: &QueryJob, state: Option<&str>) -> Result<Reply, ApiErr
             format!("A query job in state {} can only be aborted while it runs", progress.state.name()),
         ));
     }
-    progress.state = State::Aborted;
+    progress.state = JobState::Aborted;
     progress.modified = org.now();
     drop(progress);
     Ok(reply::ok(&job.short()))
@@ -175,7 +175,7 @@ fn finished(job: &QueryJob, call: &Call) -> Result<Arc<Vec<u32>>, ApiError> {
         return Err(ApiError::new(StatusCode::CONFLICT, "API_ERROR", message));
     }
     let progress = job.progress();
-    if progress.state != State::JobComplete {
+    if progress.state != JobState::JobComplete {
         return Err(ApiError::bulk("InvalidJobState", "The results of this job are not available in its current state"));
     }
     Ok(progress.rows.clone())

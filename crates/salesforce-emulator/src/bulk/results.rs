@@ -14,7 +14,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
 use super::csv::{self, Dialect, Record};
-use super::job::{Job, Operation, Outcome, RowResult, State};
+use super::job::{Job, JobState, Operation, Outcome, RowResult};
 use crate::org::Org;
 use crate::reply::{self, ApiError, Reply};
 use crate::store::id;
@@ -31,8 +31,8 @@ pub(crate) enum Set {
 pub(crate) fn results(org: &Org, job: &Arc<Job>, set: Set) -> Result<Reply, ApiError> {
     let progress = job.progress();
     let readable = match (progress.state, set) {
-        (State::JobComplete | State::Failed, _) | (State::Aborted, Set::Unprocessed) => true,
-        (State::Aborted, _) => org.config.behaviour.results_on_aborted,
+        (JobState::JobComplete | JobState::Failed, _) | (JobState::Aborted, Set::Unprocessed) => true,
+        (JobState::Aborted, _) => org.config.behaviour.results_on_aborted,
         _ => false,
     };
     if !readable {

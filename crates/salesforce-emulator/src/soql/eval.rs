@@ -8,7 +8,7 @@ use super::ast::Function;
 use super::bind::{Aggregate, Column, Fold, Kind, Plan};
 use super::filter::{Comparison, Filter, Operand, Test};
 use super::path::FieldPath;
-use crate::store::{RowView, State, Store};
+use crate::store::{RowState, RowView, Store};
 
 /// What a plan yields: rows to be written out by the plan's columns, a count, or rows of finished values.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ fn rows(store: &Store, plan: &Plan, parent: Option<(usize, &str)>) -> Vec<u32> {
     };
     let wanted = |number: &u32| {
         let view = store.view(plan.object, *number);
-        let state = view.is_live() || plan.all_rows && view.state() == State::Deleted;
+        let state = view.is_live() || plan.all_rows && view.state() == RowState::Deleted;
         let of_parent = parent.is_none_or(|(reference, id)| view.get(reference).as_deref() == Some(id));
         state && of_parent && filter.as_ref().is_none_or(|filter| filter.holds(&view))
     };

@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub(crate) use error::RowError;
 use index::Index;
 pub(crate) use index::equal;
-pub(crate) use row::{Row, State};
+pub(crate) use row::{Row, RowState};
 pub(crate) use write::{Cell, Draft, ParentRef, WriteOptions};
 
 use crate::schema::{Field, FieldType, Otherwise, Schema, Source};
@@ -98,7 +98,7 @@ impl Store {
         }
         let number = u32::try_from(id::number(id)?.checked_sub(1)?).ok()?;
         let row = self.tables[object].rows.get(number as usize)?;
-        (row.state != State::Purged).then_some(number)
+        (row.state != RowState::Purged).then_some(number)
     }
 
     pub(crate) fn id_of(&self, object: usize, number: u32) -> String {
@@ -202,10 +202,10 @@ impl<'a> RowView<'a> {
     }
 
     pub(crate) fn is_live(&self) -> bool {
-        self.row.state == State::Live
+        self.row.state == RowState::Live
     }
 
-    pub(crate) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> RowState {
         self.row.state
     }
 

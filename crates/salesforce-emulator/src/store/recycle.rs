@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{RowError, State, Store};
+use super::{RowError, RowState, Store};
 
 const BIN_MS: i64 = 15 * 24 * 3600 * 1000;
 
@@ -38,7 +38,7 @@ impl Store {
             self.remove_from_indexes(object, number);
             self.tables[object].live -= 1;
             let row = &mut self.tables[object].rows[number as usize];
-            row.state = State::Deleted;
+            row.state = RowState::Deleted;
             row.modified = now;
             if hard {
                 row.purge();
@@ -146,7 +146,7 @@ impl Store {
         for (object, number) in together {
             self.bin.remove(&(object, number));
             let row = &mut self.tables[object].rows[number as usize];
-            row.state = State::Live;
+            row.state = RowState::Live;
             row.modified = now;
             self.tables[object].live += 1;
             self.add_to_indexes(object, number);
@@ -154,7 +154,7 @@ impl Store {
         for left in self.cleared.remove(&binned.deletion).unwrap_or_default() {
             let row = &self.tables[left.object].rows[left.number as usize];
             let parent = self.schema.by_prefix(&left.id[..3]).and_then(|object| self.live_row(object, &left.id).ok());
-            if row.state == State::Live && row.get(left.field).is_none() && parent.is_some() {
+            if row.state == RowState::Live && row.get(left.field).is_none() && parent.is_some() {
                 self.set_reference(&left, Some(&left.id));
             }
         }

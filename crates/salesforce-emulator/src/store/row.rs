@@ -4,7 +4,7 @@
 
 /// A record may be alive, in the Recycle Bin, or gone for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum RowState {
     Live,
     Deleted,
     Purged,
@@ -15,13 +15,13 @@ pub(crate) struct Row {
     cells: Box<[u8]>,
     pub(crate) created: i64,
     pub(crate) modified: i64,
-    pub(crate) state: State,
+    pub(crate) state: RowState,
 }
 
 impl Row {
     /// `cells` must be sorted by field number.
     pub(crate) fn new<'a>(cells: impl IntoIterator<Item = (usize, &'a str)>, now: i64) -> Self {
-        Self { cells: pack(cells), created: now, modified: now, state: State::Live }
+        Self { cells: pack(cells), created: now, modified: now, state: RowState::Live }
     }
 
     pub(crate) fn rewrite<'a>(&self, cells: impl IntoIterator<Item = (usize, &'a str)>, now: i64) -> Self {
@@ -38,7 +38,7 @@ impl Row {
 
     pub(crate) fn purge(&mut self) {
         self.cells = Box::default();
-        self.state = State::Purged;
+        self.state = RowState::Purged;
     }
 }
 

@@ -1,7 +1,7 @@
 //! All or none: a log of rows as they were, kept only while somebody may want them back.
 
 use super::recycle::Binned;
-use super::{Row, State, Store};
+use super::{Row, RowState, Store};
 
 /// A row before a change; no row when the change made it.
 struct Before {
@@ -62,7 +62,7 @@ impl Store {
 
     fn restore(&mut self, before: Before) {
         let Before { object, number, row, binned } = before;
-        let is_live = |row: &Row| row.state == State::Live;
+        let is_live = |row: &Row| row.state == RowState::Live;
         if self.tables[object].rows.get(number as usize).is_some_and(is_live) {
             self.remove_from_indexes(object, number);
             self.tables[object].live -= 1;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Index, Row, RowError, RowView, State, Store, duplicate_key, equal, id, index, value};
+use super::{Index, Row, RowError, RowState, RowView, Store, duplicate_key, equal, id, index, value};
 use crate::schema::{Field, FieldType, RUNNING_USER, Source};
 
 /// What a client wants in a field.
@@ -143,7 +143,7 @@ impl Store {
         }
         let number = self.find(object, &canonical).ok_or_else(RowError::no_such_row)?;
         match self.tables[object].rows[number as usize].state {
-            State::Live => Ok(number),
+            RowState::Live => Ok(number),
             _ => Err(RowError::deleted()),
         }
     }

@@ -155,20 +155,20 @@ async fn end(controllers: &Controllers, connection: &Connection) -> Result<End> 
         controllers.vault.forget(connection).await?;
         return Ok(End::NothingStored);
     }
-    let home = match tenant(controllers, connection).await? {
-        Some(tenant) => controllers.vault.home(tenant).await,
+    let keys = match tenant(controllers, connection).await? {
+        Some(tenant) => controllers.vault.keys_of(tenant).await,
         None => Err(Error::TenantGone),
     };
-    let home = match home {
-        Ok(home) => home,
+    let keys = match keys {
+        Ok(keys) => keys,
         Err(error @ (Error::Unbound(_) | Error::NoRegion(_) | Error::TenantGone)) => return Ok(End::Unopened(error)),
         Err(error) => return Err(error),
     };
     // Needs no credential of ours: one that no longer opens, or is gone already, does not stop it.
-    let revoked = controllers.vault.end_sessions_of(&home, connection).await?;
+    let revoked = controllers.vault.end_sessions_of(&keys, connection).await?;
     let event =
-        Event::new("CredentialDestroyed").with("tenant", home.scope.tenant_uid.as_str()).with("connection", uid).with("revoked", revoked);
-    controllers.audit.line(&home.region, event).await?;
+        Event::new("CredentialDestroyed").with("tenant", keys.scope.tenant_uid.as_str()).with("connection", uid).with("revoked", revoked);
+    controllers.audit.line(&keys.region, event).await?;
     controllers.vault.forget(connection).await?;
     Ok(End::Revoked(revoked))
 }

@@ -23,7 +23,7 @@ use serde_json::json;
 use crate::keeper::audit::Event;
 use crate::keeper::base::error::{Error, Result};
 use crate::keeper::controllers::Controllers;
-use crate::keeper::vault::Home;
+use crate::keeper::vault::TenantKeys;
 use crate::keeper::vault::credentials::Stored;
 use crate::keeper::vault::source::{Found, Read, Removal};
 
@@ -42,7 +42,7 @@ pub(crate) async fn reconcile(controllers: &Controllers, namespace: &str, name: 
     }
     let outcome = look(controllers, namespace, &connection).await;
     if let Err(error) = &outcome {
-        tell_trouble(controllers, namespace, name, error).await;
+        report_error(controllers, namespace, name, error).await;
     }
     outcome
 }
@@ -53,8 +53,8 @@ async fn look(controllers: &Controllers, namespace: &str, connection: &Connectio
     match ensure_finalizer(controllers, connection).await {
         Ok(()) => match controllers.cluster.tenant_of(namespace).await? {
             None => report.wait("NamespaceNotHeld", "no Tenant lists this namespace, or it holds another one of that name"),
-            Some(tenant) => match controllers.vault.home(tenant).await {
-                Ok(home) => seen = work(controllers, &home, connection, &mut report).await?,
+            Some(tenant) => match controllers.vault.keys_of(tenant).await {
+                Ok(keys) => seen = work(controllers, &keys, connection, &mut report).await?,
                 Err(error @ (Error::Unbound(_) | Error::NoRegion(_))) => report.wait(error.reason(), &error.chain()),
                 Err(error) => return Err(error),
             },
@@ -78,7 +78,7 @@ async fn look(controllers: &Controllers, namespace: &str, connection: &Connectio
 }
 
 /// What stopped a look stands on the object, too: whoever waits for it reads why. What was accepted stays so over a hiccup.
-async fn tell_trouble(controllers: &Controllers, namespace: &str, name: &str, error: &Error) {
+async fn report_error(controllers: &Controllers, namespace: &str, name: &str, error: &Error) {
     if error.is_conflict() || matches!(error, Error::Disconnecting(_)) {
         return;
     }
@@ -100,9 +100,9 @@ async fn tell_trouble(controllers: &Controllers, namespace: &str, name: &str, er
 }
 
 /// Answers what was seen of the Secret, if a change of it is waited for.
-async fn work(controllers: &Controllers, home: &Home, connection: &Connection, report: &mut Report) -> Result<Option<Seen>> {
+async fn work(controllers: &Controllers, keys: &TenantKeys, connection: &Connection, report: &mut Report) -> Result<Option<Seen>> {
     let stored = controllers.vault.stored(connection).await?;
-    let Read { source, secret, seen } = controllers.vault.read_source(home, connection, stored.as_ref()).await?;
+    let Read { source, secret, seen } = controllers.vault.read_source(keys, connection, stored.as_ref()).await?;
     let reference = connection.spec.credentials.secret_ref();
     let secret_name = reference.map(|r| r.name.clone()).unwrap_or_default();
     let keeps = reference.is_some_and(|r| r.after_intake == AfterIntake::Keep);
@@ -139,7 +139,7 @@ async fn work(controllers: &Controllers, home: &Home, connection: &Connection, r
         }
         Decision::ConsentMissing { withdrawn } => {
             let mut message = hints::consent_hint(connection, &secret_name, consent);
-            if let Err(error) = withdraw(controllers, home, connection, withdrawn).await {
+            if let Err(error) = withdraw(controllers, keys, connection, withdrawn).await {
                 message.push_str(&format!(". Access tokens issued before could not be revoked yet: {}", error.chain()));
             }
             report.stall("ConsentMissing", &message);
@@ -164,7 +164,7 @@ async fn work(controllers: &Controllers, home: &Home, connection: &Connection, r
             return Ok(Some(seen));
         }
         Decision::Store { version, delete_source } => {
-            store(controllers, home, connection, secret.as_ref(), version, stored).await?;
+            store(controllers, keys, connection, secret.as_ref(), version, stored).await?;
             let removal = controllers.vault.remove_source(connection, secret, delete_source).await?;
             (controllers.vault.stored(connection).await?, removal)
         }
@@ -185,7 +185,7 @@ async fn work(controllers: &Controllers, home: &Home, connection: &Connection, r
             });
         }
     }
-    verify::verify(controllers, home, connection, &stored, report).await?;
+    verify::verify(controllers, keys, connection, &stored, report).await?;
     Ok(Some(seen))
 }
 
@@ -195,15 +195,15 @@ fn unknown_system(report: &mut Report) {
 }
 
 /// Destroys what was stored with a consent that its owner took back, and revokes what came of it; tried again until it is done.
-async fn withdraw(controllers: &Controllers, home: &Home, connection: &Connection, withdrawn: bool) -> Result<()> {
+async fn withdraw(controllers: &Controllers, keys: &TenantKeys, connection: &Connection, withdrawn: bool) -> Result<()> {
     let uid = connection.uid().unwrap_or_default();
     if withdrawn {
-        controllers.audit.line(&home.region, Event::new("ConsentWithdrawn").with("connection", uid.as_str())).await?;
+        controllers.audit.line(&keys.region, Event::new("ConsentWithdrawn").with("connection", uid.as_str())).await?;
         // First: a session that is being issued asks for it last.
         controllers.vault.destroy_credential(connection).await?;
     }
     if (withdrawn || controllers.vault.stored(connection).await?.is_none()) && controllers.vault.tokens(connection).await?.is_some() {
-        let revoked = controllers.vault.interrupt_sessions(home, connection).await?;
+        let revoked = controllers.vault.interrupt_sessions(keys, connection).await?;
         let note =
             format!("the owner of the Secret took the consent back: {revoked} access tokens were revoked, what was stored is destroyed");
         controllers.cluster.events.warning(connection, "ConsentWithdrawn", &note).await;
@@ -213,7 +213,7 @@ async fn withdraw(controllers: &Controllers, home: &Home, connection: &Connectio
 
 async fn store(
     controllers: &Controllers,
-    home: &Home,
+    keys: &TenantKeys,
     connection: &Connection,
     secret: Option<&Found>,
     version: i64,
@@ -224,11 +224,11 @@ async fn store(
     controllers
         .audit
         .line(
-            &home.region,
-            Event::new("CredentialStored").with("tenant", home.scope.tenant_uid.as_str()).with("connection", uid).with("version", version),
+            &keys.region,
+            Event::new("CredentialStored").with("tenant", keys.scope.tenant_uid.as_str()).with("connection", uid).with("version", version),
         )
         .await?;
-    let key_id = controllers.vault.store(home, connection, found, version, previous).await?;
+    let key_id = controllers.vault.store(keys, connection, found, version, previous).await?;
     // Another keeper may have disconnected it since we looked, and would not see what we stored after it.
     if !controllers.cluster.lives(connection).await? {
         controllers.vault.destroy_credential(connection).await?;
@@ -375,7 +375,7 @@ impl Report {
         }
         let ready = conditions::is_true(&status.conditions, conditions::READY);
         if connection.status.as_ref() != Some(&status) {
-            tell(controllers, connection, &status).await;
+            emit_events(controllers, connection, &status).await;
             write_status(controllers, connection, &status).await?;
         }
         Ok(ready)
@@ -389,7 +389,7 @@ async fn write_status(controllers: &Controllers, connection: &Connection, status
 }
 
 /// An event when Ready turns or its reason changes.
-async fn tell(controllers: &Controllers, connection: &Connection, status: &ConnectionStatus) {
+async fn emit_events(controllers: &Controllers, connection: &Connection, status: &ConnectionStatus) {
     let before = connection.status.as_ref().and_then(|s| conditions::find(&s.conditions, conditions::READY));
     let Some(after) = conditions::find(&status.conditions, conditions::READY) else { return };
     if before.is_some_and(|b| b.status == after.status && b.reason == after.reason) {

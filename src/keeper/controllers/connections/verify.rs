@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use super::Report;
 use crate::keeper::base::error::{Error, Result};
 use crate::keeper::controllers::Controllers;
-use crate::keeper::vault::Home;
+use crate::keeper::vault::TenantKeys;
 use crate::keeper::vault::credentials::Stored;
 
 /// A turn that is not free now may be soon.
@@ -19,7 +19,7 @@ const TURN: Duration = Duration::from_secs(5);
 
 pub(super) async fn verify(
     controllers: &Controllers,
-    home: &Home,
+    keys: &TenantKeys,
     connection: &Connection,
     stored: &Stored,
     report: &mut Report,
@@ -28,13 +28,13 @@ pub(super) async fn verify(
         super::unknown_system(report);
         return Ok(());
     };
-    let (endpoint_digest, endpoints) = (connection.spec.endpoint_digest(), endpoints_of(&home.region, &home.tenant.name_any()));
+    let (endpoint_digest, endpoints) = (connection.spec.endpoint_digest(), endpoints_of(&keys.region, &keys.tenant.name_any()));
     let shown = Shown {
         endpoint_digest: &endpoint_digest,
         version: stored.credential.version,
         asked: connection.annotations().get(names::RECONCILE_ANNOTATION).map(String::as_str),
         endpoints: &endpoints,
-        login_hosts: &home.region.spec.allowed_login_hosts,
+        login_hosts: &keys.region.spec.allowed_login_hosts,
     };
     report.shown = true;
     match due(&shown, connection.status.as_ref(), report.now) {
@@ -49,7 +49,7 @@ pub(super) async fn verify(
             return Ok(());
         }
     }
-    let Some(_turn) = controllers.turn(&home.scope.tenant_uid, connection, report.now) else {
+    let Some(_turn) = controllers.turn(&keys.scope.tenant_uid, connection, report.now) else {
         if shown.was_accepted(connection.status.as_ref()) {
             report.keep_verdict();
         } else {
@@ -63,7 +63,7 @@ pub(super) async fn verify(
     };
     let attempt = shown.attempt(connection.status.as_ref(), report.now);
     report.write_ahead(controllers, connection, &attempt).await?;
-    match controllers.vault.show(home, connection, system, stored, &endpoints).await {
+    match controllers.vault.show(keys, connection, system, stored, &endpoints).await {
         Ok(metadata) => {
             let metadata = metadata.cut();
             let user = metadata.user.clone().unwrap_or_default();

@@ -52,10 +52,10 @@ pub(super) async fn lines_of_region(State(gateway): Kept, call: Call, Path(regio
 impl Gateway {
     /// Whoever may read a tenant's results may read its lines.
     async fn member(&self, call: &Call, namespace: &str) -> Result<(Arc<Region>, Lines), Refused> {
-        let (home, credential) = self.person(call, namespace, names::FILES_READER_ACCOUNT).await?;
-        let event = Event::new("AuditRead").with("tenant", home.scope.tenant_uid.as_str()).with("credential", credential);
-        self.audit.line(&home.region, event).await?;
-        Ok((home.region.clone(), Lines::OfTenant(home.scope.tenant_uid.clone())))
+        let (keys, credential) = self.person(call, namespace, names::FILES_READER_ACCOUNT).await?;
+        let event = Event::new("AuditRead").with("tenant", keys.scope.tenant_uid.as_str()).with("credential", credential);
+        self.audit.line(&keys.region, event).await?;
+        Ok((keys.region.clone(), Lines::OfTenant(keys.scope.tenant_uid.clone())))
     }
 
     /// Whoever may ask for a token of the account that the chart makes for this, in our own namespace.

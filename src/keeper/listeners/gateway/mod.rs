@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use http::StatusCode;
 use kube::ResourceExt;
-use runtime::listen::{Pace, Paced};
+use runtime::listen::{MinRate, MinRateBody};
 
 use super::serve::to_its_end;
 use crate::keeper::admission::entrance::{Entrance, Known, Shares};
@@ -28,12 +28,12 @@ use crate::keeper::base::cluster::Cluster;
 use crate::keeper::base::error::Error;
 use crate::keeper::files::FileStore;
 use crate::keeper::files::room::Full;
-use crate::keeper::vault::{Home, Vault};
+use crate::keeper::vault::{TenantKeys, Vault};
 
 /// Files of a tenant that pass at the same time, in each direction.
 const FILES: usize = 8;
 /// Slower than any line that a person sends a file over.
-const PACE: Pace = Pace { pause: Duration::from_secs(30), rate: 1 << 10 };
+const MIN_RATE: MinRate = MinRate { pause: Duration::from_secs(30), rate: 1 << 10 };
 
 /// What the calls of people need.
 pub(crate) struct Gateway {
@@ -99,7 +99,7 @@ async fn enter(State(door): State<Arc<Door>>, call: Call, mut request: Request, 
     };
     let Some(admission) = door.entrance.admission(&door.shares, &caller, &request) else { return Refused::Busy(FILES).into_response() };
     request.extensions_mut().insert(caller);
-    to_its_end(request.map(|body| Body::new(Paced::new(body, PACE))), next, admission).await
+    to_its_end(request.map(|body| Body::new(MinRateBody::new(body, MIN_RATE))), next, admission).await
 }
 
 /// The namespace that a path names, or nothing.
@@ -209,7 +209,7 @@ impl Gateway {
 
     /// Whether the token is one of `account` in `namespace`, and the tenant that holds the namespace. Answers with the token's id for the
     /// audit: the API server's own audit says who asked for it.
-    async fn person(&self, call: &Call, namespace: &str, account: &'static str) -> Result<(Home, String), Refused> {
+    async fn person(&self, call: &Call, namespace: &str, account: &'static str) -> Result<(TenantKeys, String), Refused> {
         // Nothing is taken or given while nobody knows what time it is.
         self.cluster.at_latest()?;
         let caller = call.caller.as_ref().ok_or(Refused::Token(account))?;
@@ -220,7 +220,7 @@ impl Gateway {
         if !caller.audiences.contains(&names::files_audience(&tenant.spec.region, &self.cluster.installation)) {
             return Err(Refused::Token(account));
         }
-        let home = self.vault.home(tenant).await?;
-        Ok((home, caller.credential_id.clone().unwrap_or_default()))
+        let keys = self.vault.keys_of(tenant).await?;
+        Ok((keys, caller.credential_id.clone().unwrap_or_default()))
     }
 }

@@ -31,28 +31,28 @@ pub(super) async fn get_file(
 }
 
 async fn give(gateway: &Arc<Gateway>, call: &Call, namespace: &str, name: &str, file: &str) -> Result<Response, Refused> {
-    let (home, credential) = gateway.person(call, namespace, names::FILES_READER_ACCOUNT).await?;
+    let (keys, credential) = gateway.person(call, namespace, names::FILES_READER_ACCOUNT).await?;
     let title = format!("{file} of ImportRun {namespace}/{name}");
     let runs: Api<ImportRun> = Api::namespaced(gateway.cluster.client.clone(), namespace);
     let run = runs.get_opt(name).await.map_err(kube("read the ImportRun"))?.ok_or_else(|| Refused::NotFound(title.clone()))?;
     let listed = run.status.as_ref().and_then(|s| s.results.iter().find(|r| r.name == file));
     let listed = listed.ok_or_else(|| Refused::NotFound(title.clone()))?;
     let Some((record, secret)) = gateway.files.records.find(&listed.file).await? else { return Err(Refused::Expired(title)) };
-    if record.kind != IMPORT_RUN || Some(&record.owner_uid) != run.uid().as_ref() || Some(&record.tenant_uid) != home.tenant.uid().as_ref()
+    if record.kind != IMPORT_RUN || Some(&record.owner_uid) != run.uid().as_ref() || Some(&record.tenant_uid) != keys.tenant.uid().as_ref()
     {
         return Err(Refused::NotFound(title));
     }
-    let expiry = record.expiry(Some(&home.tenant.spec));
+    let expiry = record.expiry(Some(&keys.tenant.spec));
     if !record.readable(gateway.cluster.at_latest()?, expiry) {
         return Err(Refused::Expired(title));
     }
-    let opening = gateway.vault.opening_file(&home, &record.uid, Event::new("FileRead").with("credential", credential)).await?;
-    let (ring, scope) = (&home.ring, home.scope.clone());
+    let opening = gateway.vault.opening_file(&keys, &record.uid, Event::new("FileRead").with("credential", credential)).await?;
+    let (ring, scope) = (&keys.ring, keys.scope.clone());
     let key = gateway.files.records.key(&record, &secret, ring, scope, gateway.cluster.at_latest()?, expiry, &opening)?;
     let key = key.ok_or_else(|| Refused::Expired(title.clone()))?;
-    let storage = gateway.files.storages.of(&home.region)?;
+    let storage = gateway.files.storages.of(&keys.region)?;
     let sealed = storage.read(&record.tenant_uid, &record.uid).await?.ok_or(Refused::Expired(title))?;
-    let opener = Opener::new(key, record.context(home.scope));
+    let opener = Opener::new(key, record.context(keys.scope));
     let plain = opened(until(sealed, expiry, gateway.cluster.clone()).boxed(), opener);
     let name = format!("attachment; filename=\"{file}\"");
     Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, name)], Body::from_stream(plain))

@@ -28,7 +28,7 @@ use crate::keeper::base::error::{Error, kube};
 use crate::keeper::files::records::{FileRecord, State as FileState, UPLOAD};
 use crate::keeper::files::room::Pass;
 use crate::keeper::storage::Incoming;
-use crate::keeper::vault::Home;
+use crate::keeper::vault::TenantKeys;
 
 pub(super) async fn put_file(
     State(gateway): State<Arc<Gateway>>,
@@ -49,7 +49,7 @@ async fn take(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<UploadReceipt, Refused> {
-    let (home, credential) = gateway.person(call, namespace, names::FILES_WRITER_ACCOUNT).await?;
+    let (keys, credential) = gateway.person(call, namespace, names::FILES_WRITER_ACCOUNT).await?;
     let announced = announced_digest(headers)?;
     let uploads: Api<Upload> = Api::namespaced(gateway.cluster.client.clone(), namespace);
     let title = format!("Upload {namespace}/{name}");
@@ -57,29 +57,29 @@ async fn take(
     if !domain::upload::accepts_file(upload.status.as_ref()) || upload.metadata.deletion_timestamp.is_some() {
         return Err(Refused::Taken(title));
     }
-    let claim = claim(&upload, &home, gateway.cluster.now()?, &gateway.cluster.identity);
-    let room = gateway.files.room.enter(&home.tenant, &claim, length(headers)).await?.map_err(Refused::Full)?;
+    let claim = claim(&upload, &keys, gateway.cluster.now()?, &gateway.cluster.identity);
+    let room = gateway.files.room.enter(&keys.tenant, &claim, length(headers)).await?.map_err(Refused::Full)?;
     let claimed = gateway.files.records.claim(&claim).await?.ok_or(Refused::Taken(title))?;
-    let taken = match gateway.take_upload(&home, &claim, &room, announced, body).await {
-        Ok((key, received)) => gateway.complete_upload(&home, &upload, claim.clone(), &claimed, key, received, &credential).await,
+    let taken = match gateway.take_upload(&keys, &claim, &room, announced, body).await {
+        Ok((key, received)) => gateway.complete_upload(&keys, &upload, claim.clone(), &claimed, key, received, &credential).await,
         Err(refused) => Err(refused),
     };
     if let Ok(receipt) = &taken {
         room.stored(receipt.bytes);
     } else {
         // Nothing of it stays: the key was only in memory, and the name is free again.
-        gateway.undo_upload(&home, &claim, &claimed).await;
+        gateway.undo_upload(&keys, &claim, &claimed).await;
     }
     taken
 }
 
 /// An Upload has one file, whose id is its own.
-fn claim(upload: &Upload, home: &Home, now: Timestamp, replica: &str) -> FileRecord {
+fn claim(upload: &Upload, keys: &TenantKeys, now: Timestamp, replica: &str) -> FileRecord {
     let uid = upload.uid().unwrap_or_default();
     FileRecord {
         uid: uid.clone(),
-        region: home.region.name_any(),
-        tenant_uid: home.tenant.uid().unwrap_or_default(),
+        region: keys.region.name_any(),
+        tenant_uid: keys.tenant.uid().unwrap_or_default(),
         namespace: upload.namespace().unwrap_or_default(),
         kind: UPLOAD.into(),
         owner: upload.name_any(),
@@ -146,7 +146,7 @@ impl Passing<'_> {
 impl Gateway {
     async fn take_upload(
         &self,
-        home: &Home,
+        keys: &TenantKeys,
         claim: &FileRecord,
         room: &Pass,
         announced: Option<[u8; 32]>,
@@ -156,8 +156,8 @@ impl Gateway {
         // Sealing consumes a key, so that no second file is sealed under it; the record needs its twin.
         let twin = FileKey::from_bytes(zeroize::Zeroizing::new(key.to_bytes().to_vec())).expect("48 bytes are a file key");
         let mut out = BytesMut::new();
-        let sealer = Sealer::begin(key, &claim.context(home.scope.clone()), &mut rand::rng(), &mut out);
-        let incoming = self.files.storages.of(&home.region)?.begin(&claim.tenant_uid, &claim.uid).await?;
+        let sealer = Sealer::begin(key, &claim.context(keys.scope.clone()), &mut rand::rng(), &mut out);
+        let incoming = self.files.storages.of(&keys.region)?.begin(&claim.tenant_uid, &claim.uid).await?;
         let mut passing = Passing { room, digest: Sha256::new(), bytes: 0, sealer, out, incoming };
         let mut parts = body.into_data_stream();
         let failure = loop {
@@ -191,7 +191,7 @@ impl Gateway {
     #[allow(clippy::too_many_arguments)]
     async fn complete_upload(
         &self,
-        home: &Home,
+        keys: &TenantKeys,
         upload: &Upload,
         claim: FileRecord,
         claimed: &Secret,
@@ -206,17 +206,17 @@ impl Gateway {
             .with("file", record.uid.as_str())
             .with("credential", credential)
             .with("bytes", received.bytes);
-        self.audit.line(&home.region, event).await?;
-        let scope: Scope = home.scope.clone();
-        self.files.records.complete(claimed.clone(), &record, &home.ring, scope, &key).await?;
+        self.audit.line(&keys.region, event).await?;
+        let scope: Scope = keys.scope.clone();
+        self.files.records.complete(claimed.clone(), &record, &keys.ring, scope, &key).await?;
         let previous = upload.status.clone().unwrap_or_default();
         let status = domain::upload::complete(&previous, upload.metadata.generation, &received, received.completed_at);
         self.cluster.write_upload(upload, &status).await?;
         Ok(UploadReceipt { bytes: received.bytes, sha256: received.sha256, completed_at: received.completed_at, expires_at: not_after })
     }
 
-    async fn undo_upload(&self, home: &Home, claim: &FileRecord, claimed: &Secret) {
-        let erased = match self.files.storages.of(&home.region) {
+    async fn undo_upload(&self, keys: &TenantKeys, claim: &FileRecord, claimed: &Secret) {
+        let erased = match self.files.storages.of(&keys.region) {
             Ok(storage) => storage.erase(&claim.tenant_uid, &claim.uid).await,
             Err(error) => Err(error),
         };

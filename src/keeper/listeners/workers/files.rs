@@ -81,14 +81,14 @@ pub(super) async fn read(State(workers): Kept, call: Call, Path(file): Path<Stri
 
 impl Workers {
     async fn begin_result(&self, admitted: &Admitted, name: &str) -> Result<FileGrant, Rejection> {
-        let home = self.leases.home_of(admitted).await?;
+        let keys = self.leases.keys_of(admitted).await?;
         let record = new_record(admitted, name, self.cluster.now()?).ok_or(Refusal::File)?;
-        let (ring, scope) = (&home.ring, home.scope.clone());
+        let (ring, scope) = (&keys.ring, keys.scope.clone());
         // Asking again gives the same file while it is pending.
         if let Some(known) = self.files.records.find(&record.uid).await? {
-            let opening = self.vault.opening_file(&home, &record.uid, Event::new("FileKeyOpened").with("run", admitted.run_uid())).await?;
+            let opening = self.vault.opening_file(&keys, &record.uid, Event::new("FileKeyOpened").with("run", admitted.run_uid())).await?;
             let key = self.files.records.begun_key(&known, &record.owner_uid, ring, scope, &opening)?.ok_or(Rejection::Taken)?;
-            return Ok(file_grant::grant(known.0.context(home.scope.clone()), &key));
+            return Ok(file_grant::grant(known.0.context(keys.scope.clone()), &key));
         }
         let event =
             Event::new("FileBorn").with("tenant", tenant_uid(admitted)).with("file", record.uid.as_str()).with("run", admitted.run_uid());
@@ -96,7 +96,7 @@ impl Workers {
         let Some(key) = self.files.records.begin(&record, ring, scope).await? else {
             return Err(Error::Record { name: record.uid, detail: "somebody else began it at the same moment" }.into());
         };
-        Ok(file_grant::grant(record.context(home.scope.clone()), &key))
+        Ok(file_grant::grant(record.context(keys.scope.clone()), &key))
     }
 
     async fn write_result(&self, admitted: &Admitted, file: &str, body: Body) -> Result<(), Rejection> {

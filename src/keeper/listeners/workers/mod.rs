@@ -17,7 +17,7 @@ use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use domain::lease::Refusal;
 use http::StatusCode;
-use runtime::listen::{Pace, Paced};
+use runtime::listen::{MinRate, MinRateBody};
 
 use super::serve::to_its_end;
 use crate::keeper::admission::entrance::{Entrance, Known, Shares};
@@ -28,14 +28,14 @@ use crate::keeper::base::cluster::Cluster;
 use crate::keeper::files::FileStore;
 use crate::keeper::vault::Vault;
 
-use run_status::Turns;
+use run_status::RunLocks;
 
 /// JSON of a worker: a chunk with its cursor is the largest.
 const BODY_LIMIT: usize = 1 << 20;
-const BODY_PACE: Pace = Pace { pause: Duration::from_secs(10), rate: 64 << 10 };
+const MIN_BODY_RATE: MinRate = MinRate { pause: Duration::from_secs(10), rate: 64 << 10 };
 /// Calls of a tenant's workers at the same time; whoever comes too many comes again.
 const CALLS: usize = 64;
-/// Files of a tenant's workers on their way at the same time: three of each run. They have no pace, results come as the org gives them.
+/// Files of a tenant's workers on their way at the same time: three of each run. They have no least rate: results come as the org gives them.
 const FILES: usize = 96;
 
 /// What the calls of workers need.
@@ -46,7 +46,7 @@ pub(crate) struct Workers {
     files: Arc<FileStore>,
     admission: Arc<Admission>,
     leases: Leases,
-    turns: Turns,
+    run_locks: RunLocks,
     /// When a run's progress was last written.
     progress: Mutex<BTreeMap<String, Instant>>,
 }
@@ -60,7 +60,7 @@ impl Workers {
         admission: Arc<Admission>,
     ) -> Arc<Self> {
         let leases = Leases::new(cluster.clone(), audit.clone(), vault.clone(), files.clone(), admission.clone());
-        Arc::new(Self { cluster, audit, vault, files, admission, leases, turns: Turns::default(), progress: Mutex::default() })
+        Arc::new(Self { cluster, audit, vault, files, admission, leases, run_locks: RunLocks::default(), progress: Mutex::default() })
     }
 }
 
@@ -69,7 +69,7 @@ struct Door {
     workers: Arc<Workers>,
     entrance: Arc<Entrance>,
     shares: Shares,
-    pace: Option<Pace>,
+    min_rate: Option<MinRate>,
 }
 
 pub(crate) fn app(workers: Arc<Workers>) -> Router {
@@ -84,8 +84,9 @@ pub(crate) fn app(workers: Arc<Workers>) -> Router {
     let bytes =
         Router::new().route("/v1/files/{uid}", get(files::read).put(files::write)).layer(axum::extract::DefaultBodyLimit::disable());
     let entrance = Arc::new(Entrance::new(workers.admission.clone(), "workers", api::names::keeper_audience));
-    let door = |calls, pace| Arc::new(Door { workers: workers.clone(), entrance: entrance.clone(), shares: Shares::new(calls), pace });
-    let json = json.route_layer(from_fn_with_state(door(CALLS, Some(BODY_PACE)), enter));
+    let door =
+        |calls, min_rate| Arc::new(Door { workers: workers.clone(), entrance: entrance.clone(), shares: Shares::new(calls), min_rate });
+    let json = json.route_layer(from_fn_with_state(door(CALLS, Some(MIN_BODY_RATE)), enter));
     let bytes = bytes.route_layer(from_fn_with_state(door(FILES, None), enter));
     json.merge(bytes).with_state(workers)
 }
@@ -104,8 +105,8 @@ async fn enter(State(door): State<Arc<Door>>, call: Call, mut request: Request, 
     };
     let Some(admission) = door.entrance.admission(&door.shares, &caller, &request) else { return come_again() };
     request.extensions_mut().insert(caller);
-    let request = match door.pace {
-        Some(pace) => request.map(|body| Body::new(Paced::new(body, pace))),
+    let request = match door.min_rate {
+        Some(min_rate) => request.map(|body| Body::new(MinRateBody::new(body, min_rate))),
         None => request,
     };
     to_its_end(request, next, admission).await

@@ -81,26 +81,26 @@ fn control(run: &ImportRun) -> Control {
     Control { cancel: run.spec.cancelled() || run.metadata.deletion_timestamp.is_some() }
 }
 
-/// One turn for each run that is being written.
+/// One lock for each run that is being written.
 #[derive(Default)]
-pub(crate) struct Turns(std::sync::Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
+pub(crate) struct RunLocks(std::sync::Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
 
-impl Turns {
+impl RunLocks {
     fn of(&self, run_uid: &str) -> Arc<tokio::sync::Mutex<()>> {
-        let mut turns = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut run_locks = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         // Nobody writes the others now.
-        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-        turns.entry(run_uid.to_owned()).or_default().clone()
+        run_locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+        run_locks.entry(run_uid.to_owned()).or_default().clone()
     }
 }
 
 impl Workers {
     async fn write_chunk(&self, admitted: &Admitted, number: i64, write: ChunkWrite) -> Result<ImportRun, Rejection> {
-        let home = self.leases.home_of(admitted).await?;
+        let keys = self.leases.keys_of(admitted).await?;
         let mut chunk = write.chunk;
         chunk.number = number;
         chunk.sealed_cursor = match &write.cursor {
-            Some(cursor) => Some(seal_cursor(admitted, &home, number, &cursor.last_key)?),
+            Some(cursor) => Some(seal_cursor(admitted, &keys, number, &cursor.last_key)?),
             None => None,
         };
         let change = |ours: &mut Ours| {
@@ -148,8 +148,8 @@ impl Workers {
     async fn write_run(&self, key: &RunKey, change: impl Fn(&mut Ours) -> Result<(), Rejection>) -> Result<ImportRun, Rejection> {
         let runs: Api<ImportRun> = Api::namespaced(self.cluster.client.clone(), &key.namespace);
         // Chunks of a run are on their way at once: one after the other, they do not come in each other's way.
-        let turn = self.turns.of(&key.uid);
-        let _turn = turn.lock().await;
+        let lock = self.run_locks.of(&key.uid);
+        let _lock = lock.lock().await;
         let mut conflict = None;
         for _ in 0..TRIES {
             let run = self.live_run(key).await?;
@@ -207,8 +207,8 @@ impl Workers {
         let expires = domain::retention::stored_result_expiry(record.not_after, Some(ended), &rule);
         let ended_record = FileRecord { ended: Some(ended), not_after: expires, ..record.clone() };
         if expires < record.not_after {
-            let home = self.leases.home_of(admitted).await?;
-            self.files.seal_shorter(&home, (&record, &secret), &ended_record).await?;
+            let keys = self.leases.keys_of(admitted).await?;
+            self.files.seal_shorter(&keys, (&record, &secret), &ended_record).await?;
         } else if ended_record != record {
             self.files.records.update(secret, &ended_record).await?;
         }

@@ -5,7 +5,7 @@
 use memchr::{memchr, memchr_iter, memchr2_iter};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum State {
+enum QuoteState {
     Outside,
     Inside,
     /// Behind a quote inside a quoted field: it closes the field, or a second one follows.
@@ -38,7 +38,7 @@ pub(super) struct Place {
 pub(super) struct Quotes {
     delimiter: u8,
     quote: u8,
-    state: State,
+    state: QuoteState,
     /// The next byte is the first of its field.
     at_start: bool,
     /// Nothing but blanks stands between the start of the field and the next byte.
@@ -55,7 +55,7 @@ pub(super) struct Quotes {
 
 impl Quotes {
     pub(super) fn new(delimiter: u8, quote: u8) -> Self {
-        let (state, opened, cut_off) = (State::Outside, Place::default(), Vec::new());
+        let (state, opened, cut_off) = (QuoteState::Outside, Place::default(), Vec::new());
         Self {
             delimiter,
             quote,
@@ -88,7 +88,7 @@ impl Quotes {
 
     /// The quote that is open.
     pub(super) fn open(&self) -> Option<Place> {
-        (self.state == State::Inside).then_some(self.opened)
+        (self.state == QuoteState::Inside).then_some(self.opened)
     }
 
     /// The last quote that was opened.
@@ -115,27 +115,27 @@ impl Quotes {
         while at < raw.len() {
             let rest = &raw[at..];
             match self.state {
-                State::Outside => {
+                QuoteState::Outside => {
                     let step = memchr(self.quote, rest);
                     self.field += memchr_iter(self.delimiter, &rest[..step.unwrap_or(rest.len())]).count();
                     let Some(step) = step else { break };
                     self.outside(raw, at + step, base);
                     at += step + 1;
                 }
-                State::Inside => {
+                QuoteState::Inside => {
                     let step = memchr(self.quote, rest);
                     self.count_lines(&rest[..step.unwrap_or(rest.len())]);
                     let Some(step) = step else { return };
-                    self.state = State::Closing;
+                    self.state = QuoteState::Closing;
                     self.behind_cr = false;
                     at += step + 1;
                 }
-                State::Closing if rest[0] == self.quote => {
-                    self.state = State::Inside;
+                QuoteState::Closing if rest[0] == self.quote => {
+                    self.state = QuoteState::Inside;
                     at += 1;
                 }
-                State::Closing => {
-                    self.state = State::Outside;
+                QuoteState::Closing => {
+                    self.state = QuoteState::Outside;
                     if rest[0] != self.delimiter && !matches!(rest[0], b'\r' | b'\n') {
                         self.note(FaultKind::TextBehindQuote, base + at as u64);
                     }
@@ -152,7 +152,7 @@ impl Quotes {
             return; // A quote in the middle of unquoted text is text, for us as for every spreadsheet.
         }
         if blanks_from == quote && (quote > 0 || self.at_start) {
-            self.state = State::Inside;
+            self.state = QuoteState::Inside;
             self.opened = self.place(base + quote as u64);
         } else {
             self.note(FaultKind::BlankBeforeQuote, base + quote as u64);
@@ -192,7 +192,7 @@ impl Quotes {
 
     /// The next bytes may come in another call: what stood before them is kept.
     fn remember_edge(&mut self, raw: &[u8]) {
-        if self.state != State::Outside {
+        if self.state != QuoteState::Outside {
             return;
         }
         // A character that goes on in the next call may be a blank.

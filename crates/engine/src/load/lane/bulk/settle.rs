@@ -64,8 +64,8 @@ impl Ended {
         let job = &self.job;
         match leftover {
             Leftover::Stopping => None,
-            Leftover::JobRefused => Some((RunReason::TargetFailed, format!("salesforce refused job {job} as a whole: {}", self.said()))),
-            Leftover::Quota => Some((RunReason::QuotaExceeded, format!("salesforce stopped job {job}: {}", self.said()))),
+            Leftover::JobRefused => Some((RunReason::TargetFailed, format!("salesforce refused job {job} as a whole: {}", self.message()))),
+            Leftover::Quota => Some((RunReason::QuotaExceeded, format!("salesforce stopped job {job}: {}", self.message()))),
             Leftover::Hopeless => Some((RunReason::TargetFailed, self.hopeless())),
             Leftover::Unaccounted => {
                 let text = format!("job {job} is complete, but its results do not account for the rows sent: compare them with the org");
@@ -75,10 +75,10 @@ impl Ended {
     }
 
     fn hopeless(&self) -> String {
-        format!("salesforce ended job {} ({:?}) before all rows were tried: {}", self.job, self.info.state, self.said())
+        format!("salesforce ended job {} ({:?}) before all rows were tried: {}", self.job, self.info.state, self.message())
     }
 
-    fn said(&self) -> &str {
+    fn message(&self) -> &str {
         self.info.error_message.as_deref().unwrap_or("no reason")
     }
 }
