@@ -6,6 +6,7 @@
 
 mod calls;
 mod errors;
+mod meanings;
 mod source;
 
 use std::collections::BTreeSet;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use self::calls::{NOT_REASONS, Row};
+use self::meanings::Meanings;
 use super::markdown::{cell, code, table};
 use crate::workspace;
 
@@ -50,10 +52,10 @@ pub(super) fn page() -> Result<String> {
     let mut page = super::heading("Reasons", "the code that writes them");
     page.push_str(
         "\nThe words for programs in conditions and events. Messages are for people and say what to do; `…` stands for what only \
-         the moment knows, and a message that is put together from parts is left out. `Ready` says whether an object is as it should be; `Reconciling` stands while somebody works on it or waits by \
+         the moment knows, and where a message is put together from parts, what it says stands in italics. `Ready` says whether an object is as it should be; `Reconciling` stands while somebody works on it or waits by \
          itself, `Stalled` when nothing gets better until somebody changes something.\n",
     );
-    let (mut unread, mut known) = (Vec::new(), BTreeSet::new());
+    let (mut unread, mut known, mut meanings) = (Vec::new(), BTreeSet::new(), Meanings::default());
     for (kind, places) in KINDS {
         let mut rows = BTreeSet::new();
         for file in files(places)? {
@@ -65,7 +67,7 @@ pub(super) fn page() -> Result<String> {
             rows.extend(found.rows);
         }
         ensure!(!rows.is_empty(), "no reason of {kind} was found");
-        page.push_str(&section(kind, &rows));
+        page.push_str(&section(kind, &rows, &mut meanings));
         if kind == "ImportRun" {
             page.push_str(&run_reasons()?);
         }
@@ -80,14 +82,17 @@ pub(super) fn page() -> Result<String> {
     ensure!(gone.is_empty(), "NOT_REASONS in xtask/src/docs/reasons/calls.rs has words that stand nowhere any more: {gone:?}");
     for (file, title) in ERRORS {
         let rows = errors::messages(&read(file)?).with_context(|| file.to_owned())?;
-        let rows: Vec<[String; 2]> = rows.iter().map(|(reason, message)| [code(reason), cell(message)]).collect();
+        let said = |(reason, message): &(String, String)| [code(reason), cell(&meanings.message(title, reason, message))];
+        let rows: Vec<[String; 2]> = rows.iter().map(said).collect();
         page.push_str(&format!("\n## {title}\n\n{}", table(["reason", "message"], &rows)));
     }
+    meanings.are_complete()?;
     Ok(page)
 }
 
-fn section(title: &str, rows: &BTreeSet<Row>) -> String {
-    let rows: Vec<[String; 3]> = rows.iter().map(|(seen, reason, message)| [cell(seen), code(reason), cell(message)]).collect();
+fn section(title: &str, rows: &BTreeSet<Row>, meanings: &mut Meanings) -> String {
+    let said = |(seen, reason, message): &Row| [cell(seen), code(reason), cell(&meanings.message(title, reason, message))];
+    let rows: Vec<[String; 3]> = rows.iter().map(said).collect();
     format!("\n## {title}\n\n{}", table(["seen as", "reason", "message"], &rows))
 }
 
