@@ -7,18 +7,26 @@ use crate::header::Header;
 /// Where a tenant's data lives: the three values every record and every ring of the tenant is bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
+    /// Name of the Region.
     pub region: String,
+    /// UID of the namespace that the installation lives in: two installations never read each other's records.
     pub installation_uid: String,
+    /// UID of the Tenant; of the Region where a key belongs to a Region.
     pub tenant_uid: String,
 }
 
 /// The object a record belongs to. Two contexts are the same only if every field is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncryptionContext {
+    /// Region, installation and tenant.
     pub scope: Scope,
+    /// Namespace of the object; empty when it has none.
     pub namespace: String,
+    /// Kind of the object.
     pub kind: String,
+    /// Name of the object.
     pub name: String,
+    /// UID of the object: another one of the same name is another object.
     pub uid: String,
     /// Digest of where a credential may be sent; empty for anything else.
     pub endpoint_digest: String,

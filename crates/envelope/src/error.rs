@@ -6,6 +6,7 @@ use crate::ring::KeyState;
 
 /// A record or stream was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant is documented by its message")]
 pub enum OpenError {
     #[error("this is not an encrypted record: it does not begin with the record magic")]
     NotARecord,
@@ -55,6 +56,7 @@ pub struct MessageTooLong;
 
 /// The holder of the root key could not wrap or unwrap.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant is documented by its message")]
 pub enum CustodyError {
     #[error("root key {0} is not held here; put it back, or restore the ring that was wrapped under a key that is")]
     UnknownRootKey(Kid),
@@ -97,6 +99,7 @@ impl CustodyError {
 
 /// A ring cannot be read, changed as asked, or has no key for the record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant is documented by its message")]
 pub enum RingError {
     #[error("key {0} is not in the ring of this tenant in this region")]
     UnknownKey(Kid),

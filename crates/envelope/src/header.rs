@@ -45,10 +45,14 @@ impl fmt::Display for Purpose {
     }
 }
 
+/// What stands in clear before a record's ciphertext: [`HEADER_LEN`] bytes, all of them authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
+    /// What the record is for; the key is derived for it.
     pub purpose: Purpose,
+    /// The key that sealed it.
     pub kid: Kid,
+    /// Counted up by the record's keeper, so that an older one is told from a newer one.
     pub version: u64,
 }
 
@@ -78,6 +82,7 @@ impl Header {
         Ok(Self { purpose, kid: Kid::from_bytes(kid), version: u64::from_be_bytes(version) })
     }
 
+    /// As it stands at the beginning of a record.
     pub fn to_bytes(&self) -> [u8; HEADER_LEN] {
         let mut bytes = [0; HEADER_LEN];
         bytes[..4].copy_from_slice(&MAGIC);

@@ -12,7 +12,9 @@ use crate::keys::{FileKey, KeyBytes, TenantKey};
 
 /// What a record held, and the version it was sealed as. Whoever keeps a ledger of versions compares.
 pub struct Content {
+    /// The version that its header says, which was authenticated.
     pub version: u64,
+    /// The content; wiped when dropped.
     pub plaintext: Zeroizing<Vec<u8>>,
 }
 
@@ -39,6 +41,10 @@ pub fn seal_file_key(key: &TenantKey, version: u64, context: &EncryptionContext,
     seal(key, Purpose::FileKey, version, context, file_key.to_bytes().as_slice(), rng)
 }
 
+/// The key of a file out of its record.
+///
+/// # Errors
+/// When the record is none of this key, object and purpose, or was altered.
 pub fn open_file_key(key: &TenantKey, context: &EncryptionContext, record: &[u8]) -> Result<FileKey, OpenError> {
     FileKey::from_bytes(open(key, Purpose::FileKey, context, record)?.plaintext).ok_or(OpenError::Malformed)
 }

@@ -58,6 +58,7 @@ enum OpenerState {
 }
 
 impl Opener {
+    /// Nothing is read yet.
     pub fn new(key: FileKey, context: EncryptionContext) -> Self {
         Self(OpenerState::Beginning { key, context, seen: Vec::with_capacity(HEADER_LEN + PREFIX) })
     }

@@ -54,10 +54,12 @@ pub struct TenantKey {
 }
 
 impl TenantKey {
+    /// A new one, of 256 random bits.
     pub fn generate(rng: &mut dyn CryptoRng) -> Self {
         Self { kid: Kid::generate(rng), bytes: KeyBytes::generate(rng) }
     }
 
+    /// Its name.
     pub fn kid(&self) -> Kid {
         self.kid
     }
@@ -70,10 +72,12 @@ pub struct FileKey {
 }
 
 impl FileKey {
+    /// A new one, of 256 random bits.
     pub fn generate(rng: &mut dyn CryptoRng) -> Self {
         Self { kid: Kid::generate(rng), bytes: KeyBytes::generate(rng) }
     }
 
+    /// Its name.
     pub fn kid(&self) -> Kid {
         self.kid
     }

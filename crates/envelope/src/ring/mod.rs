@@ -31,6 +31,7 @@ use crate::keys::Kid;
 /// Names of destroyed keys that a ring keeps; older ones are forgotten.
 const DESTROYED_KEPT: usize = 16;
 
+/// Where a key is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum KeyState {
@@ -75,18 +76,22 @@ pub struct Entry<M> {
 }
 
 impl<M> Entry<M> {
+    /// Name of the key.
     pub fn kid(&self) -> Kid {
         self.kid
     }
 
+    /// Where it is in its life.
     pub fn state(&self) -> KeyState {
         self.state
     }
 
+    /// When it was made.
     pub fn created(&self) -> Timestamp {
         self.created
     }
 
+    /// When it began to seal; absent while it waits.
     pub fn activated(&self) -> Option<Timestamp> {
         self.activated
     }
@@ -134,10 +139,12 @@ impl<M> Ring<M> {
         });
     }
 
+    /// Counted up with every change of the ring.
     pub fn revision(&self) -> u64 {
         self.revision
     }
 
+    /// All keys, destroyed ones included, in the order in which they were made.
     pub fn entries(&self) -> impl Iterator<Item = &Entry<M>> {
         self.keys.iter()
     }

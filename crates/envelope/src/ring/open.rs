@@ -12,6 +12,7 @@ use crate::header::{Header, Purpose};
 use crate::keys::{FileKey, Kid, TenantKey};
 use crate::record;
 
+/// A tenant's keys, unwrapped: it seals with the active one and opens with all that are not destroyed.
 pub struct KeyRing {
     scope: Scope,
     revision: u64,
@@ -22,7 +23,9 @@ pub struct KeyRing {
 
 /// What a record of this ring held.
 pub struct Opened {
+    /// The version that the record's header says, which was authenticated.
     pub version: u64,
+    /// The content; wiped when dropped.
     pub plaintext: Zeroizing<Vec<u8>>,
     /// Not sealed under the active key: worth sealing again.
     pub stale: bool,
@@ -80,6 +83,10 @@ impl KeyRing {
         self.seal(Purpose::FileKey, version, context, key.to_bytes().as_slice(), rng)
     }
 
+    /// The key of a file out of its record.
+    ///
+    /// # Errors
+    /// When the ring lacks the key, or the record is none of this object and purpose, or was altered.
     pub fn open_file_key(&self, context: &EncryptionContext, record: &[u8]) -> Result<FileKey, RingError> {
         let opened = self.open(Purpose::FileKey, context, record)?;
         FileKey::from_bytes(opened.plaintext).ok_or(RingError::Open(OpenError::Malformed))

@@ -11,6 +11,7 @@ use crate::keys::{KeyBytes, Kid, RootKey, TenantKey, hkdf_expand};
 
 const KID_LABEL: &[u8] = b"dataimporter.io/root-kid@v1";
 
+/// Root keys out of a file: the first line wraps, all lines unwrap.
 pub struct FileRoot {
     /// Never empty.
     keys: Vec<RootKey>,

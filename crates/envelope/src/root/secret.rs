@@ -14,6 +14,7 @@ use crate::ring::RootRing;
 pub struct SecretRoot(RootRing);
 
 impl SecretRoot {
+    /// Over the ring that the Secret holds.
     pub fn new(ring: RootRing) -> Self {
         Self(ring)
     }
@@ -28,10 +29,12 @@ impl SecretRoot {
         self.0.to_json()
     }
 
+    /// The ring, to be looked at.
     pub fn ring(&self) -> &RootRing {
         &self.0
     }
 
+    /// The ring, to be rotated; who changes it stores it.
     pub fn ring_mut(&mut self) -> &mut RootRing {
         &mut self.0
     }
