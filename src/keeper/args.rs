@@ -7,6 +7,7 @@ use anyhow::Context;
 use domain::lease::PeerIpCheck;
 use domain::limits::Plans;
 
+use super::audit::Verifier;
 use crate::terminal;
 
 #[derive(clap::Args, Clone, Debug)]
@@ -52,7 +53,8 @@ pub struct Args {
 /// `dataimporter verify-audit FILE…`
 #[derive(clap::Args, Clone, Debug)]
 pub struct VerifyAudit {
-    /// Chains of the audit, as they lie in `<volume>/<region>/audit/` or as they were exported.
+    /// Chains of the audit, as they lie in `<volume>/<region>/audit/` or as they were exported. Of a chain that lies in several files those
+    /// are named in their order: `audit/keeper-0.jsonl audit/keeper-0/*`.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
 }
@@ -61,9 +63,10 @@ impl VerifyAudit {
     /// Says for each chain how far it goes, to be compared with `status.audit` of the Region; fails at the first that is not whole. Who
     /// wrote the lines is for the keeper to say: `kubectl import audit verify`.
     pub fn run(self) -> anyhow::Result<()> {
+        let mut verifier = Verifier::default();
         for path in self.files {
             let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-            for (chain, (lines, hash)) in super::verify_audit(&text).with_context(|| path.display().to_string())? {
+            for (chain, (lines, hash)) in verifier.take(&text).with_context(|| path.display().to_string())? {
                 terminal::print(format_args!("{}: chain {chain} is whole up to line {lines}, hash {hash}", path.display()))?;
             }
         }

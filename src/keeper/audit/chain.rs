@@ -1,6 +1,6 @@
 //! A line of the audit, how it hangs on the one before, and who can have written it. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use envelope::AuditKey;
 use jiff::Timestamp;
@@ -155,21 +155,46 @@ impl<'k> Follower<'k> {
     }
 }
 
-/// Checks the hashes of exported chains, one behind the other; answers with the end of each. Whether that is all of it, and from whom,
-/// the heads in the Region's status and the keeper's key tell.
-pub fn verify(text: &str) -> Result<BTreeMap<String, (u64, String)>, Broken> {
-    let mut chains: BTreeMap<String, Follower<'_>> = BTreeMap::new();
-    for (number, line) in (1..).zip(text.lines()) {
-        let chain = Line::parse(line.as_bytes(), number)?.text("chain").ok_or(Broken::Unreadable(number))?.to_owned();
-        chains.entry(chain.clone()).or_insert_with(|| Follower::new(&chain, None, Vec::new())).take(line.as_bytes())?;
+/// Checks the hashes of exported chains, and of those that lie in several files, one behind the other.
+#[derive(Default)]
+pub(crate) struct Verifier {
+    chains: BTreeMap<String, Follower<'static>>,
+}
+
+impl Verifier {
+    /// Checks one more file; answers with the end of each chain in it, whose lines may lie behind each other. Whether that is all of it, and
+    /// from whom, the heads in the Region's status and the keeper's key tell.
+    ///
+    /// # Errors
+    /// The first line that is not what it should be. One with the number 1 begins its chain anew in each file.
+    pub(crate) fn take(&mut self, text: &str) -> Result<BTreeMap<String, (u64, String)>, Broken> {
+        let mut there = BTreeSet::new();
+        for (number, line) in (1..).zip(text.lines()) {
+            let read = Line::parse(line.as_bytes(), number)?;
+            let chain = read.text("chain").ok_or(Broken::Unreadable(number))?;
+            if there.insert(chain.to_owned()) && read.link.seq == 1 {
+                self.chains.remove(chain);
+            }
+            let follower = self.chains.entry(chain.to_owned()).or_insert_with(|| Follower::new(chain, None, Vec::new()));
+            follower.take(line.as_bytes())?;
+        }
+        let ends = self.chains.iter().filter(|(chain, _)| there.contains(*chain));
+        Ok(ends.map(|(chain, follower)| (chain.clone(), (follower.last.seq, follower.last.hash.clone()))).collect())
     }
-    Ok(chains.into_iter().map(|(chain, follower)| (chain, (follower.last.seq, follower.last.hash))).collect())
+}
+
+/// Checks the hashes of exported chains in one text.
+///
+/// # Errors
+/// See [`Verifier::take`].
+pub fn verify(text: &str) -> Result<BTreeMap<String, (u64, String)>, Broken> {
+    Verifier::default().take(text)
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use envelope::{Scope, TenantKey, TenantRing, WrappedKey};
+    use envelope::{RootCustody, Scope, SecretRoot, TenantKey, TenantRing, WrappedKey};
 
     pub(crate) fn key() -> AuditKey {
         let scope = Scope { region: "eu".into(), installation_uid: "i".into(), tenant_uid: "r".into() };
@@ -177,6 +202,23 @@ pub(crate) mod tests {
         let wrapped = WrappedKey { provider: "none".into(), key_version: "none".into(), ciphertext: Vec::new() };
         let ring = TenantRing::begin(key.kid(), wrapped, Timestamp::UNIX_EPOCH);
         ring.unlock(&scope, [key]).ok().unwrap().audit_key().ok().unwrap()
+    }
+
+    /// The key of a ring that the version before format 2 stored.
+    pub(crate) fn first_import_key() -> AuditKey {
+        let stored = include_str!("../../../crates/envelope/tests/first-import/stored.json");
+        let stored: Value = serde_json::from_str(stored).unwrap();
+        let scope = Scope {
+            region: "eu-frankfurt".into(),
+            installation_uid: "5d0c6d0a-1f0e-4b5e-9d57-9b2d7e6f0a11".into(),
+            tenant_uid: "9f3b8c52-7d0d-4a27-8c1c-0c6a4d1e2f33".into(),
+        };
+        let root = SecretRoot::parse(stored["rootKeys"]["secret"].as_str().unwrap().as_bytes()).ok().unwrap();
+        let ring = TenantRing::from_json(stored["rings"]["secret"].as_str().unwrap().as_bytes(), "secret").ok().unwrap();
+        let unwrap =
+            |(kid, wrapped): (_, &WrappedKey)| root.unwrap(kid, &TenantRing::context(&scope, kid), &wrapped.ciphertext).ok().unwrap();
+        let keys: Vec<TenantKey> = ring.wrapped().map(unwrap).collect();
+        ring.unlock(&scope, keys).ok().unwrap().audit_key().ok().unwrap()
     }
 
     fn chain(key: &AuditKey) -> (Vec<String>, Link) {
@@ -232,6 +274,18 @@ pub(crate) mod tests {
         let (known, _) = Link::default().next("k", Event::new("Other"), Timestamp::UNIX_EPOCH, &theirs);
         let known = Line::parse(known.as_bytes(), 1).ok().unwrap().link;
         assert_eq!(follow(&theirs, &lines, Some(known)), Err(Broken::Head(1)));
+    }
+
+    #[test]
+    fn files_that_lie_one_behind_the_other_are_checked_as_one_chain_and_a_first_line_begins_it_anew() {
+        let (lines, end) = chain(&key());
+        let (first, rest) = (lines[0].clone(), lines[1..].join("\n"));
+        let mut verifier = Verifier::default();
+        assert_eq!(verifier.take(&first).unwrap()["k"].0, 1);
+        assert_eq!(verifier.take(&rest), Ok(BTreeMap::from([("k".to_owned(), (3, end.hash))])));
+        assert_eq!(verifier.take(&first).unwrap()["k"].0, 1, "another export");
+        assert_eq!(verifier.take(&lines[2]), Err(Broken::Hash(2)), "the one between is missing");
+        assert_eq!(Verifier::default().take(&rest), Err(Broken::Hash(1)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use api::region::AuditChain;
 use kube::ResourceExt;
 
 use super::chain::Link;
-use super::file::number;
+use super::objects::number;
 
 /// What is known of a chain apart from the volume.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

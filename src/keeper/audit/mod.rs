@@ -1,16 +1,18 @@
-//! The audit of a region: one chain of lines per keeper replica, in the region's own storage, on the disk before the caller gets its
+//! The audit of a region: one chain of lines per keeper replica, in the region's own storage, kept for good before the caller gets its
 //! answer. It names objects by UID and reasons by a closed list; never a row, a secret, or a person. What a line hangs on is in `chain`,
-//! where it lies in `file`, what is known of it apart from the volume in `heads`. The key that its lines are authenticated under stays with whoever hands it
-//! out ([`LineKeys`]); it opens nothing.
+//! where chains lie in `objects`, how one is gone on with in `open`, what is known of it apart from its storage in `heads`. The key that its
+//! lines are authenticated under stays with whoever hands it out ([`LineKeys`]); it opens nothing.
 
 mod chain;
-mod file;
 mod folded;
 mod heads;
 mod lines;
+mod objects;
+mod open;
 mod read;
 
 pub(crate) use chain::Event;
+pub(crate) use chain::Verifier;
 pub use chain::{Broken, verify};
 use folded::Folded;
 pub(crate) use heads::broken;
@@ -26,20 +28,25 @@ use kube::{Api, ResourceExt};
 use runtime::store::ObjectKey;
 use runtime::write::Writer;
 use serde_json::json;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
 use crate::keeper::base::cluster::Cluster;
 use crate::keeper::base::error::{Error, Result, kube};
 use crate::keeper::base::lane::{DEADLINE, NotResponding};
-use crate::keeper::storage::{Storage, Storages};
-use file::{Chain, Opened};
+use crate::keeper::storage::{Logs, Storage, Storages};
+use chain::Link;
 use heads::{Head, Heads};
-
-/// Folder of the audit beside the files.
-const FOLDER: &str = "audit";
+use open::{Chain, Opened, Unsure, Wanted};
 
 type Slot = Arc<Mutex<Option<Chain>>>;
+
+/// Who writes a line, alone, and what it knows of a try before.
+struct Try {
+    slot: OwnedMutexGuard<Option<Chain>>,
+    /// A line that may be there.
+    unsure: Option<Link>,
+}
 
 /// The key that the lines of a Region are authenticated under.
 #[async_trait::async_trait]
@@ -87,7 +94,7 @@ impl Audit {
         }
     }
 
-    /// Appends one event. When this returns, it is on the disk.
+    /// Appends one event. When this returns, it is kept for good.
     async fn record(&self, region: &Region, storage: &Storage, event: Event, now: Timestamp) -> Result<()> {
         let outcome = self.append(region, storage, event, now).await;
         let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -109,46 +116,69 @@ impl Audit {
         self.closed.lock().unwrap_or_else(PoisonError::into_inner).get(&region.uid().unwrap_or_default()).cloned()
     }
 
-    /// A chain that was changed under us takes no line; the next one does, at the second try.
+    /// A chain that was changed under us is opened anew. Of a line that may be there, because only its answer was lost, that tells: it is
+    /// written at the second try unless it stands there.
     async fn append(&self, region: &Region, storage: &Storage, event: Event, now: Timestamp) -> Result<()> {
-        match self.append_once(region, storage, event.clone(), now).await {
-            Err(Error::Audit { .. }) => self.append_once(region, storage, event, now).await,
-            outcome => outcome,
-        }
-    }
-
-    async fn append_once(&self, region: &Region, storage: &Storage, event: Event, now: Timestamp) -> Result<()> {
-        let uid = region.uid().unwrap_or_default();
-        let slot = self.chains.lock().unwrap_or_else(PoisonError::into_inner).entry(uid.clone()).or_default().clone();
-        // Whoever holds it for longer waits for a volume that hangs.
-        let Ok(mut slot) = timeout(DEADLINE, slot.lock_owned()).await else {
+        let slot = self.chains.lock().unwrap_or_else(PoisonError::into_inner).entry(region.uid().unwrap_or_default()).or_default().clone();
+        // Whoever holds it for longer waits for a storage that hangs.
+        let Ok(slot) = timeout(DEADLINE, slot.lock_owned()).await else {
             return Err(storage.hung("write the audit")(NotResponding));
         };
-        if slot.is_none() {
-            *slot = Some(self.open(region, storage, now).await?);
+        let first = Try { slot, unsure: None };
+        match self.try_append(region, storage, first, event.clone(), now).await? {
+            Ok(()) => Ok(()),
+            Err((second, _)) => self.try_append(region, storage, second, event, now).await?.map_err(|(_, error)| error),
         }
-        let failed = |source| Error::Audit { region: region.name_any(), source };
-        let append = move || {
-            let appended = match slot.as_mut() {
-                Some(chain) => chain.append(event, now).map(|()| (chain.name.clone(), chain.last.clone())),
-                None => Err(std::io::Error::other("the chain is not open")),
-            };
-            if appended.is_err() {
-                // Opened anew next time, and looked at again.
-                *slot = None;
-            }
-            appended
-        };
-        let (chain, last) = storage.lane().blocking(append).await.map_err(storage.hung("write the audit"))?.map_err(failed)?;
-        self.heads.grew(&uid, &chain, last);
-        Ok(())
     }
 
-    async fn open(&self, region: &Region, storage: &Storage, now: Timestamp) -> Result<Chain> {
+    /// The inner error is one after which it is tried again.
+    async fn try_append(
+        &self,
+        region: &Region,
+        storage: &Storage,
+        Try { mut slot, unsure }: Try,
+        event: Event,
+        now: Timestamp,
+    ) -> Result<Result<(), (Try, Error)>> {
+        let uid = region.uid().unwrap_or_default();
+        let failed = |source| Error::Audit { region: region.name_any(), source };
+        if slot.is_none() {
+            match self.open(region, storage, unsure.clone(), now).await {
+                Ok(Opened { there: true, chain, .. }) => {
+                    *slot = Some(chain);
+                    return Ok(Ok(()));
+                }
+                Ok(Opened { chain, .. }) => *slot = Some(chain),
+                Err(error @ Error::Audit { .. }) => return Ok(Err((Try { slot, unsure }, error))),
+                Err(error) => return Err(error),
+            }
+        }
+        // Held by the step, which may outlast whoever waits for it.
+        let append = move |logs: Logs| async move {
+            let Some(mut chain) = slot.take() else { return Err(std::io::Error::other("the chain is not open")) };
+            Ok(match chain.append(&logs, event, now).await {
+                Ok(()) => {
+                    let grown = (chain.name.clone(), chain.last.clone());
+                    *slot = Some(chain);
+                    Ok(grown)
+                }
+                Err(Unsure { line, source }) => Err((Try { slot, unsure: Some(line) }, source)),
+            })
+        };
+        match storage.on_logs("write the audit", append).await?.map_err(failed)? {
+            Ok((chain, last)) => {
+                self.heads.grew(&uid, &chain, last);
+                Ok(Ok(()))
+            }
+            Err((next, source)) => Ok(Err((next, failed(source)))),
+        }
+    }
+
+    async fn open(&self, region: &Region, storage: &Storage, unsure: Option<Link>, now: Timestamp) -> Result<Opened> {
         let uid = region.uid().unwrap_or_default();
         storage.ready().await?;
         let key = self.keys.of(region, now).await?;
-        let known = match self.heads.of(&uid) {
+        let heads = match self.heads.of(&uid) {
             Some(known) => known,
             None => {
                 // Read live: what a cache has forgotten would be taken for a chain that nobody knew of.
@@ -158,18 +188,17 @@ impl Audit {
                 self.heads.of(&uid).unwrap_or_default()
             }
         };
-        let (folder, replica) = (storage.root().join(FOLDER), self.cluster.identity.clone());
-        let open = move || Chain::open(&folder, &replica, key, &known, now);
-        let opened = storage.lane().blocking(open).await.map_err(storage.hung("open the audit"))?;
-        let Opened { chain, broken } = opened.map_err(|source| Error::Audit { region: region.name_any(), source })?;
-        if let Some((name, why)) = broken {
+        let wanted = Wanted { replica: self.cluster.identity.clone(), key, heads, unsure };
+        let opened = storage.on_logs("open the audit", move |logs| async move { Chain::open(&logs, wanted, now).await }).await?;
+        let opened = opened.map_err(|source| Error::Audit { region: region.name_any(), source })?;
+        if let Some((name, why)) = &opened.broken {
             tracing::error!(region = region.name_any(), chain = name, %why, "a chain of the audit is not whole; a next one is begun");
-            self.heads.broke(&uid, &name, why.to_string());
+            self.heads.broke(&uid, name, why.to_string());
         }
-        if chain.last.seq > 0 {
-            self.heads.grew(&uid, &chain.name, chain.last.clone());
+        if opened.chain.last.seq > 0 {
+            self.heads.grew(&uid, &opened.chain.name, opened.chain.last.clone());
         }
-        Ok(chain)
+        Ok(opened)
     }
 
     /// Writes the heads that changed into the status of their Regions.

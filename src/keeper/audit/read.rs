@@ -1,5 +1,6 @@
 //! Reads the chains of a region for people: are they whole, and what do they say.
 
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 use api::Region;
@@ -9,12 +10,12 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use tokio::sync::mpsc;
 
+use super::Audit;
 use super::chain::{Broken, Follower};
-use super::file::{self, Pieces};
 use super::heads::Head;
-use super::{Audit, FOLDER};
+use super::objects::{self, ChainObjects};
 use crate::keeper::base::error::{Error, Result};
-use crate::keeper::storage::Storage;
+use crate::keeper::storage::{Logs, Storage};
 
 /// Whose lines somebody may have.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -32,16 +33,18 @@ impl Audit {
         let _turn = turn.lock().await;
         storage.ready().await?;
         let failed = |source| Error::Audit { region: region.name_any(), source };
-        let folder = storage.root().join(FOLDER);
-        let mut known = self.known(region).await?;
-        let listed = folder.clone();
-        let there = storage.lane().blocking(move || file::names(&listed)).await.map_err(storage.hung("list the audit"))?.map_err(failed)?;
-        for name in there {
-            known.entry(name).or_default();
+        let known = self.known(region).await?;
+        let listed = storage.on_logs("list the audit", |logs| async move { objects::list(&logs).await }).await?.map_err(failed)?;
+        let mut chains: BTreeMap<String, (Vec<Head>, ChainObjects)> = BTreeMap::new();
+        for (name, objects) in listed {
+            chains.entry(name).or_default().1 = objects;
+        }
+        for (name, heads) in known {
+            chains.entry(name).or_default().0 = heads;
         }
         let mut report = AuditReport { region: region.name_any(), whole: true, lines: 0, chains: Vec::new() };
-        for (name, heads) in known {
-            let (found, count) = self.chain(region, &storage, &name, &heads, lines, now, out.as_ref()).await?;
+        for (name, (heads, objects)) in chains {
+            let (found, count) = self.chain(region, &storage, &name, &heads, objects, lines, now, out.as_ref()).await?;
             report.lines += count;
             // What nobody here wrote is none of its chains.
             if heads.is_empty() && found.problem.is_some() {
@@ -60,20 +63,19 @@ impl Audit {
         storage: &Storage,
         name: &str,
         heads: &[Head],
+        objects: ChainObjects,
         lines: &Lines,
         now: Timestamp,
         out: Option<&mpsc::Sender<Bytes>>,
     ) -> Result<(ChainReport, u64)> {
         let key = self.keys.of(region, now).await?;
         let failed = |source| Error::Audit { region: region.name_any(), source };
-        let path = file::path(&storage.root().join(FOLDER), name);
-        let open = storage.lane().blocking(move || Pieces::of(&path)).await;
-        let mut pieces = open.map_err(storage.hung("read the audit"))?.map_err(failed)?;
+        let mut pieces = objects.pieces();
         let mut follower = Follower::new(name, Some(&key), heads.iter().map(|head| head.link.clone()).collect());
         let (mut count, mut problem) = (0, None);
         loop {
-            let step = storage.lane().blocking(move || pieces.next().map(|piece| (piece, pieces))).await;
-            let (piece, rest) = step.map_err(storage.hung("read the audit"))?.map_err(failed)?;
+            let step = move |logs: Logs| async move { Ok((pieces.next(&logs).await?, pieces)) };
+            let (piece, rest) = storage.on_logs("read the audit", step).await?.map_err(failed)?;
             pieces = rest;
             let Some(piece) = piece else { break };
             let (mine, broken) = pass(&mut follower, &piece, lines);

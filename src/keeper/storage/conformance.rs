@@ -1,6 +1,7 @@
 //! What every place that keeps objects must do, whoever is behind it: the same cases against the mounted volume and against a store in
 //! memory, each whole and with faults. A next place is one more line in `PLACES`.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
@@ -8,7 +9,8 @@ use futures::TryStreamExt;
 use object_store::memory::InMemory;
 use object_store::{MultipartUpload, ObjectStore};
 
-use super::tests::{Fault, Faulty, region};
+pub(crate) use super::tests::Fault;
+use super::tests::{Faulty, region};
 use super::*;
 
 /// A place, as two replicas of the keeper see it, and what keeps it alive.
@@ -84,6 +86,14 @@ impl Medium for Memory {
     }
 
     async fn tidy(&self, _: &ObjectPath) {}
+
+    async fn create_log(&self, objects: Arc<dyn ObjectStore>, path: &ObjectPath, content: Bytes) -> io::Result<Box<dyn Log>> {
+        Ok(Box::new(rewritten::create(objects, path, content).await?))
+    }
+
+    async fn go_on_with_log(&self, objects: Arc<dyn ObjectStore>, log: &LogObject, whole: u64) -> io::Result<Box<dyn Log>> {
+        Ok(Box::new(rewritten::go_on(objects, log, whole).await?))
+    }
 }
 
 /// A place whose objects are not what they should be.
@@ -125,11 +135,25 @@ impl Medium for Broken {
     async fn tidy(&self, folder: &ObjectPath) {
         self.place.tidy(folder).await
     }
+
+    async fn create_log(&self, objects: Arc<dyn ObjectStore>, path: &ObjectPath, content: Bytes) -> io::Result<Box<dyn Log>> {
+        self.place.create_log(objects, path, content).await
+    }
+
+    async fn go_on_with_log(&self, objects: Arc<dyn ObjectStore>, log: &LogObject, whole: u64) -> io::Result<Box<dyn Log>> {
+        self.place.go_on_with_log(objects, log, whole).await
+    }
+}
+
+/// A place of each kind, for the tests of what is kept in them.
+pub(crate) fn places() -> Vec<(&'static str, Storage, tempfile::TempDir)> {
+    let made = PLACES.map(|(name, make)| (name, make()));
+    made.into_iter().map(|(name, place)| (name, place.ours, place._folder)).collect()
 }
 
 impl Storage {
     /// The same place, which shows a fault from now on.
-    pub(super) fn with(&self, fault: Fault) -> Self {
+    pub(crate) fn with(&self, fault: Fault) -> Self {
         Self { medium: Arc::new(Broken { place: self.medium.clone(), fault }), ..self.clone() }
     }
 }
@@ -244,6 +268,53 @@ async fn a_place_that_fails_while_a_file_comes_leaves_nothing_and_says_so(place:
     assert_eq!((listed(&place.ours).await, content(&place.ours, "t", "f").await), (Vec::new(), None));
 }
 
+async fn what_is_added_stands_behind_what_was_there(place: &Place) {
+    let logs = Logs::of(&place.ours);
+    let path = ObjectPath::from("audit/k.jsonl");
+    let mut log = logs.create(&path, Bytes::from_static(b"one\n")).await.unwrap();
+    log.append(Bytes::from_static(b"two\n")).await.unwrap();
+    let theirs = Logs::of(&place.theirs);
+    let listed = theirs.list("audit").await.unwrap();
+    assert_eq!(listed, [LogObject { path: path.clone(), size: 8 }]);
+    assert_eq!(theirs.read(&path, 0, 8).await.unwrap(), "one\ntwo\n");
+    assert_eq!(theirs.read(&path, 4, 3).await.unwrap(), "two");
+    theirs.go_on(&listed[0], 4).await.unwrap().append(Bytes::from_static(b"2\n")).await.unwrap();
+    assert_eq!(logs.read(&path, 0, 6).await.unwrap(), "one\n2\n", "what was not whole goes");
+}
+
+async fn what_is_there_is_not_made_again(place: &Place) {
+    let path = ObjectPath::from("audit/k.jsonl");
+    let made = (0..20).map(|n| {
+        let (logs, path) = (Logs::of(if n % 2 == 0 { &place.ours } else { &place.theirs }), path.clone());
+        tokio::spawn(async move { logs.create(&path, Bytes::from(format!("{n:02}"))).await.is_ok().then_some(n) })
+    });
+    let made: Vec<i32> = futures::future::try_join_all(made).await.unwrap().into_iter().flatten().collect();
+    assert_eq!(made.len(), 1, "they believe it: {made:?}");
+    assert_eq!(Logs::of(&place.ours).read(&path, 0, 2).await.unwrap(), format!("{:02}", made[0]));
+}
+
+/// Each believes that it is alone.
+async fn of_those_who_go_on_with_the_same_one_adds(place: &Place) {
+    let (logs, path) = (Logs::of(&place.ours), ObjectPath::from("audit/k.jsonl"));
+    drop(logs.create(&path, Bytes::from_static(b"-")).await.unwrap());
+    for round in 0..20 {
+        let listed = logs.list("audit").await.unwrap().remove(0);
+        let mut rivals = Vec::new();
+        for storage in [&place.ours, &place.theirs, &place.ours, &place.theirs] {
+            rivals.push(Logs::of(storage).go_on(&listed, listed.size).await.unwrap());
+        }
+        let adding = rivals
+            .into_iter()
+            .zip("abcd".chars())
+            .map(|(mut log, who)| tokio::spawn(async move { log.append(Bytes::from(who.to_string())).await.is_ok().then_some(who) }));
+        let added: Vec<char> = futures::future::try_join_all(adding).await.unwrap().into_iter().flatten().collect();
+        assert_eq!(added.len(), 1, "round {round}: {added:?} were told that theirs is there");
+        let there = logs.read(&path, 0, listed.size + 1).await.unwrap();
+        assert_eq!(there.last().copied().map(char::from), Some(added[0]), "round {round}");
+        assert_eq!(logs.list("audit").await.unwrap()[0].size, listed.size + 1, "round {round}");
+    }
+}
+
 async fn a_probe_tells_whether_it_works(place: &Place) {
     place.ours.ready().await.unwrap();
     place.ours.probe().await.unwrap();
@@ -276,6 +347,9 @@ cases![
     a_list_has_every_file_of_every_tenant_and_nothing_else,
     a_file_that_comes_again_replaces_the_first_whole,
     a_place_that_fails_while_a_file_comes_leaves_nothing_and_says_so,
+    what_is_added_stands_behind_what_was_there,
+    what_is_there_is_not_made_again,
+    of_those_who_go_on_with_the_same_one_adds,
     a_probe_tells_whether_it_works,
 ];
 

@@ -1,12 +1,15 @@
 //! What is different between places that keep objects. The rest of the storage is the same for all of them: deadlines, readers that are
 //! ended, absence that is proved.
 
+use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use object_store::path::Path as ObjectPath;
 use object_store::{MultipartUpload, ObjectStore, PutPayload};
 
+use super::log::{Log, LogObject};
 use crate::keeper::base::error::Result;
 
 /// A place that keeps the objects of one region. Each call may block its thread or hang: [`super::Storage`] makes it in the region's lane and
@@ -35,4 +38,11 @@ pub(crate) trait Medium: Send + Sync {
 
     /// Removes `folder` and the one above it if they are empty, where there are folders at all.
     async fn tidy(&self, folder: &ObjectPath);
+
+    /// Makes an object that grows, with its first content, unless there is one of that name: then nothing is changed. It is kept for good
+    /// when this returns.
+    async fn create_log(&self, objects: Arc<dyn ObjectStore>, path: &ObjectPath, content: Bytes) -> io::Result<Box<dyn Log>>;
+
+    /// Goes on with one behind its first `whole` bytes, if it is still as it was listed.
+    async fn go_on_with_log(&self, objects: Arc<dyn ObjectStore>, log: &LogObject, whole: u64) -> io::Result<Box<dyn Log>>;
 }

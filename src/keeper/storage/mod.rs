@@ -1,12 +1,17 @@
 //! Where a region's files lie. Holds ciphertext only; knows no keys. Several replicas may share a place: what one of them has begun lies apart
 //! from what the others have, until it is whole. Whatever touches the place does so in the region's lane; nothing here waits for it for ever.
-//! What differs between places is a [`Medium`]; a mounted volume is the one there is. `conformance` is what each of them must do.
+//! What differs between places is a [`Medium`]; a mounted volume is the one there is. What grows, as the audit does, is a [`Log`].
+//! `conformance` is what each place must do.
 
+mod appended;
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 mod incoming;
+mod log;
 mod medium;
 mod outgoing;
+#[cfg(test)]
+mod rewritten;
 mod volume;
 
 use std::collections::HashMap;
@@ -27,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::keeper::base::error::{Error, Result};
 use crate::keeper::base::lane::{DEADLINE, Lane, Lanes, NotResponding};
 pub(crate) use incoming::Incoming;
+pub(crate) use log::{Log, LogObject, Logs};
 use medium::Medium;
 pub(crate) use outgoing::Outgoing;
 use volume::Volume;
@@ -50,7 +56,7 @@ pub(crate) struct Storages {
 pub(crate) struct Storage {
     region: String,
     replica: String,
-    /// Folder of the region on the volume: the audit lies there, which goes past the medium.
+    /// Folder of the region: what its lane and the readers of its files are known by.
     root: PathBuf,
     lane: Lane,
     medium: Arc<dyn Medium>,
@@ -158,15 +164,6 @@ fn path(tenant_uid: &str, file_uid: &str) -> ObjectPath {
 const BEGUN: &str = "begun";
 
 impl Storage {
-    /// Folder of the region on the volume.
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
-    }
-
-    pub(crate) fn lane(&self) -> &Lane {
-        &self.lane
-    }
-
     fn failed(&self, doing: &'static str) -> impl FnOnce(object_store::Error) -> Error + use<> {
         failed(&self.region, doing)
     }

@@ -56,8 +56,8 @@ async fn an_aborted_or_abandoned_file_leaves_nothing() {
 #[tokio::test]
 async fn a_file_that_finds_no_place_leaves_nothing() {
     let (_dir, storage) = storage();
-    std::fs::create_dir(storage.root()).unwrap();
-    std::fs::write(storage.root().join("files"), b"in the way").unwrap();
+    std::fs::create_dir(&storage.root).unwrap();
+    std::fs::write(storage.root.join("files"), b"in the way").unwrap();
     let mut incoming = storage.begin("t", "f").await.unwrap();
     incoming.write(Bytes::from_static(b"x")).await.unwrap();
     assert!(incoming.finish().await.is_err());
@@ -95,7 +95,7 @@ async fn files_that_come_and_go_at_once_do_not_stand_in_each_others_way() {
     });
     let ended: Vec<Result<(), String>> = futures::future::try_join_all(rounds).await.unwrap();
     assert_eq!(ended, vec![Ok(()); 8]);
-    assert_eq!(std::fs::read_dir(storage.root()).unwrap().count(), 0, "the volume is empty again");
+    assert_eq!(std::fs::read_dir(&storage.root).unwrap().count(), 0, "the volume is empty again");
 }
 
 /// Objects with faults on top of real ones.
@@ -106,7 +106,7 @@ pub(super) struct Faulty {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     None,
     /// Says that a file is deleted and keeps it.
     KeepsWhatItDeletes,
@@ -116,6 +116,8 @@ pub(super) enum Fault {
     TakesNoParts,
     /// Gives one byte in every so many milliseconds.
     IsSlow,
+    /// Keeps what it is given and does not say so.
+    LosesAnswers,
 }
 
 impl std::fmt::Display for Faulty {
@@ -127,7 +129,11 @@ impl std::fmt::Display for Faulty {
 #[async_trait::async_trait]
 impl ObjectStore for Faulty {
     async fn put_opts(&self, at: &ObjectPath, payload: PutPayload, options: PutOptions) -> object_store::Result<PutResult> {
-        self.objects.put_opts(at, payload, options).await
+        let kept = self.objects.put_opts(at, payload, options).await?;
+        match self.fault {
+            Fault::LosesAnswers => Err(object_store::Error::Generic { store: "test", source: "its answer is lost".into() }),
+            _ => Ok(kept),
+        }
     }
 
     async fn put_multipart_opts(&self, at: &ObjectPath, options: PutMultipartOptions) -> object_store::Result<Box<dyn MultipartUpload>> {
@@ -224,10 +230,10 @@ async fn a_tenants_folder_goes_with_its_last_file() {
     let mut incoming = storage.begin("t", "f").await.unwrap();
     incoming.write(Bytes::from_static(b"x")).await.unwrap();
     incoming.finish().await.unwrap();
-    assert!(storage.root().join("files/t").is_dir());
-    assert!(!storage.root().join(BEGUN).exists(), "nothing is begun any more");
+    assert!(storage.root.join("files/t").is_dir());
+    assert!(!storage.root.join(BEGUN).exists(), "nothing is begun any more");
     storage.erase("t", "f").await.unwrap();
-    assert!(!storage.root().join("files/t").exists());
+    assert!(!storage.root.join("files/t").exists());
 }
 
 #[tokio::test]
@@ -238,7 +244,7 @@ async fn a_region_that_is_gone_or_came_back_elsewhere_is_found_on_every_volume()
     for folder in ["one/eu", "two/eu", "three/us"] {
         std::fs::create_dir_all(dir.path().join(folder)).unwrap();
     }
-    let mut roots: Vec<PathBuf> = storages.everywhere("eu").await.unwrap().iter().map(|s| s.root().to_owned()).collect();
+    let mut roots: Vec<PathBuf> = storages.everywhere("eu").await.unwrap().iter().map(|s| s.root.clone()).collect();
     roots.sort();
     assert_eq!(roots, [dir.path().join("one/eu"), dir.path().join("two/eu")]);
 }

@@ -1,16 +1,19 @@
 //! A mounted volume: one folder for each Region. Folders go with the last file in them.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
 use tokio::sync::RwLock;
 
+use super::log::{Log, LogObject};
 use super::medium::Medium;
-use super::{failed, not_mounted};
+use super::{appended, failed, not_mounted};
 use crate::keeper::base::error::{Error, Result};
 
 /// Files and folders that stay possible for the audit.
@@ -85,6 +88,20 @@ impl Medium for Volume {
         let above = folder.parent().map(Path::to_owned);
         let _ = std::fs::remove_dir(folder).and_then(|()| above.map_or(Ok(()), std::fs::remove_dir));
     }
+
+    /// Past the store, which makes each file anew under another name: it cannot append.
+    async fn create_log(&self, _: Arc<dyn ObjectStore>, path: &ObjectPath, content: Bytes) -> io::Result<Box<dyn Log>> {
+        let _writing = self.folders.read().await;
+        let (mount, path) = (self.mount.clone(), self.root.join(path.as_ref()));
+        let created = tokio::task::spawn_blocking(move || appended::create(&mount, &path, &content)).await;
+        Ok(Box::new(created.map_err(io::Error::other)??))
+    }
+
+    async fn go_on_with_log(&self, _: Arc<dyn ObjectStore>, log: &LogObject, whole: u64) -> io::Result<Box<dyn Log>> {
+        let (path, listed) = (self.root.join(log.path.as_ref()), log.size);
+        let opened = tokio::task::spawn_blocking(move || appended::go_on(&path, listed, whole)).await;
+        Ok(Box::new(opened.map_err(io::Error::other)??))
+    }
 }
 
 fn generic(error: impl std::error::Error + Send + Sync + 'static) -> object_store::Error {
@@ -92,10 +109,10 @@ fn generic(error: impl std::error::Error + Send + Sync + 'static) -> object_stor
 }
 
 /// Answers how many there were; a folder that is not there has none.
-fn remove_all(folder: &Path) -> std::io::Result<usize> {
+fn remove_all(folder: &Path) -> io::Result<usize> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         Err(error) => return Err(error),
     };
     let mut removed = 0;
