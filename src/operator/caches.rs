@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api::conditions::SUCCEEDED;
-use api::{Connection, ImportJob, ImportRun, Region, Tenant, Upload, names};
+use api::{Connection, ImportJob, ImportRun, Region, Tenant, Uid, Upload, names};
 use domain::{import_run, labels, tenant};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, PodSpec, ResourceQuota, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -63,7 +63,7 @@ impl Caches {
     /// The Tenant that holds this namespace as it is now, by UID.
     pub(super) fn tenant_of(&self, namespace: &str) -> Option<Arc<Tenant>> {
         let living = self.namespaces.get(&ObjectKey::cluster(namespace))?;
-        let uid = labels::uid(&living.metadata).to_owned();
+        let uid = Uid::of_meta(&living.metadata)?;
         self.tenants.by(&format!("holds:{namespace}")).into_iter().find(|t| tenant::holds(t, namespace, &uid))
     }
 
@@ -107,7 +107,8 @@ fn job_words(job: &ImportJob) -> Vec<String> {
 
 fn run_words(run: &ImportRun) -> Vec<String> {
     let namespace = labels::namespace(&run.metadata);
-    let mut words = vec![format!("uid:{}", labels::uid(&run.metadata)), run_of_job(namespace, &run.spec.job_ref.uid)];
+    let mut words = vec![run_of_job(namespace, &run.spec.job_ref.uid)];
+    words.extend(Uid::of_meta(&run.metadata).map(|uid| format!("uid:{uid}")));
     if !import_run::is_finished(run) {
         words.push(format!("{UNFINISHED}:{namespace}"));
         if run.status.as_ref().is_some_and(|status| !status.attempts.is_empty()) {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use api::{Connection, ImportJob, ImportRun, Region, Tenant, Upload, names};
+use api::{Connection, ImportJob, ImportRun, Region, Tenant, Uid, Upload, names};
 use domain::import_run::is_finished;
 use domain::labels::{self, MANAGED_SELECTOR};
 use domain::tenant;
@@ -133,7 +133,9 @@ impl Wakeups {
     fn job(&self, old: Option<&ImportJob>, new: Option<&ImportJob>) {
         for meta in metas(old, new) {
             self.queue.wake(Key::ImportJob(key(meta)));
-            for run in self.caches.runs_of(labels::namespace(meta), labels::uid(meta)).iter().filter(|run| !is_finished(run)) {
+            let uid = Uid::of_meta(meta);
+            let runs = uid.map(|uid| self.caches.runs_of(labels::namespace(meta), uid.as_str())).unwrap_or_default();
+            for run in runs.iter().filter(|run| !is_finished(run)) {
                 self.queue.wake(Key::ImportRun(key(&run.metadata)));
             }
         }

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use api::{Connection, conditions};
+use api::{Connection, Uid, conditions};
 use k8s_openapi::api::core::v1::Event;
+use kube::Api;
 use kube::api::{DeleteParams, ListParams};
-use kube::{Api, ResourceExt as _};
 
 use super::access::Access;
 use super::{Common, ObjectName, Output, TIMED_OUT, output};
@@ -59,7 +59,7 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
 /// What the keeper said when it could not revoke: the object is gone then, and its tokens may live.
 async fn failure(access: &Access, namespace: &str, connection: &Connection) -> Result<Option<String>> {
     let events: Api<Event> = Api::namespaced(access.client.clone(), namespace);
-    let selector = format!("reason=RevocationFailed,involvedObject.uid={}", connection.uid().unwrap_or_default());
+    let selector = format!("reason=RevocationFailed,involvedObject.uid={}", Uid::of(connection)?);
     let said = events.list(&ListParams::default().fields(&selector)).await.context("the Connection's events cannot be read")?;
     Ok(said.items.into_iter().find_map(|event| event.message))
 }

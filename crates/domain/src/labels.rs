@@ -32,10 +32,6 @@ pub fn is_leaving(meta: &ObjectMeta) -> bool {
     meta.deletion_timestamp.is_some()
 }
 
-pub fn uid(meta: &ObjectMeta) -> &str {
-    meta.uid.as_deref().unwrap_or_default()
-}
-
 pub fn label<'a>(meta: &'a ObjectMeta, key: &str) -> Option<&'a str> {
     meta.labels.as_ref().and_then(|labels| labels.get(key)).map(String::as_str)
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::{Connection, ImportRun, Tenant, names};
+use api::identity::is_same;
+use api::{Connection, ImportRun, Tenant, Uid, names};
 use domain::import_run::{Basis, Begun, Crowd, Frozen, JobFacts, Observed, PodFacts, RunNamespaceFacts, RunState, is_finished};
 use domain::labels;
 use jiff::Timestamp;
@@ -21,14 +22,18 @@ pub(super) async fn observe(context: &Context, key: &ObjectKey) -> Result<Option
     let tenant = caches.tenant_of(labels::namespace(&run.metadata));
     let run_namespace = tenant.as_ref().and_then(|t| caches.namespaces.get(&ObjectKey::cluster(names::run_namespace(&t.name_any()))));
     let pod = if is_finished(&run) { None } else { current_pod(context, &run).await? };
+    let run_namespace = match run_namespace {
+        Some(ns) => Some(RunNamespaceFacts {
+            name: ns.name_any(),
+            uid: Uid::of(ns.as_ref())?,
+            terminating: ns.metadata.deletion_timestamp.is_some(),
+        }),
+        None => None,
+    };
     Ok(Some(Observed {
         basis: basis(context, &run, tenant.as_ref(), pod.as_ref()).await?,
         region: tenant.as_ref().and_then(|t| caches.region(&t.spec.region)),
-        run_namespace: run_namespace.map(|ns| RunNamespaceFacts {
-            name: ns.name_any(),
-            uid: labels::uid(&ns.metadata).to_owned(),
-            terminating: ns.metadata.deletion_timestamp.is_some(),
-        }),
+        run_namespace,
         tenant,
         pod,
         run,
@@ -44,7 +49,7 @@ async fn basis(
     pod: Option<&PodFacts>,
 ) -> Result<Basis, ReconcileError> {
     if is_finished(run) {
-        return Ok(Basis::Over(anchor::seen(context, run)));
+        return Ok(Basis::Over(anchor::seen(context, run)?));
     }
     let first = match RunState::of(run.status.as_ref()) {
         RunState::Fresh => return Ok(Basis::Job(job_facts(context, run, tenant))),
@@ -112,23 +117,24 @@ fn rank(run: &ImportRun) -> (Option<Timestamp>, String, String) {
 fn ahead(context: &Context, run: &ImportRun) -> Option<String> {
     let began = |run: &ImportRun| run.status.as_ref().is_some_and(|s| !s.attempts.is_empty());
     let same_job = context.caches.runs_of(labels::namespace(&run.metadata), &run.spec.job_ref.uid);
-    let mut others = same_job.iter().filter(|other| other.metadata.uid != run.metadata.uid && !is_finished(other));
+    let mut others = same_job.iter().filter(|other| !is_same(&other.metadata, &run.metadata) && !is_finished(other));
     others.find(|other| began(other) || rank(other) < rank(run)).map(|other| other.name_any())
 }
 
 /// The pod of the current attempt. What the watch does not show is looked up live: it may not have arrived, and a pod is not given up on
 /// hearsay.
 async fn current_pod(context: &Context, run: &ImportRun) -> Result<Option<PodFacts>, ReconcileError> {
-    let uid = labels::uid(&run.metadata);
+    let uid = Uid::of(run)?;
     let number = match RunState::of(run.status.as_ref()) {
         RunState::Working { attempt, .. } | RunState::Announced(attempt) => attempt.number,
         RunState::Fresh | RunState::Between(_) => return Ok(None),
     };
     let Some(namespace) = context.caches.run_namespace_of(run) else { return Ok(None) };
-    let key = ObjectKey::namespaced(namespace, names::worker_pod(uid, number.unsigned_abs()));
-    if let Some(pod) = context.caches.pods.get(&key).map(|pod| PodFacts::of(&pod)).filter(|pod| pod.belongs_to(uid, number)) {
+    let key = ObjectKey::namespaced(namespace, names::worker_pod(uid.as_str(), number.unsigned_abs()));
+    let shown = context.caches.pods.get(&key).map(|pod| PodFacts::of(&pod)).transpose()?;
+    if let Some(pod) = shown.filter(|pod| pod.belongs_to(&uid, number)) {
         return Ok(Some(pod));
     }
     let found = context.writer.namespaced::<Pod>(&key).get_opt(&key.name).await.map_err(|error| unread("Pod", &key, error))?;
-    Ok(found.as_ref().map(PodFacts::of).filter(|pod| pod.belongs_to(uid, number)))
+    Ok(found.as_ref().map(PodFacts::of).transpose()?.filter(|pod| pod.belongs_to(&uid, number)))
 }

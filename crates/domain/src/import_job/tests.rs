@@ -230,5 +230,5 @@ fn the_status_says_what_applies_where_the_spec_is_silent() {
 fn the_run_that_a_trigger_creates() {
     let observed = observed_job(UPLOAD, ONCE);
     let start = decide(&observed, now()).start.unwrap();
-    insta::assert_yaml_snapshot!("import_run", plan::import_run(&observed.job, &start));
+    insta::assert_yaml_snapshot!("import_run", plan::import_run(&observed.job, &observed.uid, &start));
 }

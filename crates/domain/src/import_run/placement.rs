@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use api::{ImportRun, Region, Tenant, import_run, names};
+use api::{ImportRun, Region, Tenant, Uid, import_run, names};
 
 use super::{Observed, RunNamespaceFacts};
 use crate::import_job::region_trouble;
@@ -12,6 +12,7 @@ use crate::labels;
 #[derive(Clone, Debug)]
 pub struct Placed {
     run: Arc<ImportRun>,
+    run_uid: Uid,
     tenant: Arc<Tenant>,
     region: Arc<Region>,
     run_namespace: RunNamespaceFacts,
@@ -27,8 +28,10 @@ impl Placed {
         }
         let living = o.run_namespace.as_ref().filter(|ns| !ns.terminating)?;
         let recorded = tenant.status.as_ref()?.run_namespace.as_ref()?;
-        (recorded.name == living.name && recorded.uid == living.uid).then(|| Self {
+        let run_uid = Uid::of_meta(&o.run.metadata)?;
+        (recorded.name == living.name && recorded.uid == living.uid.as_str()).then(|| Self {
             run: o.run.clone(),
+            run_uid,
             tenant: tenant.clone(),
             region: region.clone(),
             run_namespace: living.clone(),
@@ -51,8 +54,8 @@ impl Placed {
         &self.run_namespace.name
     }
 
-    pub fn run_uid(&self) -> &str {
-        labels::uid(&self.run.metadata)
+    pub fn run_uid(&self) -> &Uid {
+        &self.run_uid
     }
 
     pub fn audience(&self, installation: &str) -> String {
