@@ -70,7 +70,7 @@ impl Caches {
     /// Where pods and snapshot of a run stand; what carries its label elsewhere is none of its own.
     pub(super) fn run_namespace_of(&self, run: &ImportRun) -> Option<String> {
         let recorded = run.status.as_ref().and_then(|s| s.placement.as_ref()?.run_namespace.clone());
-        recorded.or_else(|| self.tenant_of(labels::namespace(&run.metadata)).map(|t| names::run_namespace(labels::name(&t.metadata))))
+        recorded.or_else(|| Some(names::run_namespace(labels::name(&self.tenant_of(labels::namespace(&run.metadata)?)?.metadata))))
     }
 
     /// Runs of this very job. They stand beside it: one elsewhere that names its UID is none of them.
@@ -99,14 +99,14 @@ fn tenant_words(tenant: &Tenant) -> Vec<String> {
 }
 
 fn job_words(job: &ImportJob) -> Vec<String> {
-    let namespace = labels::namespace(&job.metadata);
+    let Some(namespace) = labels::namespace(&job.metadata) else { return Vec::new() };
     let connections = job.spec.connection_names().into_iter().map(|c| format!("connection:{namespace}/{c}"));
     let upload = job.spec.source.upload().into_iter().map(|u| format!("upload:{namespace}/{}", u.name));
     connections.chain(upload).chain([format!("namespace:{namespace}")]).collect()
 }
 
 fn run_words(run: &ImportRun) -> Vec<String> {
-    let namespace = labels::namespace(&run.metadata);
+    let Some(namespace) = labels::namespace(&run.metadata) else { return Vec::new() };
     let mut words = vec![run_of_job(namespace, &run.spec.job_ref.uid)];
     words.extend(Uid::of_meta(&run.metadata).map(|uid| format!("uid:{uid}")));
     if !import_run::is_finished(run) {

@@ -1,7 +1,7 @@
 //! ImportJob: observe → decide → plan → apply → report. Its only child is an ImportRun under a name that is the same every time.
 
 use api::conditions::{self, STALLED};
-use api::{ImportJob, Uid, names};
+use api::{ImportJob, NamespaceName, Uid, names};
 use domain::finding::Finding;
 use domain::import_job::{self, Observed, Start, plan};
 use domain::labels;
@@ -44,7 +44,8 @@ fn observe(context: &Context, key: &ObjectKey) -> Result<Option<Observed>, Recon
     let caches = &context.caches;
     let Some(job) = caches.jobs.get(key).filter(|job| job.metadata.deletion_timestamp.is_none()) else { return Ok(None) };
     let uid = Uid::of(job.as_ref())?;
-    let namespace = labels::namespace(&job.metadata);
+    let at = NamespaceName::of(job.as_ref())?;
+    let namespace = at.as_str();
     let tenant = caches.tenant_of(namespace);
     let connections = job.spec.connection_names().into_iter().filter_map(|name| {
         let connection = caches.connections.get(&ObjectKey::namespaced(namespace, name))?;
@@ -61,6 +62,7 @@ fn observe(context: &Context, key: &ObjectKey) -> Result<Option<Observed>, Recon
         tenant,
         job,
         uid,
+        namespace: at.clone(),
     }))
 }
 

@@ -71,7 +71,8 @@ impl Places {
     pub(super) fn begin(&self) {
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         for run in self.caches.runs.all().iter().filter(|run| is_fresh(run)) {
-            if let Some(tenant) = self.caches.tenant_of(labels::namespace(&run.metadata))
+            let tenant = labels::namespace(&run.metadata).and_then(|namespace| self.caches.tenant_of(namespace));
+            if let Some(tenant) = tenant
                 && let Ok(waiting) = waiting(run, &tenant)
             {
                 line.waiting.insert(waiting.uid.clone(), (key(run), waiting));
@@ -110,7 +111,7 @@ impl Places {
         }
         for pod in self.caches.pods.by(ACTIVE) {
             let run = labels::label(&pod.metadata, names::RUN_UID_LABEL).and_then(Uid::new);
-            if let (Some(tenant), Some(run)) = (tenant_of(labels::namespace(&pod.metadata)), run) {
+            if let (Some(tenant), Some(run)) = (labels::namespace(&pod.metadata).and_then(tenant_of), run) {
                 holders.insert((tenant.to_owned(), run));
             }
         }

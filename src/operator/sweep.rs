@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::identity::{has_uid, is_same};
-use api::{ImportRun, Uid, Upload, names};
+use api::{ImportRun, NamespaceName, Uid, Upload, names};
 use domain::import_run::{history, is_finished};
 use domain::labels::{self, RUN_NAME_ANNOTATION};
 use domain::upload;
@@ -50,9 +50,11 @@ pub(super) async fn run(context: &Context, queue: &Queue<Key>, deleted: &Notify)
 async fn forget(context: &Context) {
     let (now, caches) = (Timestamp::now(), &context.caches);
     context.snapshots.forget_unless(|run| caches.run(run.as_str()).is_some_and(|run| !is_finished(&run)));
-    let mut runs: BTreeMap<String, Vec<Arc<ImportRun>>> = BTreeMap::new();
+    let mut runs: BTreeMap<NamespaceName, Vec<Arc<ImportRun>>> = BTreeMap::new();
     for run in caches.runs.all() {
-        runs.entry(labels::namespace(&run.metadata).to_owned()).or_default().push(run);
+        if let Ok(namespace) = NamespaceName::of(run.as_ref()) {
+            runs.entry(namespace).or_default().push(run);
+        }
     }
     let mut gone: Vec<(ObjectKey, Forgotten)> = Vec::new();
     for (namespace, runs) in &runs {
@@ -102,7 +104,7 @@ async fn look_at(context: &Context, queue: &Queue<Key>, anchor: &Meta<ConfigMap>
     let homeless = |run: &ImportRun| is_finished(run) && context.caches.run_namespace_of(run).is_none();
     if let Some(run) = uid.and_then(|uid| context.caches.run(uid)).filter(|run| !homeless(run)) {
         // Its own reconcile cleans up when it is finished.
-        queue.wake(Key::run(labels::namespace(&run.metadata), labels::name(&run.metadata)));
+        queue.wake(Key::ImportRun(ObjectKey::of(run.as_ref())));
         return Ok(());
     }
     let (Some(namespace), Some(name)) = (labels::label(meta, names::RUN_NAMESPACE_LABEL), labels::annotation(meta, RUN_NAME_ANNOTATION))

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use api::identity::is_same;
 use api::{Connection, Uid, conditions};
 use k8s_openapi::api::core::v1::Event;
 use kube::Api;
@@ -30,7 +31,7 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     let api = access.api::<Connection>(&args.connection);
     api.delete(name, &DeleteParams::default()).await.with_context(|| format!("Connection {namespace}/{name} cannot be deleted"))?;
     let (until, mut shown) = (Instant::now() + Duration::from_secs(args.timeout), String::new());
-    while let Some(left) = api.get_opt(name).await?.filter(|c| c.metadata.uid == connection.metadata.uid) {
+    while let Some(left) = api.get_opt(name).await?.filter(|c| is_same(&c.metadata, &connection.metadata)) {
         let ready = left.status.as_ref().and_then(|s| conditions::find(&s.conditions, conditions::READY).cloned());
         let line = ready.map_or("waiting for the keeper".to_owned(), |c| format!("{}: {}", c.reason, c.message));
         if common.output == Output::Text && shown != line {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::{Connection, ImportJob, ImportRun, Region, Tenant, Uid, Upload};
+use api::{Connection, ImportJob, ImportRun, NamespaceName, Region, Tenant, Uid, Upload};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -119,6 +119,11 @@ pub(crate) fn uid(text: &str) -> Uid {
     Uid::new(text).expect("a UID is not empty")
 }
 
+/// The namespace that jobs and runs stand in.
+fn acme() -> NamespaceName {
+    NamespaceName::of(&job(UPLOAD, ONCE)).expect("the job has a namespace")
+}
+
 pub(crate) fn observed_tenant() -> tenant::Observed {
     tenant::Observed {
         tenant: Arc::new(tenant()),
@@ -197,6 +202,7 @@ pub(crate) fn observed_job(source: &str, trigger: &str) -> import_job::Observed 
     import_job::Observed {
         job: Arc::new(job(source, trigger)),
         uid: uid("job-uid"),
+        namespace: acme(),
         tenant: Some(Arc::new(tenant())),
         region: Some(Arc::new(region())),
         connections: ["crm", "lake"].map(|name| (name.to_owned(), Arc::new(connection(name)))).into(),
@@ -232,6 +238,8 @@ pub(crate) fn observed_run(status: &str) -> import_run::Observed {
     let fresh = run.status.as_ref().is_none_or(|s| s.attempts.is_empty());
     let over = import_run::is_finished(&run);
     let mut observed = import_run::Observed {
+        uid: Uid::of(&run).expect("the run has a UID"),
+        namespace: acme(),
         run: Arc::new(run),
         basis: Basis::Job(job_facts()),
         tenant: Some(Arc::new(tenant())),

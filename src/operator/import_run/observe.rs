@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::identity::is_same;
-use api::{Connection, ImportRun, Tenant, Uid, names};
+use api::{Connection, ImportRun, NamespaceName, Tenant, Uid, names};
 use domain::import_run::{Basis, Begun, Crowd, Frozen, JobFacts, Observed, PodFacts, RunNamespaceFacts, RunState, is_finished};
-use domain::labels;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -19,7 +18,8 @@ use crate::operator::context::{Context, ReconcileError};
 pub(super) async fn observe(context: &Context, key: &ObjectKey) -> Result<Option<Observed>, ReconcileError> {
     let caches = &context.caches;
     let Some(run) = caches.runs.get(key) else { return Ok(None) };
-    let tenant = caches.tenant_of(labels::namespace(&run.metadata));
+    let (uid, namespace) = (Uid::of(run.as_ref())?, NamespaceName::of(run.as_ref())?);
+    let tenant = caches.tenant_of(namespace.as_str());
     let run_namespace = tenant.as_ref().and_then(|t| caches.namespaces.get(&ObjectKey::cluster(names::run_namespace(&t.name_any()))));
     let pod = if is_finished(&run) { None } else { current_pod(context, &run).await? };
     let run_namespace = match run_namespace {
@@ -31,11 +31,13 @@ pub(super) async fn observe(context: &Context, key: &ObjectKey) -> Result<Option
         None => None,
     };
     Ok(Some(Observed {
-        basis: basis(context, &run, tenant.as_ref(), pod.as_ref()).await?,
+        basis: basis(context, &run, namespace.as_str(), tenant.as_ref(), pod.as_ref()).await?,
         region: tenant.as_ref().and_then(|t| caches.region(&t.spec.region)),
         run_namespace,
         tenant,
         pod,
+        uid,
+        namespace,
         run,
     }))
 }
@@ -45,6 +47,7 @@ pub(super) async fn observe(context: &Context, key: &ObjectKey) -> Result<Option
 async fn basis(
     context: &Context,
     run: &Arc<ImportRun>,
+    namespace: &str,
     tenant: Option<&Arc<Tenant>>,
     pod: Option<&PodFacts>,
 ) -> Result<Basis, ReconcileError> {
@@ -52,35 +55,33 @@ async fn basis(
         return Ok(Basis::Over(anchor::seen(context, run)?));
     }
     let first = match RunState::of(run.status.as_ref()) {
-        RunState::Fresh => return Ok(Basis::Job(job_facts(context, run, tenant))),
+        RunState::Fresh => return Ok(Basis::Job(job_facts(context, run, namespace, tenant))),
         RunState::Announced(attempt) => attempt.number == 1 && pod.is_none(),
         RunState::Working { .. } | RunState::Between(_) => false,
     };
     Ok(match anchor::find(context, run).await? {
-        Found::Snapshot(frozen) => Basis::Snapshot(begun(context, run, frozen)),
-        Found::Foreign(planted) if first => Basis::Job(JobFacts { planted: Some(planted), ..job_facts(context, run, tenant) }),
-        Found::Nothing if first => Basis::Job(job_facts(context, run, tenant)),
+        Found::Snapshot(frozen) => Basis::Snapshot(begun(context, namespace, frozen)),
+        Found::Foreign(planted) if first => Basis::Job(JobFacts { planted: Some(planted), ..job_facts(context, run, namespace, tenant) }),
+        Found::Nothing if first => Basis::Job(job_facts(context, run, namespace, tenant)),
         Found::Foreign(_) | Found::Nothing => Basis::Lost,
     })
 }
 
-fn job_facts(context: &Context, run: &ImportRun, tenant: Option<&Arc<Tenant>>) -> JobFacts {
-    let namespace = labels::namespace(&run.metadata);
+fn job_facts(context: &Context, run: &ImportRun, namespace: &str, tenant: Option<&Arc<Tenant>>) -> JobFacts {
     let job = context.caches.jobs.get(&ObjectKey::namespaced(namespace, &run.spec.job_ref.name));
     let named = job.iter().flat_map(|job| job.spec.connection_names());
     let upload = job.as_ref().and_then(|job| job.spec.source.upload());
     JobFacts {
         connections: connections(context, namespace, named),
         upload: upload.and_then(|u| context.caches.uploads.get(&ObjectKey::namespaced(namespace, &u.name))),
-        ahead: ahead(context, run),
+        ahead: ahead(context, run, namespace),
         crowd: tenant.and_then(|tenant| crowd(context, tenant, run)),
         planted: None,
         job,
     }
 }
 
-fn begun(context: &Context, run: &ImportRun, frozen: Arc<Frozen>) -> Begun {
-    let namespace = labels::namespace(&run.metadata);
+fn begun(context: &Context, namespace: &str, frozen: Arc<Frozen>) -> Begun {
     let upload = frozen.upload.as_ref();
     Begun {
         connections: connections(context, namespace, frozen.uses.iter().map(|used| used.name.as_str())),
@@ -109,14 +110,14 @@ fn crowd(context: &Context, tenant: &Tenant, run: &ImportRun) -> Option<Crowd> {
 }
 
 /// Age, then what tells apart those of the same second.
-fn rank(run: &ImportRun) -> (Option<Timestamp>, String, String) {
-    (run.metadata.creation_timestamp.clone().map(|t| t.0), run.name_any(), run.namespace().unwrap_or_default())
+fn rank(run: &ImportRun) -> (Option<Timestamp>, String, Option<String>) {
+    (run.metadata.creation_timestamp.clone().map(|t| t.0), run.name_any(), run.namespace())
 }
 
 /// Another run of the same job that began, or that was created earlier.
-fn ahead(context: &Context, run: &ImportRun) -> Option<String> {
+fn ahead(context: &Context, run: &ImportRun, namespace: &str) -> Option<String> {
     let began = |run: &ImportRun| run.status.as_ref().is_some_and(|s| !s.attempts.is_empty());
-    let same_job = context.caches.runs_of(labels::namespace(&run.metadata), &run.spec.job_ref.uid);
+    let same_job = context.caches.runs_of(namespace, &run.spec.job_ref.uid);
     let mut others = same_job.iter().filter(|other| !is_same(&other.metadata, &run.metadata) && !is_finished(other));
     others.find(|other| began(other) || rank(other) < rank(run)).map(|other| other.name_any())
 }

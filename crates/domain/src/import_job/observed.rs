@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::{Connection, ImportJob, ImportRun, Region, Tenant, Uid, Upload};
+use api::{Connection, ImportJob, ImportRun, NamespaceName, Region, Tenant, Uid, Upload};
 use jiff::Timestamp;
 
 #[derive(Clone, Debug)]
@@ -11,6 +11,8 @@ pub struct Observed {
     pub job: Arc<ImportJob>,
     /// That of the job.
     pub uid: Uid,
+    /// The one that the job stands in.
+    pub namespace: NamespaceName,
     /// The Tenant that holds the job's namespace as it is now.
     pub tenant: Option<Arc<Tenant>>,
     pub region: Option<Arc<Region>>,

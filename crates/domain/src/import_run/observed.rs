@@ -6,7 +6,7 @@ use std::sync::Arc;
 use api::connection::SystemKind;
 use api::identity::Unidentified;
 use api::snapshot::{ObjectId, Snapshot};
-use api::{Connection, ImportJob, ImportRun, Region, Tenant, Uid, Upload, names};
+use api::{Connection, ImportJob, ImportRun, NamespaceName, Region, Tenant, Uid, Upload, names};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
@@ -17,6 +17,10 @@ use crate::reach::opening;
 #[derive(Clone, Debug)]
 pub struct Observed {
     pub run: Arc<ImportRun>,
+    /// That of the run.
+    pub uid: Uid,
+    /// The one that the run stands in.
+    pub namespace: NamespaceName,
     pub basis: Basis,
     /// The Tenant that holds the run's namespace as it is now.
     pub tenant: Option<Arc<Tenant>>,

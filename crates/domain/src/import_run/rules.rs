@@ -326,7 +326,7 @@ fn tenant_leaving(o: &Observed, _: Timestamp) -> Option<Decision> {
 fn tenant_changed(o: &Observed, _: Timestamp) -> Option<Decision> {
     let (tenant, began_for) = (o.tenant.as_ref()?, &begun(o)?.frozen.tenant_uid);
     (!has_uid(&tenant.metadata, began_for)).then(|| {
-        let (namespace, name) = (labels::namespace(&o.run.metadata), labels::name(&tenant.metadata));
+        let (namespace, name) = (&o.namespace, labels::name(&tenant.metadata));
         finish(RunReason::Cancelled, format!("namespace {namespace} belongs to Tenant {name} now, and this run began for another one"))
     })
 }
@@ -356,7 +356,7 @@ fn not_understood(o: &Observed, _: Timestamp) -> Option<Decision> {
 }
 
 fn no_place(o: &Observed, _: Timestamp) -> Option<Decision> {
-    region_trouble(o.tenant.as_ref(), o.region.as_ref(), labels::namespace(&o.run.metadata)).map(blocked)
+    region_trouble(o.tenant.as_ref(), o.region.as_ref(), &o.namespace).map(blocked)
 }
 
 fn keys_not_ready(o: &Observed, _: Timestamp) -> Option<Decision> {

@@ -34,10 +34,11 @@ fn rival(change: impl FnOnce(&mut Tenant)) -> Arc<Tenant> {
 #[test]
 fn how_a_tenant_stands() {
     type Case = (&'static str, fn(&mut Observed), &'static str);
-    let table: [Case; 10] = [
+    let table: [Case; 11] = [
         ("all in order", |_| (), "Bound"),
         ("no such region", |o| o.region = None, "RegionNotFound"),
         ("the region was made anew", |o| Arc::make_mut(o.region.as_mut().unwrap()).metadata.uid = Some("other".into()), "RegionReplaced"),
+        ("the region has no UID", |o| Arc::make_mut(o.region.as_mut().unwrap()).metadata.uid = None, "RegionReplaced"),
         ("the namespace is not there", |o| o.namespaces.clear(), "NamespaceNotFound"),
         ("the namespace goes", |o| o.namespaces.get_mut("acme").unwrap().terminating = true, "NamespaceTerminating"),
         ("the namespace was made anew", |o| o.namespaces.get_mut("acme").unwrap().uid = uid("new"), "NamespaceReplaced"),

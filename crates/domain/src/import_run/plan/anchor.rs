@@ -89,7 +89,7 @@ pub fn anchor(placed: &Placed, text: &AnchorText) -> ConfigMap {
     let labels = labels::set(&[
         (RUN_UID_LABEL, placed.run_uid().as_str()),
         (RUN_NAME_LABEL, &names::label_value(labels::name(run))),
-        (RUN_NAMESPACE_LABEL, labels::namespace(run)),
+        (RUN_NAMESPACE_LABEL, placed.home().as_str()),
         (TENANT_LABEL, labels::name(&placed.tenant().metadata)),
         (REGION_LABEL, labels::name(&placed.region().metadata)),
     ]);

@@ -70,7 +70,7 @@ fn pod_labels(placed: &Placed, attempt: i32, frozen: &Frozen) -> BTreeMap<String
         ("app.kubernetes.io/component", "worker"),
         (RUN_UID_LABEL, placed.run_uid().as_str()),
         (RUN_NAME_LABEL, &label_value(labels::name(&run.metadata))),
-        (RUN_NAMESPACE_LABEL, labels::namespace(&run.metadata)),
+        (RUN_NAMESPACE_LABEL, placed.home().as_str()),
         (JOB_LABEL, &label_value(&run.spec.job_ref.name)),
         (ATTEMPT_LABEL, &attempt.to_string()),
         (TENANT_LABEL, labels::name(&placed.tenant().metadata)),
