@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use api::{Connection, Tenant, names};
+use api::{Connection, NamespaceName, Tenant, Uid, names};
 use clap::ValueEnum;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
@@ -15,6 +15,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt as _};
 use runtime::events::Events;
 use runtime::metrics::Metrics;
+use runtime::store::ObjectKey;
 
 use crate::terminal;
 
@@ -98,13 +99,15 @@ async fn report(client: Client, namespace: &str, reason: &str) {
 /// What a person says about this very installation, or else what was installed: Helm cannot change a release any more whose uninstall was
 /// refused. They say it on the keeper's StatefulSet and with its UID: Helm removes that with the release, and the next one has another.
 fn chosen(args: &Args, set: Option<&StatefulSet>) -> Result<Policy> {
-    let Some(said) = set.and_then(|set| set.annotations().get(names::DRAIN_POLICY_ANNOTATION)) else { return Ok(args.policy) };
-    let uid = set.and_then(kube::ResourceExt::uid).unwrap_or_default();
+    let Some((set, said)) = set.and_then(|set| Some((set, set.annotations().get(names::DRAIN_POLICY_ANNOTATION)?))) else {
+        return Ok(args.policy);
+    };
+    let uid = Uid::of(set)?;
     let (policy, given_for) = said.split_once('/').map_or((said.as_str(), None), |(policy, uid)| (policy, Some(uid)));
     match (Policy::from_str(policy, false), given_for) {
         // Takes nothing away from anybody.
         (Ok(Policy::Refuse), None) => Ok(Policy::Refuse),
-        (Ok(policy), Some(given_for)) if !uid.is_empty() && given_for == uid => Ok(policy),
+        (Ok(policy), Some(given_for)) if given_for == uid.as_str() => Ok(policy),
         // Whoever may annotate chooses its length.
         _ => bail!(
             "Nothing was removed: annotation {} of StatefulSet {}/{KEEPER} says {:?}, which is nothing that this installation obeys. Say what \
@@ -112,7 +115,7 @@ fn chosen(args: &Args, set: Option<&StatefulSet>) -> Result<Policy> {
             names::DRAIN_POLICY_ANNOTATION,
             args.namespace,
             said.chars().take(64).collect::<String>(),
-            lines(&args.namespace, &uid),
+            lines(&args.namespace, uid.as_str()),
         ),
     }
 }
@@ -222,7 +225,7 @@ impl Remaining {
     fn describe(&self) -> String {
         let mut text = String::new();
         for connection in &self.connections {
-            let _ = writeln!(text, "  Connection {}/{}", connection.namespace().unwrap_or_default(), connection.name_any());
+            let _ = writeln!(text, "  Connection {}", ObjectKey::of(connection));
         }
         for tenant in &self.tenants {
             let _ = writeln!(text, "  Tenant {}", tenant.name_any());
@@ -233,7 +236,7 @@ impl Remaining {
     /// Takes our finalizers away and nothing else, so that whoever deletes the objects later is not held up.
     async fn release(&self, client: &Client) -> Result<()> {
         for connection in &self.connections {
-            let api = Api::<Connection>::namespaced(client.clone(), &connection.namespace().unwrap_or_default());
+            let api = Api::<Connection>::namespaced(client.clone(), NamespaceName::of(connection)?.as_str());
             release(&api, connection).await?;
         }
         let tenants = Api::<Tenant>::all(client.clone());
@@ -246,7 +249,7 @@ impl Remaining {
     /// Connections first: their tokens are revoked with keys that the tenants' erasure destroys.
     async fn erase(&self, client: &Client, until: Instant) -> Result<()> {
         for connection in &self.connections {
-            let api = Api::<Connection>::namespaced(client.clone(), &connection.namespace().unwrap_or_default());
+            let api = Api::<Connection>::namespaced(client.clone(), NamespaceName::of(connection)?.as_str());
             gone_by(api.delete(&connection.name_any(), &DeleteParams::default()).await)?;
         }
         wait_until(until, client, |left| left.connections.is_empty()).await?;

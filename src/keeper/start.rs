@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use api::{Connection, Region, Tenant, Upload, names};
+use api::identity::is_same;
+use api::{Connection, NamespaceName, Region, Tenant, Upload, names};
 use jiff::SignedDuration;
 use kube::{Client, ResourceExt};
 use runtime::events::Events;
@@ -333,16 +334,20 @@ fn watch(client: &Client, metrics: &Metrics, queue: &Queue<Key>) -> (Watches, St
         let others =
             |c: &Connection| c.finalizers().iter().filter(|f| *f != names::CONNECTION_REVOKE_FINALIZER).cloned().collect::<Vec<_>>();
         let same_finalizers = old.map(others) == new.map(others);
-        if let Some(connection) = new.filter(|_| !same_generation(old, new) || !same_finalizers) {
-            q.wake(Key::Connection(connection.namespace().unwrap_or_default(), connection.name_any()));
+        if let Some(connection) = new.filter(|_| !same_generation(old, new) || !same_finalizers)
+            && let Ok(namespace) = NamespaceName::of(connection)
+        {
+            q.wake(Key::Connection(namespace.into(), connection.name_any()));
         }
     };
     watches.objects("Connection", None, connections.clone(), Box::new(wake_connection));
 
     let q = queue.clone();
     let wake_upload = move |old: Option<&Upload>, new: Option<&Upload>| {
-        if let (None, Some(upload)) = (old, new) {
-            q.wake(Key::Upload(upload.namespace().unwrap_or_default(), upload.name_any()));
+        if let (None, Some(upload)) = (old, new)
+            && let Ok(namespace) = NamespaceName::of(upload)
+        {
+            q.wake(Key::Upload(namespace.into(), upload.name_any()));
         }
     };
     watches.objects("Upload", None, uploads, Box::new(wake_upload));
@@ -355,7 +360,7 @@ fn same_generation<K: ResourceExt>(old: Option<&K>, new: Option<&K>) -> bool {
         (Some(old), Some(new)) => {
             old.meta().generation == new.meta().generation
                 && old.meta().deletion_timestamp == new.meta().deletion_timestamp
-                && old.meta().uid == new.meta().uid
+                && is_same(old.meta(), new.meta())
                 && old.annotations() == new.annotations()
         }
         _ => false,

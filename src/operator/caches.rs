@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api::conditions::SUCCEEDED;
-use api::{Connection, ImportJob, ImportRun, Region, Tenant, Upload, names};
+use api::{Connection, ImportJob, ImportRun, Region, Tenant, Uid, Upload, names};
 use domain::{import_run, labels, tenant};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, PodSpec, ResourceQuota, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -63,14 +63,14 @@ impl Caches {
     /// The Tenant that holds this namespace as it is now, by UID.
     pub(super) fn tenant_of(&self, namespace: &str) -> Option<Arc<Tenant>> {
         let living = self.namespaces.get(&ObjectKey::cluster(namespace))?;
-        let uid = labels::uid(&living.metadata).to_owned();
+        let uid = Uid::of_meta(&living.metadata)?;
         self.tenants.by(&format!("holds:{namespace}")).into_iter().find(|t| tenant::holds(t, namespace, &uid))
     }
 
     /// Where pods and snapshot of a run stand; what carries its label elsewhere is none of its own.
     pub(super) fn run_namespace_of(&self, run: &ImportRun) -> Option<String> {
         let recorded = run.status.as_ref().and_then(|s| s.placement.as_ref()?.run_namespace.clone());
-        recorded.or_else(|| self.tenant_of(labels::namespace(&run.metadata)).map(|t| names::run_namespace(labels::name(&t.metadata))))
+        recorded.or_else(|| Some(names::run_namespace(labels::name(&self.tenant_of(labels::namespace(&run.metadata)?)?.metadata))))
     }
 
     /// Runs of this very job. They stand beside it: one elsewhere that names its UID is none of them.
@@ -99,15 +99,16 @@ fn tenant_words(tenant: &Tenant) -> Vec<String> {
 }
 
 fn job_words(job: &ImportJob) -> Vec<String> {
-    let namespace = labels::namespace(&job.metadata);
+    let Some(namespace) = labels::namespace(&job.metadata) else { return Vec::new() };
     let connections = job.spec.connection_names().into_iter().map(|c| format!("connection:{namespace}/{c}"));
     let upload = job.spec.source.upload().into_iter().map(|u| format!("upload:{namespace}/{}", u.name));
     connections.chain(upload).chain([format!("namespace:{namespace}")]).collect()
 }
 
 fn run_words(run: &ImportRun) -> Vec<String> {
-    let namespace = labels::namespace(&run.metadata);
-    let mut words = vec![format!("uid:{}", labels::uid(&run.metadata)), run_of_job(namespace, &run.spec.job_ref.uid)];
+    let Some(namespace) = labels::namespace(&run.metadata) else { return Vec::new() };
+    let mut words = vec![run_of_job(namespace, &run.spec.job_ref.uid)];
+    words.extend(Uid::of_meta(&run.metadata).map(|uid| format!("uid:{uid}")));
     if !import_run::is_finished(run) {
         words.push(format!("{UNFINISHED}:{namespace}"));
         if run.status.as_ref().is_some_and(|status| !status.attempts.is_empty()) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use api::identity::Unidentified;
 use domain::finding::Finding;
 use domain::settings::Settings;
 use kube::Resource;
@@ -51,6 +52,8 @@ impl Context {
 pub(super) enum ReconcileError {
     #[error(transparent)]
     Write(#[from] WriteError),
+    #[error(transparent)]
+    Unidentified(#[from] Unidentified),
     #[error("read {kind} {key}")]
     Read {
         kind: &'static str,

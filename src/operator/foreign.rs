@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use domain::labels;
+use api::Uid;
 use domain::tenant::is_foreign;
 use domain::tenant::plan::RunNamespaceContents;
 use k8s_openapi::api::core::v1::{ConfigMap, LimitRange, Pod, ResourceQuota, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::Resource;
 use kube::api::ListParams;
 use kube::core::NamespaceResourceScope;
+use kube::{Resource, ResourceExt as _};
 use runtime::store::ObjectKey;
 use runtime::write::Kind;
 
@@ -82,11 +82,11 @@ where
     let api = context.writer.namespaced::<K>(&whole);
     let listed = api.list_metadata(&ListParams::default()).await;
     let listed = listed.map_err(|source| ReconcileError::Read { kind, key: whole, source: Box::new(source) })?;
-    for meta in listed.items.iter().map(|object| &object.metadata).filter(|meta| is_foreign(kind, meta, contents)) {
-        let key = ObjectKey::namespaced(namespace, labels::name(meta));
+    for object in listed.items.iter().filter(|object| is_foreign(kind, &object.metadata, contents)) {
+        let key = ObjectKey::namespaced(namespace, object.name_any());
         tracing::warn!(kind, object = %key, "made by somebody else in a run namespace; it is removed");
         context.metrics.foreign_object(kind);
-        context.writer.delete(&api, &key, meta.uid.as_deref()).await?;
+        context.writer.delete(&api, &key, &Uid::of(object)?).await?;
         found.push(format!("{kind} {}", key.name));
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! ImportJob: observe → decide → plan → apply → report. Its only child is an ImportRun under a name that is the same every time.
 
 use api::conditions::{self, STALLED};
-use api::{ImportJob, names};
+use api::{ImportJob, NamespaceName, Uid, names};
 use domain::finding::Finding;
 use domain::import_job::{self, Observed, Start, plan};
 use domain::labels;
@@ -17,11 +17,11 @@ use super::context::{Context, ReconcileError, next, remember};
 const REFUSED_RETRY: Duration = Duration::from_secs(30);
 
 pub(super) async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Next, ReconcileError> {
-    let Some(mut observed) = observe(context, key) else { return Ok(Next::Idle) };
+    let Some(mut observed) = observe(context, key)? else { return Ok(Next::Idle) };
     let now = Timestamp::now();
     let mut decision = import_job::decide(&observed, now);
     if let Some(start) = decision.start.take() {
-        match apply(context, &observed.job, &start).await {
+        match apply(context, &observed.job, &observed.uid, &start).await {
             Err(ReconcileError::Write(error)) if error.is_refusal() => {
                 let why = error.server_message().unwrap_or("no reason given");
                 let finding = Finding::waiting("RunRefused", format!("its run cannot be created: {why}")).again_in(REFUSED_RETRY);
@@ -32,7 +32,7 @@ pub(super) async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Next
             applied => applied?,
         }
         // What was created (or found) decides what is reported.
-        observed = observe(context, key).unwrap_or(observed);
+        observed = observe(context, key)?.unwrap_or(observed);
         let after = import_job::decide(&observed, now);
         decision = import_job::Decision { start: None, ..after };
     }
@@ -40,10 +40,12 @@ pub(super) async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Next
     Ok(next(&decision.finding))
 }
 
-fn observe(context: &Context, key: &ObjectKey) -> Option<Observed> {
+fn observe(context: &Context, key: &ObjectKey) -> Result<Option<Observed>, ReconcileError> {
     let caches = &context.caches;
-    let job = caches.jobs.get(key).filter(|job| job.metadata.deletion_timestamp.is_none())?;
-    let namespace = labels::namespace(&job.metadata);
+    let Some(job) = caches.jobs.get(key).filter(|job| job.metadata.deletion_timestamp.is_none()) else { return Ok(None) };
+    let uid = Uid::of(job.as_ref())?;
+    let at = NamespaceName::of(job.as_ref())?;
+    let namespace = at.as_str();
     let tenant = caches.tenant_of(namespace);
     let connections = job.spec.connection_names().into_iter().filter_map(|name| {
         let connection = caches.connections.get(&ObjectKey::namespaced(namespace, name))?;
@@ -51,20 +53,22 @@ fn observe(context: &Context, key: &ObjectKey) -> Option<Observed> {
     });
     let upload = job.spec.source.upload().and_then(|u| caches.uploads.get(&ObjectKey::namespaced(namespace, &u.name)));
     let once_run = import_job::once_name(&job).and_then(|name| caches.runs.get(&ObjectKey::namespaced(namespace, name)));
-    Some(Observed {
+    Ok(Some(Observed {
         region: tenant.as_ref().and_then(|t| caches.region(&t.spec.region)),
         connections: connections.collect(),
         upload,
-        runs: caches.runs_of(namespace, labels::uid(&job.metadata)),
+        runs: caches.runs_of(namespace, uid.as_str()),
         once_run,
         tenant,
         job,
-    })
+        uid,
+        namespace: at.clone(),
+    }))
 }
 
 /// A conflict means that the run is there already, from before a crash or from a former job.
-async fn apply(context: &Context, job: &ImportJob, start: &Start) -> Result<(), ReconcileError> {
-    let run = plan::import_run(job, start);
+async fn apply(context: &Context, job: &ImportJob, uid: &Uid, start: &Start) -> Result<(), ReconcileError> {
+    let run = plan::import_run(job, uid, start);
     let key = ObjectKey::of(&run);
     let api = context.writer.namespaced::<api::ImportRun>(&key);
     let run = match context.writer.create(&api, &run).await {

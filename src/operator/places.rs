@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-use api::{ImportRun, Tenant, names};
+use api::identity::{Unidentified, has_uid};
+use api::{ImportRun, Tenant, Uid, names};
 use domain::finding::Finding;
 use domain::import_run::queue::{Places as Free, Share, Waiting, deal, waits};
 use domain::import_run::{RunState, is_finished};
@@ -27,9 +28,9 @@ pub(super) struct Places {
 /// By UID of the run.
 #[derive(Default)]
 struct Line {
-    waiting: BTreeMap<String, (ObjectKey, Waiting)>,
+    waiting: BTreeMap<Uid, (ObjectKey, Waiting)>,
     /// Whose turn it is, and whose attempt is not written down yet.
-    called: BTreeMap<String, (ObjectKey, Waiting)>,
+    called: BTreeMap<Uid, (ObjectKey, Waiting)>,
 }
 
 impl Places {
@@ -38,23 +39,22 @@ impl Places {
     }
 
     /// A run that could start now asks for its place. Absent when it may; else why not. It is woken when its turn comes.
-    pub(super) fn ask(&self, run: &ImportRun, tenant: &Tenant) -> Option<Finding> {
-        let uid = labels::uid(&run.metadata);
+    pub(super) fn ask(&self, run: &ImportRun, tenant: &Tenant) -> Result<Option<Finding>, Unidentified> {
+        let waiting = waiting(run, tenant)?;
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = waiting(run, tenant);
-        if !line.called.contains_key(uid) {
-            line.waiting.insert(uid.to_owned(), (key(run), waiting.clone()));
+        if !line.called.contains_key(&waiting.uid) {
+            line.waiting.insert(waiting.uid.clone(), (key(run), waiting.clone()));
         }
-        let free = self.deal(&mut line, Some(uid));
-        (!line.called.contains_key(uid)).then(|| waits(&waiting, &free))
+        let free = self.deal(&mut line, Some(&waiting.uid));
+        Ok((!line.called.contains_key(&waiting.uid)).then(|| waits(&waiting, &free)))
     }
 
     /// Something else is missing, or the run is over.
     pub(super) fn withdraw(&self, run: &ImportRun) {
-        let uid = labels::uid(&run.metadata);
+        let Some(uid) = Uid::of_meta(&run.metadata) else { return };
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        line.waiting.remove(uid);
-        if line.called.remove(uid).is_some() {
+        line.waiting.remove(&uid);
+        if line.called.remove(&uid).is_some() {
             self.deal(&mut line, None);
         }
     }
@@ -71,23 +71,27 @@ impl Places {
     pub(super) fn begin(&self) {
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         for run in self.caches.runs.all().iter().filter(|run| is_fresh(run)) {
-            if let Some(tenant) = self.caches.tenant_of(labels::namespace(&run.metadata)) {
-                line.waiting.insert(labels::uid(&run.metadata).to_owned(), (key(run), waiting(run, &tenant)));
+            let tenant = labels::namespace(&run.metadata).and_then(|namespace| self.caches.tenant_of(namespace));
+            if let Some(tenant) = tenant
+                && let Ok(waiting) = waiting(run, &tenant)
+            {
+                line.waiting.insert(waiting.uid.clone(), (key(run), waiting));
             }
         }
     }
 
     /// Calls those whose turn it is and wakes them, but not the one that asks. Answers with what is free then.
-    fn deal(&self, line: &mut Line, asks: Option<&str>) -> Free {
-        let fresh =
-            |key: &ObjectKey, uid: &str| self.caches.runs.get(key).is_some_and(|run| labels::uid(&run.metadata) == uid && is_fresh(&run));
+    fn deal(&self, line: &mut Line, asks: Option<&Uid>) -> Free {
+        let fresh = |key: &ObjectKey, uid: &Uid| {
+            self.caches.runs.get(key).is_some_and(|run| has_uid(&run.metadata, uid.as_str()) && is_fresh(&run))
+        };
         line.waiting.retain(|uid, (key, _)| fresh(key, uid));
         line.called.retain(|uid, (key, _)| fresh(key, uid));
         let mut free = self.free(line);
-        let turns: Vec<String> = deal(line.waiting.values().map(|(_, run)| run), &mut free).iter().map(|run| run.uid.clone()).collect();
+        let turns: Vec<Uid> = deal(line.waiting.values().map(|(_, run)| run), &mut free).iter().map(|run| run.uid.clone()).collect();
         for uid in turns {
             let Some((key, run)) = line.waiting.remove(&uid) else { continue };
-            if asks != Some(uid.as_str()) {
+            if asks != Some(&uid) {
                 self.queue.wake(Key::ImportRun(key.clone()));
             }
             line.called.insert(uid, (key, run));
@@ -98,17 +102,17 @@ impl Places {
     /// Every place that is taken: by a run between its first attempt and its end, by one that was called, and by one that is over as long as
     /// its pod is there.
     fn free(&self, line: &Line) -> Free {
-        let mut holders: BTreeSet<(String, String)> = BTreeSet::new();
+        let mut holders: BTreeSet<(String, Uid)> = BTreeSet::new();
         for run in self.caches.runs.by(BEGUN) {
             let placement = run.status.as_ref().and_then(|s| s.placement.as_ref()).and_then(|p| p.run_namespace.as_deref());
-            if let Some(tenant) = placement.and_then(tenant_of) {
-                holders.insert((tenant.to_owned(), labels::uid(&run.metadata).to_owned()));
+            if let (Some(tenant), Some(uid)) = (placement.and_then(tenant_of), Uid::of_meta(&run.metadata)) {
+                holders.insert((tenant.to_owned(), uid));
             }
         }
         for pod in self.caches.pods.by(ACTIVE) {
-            let run = labels::label(&pod.metadata, names::RUN_UID_LABEL);
-            if let (Some(tenant), Some(run)) = (tenant_of(labels::namespace(&pod.metadata)), run) {
-                holders.insert((tenant.to_owned(), run.to_owned()));
+            let run = labels::label(&pod.metadata, names::RUN_UID_LABEL).and_then(Uid::new);
+            if let (Some(tenant), Some(run)) = (labels::namespace(&pod.metadata).and_then(tenant_of), run) {
+                holders.insert((tenant.to_owned(), run));
             }
         }
         holders.extend(line.called.values().map(|(_, run)| (run.tenant.clone(), run.uid.clone())));
@@ -119,10 +123,14 @@ impl Places {
                 free.regions.insert(labels::name(&region.metadata).to_owned(), Share { taken: 0, limit });
             }
         }
+        let mut taken_by: BTreeMap<&str, usize> = BTreeMap::new();
+        for (tenant, _) in &holders {
+            *taken_by.entry(tenant).or_default() += 1;
+        }
         for tenant in self.caches.tenants.all() {
             let limit = self.plans.allowance(&tenant.spec).concurrent_runs;
             let name = labels::name(&tenant.metadata);
-            let taken = holders.range((name.to_owned(), String::new())..).take_while(|(holder, _)| holder == name).count();
+            let taken = taken_by.get(name).copied().unwrap_or_default();
             free.tenants.insert(name.to_owned(), Share { taken, limit });
             if let Some(region) = free.regions.get_mut(&tenant.spec.region) {
                 region.taken += taken;
@@ -145,12 +153,12 @@ fn key(run: &ImportRun) -> ObjectKey {
     ObjectKey::of(run)
 }
 
-fn waiting(run: &ImportRun, tenant: &Tenant) -> Waiting {
+fn waiting(run: &ImportRun, tenant: &Tenant) -> Result<Waiting, Unidentified> {
     let created = run.metadata.creation_timestamp.as_ref().map_or(jiff::Timestamp::MAX, |t| t.0);
-    Waiting {
-        uid: labels::uid(&run.metadata).to_owned(),
+    Ok(Waiting {
+        uid: Uid::of(run)?,
         tenant: labels::name(&tenant.metadata).to_owned(),
         region: tenant.spec.region.clone(),
         since: (created, labels::name(&run.metadata).to_owned()),
-    }
+    })
 }

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{ImportRun, Upload, names};
+use api::identity::{has_uid, is_same};
+use api::{ImportRun, NamespaceName, Uid, Upload, names};
 use domain::import_run::{history, is_finished};
 use domain::labels::{self, RUN_NAME_ANNOTATION};
 use domain::upload;
@@ -48,10 +49,12 @@ pub(super) async fn run(context: &Context, queue: &Queue<Key>, deleted: &Notify)
 /// Removes what nobody needs any more, so that the number of objects does not grow with time.
 async fn forget(context: &Context) {
     let (now, caches) = (Timestamp::now(), &context.caches);
-    context.snapshots.forget_unless(|run| caches.run(run).is_some_and(|run| !is_finished(&run)));
-    let mut runs: BTreeMap<String, Vec<Arc<ImportRun>>> = BTreeMap::new();
+    context.snapshots.forget_unless(|run| caches.run(run.as_str()).is_some_and(|run| !is_finished(&run)));
+    let mut runs: BTreeMap<NamespaceName, Vec<Arc<ImportRun>>> = BTreeMap::new();
     for run in caches.runs.all() {
-        runs.entry(labels::namespace(&run.metadata).to_owned()).or_default().push(run);
+        if let Ok(namespace) = NamespaceName::of(run.as_ref()) {
+            runs.entry(namespace).or_default().push(run);
+        }
     }
     let mut gone: Vec<(ObjectKey, Forgotten)> = Vec::new();
     for (namespace, runs) in &runs {
@@ -87,21 +90,21 @@ where
     K: Kind + kube::Resource<Scope = kube::core::NamespaceResourceScope>,
 {
     let api = context.writer.namespaced::<K>(key);
-    let living = api.get_opt(&key.name).await?.filter(|living| living.meta().uid == known.meta().uid && may_go(living));
+    let living = api.get_opt(&key.name).await?.filter(|living| is_same(living.meta(), known.meta()) && may_go(living));
     if living.is_some() {
-        context.writer.delete(&api, key, known.meta().uid.as_deref()).await?;
+        context.writer.delete(&api, key, &Uid::of(known)?).await?;
     }
     Ok(())
 }
 
 async fn look_at(context: &Context, queue: &Queue<Key>, anchor: &Meta<ConfigMap>) -> anyhow::Result<()> {
     let meta = &anchor.metadata;
-    let uid = labels::label(meta, names::RUN_UID_LABEL).unwrap_or_default();
+    let uid = labels::label(meta, names::RUN_UID_LABEL);
     // A run that is over and whose tenant has let go of its namespace does not know any more where it ran.
     let homeless = |run: &ImportRun| is_finished(run) && context.caches.run_namespace_of(run).is_none();
-    if let Some(run) = context.caches.run(uid).filter(|run| !homeless(run)) {
+    if let Some(run) = uid.and_then(|uid| context.caches.run(uid)).filter(|run| !homeless(run)) {
         // Its own reconcile cleans up when it is finished.
-        queue.wake(Key::run(labels::namespace(&run.metadata), labels::name(&run.metadata)));
+        queue.wake(Key::ImportRun(ObjectKey::of(run.as_ref())));
         return Ok(());
     }
     let (Some(namespace), Some(name)) = (labels::label(meta, names::RUN_NAMESPACE_LABEL), labels::annotation(meta, RUN_NAME_ANNOTATION))
@@ -109,11 +112,11 @@ async fn look_at(context: &Context, queue: &Queue<Key>, anchor: &Meta<ConfigMap>
         return Ok(()); // not made by us
     };
     let living = Api::<ImportRun>::namespaced(context.writer.client().clone(), namespace).get_opt(name).await?;
-    if living.is_some_and(|run| run.metadata.uid.as_deref() == Some(uid) && !is_finished(&run)) {
+    if living.is_some_and(|run| uid.is_some_and(|uid| has_uid(&run.metadata, uid)) && !is_finished(&run)) {
         return Ok(());
     }
     let key = ObjectKey::of(anchor);
     tracing::info!(anchor = %key, run = format!("{namespace}/{name}"), "sweep: the run is gone, its anchor goes too");
-    context.writer.delete(&context.writer.namespaced::<ConfigMap>(&key), &key, meta.uid.as_deref()).await?;
+    context.writer.delete(&context.writer.namespaced::<ConfigMap>(&key), &key, &Uid::of(anchor)?).await?;
     Ok(())
 }

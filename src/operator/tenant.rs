@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use api::Tenant;
 use api::conditions::{self, STALLED};
 use api::names::{self, TENANT_LABEL, TENANT_RUNS_FINALIZER};
 use api::tenant::BoundNamespace;
+use api::{NamespaceName, Tenant, Uid};
 use domain::finding::{Finding, Standing};
 use domain::labels::{self, TENANT_UID_LABEL};
 use domain::tenant::plan::{
@@ -43,7 +43,7 @@ pub(super) async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Next
     }
     if let Err(error) = hold_finalizer(context, key, &observed.tenant).await {
         let what = format!("nothing is made for this Tenant without finalizer {TENANT_RUNS_FINALIZER}");
-        let finding = refusal("FinalizerRefused", &what, error.into())?;
+        let finding = refusal("FinalizerRefused", &what, error)?;
         let outcome = as_before(&observed);
         report(context, key, &observed, &finding, outcome).await?;
         return Ok(next(&finding));
@@ -97,7 +97,7 @@ async fn observe(context: &Context, key: &ObjectKey) -> Result<Option<Observed>,
     let mut unfinished_runs = Vec::new();
     for name in tenant.spec.namespaces.iter().chain(held) {
         let Some(living) = caches.namespaces.get(&ObjectKey::cluster(name)) else { continue };
-        let uid = labels::uid(&living.metadata).to_owned();
+        let uid = Uid::of(living.as_ref())?;
         let terminating = living.metadata.deletion_timestamp.is_some();
         if tenant::holds(&tenant, name, &uid) && !namespaces.contains_key(name) {
             unfinished_runs.extend(caches.unfinished_runs_in(name).iter().map(|run| UnfinishedRun {
@@ -109,17 +109,21 @@ async fn observe(context: &Context, key: &ObjectKey) -> Result<Option<Observed>,
         namespaces.insert(name.clone(), Living { uid, terminating });
     }
     let region = caches.region(&tenant.spec.region);
-    let run_namespace = caches.namespaces.get(&ObjectKey::cluster(names::run_namespace(&key.name))).map(|ns| RunNamespace {
-        uid: labels::uid(&ns.metadata).to_owned(),
-        tenant_uid: labels::label(&ns.metadata, TENANT_UID_LABEL).map(str::to_owned),
-        terminating: ns.metadata.deletion_timestamp.is_some(),
-    });
+    let run_namespace = match caches.namespaces.get(&ObjectKey::cluster(names::run_namespace(&key.name))) {
+        Some(ns) => Some(RunNamespace {
+            uid: Uid::of(ns.as_ref())?,
+            tenant_uid: labels::label(&ns.metadata, TENANT_UID_LABEL).and_then(Uid::new),
+            terminating: ns.metadata.deletion_timestamp.is_some(),
+        }),
+        None => None,
+    };
     let others = caches.tenants.all().into_iter().filter(|t| t.name_any() != key.name).collect();
     let services = services(context, &key.name, region.as_deref()).await?;
     let allowance = context.settings.plans.allowance(&tenant.spec);
     let foreign = context.looks.last(&names::run_namespace(&key.name)).found;
     let system_namespace = context.settings.system_namespace.clone();
     Ok(Some(Observed {
+        uid: Uid::of(tenant.as_ref())?,
         tenant,
         region,
         system_namespace,
@@ -164,11 +168,11 @@ fn facts(service: Service) -> ServiceFacts {
     }
 }
 
-async fn hold_finalizer(context: &Context, key: &ObjectKey, tenant: &Tenant) -> Result<(), WriteError> {
+async fn hold_finalizer(context: &Context, key: &ObjectKey, tenant: &Tenant) -> Result<(), ReconcileError> {
     if tenant.finalizers().iter().any(|f| f == TENANT_RUNS_FINALIZER) {
         return Ok(());
     }
-    let fields = json!({"metadata": {"uid": tenant.uid(), "finalizers": [TENANT_RUNS_FINALIZER]}});
+    let fields = json!({"metadata": {"uid": Uid::of(tenant)?, "finalizers": [TENANT_RUNS_FINALIZER]}});
     let api = Api::<Tenant>::all(context.writer.client().clone());
     remember(&context.caches.tenants, context.writer.apply_fields(&api, key, fields).await?);
     Ok(())
@@ -206,7 +210,7 @@ async fn apply(context: &Context, observed: &Observed, plan: Plan) -> Result<(Ou
     for bound in released {
         if let Err(error) = withdraw(context, &observed.tenant, &bound.name).await {
             let what = format!("what was made in namespace {} cannot be taken back", bound.name);
-            refused = Some(refusal("ReleaseRefused", &what, error.into())?);
+            refused = Some(refusal("ReleaseRefused", &what, error)?);
             namespaces.push(bound);
         }
     }
@@ -281,7 +285,7 @@ async fn end_tokens(context: &Context, wanted: &ServiceAccount) -> Result<(), Re
     let read = |source| ReconcileError::Read { kind: "ServiceAccount", key: key.clone(), source: Box::new(source) };
     let Some(existing) = api.get_opt(&key.name).await.map_err(read)? else { return Ok(()) };
     if accounts::outlived(&existing.metadata, wanted) {
-        context.writer.delete(&api, &key, existing.metadata.uid.as_deref()).await?;
+        context.writer.delete(&api, &key, &Uid::of(&existing)?).await?;
         forget::<ServiceAccount>(context, &key);
     }
     Ok(())
@@ -308,11 +312,7 @@ async fn create_run_namespace(
     let api = Api::<Namespace>::all(context.writer.client().clone());
     let created = context.writer.create(&api, &namespace).await?;
     let mut after = observed.clone();
-    after.run_namespace = Some(RunNamespace {
-        uid: labels::uid(&created.metadata).to_owned(),
-        tenant_uid: observed.tenant.metadata.uid.clone(),
-        terminating: false,
-    });
+    after.run_namespace = Some(RunNamespace { uid: Uid::of(&created)?, tenant_uid: Some(observed.uid.clone()), terminating: false });
     match plan::plan(&after, &context.settings).run_namespace {
         RunNamespacePlan::Furnish { bound, contents } => {
             furnish_run_namespace(context, *contents).await?;
@@ -324,7 +324,7 @@ async fn create_run_namespace(
 
 /// Policies first, the account last: no pod can be made before it is fenced in.
 async fn furnish_run_namespace(context: &Context, contents: RunNamespaceContents) -> Result<(), ReconcileError> {
-    let namespace = contents.account.namespace().unwrap_or_default();
+    let namespace: String = NamespaceName::of(&contents.account)?.into();
     foreign::look(context, &namespace, &contents).await?;
     let RunNamespaceContents { nodes, policies, quota, account } = contents;
     relabel(context, &namespace, nodes).await?;
@@ -353,7 +353,7 @@ async fn relabel(context: &Context, namespace: &str, nodes: &str) -> Result<(), 
 }
 
 /// Takes back what we put into a namespace that is not (any more) this tenant's.
-async fn withdraw(context: &Context, tenant: &Tenant, namespace: &str) -> Result<(), WriteError> {
+async fn withdraw(context: &Context, tenant: &Tenant, namespace: &str) -> Result<(), ReconcileError> {
     let of_tenant = |meta: &kube::api::ObjectMeta| labels::label(meta, TENANT_LABEL) == Some(labels::name(&tenant.metadata));
     for role in members::role_names().into_iter().chain([names::HELD_NAME]) {
         let key = ObjectKey::namespaced(namespace, role);
@@ -374,13 +374,13 @@ async fn withdraw(context: &Context, tenant: &Tenant, namespace: &str) -> Result
 }
 
 /// Deletes what the cache shows, exactly that object.
-async fn delete_cached<K>(context: &Context, store: &Store<Meta<K>>, namespace: &str, name: &str) -> Result<(), WriteError>
+async fn delete_cached<K>(context: &Context, store: &Store<Meta<K>>, namespace: &str, name: &str) -> Result<(), ReconcileError>
 where
     K: Kind + Resource<Scope = kube::core::NamespaceResourceScope>,
 {
     let key = ObjectKey::namespaced(namespace, name);
     if let Some(found) = store.get(&key) {
-        context.writer.delete(&context.writer.namespaced::<K>(&key), &key, found.metadata.uid.as_deref()).await?;
+        context.writer.delete(&context.writer.namespaced::<K>(&key), &key, &Uid::of(found.as_ref())?).await?;
         forget::<K>(context, &key);
     }
     Ok(())
@@ -432,7 +432,7 @@ async fn leave_by_a_step(context: &Context, key: &ObjectKey, observed: &Observed
         Leaving::DeleteRunNamespace { uid } => {
             let run_namespace = ObjectKey::cluster(names::run_namespace(&key.name));
             let api = Api::<Namespace>::all(context.writer.client().clone());
-            context.writer.delete(&api, &run_namespace, Some(&uid)).await?;
+            context.writer.delete(&api, &run_namespace, &uid).await?;
             Ok(Some("the run namespace is being deleted"))
         }
         Leaving::AwaitRunNamespace => Ok(Some("the run namespace is being deleted")),
@@ -441,7 +441,7 @@ async fn leave_by_a_step(context: &Context, key: &ObjectKey, observed: &Observed
                 withdraw(context, tenant, &bound.name).await?;
             }
             let api = Api::<Tenant>::all(context.writer.client().clone());
-            match context.writer.apply_fields(&api, key, json!({"metadata": {"uid": tenant.uid()}})).await {
+            match context.writer.apply_fields(&api, key, json!({"metadata": {"uid": observed.uid}})).await {
                 Ok(_) => Ok(None),
                 Err(error) if error.is_not_found() => Ok(None),
                 Err(error) => Err(error.into()),

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use api::{Connection, ImportJob, ImportRun, Region, Tenant, Upload, names};
+use api::{Connection, ImportJob, ImportRun, Region, Tenant, Uid, Upload, names};
 use domain::import_run::is_finished;
 use domain::labels::{self, MANAGED_SELECTOR};
 use domain::tenant;
@@ -133,7 +133,8 @@ impl Wakeups {
     fn job(&self, old: Option<&ImportJob>, new: Option<&ImportJob>) {
         for meta in metas(old, new) {
             self.queue.wake(Key::ImportJob(key(meta)));
-            for run in self.caches.runs_of(labels::namespace(meta), labels::uid(meta)).iter().filter(|run| !is_finished(run)) {
+            let (Some(namespace), Some(uid)) = (labels::namespace(meta), Uid::of_meta(meta)) else { continue };
+            for run in self.caches.runs_of(namespace, uid.as_str()).iter().filter(|run| !is_finished(run)) {
                 self.queue.wake(Key::ImportRun(key(&run.metadata)));
             }
         }
@@ -152,7 +153,7 @@ impl Wakeups {
         }
         self.places.changed();
         for run in old.into_iter().chain(new) {
-            let namespace = labels::namespace(&run.metadata);
+            let Some(namespace) = labels::namespace(&run.metadata) else { continue };
             self.queue.wake(Key::job(namespace, &run.spec.job_ref.name));
             // The next in line, and the tenant, which makes a run namespace for its first run or waits for its last one.
             for next in self.caches.runs_of(namespace, &run.spec.job_ref.uid).iter().filter(|run| !is_finished(run)) {
@@ -177,7 +178,7 @@ impl Wakeups {
     }
 
     fn users_of(&self, word: &str, meta: &ObjectMeta) {
-        let (namespace, name) = (labels::namespace(meta), labels::name(meta));
+        let (Some(namespace), name) = (labels::namespace(meta), labels::name(meta)) else { return };
         for job in self.caches.jobs.by(&format!("{word}:{namespace}/{name}")) {
             self.queue.wake(Key::job(namespace, labels::name(&job.metadata)));
         }
@@ -201,7 +202,7 @@ impl Wakeups {
         for meta in metas(old, new) {
             let run = labels::label(meta, names::RUN_UID_LABEL).and_then(|uid| self.caches.run(uid));
             let home = run.as_ref().and_then(|run| self.caches.run_namespace_of(run));
-            let at_home = labels::stands_with_its_tenant(meta) && home.is_none_or(|home| home == labels::namespace(meta));
+            let at_home = labels::stands_with_its_tenant(meta) && home.is_none_or(|home| labels::namespace(meta) == Some(&home));
             match run {
                 Some(run) if at_home => self.queue.wake(Key::ImportRun(key(&run.metadata))),
                 None if at_home => {}
@@ -216,7 +217,8 @@ impl Wakeups {
             let Some(name) = labels::label(meta, names::TENANT_LABEL) else { continue };
             // One that is not there yet is woken by its own coming.
             let Some(tenant) = self.caches.tenants.get(&ObjectKey::cluster(name)) else { continue };
-            if labels::stands_with_its_tenant(meta) || tenant::concerns(&tenant, labels::namespace(meta)) {
+            if labels::stands_with_its_tenant(meta) || labels::namespace(meta).is_some_and(|namespace| tenant::concerns(&tenant, namespace))
+            {
                 self.queue.wake(Key::tenant(name));
             } else {
                 self.foreign(kind, old.is_none());

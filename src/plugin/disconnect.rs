@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use api::{Connection, conditions};
+use api::identity::is_same;
+use api::{Connection, Uid, conditions};
 use k8s_openapi::api::core::v1::Event;
+use kube::Api;
 use kube::api::{DeleteParams, ListParams};
-use kube::{Api, ResourceExt as _};
 
 use super::access::Access;
 use super::{Common, ObjectName, Output, TIMED_OUT, output};
@@ -30,7 +31,7 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     let api = access.api::<Connection>(&args.connection);
     api.delete(name, &DeleteParams::default()).await.with_context(|| format!("Connection {namespace}/{name} cannot be deleted"))?;
     let (until, mut shown) = (Instant::now() + Duration::from_secs(args.timeout), String::new());
-    while let Some(left) = api.get_opt(name).await?.filter(|c| c.metadata.uid == connection.metadata.uid) {
+    while let Some(left) = api.get_opt(name).await?.filter(|c| is_same(&c.metadata, &connection.metadata)) {
         let ready = left.status.as_ref().and_then(|s| conditions::find(&s.conditions, conditions::READY).cloned());
         let line = ready.map_or("waiting for the keeper".to_owned(), |c| format!("{}: {}", c.reason, c.message));
         if common.output == Output::Text && shown != line {
@@ -59,7 +60,7 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
 /// What the keeper said when it could not revoke: the object is gone then, and its tokens may live.
 async fn failure(access: &Access, namespace: &str, connection: &Connection) -> Result<Option<String>> {
     let events: Api<Event> = Api::namespaced(access.client.clone(), namespace);
-    let selector = format!("reason=RevocationFailed,involvedObject.uid={}", connection.uid().unwrap_or_default());
+    let selector = format!("reason=RevocationFailed,involvedObject.uid={}", Uid::of(connection)?);
     let said = events.list(&ListParams::default().fields(&selector)).await.context("the Connection's events cannot be read")?;
     Ok(said.items.into_iter().find_map(|event| event.message))
 }

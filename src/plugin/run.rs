@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use api::import_run::{Action, ImportRunSpec, JobRef};
-use api::{ImportJob, ImportRun};
+use api::{ImportJob, ImportRun, Uid};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
@@ -39,7 +39,7 @@ struct Follow {
 pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     let access = Access::open(common).await?;
     let job: ImportJob = access.get(&args.job).await?;
-    let uid = job.uid().ok_or_else(|| anyhow!("the ImportJob has no UID"))?;
+    let uid = Uid::of(&job)?.into();
     let now = Timestamp::now();
     let name = args.name.unwrap_or_else(|| format!("{}-{}", job.name_any(), now.strftime("%Y%m%d%H%M%S")));
     let spec = ImportRunSpec {

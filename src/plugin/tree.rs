@@ -3,13 +3,13 @@
 use api::import_run::{ChunkState, ImportRun};
 use api::{conditions, import_run};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use runtime::store::ObjectKey;
 
 use crate::output::{grouped, rows};
 
 /// The lines about a run, as a tree.
 pub(crate) fn text(run: &ImportRun) -> String {
     let status = run.status.clone().unwrap_or_default();
-    let namespace = run.metadata.namespace.as_deref().unwrap_or_default();
     let mut branches = vec![("state", state(&status.conditions))];
     if let Some(place) = &status.placement {
         let node = place.node.as_deref().map(|n| format!(" on node {n}")).unwrap_or_default();
@@ -39,7 +39,7 @@ pub(crate) fn text(run: &ImportRun) -> String {
     branches.extend(outcome.filter(|outcome| *outcome != branches[0].1).map(|outcome| ("outcome", outcome)));
     let warnings = status.outcome.iter().flat_map(|outcome| &outcome.warnings);
     branches.extend(warnings.map(|warning| ("warning", warning.to_string())));
-    let mut text = format!("ImportRun {namespace}/{} of job {}", run.metadata.name.as_deref().unwrap_or_default(), run.spec.job_ref.name);
+    let mut text = format!("ImportRun {} of job {}", ObjectKey::of(run), run.spec.job_ref.name);
     let last = branches.len() - 1;
     for (index, (name, value)) in branches.iter().enumerate() {
         let corner = if index == last { "└─" } else { "├─" };

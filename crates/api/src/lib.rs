@@ -4,6 +4,7 @@
 pub mod conditions;
 pub mod connection;
 pub mod crds;
+pub mod identity;
 pub mod import_job;
 pub mod import_run;
 pub mod keeper;
@@ -19,6 +20,7 @@ mod union;
 pub mod upload;
 
 pub use connection::{Connection, ConnectionSpec, ConnectionStatus};
+pub use identity::{NamespaceName, Uid};
 pub use import_job::{ImportJob, ImportJobSpec, ImportJobStatus};
 pub use import_run::{ImportRun, ImportRunSpec, ImportRunStatus};
 pub use region::{Region, RegionSpec, RegionStatus};

@@ -23,17 +23,14 @@ pub fn name(meta: &ObjectMeta) -> &str {
     meta.name.as_deref().unwrap_or_default()
 }
 
-pub fn namespace(meta: &ObjectMeta) -> &str {
-    meta.namespace.as_deref().unwrap_or_default()
+/// Where an object stands; absent for kinds of the whole cluster.
+pub fn namespace(meta: &ObjectMeta) -> Option<&str> {
+    meta.namespace.as_deref().filter(|namespace| !namespace.is_empty())
 }
 
 /// Whether it is being deleted.
 pub fn is_leaving(meta: &ObjectMeta) -> bool {
     meta.deletion_timestamp.is_some()
-}
-
-pub fn uid(meta: &ObjectMeta) -> &str {
-    meta.uid.as_deref().unwrap_or_default()
 }
 
 pub fn label<'a>(meta: &'a ObjectMeta, key: &str) -> Option<&'a str> {
@@ -47,7 +44,8 @@ pub fn annotation<'a>(meta: &'a ObjectMeta, key: &str) -> Option<&'a str> {
 /// Whether an object of a run stands in the run namespace of the tenant that its label names. A label alone proves nothing: anybody may
 /// write it elsewhere.
 pub fn stands_with_its_tenant(meta: &ObjectMeta) -> bool {
-    label(meta, names::TENANT_LABEL).is_some_and(|tenant| names::run_namespace(tenant) == namespace(meta))
+    let (Some(tenant), Some(namespace)) = (label(meta, names::TENANT_LABEL), namespace(meta)) else { return false };
+    names::run_namespace(tenant) == namespace
 }
 
 /// The conditions of these types: what one writer owns of a list that several share.

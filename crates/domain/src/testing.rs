@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::{Connection, ImportJob, ImportRun, Region, Tenant, Upload};
+use api::{Connection, ImportJob, ImportRun, NamespaceName, Region, Tenant, Uid, Upload};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -115,13 +115,23 @@ status:
     ))
 }
 
+pub(crate) fn uid(text: &str) -> Uid {
+    Uid::new(text).expect("a UID is not empty")
+}
+
+/// The namespace that jobs and runs stand in.
+fn acme() -> NamespaceName {
+    NamespaceName::of(&job(UPLOAD, ONCE)).expect("the job has a namespace")
+}
+
 pub(crate) fn observed_tenant() -> tenant::Observed {
     tenant::Observed {
         tenant: Arc::new(tenant()),
+        uid: uid("tenant-uid"),
         region: Some(Arc::new(region())),
-        namespaces: [("acme".to_owned(), tenant::Living { uid: "acme-uid".into(), terminating: false })].into(),
+        namespaces: [("acme".to_owned(), tenant::Living { uid: uid("acme-uid"), terminating: false })].into(),
         others: Vec::new(),
-        run_namespace: Some(tenant::RunNamespace { uid: "run-ns-uid".into(), tenant_uid: Some("tenant-uid".into()), terminating: false }),
+        run_namespace: Some(tenant::RunNamespace { uid: uid("run-ns-uid"), tenant_uid: Some(uid("tenant-uid")), terminating: false }),
         unfinished_runs: Vec::new(),
         foreign: Vec::new(),
         services: BTreeMap::new(),
@@ -191,6 +201,8 @@ pub(crate) const MANUAL: &str = "{manual: {}}";
 pub(crate) fn observed_job(source: &str, trigger: &str) -> import_job::Observed {
     import_job::Observed {
         job: Arc::new(job(source, trigger)),
+        uid: uid("job-uid"),
+        namespace: acme(),
         tenant: Some(Arc::new(tenant())),
         region: Some(Arc::new(region())),
         connections: ["crm", "lake"].map(|name| (name.to_owned(), Arc::new(connection(name)))).into(),
@@ -226,11 +238,13 @@ pub(crate) fn observed_run(status: &str) -> import_run::Observed {
     let fresh = run.status.as_ref().is_none_or(|s| s.attempts.is_empty());
     let over = import_run::is_finished(&run);
     let mut observed = import_run::Observed {
+        uid: Uid::of(&run).expect("the run has a UID"),
+        namespace: acme(),
         run: Arc::new(run),
         basis: Basis::Job(job_facts()),
         tenant: Some(Arc::new(tenant())),
         region: Some(Arc::new(region())),
-        run_namespace: Some(RunNamespaceFacts { name: "dataimporter-run-acme".into(), uid: "run-ns-uid".into(), terminating: false }),
+        run_namespace: Some(RunNamespaceFacts { name: "dataimporter-run-acme".into(), uid: uid("run-ns-uid"), terminating: false }),
         pod: working.then(pod),
     };
     if over {
@@ -259,13 +273,13 @@ pub(crate) fn frozen(observed: &import_run::Observed) -> Frozen {
 }
 
 pub(crate) fn anchor() -> Anchor {
-    Anchor { namespace: "dataimporter-run-acme".into(), name: "run-11111111-2222-3333-4444-555555555555".into(), uid: "anchor-uid".into() }
+    Anchor { namespace: "dataimporter-run-acme".into(), name: "run-11111111-2222-3333-4444-555555555555".into(), uid: uid("anchor-uid") }
 }
 
 /// Running on node-a.
 pub(crate) fn pod() -> PodFacts {
     PodFacts {
-        uid: "pod-1".into(),
+        uid: uid("pod-1"),
         name: "run-11111111-2222-3333-4444-555555555555-a1".into(),
         run_uid: Some("11111111-2222-3333-4444-555555555555".into()),
         attempt: Some("1".into()),

@@ -7,6 +7,7 @@ use std::fmt::Debug;
 use std::pin::pin;
 use std::time::Duration;
 
+use api::Uid;
 use backoff::{Backoff, Waits};
 use futures::{Stream, StreamExt};
 use kube::api::PartialObjectMeta;
@@ -103,13 +104,22 @@ impl Watches {
 }
 
 /// A good object, or the key and text of one that does not fit its type.
-type Sort<T, K> = fn(T) -> Result<K, (ObjectKey, Option<String>, String)>;
+type Sort<T, K> = fn(T) -> Result<K, Unfit>;
+type Unfit = (ObjectKey, Option<String>, String);
 
-fn guarded<K: Resource<DynamicType = ()>>(object: DeserializeGuard<K>) -> Result<K, (ObjectKey, Option<String>, String)> {
+fn guarded<K: Resource<DynamicType = ()>>(object: DeserializeGuard<K>) -> Result<K, Unfit> {
     object.0.map_err(|invalid| {
         let key = ObjectKey { namespace: invalid.metadata.namespace, name: invalid.metadata.name.unwrap_or_default() };
         (key, invalid.metadata.uid, invalid.error)
     })
+}
+
+/// An object without a UID is no better than one that does not fit: nobody could tell it from another one of its name.
+fn identified<K: Resource<DynamicType = ()>>(object: K) -> Result<K, Unfit> {
+    match Uid::of(&object) {
+        Ok(_) => Ok(object),
+        Err(error) => Err((ObjectKey::of(&object), None, error.to_string())),
+    }
 }
 
 fn config(selector: Option<&str>, page: u32) -> Config {
@@ -161,7 +171,7 @@ impl<K: Resource<DynamicType = ()>> Applier<K> {
     fn event<T>(&mut self, event: Event<T>, sort: Sort<T, K>, metrics: &Metrics) {
         match event {
             Event::Init => self.listed.clear(),
-            Event::InitApply(object) | Event::Apply(object) => match sort(object) {
+            Event::InitApply(object) | Event::Apply(object) => match sort(object).and_then(identified) {
                 Ok(object) => self.applied(object),
                 Err((key, uid, error)) => {
                     metrics.invalid_object(self.kind);
@@ -242,6 +252,25 @@ mod tests {
         assert_eq!(seen, ["->a"]);
         assert!(synced && store.len() == 1);
         assert!(metrics.render().contains(r#"dataimporter_watch_errors_total{kind="ConfigMap"} 2"#), "{}", metrics.render());
+    }
+
+    #[tokio::test]
+    async fn an_object_without_a_uid_is_counted_and_treated_as_absent() {
+        let nobody = |uid: Option<&str>| {
+            let mut nobody = map("a");
+            nobody.metadata.uid = uid.map(str::to_owned);
+            nobody
+        };
+        let (store, seen, _, metrics) = run(vec![
+            Ok(Event::Apply(nobody(None))),
+            Ok(Event::Apply(map("a"))),
+            Ok(Event::Apply(nobody(Some("")))),
+            Ok(Event::Apply(map("b"))),
+        ])
+        .await;
+        assert_eq!(seen, ["->a", "a>-", "->b"], "what had its name is not taken for it");
+        assert_eq!(store.len(), 1);
+        assert!(metrics.render().contains(r#"dataimporter_invalid_objects_total{kind="ConfigMap"} 2"#), "{}", metrics.render());
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt::Debug;
 use std::time::Duration;
 
+use api::Uid;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
 use kube::core::NamespaceResourceScope;
 use kube::{Client, Resource};
@@ -128,8 +129,8 @@ impl Writer {
     }
 
     /// Deletes exactly this object, if it is still there. `false`: it was not.
-    pub async fn delete<K: Kind>(&self, api: &Api<K>, key: &ObjectKey, uid: Option<&str>) -> Result<bool, WriteError> {
-        let preconditions = uid.map(|uid| Preconditions { uid: Some(uid.to_owned()), resource_version: None });
+    pub async fn delete<K: Kind>(&self, api: &Api<K>, key: &ObjectKey, uid: &Uid) -> Result<bool, WriteError> {
+        let preconditions = Some(Preconditions { uid: Some(uid.to_string()), resource_version: None });
         let params = DeleteParams { preconditions, propagation_policy: Some(PropagationPolicy::Background), ..Default::default() };
         let sent = self.send::<K, _>("delete", key, async { api.delete(&key.name, &params).await.map(|_| ()) }).await;
         match sent {

@@ -35,8 +35,8 @@ pub(crate) struct RunKey {
 }
 
 /// UID of the tenant whose worker calls.
-pub(crate) fn tenant_uid(admitted: &Admitted) -> String {
-    admitted.tenant().uid().unwrap_or_default()
+pub(crate) fn tenant_uid(admitted: &Admitted) -> &str {
+    &admitted.snapshot().tenant.uid
 }
 
 impl RunKey {
@@ -48,7 +48,7 @@ impl RunKey {
             pod_uid: admitted.pod_uid().to_owned(),
             attempt: admitted.attempt(),
             region: admitted.region().name_any(),
-            tenant_uid: tenant_uid(admitted),
+            tenant_uid: tenant_uid(admitted).to_owned(),
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use api::{Connection, Region, Tenant, Upload, UploadStatus};
+use api::identity::{has_uid, is_same};
+use api::tenant::BoundNamespace;
+use api::{Connection, NamespaceName, Region, Tenant, Uid, Upload, UploadStatus};
 use domain::connection::Consent;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -52,8 +54,8 @@ impl Cluster {
     /// The region of a tenant, if it is still the very one that the tenant was bound to.
     pub(crate) fn region_of(&self, tenant: &Tenant) -> Result<Arc<Region>> {
         let region = self.region(&tenant.spec.region)?;
-        let bound = tenant.status.as_ref().and_then(|s| s.region_uid.clone());
-        if bound.is_some() && bound == region.uid() { Ok(region) } else { Err(Error::Unbound(tenant.name_any())) }
+        let bound = tenant.status.as_ref().and_then(|s| s.region_uid.as_deref());
+        if bound.is_some_and(|bound| has_uid(&region.metadata, bound)) { Ok(region) } else { Err(Error::Unbound(tenant.name_any())) }
     }
 
     /// The tenant that holds a namespace: the very one there is now, not one of its name that was deleted.
@@ -65,24 +67,25 @@ impl Cluster {
     pub(crate) async fn holder(&self, namespace: &str) -> Result<Option<Arc<Tenant>>> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let live = namespaces.get_opt(namespace).await.map_err(kube(format!("read namespace {namespace}")))?;
-        let Some(uid) = live.and_then(|live| live.metadata.uid) else { return Ok(None) };
-        let binds = |tenant: &Arc<Tenant>| tenant.status.iter().flat_map(|s| &s.namespaces).any(|n| n.name == namespace && n.uid == uid);
+        let Some(live) = live else { return Ok(None) };
+        let is_it = |bound: &BoundNamespace| bound.name == namespace && has_uid(&live.metadata, &bound.uid);
+        let binds = |tenant: &Arc<Tenant>| tenant.status.iter().flat_map(|s| &s.namespaces).any(is_it);
         Ok(self.tenants.by(namespace).into_iter().find(binds))
     }
 
     /// The tenant under whose keys a record was sealed.
     pub(crate) fn tenant_of_record(&self, record: &ObjectMeta) -> Option<Arc<Tenant>> {
         let uid = label(record, TENANT_UID_LABEL)?;
-        self.tenants.all().into_iter().find(|tenant| tenant.metadata.uid.as_deref() == Some(uid))
+        self.tenants.all().into_iter().find(|tenant| has_uid(&tenant.metadata, uid))
     }
 
     /// Whether this very tenant is there, and not being erased.
     pub(crate) async fn tenant_lives(&self, uid: &str) -> Result<bool> {
-        let Some(known) = self.tenants.all().into_iter().find(|tenant| tenant.metadata.uid.as_deref() == Some(uid)) else {
+        let Some(known) = self.tenants.all().into_iter().find(|tenant| has_uid(&tenant.metadata, uid)) else {
             return Ok(false);
         };
         let live = Api::<Tenant>::all(self.client.clone()).get_metadata_opt(&known.name_any()).await.map_err(kube("read the Tenant"))?;
-        Ok(live.is_some_and(|live| live.metadata.uid == known.metadata.uid && live.metadata.deletion_timestamp.is_none()))
+        Ok(live.is_some_and(|live| is_same(&live.metadata, &known.metadata) && live.metadata.deletion_timestamp.is_none()))
     }
 
     /// The live Connection.
@@ -93,15 +96,15 @@ impl Cluster {
 
     /// Whether this very Connection is still there, and is to stay.
     pub(crate) async fn lives(&self, connection: &Connection) -> Result<bool> {
-        let live = self.connection(&connection.namespace().unwrap_or_default(), &connection.name_any()).await?;
-        Ok(live.is_some_and(|live| live.uid() == connection.uid() && live.metadata.deletion_timestamp.is_none()))
+        let live = self.connection(NamespaceName::of(connection)?.as_str(), &connection.name_any()).await?;
+        Ok(live.is_some_and(|live| is_same(&live.metadata, &connection.metadata) && live.metadata.deletion_timestamp.is_none()))
     }
 
     /// What the owner of the source Secret lets, without its content; absent when it is gone or may not be read.
     pub(crate) async fn consent(&self, connection: &Connection) -> Result<Option<Consent>> {
         let Some(reference) = connection.spec.credentials.secret_ref() else { return Ok(None) };
-        let namespace = connection.namespace().unwrap_or_default();
-        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &namespace);
+        let namespace = NamespaceName::of(connection)?;
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace.as_str());
         match secrets.get_metadata(&reference.name).await {
             Ok(secret) => Ok(Some(Consent::of(&secret.metadata))),
             Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => Ok(None),
@@ -110,7 +113,7 @@ impl Cluster {
     }
 
     /// UIDs of all objects of a kind.
-    pub(crate) async fn uids<K>(&self) -> Result<BTreeSet<String>>
+    pub(crate) async fn uids<K>(&self) -> Result<BTreeSet<Uid>>
     where
         K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
     {
@@ -119,7 +122,7 @@ impl Cluster {
         let mut uids = BTreeSet::new();
         loop {
             let page = api.list_metadata(&params).await.map_err(kube(format!("list {}", K::kind(&()))))?;
-            uids.extend(page.items.iter().filter_map(|item| item.metadata.uid.clone()));
+            uids.extend(page.items.iter().filter_map(|item| Uid::of_meta(&item.metadata)));
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params = params.continue_token(&token),
                 None => return Ok(uids),
@@ -128,8 +131,7 @@ impl Cluster {
     }
 
     pub(crate) async fn write_upload(&self, upload: &Upload, status: &UploadStatus) -> Result<()> {
-        let namespace = upload.namespace().unwrap_or_default();
-        let uploads: Api<Upload> = Api::namespaced(self.client.clone(), &namespace);
+        let uploads: Api<Upload> = Api::namespaced(self.client.clone(), NamespaceName::of(upload)?.as_str());
         self.writer.apply_status(&uploads, &ObjectKey::of(upload), None, status).await?;
         Ok(())
     }

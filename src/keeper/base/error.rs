@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::identity::Unidentified;
 use envelope::{CustodyError, OpenError, RingError};
 use runtime::write::WriteError;
 
@@ -17,6 +18,8 @@ pub(crate) enum Error {
     },
     #[error(transparent)]
     Write(#[from] WriteError),
+    #[error(transparent)]
+    Unidentified(#[from] Unidentified),
     #[error("keys of tenant {tenant}")]
     Ring {
         tenant: String,
@@ -104,7 +107,7 @@ impl Error {
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::Kube { .. } | Self::Write(_) if self.refusal().is_some() => "APIServerRefused",
-            Self::Kube { .. } | Self::Write(_) => "APIServer",
+            Self::Kube { .. } | Self::Write(_) | Self::Unidentified(_) => "APIServer",
             Self::Ring { source, .. } => source.reason(),
             Self::Custody { source, .. } => source.reason(),
             Self::RootKeyFile { .. } => "RootKeyFileUnreadable",

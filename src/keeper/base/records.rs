@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use api::names;
+use api::{Uid, names};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, ListParams, PartialObjectMeta, PostParams, Preconditions};
 use kube::core::ObjectMeta;
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 
 use super::error::{Error, Result, kube};
 
@@ -92,7 +92,7 @@ impl Records {
 
     /// Absent when a Secret of that name is there already.
     pub(crate) async fn create(&self, secret: &Secret) -> Result<Option<Secret>> {
-        let name = secret.metadata.name.as_deref().unwrap_or_default();
+        let name = secret.name_any();
         match self.api.create(&PostParams::default(), secret).await {
             Ok(made) => Ok(Some(made)),
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
@@ -102,13 +102,13 @@ impl Records {
 
     /// Replaces exactly the version that was read: a conflict when somebody wrote since.
     pub(crate) async fn replace(&self, secret: &Secret) -> Result<Secret> {
-        let name = secret.metadata.name.as_deref().unwrap_or_default();
-        self.api.replace(name, &PostParams::default(), secret).await.map_err(kube(format!("replace Secret {name}")))
+        let name = secret.name_any();
+        self.api.replace(&name, &PostParams::default(), secret).await.map_err(kube(format!("replace Secret {name}")))
     }
 
     /// Deletes this very Secret. `Ok` too when it is gone.
-    pub(crate) async fn delete(&self, name: &str, uid: Option<&str>) -> Result<()> {
-        let preconditions = uid.map(|uid| Preconditions { uid: Some(uid.to_owned()), resource_version: None });
+    pub(crate) async fn delete(&self, name: &str, uid: Option<&Uid>) -> Result<()> {
+        let preconditions = uid.map(|uid| Preconditions { uid: Some(uid.to_string()), resource_version: None });
         match self.delete_if(name, preconditions).await {
             // Another one of that name.
             Err(error) if error.is_conflict() && uid.is_some() => Ok(()),
@@ -118,8 +118,8 @@ impl Records {
 
     /// Deletes exactly the version that was read: a conflict when somebody wrote since. `Ok` too when it is gone.
     pub(crate) async fn delete_version(&self, secret: &Secret) -> Result<()> {
-        let ObjectMeta { name, uid, resource_version, .. } = secret.metadata.clone();
-        self.delete_if(&name.unwrap_or_default(), Some(Preconditions { uid, resource_version })).await
+        let preconditions = Preconditions { uid: Some(Uid::of(secret)?.into()), resource_version: secret.resource_version() };
+        self.delete_if(&secret.name_any(), Some(preconditions)).await
     }
 
     async fn delete_if(&self, name: &str, preconditions: Option<Preconditions>) -> Result<()> {
@@ -148,9 +148,8 @@ impl Records {
 
 /// The sealed bytes of a record.
 pub(crate) fn sealed(secret: &Secret) -> Result<&[u8]> {
-    let name = || secret.metadata.name.clone().unwrap_or_default();
     let data = secret.data.as_ref().and_then(|data| data.get(RECORD));
-    data.map(|bytes| bytes.0.as_slice()).ok_or_else(|| Error::Record { name: name(), detail: "it holds no record" })
+    data.map(|bytes| bytes.0.as_slice()).ok_or_else(|| Error::Record { name: secret.name_any(), detail: "it holds no record" })
 }
 
 pub(crate) fn annotation<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {

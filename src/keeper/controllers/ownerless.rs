@@ -44,7 +44,7 @@ pub(crate) async fn round(controllers: &Controllers) -> Result<()> {
     let mut ownerless = Vec::new();
     for (kind, record) in records {
         let bound = Bound::of(&record)?;
-        if !living.contains(&bound.uid) {
+        if !living.contains(bound.uid.as_str()) {
             ownerless.push((kind, record, bound));
         }
     }

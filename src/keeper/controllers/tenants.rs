@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::conditions::{Conditions, KEYS_READY, ROTATION_REFUSED, is_true};
+use api::identity::is_same;
 use api::import_run::Chunks;
 use api::tenant::KeyInfo;
-use api::{ImportRun, Tenant, names};
+use api::{ImportRun, Tenant, Uid, names};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use envelope::{Header, Kid};
@@ -67,7 +68,7 @@ pub(crate) async fn reconcile(controllers: &Controllers, name: &str) -> Result<N
     for step in &done {
         controllers
             .audit
-            .line(&region, Event::new("KeyRotated").with("tenant", tenant.uid().unwrap_or_default()).with("step", format!("{step:?}")))
+            .line(&region, Event::new("KeyRotated").with("tenant", Uid::of(&tenant)?.as_str()).with("step", format!("{step:?}")))
             .await?;
     }
     let resealed = match stale.is_empty() {
@@ -83,9 +84,9 @@ pub(crate) async fn reconcile(controllers: &Controllers, name: &str) -> Result<N
 /// How many sealed things there are under each of the tenant's keys: records, and the cursors of unfinished runs.
 async fn records_under(controllers: &Controllers, tenant: &Tenant) -> Result<BTreeMap<Kid, u64>> {
     let mut counts = BTreeMap::new();
-    let uid = tenant.uid().unwrap_or_default();
+    let uid = Uid::of(tenant)?;
     for kind in Kind::SEALED {
-        for record in controllers.vault.listed(kind, Some(&uid)).await? {
+        for record in controllers.vault.listed(kind, Some(uid.as_str())).await? {
             if let Some(kid) = label(record.meta(), KEY_ID_LABEL).and_then(|k| k.parse::<Kid>().ok()) {
                 *counts.entry(kid).or_default() += 1;
             }
@@ -93,7 +94,7 @@ async fn records_under(controllers: &Controllers, tenant: &Tenant) -> Result<BTr
     }
     for namespace in namespaces(tenant) {
         // One made anew under its name is not the tenant's, nor are its runs.
-        if controllers.cluster.holder(&namespace).await?.is_none_or(|holder| holder.metadata.uid != tenant.metadata.uid) {
+        if controllers.cluster.holder(&namespace).await?.is_none_or(|holder| !is_same(&holder.metadata, &tenant.metadata)) {
             continue;
         }
         let runs: Api<ImportRun> = Api::namespaced(controllers.cluster.client.clone(), &namespace);
@@ -160,7 +161,7 @@ async fn set_finalizers(controllers: &Controllers, tenant: &Tenant, finalizers: 
         return Ok(());
     }
     let api: Api<Tenant> = Api::all(controllers.cluster.client.clone());
-    let mut metadata = json!({"uid": tenant.uid()});
+    let mut metadata = json!({"uid": Uid::of(tenant)?});
     if !finalizers.is_empty() {
         metadata["finalizers"] = json!(finalizers);
     }
@@ -177,8 +178,8 @@ async fn erase(controllers: &Controllers, tenant: &Tenant) -> Result<Next> {
         return Ok(Next::After(Duration::from_secs(2)));
     }
     // A word about this very tenant: in a manifest or a backup another one's would be left over.
-    let uid = tenant.uid().unwrap_or_default();
-    let released = !uid.is_empty() && tenant.annotations().get(names::RELEASE_ANNOTATION) == Some(&uid);
+    let uid = Uid::of(tenant)?;
+    let released = tenant.annotations().get(names::RELEASE_ANNOTATION).is_some_and(|word| word == uid.as_str());
     match erase_all(controllers, tenant).await {
         Ok(None) => {
             controllers.cluster.events.normal(tenant, "Erased", "tokens revoked, files deleted, keys destroyed, and each proved").await;
@@ -213,20 +214,20 @@ async fn erase(controllers: &Controllers, tenant: &Tenant) -> Result<Next> {
 
 /// Answers why tokens may be alive, if they may.
 async fn erase_all(controllers: &Controllers, tenant: &Tenant) -> Result<Option<String>> {
-    let uid = tenant.uid().unwrap_or_default();
+    let uid = Uid::of(tenant)?;
     let (revoked, unrevoked) = revoke_all(controllers, tenant).await?;
-    for file in controllers.files.records.list(Some(&uid)).await? {
+    for file in controllers.files.records.list(Some(uid.as_str())).await? {
         sweeper::erase(&controllers.files, &file).await?;
     }
     for kind in [Kind::Credential, Kind::Tokens] {
-        for record in controllers.vault.listed(kind, Some(&uid)).await? {
+        for record in controllers.vault.listed(kind, Some(uid.as_str())).await? {
             controllers.vault.destroy(record.meta()).await?;
         }
     }
     controllers.vault.rings.destroy(tenant).await?;
     verify_erased(controllers, &uid).await?;
     if let Ok(region) = controllers.cluster.region(&tenant.spec.region) {
-        let event = Event::new("TenantErased").with("tenant", uid).with("revoked", revoked);
+        let event = Event::new("TenantErased").with("tenant", uid.as_str()).with("revoked", revoked);
         controllers.audit.line(&region, unrevoked.iter().fold(event, |event, _| event.with("unrevoked", true))).await?;
     }
     Ok(unrevoked)
@@ -237,7 +238,7 @@ async fn erase_all(controllers: &Controllers, tenant: &Tenant) -> Result<Option<
 async fn revoke_all(controllers: &Controllers, tenant: &Tenant) -> Result<(usize, Option<String>)> {
     let now = controllers.cluster.now()?;
     let since = tenant.metadata.deletion_timestamp.as_ref().map_or(SignedDuration::ZERO, |at| now.duration_since(at.0));
-    let issued = controllers.vault.listed(Kind::Tokens, Some(&tenant.uid().unwrap_or_default())).await?;
+    let issued = controllers.vault.listed(Kind::Tokens, Some(Uid::of(tenant)?.as_str())).await?;
     let keys = match controllers.vault.keys_of(std::sync::Arc::new(tenant.clone())).await {
         Ok(keys) => keys,
         // Without keys nothing opens: none were made, they are destroyed already, or the region went first.
@@ -258,9 +259,9 @@ async fn revoke_all(controllers: &Controllers, tenant: &Tenant) -> Result<(usize
     Ok((revoked, unrevoked))
 }
 
-async fn verify_erased(controllers: &Controllers, uid: &str) -> Result<()> {
+async fn verify_erased(controllers: &Controllers, uid: &Uid) -> Result<()> {
     for kind in [Kind::Credential, Kind::Tokens, Kind::File, Kind::KeyRing] {
-        if let Some(left) = controllers.vault.listed(kind, Some(uid)).await?.first() {
+        if let Some(left) = controllers.vault.listed(kind, Some(uid.as_str())).await?.first() {
             return Err(Error::Record { name: left.name_any(), detail: "it is still there after its deletion" });
         }
     }

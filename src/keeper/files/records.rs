@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use api::Uid;
 use api::tenant::TenantSpec;
 use envelope::{EncryptionContext, FileKey, Scope};
 use jiff::Timestamp;
@@ -214,7 +215,7 @@ impl FileRecords {
 
     /// Lets go of a claim whose file did not come.
     pub(crate) async fn drop_claim(&self, claimed: &Secret) -> Result<()> {
-        self.records.delete(&claimed.name_any(), claimed.metadata.uid.as_deref()).await
+        self.records.delete(&claimed.name_any(), Some(&Uid::of(claimed)?)).await
     }
 
     /// A file for a worker to write, its key written down before the worker gets it. Absent when there is one of that id already.
@@ -283,11 +284,11 @@ impl FileRecords {
 
     /// Destroys the key of a file; its name stays until the object is proved gone, so that a crash in between is finished later. Answers
     /// with the UID of the record that stays.
-    pub(crate) async fn destroy_key(&self, record: &FileRecord) -> Result<Option<String>> {
+    pub(crate) async fn destroy_key(&self, record: &FileRecord) -> Result<Option<Uid>> {
         let Some((current, mut secret)) = self.find(&record.uid).await? else { return Ok(None) };
-        let uid = secret.uid();
+        let uid = Uid::of(&secret)?;
         if current.state == State::Destroyed {
-            return Ok(uid);
+            return Ok(Some(uid));
         }
         let destroyed = FileRecord { state: State::Destroyed, ..current };
         secret.data = None;
@@ -295,11 +296,11 @@ impl FileRecords {
             labels.remove(KEY_ID_LABEL);
         }
         self.update(secret, &destroyed).await?;
-        Ok(uid)
+        Ok(Some(uid))
     }
 
     /// Deletes the record whose key was destroyed, and no other of that name.
-    pub(crate) async fn forget(&self, record: &FileRecord, record_uid: &str) -> Result<()> {
+    pub(crate) async fn forget(&self, record: &FileRecord, record_uid: &Uid) -> Result<()> {
         self.records.delete(&secret_name(&record.uid), Some(record_uid)).await
     }
 }

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use api::identity::has_uid;
 use api::import_run::{ImportRunStatus, ResultFile};
-use api::{ImportRun, Region, Tenant, Upload};
+use api::{ImportRun, Region, Tenant, Uid, Upload};
 use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -102,19 +103,20 @@ async fn is_unfinished(store: &FileStore, file: &FileRecord) -> Result<bool> {
     }
     let uploads: Api<Upload> = Api::namespaced(store.cluster.client.clone(), &file.namespace);
     let upload = uploads.get_opt(&file.owner).await.map_err(kube("read the Upload"))?;
-    Ok(upload.is_some_and(|u| u.uid().as_ref() == Some(&file.owner_uid) && u.status.is_none_or(|s| s.completed_at.is_none())))
+    Ok(upload.is_some_and(|u| has_uid(&u.metadata, &file.owner_uid) && u.status.is_none_or(|s| s.completed_at.is_none())))
 }
 
 /// One round. Answers when the next file has had its time.
 pub(crate) async fn sweep(store: &FileStore, owners: bool, objects: bool) -> Result<Option<Timestamp>> {
     let now = store.cluster.now()?;
     let files = store.records.list(None).await?;
-    let tenants: HashMap<String, Arc<Tenant>> = store.cluster.tenants.all().into_iter().filter_map(|t| Some((t.uid()?, t))).collect();
+    let tenants: HashMap<Uid, Arc<Tenant>> =
+        store.cluster.tenants.all().into_iter().filter_map(|t| Some((Uid::of_meta(&t.metadata)?, t))).collect();
     let living = if owners { Some(living(store).await?) } else { None };
     let left = if owners { left_by_attempts(store, &files).await? } else { BTreeSet::new() };
-    let tenant = |file: &FileRecord| tenants.get(&file.tenant_uid).map(AsRef::as_ref);
+    let tenant = |file: &FileRecord| tenants.get(file.tenant_uid.as_str()).map(AsRef::as_ref);
     let (due, alive): (Vec<_>, Vec<_>) = files.iter().partition(|file| {
-        let orphaned = living.as_ref().is_some_and(|living| !living.contains(&file.owner_uid));
+        let orphaned = living.as_ref().is_some_and(|living| !living.contains(file.owner_uid.as_str()));
         orphaned || left.contains(&file.uid) || is_due(file, tenant(file), now)
     });
     let mut overdue: BTreeMap<String, usize> = store.cluster.regions.all().iter().map(|region| (region.name_any(), 0)).collect();
@@ -216,7 +218,7 @@ async fn left_by_attempts(store: &FileStore, files: &[FileRecord]) -> Result<BTr
                 unknown.insert(api.get_opt(name.1).await.map_err(kube("read the ImportRun"))?)
             }
         };
-        let status = run.as_ref().filter(|run| run.uid().as_ref() == Some(&file.owner_uid)).and_then(|run| run.status.as_ref());
+        let status = run.as_ref().filter(|run| has_uid(&run.metadata, &file.owner_uid)).and_then(|run| run.status.as_ref());
         let over = status.filter(|status| status.outcome.is_some() || status.finished_at.is_some());
         if over.is_some_and(|status| !status.results.iter().any(|result| result.file == file.uid)) {
             left.insert(file.uid.clone());
@@ -226,7 +228,7 @@ async fn left_by_attempts(store: &FileStore, files: &[FileRecord]) -> Result<BTr
 }
 
 /// UIDs of all Uploads and runs there are.
-async fn living(store: &FileStore) -> Result<BTreeSet<String>> {
+async fn living(store: &FileStore) -> Result<BTreeSet<Uid>> {
     let mut living = store.cluster.uids::<Upload>().await?;
     living.extend(store.cluster.uids::<ImportRun>().await?);
     Ok(living)
@@ -301,7 +303,7 @@ async fn places(store: &FileStore, file: &FileRecord, region: Option<&Region>) -
 async fn update_upload(store: &FileStore, file: &FileRecord, now: Timestamp) -> Result<()> {
     let uploads: Api<Upload> = Api::namespaced(store.cluster.client.clone(), &file.namespace);
     let found = uploads.get_opt(&file.owner).await.map_err(kube("read the Upload"))?;
-    let Some(upload) = found.filter(|u| u.uid().as_ref() == Some(&file.owner_uid)) else { return Ok(()) };
+    let Some(upload) = found.filter(|u| has_uid(&u.metadata, &file.owner_uid)) else { return Ok(()) };
     let previous = upload.status.clone().unwrap_or_default();
     // A claim whose file never came: the Upload still waits for it.
     if previous.completed_at.is_none() {
@@ -316,7 +318,7 @@ async fn update_run(store: &FileStore, file: &FileRecord, change: impl Fn(&mut R
     // Somebody else's write in between means: look again.
     for _ in 0..8 {
         let found = runs.get_opt(&file.owner).await.map_err(kube("read the ImportRun"))?;
-        let Some(run) = found.filter(|r| r.uid().as_ref() == Some(&file.owner_uid)) else { return Ok(()) };
+        let Some(run) = found.filter(|r| has_uid(&r.metadata, &file.owner_uid)) else { return Ok(()) };
         let status: ImportRunStatus = run.status.clone().unwrap_or_default();
         let mut ours = Ours::of(&status);
         ours.results.iter_mut().filter(|r| r.file == file.uid).for_each(&change);

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api::Connection;
+use api::{Connection, NamespaceName, Uid};
 use domain::connection::StoredCredential;
 use envelope::{Header, Purpose};
 use k8s_openapi::ByteString;
@@ -90,24 +90,24 @@ pub(crate) fn secret_name(connection_uid: &str) -> String {
 }
 
 /// What the record of a Connection's credential is bound to now.
-pub(crate) fn bound(connection: &Connection, fields: BTreeSet<String>) -> Bound {
-    Bound {
-        namespace: connection.namespace().unwrap_or_default(),
+pub(crate) fn bound(connection: &Connection, fields: BTreeSet<String>) -> Result<Bound> {
+    Ok(Bound {
+        namespace: NamespaceName::of(connection)?.into(),
         kind: "Connection".into(),
         name: connection.name_any(),
-        uid: connection.uid().unwrap_or_default(),
+        uid: Uid::of(connection)?.into(),
         endpoint_digest: connection.spec.endpoint_digest(),
         fields,
-    }
+    })
 }
 
 /// What the source digest of a Connection is keyed to: the object, wherever it points.
-pub(crate) fn digest_bound(connection: &Connection) -> Bound {
-    Bound { endpoint_digest: String::new(), ..bound(connection, BTreeSet::new()) }
+pub(crate) fn digest_bound(connection: &Connection) -> Result<Bound> {
+    Ok(Bound { endpoint_digest: String::new(), ..bound(connection, BTreeSet::new())? })
 }
 
-pub(crate) async fn stored(records: &Records, connection_uid: &str) -> Result<Option<Stored>> {
-    let Some(secret) = records.get(&secret_name(connection_uid)).await? else { return Ok(None) };
+pub(crate) async fn stored(records: &Records, connection_uid: &Uid) -> Result<Option<Stored>> {
+    let Some(secret) = records.get(&secret_name(connection_uid.as_str())).await? else { return Ok(None) };
     let name = secret.name_any();
     let header = Header::parse(sealed(&secret)?).map_err(|_| Error::Record { name: name.clone(), detail: "it holds no record of ours" })?;
     let version = i64::try_from(header.version).map_err(|_| Error::Record { name, detail: "its version is out of range" })?;
@@ -120,7 +120,7 @@ pub(crate) async fn stored(records: &Records, connection_uid: &str) -> Result<Op
 
 /// Opens a stored credential as that of `connection` with its endpoint as it is now: anything else does not open.
 pub(crate) fn open(ring: &Ring, scope: envelope::Scope, connection: &Connection, stored: &Stored, opening: &Opening) -> Result<Entries> {
-    let context = bound(connection, stored.bound.fields.clone()).context(scope);
+    let context = bound(connection, stored.bound.fields.clone())?.context(scope);
     let opened = ring
         .open(opening, Purpose::Credential, &context, sealed(&stored.secret)?)
         .map_err(|source| Error::Ring { tenant: context.scope.tenant_uid.clone(), source })?;
@@ -140,11 +140,11 @@ pub(crate) async fn store(
 ) -> Result<String> {
     let tenant_uid = scope.tenant_uid.clone();
     let failed = |source| Error::Ring { tenant: tenant_uid.clone(), source };
-    let bound = bound(connection, entries.keys());
+    let bound = bound(connection, entries.keys())?;
     let version = u64::try_from(version).unwrap_or(u64::MAX);
     let sealed =
         ring.seal(Purpose::Credential, version, &bound.context(scope.clone()), &entries.to_json(), &mut rand::rng()).map_err(failed)?;
-    let digest = ring.source_digest(&digest_bound(connection).context(scope), entries.as_map()).map_err(failed)?;
+    let digest = ring.source_digest(&digest_bound(connection)?.context(scope), entries.as_map()).map_err(failed)?;
     let key_id = ring.active().map_err(failed)?.kid().to_string();
     let mut annotations = bound.annotations();
     annotations.insert(SOURCE_DIGEST.into(), digest);

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use api::Region;
 use api::conditions::Conditions;
 use api::region::RootKeyKind;
+use api::{Region, Uid};
 use envelope::{FileRoot, Observed, Policy, Request, RootCustody, RootRing, SecretRoot, Step};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
@@ -48,8 +48,8 @@ pub(super) fn holder(region: &Region) -> Result<RootKeyKind<'_>> {
     region.spec.root_key.kind().ok_or_else(|| Error::NotUnderstood { region: region.name_any(), part: "rootKey" })
 }
 
-fn secret_name(region: &Region) -> String {
-    format!("root-{}", region.uid().unwrap_or_default())
+fn secret_name(region: &Region) -> Result<String> {
+    Ok(format!("root-{}", Uid::of(region)?))
 }
 
 impl Custodies {
@@ -74,7 +74,7 @@ impl Custodies {
     }
 
     async fn secret(&self, region: &Region, now: Timestamp) -> Result<(SecretRoot, Secret)> {
-        let name = secret_name(region);
+        let name = secret_name(region)?;
         loop {
             if let Some(secret) = self.records.get(&name).await? {
                 let root = SecretRoot::parse(sealed(&secret)?).map_err(|source| Error::Custody { region: region.name_any(), source })?;

@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use api::Connection;
 use api::connection::System;
 use api::keeper::SecretText;
-use kube::ResourceExt;
+use api::{Connection, Uid};
 use secrecy::ExposeSecret;
 
 use super::credentials::{Entries, Stored};
@@ -52,14 +51,14 @@ impl Vault {
     ) -> Result<Option<salesforce::Session>> {
         let Some(org) = connection.spec.system().and_then(System::org) else { return Ok(None) };
         let entries = self.hand_out(keys, connection, stored, event).await?;
-        self.session(&self.org_login(keys, connection, org, &entries, version), refused).await.map(Some)
+        self.session(&self.org_login(keys, connection, org, &entries, version)?, refused).await.map(Some)
     }
 
     async fn hand_out(&self, keys: &TenantKeys, connection: &Connection, stored: &Stored, event: Event) -> Result<Entries> {
         let entries = self.open(keys, connection, stored, event).await?;
         if let Ok(now) = self.cluster.now() {
             let mut used = self.used.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            used.insert(connection.uid().unwrap_or_default(), now);
+            used.insert(Uid::of(connection)?, now);
         }
         Ok(entries)
     }

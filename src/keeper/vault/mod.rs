@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::connection::{Salesforce, SystemKind};
-use api::{Connection, Region, Tenant};
+use api::{Connection, Region, Tenant, Uid};
 use connect::Dialer;
 use domain::reach::endpoints_of;
 use envelope::Scope;
@@ -31,7 +31,7 @@ use kube::core::ObjectMeta;
 use crate::keeper::audit::{Audit, Event};
 use crate::keeper::base::bound::Bound;
 use crate::keeper::base::cluster::Cluster;
-use crate::keeper::base::error::Result;
+use crate::keeper::base::error::{Error, Result};
 use crate::keeper::base::records::{Kind, Records, annotation};
 use crate::systems::reach::address_policy;
 use credentials::{Entries, Stored};
@@ -55,7 +55,7 @@ pub(crate) struct Vault {
     sessions: Sessions,
     dialer: Dialer,
     /// When a worker last got the credential of a Connection, until the status says so.
-    used: Mutex<BTreeMap<String, Timestamp>>,
+    used: Mutex<BTreeMap<Uid, Timestamp>>,
 }
 
 /// A tenant where it lives, and its opened keys.
@@ -83,7 +83,7 @@ impl Vault {
     pub(crate) async fn keys_of(&self, tenant: Arc<Tenant>) -> Result<TenantKeys> {
         let region = self.cluster.region_of(&tenant)?;
         let ring = self.rings.of(&tenant, &region, self.cluster.now()?).await?;
-        let scope = self.rings.scope(&tenant, &region);
+        let scope = self.rings.scope(&tenant, &region)?;
         Ok(TenantKeys { tenant, region, ring, scope })
     }
 
@@ -94,16 +94,18 @@ impl Vault {
 
     /// Destroys this very record.
     pub(crate) async fn destroy(&self, record: &ObjectMeta) -> Result<()> {
-        self.records.delete(record.name.as_deref().unwrap_or_default(), record.uid.as_deref()).await
+        let name = record.name.clone().unwrap_or_default();
+        let uid = Uid::of_meta(record).ok_or_else(|| Error::Record { name: name.clone(), detail: "it has no UID to be deleted by" })?;
+        self.records.delete(&name, Some(&uid)).await
     }
 
     /// Destroys the stored credential of a Connection.
     pub(crate) async fn destroy_credential(&self, connection: &Connection) -> Result<()> {
-        self.records.delete(&credentials::secret_name(&connection.uid().unwrap_or_default()), None).await
+        self.records.delete(&credentials::secret_name(Uid::of(connection)?.as_str()), None).await
     }
 
     pub(crate) async fn stored(&self, connection: &Connection) -> Result<Option<Stored>> {
-        credentials::stored(&self.records, &connection.uid().unwrap_or_default()).await
+        credentials::stored(&self.records, &Uid::of(connection)?).await
     }
 
     /// Stores what was found in a source Secret as `version` in place of `previous`. Answers with the id of the key that sealed it.
@@ -120,12 +122,12 @@ impl Vault {
 
     /// Opens a credential. The audit has the line before anybody has the secret; `event` says what for.
     async fn open(&self, keys: &TenantKeys, connection: &Connection, stored: &Stored, event: Event) -> Result<Entries> {
-        let uid = connection.uid().unwrap_or_default();
+        let uid = Uid::of(connection)?;
         let event = event
             .with("tenant", keys.scope.tenant_uid.as_str())
             .with("connection", uid.as_str())
             .with("version", stored.credential.version);
-        let opening = Opening::audited(&self.audit, &keys.region, &uid, event).await?;
+        let opening = Opening::audited(&self.audit, &keys.region, uid.as_str(), event).await?;
         credentials::open(&keys.ring, keys.scope.clone(), connection, stored, &opening)
     }
 
@@ -142,12 +144,13 @@ impl Vault {
 
     /// When a worker last got the credential of a Connection, if that was lately.
     pub(crate) fn last_used(&self, connection: &Connection) -> Option<Timestamp> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner).get(&connection.uid().unwrap_or_default()).copied()
+        let uid = Uid::of_meta(&connection.metadata)?;
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).get(&uid).copied()
     }
 
     /// The list of a Connection's tokens, sealed; absent when none is written down.
     pub(crate) async fn tokens(&self, connection: &Connection) -> Result<Option<Secret>> {
-        self.sessions.record(&connection.uid().unwrap_or_default()).await
+        self.sessions.record(&Uid::of(connection)?).await
     }
 
     /// Revokes every token that may be alive, destroys their record, and issues no further one. Answers how many there were. `bound` is
@@ -158,12 +161,12 @@ impl Vault {
 
     /// The same for a Connection that is there.
     pub(crate) async fn end_sessions_of(&self, keys: &TenantKeys, connection: &Connection) -> Result<usize> {
-        self.end_sessions(keys, sessions::bound(connection)).await
+        self.end_sessions(keys, sessions::bound(connection)?).await
     }
 
     /// Revokes every token that may be alive; whoever is judged anew gets another one.
     pub(crate) async fn interrupt_sessions(&self, keys: &TenantKeys, connection: &Connection) -> Result<usize> {
-        self.sessions.interrupt(&self.owner(keys, sessions::bound(connection))).await
+        self.sessions.interrupt(&self.owner(keys, sessions::bound(connection)?)).await
     }
 
     /// Destroys the record of a Connection's tokens, and its credential.
@@ -202,9 +205,9 @@ impl Vault {
         salesforce: &'a Salesforce,
         entries: &'a Entries,
         version: i64,
-    ) -> OrgLogin<'a> {
-        let owner = self.owner(keys, sessions::bound(connection));
-        OrgLogin { owner, connection, salesforce, entries, version }
+    ) -> Result<OrgLogin<'a>> {
+        let owner = self.owner(keys, sessions::bound(connection)?);
+        Ok(OrgLogin { owner, connection, salesforce, entries, version })
     }
 
     /// How to revoke the tokens of a Connection, whatever became of it: `bound` is what their list is bound to.

@@ -22,10 +22,10 @@ impl Vault {
     /// Seals again what is under `stale` keys. Answers how many records were.
     pub(crate) async fn reseal(&self, tenant: &Tenant, region: &Region, stale: &[Kid]) -> Result<usize> {
         let ring = self.rings.of(tenant, region, self.cluster.now()?).await?;
-        let scope = self.rings.scope(tenant, region);
+        let scope = self.rings.scope(tenant, region)?;
         let mut count = 0;
         for kind in Kind::SEALED {
-            for listed in self.records.list(kind, tenant.uid().as_deref()).await? {
+            for listed in self.records.list(kind, Some(&scope.tenant_uid)).await? {
                 let kid = label(listed.meta(), KEY_ID_LABEL).and_then(|k| k.parse::<Kid>().ok());
                 if !kid.is_some_and(|kid| stale.contains(&kid)) {
                     continue;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use api::{Region, Tenant};
+use api::{Region, Tenant, Uid};
 use envelope::{Kid, Observed, Policy, Request, RingError, Scope, Step, TenantRing};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
@@ -25,7 +25,7 @@ pub(crate) struct KeyRings {
     custodies: Custodies,
     installation: String,
     replica: String,
-    opened: Mutex<HashMap<String, (Arc<Ring>, Instant)>>,
+    opened: Mutex<HashMap<Uid, (Arc<Ring>, Instant)>>,
 }
 
 /// What a look at the life of a tenant's keys came to.
@@ -42,8 +42,8 @@ pub(crate) struct RingView {
     pub(crate) keys: Vec<api::tenant::KeyInfo>,
 }
 
-fn secret_name(tenant: &Tenant) -> String {
-    format!("keys-{}", tenant.uid().unwrap_or_default())
+fn secret_name(tenant: &Tenant) -> Result<String> {
+    Ok(format!("keys-{}", Uid::of(tenant)?))
 }
 
 impl KeyRings {
@@ -53,40 +53,40 @@ impl KeyRings {
     }
 
     /// What everything of a tenant is bound to.
-    pub(crate) fn scope(&self, tenant: &Tenant, region: &Region) -> Scope {
-        Scope { region: region.name_any(), installation_uid: self.installation.clone(), tenant_uid: tenant.uid().unwrap_or_default() }
+    pub(crate) fn scope(&self, tenant: &Tenant, region: &Region) -> Result<Scope> {
+        let tenant_uid = Uid::of(tenant)?.into();
+        Ok(Scope { region: region.name_any(), installation_uid: self.installation.clone(), tenant_uid })
     }
 
     /// The opened ring of a tenant.
     pub(crate) async fn of(&self, tenant: &Tenant, region: &Region, now: Timestamp) -> Result<Arc<Ring>> {
-        let uid = tenant.uid().unwrap_or_default();
-        if let Some(ring) = self.remembered(&uid) {
+        if let Some(ring) = self.remembered(&Uid::of(tenant)?) {
             return Ok(ring);
         }
-        let secret = self.records.get(&secret_name(tenant)).await?.ok_or_else(|| Error::Unbound(tenant.name_any()))?;
+        let secret = self.records.get(&secret_name(tenant)?).await?.ok_or_else(|| Error::Unbound(tenant.name_any()))?;
         let stored = read(tenant, region, &secret)?;
         self.open(tenant, region, &stored, now).await
     }
 
     async fn open(&self, tenant: &Tenant, region: &Region, stored: &TenantRing, now: Timestamp) -> Result<Arc<Ring>> {
         let custody = self.custodies.of(region, now).await?;
-        let ring = wrapper::unlock(custody.as_ref(), &self.scope(tenant, region), stored).await.map_err(failed(tenant))?;
+        let ring = wrapper::unlock(custody.as_ref(), &self.scope(tenant, region)?, stored).await.map_err(failed(tenant))?;
         let ring = Arc::new(Ring::new(ring));
-        self.lock().insert(tenant.uid().unwrap_or_default(), (ring.clone(), Instant::now()));
+        self.lock().insert(Uid::of(tenant)?, (ring.clone(), Instant::now()));
         Ok(ring)
     }
 
-    fn remembered(&self, uid: &str) -> Option<Arc<Ring>> {
+    fn remembered(&self, uid: &Uid) -> Option<Arc<Ring>> {
         self.lock().get(uid).filter(|(_, at)| at.elapsed() < REMEMBERED).map(|(ring, _)| ring.clone())
     }
 
-    pub(crate) fn forget(&self, tenant_uid: &str) {
+    fn forget(&self, tenant_uid: &Uid) {
         self.lock().remove(tenant_uid);
     }
 
     /// Makes the ring of a tenant that has none, and shows it.
     pub(crate) async fn ensure(&self, tenant: &Tenant, region: &Region, now: Timestamp) -> Result<RingView> {
-        let name = secret_name(tenant);
+        let name = secret_name(tenant)?;
         loop {
             if let Some(secret) = self.records.get(&name).await? {
                 let stored = read(tenant, region, &secret)?;
@@ -95,9 +95,9 @@ impl KeyRings {
                 return Ok(view(&stored));
             }
             let custody = self.custodies.of(region, now).await?;
-            let ring = wrapper::begin(custody.as_ref(), &self.scope(tenant, region), now).await.map_err(failed(tenant))?;
+            let ring = wrapper::begin(custody.as_ref(), &self.scope(tenant, region)?, now).await.map_err(failed(tenant))?;
             let labels = BTreeMap::from([
-                (TENANT_UID_LABEL.to_owned(), tenant.uid().unwrap_or_default()),
+                (TENANT_UID_LABEL.to_owned(), Uid::of(tenant)?.into()),
                 (api::names::REGION_LABEL.to_owned(), region.name_any()),
             ]);
             let data = BTreeMap::from([(RECORD.to_owned(), ByteString(ring.to_json()))]);
@@ -117,7 +117,7 @@ impl KeyRings {
         let mut rotated = Rotated { stale: Vec::new(), done: Vec::new(), request: Request::Nothing };
         // Each round decides anew: create, then promote once this process has loaded it, then what follows.
         for _ in 0..4 {
-            let mut secret = self.records.get(&secret_name(tenant)).await?.ok_or_else(|| Error::Unbound(tenant.name_any()))?;
+            let mut secret = self.records.get(&secret_name(tenant)?).await?.ok_or_else(|| Error::Unbound(tenant.name_any()))?;
             let mut ring = read(tenant, region, &secret)?;
             let loaded = self.open(tenant, region, &ring, now).await?.revision();
             let observed = Observed { replicas: BTreeMap::from([(self.replica.clone(), loaded)]), records: records.clone(), requested };
@@ -128,7 +128,7 @@ impl KeyRings {
             match step {
                 Step::Create => {
                     let custody = self.custodies.of(region, now).await?;
-                    let key = wrapper::new_key(custody.as_ref(), &self.scope(tenant, region)).await;
+                    let key = wrapper::new_key(custody.as_ref(), &self.scope(tenant, region)?).await;
                     key.and_then(|(kid, wrapped)| ring.create(kid, wrapped, now)).map_err(failed(tenant))?;
                 }
                 Step::Promote(kid) => ring.promote(kid, now).map_err(failed(tenant))?,
@@ -137,7 +137,7 @@ impl KeyRings {
                 Step::Reseal(_) => {}
             }
             self.write(&mut secret, &ring).await?;
-            self.forget(&tenant.uid().unwrap_or_default());
+            self.forget(&Uid::of(tenant)?);
             rotated.done.push(step);
         }
         Ok(rotated)
@@ -145,13 +145,13 @@ impl KeyRings {
 
     /// Wraps the tenant's keys under the root key that wraps now. Answers how many were.
     pub(crate) async fn rewrap(&self, tenant: &Tenant, region: &Region, now: Timestamp) -> Result<usize> {
-        let Some(mut secret) = self.records.get(&secret_name(tenant)).await? else { return Ok(0) };
+        let Some(mut secret) = self.records.get(&secret_name(tenant)?).await? else { return Ok(0) };
         let mut ring = read(tenant, region, &secret)?;
         let custody = self.custodies.of(region, now).await?;
-        let count = wrapper::rewrap(custody.as_ref(), &self.scope(tenant, region), &mut ring).await.map_err(failed(tenant))?;
+        let count = wrapper::rewrap(custody.as_ref(), &self.scope(tenant, region)?, &mut ring).await.map_err(failed(tenant))?;
         if count > 0 {
             self.write(&mut secret, &ring).await?;
-            self.forget(&tenant.uid().unwrap_or_default());
+            self.forget(&Uid::of(tenant)?);
         }
         Ok(count)
     }
@@ -160,7 +160,7 @@ impl KeyRings {
     pub(crate) async fn wrapped_under(&self, tenants: &[Arc<Tenant>], region: &Region) -> Result<BTreeMap<Kid, u64>> {
         let mut counts = BTreeMap::new();
         for tenant in tenants {
-            let Some(secret) = self.records.get(&secret_name(tenant)).await? else { continue };
+            let Some(secret) = self.records.get(&secret_name(tenant)?).await? else { continue };
             for (kid, count) in wrapper::wrapped_under(&read(tenant, region, &secret)?) {
                 *counts.entry(kid).or_default() += count;
             }
@@ -170,10 +170,10 @@ impl KeyRings {
 
     /// Destroys all keys of a tenant: what is sealed under them is gone for good. Answers whether there were any.
     pub(crate) async fn destroy(&self, tenant: &Tenant) -> Result<bool> {
-        self.forget(&tenant.uid().unwrap_or_default());
-        let name = secret_name(tenant);
+        self.forget(&Uid::of(tenant)?);
+        let name = secret_name(tenant)?;
         let Some(secret) = self.records.get(&name).await? else { return Ok(false) };
-        self.records.delete(&name, secret.metadata.uid.as_deref()).await?;
+        self.records.delete(&name, Some(&Uid::of(&secret)?)).await?;
         Ok(true)
     }
 
@@ -183,7 +183,7 @@ impl KeyRings {
         Ok(())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Arc<Ring>, Instant)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uid, (Arc<Ring>, Instant)>> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

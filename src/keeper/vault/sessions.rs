@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use api::connection::{AuthFlow, Salesforce};
 use api::keeper::SecretText;
-use api::{Connection, Region};
+use api::{Connection, Region, Uid};
 use connect::{AddressPolicy, Dialer, Https, HttpsOptions, Trust};
 use envelope::{Purpose, Scope};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::ResourceExt;
 use salesforce::auth::{Grant, Issued, Login, LoginHost, Revocation, SigningKey};
 use salesforce::{Session, SessionSource};
 use secrecy::{ExposeSecret, SecretString};
@@ -169,8 +168,8 @@ impl Sessions {
     }
 
     /// The list of a Connection's tokens, sealed; absent when none is written down.
-    pub(crate) async fn record(&self, connection_uid: &str) -> Result<Option<Secret>> {
-        self.records.get(&secret_name(connection_uid)).await
+    pub(crate) async fn record(&self, connection_uid: &Uid) -> Result<Option<Secret>> {
+        self.records.get(&secret_name(connection_uid.as_str())).await
     }
 
     /// Revokes every token that may be alive, destroys their record, and issues no further one. Answers how many there were.
@@ -222,9 +221,9 @@ impl Sessions {
     /// Destroys the record of a Connection's tokens. That none is issued any more is remembered as long as this process lives: a call that
     /// was judged before may still come to ask for one.
     pub(crate) async fn forget(&self, connection: &Connection) -> Result<()> {
-        let uid = connection.uid().unwrap_or_default();
-        *self.slot(&uid).await.lock().await = Slot::Closed { tenant_uid: None };
-        self.records.delete(&secret_name(&uid), None).await
+        let uid = Uid::of(connection)?;
+        *self.slot(uid.as_str()).await.lock().await = Slot::Closed { tenant_uid: None };
+        self.records.delete(&secret_name(uid.as_str()), None).await
     }
 
     fn http(&self, owner: &Owner<'_>, bundle: Option<&str>) -> Result<Https> {
@@ -371,8 +370,8 @@ impl Known {
 }
 
 /// The tokens of a Connection are bound to the object, not to where it points: they must be revocable after it was pointed elsewhere.
-pub(crate) fn bound(connection: &Connection) -> Bound {
-    Bound { fields: ["accessTokens".to_owned()].into(), ..super::credentials::digest_bound(connection) }
+pub(crate) fn bound(connection: &Connection) -> Result<Bound> {
+    Ok(Bound { fields: ["accessTokens".to_owned()].into(), ..super::credentials::digest_bound(connection)? })
 }
 
 fn grant(target: &OrgLogin<'_>) -> Result<Grant> {

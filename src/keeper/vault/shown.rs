@@ -24,7 +24,7 @@ impl Vault {
     ) -> Result<ConnectionMetadata> {
         let entries = self.open(keys, connection, stored, Event::new("CredentialOpened").with("for", "Verification")).await?;
         match role(system) {
-            Role::Target(salesforce) => self.org(&self.org_login(keys, connection, salesforce, &entries, stored.credential.version)).await,
+            Role::Target(salesforce) => self.org(&self.org_login(keys, connection, salesforce, &entries, stored.credential.version)?).await,
             Role::Source(driver) => {
                 let wanted = connection.spec.login().map(|login| login.keys).unwrap_or_default();
                 let entries = wanted.iter().filter_map(|key| Some((key.name.to_owned(), entries.text(key.name)?))).collect();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use api::Connection;
+use api::{Connection, NamespaceName};
 use domain::connection::{Consent, Seen, Source, managed_by, required_keys};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Preconditions};
@@ -40,8 +40,8 @@ impl Vault {
         let Some(reference) = connection.spec.credentials.secret_ref() else {
             return Ok(Read::nothing(Source::Missing, Seen::Missing));
         };
-        let namespace = connection.namespace().unwrap_or_default();
-        let secrets: Api<Secret> = Api::namespaced(self.cluster.client.clone(), &namespace);
+        let namespace = NamespaceName::of(connection)?;
+        let secrets: Api<Secret> = Api::namespaced(self.cluster.client.clone(), namespace.as_str());
         let secret = match secrets.get(&reference.name).await {
             Ok(secret) => secret,
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Read::nothing(Source::Missing, Seen::Missing)),
@@ -53,7 +53,7 @@ impl Vault {
         let entries = entries(connection, secret);
         let same_as_stored = match stored.and_then(|s| s.source_digest.as_deref()) {
             Some(digest) => {
-                let context = digest_bound(connection).context(keys.scope.clone());
+                let context = digest_bound(connection)?.context(keys.scope.clone());
                 match keys.ring.source_unchanged(&context, entries.as_map(), digest) {
                     Ok(same) => Some(same),
                     // The key of the digest is gone, and perhaps its name: nobody can tell, so the source counts as new.
@@ -122,7 +122,7 @@ impl Vault {
     /// Deletes exactly the version that was taken in: a secret changed since is taken in first.
     pub(crate) async fn remove_source(&self, connection: &Connection, found: Option<Found>, wanted: bool) -> Result<Removal> {
         let Some(found) = found.filter(|_| wanted) else { return Ok(Removal::Done) };
-        let secrets: Api<Secret> = Api::namespaced(self.cluster.client.clone(), &connection.namespace().unwrap_or_default());
+        let secrets: Api<Secret> = Api::namespaced(self.cluster.client.clone(), NamespaceName::of(connection)?.as_str());
         let preconditions = Some(Preconditions { uid: found.uid, resource_version: found.version });
         match secrets.delete(&found.name, &DeleteParams { preconditions, ..DeleteParams::default() }).await {
             Ok(_) => {

@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use api::ImportRun;
+use api::identity::{Unidentified, has_uid, is_same};
 use api::names::{self, RUN_UID_LABEL, SNAPSHOT_KEY};
+use api::{ImportRun, NamespaceName, Uid};
 use domain::import_run::plan::{AnchorText, TooLarge, anchor, snapshot};
 use domain::import_run::{Anchor, Basis, Frozen, JobFacts, Observed, Placed};
 use domain::labels;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::ObjectMeta;
 use kube::core::PartialObjectMetaExt;
 use runtime::store::ObjectKey;
 use runtime::write::Kind;
@@ -21,18 +21,18 @@ use crate::operator::context::{Context, ReconcileError, remember};
 
 /// What runs that are under way began with, by UID of the run. A snapshot does not change; that it is still there, the watch tells.
 #[derive(Default)]
-pub(crate) struct Snapshots(Mutex<HashMap<String, Arc<Frozen>>>);
+pub(crate) struct Snapshots(Mutex<HashMap<Uid, Arc<Frozen>>>);
 
 impl Snapshots {
-    fn get(&self, run_uid: &str) -> Option<Arc<Frozen>> {
+    fn get(&self, run_uid: &Uid) -> Option<Arc<Frozen>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(run_uid).cloned()
     }
 
-    fn keep(&self, run_uid: &str, frozen: &Arc<Frozen>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(run_uid.to_owned(), frozen.clone());
+    fn keep(&self, run_uid: &Uid, frozen: &Arc<Frozen>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(run_uid.clone(), frozen.clone());
     }
 
-    pub(crate) fn forget_unless(&self, needed: impl Fn(&str) -> bool) {
+    pub(crate) fn forget_unless(&self, needed: impl Fn(&Uid) -> bool) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|run_uid, _| needed(run_uid));
     }
 }
@@ -56,37 +56,40 @@ pub(super) fn announced(run: &ImportRun) -> Option<&String> {
     run.status.as_ref()?.snapshot_digest.as_ref()
 }
 
-fn place(context: &Context, run: &ImportRun) -> Option<ObjectKey> {
+fn place(context: &Context, run: &ImportRun, uid: &Uid) -> Option<ObjectKey> {
     let namespace = context.caches.run_namespace_of(run)?;
-    Some(ObjectKey::namespaced(namespace, names::snapshot_configmap(labels::uid(&run.metadata))))
+    Some(ObjectKey::namespaced(namespace, names::snapshot_configmap(uid.as_str())))
 }
 
 /// What the watch shows.
-pub(super) fn seen(context: &Context, run: &ImportRun) -> Option<Anchor> {
-    context.caches.anchors.get(&place(context, run)?).map(|found| of(&found.metadata))
+pub(super) fn seen(context: &Context, run: &ImportRun) -> Result<Option<Anchor>, Unidentified> {
+    let place = place(context, run, &Uid::of(run)?);
+    place.and_then(|key| context.caches.anchors.get(&key)).map(|found| of(found.as_ref())).transpose()
 }
 
 /// Read live unless it was read before and the watch says that it is still there: it is about to own a pod.
 pub(super) async fn find(context: &Context, run: &ImportRun) -> Result<Found, ReconcileError> {
-    let (uid, Some(key)) = (labels::uid(&run.metadata), place(context, run)) else { return Ok(Found::Nothing) };
+    let uid = Uid::of(run)?;
+    let Some(key) = place(context, run, &uid) else { return Ok(Found::Nothing) };
     let shown = context.caches.anchors.get(&key).filter(|shown| shown.metadata.deletion_timestamp.is_none());
-    if let (Some(known), Some(shown)) = (context.snapshots.get(uid), shown)
-        && known.anchor.uid == labels::uid(&shown.metadata)
+    if let (Some(known), Some(shown)) = (context.snapshots.get(&uid), shown)
+        && has_uid(&shown.metadata, known.anchor.uid.as_str())
         && Some(&known.digest) == announced(run)
     {
         return Ok(Found::Snapshot(known));
     }
     let found = context.writer.namespaced::<ConfigMap>(&key).get_opt(&key.name).await.map_err(|error| unread("ConfigMap", &key, error))?;
     let Some(mut found) = found.filter(|map| map.metadata.deletion_timestamp.is_none()) else { return Ok(Found::Nothing) };
-    let ours = labels::label(&found.metadata, RUN_UID_LABEL) == Some(uid) && found.immutable == Some(true);
+    let ours = labels::label(&found.metadata, RUN_UID_LABEL) == Some(uid.as_str()) && found.immutable == Some(true);
     let text = found.data.as_mut().and_then(|data| data.remove(SNAPSHOT_KEY)).filter(|_| ours);
-    let frozen = text.and_then(|text| Frozen::read(of(&found.metadata), &text)).filter(|frozen| Some(&frozen.digest) == announced(run));
+    let anchor = of(&found)?;
+    let frozen = text.and_then(|text| Frozen::read(anchor.clone(), &text)).filter(|frozen| Some(&frozen.digest) == announced(run));
     Ok(match frozen.map(Arc::new) {
         Some(frozen) => {
-            context.snapshots.keep(uid, &frozen);
+            context.snapshots.keep(&uid, &frozen);
             Found::Snapshot(frozen)
         }
-        None => Found::Foreign(of(&found.metadata)),
+        None => Found::Foreign(anchor),
     })
 }
 
@@ -99,7 +102,7 @@ pub(super) async fn make(context: &Context, placed: &Placed, text: &AnchorText) 
         Err(error) if error.is_conflict() => return Ok(Made::Taken),
         Err(error) => return Err(error.into()),
     };
-    let Some(frozen) = Frozen::read(of(&made.metadata), &text.0).map(Arc::new) else { return Ok(Made::Taken) };
+    let Some(frozen) = Frozen::read(of(&made)?, &text.0).map(Arc::new) else { return Ok(Made::Taken) };
     context.snapshots.keep(placed.run_uid(), &frozen);
     remember(&context.caches.anchors, made.metadata.into_response_partial());
     Ok(Made::Snapshot(frozen))
@@ -122,14 +125,14 @@ pub(super) async fn remove_planted(context: &Context, run: &ImportRun, planted: 
     let key = ObjectKey::namespaced(&planted.namespace, &planted.name);
     tracing::warn!(configmap = %key, "a snapshot was there before the run began; it is removed");
     context.metrics.foreign_object("ConfigMap");
-    context.writer.delete(&context.writer.namespaced::<ConfigMap>(&key), &key, Some(&planted.uid)).await?;
+    context.writer.delete(&context.writer.namespaced::<ConfigMap>(&key), &key, &planted.uid).await?;
     let note = format!("ConfigMap {key} was there before this run began and is not what it works from: removed");
     context.events.warning(run, "ForeignSnapshot", &note).await;
     Ok(())
 }
 
-fn of(meta: &ObjectMeta) -> Anchor {
-    Anchor { namespace: labels::namespace(meta).to_owned(), name: labels::name(meta).to_owned(), uid: labels::uid(meta).to_owned() }
+fn of<K: kube::Resource<DynamicType = ()>>(map: &K) -> Result<Anchor, Unidentified> {
+    Ok(Anchor { namespace: NamespaceName::of(map)?.into(), name: labels::name(map.meta()).to_owned(), uid: Uid::of(map)? })
 }
 
 /// With the job and its Connections as a snapshot needs them: whole, and still those that the rules judged. The stores keep of them only
@@ -153,5 +156,5 @@ where
     let key = ObjectKey::of(judged);
     let found = context.writer.namespaced::<K>(&key).get_opt(&key.name).await.map_err(|error| unread(kind, &key, error))?;
     let judged = judged.meta();
-    Ok(found.filter(|found| found.meta().uid == judged.uid && found.meta().generation == judged.generation))
+    Ok(found.filter(|found| is_same(found.meta(), judged) && found.meta().generation == judged.generation))
 }

@@ -39,7 +39,7 @@ pub(super) async fn announce(
 ) -> Result<Next, ReconcileError> {
     let run = &observed.run;
     let record = Record::of(run.status.as_ref());
-    if let Some(finding) = context.places.ask(run, placed.tenant()) {
+    if let Some(finding) = context.places.ask(run, placed.tenant())? {
         // Looked at once more when it is too late to start.
         let finding = finding.again_in(run.spec.start_before.0.duration_since(now).unsigned_abs());
         return report(context, key, run, record, &finding, now).await.map(|_| next(&finding));
@@ -141,9 +141,9 @@ pub(super) async fn make_pod(
         }
         Err(error) => return Err(error),
     };
-    let facts = PodFacts::of(&made);
+    let facts = PodFacts::of(&made)?;
     remember(&context.caches.pods, made);
-    let record = record.joined(&facts.uid);
+    let record = record.joined(facts.uid.as_str());
     let record = facts.node.iter().fold(record, |record, node| record.placed_on(node));
     report(context, key, run, record, &import_run::starting(), now).await?;
     Ok(Next::After(Duration::ZERO))
@@ -157,8 +157,8 @@ async fn create(context: &Context, wanted: &Pod, number: i32, placed: &Placed, f
         Ok(pod) => Ok(pod),
         Err(error) if error.is_conflict() => {
             let found = api.get(&key.name).await.map_err(|error| unread("Pod", &key, error))?;
-            let owned = found.owner_references().iter().any(|owner| owner.uid == frozen.anchor.uid);
-            if owned && PodFacts::of(&found).belongs_to(placed.run_uid(), number) {
+            let owned = found.owner_references().iter().any(|owner| owner.uid == frozen.anchor.uid.as_str());
+            if owned && PodFacts::of(&found)?.belongs_to(placed.run_uid(), number) {
                 Ok(found)
             } else {
                 Err(ReconcileError::Foreign { kind: "Pod", key })

@@ -77,8 +77,8 @@ async fn finish(
 /// The garbage collector takes the pods with their anchor.
 async fn clean_up(context: &Context, anchor: &Anchor) -> Result<Next, ReconcileError> {
     let key = ObjectKey::namespaced(&anchor.namespace, &anchor.name);
-    context.writer.delete(&context.writer.namespaced::<ConfigMap>(&key), &key, Some(&anchor.uid)).await?;
-    context.caches.anchors.remove(&key, Some(&anchor.uid));
+    context.writer.delete(&context.writer.namespaced::<ConfigMap>(&key), &key, &anchor.uid).await?;
+    context.caches.anchors.remove(&key, Some(anchor.uid.as_str()));
     Ok(Next::Idle)
 }
 

@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::{Connection, ImportJob, ImportRun, Region, Tenant, Upload};
+use api::{Connection, ImportJob, ImportRun, NamespaceName, Region, Tenant, Uid, Upload};
 use jiff::Timestamp;
 
 #[derive(Clone, Debug)]
 pub struct Observed {
     pub job: Arc<ImportJob>,
+    /// That of the job.
+    pub uid: Uid,
+    /// The one that the job stands in.
+    pub namespace: NamespaceName,
     /// The Tenant that holds the job's namespace as it is now.
     pub tenant: Option<Arc<Tenant>>,
     pub region: Option<Arc<Region>>,

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use api::conditions::{self, READY};
 use api::connection::{Rows, System, SystemKind};
+use api::identity::has_uid;
 use api::import_job::{ImportJobSpec, SourceKind, TargetKind};
-use api::{Connection, Region, Tenant, Upload};
+use api::{Connection, NamespaceName, Region, Tenant, Upload};
 use jiff::Timestamp;
 
 use crate::finding::Finding;
@@ -16,7 +17,7 @@ use crate::finding::Finding;
 const UPLOAD_MARGIN: Duration = Duration::from_secs(300);
 
 /// Nothing runs for a tenant whose region is not the one it was bound to, or that cannot be served now.
-pub(crate) fn region_trouble(tenant: Option<&Arc<Tenant>>, region: Option<&Arc<Region>>, namespace: &str) -> Option<Finding> {
+pub(crate) fn region_trouble(tenant: Option<&Arc<Tenant>>, region: Option<&Arc<Region>>, namespace: &NamespaceName) -> Option<Finding> {
     let Some(tenant) = tenant else {
         return Some(Finding::waiting("NoTenant", format!("namespace {namespace} belongs to no Tenant: list it in one")));
     };
@@ -24,8 +25,8 @@ pub(crate) fn region_trouble(tenant: Option<&Arc<Tenant>>, region: Option<&Arc<R
     let Some(region) = region else {
         return Some(Finding::waiting("RegionNotFound", format!("Region {name} does not exist")));
     };
-    let bound = tenant.status.as_ref().and_then(|s| s.region_uid.as_ref());
-    if bound != region.metadata.uid.as_ref() {
+    let bound = tenant.status.as_ref().and_then(|s| s.region_uid.as_deref());
+    if !bound.is_some_and(|bound| has_uid(&region.metadata, bound)) {
         return Some(Finding::waiting(
             "RegionReplaced",
             format!("Region {name} is not the one this tenant was bound to: nothing runs there"),

@@ -119,7 +119,7 @@ fn already_ran(o: &Observed, _: Timestamp) -> Option<Finding> {
     let When::Once(id) = when(&o.job.spec) else { return None };
     let run = o.once_run.as_ref()?;
     let name = labels::name(&run.metadata);
-    Some(if Some(&run.spec.job_ref.uid) != o.job.metadata.uid.as_ref() {
+    Some(if run.spec.job_ref.uid != o.uid.as_str() {
         Finding::ready("AlreadyRan", format!("ImportRun {name} of a former job has id {id:?}: to run again, change trigger.once.id"))
     } else if is_finished(run) {
         Finding::ready("Done", format!("ImportRun {name} ended: {}: to run again, change trigger.once.id", reason_of(run)))
@@ -158,7 +158,7 @@ fn schedule_unreadable(o: &Observed, _: Timestamp) -> Option<Finding> {
 }
 
 fn namespace_or_region(o: &Observed, _: Timestamp) -> Option<Finding> {
-    region_trouble(o.tenant.as_ref(), o.region.as_ref(), labels::namespace(&o.job.metadata))
+    region_trouble(o.tenant.as_ref(), o.region.as_ref(), &o.namespace)
 }
 
 fn connection(o: &Observed, _: Timestamp) -> Option<Finding> {

@@ -1,9 +1,9 @@
 //! The operator's part of an ImportJob's status; nobody else writes there.
 
-use api::ImportJob;
 use api::conditions::{self, Conditions, LAST_RUN_SUCCEEDED, READY, RECONCILING, STALLED, SUCCEEDED};
 use api::import_job::{BlankCells, EffectiveJob, ImportJobSpec, ImportJobStatus, LastRun, SalesforceTarget};
 use api::tenant::ResultRetention;
+use api::{ImportJob, Uid};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -24,10 +24,12 @@ pub fn status(o: &Observed, decision: &Decision, now: Timestamp) -> ImportJobSta
     let previous = job.status.clone().unwrap_or_default();
     let from = Conditions::from(&previous.conditions, job.metadata.generation, now);
     let conditions = last_outcome(o, decision.finding.mark(from));
-    let last_run = o.last_run().map(|run| LastRun {
-        name: labels::name(&run.metadata).to_owned(),
-        uid: labels::uid(&run.metadata).to_owned(),
-        finished_at: run.status.as_ref().and_then(|s| s.finished_at.clone()),
+    let last_run = o.last_run().and_then(|run| {
+        Some(LastRun {
+            name: labels::name(&run.metadata).to_owned(),
+            uid: Uid::of_meta(&run.metadata)?.into(),
+            finished_at: run.status.as_ref().and_then(|s| s.finished_at.clone()),
+        })
     });
     ImportJobStatus {
         observed_generation: job.metadata.generation,

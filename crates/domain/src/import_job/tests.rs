@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
 use crate::finding::Standing;
-use crate::testing::{FRESH, MANUAL, ONCE, SQL, UPLOAD, at, now, observed_job, run};
+use crate::testing::{FRESH, MANUAL, ONCE, SQL, UPLOAD, at, now, observed_job, run, uid};
 
 fn edit(source: &str, trigger: &str, change: impl FnOnce(&mut Observed)) -> Observed {
     let mut observed = observed_job(source, trigger);
@@ -26,7 +26,7 @@ fn ended(reason: &str, succeeded: &str) -> ImportRun {
 #[test]
 fn how_a_job_stands() {
     type Case = (&'static str, &'static str, &'static str, fn(&mut Observed), &'static str, Standing);
-    let table: [Case; 19] = [
+    let table: [Case; 20] = [
         ("in order", UPLOAD, MANUAL, |_| (), "Armed", Standing::Ready),
         ("no tenant", UPLOAD, MANUAL, |o| o.tenant = None, "NoTenant", Standing::Waiting),
         ("no region", UPLOAD, MANUAL, |o| o.region = None, "RegionNotFound", Standing::Waiting),
@@ -35,6 +35,17 @@ fn how_a_job_stands() {
             UPLOAD,
             MANUAL,
             |o| Arc::make_mut(o.region.as_mut().unwrap()).metadata.uid = Some("x".into()),
+            "RegionReplaced",
+            Standing::Waiting,
+        ),
+        (
+            "tenant bound to no region, and a region without a UID",
+            UPLOAD,
+            MANUAL,
+            |o| {
+                Arc::make_mut(o.region.as_mut().unwrap()).metadata.uid = None;
+                Arc::make_mut(o.tenant.as_mut().unwrap()).status.as_mut().unwrap().region_uid = None;
+            },
             "RegionReplaced",
             Standing::Waiting,
         ),
@@ -140,7 +151,7 @@ fn an_absent_trigger_is_once_with_id_1() {
 #[test]
 fn a_job_made_anew_finds_the_run_of_the_former_one() {
     let observed = edit(UPLOAD, ONCE, |o| {
-        Arc::make_mut(&mut o.job).metadata.uid = Some("another".into());
+        o.uid = uid("another");
         o.once_run = Some(Arc::new(run(FRESH)));
     });
     let decision = decide(&observed, now());
@@ -230,5 +241,5 @@ fn the_status_says_what_applies_where_the_spec_is_silent() {
 fn the_run_that_a_trigger_creates() {
     let observed = observed_job(UPLOAD, ONCE);
     let start = decide(&observed, now()).start.unwrap();
-    insta::assert_yaml_snapshot!("import_run", plan::import_run(&observed.job, &start));
+    insta::assert_yaml_snapshot!("import_run", plan::import_run(&observed.job, &observed.uid, &start));
 }

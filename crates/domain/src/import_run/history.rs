@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use api::conditions::{SUCCEEDED, is_true};
-use api::{ImportJob, ImportRun};
+use api::{ImportJob, ImportRun, Uid};
 use jiff::Timestamp;
 
 use super::is_finished;
@@ -22,16 +22,17 @@ const OF_GONE_JOBS: usize = 100;
 /// The finished runs to delete, of all runs and jobs of one namespace.
 pub fn surplus(runs: &[Arc<ImportRun>], jobs: &[Arc<ImportJob>], now: Timestamp) -> Vec<Arc<ImportRun>> {
     let proofs: BTreeSet<String> = jobs.iter().filter_map(|job| once_name(job)).collect();
-    let living: BTreeMap<&str, &ImportJob> = jobs.iter().map(|job| (labels::uid(&job.metadata), job.as_ref())).collect();
+    let living: BTreeMap<Uid, &ImportJob> = jobs.iter().filter_map(|job| Some((Uid::of_meta(&job.metadata)?, job.as_ref()))).collect();
     let mut finished: Vec<&Arc<ImportRun>> =
         runs.iter().filter(|run| is_finished(run) && run.metadata.deletion_timestamp.is_none()).collect();
     finished.sort_by_key(|run| std::cmp::Reverse(ended(run)));
     let mut ranks: BTreeMap<(Option<&str>, bool), usize> = BTreeMap::new();
     let (mut kept, mut gone) = (Vec::new(), Vec::new());
     for run in finished {
-        let job = living.get(run.spec.job_ref.uid.as_str());
+        let job_uid = run.spec.job_ref.uid.as_str();
+        let job = living.get(job_uid);
         let succeeded = run.status.as_ref().is_some_and(|s| is_true(&s.conditions, SUCCEEDED));
-        let rank = ranks.entry((job.map(|job| labels::uid(&job.metadata)), succeeded)).or_default();
+        let rank = ranks.entry((job.map(|_| job_uid), succeeded)).or_default();
         *rank += 1;
         let wish = job.map_or(OF_GONE_JOBS, |job| {
             let history = job.spec.history();

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use api::connection::SystemKind;
+use api::identity::Unidentified;
 use api::snapshot::{ObjectId, Snapshot};
-use api::{Connection, ImportJob, ImportRun, Region, Tenant, Upload, names};
+use api::{Connection, ImportJob, ImportRun, NamespaceName, Region, Tenant, Uid, Upload, names};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
@@ -16,6 +17,10 @@ use crate::reach::opening;
 #[derive(Clone, Debug)]
 pub struct Observed {
     pub run: Arc<ImportRun>,
+    /// That of the run.
+    pub uid: Uid,
+    /// The one that the run stands in.
+    pub namespace: NamespaceName,
     pub basis: Basis,
     /// The Tenant that holds the run's namespace as it is now.
     pub tenant: Option<Arc<Tenant>>,
@@ -106,7 +111,7 @@ pub struct Crowd {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RunNamespaceFacts {
     pub name: String,
-    pub uid: String,
+    pub uid: Uid,
     pub terminating: bool,
 }
 
@@ -114,13 +119,13 @@ pub struct RunNamespaceFacts {
 pub struct Anchor {
     pub namespace: String,
     pub name: String,
-    pub uid: String,
+    pub uid: Uid,
 }
 
 /// What a decision needs to know of a worker pod.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PodFacts {
-    pub uid: String,
+    pub uid: Uid,
     pub name: String,
     pub run_uid: Option<String>,
     pub attempt: Option<String>,
@@ -146,7 +151,9 @@ pub enum HoldUp {
 }
 
 impl PodFacts {
-    pub fn of(pod: &Pod) -> Self {
+    /// # Errors
+    /// The pod has no UID: nobody could tell it from another one of its name.
+    pub fn of(pod: &Pod) -> Result<Self, Unidentified> {
         let meta = &pod.metadata;
         let status = pod.status.clone().unwrap_or_default();
         let conditions = status.conditions.unwrap_or_default();
@@ -159,8 +166,8 @@ impl PodFacts {
         let image = waiting
             .filter(|w| w.reason.as_deref().is_some_and(|r| r.contains("Image")))
             .map(|w| (HoldUp::Image, format!("{}: {}", w.reason.unwrap_or_default(), w.message.unwrap_or_default())));
-        Self {
-            uid: labels::uid(meta).to_owned(),
+        Ok(Self {
+            uid: Uid::of(pod)?,
             name: labels::name(meta).to_owned(),
             run_uid: labels::label(meta, names::RUN_UID_LABEL).map(str::to_owned),
             attempt: labels::label(meta, names::ATTEMPT_LABEL).map(str::to_owned),
@@ -172,7 +179,7 @@ impl PodFacts {
             exit_code: terminated.as_ref().map(|t| t.exit_code),
             exit_reason: terminated.and_then(|t| t.reason),
             holdup: unschedulable.or(image),
-        }
+        })
     }
 
     /// All its containers have ended.
@@ -181,7 +188,7 @@ impl PodFacts {
     }
 
     /// Made by us for this attempt of this run; a pod of the right name alone proves nothing.
-    pub fn belongs_to(&self, run_uid: &str, attempt: i32) -> bool {
-        self.run_uid.as_deref() == Some(run_uid) && self.attempt.as_deref() == Some(&attempt.to_string())
+    pub fn belongs_to(&self, run_uid: &Uid, attempt: i32) -> bool {
+        self.run_uid.as_deref() == Some(run_uid.as_str()) && self.attempt.as_deref() == Some(&attempt.to_string())
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use api::{ImportRun, Region, Tenant, import_run, names};
+use api::{ImportRun, NamespaceName, Region, Tenant, Uid, import_run, names};
 
 use super::{Observed, RunNamespaceFacts};
 use crate::import_job::region_trouble;
@@ -12,6 +12,8 @@ use crate::labels;
 #[derive(Clone, Debug)]
 pub struct Placed {
     run: Arc<ImportRun>,
+    run_uid: Uid,
+    home: NamespaceName,
     tenant: Arc<Tenant>,
     region: Arc<Region>,
     run_namespace: RunNamespaceFacts,
@@ -22,13 +24,15 @@ impl Placed {
     /// the one whose UID the tenant's status records.
     pub fn prove(o: &Observed) -> Option<Self> {
         let (tenant, region) = (o.tenant.as_ref()?, o.region.as_ref()?);
-        if region_trouble(o.tenant.as_ref(), o.region.as_ref(), labels::namespace(&o.run.metadata)).is_some() {
+        if region_trouble(o.tenant.as_ref(), o.region.as_ref(), &o.namespace).is_some() {
             return None;
         }
         let living = o.run_namespace.as_ref().filter(|ns| !ns.terminating)?;
         let recorded = tenant.status.as_ref()?.run_namespace.as_ref()?;
-        (recorded.name == living.name && recorded.uid == living.uid).then(|| Self {
+        (recorded.name == living.name && recorded.uid == living.uid.as_str()).then(|| Self {
             run: o.run.clone(),
+            run_uid: o.uid.clone(),
+            home: o.namespace.clone(),
             tenant: tenant.clone(),
             region: region.clone(),
             run_namespace: living.clone(),
@@ -47,12 +51,18 @@ impl Placed {
         &self.region
     }
 
+    /// Where the run itself stands, with its job.
+    pub fn home(&self) -> &NamespaceName {
+        &self.home
+    }
+
+    /// Where its pods stand.
     pub fn namespace(&self) -> &str {
         &self.run_namespace.name
     }
 
-    pub fn run_uid(&self) -> &str {
-        labels::uid(&self.run.metadata)
+    pub fn run_uid(&self) -> &Uid {
+        &self.run_uid
     }
 
     pub fn audience(&self, installation: &str) -> String {

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use api::Uid;
 use jiff::Timestamp;
 
 use crate::finding::Finding;
@@ -11,7 +12,7 @@ use crate::finding::Finding;
 /// A run that could start now.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Waiting {
-    pub uid: String,
+    pub uid: Uid,
     pub tenant: String,
     /// The tenant's.
     pub region: String,
@@ -104,10 +105,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::uid;
 
     fn run(tenant: usize, number: usize) -> Waiting {
         Waiting {
-            uid: format!("{tenant}-{number}"),
+            uid: uid(&format!("{tenant}-{number}")),
             tenant: format!("t{tenant}"),
             region: "eu".into(),
             since: (Timestamp::from_second(i64::try_from(number).unwrap()).unwrap(), String::new()),
@@ -123,7 +125,7 @@ mod tests {
     }
 
     fn uids(turns: &[&Waiting]) -> Vec<String> {
-        turns.iter().map(|run| run.uid.clone()).collect()
+        turns.iter().map(|run| run.uid.to_string()).collect()
     }
 
     #[test]
@@ -178,7 +180,7 @@ mod tests {
                 under_way.iter().for_each(|run| now.take(run));
                 let before = now.clone();
                 let turns: Vec<Waiting> = deal(&waiting, &mut now).into_iter().cloned().collect();
-                let given: BTreeSet<String> = turns.iter().map(|run| run.uid.clone()).collect();
+                let given: BTreeSet<Uid> = turns.iter().map(|run| run.uid.clone()).collect();
                 prop_assert_eq!(given.len(), turns.len(), "no run twice");
                 waiting.retain(|run| !given.contains(&run.uid));
                 for (tenant, share) in &now.tenants {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::conditions::{self, KEYS_READY};
+use api::identity::has_uid;
 use api::import_run::{Attempt, ImportRunStatus, Outcome, RunReason};
 use jiff::Timestamp;
 
@@ -134,7 +135,7 @@ fn counted(o: &Observed) -> usize {
 /// The pod that has authority: the one whose UID the current attempt records.
 fn authoritative(o: &Observed) -> Option<&super::PodFacts> {
     let RunState::Working { pod_uid, .. } = state(o) else { return None };
-    o.pod.as_ref().filter(|pod| pod.uid == pod_uid)
+    o.pod.as_ref().filter(|pod| pod.uid.as_str() == pod_uid)
 }
 
 fn blocked(finding: Finding) -> Decision {
@@ -309,8 +310,8 @@ fn too_late_to_start(o: &Observed, now: Timestamp) -> Option<Decision> {
 
 fn job_replaced(o: &Observed, _: Timestamp) -> Option<Decision> {
     let wanted = &o.run.spec.job_ref;
-    let living = job_facts(o)?.job.as_ref().and_then(|job| job.metadata.uid.as_ref());
-    (living != Some(&wanted.uid)).then(|| {
+    let living = job_facts(o)?.job.as_ref();
+    (!living.is_some_and(|job| has_uid(&job.metadata, &wanted.uid))).then(|| {
         let what = if living.is_none() { "does not exist" } else { "is another job of that name" };
         finish(RunReason::Stale, format!("ImportJob {} {what}: spec.jobRef.uid names the job this run was made for", wanted.name))
     })
@@ -324,8 +325,8 @@ fn tenant_leaving(o: &Observed, _: Timestamp) -> Option<Decision> {
 /// Keys, places and files of a run are its tenant's.
 fn tenant_changed(o: &Observed, _: Timestamp) -> Option<Decision> {
     let (tenant, began_for) = (o.tenant.as_ref()?, &begun(o)?.frozen.tenant_uid);
-    (labels::uid(&tenant.metadata) != began_for).then(|| {
-        let (namespace, name) = (labels::namespace(&o.run.metadata), labels::name(&tenant.metadata));
+    (!has_uid(&tenant.metadata, began_for)).then(|| {
+        let (namespace, name) = (&o.namespace, labels::name(&tenant.metadata));
         finish(RunReason::Cancelled, format!("namespace {namespace} belongs to Tenant {name} now, and this run began for another one"))
     })
 }
@@ -355,7 +356,7 @@ fn not_understood(o: &Observed, _: Timestamp) -> Option<Decision> {
 }
 
 fn no_place(o: &Observed, _: Timestamp) -> Option<Decision> {
-    region_trouble(o.tenant.as_ref(), o.region.as_ref(), labels::namespace(&o.run.metadata)).map(blocked)
+    region_trouble(o.tenant.as_ref(), o.region.as_ref(), &o.namespace).map(blocked)
 }
 
 fn keys_not_ready(o: &Observed, _: Timestamp) -> Option<Decision> {
@@ -378,7 +379,7 @@ fn upload_over_between_attempts(o: &Observed, now: Timestamp) -> Option<Decision
     let (RunState::Between(last), begun) = (state(o), begun(o)?) else { return None };
     let expected = begun.frozen.upload.as_ref()?;
     // What came under its name since is another file.
-    let living = begun.upload.as_ref().filter(|upload| labels::uid(&upload.metadata) == expected.uid);
+    let living = begun.upload.as_ref().filter(|upload| has_uid(&upload.metadata, &expected.uid));
     let (reason, what) = match living {
         None => (RunReason::UploadGone, "was deleted"),
         Some(upload) if upload_over(upload, now) => (RunReason::UploadExpired, "passed its hour"),
@@ -423,6 +424,6 @@ fn backing_off(o: &Observed, now: Timestamp) -> Option<Decision> {
 
 fn run_namespace_missing(o: &Observed, _: Timestamp) -> Option<Decision> {
     let recorded = o.tenant.as_ref()?.status.as_ref()?.run_namespace.as_ref();
-    let ready = o.run_namespace.as_ref().is_some_and(|ns| !ns.terminating && recorded.is_some_and(|r| r.uid == ns.uid));
+    let ready = o.run_namespace.as_ref().is_some_and(|ns| !ns.terminating && recorded.is_some_and(|r| r.uid == ns.uid.as_str()));
     (!ready).then(|| blocked(Finding::progressing("PreparingNamespace", "the tenant's run namespace is being made")))
 }

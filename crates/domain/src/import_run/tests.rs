@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::observed::HoldUp;
 use super::*;
-use crate::testing::{ANNOUNCED, FRESH, ONCE, WORKING, anchor, at, edited, now, observed_run, pod, settings};
+use crate::testing::{ANNOUNCED, FRESH, ONCE, WORKING, anchor, at, edited, now, observed_run, pod, settings, uid};
 
 fn edit(status: &str, change: impl FnOnce(&mut Observed)) -> Observed {
     let mut observed = observed_run(status);
@@ -96,7 +96,7 @@ fn before_the_start() {
         ),
         ("another run first", |o| job(o).ahead = Some("other".into()), "report OtherRunActive"),
         ("no run namespace yet", |o| o.run_namespace = None, "report PreparingNamespace"),
-        ("a run namespace that nobody recorded", |o| o.run_namespace.as_mut().unwrap().uid = "x".into(), "report PreparingNamespace"),
+        ("a run namespace that nobody recorded", |o| o.run_namespace.as_mut().unwrap().uid = uid("x"), "report PreparingNamespace"),
     ];
     for (name, change, expected) in table {
         assert_eq!(told(&decide(&edit(FRESH, change), now())), expected, "{name}");
@@ -125,7 +125,7 @@ fn while_a_worker_has_the_floor() {
         ("no image", |o| pod_of(o).holdup = Some((HoldUp::Image, "ErrImagePull".into())), "report ImageNotPulled"),
         ("not scheduled, cancelled", |o| (pod_of(o).node, spec(o).cancel) = (None, Some(true)), "finish Cancelled"),
         ("gone", |o| o.pod = None, "end Lost uncounted"),
-        ("another pod of its name", |o| pod_of(o).uid = "pod-2".into(), "end Lost uncounted"),
+        ("another pod of its name", |o| pod_of(o).uid = uid("pod-2"), "end Lost uncounted"),
         ("ended without a word", |o| over(o, "Succeeded", 0), "end NoOutcome counted"),
         ("crashed", |o| over(o, "Failed", 101), "end Error counted"),
         ("stopped where another can go on", |o| over(o, "Failed", 75), "end Interrupted counted"),
@@ -359,7 +359,7 @@ fn no_placement_can_be_proved_without_the_recorded_namespace_and_region() {
     let spoils: [fn(&mut Observed); 5] = [
         |o| o.tenant = None,
         |o| o.region = None,
-        |o| o.run_namespace.as_mut().unwrap().uid = "x".into(),
+        |o| o.run_namespace.as_mut().unwrap().uid = uid("x"),
         |o| o.run_namespace.as_mut().unwrap().terminating = true,
         |o| Arc::make_mut(o.region.as_mut().unwrap()).metadata.uid = Some("x".into()),
     ];

@@ -1,6 +1,7 @@
 //! Whether a run may have one connection's credential now.
 
 use api::Connection;
+use api::identity::has_uid;
 
 use super::Admitted;
 use super::rules::Refusal;
@@ -43,7 +44,7 @@ pub fn judge_connection(admitted: &Admitted, name: &str, observed: ConnectionObs
         return Err(Refusal::SnapshotContradicted);
     }
     let connection = observed.connection.ok_or(Refusal::ConnectionGone)?;
-    if connection.metadata.uid.as_ref() != Some(&expected.uid) || connection.metadata.deletion_timestamp.is_some() {
+    if !has_uid(&connection.metadata, &expected.uid) || connection.metadata.deletion_timestamp.is_some() {
         return Err(Refusal::ConnectionGone);
     }
     if connection.metadata.namespace.as_deref() != Some(admitted.namespace()) {

@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
-use api::names;
+use api::identity::has_uid;
 use api::snapshot::Snapshot;
 use api::tenant::BoundNamespace;
+use api::{Region, names};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -169,7 +170,7 @@ fn namespaces(o: &Observed) -> Option<Refusal> {
 
 fn is_bound(bound: Option<&BoundNamespace>, live: Option<&Namespace>) -> bool {
     match (bound, live) {
-        (Some(bound), Some(live)) => live.metadata.uid.as_ref() == Some(&bound.uid) && live.metadata.name.as_ref() == Some(&bound.name),
+        (Some(bound), Some(live)) => has_uid(&live.metadata, &bound.uid) && live.metadata.name.as_ref() == Some(&bound.name),
         _ => false,
     }
 }
@@ -182,9 +183,9 @@ fn tenant(o: &Observed) -> Option<Refusal> {
 
 /// Another Region of the same name is not the place the tenant chose.
 fn region(o: &Observed) -> Option<Refusal> {
-    let bound = o.tenant.as_ref().and_then(|t| t.status.as_ref()?.region_uid.as_ref());
-    let live = o.region.as_ref().and_then(|r| r.metadata.uid.as_ref());
-    unless(bound.is_some() && bound == live, Refusal::Region)
+    let bound = o.tenant.as_ref().and_then(|t| t.status.as_ref()?.region_uid.as_deref());
+    let is_bound = |region: &Region| bound.is_some_and(|bound| has_uid(&region.metadata, bound));
+    unless(o.region.as_ref().is_some_and(is_bound), Refusal::Region)
 }
 
 fn region_audience(o: &Observed) -> Option<Refusal> {
@@ -194,16 +195,14 @@ fn region_audience(o: &Observed) -> Option<Refusal> {
 
 fn pod(o: &Observed) -> Option<Refusal> {
     let Some(pod) = &o.pod else { return Some(Refusal::Pod) };
-    let proven = caller(o).and_then(|c| c.pod_uid.as_ref());
-    let same = proven.is_some() && pod.metadata.uid.as_ref() == proven;
+    let same = caller(o).and_then(|c| c.pod_uid.as_deref()).is_some_and(|proven| has_uid(&pod.metadata, proven));
     let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref()).unwrap_or_default();
     unless(same && pod.metadata.deletion_timestamp.is_none() && !matches!(phase, "Succeeded" | "Failed"), Refusal::Pod)
 }
 
 fn run(o: &Observed) -> Option<Refusal> {
-    let lives = |uid: Option<&String>, deleted: bool| uid == Some(&o.run_uid) && !deleted;
-    let found = o.run.as_ref().is_some_and(|r| lives(r.metadata.uid.as_ref(), r.metadata.deletion_timestamp.is_some()));
-    unless(found, Refusal::Run)
+    let lives = |meta: &ObjectMeta| has_uid(meta, &o.run_uid) && meta.deletion_timestamp.is_none();
+    unless(o.run.as_ref().is_some_and(|run| lives(&run.metadata)), Refusal::Run)
 }
 
 fn attempt(o: &Observed) -> Option<Refusal> {
@@ -290,8 +289,8 @@ fn read_snapshot(o: &Observed) -> Option<Snapshot> {
     let snapshot: Snapshot = serde_json::from_str(text).ok()?;
     let same = snapshot.run.uid == o.run_uid
         && snapshot.run.namespace == run.metadata.namespace
-        && Some(&snapshot.tenant.uid) == tenant.metadata.uid.as_ref()
-        && Some(&snapshot.region.uid) == region.metadata.uid.as_ref();
+        && has_uid(&tenant.metadata, &snapshot.tenant.uid)
+        && has_uid(&region.metadata, &snapshot.region.uid);
     same.then_some(snapshot)
 }
 
@@ -339,15 +338,21 @@ mod tests {
                 fixtures::leave(o);
                 o.tenant.as_mut().unwrap().metadata.finalizers = Some(vec![names::TENANT_ERASURE_FINALIZER.into()]);
             }),
+            (Refusal::Region, "region without a UID", |o| o.region.as_mut().unwrap().metadata.uid = None),
             (Refusal::Region, "region re-created", |o| o.region.as_mut().unwrap().metadata.uid = Some("new".into())),
             (Refusal::RegionAudience, "token of another region", |o| {
                 caller_of(o).audiences = vec![names::keeper_audience("us-dallas", fixtures::INSTALLATION)];
             }),
             (Refusal::Pod, "pod gone", |o| o.pod = None),
+            (Refusal::Pod, "pod without a UID", |o| o.pod.as_mut().unwrap().metadata.uid = None),
             (Refusal::Pod, "another pod of that name", |o| o.pod.as_mut().unwrap().metadata.uid = Some("new".into())),
             (Refusal::Pod, "terminating", |o| o.pod.as_mut().unwrap().metadata.deletion_timestamp = deleted()),
             (Refusal::Pod, "finished", |o| o.pod.as_mut().unwrap().status.as_mut().unwrap().phase = Some("Failed".into())),
             (Refusal::Pod, "token bound to no pod", |o| caller_of(o).pod_uid = None),
+            (Refusal::Run, "run without a UID, and none in the path", |o| {
+                o.run.as_mut().unwrap().metadata.uid = None;
+                o.run_uid = String::new();
+            }),
             (Refusal::Run, "another run in the path", |o| o.run_uid = "other".into()),
             (Refusal::Run, "run being deleted", |o| o.run.as_mut().unwrap().metadata.deletion_timestamp = deleted()),
             (Refusal::Attempt, "pod never recorded", |o| o.run.as_mut().unwrap().status.as_mut().unwrap().attempts.clear()),

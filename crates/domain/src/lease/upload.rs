@@ -1,6 +1,7 @@
 //! Whether a run may read its upload now.
 
 use api::Upload;
+use api::identity::has_uid;
 use jiff::Timestamp;
 
 use super::Admitted;
@@ -37,7 +38,7 @@ pub fn judge_upload(admitted: &Admitted, uid: &str, observed: UploadObserved, no
     }
     let expected = admitted.snapshot().upload.as_ref().filter(|upload| upload.uid == uid).ok_or(Refusal::File)?;
     let upload = observed.upload.ok_or(Refusal::UploadGone)?;
-    if upload.metadata.uid.as_ref() != Some(&expected.uid) || upload.metadata.deletion_timestamp.is_some() {
+    if !has_uid(&upload.metadata, &expected.uid) || upload.metadata.deletion_timestamp.is_some() {
         return Err(Refusal::UploadGone);
     }
     match observed.file {

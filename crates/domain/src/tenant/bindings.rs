@@ -1,9 +1,9 @@
 //! Who holds a namespace. A binding is a UID in a Tenant's status, never a label on the namespace: whoever may label
 //! namespaces must not be able to move one between customers.
 
-use api::Tenant;
 use api::names::{ACCEPT_NAMESPACE_ANNOTATION, RUN_NAMESPACE_PREFIX};
 use api::tenant::BoundNamespace;
+use api::{Tenant, Uid};
 
 use super::Observed;
 use crate::labels;
@@ -24,7 +24,7 @@ pub enum Binding {
     },
     /// Made anew under another UID since it was bound.
     Replaced {
-        uid: String,
+        uid: Uid,
     },
 }
 
@@ -47,8 +47,10 @@ fn binding(o: &Observed, name: &str) -> Binding {
     }
     let accepted = labels::annotation(&o.tenant.metadata, ACCEPT_NAMESPACE_ANNOTATION);
     match held {
-        Some(bound) if bound.uid != living.uid && accepted != Some(&living.uid) => Binding::Replaced { uid: living.uid.clone() },
-        _ => Binding::Held(BoundNamespace { name: name.to_owned(), uid: living.uid.clone() }),
+        Some(bound) if bound.uid != living.uid.as_str() && accepted != Some(living.uid.as_str()) => {
+            Binding::Replaced { uid: living.uid.clone() }
+        }
+        _ => Binding::Held(BoundNamespace { name: name.to_owned(), uid: living.uid.clone().into() }),
     }
 }
 
@@ -63,7 +65,7 @@ fn reserved(system_namespace: &str, name: &str) -> Option<&'static str> {
 }
 
 /// Whether another Tenant has the better right: it holds the namespace, or nobody does and it asked first.
-fn precedes(other: &Tenant, tenant: &Tenant, name: &str, uid: &str, we_hold: bool) -> bool {
+fn precedes(other: &Tenant, tenant: &Tenant, name: &str, uid: &Uid, we_hold: bool) -> bool {
     if holds(other, name, uid) {
         return true;
     }
@@ -75,8 +77,8 @@ fn precedes(other: &Tenant, tenant: &Tenant, name: &str, uid: &str, we_hold: boo
 }
 
 /// Whether this Tenant holds the namespace that has this name and UID now.
-pub fn holds(tenant: &Tenant, name: &str, uid: &str) -> bool {
-    held(tenant).iter().any(|bound| bound.name == name && bound.uid == uid)
+pub fn holds(tenant: &Tenant, name: &str, uid: &Uid) -> bool {
+    held(tenant).iter().any(|bound| bound.name == name && bound.uid == uid.as_str())
 }
 
 /// Whether the Tenant holds a namespace of this name, or asks for it.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use api::Uid;
 use jiff::Timestamp;
 
 use super::{Observed, RunNamespaceState, UnfinishedRun, run_namespace_state};
@@ -15,7 +16,7 @@ pub enum Leaving {
     /// Ask these runs to stop and wait for all of them.
     StopRuns(Vec<UnfinishedRun>),
     DeleteRunNamespace {
-        uid: String,
+        uid: Uid,
     },
     /// The namespace is on its way out.
     AwaitRunNamespace,
@@ -29,10 +30,12 @@ pub fn leaving(observed: &Observed, now: Timestamp) -> Leaving {
     if patient && !observed.unfinished_runs.is_empty() {
         return Leaving::StopRuns(observed.unfinished_runs.iter().filter(|run| !run.cancelled).cloned().collect());
     }
-    match run_namespace_state(observed) {
-        RunNamespaceState::Ours(bound) => Leaving::DeleteRunNamespace { uid: bound.uid },
-        RunNamespaceState::Terminating => Leaving::AwaitRunNamespace,
-        // A namespace that is not ours is not ours to delete.
-        RunNamespaceState::NotNeeded | RunNamespaceState::Wanted | RunNamespaceState::Taken => Leaving::LetGo,
+    match (run_namespace_state(observed), &observed.run_namespace) {
+        (RunNamespaceState::Ours(_), Some(living)) => Leaving::DeleteRunNamespace { uid: living.uid.clone() },
+        (RunNamespaceState::Terminating, _) => Leaving::AwaitRunNamespace,
+        // A namespace that is not there, or not ours, is not ours to delete.
+        (RunNamespaceState::Ours(_) | RunNamespaceState::NotNeeded | RunNamespaceState::Wanted | RunNamespaceState::Taken, _) => {
+            Leaving::LetGo
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::{Region, Tenant};
+use api::{Region, Tenant, Uid};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::limits::Allowance;
@@ -11,6 +11,8 @@ use crate::limits::Allowance;
 #[derive(Clone, Debug)]
 pub struct Observed {
     pub tenant: Arc<Tenant>,
+    /// That of the Tenant.
+    pub uid: Uid,
     pub region: Option<Arc<Region>>,
     /// Namespace of operator and keeper.
     pub system_namespace: String,
@@ -32,15 +34,15 @@ pub struct Observed {
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Living {
-    pub uid: String,
+    pub uid: Uid,
     pub terminating: bool,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RunNamespace {
-    pub uid: String,
+    pub uid: Uid,
     /// The Tenant that its label names.
-    pub tenant_uid: Option<String>,
+    pub tenant_uid: Option<Uid>,
     pub terminating: bool,
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use api::identity::has_uid;
 use api::names;
 use api::tenant::BoundNamespace;
 
@@ -60,9 +61,9 @@ fn services(o: &Observed) -> Services {
 
 fn region_replaced(o: &Observed) -> Option<Finding> {
     let bound = o.tenant.status.as_ref()?.region_uid.as_ref()?;
-    let uid = labels::uid(&o.region.as_ref()?.metadata);
-    (uid != bound).then(|| {
-        let region = &o.tenant.spec.region;
+    let living = &o.region.as_ref()?.metadata;
+    (!has_uid(living, bound)).then(|| {
+        let (region, uid) = (&o.tenant.spec.region, living.uid.as_deref().unwrap_or("unknown"));
         Finding::stalled(
             "RegionReplaced",
             format!(
@@ -142,13 +143,13 @@ pub fn run_namespace_state(o: &Observed) -> RunNamespaceState {
         None if o.unfinished_runs.is_empty() => RunNamespaceState::NotNeeded,
         None => RunNamespaceState::Wanted,
         Some(living) => {
-            let ours = recorded.is_some_and(|r| r.uid == living.uid) || living.tenant_uid.as_deref() == o.tenant.metadata.uid.as_deref();
+            let ours = recorded.is_some_and(|r| r.uid == living.uid.as_str()) || living.tenant_uid.as_ref() == Some(&o.uid);
             match (ours, living.terminating) {
                 (false, _) => RunNamespaceState::Taken,
                 (true, true) => RunNamespaceState::Terminating,
                 (true, false) => RunNamespaceState::Ours(BoundNamespace {
                     name: names::run_namespace(labels::name(&o.tenant.metadata)),
-                    uid: living.uid.clone(),
+                    uid: living.uid.clone().into(),
                 }),
             }
         }

@@ -1,5 +1,6 @@
 //! The operator's part of a Tenant's status, from what was really applied.
 
+use api::Uid;
 use api::conditions::{Conditions, FOREIGN_OBJECTS, READY, RECONCILING, STALLED};
 use api::tenant::{BoundNamespace, EffectiveTenant, TenantStatus};
 use jiff::Timestamp;
@@ -34,7 +35,7 @@ pub fn owned_part(status: &TenantStatus) -> TenantStatus {
 pub fn status(observed: &Observed, finding: &Finding, outcome: Outcome, now: Timestamp) -> TenantStatus {
     let tenant = &observed.tenant;
     let previous = tenant.status.clone().unwrap_or_default();
-    let region_uid = previous.region_uid.or_else(|| observed.region.as_ref().and_then(|r| r.metadata.uid.clone()));
+    let region_uid = previous.region_uid.or_else(|| observed.region.as_ref().and_then(|r| Uid::of_meta(&r.metadata)).map(String::from));
     let conditions = finding.mark(Conditions::from(&previous.conditions, tenant.metadata.generation, now));
     let conditions = if observed.foreign.is_empty() {
         conditions

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::plan::{RunNamespacePlan, plan};
 use super::*;
-use crate::testing::{now, observed_tenant, settings};
+use crate::testing::{now, observed_tenant, settings, uid};
 
 fn edit(change: impl FnOnce(&mut Observed)) -> Observed {
     let mut observed = observed_tenant();
@@ -34,17 +34,18 @@ fn rival(change: impl FnOnce(&mut Tenant)) -> Arc<Tenant> {
 #[test]
 fn how_a_tenant_stands() {
     type Case = (&'static str, fn(&mut Observed), &'static str);
-    let table: [Case; 10] = [
+    let table: [Case; 11] = [
         ("all in order", |_| (), "Bound"),
         ("no such region", |o| o.region = None, "RegionNotFound"),
         ("the region was made anew", |o| Arc::make_mut(o.region.as_mut().unwrap()).metadata.uid = Some("other".into()), "RegionReplaced"),
+        ("the region has no UID", |o| Arc::make_mut(o.region.as_mut().unwrap()).metadata.uid = None, "RegionReplaced"),
         ("the namespace is not there", |o| o.namespaces.clear(), "NamespaceNotFound"),
         ("the namespace goes", |o| o.namespaces.get_mut("acme").unwrap().terminating = true, "NamespaceTerminating"),
-        ("the namespace was made anew", |o| o.namespaces.get_mut("acme").unwrap().uid = "new".into(), "NamespaceReplaced"),
+        ("the namespace was made anew", |o| o.namespaces.get_mut("acme").unwrap().uid = uid("new"), "NamespaceReplaced"),
         (
             "… and was accepted",
             |o| {
-                o.namespaces.get_mut("acme").unwrap().uid = "new".into();
+                o.namespaces.get_mut("acme").unwrap().uid = uid("new");
                 let annotations = [("dataimporter.io/accept-namespace".to_owned(), "new".to_owned())].into();
                 Arc::make_mut(&mut o.tenant).metadata.annotations = Some(annotations);
             },
@@ -53,7 +54,7 @@ fn how_a_tenant_stands() {
         (
             "another UID was accepted",
             |o| {
-                o.namespaces.get_mut("acme").unwrap().uid = "new".into();
+                o.namespaces.get_mut("acme").unwrap().uid = uid("new");
                 let annotations = [("dataimporter.io/accept-namespace".to_owned(), "older".to_owned())].into();
                 Arc::make_mut(&mut o.tenant).metadata.annotations = Some(annotations);
             },
@@ -61,12 +62,12 @@ fn how_a_tenant_stands() {
         ),
         (
             "a stranger made the run namespace",
-            |o| o.run_namespace = Some(RunNamespace { uid: "x".into(), tenant_uid: None, terminating: false }),
+            |o| o.run_namespace = Some(RunNamespace { uid: uid("x"), tenant_uid: None, terminating: false }),
             "RunNamespaceTaken",
         ),
         (
             "the run namespace of a former tenant of this name",
-            |o| o.run_namespace = Some(RunNamespace { uid: "x".into(), tenant_uid: Some("former".into()), terminating: false }),
+            |o| o.run_namespace = Some(RunNamespace { uid: uid("x"), tenant_uid: Some(uid("former")), terminating: false }),
             "RunNamespaceTaken",
         ),
     ];
@@ -83,7 +84,7 @@ fn a_namespace_of_the_cluster_or_of_ours_is_never_bound_and_is_let_go_where_it_w
             t.spec.namespaces.push(name.into());
             t.status.as_mut().unwrap().namespaces.push(BoundNamespace { name: name.into(), uid: "u".into() });
         });
-        observed.namespaces.insert(name.into(), Living { uid: "u".into(), terminating: false });
+        observed.namespaces.insert(name.into(), Living { uid: uid("u"), terminating: false });
         let finding = decide(&observed);
         assert_eq!(finding.reason, "NamespaceReserved", "{name}");
         assert!(finding.message.contains(name) && finding.message.contains("take it out of spec.namespaces"), "{}", finding.message);
@@ -127,7 +128,7 @@ fn an_older_listing_does_not_take_a_namespace_that_is_held() {
 
 #[test]
 fn a_replaced_namespace_stays_written_down_under_its_old_uid() {
-    let observed = edit(|o| o.namespaces.get_mut("acme").unwrap().uid = "new".into());
+    let observed = edit(|o| o.namespaces.get_mut("acme").unwrap().uid = uid("new"));
     assert!(plan(&observed, &settings()).held.is_empty(), "nothing is made in a stranger's namespace");
     assert_eq!(plan::remembered(&observed)[0].uid, "acme-uid");
 }
@@ -171,11 +172,11 @@ fn leaving_stops_runs_then_deletes_the_run_namespace_then_lets_go() {
     let mut observed = deleted(|_| ());
     observed.unfinished_runs = vec![run.clone(), cancelled];
     assert_eq!(leaving(&observed, now() + 10.seconds()), Leaving::StopRuns(vec![run]), "only those not asked yet");
-    assert_eq!(leaving(&observed, now() + 6.minutes()), Leaving::DeleteRunNamespace { uid: "run-ns-uid".into() }, "patience ends");
-    assert_eq!(leaving(&deleted(|_| ()), now()), Leaving::DeleteRunNamespace { uid: "run-ns-uid".into() });
+    assert_eq!(leaving(&observed, now() + 6.minutes()), Leaving::DeleteRunNamespace { uid: uid("run-ns-uid") }, "patience ends");
+    assert_eq!(leaving(&deleted(|_| ()), now()), Leaving::DeleteRunNamespace { uid: uid("run-ns-uid") });
     assert_eq!(leaving(&deleted(|o| o.run_namespace.as_mut().unwrap().terminating = true), now()), Leaving::AwaitRunNamespace);
     assert_eq!(leaving(&deleted(|o| o.run_namespace = None), now()), Leaving::LetGo);
-    let stranger = deleted(|o| o.run_namespace = Some(RunNamespace { uid: "x".into(), tenant_uid: None, terminating: false }));
+    let stranger = deleted(|o| o.run_namespace = Some(RunNamespace { uid: uid("x"), tenant_uid: None, terminating: false }));
     assert_eq!(leaving(&stranger, now()), Leaving::LetGo, "never deletes what it did not make");
     let spoiled = deleted(|o| (o.region, o.run_namespace) = (None, None));
     assert_eq!(leaving(&spoiled, now()), Leaving::LetGo, "a bad spec does not block a deletion");
@@ -197,7 +198,7 @@ fn contents_of_the_run_namespace() {
     };
     observed.services.insert(("demo".into(), "postgres".into()), facts);
     let RunNamespacePlan::Furnish { contents, .. } = plan(&observed, &settings()).run_namespace else { panic!("furnished") };
-    let namespace = plan::run_namespace::namespace(&observed.tenant, observed.region.as_ref().unwrap());
+    let namespace = plan::run_namespace::namespace(&observed.tenant, &observed.uid, observed.region.as_ref().unwrap());
     insta::assert_yaml_snapshot!("run_namespace", (&namespace, &contents.account, &contents.quota));
     insta::assert_yaml_snapshot!("network_policies", contents.policies);
 }

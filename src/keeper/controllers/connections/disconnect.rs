@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::conditions::Conditions;
+use api::identity::has_uid;
 use api::snapshot::Snapshot;
-use api::{Connection, ConnectionStatus, ImportRun, Tenant, names};
+use api::{Connection, ConnectionStatus, ImportRun, NamespaceName, Tenant, Uid, names};
 use domain::connection::REVOKE_LIMIT;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -73,7 +74,7 @@ async fn give_up(controllers: &Controllers, connection: &Connection, error: &Err
     let why = format!("{why}: {}", error.chain());
     tracing::error!(namespace = connection.namespace(), connection = connection.name_any(), why, "tokens could not be revoked");
     if let Some(region) = tenant(controllers, connection).await?.and_then(|tenant| controllers.cluster.region(&tenant.spec.region).ok()) {
-        let event = Event::new("RevocationFailed").with("connection", connection.uid().unwrap_or_default()).with("reason", error.reason());
+        let event = Event::new("RevocationFailed").with("connection", Uid::of(connection)?.as_str()).with("reason", error.reason());
         // Storage that is away must not hold the Connection for ever.
         if let Err(error) = controllers.audit.line(&region, event).await {
             tracing::error!(region = region.name_any(), error = error.chain(), "a failed revocation could not be audited");
@@ -107,24 +108,25 @@ struct Stopping {
 /// Cancels the unfinished runs that use this Connection.
 async fn stop_runs(controllers: &Controllers, connection: &Connection) -> Result<Stopping> {
     let mut stopping = Stopping::default();
-    let namespace = connection.namespace().unwrap_or_default();
-    let Some(tenant) = controllers.cluster.holder(&namespace).await? else { return Ok(stopping) };
+    let namespace = NamespaceName::of(connection)?;
+    let Some(tenant) = controllers.cluster.holder(namespace.as_str()).await? else { return Ok(stopping) };
     let Some(run_namespace) = tenant.status.as_ref().and_then(|s| s.run_namespace.clone()) else { return Ok(stopping) };
-    let runs: Api<ImportRun> = Api::namespaced(controllers.cluster.client.clone(), &namespace);
+    let runs: Api<ImportRun> = Api::namespaced(controllers.cluster.client.clone(), namespace.as_str());
     let anchors: Api<ConfigMap> = Api::namespaced(controllers.cluster.client.clone(), &run_namespace.name);
     for run in runs.list(&ListParams::default()).await.map_err(kube("list ImportRuns"))? {
         if run.status.as_ref().is_some_and(|s| s.finished_at.is_some()) {
             continue;
         }
-        let anchor = anchors.get_opt(&names::snapshot_configmap(&run.uid().unwrap_or_default())).await.map_err(kube("read a snapshot"))?;
+        let run_uid = Uid::of(&run)?;
+        let anchor = anchors.get_opt(&names::snapshot_configmap(run_uid.as_str())).await.map_err(kube("read a snapshot"))?;
         let snapshot = anchor.and_then(|map| serde_json::from_str::<Snapshot>(map.data?.get(names::SNAPSHOT_KEY)?).ok());
         // Without a snapshot the run has not begun, and will not without this Connection.
-        if !snapshot.is_some_and(|s| s.connections.values().any(|c| Some(&c.uid) == connection.uid().as_ref())) {
+        if !snapshot.is_some_and(|s| s.connections.values().any(|c| has_uid(&connection.metadata, &c.uid))) {
             continue;
         }
         stopping.running += 1;
         if !run.spec.cancelled() {
-            let cancel = json!({"metadata": {"uid": run.uid()}, "spec": {"cancel": true}});
+            let cancel = json!({"metadata": {"uid": run_uid}, "spec": {"cancel": true}});
             match controllers.cluster.writer.merge(&runs, &ObjectKey::of(&run), cancel).await.map_err(Error::from) {
                 Ok(_) => {}
                 Err(error) => match error.refusal() {
@@ -148,7 +150,7 @@ enum End {
 
 /// Revokes and destroys.
 async fn end(controllers: &Controllers, connection: &Connection) -> Result<End> {
-    let uid = connection.uid().unwrap_or_default();
+    let uid = Uid::of(connection)?;
     let tokens = controllers.vault.tokens(connection).await?;
     if tokens.is_none() && controllers.vault.stored(connection).await?.is_none() {
         // A call that is under way must not leave a token behind.
@@ -166,8 +168,10 @@ async fn end(controllers: &Controllers, connection: &Connection) -> Result<End> 
     };
     // Needs no credential of ours: one that no longer opens, or is gone already, does not stop it.
     let revoked = controllers.vault.end_sessions_of(&keys, connection).await?;
-    let event =
-        Event::new("CredentialDestroyed").with("tenant", keys.scope.tenant_uid.as_str()).with("connection", uid).with("revoked", revoked);
+    let event = Event::new("CredentialDestroyed")
+        .with("tenant", keys.scope.tenant_uid.as_str())
+        .with("connection", uid.as_str())
+        .with("revoked", revoked);
     controllers.audit.line(&keys.region, event).await?;
     controllers.vault.forget(connection).await?;
     Ok(End::Revoked(revoked))
@@ -180,7 +184,7 @@ async fn tenant(controllers: &Controllers, connection: &Connection) -> Result<Op
     }
     match controllers.vault.stored(connection).await? {
         Some(stored) => Ok(controllers.cluster.tenant_of_record(stored.metadata())),
-        None => controllers.cluster.holder(&connection.namespace().unwrap_or_default()).await,
+        None => controllers.cluster.holder(NamespaceName::of(connection)?.as_str()).await,
     }
 }
 
@@ -193,7 +197,7 @@ async fn pending(controllers: &Controllers, connection: &Connection, now: Timest
     if status == previous {
         return Ok(());
     }
-    let api: Api<Connection> = Api::namespaced(controllers.cluster.client.clone(), &connection.namespace().unwrap_or_default());
+    let api: Api<Connection> = Api::namespaced(controllers.cluster.client.clone(), NamespaceName::of(connection)?.as_str());
     controllers.cluster.writer.apply_status(&api, &ObjectKey::of(connection), None, &status).await?;
     Ok(())
 }

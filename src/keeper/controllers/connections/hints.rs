@@ -1,12 +1,12 @@
 //! What people have to write so that a Connection gets what it needs from their Secret.
 
-use api::{Connection, names};
+use api::{Connection, NamespaceName, names};
 use domain::connection::{Consent, allowance};
 use kube::ResourceExt;
 
 /// What the owner of a Secret has to write, and where the value would go then.
-pub(super) fn consent_hint(connection: &Connection, secret: &str, consent: Consent) -> String {
-    let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.name_any());
+pub(super) fn consent_hint(namespace: &NamespaceName, connection: &Connection, secret: &str, consent: Consent) -> String {
+    let name = connection.name_any();
     format!(
         "Secret {secret} does not let Connection {name} show it to {}. If it should go there, its owner says so: kubectl annotate secret {secret} -n {namespace} --overwrite {}={} (or that annotation in its manifest)",
         connection.spec.endpoint(),
@@ -16,8 +16,7 @@ pub(super) fn consent_hint(connection: &Connection, secret: &str, consent: Conse
 }
 
 /// What the namespace's admin has to write.
-pub(super) fn role_hint(connection: &Connection, secret: &str) -> String {
-    let namespace = connection.namespace().unwrap_or_default();
+pub(super) fn role_hint(namespace: &NamespaceName, connection: &Connection, secret: &str) -> String {
     format!(
         "the keeper may not read Secret {secret}: the namespace's admin allows it with `kubectl import intake {namespace}/{}`, which prints a Role in {namespace} with the rule {}, bound to ServiceAccount dataimporter-keeper of the system namespace",
         connection.name_any(),
@@ -26,8 +25,8 @@ pub(super) fn role_hint(connection: &Connection, secret: &str) -> String {
 }
 
 /// The same, for a Role that lets the keeper read a Secret that it is to delete.
-pub(super) fn deletion_hint(connection: &Connection, secret: &str, said: &str) -> String {
-    let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.name_any());
+pub(super) fn deletion_hint(namespace: &NamespaceName, connection: &Connection, secret: &str, said: &str) -> String {
+    let name = connection.name_any();
     format!(
         "what Secret {secret} holds is stored encrypted, but the Secret is still there: the API server lets the keeper not delete it, as afterIntake Delete asks ({said}). The Role in {namespace} that lets the keeper read it needs the rule {} (`kubectl import intake {namespace}/{name}` prints it whole); or set spec.credentials.secretRef.afterIntake to Keep",
         allowance(&connection.spec)

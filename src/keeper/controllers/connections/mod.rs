@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use api::conditions::Conditions;
 use api::connection::{AfterIntake, Verification};
-use api::{Connection, ConnectionStatus, conditions, names};
+use api::{Connection, ConnectionStatus, NamespaceName, Uid, conditions, names};
 use domain::connection::{Consent, Decision, Observed, Seen, Source, Wanted, decide};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -101,6 +101,7 @@ async fn report_error(controllers: &Controllers, namespace: &str, name: &str, er
 
 /// Answers what was seen of the Secret, if a change of it is waited for.
 async fn work(controllers: &Controllers, keys: &TenantKeys, connection: &Connection, report: &mut Report) -> Result<Option<Seen>> {
+    let namespace = NamespaceName::of(connection)?;
     let stored = controllers.vault.stored(connection).await?;
     let Read { source, secret, seen } = controllers.vault.read_source(keys, connection, stored.as_ref()).await?;
     let reference = connection.spec.credentials.secret_ref();
@@ -126,7 +127,7 @@ async fn work(controllers: &Controllers, keys: &TenantKeys, connection: &Connect
             return Ok(None);
         }
         Decision::WaitForRole => {
-            report.stall("SourceForbidden", &hints::role_hint(connection, &secret_name));
+            report.stall("SourceForbidden", &hints::role_hint(&namespace, connection, &secret_name));
             return Ok(Some(seen));
         }
         Decision::WaitForSecret => {
@@ -138,7 +139,7 @@ async fn work(controllers: &Controllers, keys: &TenantKeys, connection: &Connect
             return Ok(Some(seen));
         }
         Decision::ConsentMissing { withdrawn } => {
-            let mut message = hints::consent_hint(connection, &secret_name, consent);
+            let mut message = hints::consent_hint(&namespace, connection, &secret_name, consent);
             if let Err(error) = withdraw(controllers, keys, connection, withdrawn).await {
                 message.push_str(&format!(". Access tokens issued before could not be revoked yet: {}", error.chain()));
             }
@@ -178,7 +179,7 @@ async fn work(controllers: &Controllers, keys: &TenantKeys, connection: &Connect
         // A Connection whose Secret should be gone is not ready while everybody who may read Secrets there has the credential.
         Removal::Refused(said) => {
             report.plaintext = Some(secret_name.clone());
-            report.stall("SourceNotDeleted", &hints::deletion_hint(connection, &secret_name, &said));
+            report.stall("SourceNotDeleted", &hints::deletion_hint(&namespace, connection, &secret_name, &said));
             return Ok(match seen {
                 Seen::There(version) => Some(Seen::Undeletable(version)),
                 seen => Some(seen),
@@ -196,7 +197,7 @@ fn unknown_system(report: &mut Report) {
 
 /// Destroys what was stored with a consent that its owner took back, and revokes what came of it; tried again until it is done.
 async fn withdraw(controllers: &Controllers, keys: &TenantKeys, connection: &Connection, withdrawn: bool) -> Result<()> {
-    let uid = connection.uid().unwrap_or_default();
+    let uid = Uid::of(connection)?;
     if withdrawn {
         controllers.audit.line(&keys.region, Event::new("ConsentWithdrawn").with("connection", uid.as_str())).await?;
         // First: a session that is being issued asks for it last.
@@ -220,12 +221,15 @@ async fn store(
     previous: Option<Stored>,
 ) -> Result<()> {
     let Some(found) = secret else { return Ok(()) };
-    let uid = connection.uid().unwrap_or_default();
+    let uid = Uid::of(connection)?;
     controllers
         .audit
         .line(
             &keys.region,
-            Event::new("CredentialStored").with("tenant", keys.scope.tenant_uid.as_str()).with("connection", uid).with("version", version),
+            Event::new("CredentialStored")
+                .with("tenant", keys.scope.tenant_uid.as_str())
+                .with("connection", uid.as_str())
+                .with("version", version),
         )
         .await?;
     let key_id = controllers.vault.store(keys, connection, found, version, previous).await?;
@@ -251,8 +255,8 @@ async fn ensure_finalizer(controllers: &Controllers, connection: &Connection) ->
 }
 
 pub(super) async fn set_finalizers(controllers: &Controllers, connection: &Connection, finalizers: &[&str]) -> Result<()> {
-    let api: Api<Connection> = Api::namespaced(controllers.cluster.client.clone(), &connection.namespace().unwrap_or_default());
-    let mut metadata = json!({"uid": connection.uid()});
+    let api: Api<Connection> = Api::namespaced(controllers.cluster.client.clone(), NamespaceName::of(connection)?.as_str());
+    let mut metadata = json!({"uid": Uid::of(connection)?});
     if !finalizers.is_empty() {
         metadata["finalizers"] = json!(finalizers);
     }
@@ -383,7 +387,7 @@ impl Report {
 }
 
 async fn write_status(controllers: &Controllers, connection: &Connection, status: &ConnectionStatus) -> Result<()> {
-    let api: Api<Connection> = Api::namespaced(controllers.cluster.client.clone(), &connection.namespace().unwrap_or_default());
+    let api: Api<Connection> = Api::namespaced(controllers.cluster.client.clone(), NamespaceName::of(connection)?.as_str());
     controllers.cluster.writer.apply_status(&api, &ObjectKey::of(connection), None, status).await?;
     Ok(())
 }

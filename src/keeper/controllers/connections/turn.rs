@@ -2,11 +2,12 @@
 
 use std::sync::{MutexGuard, PoisonError};
 
-use api::Connection;
+use api::{Connection, NamespaceName};
 use domain::connection::Awaited;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
+use crate::keeper::base::error::Result;
 use crate::keeper::controllers::Controllers;
 
 /// A tenant's turn to dial; it ends when dropped.
@@ -24,10 +25,10 @@ impl Drop for Turn<'_> {
 
 impl Controllers {
     /// A tenant's turn to dial the system of this Connection, if it has one now; if not, it is looked at when one ends.
-    pub(super) fn turn(&self, tenant_uid: &str, connection: &Connection, now: Timestamp) -> Option<Turn<'_>> {
-        let who = (connection.namespace().unwrap_or_default(), connection.name_any());
+    pub(super) fn turn(&self, tenant_uid: &str, connection: &Connection, now: Timestamp) -> Result<Option<Turn<'_>>> {
+        let who = (NamespaceName::of(connection)?.into(), connection.name_any());
         let begun = self.budget.lock().unwrap_or_else(PoisonError::into_inner).begin(tenant_uid, who, now);
-        begun.then(|| Turn { controllers: self, tenant_uid: tenant_uid.to_owned() })
+        Ok(begun.then(|| Turn { controllers: self, tenant_uid: tenant_uid.to_owned() }))
     }
 
     pub(super) fn awaited(&self) -> MutexGuard<'_, Awaited> {

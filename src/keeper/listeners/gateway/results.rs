@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::identity::has_uid;
 use api::{ImportRun, names};
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -12,7 +13,7 @@ use envelope::stream::Opener;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use http::header;
-use kube::{Api, ResourceExt};
+use kube::Api;
 
 use super::{Gateway, Refused};
 use crate::keeper::admission::Call;
@@ -38,8 +39,8 @@ async fn give(gateway: &Arc<Gateway>, call: &Call, namespace: &str, name: &str, 
     let listed = run.status.as_ref().and_then(|s| s.results.iter().find(|r| r.name == file));
     let listed = listed.ok_or_else(|| Refused::NotFound(title.clone()))?;
     let Some((record, secret)) = gateway.files.records.find(&listed.file).await? else { return Err(Refused::Expired(title)) };
-    if record.kind != IMPORT_RUN || Some(&record.owner_uid) != run.uid().as_ref() || Some(&record.tenant_uid) != keys.tenant.uid().as_ref()
-    {
+    let is_of_run = record.kind == IMPORT_RUN && has_uid(&run.metadata, &record.owner_uid);
+    if !is_of_run || !has_uid(&keys.tenant.metadata, &record.tenant_uid) {
         return Err(Refused::NotFound(title));
     }
     let expiry = record.expiry(Some(&keys.tenant.spec));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api::keeper::UploadReceipt;
-use api::{Upload, names};
+use api::{NamespaceName, Uid, Upload, names};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -57,7 +57,7 @@ async fn take(
     if !domain::upload::accepts_file(upload.status.as_ref()) || upload.metadata.deletion_timestamp.is_some() {
         return Err(Refused::Taken(title));
     }
-    let claim = claim(&upload, &keys, gateway.cluster.now()?, &gateway.cluster.identity);
+    let claim = claim(&upload, &keys, gateway.cluster.now()?, &gateway.cluster.identity)?;
     let room = gateway.files.room.enter(&keys.tenant, &claim, length(headers)).await?.map_err(Refused::Full)?;
     let claimed = gateway.files.records.claim(&claim).await?.ok_or(Refused::Taken(title))?;
     let taken = match gateway.take_upload(&keys, &claim, &room, announced, body).await {
@@ -74,13 +74,13 @@ async fn take(
 }
 
 /// An Upload has one file, whose id is its own.
-fn claim(upload: &Upload, keys: &TenantKeys, now: Timestamp, replica: &str) -> FileRecord {
-    let uid = upload.uid().unwrap_or_default();
-    FileRecord {
+fn claim(upload: &Upload, keys: &TenantKeys, now: Timestamp, replica: &str) -> Result<FileRecord, Error> {
+    let uid: String = Uid::of(upload)?.into();
+    Ok(FileRecord {
         uid: uid.clone(),
         region: keys.region.name_any(),
-        tenant_uid: keys.tenant.uid().unwrap_or_default(),
-        namespace: upload.namespace().unwrap_or_default(),
+        tenant_uid: keys.scope.tenant_uid.clone(),
+        namespace: NamespaceName::of(upload)?.into(),
         kind: UPLOAD.into(),
         owner: upload.name_any(),
         owner_uid: uid,
@@ -91,7 +91,7 @@ fn claim(upload: &Upload, keys: &TenantKeys, now: Timestamp, replica: &str) -> F
         ended: None,
         bytes: None,
         claimed_by: Some(replica.to_owned()),
-    }
+    })
 }
 
 /// How much the sender says it brings.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::ImportRun;
+use api::identity::has_uid;
 use api::import_run::{Interruption, Outcome, ResultFile, Warning};
 use api::keeper::{ChunkWrite, Control, OutcomeReport, Progress, WrittenFile};
 use axum::Json;
@@ -173,7 +174,7 @@ impl Workers {
     async fn live_run(&self, key: &RunKey) -> Result<ImportRun, Rejection> {
         let runs: Api<ImportRun> = Api::namespaced(self.cluster.client.clone(), &key.namespace);
         let run = runs.get_opt(&key.name).await.map_err(kube("read the ImportRun"))?.ok_or(Refusal::Run)?;
-        if run.uid().as_deref() != Some(key.uid.as_str()) {
+        if !has_uid(&run.metadata, &key.uid) {
             return Err(Refusal::Run.into());
         }
         let current = run.status.as_ref().and_then(|s| s.current_attempt());

@@ -2,13 +2,13 @@
 
 use api::import_run::{Action, ImportRunSpec, JobRef};
 use api::names::{JOB_LABEL, label_value};
-use api::{ImportJob, ImportRun};
+use api::{ImportJob, ImportRun, Uid};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use crate::import_job::rules::Start;
 use crate::labels;
 
-pub fn import_run(job: &ImportJob, start: &Start) -> ImportRun {
+pub fn import_run(job: &ImportJob, uid: &Uid, start: &Start) -> ImportRun {
     let job_name = labels::name(&job.metadata);
     ImportRun {
         metadata: ObjectMeta {
@@ -18,7 +18,7 @@ pub fn import_run(job: &ImportJob, start: &Start) -> ImportRun {
             ..Default::default()
         },
         spec: ImportRunSpec {
-            job_ref: JobRef { name: job_name.to_owned(), uid: labels::uid(&job.metadata).to_owned() },
+            job_ref: JobRef { name: job_name.to_owned(), uid: uid.to_string() },
             action: Action::run(),
             start_before: Time(start.start_before),
             cancel: None,

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use api::Connection;
 use api::import_job::ImportJobSpec;
 use api::names::{self, REGION_LABEL, RUN_NAME_LABEL, RUN_NAMESPACE_LABEL, RUN_UID_LABEL, SNAPSHOT_KEY, TENANT_LABEL};
 use api::snapshot::{ObjectId, Snapshot, SnapshotConnection};
+use api::{Connection, Uid};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -46,17 +46,17 @@ pub fn snapshot(facts: &JobFacts, placed: &Placed, now: Timestamp) -> Option<Sna
     let started_at = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let mut connections = std::collections::BTreeMap::new();
     for name in job.spec.connection_names() {
-        connections.insert(name.to_owned(), connection(facts.connections.get(name)?));
+        connections.insert(name.to_owned(), connection(facts.connections.get(name)?)?);
     }
     let upload = match job.spec.source.upload() {
-        Some(_) => Some(id(&facts.upload.as_ref()?.metadata)),
+        Some(_) => Some(id(&facts.upload.as_ref()?.metadata)?),
         None => None,
     };
     Some(Snapshot {
-        run: id(&placed.run().metadata),
-        job: id(&job.metadata),
-        tenant: id(&placed.tenant().metadata),
-        region: id(&placed.region().metadata),
+        run: id(&placed.run().metadata)?,
+        job: id(&job.metadata)?,
+        tenant: id(&placed.tenant().metadata)?,
+        region: id(&placed.region().metadata)?,
         action: placed.run().spec.action.clone(),
         results: retention::effective(&retention::tenant_rule(&placed.tenant().spec), job.spec.retention().as_ref()),
         connections,
@@ -71,31 +71,31 @@ fn deadline(spec: &ImportJobSpec) -> Duration {
     Duration::from_secs(spec.deadline_seconds().unsigned_abs())
 }
 
-fn connection(connection: &Connection) -> SnapshotConnection {
-    SnapshotConnection {
-        uid: labels::uid(&connection.metadata).to_owned(),
+fn connection(connection: &Connection) -> Option<SnapshotConnection> {
+    Some(SnapshotConnection {
+        uid: Uid::of_meta(&connection.metadata)?.into(),
         endpoint_digest: connection.spec.endpoint_digest(),
         min_credential_version: connection.status.as_ref().and_then(|s| s.credential_version).unwrap_or_default(),
         spec: connection.spec.clone(),
-    }
+    })
 }
 
-fn id(meta: &ObjectMeta) -> ObjectId {
-    ObjectId { namespace: meta.namespace.clone(), name: labels::name(meta).to_owned(), uid: labels::uid(meta).to_owned() }
+fn id(meta: &ObjectMeta) -> Option<ObjectId> {
+    Some(ObjectId { namespace: meta.namespace.clone(), name: labels::name(meta).to_owned(), uid: Uid::of_meta(meta)?.into() })
 }
 
 pub fn anchor(placed: &Placed, text: &AnchorText) -> ConfigMap {
     let run = &placed.run().metadata;
     let labels = labels::set(&[
-        (RUN_UID_LABEL, placed.run_uid()),
+        (RUN_UID_LABEL, placed.run_uid().as_str()),
         (RUN_NAME_LABEL, &names::label_value(labels::name(run))),
-        (RUN_NAMESPACE_LABEL, labels::namespace(run)),
+        (RUN_NAMESPACE_LABEL, placed.home().as_str()),
         (TENANT_LABEL, labels::name(&placed.tenant().metadata)),
         (REGION_LABEL, labels::name(&placed.region().metadata)),
     ]);
     ConfigMap {
         metadata: ObjectMeta {
-            name: Some(names::snapshot_configmap(placed.run_uid())),
+            name: Some(names::snapshot_configmap(placed.run_uid().as_str())),
             namespace: Some(placed.namespace().to_owned()),
             labels: Some(labels),
             annotations: Some([(RUN_NAME_ANNOTATION.to_owned(), labels::name(run).to_owned())].into()),

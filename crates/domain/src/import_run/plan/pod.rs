@@ -28,7 +28,7 @@ pub fn pod(placed: &Placed, frozen: &Frozen, attempt: i32, keeper_ca: &str, sett
     let workers = placed.region().spec.workers.clone().unwrap_or_default();
     Pod {
         metadata: ObjectMeta {
-            name: Some(worker_pod(placed.run_uid(), attempt.unsigned_abs())),
+            name: Some(worker_pod(placed.run_uid().as_str(), attempt.unsigned_abs())),
             namespace: Some(placed.namespace().to_owned()),
             labels: Some(pod_labels(placed, attempt, frozen)),
             owner_references: Some(vec![owner(&frozen.anchor)]),
@@ -68,9 +68,9 @@ fn pod_labels(placed: &Placed, attempt: i32, frozen: &Frozen) -> BTreeMap<String
     let mut all = labels::set(&[
         ("app.kubernetes.io/name", "dataimporter"),
         ("app.kubernetes.io/component", "worker"),
-        (RUN_UID_LABEL, placed.run_uid()),
+        (RUN_UID_LABEL, placed.run_uid().as_str()),
         (RUN_NAME_LABEL, &label_value(labels::name(&run.metadata))),
-        (RUN_NAMESPACE_LABEL, labels::namespace(&run.metadata)),
+        (RUN_NAMESPACE_LABEL, placed.home().as_str()),
         (JOB_LABEL, &label_value(&run.spec.job_ref.name)),
         (ATTEMPT_LABEL, &attempt.to_string()),
         (TENANT_LABEL, labels::name(&placed.tenant().metadata)),
@@ -86,7 +86,7 @@ fn owner(anchor: &Anchor) -> OwnerReference {
         api_version: "v1".into(),
         kind: "ConfigMap".into(),
         name: anchor.name.clone(),
-        uid: anchor.uid.clone(),
+        uid: anchor.uid.to_string(),
         controller: Some(true),
         block_owner_deletion: None,
     }
@@ -103,7 +103,7 @@ fn container(placed: &Placed, attempt: i32, keeper_ca: &str, settings: &Settings
     let env = [
         ("KEEPER_URL", settings.keeper.url.clone()),
         ("KEEPER_CA", keeper_ca.to_owned()),
-        ("RUN_UID", placed.run_uid().to_owned()),
+        ("RUN_UID", placed.run_uid().to_string()),
         ("ATTEMPT", attempt.to_string()),
         ("RUST_LOG", worker.log_level.clone()),
     ];

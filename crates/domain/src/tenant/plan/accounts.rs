@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use api::Tenant;
 use api::names::{FILES_READER_ACCOUNT, FILES_WRITER_ACCOUNT, REGION_LABEL, TENANT_LABEL, WORKER_ACCOUNT, run_namespace};
 use api::tenant::Role;
+use api::{Tenant, Uid};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use sha2::{Digest, Sha256};
@@ -15,12 +15,12 @@ use crate::labels::{self, TENANT_UID_LABEL};
 pub const ASKERS_ANNOTATION: &str = "dataimporter.io/askers";
 
 /// Accounts that members ask short file tokens of; which member may ask for which is the cluster's RBAC.
-pub fn files_accounts(tenant: &Tenant, namespace: &str) -> Vec<ServiceAccount> {
+pub fn files_accounts(tenant: &Tenant, uid: &Uid, namespace: &str) -> Vec<ServiceAccount> {
     let askers = askers(tenant).into_iter().collect::<Vec<_>>().join(",");
     let made = |name| {
         let mut account = account(tenant, namespace, name);
         account.metadata.annotations = Some([(ASKERS_ANNOTATION.to_owned(), askers.clone())].into());
-        account.metadata.labels.get_or_insert_default().insert(TENANT_UID_LABEL.to_owned(), labels::uid(&tenant.metadata).to_owned());
+        account.metadata.labels.get_or_insert_default().insert(TENANT_UID_LABEL.to_owned(), uid.to_string());
         account
     };
     [FILES_READER_ACCOUNT, FILES_WRITER_ACCOUNT].map(made).into()
@@ -68,6 +68,7 @@ mod tests {
     use api::tenant::Member;
 
     use super::*;
+    use crate::testing::uid;
 
     fn tenant(members: &[(&str, Role)]) -> Tenant {
         let mut tenant = crate::testing::tenant();
@@ -90,15 +91,15 @@ mod tests {
             ("an editor was made a viewer", &[("ada", Owner), ("eve", Viewer)], true),
             ("everybody left", &[], true),
         ];
-        let existing = files_accounts(&tenant(&before), "acme").remove(0).metadata;
+        let existing = files_accounts(&tenant(&before), &uid("tenant-uid"), "acme").remove(0).metadata;
         for (what, members, anew) in table {
-            assert_eq!(outlived(&existing, &files_accounts(&tenant(members), "acme")[0]), anew, "{what}");
+            assert_eq!(outlived(&existing, &files_accounts(&tenant(members), &uid("tenant-uid"), "acme")[0]), anew, "{what}");
         }
     }
 
     #[test]
     fn an_account_of_another_tenant_or_without_a_word_is_made_anew() {
-        let wanted = files_accounts(&tenant(&[]), "acme").remove(0);
+        let wanted = files_accounts(&tenant(&[]), &uid("tenant-uid"), "acme").remove(0);
         let mut other = wanted.metadata.clone();
         other.labels.as_mut().unwrap().insert(TENANT_UID_LABEL.to_owned(), "former".to_owned());
         assert!(outlived(&other, &wanted));

@@ -8,6 +8,7 @@ pub mod network;
 pub mod quota;
 pub mod run_namespace;
 
+use api::identity::has_uid;
 use api::tenant::BoundNamespace;
 use k8s_openapi::api::core::v1::{Namespace, ResourceQuota, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -96,7 +97,7 @@ fn furnish(o: &Observed, bound: BoundNamespace, settings: &Settings) -> HeldName
     HeldNamespace {
         role_bindings,
         vacant,
-        accounts: accounts::files_accounts(&o.tenant, &bound.name),
+        accounts: accounts::files_accounts(&o.tenant, &o.uid, &bound.name),
         quota: quota::objects_quota(&o.tenant, &bound.name, &o.allowance),
         bound,
     }
@@ -104,10 +105,12 @@ fn furnish(o: &Observed, bound: BoundNamespace, settings: &Settings) -> HeldName
 
 fn run_namespace_plan(o: &Observed, settings: &Settings) -> RunNamespacePlan {
     let recorded = o.tenant.status.as_ref().and_then(|s| s.run_namespace.clone());
-    let bound_region = o.tenant.status.as_ref().and_then(|s| s.region_uid.clone());
-    let region = o.region.as_ref().filter(|r| bound_region.is_none() || r.metadata.uid == bound_region);
+    let bound_region = o.tenant.status.as_ref().and_then(|s| s.region_uid.as_deref());
+    let region = o.region.as_ref().filter(|r| bound_region.is_none_or(|bound| has_uid(&r.metadata, bound)));
     match (run_namespace_state(o), region) {
-        (RunNamespaceState::Wanted, Some(region)) => RunNamespacePlan::Create(Box::new(run_namespace::namespace(&o.tenant, region))),
+        (RunNamespaceState::Wanted, Some(region)) => {
+            RunNamespacePlan::Create(Box::new(run_namespace::namespace(&o.tenant, &o.uid, region)))
+        }
         (RunNamespaceState::Ours(bound), Some(region)) => {
             let contents = RunNamespaceContents {
                 nodes: run_namespace::nodes(region),

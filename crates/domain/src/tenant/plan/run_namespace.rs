@@ -1,7 +1,7 @@
 //! The namespace that a tenant's workers run in. Tenants have no rights there.
 
 use api::names::{REGION_LABEL, TENANT_LABEL, run_namespace};
-use api::{Region, Tenant};
+use api::{Region, Tenant, Uid};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -14,12 +14,12 @@ pub fn nodes(region: &Region) -> &'static str {
     if region.spec.nodes.are_all() { "all" } else { "labelled" }
 }
 
-pub fn namespace(tenant: &Tenant, region: &Region) -> Namespace {
+pub fn namespace(tenant: &Tenant, uid: &Uid, region: &Region) -> Namespace {
     let name = labels::name(&tenant.metadata);
     let labels = labels::set(&[
         (REGION_LABEL, &tenant.spec.region),
         (TENANT_LABEL, name),
-        (TENANT_UID_LABEL, labels::uid(&tenant.metadata)),
+        (TENANT_UID_LABEL, uid.as_str()),
         (NODES_LABEL, nodes(region)),
         ("pod-security.kubernetes.io/enforce", "restricted"),
         ("pod-security.kubernetes.io/audit", "restricted"),
