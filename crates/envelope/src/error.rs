@@ -2,6 +2,7 @@
 
 use crate::header::Purpose;
 use crate::keys::Kid;
+use crate::reasons;
 use crate::ring::KeyState;
 
 /// A record or stream was refused.
@@ -35,15 +36,15 @@ impl OpenError {
     /// One word for a condition, an event or a metric label.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::NotARecord => "NotARecord",
-            Self::UnknownFormat(_) | Self::UnknownSuite(_) | Self::UnknownPurpose(_) => "UnknownRecordVersion",
-            Self::WrongPurpose { .. } => "WrongPurpose",
-            Self::WrongKey { .. } => "WrongKey",
-            Self::Commitment => "BoundToAnother",
-            Self::Altered(_) => "Altered",
-            Self::Truncated => "Truncated",
-            Self::Malformed => "Malformed",
-            Self::TooLong(_) => "TooLong",
+            Self::NotARecord => reasons::NOT_A_RECORD,
+            Self::UnknownFormat(_) | Self::UnknownSuite(_) | Self::UnknownPurpose(_) => reasons::UNKNOWN_RECORD_VERSION,
+            Self::WrongPurpose { .. } => reasons::WRONG_PURPOSE,
+            Self::WrongKey { .. } => reasons::WRONG_KEY,
+            Self::Commitment => reasons::BOUND_TO_ANOTHER,
+            Self::Altered(_) => reasons::ALTERED,
+            Self::Truncated => reasons::TRUNCATED,
+            Self::Malformed => reasons::MALFORMED,
+            Self::TooLong(_) => reasons::TOO_LONG,
         }
     }
 }
@@ -84,12 +85,12 @@ impl CustodyError {
     /// One word for a condition, an event or a metric label.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::UnknownRootKey(_) | Self::OtherProvider { .. } => "UnknownRootKey",
-            Self::NoActiveRootKey => "NoActiveRootKey",
+            Self::UnknownRootKey(_) | Self::OtherProvider { .. } => reasons::UNKNOWN_ROOT_KEY,
+            Self::NoActiveRootKey => reasons::NO_ACTIVE_ROOT_KEY,
             Self::EmptyFile | Self::BadLength { .. } | Self::TypedKey | Self::BadLine { .. } | Self::RepeatedLine { .. } => {
-                "BadRootKeyFile"
+                reasons::BAD_ROOT_KEY_FILE
             }
-            Self::BadRing(_) => "BadRing",
+            Self::BadRing(_) => reasons::BAD_RING,
             Self::Open(error) => error.reason(),
         }
     }
@@ -126,12 +127,12 @@ impl RingError {
     /// One word for a condition, an event or a metric label.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::UnknownKey(_) => "UnknownKey",
-            Self::DestroyedKey(_) => "DestroyedKey",
-            Self::NoActiveKey => "NoActiveKey",
-            Self::ForeignScope => "ForeignScope",
-            Self::Transition { .. } | Self::AlreadyWaiting(_) | Self::RepeatedKey(_) => "KeyState",
-            Self::Invalid(_) | Self::BadDigest => "BadRing",
+            Self::UnknownKey(_) => reasons::UNKNOWN_KEY,
+            Self::DestroyedKey(_) => reasons::DESTROYED_KEY,
+            Self::NoActiveKey => reasons::NO_ACTIVE_KEY,
+            Self::ForeignScope => reasons::FOREIGN_SCOPE,
+            Self::Transition { .. } | Self::AlreadyWaiting(_) | Self::RepeatedKey(_) => reasons::KEY_STATE,
+            Self::Invalid(_) | Self::BadDigest => reasons::BAD_RING,
             Self::Custody { source, .. } => source.reason(),
             Self::Open(error) => error.reason(),
         }

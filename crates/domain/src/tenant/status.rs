@@ -1,6 +1,7 @@
 //! The operator's part of a Tenant's status, from what was really applied.
 
 use api::conditions::{Conditions, FOREIGN_OBJECTS, READY, RECONCILING, STALLED};
+use api::reasons::tenant as reasons;
 use api::tenant::{BoundNamespace, EffectiveTenant, TenantStatus};
 use jiff::Timestamp;
 
@@ -41,7 +42,7 @@ pub fn status(observed: &Observed, finding: &Finding, outcome: Outcome, now: Tim
     } else {
         let found = observed.foreign.join(", ");
         let message = format!("made by others in the namespace of this tenant's workers, and removed there: {found}");
-        conditions.with_true(FOREIGN_OBJECTS, "Removed", &message)
+        conditions.with_true(FOREIGN_OBJECTS, reasons::REMOVED, &message)
     };
     TenantStatus {
         observed_generation: tenant.metadata.generation,
