@@ -20,6 +20,8 @@
 //! loggable::<envelope::TenantKey>();
 //! ```
 
+#![warn(missing_docs)]
+
 mod audit;
 mod cobblestone;
 mod context;

@@ -6,18 +6,22 @@ use std::str::FromStr;
 use rand::CryptoRng;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// The id of a key: 16 bytes, shown and written as 32 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Kid([u8; 16]);
 
 impl Kid {
+    /// A random id.
     pub fn generate(rng: &mut dyn CryptoRng) -> Self {
         Self(super::draw(rng))
     }
 
+    /// The id with these bytes, as a header has them.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
+    /// The bytes as a header has them.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
@@ -35,6 +39,7 @@ impl fmt::Debug for Kid {
     }
 }
 
+/// A text is no id of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a key id is 32 lower-case hexadecimal digits")]
 pub struct KidError;

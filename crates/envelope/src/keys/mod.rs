@@ -54,10 +54,12 @@ pub struct TenantKey {
 }
 
 impl TenantKey {
+    /// A random key with a random id.
     pub fn generate(rng: &mut dyn CryptoRng) -> Self {
         Self { kid: Kid::generate(rng), bytes: KeyBytes::generate(rng) }
     }
 
+    /// The id that its records name.
     pub fn kid(&self) -> Kid {
         self.kid
     }
@@ -70,10 +72,12 @@ pub struct FileKey {
 }
 
 impl FileKey {
+    /// A random key with a random id.
     pub fn generate(rng: &mut dyn CryptoRng) -> Self {
         Self { kid: Kid::generate(rng), bytes: KeyBytes::generate(rng) }
     }
 
+    /// The id that the file and its record name.
     pub fn kid(&self) -> Kid {
         self.kid
     }

@@ -23,7 +23,9 @@ pub struct Policy {
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 impl Policy {
+    /// A tenant's keys: 30 days.
     pub const TENANT: Self = Self::serving(30);
+    /// Root keys that the keeper makes itself: 90 days.
     pub const ROOT: Self = Self::serving(90);
 
     const fn serving(days: i64) -> Self {
@@ -56,10 +58,13 @@ pub enum Request {
     Nothing,
     /// A key was made since.
     Obeyed,
+    /// A key is to be made now.
     Due,
     /// Obeyed when its time has come, and not again and again until then.
     InTheFuture,
+    /// As many keys were made within a day as may be made on request.
     TooOften {
+        /// When the next one may be made.
         not_before: Timestamp,
     },
     /// Too many keys still open something.

@@ -124,6 +124,7 @@ impl<'de> Deserialize<'de> for Text {
 }
 
 impl TenantRing {
+    /// The ring as it is stored, in the newest format.
     pub fn to_json(&self) -> Vec<u8> {
         encode(self).to_vec()
     }
