@@ -1,6 +1,7 @@
 //! ImportJob: observe → decide → plan → apply → report. Its only child is an ImportRun under a name that is the same every time.
 
 use api::conditions::{self, STALLED};
+use api::reasons::import_job as reasons;
 use api::{ImportJob, NamespaceName, Uid, names};
 use domain::finding::Finding;
 use domain::import_job::{self, Observed, Start, plan};
@@ -24,7 +25,7 @@ pub(super) async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Next
         match apply(context, &observed.job, &observed.uid, &start).await {
             Err(ReconcileError::Write(error)) if error.is_refusal() => {
                 let why = error.server_message().unwrap_or("no reason given");
-                let finding = Finding::waiting("RunRefused", format!("its run cannot be created: {why}")).again_in(REFUSED_RETRY);
+                let finding = Finding::waiting(reasons::RUN_REFUSED, format!("its run cannot be created: {why}")).again_in(REFUSED_RETRY);
                 let refused = import_job::Decision { finding, start: None, next_run_at: observed.announced() };
                 report(context, key, &observed, &refused, now).await?;
                 return Ok(next(&refused.finding));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use api::conditions::{self, STALLED};
 use api::names::{self, TENANT_LABEL, TENANT_RUNS_FINALIZER};
+use api::reasons::tenant as reasons;
 use api::tenant::BoundNamespace;
 use api::{NamespaceName, Tenant, Uid};
 use domain::finding::{Finding, Standing};
@@ -43,7 +44,7 @@ pub(super) async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Next
     }
     if let Err(error) = hold_finalizer(context, key, &observed.tenant).await {
         let what = format!("nothing is made for this Tenant without finalizer {TENANT_RUNS_FINALIZER}");
-        let finding = refusal("FinalizerRefused", &what, error)?;
+        let finding = refusal(reasons::FINALIZER_REFUSED, &what, error)?;
         let outcome = as_before(&observed);
         report(context, key, &observed, &finding, outcome).await?;
         return Ok(next(&finding));
@@ -188,7 +189,7 @@ async fn claim(context: &Context, key: &ObjectKey) -> Result<(), ReconcileError>
     if wanted.iter().all(|bound| before.namespaces.contains(bound)) {
         return Ok(());
     }
-    let finding = Finding::progressing("Binding", "namespaces are being bound");
+    let finding = Finding::progressing(reasons::BINDING, "namespaces are being bound");
     let mut namespaces = wanted;
     // What is to be released stays written down until it is.
     namespaces.extend(before.namespaces.iter().filter(|b| !observed.tenant.spec.namespaces.contains(&b.name)).cloned());
@@ -210,7 +211,7 @@ async fn apply(context: &Context, observed: &Observed, plan: Plan) -> Result<(Ou
     for bound in released {
         if let Err(error) = withdraw(context, &observed.tenant, &bound.name).await {
             let what = format!("what was made in namespace {} cannot be taken back", bound.name);
-            refused = Some(refusal("ReleaseRefused", &what, error)?);
+            refused = Some(refusal(reasons::RELEASE_REFUSED, &what, error)?);
             namespaces.push(bound);
         }
     }
@@ -220,7 +221,11 @@ async fn apply(context: &Context, observed: &Observed, plan: Plan) -> Result<(Ou
     let run_namespace = match place_workers(context, observed, run_namespace).await {
         Ok(run_namespace) => run_namespace,
         Err(error) => {
-            refused = Some(refusal("RunNamespaceRefused", "the namespace of this tenant's workers cannot be made as it must be", error)?);
+            refused = Some(refusal(
+                reasons::RUN_NAMESPACE_REFUSED,
+                "the namespace of this tenant's workers cannot be made as it must be",
+                error,
+            )?);
             as_before(observed).run_namespace
         }
     };
@@ -245,12 +250,12 @@ async fn furnish(context: &Context, namespace: HeldNamespace) -> Result<Option<F
     for binding in &role_bindings {
         if let Err(error) = bind(context, binding).await {
             let what = format!("members of namespace {} could not be given {}", bound.name, binding.name_any());
-            refused = Some(refusal("MembersRefused", &what, error.into())?);
+            refused = Some(refusal(reasons::MEMBERS_REFUSED, &what, error.into())?);
         }
     }
     if let Err(error) = equip(context, &bound.name, &vacant, &accounts, &quota).await {
         let what = format!("namespace {} is not as this tenant needs it", bound.name);
-        refused = Some(refusal("NamespaceRefused", &what, error)?);
+        refused = Some(refusal(reasons::NAMESPACE_REFUSED, &what, error)?);
     }
     Ok(refused)
 }
@@ -414,8 +419,8 @@ async fn leave(context: &Context, key: &ObjectKey, observed: &Observed) -> Resul
     }
     let finding = match leave_by_a_step(context, key, observed).await {
         Ok(None) => return Ok(Next::Idle),
-        Ok(Some(message)) => Finding::progressing("Leaving", message).again_in(LEAVING_RECHECK),
-        Err(error) => refusal("LeavingRefused", "it cannot leave", error)?,
+        Ok(Some(message)) => Finding::progressing(reasons::LEAVING, message).again_in(LEAVING_RECHECK),
+        Err(error) => refusal(reasons::LEAVING_REFUSED, "it cannot leave", error)?,
     };
     report(context, key, observed, &finding, as_before(observed)).await?;
     Ok(next(&finding))

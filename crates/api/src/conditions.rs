@@ -1,12 +1,17 @@
 //! `metav1.Condition` lists that keep the kstatus conventions: `Reconciling` and `Stalled` stand only while True and
 //! exclude each other, the transition time moves only with the state, the order is stable for people who read it.
 
+#![warn(missing_docs)]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::text;
 
+/// Of every kind, as kstatus has it: True when the object is as it should be.
 pub const READY: &str = "Ready";
+/// Of every kind, as kstatus has it: somebody works on the object, or it waits by itself. Stands only while True.
 pub const RECONCILING: &str = "Reconciling";
+/// Of every kind, as kstatus has it: nothing gets better until somebody changes something. Stands only while True.
 pub const STALLED: &str = "Stalled";
 /// Of an ImportRun: True when all chunks are done and accounted for, False when it ended otherwise.
 pub const SUCCEEDED: &str = "Succeeded";
@@ -14,6 +19,7 @@ pub const SUCCEEDED: &str = "Succeeded";
 pub const LAST_RUN_SUCCEEDED: &str = "LastRunSucceeded";
 /// Of a Region, by the keeper.
 pub const STORAGE_READY: &str = "StorageReady";
+/// Of a Region, by the keeper: where its root key is.
 pub const KEY_CUSTODY: &str = "KeyCustody";
 /// Of a Region, by the keeper, while it is so: its machine's clock and the API server's differ too much to serve anything.
 pub const CLOCK_SKEW: &str = "ClockSkew";
@@ -41,14 +47,17 @@ const MESSAGE_LIMIT: usize = 1024;
 /// The schema's limit for a reason.
 const REASON_LIMIT: usize = 1024;
 
+/// Whether the condition of this type is there and True.
 pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
     find(conditions, type_).is_some_and(|c| c.status == TRUE)
 }
 
+/// Whether the condition of this type is there and False.
 pub fn is_false(conditions: &[Condition], type_: &str) -> bool {
     find(conditions, type_).is_some_and(|c| c.status == FALSE)
 }
 
+/// The condition of this type. A list has one of each at most.
 pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
     conditions.iter().find(|c| c.type_ == type_)
 }
@@ -62,6 +71,7 @@ pub struct Conditions {
 }
 
 impl Conditions {
+    /// Begins a list for the spec of `generation`, with nothing of the last one but the times at which its conditions turned.
     pub fn from(previous: &[Condition], generation: Option<i64>, now: jiff::Timestamp) -> Self {
         Self { previous: previous.to_vec(), next: Vec::new(), generation: generation.unwrap_or_default(), now: Time(now) }
     }
@@ -86,14 +96,17 @@ impl Conditions {
         self.set(READY, FALSE, reason, message).with_true(STALLED, reason, message)
     }
 
+    /// Says that the condition of this type is True.
     pub fn with_true(self, type_: &str, reason: &str, message: &str) -> Self {
         self.set(type_, TRUE, reason, message)
     }
 
+    /// Says that the condition of this type is False.
     pub fn with_false(self, type_: &str, reason: &str, message: &str) -> Self {
         self.set(type_, FALSE, reason, message)
     }
 
+    /// Says that the condition of this type is Unknown.
     pub fn with_unknown(self, type_: &str, reason: &str, message: &str) -> Self {
         self.set(type_, UNKNOWN, reason, message)
     }

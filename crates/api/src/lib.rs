@@ -11,6 +11,7 @@ pub mod keeper;
 pub mod limits;
 pub mod meta;
 pub mod names;
+pub mod reasons;
 pub mod region;
 mod schema;
 pub mod snapshot;

@@ -1,5 +1,7 @@
 //! Small types that several kinds share.
 
+#![warn(missing_docs)]
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +19,7 @@ pub struct LocalRef {
 }
 
 impl LocalRef {
+    /// A reference to the object of this name.
     pub fn to(name: impl Into<String>) -> Self {
         Self { name: name.into() }
     }

@@ -1,6 +1,8 @@
 //! Names that are derived, never chosen: two processes that compute one get the same, so a child is never made twice.
 //! Also the labels, annotations and account names that several processes must agree on.
 
+#![warn(missing_docs)]
+
 use jiff::{Timestamp, tz::TimeZone};
 use sha2::{Digest, Sha256};
 
@@ -8,10 +10,11 @@ use sha2::{Digest, Sha256};
 pub const RUN_NAMESPACE_PREFIX: &str = "dataimporter-run-";
 /// ServiceAccount of the worker pods, one in each run namespace.
 pub const WORKER_ACCOUNT: &str = "worker";
-/// ServiceAccounts without bindings, in each tenant namespace, that people ask file tokens of.
-/// In the system namespace: whoever may ask for its token may read the audit of every region.
+/// ServiceAccount without bindings, in the system namespace: whoever may ask for its token may read the audit of every region.
 pub const AUDIT_READER_ACCOUNT: &str = "dataimporter-audit-reader";
+/// ServiceAccount without bindings, in each tenant namespace: whoever may ask for its token may read the result files of that namespace.
 pub const FILES_READER_ACCOUNT: &str = "dataimporter-files-reader";
+/// ServiceAccount without bindings, in each tenant namespace: whoever may ask for its token may send files to its Uploads.
 pub const FILES_WRITER_ACCOUNT: &str = "dataimporter-files-writer";
 
 /// Role, RoleBinding and account that mark a namespace as held by a tenant.
@@ -20,13 +23,21 @@ pub const HELD_NAME: &str = "dataimporter-held";
 /// Only an admin may set it on a node (NodeRestriction forbids it to kubelets).
 pub const NODE_REGION_LABEL: &str = "node-restriction.kubernetes.io/dataimporter-region";
 
+/// Name of the Region that an object is for.
 pub const REGION_LABEL: &str = "dataimporter.io/region";
+/// Name of the Tenant that an object was made for.
 pub const TENANT_LABEL: &str = "dataimporter.io/tenant";
+/// UID of the ImportRun that an object was made for.
 pub const RUN_UID_LABEL: &str = "dataimporter.io/run-uid";
+/// Name of the ImportRun that an object was made for, as [`label_value`] shortens it.
 pub const RUN_NAME_LABEL: &str = "dataimporter.io/run";
+/// Namespace of the ImportRun that an object was made for.
 pub const RUN_NAMESPACE_LABEL: &str = "dataimporter.io/namespace";
+/// Number of the attempt that a worker pod is, from 1.
 pub const ATTEMPT_LABEL: &str = "dataimporter.io/attempt";
+/// Name of the ImportJob that an ImportRun is of, as [`label_value`] shortens it.
 pub const JOB_LABEL: &str = "dataimporter.io/job";
+/// Which tool made an object: a label that Kubernetes recommends.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 
 /// Must equal the object's name before a Tenant or Region may be deleted.
@@ -48,13 +59,17 @@ pub const CONSENT_ANNOTATION: &str = "dataimporter.io/consent";
 /// On a Tenant or Region: a time (RFC 3339); keys made before it are replaced.
 pub const ROTATE_KEYS_ANNOTATION: &str = "dataimporter.io/rotate-keys";
 
-/// Field managers, one per writer.
+/// The operator's field manager: each writer has its own.
 pub const OPERATOR_MANAGER: &str = "dataimporter-operator";
+/// The keeper's, but for the heads of its chains: [`audit_manager`].
 pub const KEEPER_MANAGER: &str = "dataimporter-keeper";
 
-/// Finalizers, each with one owner.
+/// Of a Tenant, the operator's: nothing of it runs any more and what was made for it is gone before the Tenant is. Every finalizer has one
+/// owner.
 pub const TENANT_RUNS_FINALIZER: &str = "dataimporter.io/runs";
+/// Of a Tenant, the keeper's: what it has is erased first.
 pub const TENANT_ERASURE_FINALIZER: &str = "dataimporter.io/erasure";
+/// Of a Connection, the keeper's: its tokens are revoked and its credential destroyed first.
 pub const CONNECTION_REVOKE_FINALIZER: &str = "dataimporter.io/revoke";
 
 /// Owns the heads of one keeper's chains in a Region's status.
@@ -64,6 +79,7 @@ pub fn audit_manager(replica: &str) -> String {
 
 /// ConfigMap in the system namespace: random installation UID, made at first start, immutable.
 pub const INSTALLATION_CONFIGMAP: &str = "dataimporter-installation";
+/// The key of the UID in [`INSTALLATION_CONFIGMAP`].
 pub const INSTALLATION_UID_KEY: &str = "uid";
 /// On that ConfigMap, with that UID: the keeper is to erase what it keeps for itself, and stop. Refused while a Tenant or a Connection is
 /// left.
@@ -72,9 +88,11 @@ pub const ERASE_ANNOTATION: &str = "dataimporter.io/erase";
 pub const ERASED_ANNOTATION: &str = "dataimporter.io/erased";
 /// ConfigMap in the system namespace that everybody may read: CA of the keeper, gateway address, installation UID.
 pub const PUBLIC_CONFIGMAP: &str = "dataimporter-public";
+/// PEM of the authority that signed the keeper's certificate.
 pub const PUBLIC_CA_KEY: &str = "ca.crt";
 /// `host:port` of the file gateway as people reach it.
 pub const PUBLIC_GATEWAY_KEY: &str = "gateway";
+/// UID of the installation.
 pub const PUBLIC_INSTALLATION_KEY: &str = "installation";
 /// The longest life of a token that opens anything, in seconds; the shortest that the API server grants. The kubelet renews a worker's at 80 %.
 pub const TOKEN_SECONDS: i64 = 600;
@@ -87,6 +105,7 @@ const NAME_LIMIT: usize = 253;
 const LABEL_LIMIT: usize = 63;
 const MANAGER_LIMIT: usize = 128;
 
+/// The namespace of a Tenant's workers. A Tenant's name is short enough for it, as its schema demands.
 pub fn run_namespace(tenant: &str) -> String {
     format!("{RUN_NAMESPACE_PREFIX}{tenant}")
 }
@@ -106,10 +125,12 @@ pub fn files_audience(region: &str, installation: &str) -> String {
     format!("dataimporter-files.{region}.{installation}")
 }
 
+/// The ConfigMap with what a run works from, in the namespace of the Tenant's workers.
 pub fn snapshot_configmap(run_uid: &str) -> String {
     format!("run-{run_uid}")
 }
 
+/// The pod of an attempt, counted from 1, in the namespace of the Tenant's workers.
 pub fn worker_pod(run_uid: &str, attempt: u32) -> String {
     format!("run-{run_uid}-a{attempt}")
 }

@@ -65,6 +65,7 @@ macro_rules! union {
         }
 
         impl $Union<'_> {
+            /// Which one it is, without what it holds.
             pub const fn kind(self) -> $Kind {
                 match self { $(Self::$Variant(_) => $Kind::$Variant),+ }
             }

@@ -8,10 +8,8 @@ use std::time::Duration;
 use rustls::CertificateError;
 
 use crate::address::AddressKind;
+use crate::reasons;
 use crate::s3::S3Refusal;
-
-const TLS_REFUSED: &str = "TlsRefused";
-const UNREACHABLE: &str = "Unreachable";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -103,20 +101,20 @@ impl Error {
     /// A short CamelCase word for a condition's reason.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::NoAddress { .. } => "HostNotFound",
-            Self::AddressRefused { .. } => "AddressRefused",
-            Self::PortRefused { .. } => "PortRefused",
-            Self::Unreachable { .. } | Self::TimedOut { .. } => UNREACHABLE,
-            Self::Tls { .. } | Self::PostgresWithoutTls { .. } | Self::MySqlWithoutTls { .. } => TLS_REFUSED,
-            Self::PostgresRefused { .. } | Self::MySqlRefused { .. } => "LoginRefused",
-            Self::PostgresPassword { .. } | Self::MySqlPassword { .. } => "InsecurePasswordRefused",
-            Self::MySqlProtocol { .. } => "NotMySql",
-            Self::PostgresProtocol { .. } => "NotPostgres",
+            Self::NoAddress { .. } => reasons::HOST_NOT_FOUND,
+            Self::AddressRefused { .. } => reasons::ADDRESS_REFUSED,
+            Self::PortRefused { .. } => reasons::PORT_REFUSED,
+            Self::Unreachable { .. } | Self::TimedOut { .. } => reasons::UNREACHABLE,
+            Self::Tls { .. } | Self::PostgresWithoutTls { .. } | Self::MySqlWithoutTls { .. } => reasons::TLS_REFUSED,
+            Self::PostgresRefused { .. } | Self::MySqlRefused { .. } => reasons::LOGIN_REFUSED,
+            Self::PostgresPassword { .. } | Self::MySqlPassword { .. } => reasons::INSECURE_PASSWORD_REFUSED,
+            Self::MySqlProtocol { .. } => reasons::NOT_MYSQL,
+            Self::PostgresProtocol { .. } => reasons::NOT_POSTGRES,
             Self::S3Refused { refusal, .. } => refusal.reason(),
-            Self::S3Protocol { .. } => "NotS3",
+            Self::S3Protocol { .. } => reasons::NOT_S3,
             Self::Exchange(diagnosis) => diagnosis.reason,
-            Self::CaBundle { .. } | Self::NoRoots | Self::ServerName { .. } => "TrustUnusable",
-            Self::NotHttps { .. } | Self::Http(_) => "ClientUnusable",
+            Self::CaBundle { .. } | Self::NoRoots | Self::ServerName { .. } => reasons::TRUST_UNUSABLE,
+            Self::NotHttps { .. } | Self::Http(_) => reasons::CLIENT_UNUSABLE,
         }
     }
 
@@ -169,12 +167,12 @@ pub fn diagnose(error: &(dyn StdError + 'static)) -> Diagnosis {
             return Diagnosis { reason: ours.reason(), text: chain(ours), transient: ours.is_transient() };
         }
         if let Some(tls) = current.downcast_ref::<rustls::Error>() {
-            return Diagnosis { reason: TLS_REFUSED, text: tls_reason(tls), transient: false };
+            return Diagnosis { reason: reasons::TLS_REFUSED, text: tls_reason(tls), transient: false };
         }
         innermost = current;
         next = inner(current);
     }
-    Diagnosis { reason: UNREACHABLE, text: innermost.to_string(), transient: true }
+    Diagnosis { reason: reasons::UNREACHABLE, text: innermost.to_string(), transient: true }
 }
 
 /// [`diagnose`], for people only.

@@ -11,6 +11,7 @@ mod mysql;
 mod names;
 mod policy;
 mod postgres;
+pub mod reasons;
 mod s3;
 mod trust;
 

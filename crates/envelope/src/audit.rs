@@ -10,6 +10,7 @@ use crate::ring::KeyRing;
 const LABEL: &[u8] = b"dataimporter.io/audit-line@v1";
 
 /// Derived from a key of the region's own ring; knows nothing of lines.
+/// The key that a region's audit is authenticated with.
 pub struct AuditKey(KeyBytes);
 
 impl AuditKey {
@@ -19,6 +20,7 @@ impl AuditKey {
     }
 
     /// Compares in constant time.
+    /// Whether `mac` is that of the hash of this line.
     pub fn verifies(&self, hash: &[u8], mac: &[u8]) -> bool {
         self.over(hash).verify_slice(mac).is_ok()
     }
@@ -32,6 +34,9 @@ impl AuditKey {
 
 impl KeyRing {
     /// The key of an audit whose region this ring is of.
+    ///
+    /// # Errors
+    /// [`RingError::NoActiveKey`] when no key of the ring is active.
     pub fn audit_key(&self) -> Result<AuditKey, RingError> {
         let derived = hkdf_expand::<32>(self.active()?.bytes.expose(), &[LABEL]);
         Ok(AuditKey(KeyBytes::from_slice(derived.as_slice()).expect("32 bytes were asked for")))

@@ -9,24 +9,24 @@ use crate::header::Header;
 pub struct Scope {
     /// Name of the Region.
     pub region: String,
-    /// UID of the namespace that the installation lives in: two installations never read each other's records.
+    /// UID of the installation, made at random at its first start.
     pub installation_uid: String,
-    /// UID of the Tenant; of the Region where a key belongs to a Region.
+    /// UID of the Tenant object: another one of the same name is another tenant.
     pub tenant_uid: String,
 }
 
 /// The object a record belongs to. Two contexts are the same only if every field is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncryptionContext {
-    /// Region, installation and tenant.
+    /// Whose object it is, and where.
     pub scope: Scope,
-    /// Namespace of the object; empty when it has none.
+    /// Namespace of the object.
     pub namespace: String,
-    /// Kind of the object.
+    /// Kind of the object, such as `Connection`.
     pub kind: String,
-    /// Name of the object.
+    /// Name of the object, or of the file that belongs to it.
     pub name: String,
-    /// UID of the object: another one of the same name is another object.
+    /// UID of the object.
     pub uid: String,
     /// Digest of where a credential may be sent; empty for anything else.
     pub endpoint_digest: String,

@@ -6,6 +6,7 @@ use crate::error::OpenError;
 use crate::keys::Kid;
 
 /// Bytes of a header.
+/// It is fixed by `docs/formats/record.md`.
 pub const HEADER_LEN: usize = 32;
 
 const MAGIC: [u8; 4] = *b"DIMP";
@@ -45,19 +46,23 @@ impl fmt::Display for Purpose {
     }
 }
 
-/// What stands in clear before a record's ciphertext: [`HEADER_LEN`] bytes, all of them authenticated.
+/// The readable beginning of a record. Nothing of it may be believed before the body opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// What the record is for; the key is derived for it.
+    /// What the record says it holds.
     pub purpose: Purpose,
-    /// The key that sealed it.
+    /// The key that the record says it was sealed under.
     pub kid: Kid,
-    /// Counted up by the record's keeper, so that an older one is told from a newer one.
+    /// How often the content was sealed, from 1: an older record of the same object has a smaller one.
     pub version: u64,
 }
 
 impl Header {
     /// Reads the header at the start of `record`.
+    ///
+    /// # Errors
+    /// [`OpenError::NotARecord`] or [`OpenError::Truncated`] when there is no whole header, [`OpenError::UnknownFormat`],
+    /// [`OpenError::UnknownSuite`] or [`OpenError::UnknownPurpose`] when it is of another version.
     pub fn parse(record: &[u8]) -> Result<Self, OpenError> {
         if record.len() < HEADER_LEN {
             // Too short to tell; a proper beginning means it was cut, anything else is no record of ours.
@@ -82,7 +87,7 @@ impl Header {
         Ok(Self { purpose, kid: Kid::from_bytes(kid), version: u64::from_be_bytes(version) })
     }
 
-    /// As it stands at the beginning of a record.
+    /// The header as it stands in a record: magic, format, suite, purpose, kid, version, numbers in network byte order.
     pub fn to_bytes(&self) -> [u8; HEADER_LEN] {
         let mut bytes = [0; HEADER_LEN];
         bytes[..4].copy_from_slice(&MAGIC);

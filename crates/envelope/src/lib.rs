@@ -29,6 +29,7 @@ mod digest;
 mod error;
 mod header;
 mod keys;
+mod reasons;
 pub mod record;
 mod ring;
 mod root;

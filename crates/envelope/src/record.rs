@@ -12,9 +12,9 @@ use crate::keys::{FileKey, KeyBytes, TenantKey};
 
 /// What a record held, and the version it was sealed as. Whoever keeps a ledger of versions compares.
 pub struct Content {
-    /// The version that its header says, which was authenticated.
+    /// How often the content was sealed, from 1.
     pub version: u64,
-    /// The content; wiped when dropped.
+    /// What was sealed; wiped when dropped.
     pub plaintext: Zeroizing<Vec<u8>>,
 }
 
@@ -31,6 +31,10 @@ pub fn seal(
 }
 
 /// Opens a record of `purpose` that belongs to the object `context` names and was sealed under `key`.
+///
+/// # Errors
+/// What is wrong with the record, as [`OpenError`] lists it. A record that belongs to another object and one under other key bytes cannot
+/// be told apart.
 pub fn open(key: &TenantKey, purpose: Purpose, context: &EncryptionContext, record: &[u8]) -> Result<Content, OpenError> {
     let header = Header::expect(record, purpose, key.kid)?;
     open_under(&key.bytes, &header, context, record)
@@ -41,10 +45,10 @@ pub fn seal_file_key(key: &TenantKey, version: u64, context: &EncryptionContext,
     seal(key, Purpose::FileKey, version, context, file_key.to_bytes().as_slice(), rng)
 }
 
-/// The key of a file out of its record.
+/// The file key of a record that [`seal_file_key`] made.
 ///
 /// # Errors
-/// When the record is none of this key, object and purpose, or was altered.
+/// As [`open`], and [`OpenError::Malformed`] when what it holds is no file key.
 pub fn open_file_key(key: &TenantKey, context: &EncryptionContext, record: &[u8]) -> Result<FileKey, OpenError> {
     FileKey::from_bytes(open(key, Purpose::FileKey, context, record)?.plaintext).ok_or(OpenError::Malformed)
 }

@@ -33,11 +33,17 @@ impl Sealer {
     }
 
     /// Appends what `content` completes, in steps of 16 KiB.
+    ///
+    /// # Errors
+    /// [`MessageTooLong`] when the file has more chunks than the format counts.
     pub fn update(&mut self, content: &[u8], out: &mut BytesMut) -> Result<(), MessageTooLong> {
         self.0.update(content, out)
     }
 
     /// Appends the end. Without it the file counts as cut off.
+    ///
+    /// # Errors
+    /// [`MessageTooLong`] when the file has more chunks than the format counts.
     pub fn finish(self, out: &mut BytesMut) -> Result<(), MessageTooLong> {
         self.0.finish(out)
     }
@@ -58,12 +64,15 @@ enum OpenerState {
 }
 
 impl Opener {
-    /// Nothing is read yet.
+    /// Waits for the beginning of a file that was sealed under `key` for the object that `context` names.
     pub fn new(key: FileKey, context: EncryptionContext) -> Self {
         Self(OpenerState::Beginning { key, context, seen: Vec::with_capacity(HEADER_LEN + PREFIX) })
     }
 
     /// Appends the content of every chunk that `sealed` completes. After an error nothing more comes out.
+    ///
+    /// # Errors
+    /// What is wrong with the file so far; the same again from every later call.
     pub fn update(&mut self, sealed: &[u8], out: &mut BytesMut) -> Result<(), OpenError> {
         match &mut self.0 {
             OpenerState::Refused(error) => Err(*error),
@@ -84,6 +93,9 @@ impl Opener {
     }
 
     /// Appends the last of the content and confirms that the file is complete.
+    ///
+    /// # Errors
+    /// [`OpenError::Truncated`] when the end is lacking, or what was wrong before.
     pub fn finish(self, out: &mut BytesMut) -> Result<(), OpenError> {
         match self.0 {
             OpenerState::Refused(error) => Err(error),

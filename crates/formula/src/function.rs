@@ -28,8 +28,11 @@ pub(crate) enum Function {
 /// How a function is written and what it does.
 #[derive(Debug)]
 pub struct Signature {
+    /// In capitals, as it is shown; a formula may write it otherwise.
     pub name: &'static str,
+    /// How it is called, such as `LEFT(text, count)`.
     pub usage: &'static str,
+    /// What it does, in a sentence.
     pub help: &'static str,
     pub(crate) function: Function,
     pub(crate) arguments: RangeInclusive<usize>,
@@ -47,6 +50,7 @@ const fn function(
     Signature { name, usage, help, function, arguments }
 }
 
+/// Every function, sorted by name.
 pub static FUNCTIONS: &[Signature] = &[
     function(Function::And, "AND", 1..=ANY, "AND(condition, …)", "True when all are true."),
     function(Function::Begins, "BEGINS", 2..=2, "BEGINS(text, start)", "Whether the text begins with the other, case included."),

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::reasons;
 use crate::wire_error::{ApiError, OAuthError};
 
 /// What the caller does about an error.
@@ -145,21 +146,21 @@ impl Error {
     /// A short CamelCase word for a condition's reason.
     pub fn reason(&self) -> &'static str {
         match (self, self.class()) {
-            (Self::Login { .. }, Class::Permanent) => "LoginRefused",
-            (Self::Host(_), _) => "HostRefused",
-            (Self::Key(_), _) => "KeyUnusable",
+            (Self::Login { .. }, Class::Permanent) => reasons::LOGIN_REFUSED,
+            (Self::Host(_), _) => reasons::HOST_REFUSED,
+            (Self::Key(_), _) => reasons::KEY_UNUSABLE,
             (Self::Network { source: NetworkError::Http(cause), delivery: Delivery::Unsent, .. }, _) => cause.reason,
-            (Self::Unreadable { .. }, _) => "AnswerUnreadable",
-            (Self::Session { transient: false, .. }, _) => "NoSession",
-            (Self::Request { .. }, _) => "RequestImpossible",
-            (_, Class::Auth) => "SessionRefused",
-            (_, Class::Quota) => "QuotaExhausted",
-            (_, Class::Transient) => "TemporarilyUnavailable",
-            (_, Class::Lock) => "RecordsLocked",
-            (_, Class::Rechunk) => "TooMuchAtOnce",
-            (_, Class::Stop) => "OrgRefusesWrites",
-            (_, Class::SpoiledJob) => "JobSpoiled",
-            (_, Class::Permanent) => "Refused",
+            (Self::Unreadable { .. }, _) => reasons::ANSWER_UNREADABLE,
+            (Self::Session { transient: false, .. }, _) => reasons::NO_SESSION,
+            (Self::Request { .. }, _) => reasons::REQUEST_IMPOSSIBLE,
+            (_, Class::Auth) => reasons::SESSION_REFUSED,
+            (_, Class::Quota) => reasons::QUOTA_EXHAUSTED,
+            (_, Class::Transient) => reasons::TEMPORARILY_UNAVAILABLE,
+            (_, Class::Lock) => reasons::RECORDS_LOCKED,
+            (_, Class::Rechunk) => reasons::TOO_MUCH_AT_ONCE,
+            (_, Class::Stop) => reasons::ORG_REFUSES_WRITES,
+            (_, Class::SpoiledJob) => reasons::JOB_SPOILED,
+            (_, Class::Permanent) => reasons::REFUSED,
         }
     }
 

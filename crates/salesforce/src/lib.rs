@@ -11,6 +11,7 @@ mod describe;
 mod error;
 mod limits;
 mod query;
+mod reasons;
 mod retry;
 mod session;
 mod versions;

@@ -7,6 +7,7 @@ use envelope::{CustodyError, OpenError, RingError};
 use runtime::write::WriteError;
 
 use super::lane::NotResponding;
+use super::reasons;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -106,29 +107,29 @@ impl Error {
     /// One word for a condition or a metric label.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
-            Self::Kube { .. } | Self::Write(_) if self.refusal().is_some() => "APIServerRefused",
-            Self::Kube { .. } | Self::Write(_) | Self::Unidentified(_) => "APIServer",
+            Self::Kube { .. } | Self::Write(_) if self.refusal().is_some() => reasons::API_SERVER_REFUSED,
+            Self::Kube { .. } | Self::Write(_) | Self::Unidentified(_) => reasons::API_SERVER,
             Self::Ring { source, .. } => source.reason(),
             Self::Custody { source, .. } => source.reason(),
-            Self::RootKeyFile { .. } => "RootKeyFileUnreadable",
+            Self::RootKeyFile { .. } => reasons::ROOT_KEY_FILE_UNREADABLE,
             Self::File(source) => source.reason(),
-            Self::Storage { .. } => "StorageFailed",
-            Self::NotUnderstood { .. } => "NotUnderstood",
-            Self::NotMounted { .. } => "NotMounted",
-            Self::NotResponding { .. } => "NotResponding",
-            Self::Threads { .. } => "StorageFailed",
-            Self::Full { .. } => "Full",
+            Self::Storage { .. } => reasons::STORAGE_FAILED,
+            Self::NotUnderstood { .. } => reasons::NOT_UNDERSTOOD,
+            Self::NotMounted { .. } => reasons::NOT_MOUNTED,
+            Self::NotResponding { .. } => reasons::NOT_RESPONDING,
+            Self::Threads { .. } => reasons::STORAGE_FAILED,
+            Self::Full { .. } => reasons::FULL,
             Self::Unaudited(source) => source.reason(),
-            Self::Audit { .. } => "AuditFailed",
-            Self::Skew { .. } | Self::NoTime => "ClockSkew",
-            Self::Record { .. } => "BadRecord",
-            Self::Certificate(_) | Self::Tls(_) => "Certificate",
+            Self::Audit { .. } => reasons::AUDIT_FAILED,
+            Self::Skew { .. } | Self::NoTime => reasons::CLOCK_SKEW,
+            Self::Record { .. } => reasons::BAD_RECORD,
+            Self::Certificate(_) | Self::Tls(_) => reasons::CERTIFICATE,
             Self::Salesforce(source) => source.reason(),
             Self::Connect(source) => source.reason(),
-            Self::Unbound(_) => "TenantNotReady",
-            Self::NoRegion(_) => "RegionUnknown",
-            Self::TenantGone => "TenantGone",
-            Self::Disconnecting(_) => "Disconnecting",
+            Self::Unbound(_) => reasons::TENANT_NOT_READY,
+            Self::NoRegion(_) => reasons::REGION_UNKNOWN,
+            Self::TenantGone => reasons::TENANT_GONE,
+            Self::Disconnecting(_) => reasons::DISCONNECTING,
         }
     }
 

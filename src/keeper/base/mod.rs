@@ -6,5 +6,6 @@ pub(crate) mod clock;
 pub(crate) mod cluster;
 pub(crate) mod error;
 pub(crate) mod lane;
+pub(crate) mod reasons;
 pub(crate) mod records;
 pub(crate) mod run_status;

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::reasons::tenant as reasons;
 use api::{Connection, Tenant};
 use domain::connection::REVOKE_LIMIT;
 use futures::StreamExt;
@@ -82,7 +83,7 @@ async fn revoke(controllers: &Controllers, record: &ObjectMeta, bound: &Bound) -
             let event = Event::new("OwnerlessRevoked").with("connection", bound.uid.as_str()).with("revoked", revoked);
             controllers.audit.line(&keys.region, event).await?;
             let note = format!("Connection {} was deleted past us: {revoked} access tokens were revoked", title(bound));
-            controllers.cluster.events.warning(keys.tenant.as_ref(), "OwnerlessRevoked", &note).await;
+            controllers.cluster.events.warning(keys.tenant.as_ref(), reasons::OWNERLESS_REVOKED, &note).await;
             Ok(())
         }
         Err(error) => match controllers.vault.ownerless_since(record).await? {
@@ -103,7 +104,7 @@ async fn give_up(controllers: &Controllers, record: &ObjectMeta, bound: &Bound, 
         let note = format!(
             "Connection {title} was deleted past us, its access tokens could not be revoked ({why}) and may live until their session ends, at most a day"
         );
-        controllers.cluster.events.warning(tenant, "RevocationFailed", &note).await;
+        controllers.cluster.events.warning(tenant, reasons::REVOCATION_FAILED, &note).await;
     }
     Ok(())
 }

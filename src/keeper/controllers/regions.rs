@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::conditions::{AUDIT_BROKEN, CLOCK_SKEW, Conditions, KEY_CUSTODY, OVERDUE, ROTATION_REFUSED, STORAGE_READY};
+use api::reasons::region as reasons;
 use api::region::RootKeyKind;
 use api::{Region, RegionStatus, Tenant};
 use envelope::{Observed, Request};
@@ -39,7 +40,7 @@ pub(crate) async fn reconcile(controllers: &Controllers, name: &str) -> Result<N
     let previous = region.status.clone().unwrap_or_default();
     let mut conditions = Conditions::from(&previous.conditions, region.metadata.generation, now);
     conditions = match &storage {
-        Ok(()) => conditions.with_true(STORAGE_READY, "Writable", "an object was written, read and deleted"),
+        Ok(()) => conditions.with_true(STORAGE_READY, reasons::WRITABLE, "an object was written, read and deleted"),
         Err(error) => conditions.with_false(STORAGE_READY, error.reason(), &error.chain()),
     };
     conditions = match &custody {
@@ -57,7 +58,7 @@ pub(crate) async fn reconcile(controllers: &Controllers, name: &str) -> Result<N
         conditions = refusal.set_condition(conditions);
     }
     if let Some(message) = audit::broken(&region) {
-        conditions = conditions.with_true(AUDIT_BROKEN, "ChainBroken", &message);
+        conditions = conditions.with_true(AUDIT_BROKEN, reasons::CHAIN_BROKEN, &message);
     }
     write(controllers, &region, &previous, conditions.build()).await?;
     let in_order = storage.is_ok() && custody.is_ok();
@@ -84,14 +85,14 @@ fn about_time(controllers: &Controllers, region: &str, mut conditions: Condition
         let message = format!(
             "the keeper's machine is {seconds} s {way} the API server's clock: set the wrong one right; until then nothing is served, and what has had its time by the API server's clock is erased"
         );
-        conditions = conditions.with_true(CLOCK_SKEW, "ClocksDiffer", &message);
+        conditions = conditions.with_true(CLOCK_SKEW, reasons::CLOCKS_DIFFER, &message);
     }
     let overdue = controllers.files.overdue(region);
     if overdue > 0 {
         let files =
             if overdue == 1 { "1 file has had its time and is".to_owned() } else { format!("{overdue} files have had their time and are") };
         let message = format!("{files} still there; erasing is tried again every 15 s, the keeper's log says what is in the way");
-        conditions = conditions.with_true(OVERDUE, "NotErased", &message);
+        conditions = conditions.with_true(OVERDUE, reasons::NOT_ERASED, &message);
     }
     conditions
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use api::conditions::{Conditions, ROTATION_REFUSED};
 use api::names::ROTATE_KEYS_ANNOTATION;
+use api::reasons::rotation as reasons;
 use envelope::Request;
 use jiff::Timestamp;
 
@@ -23,7 +24,7 @@ pub(crate) fn requested(annotations: &BTreeMap<String, String>) -> Result<Option
         // Whoever may annotate chooses its length.
         let shown: String = text.chars().take(64).collect();
         let message = format!("{ROTATE_KEYS_ANNOTATION} is no time: {shown:?}; write the present one, as `date -u +%FT%TZ` prints it");
-        Refusal { reason: "Unreadable", message, not_before: None }
+        Refusal { reason: reasons::UNREADABLE, message, not_before: None }
     })
 }
 
@@ -33,18 +34,20 @@ pub(crate) fn refusal(requested: Option<Timestamp>, request: Request, now: Times
     let (reason, message, not_before) = match request {
         Request::Nothing | Request::Due | Request::Obeyed => return None,
         Request::InTheFuture => (
-            "InTheFuture",
+            reasons::IN_THE_FUTURE,
             format!("{ROTATE_KEYS_ANNOTATION} is in the future: {requested}, and it is {now} at the API server; write the present time"),
             Some(requested),
         ),
         Request::TooOften { not_before } => (
-            "TooOften",
+            reasons::TOO_OFTEN,
             format!("as many keys were made within a day as may be made on request; the next one after {not_before}"),
             Some(not_before),
         ),
-        Request::TooMany => {
-            ("TooMany", "so many older keys still open records that none is made: records are being sealed again first".to_owned(), None)
-        }
+        Request::TooMany => (
+            reasons::TOO_MANY,
+            "so many older keys still open records that none is made: records are being sealed again first".to_owned(),
+            None,
+        ),
     };
     Some(Refusal { reason, message, not_before })
 }
@@ -53,7 +56,7 @@ impl Refusal {
     /// A root key that is a file is not ours to make.
     pub(crate) fn of_file() -> Self {
         let message = "the root key is a file: put a new key on its first line, and leave the old one below it".to_owned();
-        Self { reason: "KeyFile", message, not_before: None }
+        Self { reason: reasons::KEY_FILE, message, not_before: None }
     }
 
     pub(crate) fn set_condition(&self, conditions: Conditions) -> Conditions {

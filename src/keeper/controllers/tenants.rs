@@ -6,6 +6,7 @@ use std::time::Duration;
 use api::conditions::{Conditions, KEYS_READY, ROTATION_REFUSED, is_true};
 use api::identity::is_same;
 use api::import_run::Chunks;
+use api::reasons::tenant as reasons;
 use api::tenant::KeyInfo;
 use api::{ImportRun, Tenant, Uid, names};
 use base64::Engine;
@@ -132,7 +133,7 @@ async fn report(
     let previous = tenant.status.clone().unwrap_or_default();
     let conditions = Conditions::from(&previous.conditions, tenant.metadata.generation, now);
     let conditions = match outcome {
-        Ok(()) => conditions.with_true(KEYS_READY, "Active", "a key of this tenant seals and opens its records"),
+        Ok(()) => conditions.with_true(KEYS_READY, reasons::ACTIVE, "a key of this tenant seals and opens its records"),
         Err(error) => conditions.with_false(KEYS_READY, error.reason(), &error.chain()),
     };
     let conditions = match refusal {
@@ -182,24 +183,28 @@ async fn erase(controllers: &Controllers, tenant: &Tenant) -> Result<Next> {
     let released = tenant.annotations().get(names::RELEASE_ANNOTATION).is_some_and(|word| word == uid.as_str());
     match erase_all(controllers, tenant).await {
         Ok(None) => {
-            controllers.cluster.events.normal(tenant, "Erased", "tokens revoked, files deleted, keys destroyed, and each proved").await;
+            controllers
+                .cluster
+                .events
+                .normal(tenant, reasons::ERASED, "tokens revoked, files deleted, keys destroyed, and each proved")
+                .await;
         }
         Ok(Some(unrevoked)) => {
             let note = format!(
                 "files deleted, keys destroyed, and each proved; but access tokens could not be revoked and may live until their session ends, at most a day: {unrevoked}"
             );
-            controllers.cluster.events.warning(tenant, "ErasedUnrevoked", &note).await;
+            controllers.cluster.events.warning(tenant, reasons::ERASED_UNREVOKED, &note).await;
         }
         Err(error) if released => {
             let note = format!("let go unerased, as annotation {} asks: {}", names::RELEASE_ANNOTATION, error.chain());
-            controllers.cluster.events.warning(tenant, "ReleasedUnerased", &note).await;
+            controllers.cluster.events.warning(tenant, reasons::RELEASED_UNERASED, &note).await;
         }
         Err(error) => {
             let message =
                 format!("{}; it is tried again, or annotate the Tenant with {}={uid} to let go", error.chain(), names::RELEASE_ANNOTATION);
             let previous = tenant.status.clone().unwrap_or_default();
             let conditions = Conditions::from(&previous.conditions, tenant.metadata.generation, controllers.cluster.now()?)
-                .with_false(KEYS_READY, "ErasureBlocked", &message)
+                .with_false(KEYS_READY, reasons::ERASURE_BLOCKED, &message)
                 .build();
             if !is_true(&previous.conditions, KEYS_READY) && previous.conditions.iter().any(|c| c.message == message) {
                 return Err(error);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use api::conditions::Conditions;
+use api::reasons::region as reasons;
 use api::region::RootKeyKind;
 use api::{Region, Uid};
 use envelope::{FileRoot, Observed, Policy, Request, RootCustody, RootRing, SecretRoot, Step};
@@ -33,11 +34,11 @@ pub(crate) fn set_conditions(region: &Region, conditions: Conditions) -> Conditi
     match region.spec.root_key.kind() {
         Some(RootKeyKind::Secret) => conditions.with_true(
             type_,
-            "InCluster",
+            reasons::IN_CLUSTER,
             "WARNING: the root key lies in a Secret of this cluster, beside what it protects: whoever reads that Secret or a backup of etcd reads everything. For trials only; use rootKey.file for anything real",
         ),
         Some(RootKeyKind::File(_)) => {
-            conditions.with_true(type_, "File", "the root key is a file mounted into the keeper; it is in no Secret that the keeper wrote")
+            conditions.with_true(type_, reasons::FILE, "the root key is a file mounted into the keeper; it is in no Secret that the keeper wrote")
         }
         None => conditions,
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use api::reasons::connection as reasons;
 use api::{Connection, NamespaceName};
 use domain::connection::{Consent, Seen, Source, managed_by, required_keys};
 use k8s_openapi::api::core::v1::Secret;
@@ -128,7 +129,7 @@ impl Vault {
             Ok(_) => {
                 self.cluster
                     .events
-                    .normal(connection, "SourceDeleted", &format!("Secret {} was deleted after its intake", found.name))
+                    .normal(connection, reasons::SOURCE_DELETED, &format!("Secret {} was deleted after its intake", found.name))
                     .await;
                 Ok(Removal::Done)
             }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use api::identity::{Unidentified, has_uid, is_same};
 use api::names::{self, RUN_UID_LABEL, SNAPSHOT_KEY};
+use api::reasons::import_run as reasons;
 use api::{ImportRun, NamespaceName, Uid};
 use domain::import_run::plan::{AnchorText, TooLarge, anchor, snapshot};
 use domain::import_run::{Anchor, Basis, Frozen, JobFacts, Observed, Placed};
@@ -127,7 +128,7 @@ pub(super) async fn remove_planted(context: &Context, run: &ImportRun, planted: 
     context.metrics.foreign_object("ConfigMap");
     context.writer.delete(&context.writer.namespaced::<ConfigMap>(&key), &key, &planted.uid).await?;
     let note = format!("ConfigMap {key} was there before this run began and is not what it works from: removed");
-    context.events.warning(run, "ForeignSnapshot", &note).await;
+    context.events.warning(run, reasons::FOREIGN_SNAPSHOT, &note).await;
     Ok(())
 }
 

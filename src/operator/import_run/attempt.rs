@@ -9,6 +9,7 @@ use std::time::Duration;
 use api::ImportRun;
 use api::import_run::RunReason;
 use api::names;
+use api::reasons::import_run as reasons;
 use domain::finding::Finding;
 use domain::import_run::plan::{AnchorText, pod};
 use domain::import_run::{self, Frozen, Observed, Placed, PodFacts, Record, RunState};
@@ -103,7 +104,8 @@ pub(super) async fn make_anchor(
         Ok(Made::Taken) => Ok(Next::After(Duration::ZERO)),
         Err(ReconcileError::Write(error)) if error.is_refusal() => {
             let why = error.server_message().unwrap_or("no reason given");
-            let finding = Finding::waiting("SnapshotRefused", format!("the run's snapshot was refused: {why}")).again_in(REFUSED_RETRY);
+            let finding =
+                Finding::waiting(reasons::SNAPSHOT_REFUSED, format!("the run's snapshot was refused: {why}")).again_in(REFUSED_RETRY);
             report(context, key, run, record, &finding, now).await.map(|_| next(&finding))
         }
         Err(error) => Err(error),
@@ -126,7 +128,7 @@ pub(super) async fn make_pod(
     let maps = context.writer.namespaced::<ConfigMap>(&public);
     let Some(keeper_ca) = installation::keeper_ca(&maps).await.map_err(|error| unread("ConfigMap", &public, error))? else {
         let why = format!("ConfigMap {public} says not whom a worker may trust: the keeper writes {} into it", names::PUBLIC_CA_KEY);
-        let finding = Finding::waiting("KeeperNotPublished", why).again_in(REFUSED_RETRY);
+        let finding = Finding::waiting(reasons::KEEPER_NOT_PUBLISHED, why).again_in(REFUSED_RETRY);
         return report(context, key, run, record, &finding, now).await.map(|_| next(&finding));
     };
     let wanted = pod(placed, frozen, attempt.number, &keeper_ca, &context.settings);
@@ -136,7 +138,7 @@ pub(super) async fn make_pod(
             let why = error.server_message().unwrap_or("no reason given");
             // The API server counts pods with some delay.
             let retry = if why.contains("exceeded quota") { QUOTA_RETRY } else { REFUSED_RETRY };
-            let finding = Finding::waiting("PodRefused", format!("the worker pod was refused: {why}")).again_in(retry);
+            let finding = Finding::waiting(reasons::POD_REFUSED, format!("the worker pod was refused: {why}")).again_in(retry);
             return report(context, key, run, record, &finding, now).await.map(|_| next(&finding));
         }
         Err(error) => return Err(error),

@@ -6,6 +6,7 @@ mod observe;
 
 use api::ImportRun;
 use api::import_run::{ImportRunStatus, RunReason};
+use api::reasons::import_run as reasons;
 use domain::finding::Finding;
 use domain::import_run::{self, Anchor, Decision, Record, RunState};
 use jiff::Timestamp;
@@ -44,7 +45,7 @@ pub(super) async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Next
         Decision::EndAttempt(ending) => {
             tracing::info!(reason = ending.reason, counted = ending.counted, "attempt ended");
             context.events.warning(run.as_ref(), ending.reason, &ending.message).await;
-            let finding = Finding::progressing("AttemptEnded", format!("{}: {}", ending.reason, ending.message));
+            let finding = Finding::progressing(reasons::ATTEMPT_ENDED, format!("{}: {}", ending.reason, ending.message));
             report(context, key, run, record.ended(&ending, now), &finding, now).await?;
             Ok(Next::After(Duration::ZERO))
         }

@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, Method, StatusCode};
 
+use crate::reasons;
+
 /// An S3 server says no.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum S3Refusal {
@@ -37,15 +39,15 @@ impl S3Refusal {
     /// A short CamelCase word for a condition's reason.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
-            Self::NoBucket => "BucketNotFound",
-            Self::OtherRegion { .. } => "OtherRegion",
-            Self::UnknownKey | Self::WrongSecret => "LoginRefused",
-            Self::Denied => "AccessDenied",
-            Self::Clocks => "ClocksDiffer",
-            Self::Archived | Self::CustomerKey => "ObjectUnreadable",
-            Self::Busy { .. } => "Unreachable",
-            Self::BehindTheEnd | Self::Other { .. } => "RequestRefused",
-            Self::NotS3 { .. } => "NotS3",
+            Self::NoBucket => reasons::BUCKET_NOT_FOUND,
+            Self::OtherRegion { .. } => reasons::OTHER_REGION,
+            Self::UnknownKey | Self::WrongSecret => reasons::LOGIN_REFUSED,
+            Self::Denied => reasons::ACCESS_DENIED,
+            Self::Clocks => reasons::CLOCKS_DIFFER,
+            Self::Archived | Self::CustomerKey => reasons::OBJECT_UNREADABLE,
+            Self::Busy { .. } => reasons::UNREACHABLE,
+            Self::BehindTheEnd | Self::Other { .. } => reasons::REQUEST_REFUSED,
+            Self::NotS3 { .. } => reasons::NOT_S3,
         }
     }
 

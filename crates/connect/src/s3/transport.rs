@@ -18,6 +18,7 @@ use tokio::time::Sleep;
 use super::refusal::refusal;
 use crate::error::{Diagnosis, Error, diagnose};
 use crate::https::Https;
+use crate::reasons;
 
 /// From the request to the head of the answer, besides what a body of ours takes.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -114,8 +115,8 @@ impl Transport {
         let Diagnosis { reason, text, transient } = diagnose(error);
         let target = &*self.target;
         match reason {
-            "TlsRefused" => Error::Tls { target: target.to_owned(), reason: text },
-            "Unreachable" if !text.contains(target) => Error::Exchange(Diagnosis {
+            reasons::TLS_REFUSED => Error::Tls { target: target.to_owned(), reason: text },
+            reasons::UNREACHABLE if !text.contains(target) => Error::Exchange(Diagnosis {
                 reason,
                 text: format!("the exchange with {target} broke off ({text}): it may succeed later"),
                 transient,

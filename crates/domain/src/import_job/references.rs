@@ -8,6 +8,7 @@ use api::conditions::{self, READY};
 use api::connection::{Rows, System, SystemKind};
 use api::identity::has_uid;
 use api::import_job::{ImportJobSpec, SourceKind, TargetKind};
+use api::reasons::import_job as reasons;
 use api::{Connection, NamespaceName, Region, Tenant, Upload};
 use jiff::Timestamp;
 
@@ -19,16 +20,16 @@ const UPLOAD_MARGIN: Duration = Duration::from_secs(300);
 /// Nothing runs for a tenant whose region is not the one it was bound to, or that cannot be served now.
 pub(crate) fn region_trouble(tenant: Option<&Arc<Tenant>>, region: Option<&Arc<Region>>, namespace: &NamespaceName) -> Option<Finding> {
     let Some(tenant) = tenant else {
-        return Some(Finding::waiting("NoTenant", format!("namespace {namespace} belongs to no Tenant: list it in one")));
+        return Some(Finding::waiting(reasons::NO_TENANT, format!("namespace {namespace} belongs to no Tenant: list it in one")));
     };
     let name = &tenant.spec.region;
     let Some(region) = region else {
-        return Some(Finding::waiting("RegionNotFound", format!("Region {name} does not exist")));
+        return Some(Finding::waiting(reasons::REGION_NOT_FOUND, format!("Region {name} does not exist")));
     };
     let bound = tenant.status.as_ref().and_then(|s| s.region_uid.as_deref());
     if !bound.is_some_and(|bound| has_uid(&region.metadata, bound)) {
         return Some(Finding::waiting(
-            "RegionReplaced",
+            reasons::REGION_REPLACED,
             format!("Region {name} is not the one this tenant was bound to: nothing runs there"),
         ));
     }
@@ -36,8 +37,10 @@ pub(crate) fn region_trouble(tenant: Option<&Arc<Tenant>>, region: Option<&Arc<R
     match ready {
         Some(ready) if ready.status == "True" => None,
         // Members may not be allowed to look at a Region: they read here what it waits for.
-        Some(ready) => Some(Finding::waiting("RegionNotReady", format!("Region {name} is not ready: {}: {}", ready.reason, ready.message))),
-        None => Some(Finding::waiting("RegionNotReady", format!("Region {name} is not checked yet"))),
+        Some(ready) => {
+            Some(Finding::waiting(reasons::REGION_NOT_READY, format!("Region {name} is not ready: {}: {}", ready.reason, ready.message)))
+        }
+        None => Some(Finding::waiting(reasons::REGION_NOT_READY, format!("Region {name} is not checked yet"))),
     }
 }
 
@@ -108,16 +111,19 @@ pub(crate) fn connection_trouble(uses: &[Use], connections: &BTreeMap<String, Ar
 fn trouble(used: &Use, connection: Option<&Arc<Connection>>) -> Option<Finding> {
     let name = &used.name;
     let Some(connection) = connection else {
-        return Some(Finding::waiting("ConnectionNotFound", format!("Connection {name} does not exist in this namespace")));
+        return Some(Finding::waiting(reasons::CONNECTION_NOT_FOUND, format!("Connection {name} does not exist in this namespace")));
     };
     if !connection.spec.system().is_some_and(|system| used.part.is_played_by(system)) {
-        return Some(Finding::stalled("WrongConnectionKind", format!("Connection {name}: {}", used.part.needs())));
+        return Some(Finding::stalled(reasons::WRONG_CONNECTION_KIND, format!("Connection {name}: {}", used.part.needs())));
     }
     if connection.metadata.deletion_timestamp.is_some() {
-        return Some(Finding::waiting("ConnectionNotFound", format!("Connection {name} is being deleted")));
+        return Some(Finding::waiting(reasons::CONNECTION_NOT_FOUND, format!("Connection {name} is being deleted")));
     }
     if connection.spec.suspended() {
-        return Some(Finding::waiting("ConnectionSuspended", format!("Connection {name} is suspended: set its spec.suspend to false")));
+        return Some(Finding::waiting(
+            reasons::CONNECTION_SUSPENDED,
+            format!("Connection {name} is suspended: set its spec.suspend to false"),
+        ));
     }
     let ready = connection.status.as_ref().and_then(|s| conditions::find(&s.conditions, READY));
     match ready {
@@ -125,12 +131,12 @@ fn trouble(used: &Use, connection: Option<&Arc<Connection>>) -> Option<Finding> 
             None
         }
         Some(ready) if ready.status == "False" => {
-            Some(Finding::waiting("ConnectionNotReady", format!("Connection {name}: {}: {}", ready.reason, ready.message)))
+            Some(Finding::waiting(reasons::CONNECTION_NOT_READY, format!("Connection {name}: {}: {}", ready.reason, ready.message)))
         }
         Some(ready) if ready.status == "True" => {
-            Some(Finding::waiting("ConnectionNotReady", format!("Connection {name} was changed and is not looked at again yet")))
+            Some(Finding::waiting(reasons::CONNECTION_NOT_READY, format!("Connection {name} was changed and is not looked at again yet")))
         }
-        _ => Some(Finding::waiting("ConnectionNotReady", format!("Connection {name} is not verified yet"))),
+        _ => Some(Finding::waiting(reasons::CONNECTION_NOT_READY, format!("Connection {name} is not verified yet"))),
     }
 }
 
@@ -147,8 +153,10 @@ pub(crate) fn upload_over(upload: &Upload, at: Timestamp) -> bool {
 /// Why the upload cannot be read yet.
 pub(crate) fn upload_trouble(name: &str, upload: Option<&Arc<Upload>>) -> Option<Finding> {
     let Some(upload) = upload else {
-        return Some(Finding::waiting("UploadNotFound", format!("Upload {name} does not exist in this namespace")));
+        return Some(Finding::waiting(reasons::UPLOAD_NOT_FOUND, format!("Upload {name} does not exist in this namespace")));
     };
     let ready = upload.status.as_ref().is_some_and(|s| conditions::is_true(&s.conditions, READY));
-    (!ready).then(|| Finding::waiting("UploadNotReady", format!("Upload {name} has no file yet: send it with `kubectl import upload`")))
+    (!ready).then(|| {
+        Finding::waiting(reasons::UPLOAD_NOT_READY, format!("Upload {name} has no file yet: send it with `kubectl import upload`"))
+    })
 }

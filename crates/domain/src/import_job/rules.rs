@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use api::import_job::{Format, ImportJobSpec, Schedule, TriggerKind};
+use api::reasons::import_job as reasons;
 use api::{ImportJob, names};
 use jiff::Timestamp;
 
@@ -78,13 +79,17 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision {
     match (blocked, when(&o.job.spec)) {
         (Some(finding), _) => Decision { finding, start: None, next_run_at: None },
         (None, When::Manual) => {
-            let finding = Finding::ready("Armed", "runs start when somebody creates an ImportRun: `kubectl import run`");
+            let finding = Finding::ready(reasons::ARMED, "runs start when somebody creates an ImportRun: `kubectl import run`");
             Decision { finding, start: None, next_run_at: None }
         }
         (None, When::Once(id)) => {
             let name = names::once_run(labels::name(&o.job.metadata), id);
             let start = Start { name: name.clone(), start_before: now + ONCE_GRACE };
-            Decision { finding: Finding::ready("Started", format!("starts ImportRun {name}")), start: Some(start), next_run_at: None }
+            Decision {
+                finding: Finding::ready(reasons::STARTED, format!("starts ImportRun {name}")),
+                start: Some(start),
+                next_run_at: None,
+            }
         }
         (None, When::Schedule(schedule)) => scheduled(o, schedule, now),
         (None, When::Unknown) => Decision { finding: unknown("trigger"), start: None, next_run_at: None },
@@ -97,9 +102,9 @@ fn scheduled(o: &Observed, schedule: &Schedule, now: Timestamp) -> Decision {
     let finding = match next {
         Some(at) => {
             let wait = at.duration_since(now).unsigned_abs();
-            Finding::ready("Armed", "runs start by the clock: see nextRunAt").again_in(wait)
+            Finding::ready(reasons::ARMED, "runs start by the clock: see nextRunAt").again_in(wait)
         }
-        None => Finding::stalled("InvalidSchedule", format!("cron {:?} never comes: there is no such date", schedule.cron)),
+        None => Finding::stalled(reasons::INVALID_SCHEDULE, format!("cron {:?} never comes: there is no such date", schedule.cron)),
     };
     Decision { start: due(o, now), finding, next_run_at: next }
 }
@@ -120,16 +125,19 @@ fn already_ran(o: &Observed, _: Timestamp) -> Option<Finding> {
     let run = o.once_run.as_ref()?;
     let name = labels::name(&run.metadata);
     Some(if run.spec.job_ref.uid != o.uid.as_str() {
-        Finding::ready("AlreadyRan", format!("ImportRun {name} of a former job has id {id:?}: to run again, change trigger.once.id"))
+        Finding::ready(
+            reasons::ALREADY_RAN,
+            format!("ImportRun {name} of a former job has id {id:?}: to run again, change trigger.once.id"),
+        )
     } else if is_finished(run) {
-        Finding::ready("Done", format!("ImportRun {name} ended: {}: to run again, change trigger.once.id", reason_of(run)))
+        Finding::ready(reasons::DONE, format!("ImportRun {name} ended: {}: to run again, change trigger.once.id", reason_of(run)))
     } else {
-        Finding::ready("Started", format!("ImportRun {name} is under way"))
+        Finding::ready(reasons::STARTED, format!("ImportRun {name} is under way"))
     })
 }
 
 fn suspended(o: &Observed, _: Timestamp) -> Option<Finding> {
-    o.job.spec.suspended().then(|| Finding::ready("Suspended", "no run starts by itself until spec.suspend is false"))
+    o.job.spec.suspended().then(|| Finding::ready(reasons::SUSPENDED, "no run starts by itself until spec.suspend is false"))
 }
 
 /// What stands where this version finds nothing it knows would be passed over, and a run would do something else than was asked.
@@ -147,14 +155,14 @@ fn not_understood(o: &Observed, _: Timestamp) -> Option<Finding> {
 
 fn unknown(part: &str) -> Finding {
     Finding::stalled(
-        "NotUnderstood",
+        reasons::NOT_UNDERSTOOD,
         format!("{part} has no key that this version knows, or more than one: set exactly one that it knows, or upgrade Dataimporter"),
     )
 }
 
 fn schedule_unreadable(o: &Observed, _: Timestamp) -> Option<Finding> {
     let When::Schedule(schedule) = when(&o.job.spec) else { return None };
-    Cron::parse(schedule).err().map(|error| Finding::stalled("InvalidSchedule", error.to_string()))
+    Cron::parse(schedule).err().map(|error| Finding::stalled(reasons::INVALID_SCHEDULE, error.to_string()))
 }
 
 fn namespace_or_region(o: &Observed, _: Timestamp) -> Option<Finding> {
@@ -168,7 +176,10 @@ fn connection(o: &Observed, _: Timestamp) -> Option<Finding> {
 fn upload_too_old(o: &Observed, now: Timestamp) -> Option<Finding> {
     let upload = o.upload.as_ref().filter(|upload| upload_expired(upload, now))?;
     let name = labels::name(&upload.metadata);
-    Some(Finding::waiting("UploadExpired", format!("Upload {name} is past its hour: create another one and name it in source.upload")))
+    Some(Finding::waiting(
+        reasons::UPLOAD_EXPIRED,
+        format!("Upload {name} is past its hour: create another one and name it in source.upload"),
+    ))
 }
 
 fn upload_not_there(o: &Observed, _: Timestamp) -> Option<Finding> {

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use api::reasons::import_run as reasons;
 use backoff::Backoff;
 
 use super::PodFacts;
@@ -37,12 +38,12 @@ impl Ending {
 
     /// The pod vanished without a word.
     pub fn lost() -> Self {
-        Self::disrupted("Lost", "the worker pod is gone and left no status behind")
+        Self::disrupted(reasons::LOST, "the worker pod is gone and left no status behind")
     }
 
     /// The node does not answer; its pod is past its grace period and still there.
     pub fn node_lost(node: &str) -> Self {
-        Self::disrupted("NodeLost", format!("node {node} does not answer"))
+        Self::disrupted(reasons::NODE_LOST, format!("node {node} does not answer"))
     }
 }
 
@@ -50,21 +51,23 @@ impl Ending {
 pub fn ending_of(pod: &PodFacts) -> Ending {
     let node = pod.node.as_deref().unwrap_or("unknown");
     if pod.disrupted {
-        return Ending::disrupted("Disrupted", format!("the worker pod was taken off node {node}"));
+        return Ending::disrupted(reasons::DISRUPTED, format!("the worker pod was taken off node {node}"));
     }
     match (pod.reason.as_deref(), pod.exit_code, pod.exit_reason.as_deref()) {
         // The kubelet's own words when it shuts down or lacks something.
         (Some("Evicted" | "NodeShutdown" | "Shutdown" | "Terminated" | "NodeLost" | "Preempting"), ..) => {
-            Ending::disrupted("Disrupted", format!("the worker pod was taken off node {node}"))
+            Ending::disrupted(reasons::DISRUPTED, format!("the worker pod was taken off node {node}"))
         }
         (Some("NodeAffinity" | "OutOfcpu" | "OutOfmemory" | "OutOfpods" | "UnexpectedAdmissionError"), ..) => {
-            Ending::disrupted("Disrupted", format!("node {node} did not take the worker pod"))
+            Ending::disrupted(reasons::DISRUPTED, format!("node {node} did not take the worker pod"))
         }
-        (_, _, Some("OOMKilled")) => Ending::counted("OOMKilled", "the worker ran out of memory: raise the chart's value worker.memory"),
-        (_, Some(EXIT_RESUMABLE), _) => Ending::counted("Interrupted", "the worker stopped where another can go on"),
-        (_, Some(0), _) => Ending::counted("NoOutcome", "the worker ended without saying how"),
-        (_, Some(code), _) => Ending::counted("Error", format!("the worker crashed with exit code {code}")),
-        (reason, None, _) => Ending::counted("Error", format!("the worker pod failed: {}", reason.unwrap_or("no reason given"))),
+        (_, _, Some("OOMKilled")) => {
+            Ending::counted(reasons::OOM_KILLED, "the worker ran out of memory: raise the chart's value worker.memory")
+        }
+        (_, Some(EXIT_RESUMABLE), _) => Ending::counted(reasons::INTERRUPTED, "the worker stopped where another can go on"),
+        (_, Some(0), _) => Ending::counted(reasons::NO_OUTCOME, "the worker ended without saying how"),
+        (_, Some(code), _) => Ending::counted(reasons::ERROR, format!("the worker crashed with exit code {code}")),
+        (reason, None, _) => Ending::counted(reasons::ERROR, format!("the worker pod failed: {}", reason.unwrap_or("no reason given"))),
     }
 }
 

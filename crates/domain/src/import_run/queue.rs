@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use api::Uid;
+use api::reasons::import_run as reasons;
 use jiff::Timestamp;
 
 use crate::finding::Finding;
@@ -95,7 +96,7 @@ pub fn waits(run: &Waiting, places: &Places) -> Finding {
         ),
         _ => format!("runs of Tenant {} that came earlier go first", run.tenant),
     };
-    Finding::waiting("Queued", words)
+    Finding::waiting(reasons::QUEUED, words)
 }
 
 #[cfg(test)]

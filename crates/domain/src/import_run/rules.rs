@@ -6,6 +6,7 @@ use std::time::Duration;
 use api::conditions::{self, KEYS_READY};
 use api::identity::has_uid;
 use api::import_run::{Attempt, ImportRunStatus, Outcome, RunReason};
+use api::reasons::import_run as reasons;
 use jiff::Timestamp;
 
 use super::observed::{Anchor, Basis, Begun, Crowd, Frozen, HoldUp, JobFacts};
@@ -91,7 +92,7 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision {
         return decision;
     }
     let Some(placed) = Placed::prove(o).map(Box::new) else {
-        return blocked(Finding::waiting("RunNamespaceNotReady", "the tenant's run namespace is not ready"));
+        return blocked(Finding::waiting(reasons::RUN_NAMESPACE_NOT_READY, "the tenant's run namespace is not ready"));
     };
     match (&o.basis, state(o)) {
         (Basis::Job(_), RunState::Fresh) => Decision::Announce(placed),
@@ -177,7 +178,7 @@ fn outcome_reported(o: &Observed, now: Timestamp) -> Option<Decision> {
 /// A run that says it succeeded must account for every row.
 fn accounted(o: &Observed, outcome: &Outcome) -> Decision {
     let rows = status(o).and_then(|s| s.rows).unwrap_or_default();
-    let ending = Some(Ending { reason: "Completed", counted: false, message: String::new() });
+    let ending = Some(Ending { reason: reasons::COMPLETED, counted: false, message: String::new() });
     if outcome.reason.is_success() && !rows.balanced() {
         let message = format!(
             "read {} rows, but {} filtered + {} deduplicated + {} not sampled + {} skipped + {} succeeded + {} failed + {} unprocessed do not add up to it",
@@ -214,7 +215,7 @@ fn overdue(o: &Observed, now: Timestamp) -> Option<Decision> {
     (working && now >= end).then(|| Decision::Finish {
         reason: RunReason::Deadline,
         message: "the run was still working after guards.deadlineSeconds and was cut off: rows of its open chunks are unprocessed".into(),
-        ending: Some(Ending { reason: "Deadline", counted: true, message: String::new() }),
+        ending: Some(Ending { reason: reasons::DEADLINE, counted: true, message: String::new() }),
     })
 }
 
@@ -223,7 +224,7 @@ fn cancelled_unscheduled(o: &Observed, _: Timestamp) -> Option<Decision> {
     (o.run.spec.cancelled() && pod.node.is_none()).then(|| Decision::Finish {
         reason: RunReason::Cancelled,
         message: "cancelled before a worker began".into(),
-        ending: Some(Ending { reason: "Cancelled", counted: false, message: String::new() }),
+        ending: Some(Ending { reason: reasons::CANCELLED, counted: false, message: String::new() }),
     })
 }
 
@@ -245,19 +246,21 @@ fn pod_working(o: &Observed, now: Timestamp) -> Option<Decision> {
 
 fn working(o: &Observed, pod: &super::PodFacts) -> Finding {
     if o.run.spec.cancelled() {
-        return Finding::progressing("Cancelling", "no new chunk starts; committed ones are waited for, then results are written");
+        return Finding::progressing(reasons::CANCELLING, "no new chunk starts; committed ones are waited for, then results are written");
     }
     match (&pod.holdup, pod.phase.as_str()) {
-        (Some((HoldUp::Unschedulable, why)), _) => Finding::progressing("Unschedulable", format!("no node takes the worker: {why}")),
-        (Some((HoldUp::Image, why)), _) => Finding::progressing("ImageNotPulled", format!("the worker's image cannot be had: {why}")),
-        (None, "Running") => Finding::progressing("Running", "a worker reads and loads"),
+        (Some((HoldUp::Unschedulable, why)), _) => Finding::progressing(reasons::UNSCHEDULABLE, format!("no node takes the worker: {why}")),
+        (Some((HoldUp::Image, why)), _) => {
+            Finding::progressing(reasons::IMAGE_NOT_PULLED, format!("the worker's image cannot be had: {why}"))
+        }
+        (None, "Running") => Finding::progressing(reasons::RUNNING, "a worker reads and loads"),
         (None, _) => starting(),
     }
 }
 
 /// From the announcement of an attempt until its pod runs: the same words throughout, so that nothing is written twice.
 pub fn starting() -> Finding {
-    Finding::progressing("Starting", "a worker pod is being made")
+    Finding::progressing(reasons::STARTING, "a worker pod is being made")
 }
 
 fn cancelled(o: &Observed, _: Timestamp) -> Option<Decision> {
@@ -349,7 +352,7 @@ fn not_understood(o: &Observed, _: Timestamp) -> Option<Decision> {
     let unknown = o.run.spec.action.kind().is_none();
     unknown.then(|| {
         blocked(Finding::stalled(
-            "NotUnderstood",
+            reasons::NOT_UNDERSTOOD,
             "action has no key that this version knows, or more than one: set exactly one that it knows, or upgrade Dataimporter",
         ))
     })
@@ -362,7 +365,7 @@ fn no_place(o: &Observed, _: Timestamp) -> Option<Decision> {
 fn keys_not_ready(o: &Observed, _: Timestamp) -> Option<Decision> {
     let tenant = o.tenant.as_ref()?.status.as_ref()?;
     (!conditions::is_true(&tenant.conditions, KEYS_READY))
-        .then(|| blocked(Finding::waiting("KeysNotReady", "the keeper has not made this tenant's keys yet")))
+        .then(|| blocked(Finding::waiting(reasons::KEYS_NOT_READY, "the keeper has not made this tenant's keys yet")))
 }
 
 fn upload_expired_before_start(o: &Observed, now: Timestamp) -> Option<Decision> {
@@ -410,7 +413,7 @@ fn upload_not_ready(o: &Observed, _: Timestamp) -> Option<Decision> {
 
 fn another_run_first(o: &Observed, _: Timestamp) -> Option<Decision> {
     let ahead = job_facts(o).filter(|_| state(o) == RunState::Fresh)?.ahead.as_ref()?;
-    Some(blocked(Finding::waiting("OtherRunActive", format!("ImportRun {ahead} of the same job goes first"))))
+    Some(blocked(Finding::waiting(reasons::OTHER_RUN_ACTIVE, format!("ImportRun {ahead} of the same job goes first"))))
 }
 
 fn backing_off(o: &Observed, now: Timestamp) -> Option<Decision> {
@@ -418,12 +421,12 @@ fn backing_off(o: &Observed, now: Timestamp) -> Option<Decision> {
     let due = last.finished_at.as_ref()?.0 + backoff(counted(o), last.counted == Some(true));
     (now < due).then(|| {
         let message = format!("attempt {} ended with {}; the next one starts at {}", last.number, why(o, last), due.strftime("%H:%M:%SZ"));
-        Decision::Report(Finding::progressing("BackingOff", message).again_in(due.duration_since(now).unsigned_abs()))
+        Decision::Report(Finding::progressing(reasons::BACKING_OFF, message).again_in(due.duration_since(now).unsigned_abs()))
     })
 }
 
 fn run_namespace_missing(o: &Observed, _: Timestamp) -> Option<Decision> {
     let recorded = o.tenant.as_ref()?.status.as_ref()?.run_namespace.as_ref();
     let ready = o.run_namespace.as_ref().is_some_and(|ns| !ns.terminating && recorded.is_some_and(|r| r.uid == ns.uid.as_str()));
-    (!ready).then(|| blocked(Finding::progressing("PreparingNamespace", "the tenant's run namespace is being made")))
+    (!ready).then(|| blocked(Finding::progressing(reasons::PREPARING_NAMESPACE, "the tenant's run namespace is being made")))
 }

@@ -2,6 +2,7 @@
 
 use api::conditions::{self, CLOCK_SKEW, STORAGE_READY};
 use api::names::NODE_REGION_LABEL;
+use api::reasons::region as reasons;
 use api::region::Isolation;
 
 use super::Observed;
@@ -21,7 +22,7 @@ const RULES: &[Rule] = &[
 pub fn decide(observed: &Observed) -> Finding {
     RULES.iter().find_map(|rule| rule(observed)).unwrap_or_else(|| {
         let word = if observed.nodes == 1 { "node" } else { "nodes" };
-        Finding::ready("Served", format!("served here, on {} {word}", observed.nodes))
+        Finding::ready(reasons::SERVED, format!("served here, on {} {word}", observed.nodes))
     })
 }
 
@@ -29,7 +30,7 @@ fn cell_not_alone(o: &Observed) -> Option<Finding> {
     let first = o.others.first()?;
     (o.region.spec.isolation == Isolation::Cell).then(|| {
         Finding::stalled(
-            "CellNotAlone",
+            reasons::CELL_NOT_ALONE,
             format!("isolation Cell promises that this cluster serves one region only, but Region {first} is here too: delete one, or use Placement for a trial"),
         )
     })
@@ -37,22 +38,22 @@ fn cell_not_alone(o: &Observed) -> Option<Finding> {
 
 fn storage_not_checked(o: &Observed) -> Option<Finding> {
     let known = o.region.status.as_ref().and_then(|s| conditions::find(&s.conditions, STORAGE_READY));
-    known.is_none().then(|| Finding::progressing("CheckingStorage", "waiting for the keeper to check storage and keys"))
+    known.is_none().then(|| Finding::progressing(reasons::CHECKING_STORAGE, "waiting for the keeper to check storage and keys"))
 }
 
 fn storage_not_ready(o: &Observed) -> Option<Finding> {
     let status = o.region.status.as_ref()?;
     let storage = conditions::find(&status.conditions, STORAGE_READY).filter(|c| c.status != "True")?;
-    Some(Finding::waiting("StorageNotReady", format!("{}: {}", storage.reason, storage.message)))
+    Some(Finding::waiting(reasons::STORAGE_NOT_READY, format!("{}: {}", storage.reason, storage.message)))
 }
 
 fn clock_skewed(o: &Observed) -> Option<Finding> {
     let status = o.region.status.as_ref()?;
     let skew = conditions::find(&status.conditions, CLOCK_SKEW).filter(|c| c.status == "True")?;
-    Some(Finding::waiting("ClockSkew", skew.message.clone()))
+    Some(Finding::waiting(reasons::CLOCK_SKEW, skew.message.clone()))
 }
 
 fn no_nodes(o: &Observed) -> Option<Finding> {
     let name = labels::name(&o.region.metadata);
-    (o.nodes == 0).then(|| Finding::waiting("NoNodes", format!("no node carries {NODE_REGION_LABEL}={name}: label one")))
+    (o.nodes == 0).then(|| Finding::waiting(reasons::NO_NODES, format!("no node carries {NODE_REGION_LABEL}={name}: label one")))
 }

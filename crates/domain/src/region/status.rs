@@ -1,6 +1,7 @@
 //! The operator's part of a Region's status.
 
 use api::conditions::{Conditions, READY, RECONCILING, RESIDENCY, STALLED};
+use api::reasons::region as reasons;
 use api::region::{Isolation, RegionStatus};
 use jiff::Timestamp;
 
@@ -28,11 +29,13 @@ pub fn status(observed: &Observed, finding: &Finding, now: Timestamp) -> RegionS
     let conditions = match (region.spec.isolation, finding.standing) {
         (Isolation::Placement, _) => conditions.with_false(
             RESIDENCY,
-            "NotProvided",
+            reasons::NOT_PROVIDED,
             "isolation Placement proves where pods run, not where data stays: keeper and cluster are shared",
         ),
-        (Isolation::Cell, Standing::Stalled) => conditions.with_false(RESIDENCY, "CellNotAlone", "another Region is in this cluster"),
-        (Isolation::Cell, _) => conditions.with_true(RESIDENCY, "Cell", "this cluster serves this region only"),
+        (Isolation::Cell, Standing::Stalled) => {
+            conditions.with_false(RESIDENCY, reasons::CELL_NOT_ALONE, "another Region is in this cluster")
+        }
+        (Isolation::Cell, _) => conditions.with_true(RESIDENCY, reasons::CELL, "this cluster serves this region only"),
     };
     RegionStatus {
         observed_generation: region.metadata.generation,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use api::identity::has_uid;
 use api::names;
+use api::reasons::tenant as reasons;
 use api::tenant::BoundNamespace;
 
 use super::{Binding, Observed, bindings};
@@ -31,7 +32,7 @@ pub fn decide(observed: &Observed) -> Finding {
     let finding = RULES.iter().find_map(|rule| rule(observed)).unwrap_or_else(|| {
         let (count, region) = (observed.tenant.spec.namespaces.len(), &observed.tenant.spec.region);
         let word = if count == 1 { "namespace" } else { "namespaces" };
-        Finding::ready("Bound", format!("{count} {word} bound, region {region}"))
+        Finding::ready(reasons::BOUND, format!("{count} {word} bound, region {region}"))
     });
     match services(observed) {
         Services::None => finding,
@@ -65,7 +66,7 @@ fn region_replaced(o: &Observed) -> Option<Finding> {
     (!has_uid(living, bound)).then(|| {
         let (region, uid) = (&o.tenant.spec.region, living.uid.as_deref().unwrap_or("unknown"));
         Finding::stalled(
-            "RegionReplaced",
+            reasons::REGION_REPLACED,
             format!(
                 "Region {region} was deleted and made anew (UID {uid}, was {bound}): it is another place, nothing of this tenant runs there"
             ),
@@ -74,13 +75,13 @@ fn region_replaced(o: &Observed) -> Option<Finding> {
 }
 
 fn region_not_found(o: &Observed) -> Option<Finding> {
-    o.region.is_none().then(|| Finding::waiting("RegionNotFound", format!("Region {} does not exist", o.tenant.spec.region)))
+    o.region.is_none().then(|| Finding::waiting(reasons::REGION_NOT_FOUND, format!("Region {} does not exist", o.tenant.spec.region)))
 }
 
 fn namespace_reserved(o: &Observed) -> Option<Finding> {
     bindings(o).into_iter().find_map(|(name, binding)| match binding {
         Binding::Reserved { owner } => Some(Finding::stalled(
-            "NamespaceReserved",
+            reasons::NAMESPACE_RESERVED,
             format!("namespace {name} is {owner} and can be no tenant's: take it out of spec.namespaces, and list one of the tenant's own"),
         )),
         _ => None,
@@ -89,9 +90,10 @@ fn namespace_reserved(o: &Observed) -> Option<Finding> {
 
 fn namespace_taken(o: &Observed) -> Option<Finding> {
     bindings(o).into_iter().find_map(|(name, binding)| match binding {
-        Binding::Taken { by } => {
-            Some(Finding::stalled("NamespaceTaken", format!("namespace {name} belongs to Tenant {by}: remove it from one of the two")))
-        }
+        Binding::Taken { by } => Some(Finding::stalled(
+            reasons::NAMESPACE_TAKEN,
+            format!("namespace {name} belongs to Tenant {by}: remove it from one of the two"),
+        )),
         _ => None,
     })
 }
@@ -99,7 +101,7 @@ fn namespace_taken(o: &Observed) -> Option<Finding> {
 fn namespace_replaced(o: &Observed) -> Option<Finding> {
     bindings(o).into_iter().find_map(|(name, binding)| match binding {
         Binding::Replaced { uid } => Some(Finding::stalled(
-            "NamespaceReplaced",
+            reasons::NAMESPACE_REPLACED,
             format!(
                 "namespace {name} was deleted and made anew: if it is yours, annotate the Tenant with {}={uid}",
                 names::ACCEPT_NAMESPACE_ANNOTATION
@@ -111,14 +113,15 @@ fn namespace_replaced(o: &Observed) -> Option<Finding> {
 
 fn run_namespace_taken(o: &Observed) -> Option<Finding> {
     let name = names::run_namespace(labels::name(&o.tenant.metadata));
-    matches!(run_namespace_state(o), RunNamespaceState::Taken)
-        .then(|| Finding::stalled("RunNamespaceTaken", format!("namespace {name} exists and was not made for this Tenant: delete it")))
+    matches!(run_namespace_state(o), RunNamespaceState::Taken).then(|| {
+        Finding::stalled(reasons::RUN_NAMESPACE_TAKEN, format!("namespace {name} exists and was not made for this Tenant: delete it"))
+    })
 }
 
 fn namespace_not_found(o: &Observed) -> Option<Finding> {
     bindings(o).into_iter().find_map(|(name, binding)| match binding {
-        Binding::Missing => Some(Finding::waiting("NamespaceNotFound", format!("namespace {name} does not exist: create it"))),
-        Binding::Terminating => Some(Finding::waiting("NamespaceTerminating", format!("namespace {name} is being deleted"))),
+        Binding::Missing => Some(Finding::waiting(reasons::NAMESPACE_NOT_FOUND, format!("namespace {name} does not exist: create it"))),
+        Binding::Terminating => Some(Finding::waiting(reasons::NAMESPACE_TERMINATING, format!("namespace {name} is being deleted"))),
         _ => None,
     })
 }

@@ -2,6 +2,7 @@
 
 use api::Uid;
 use api::conditions::{Conditions, FOREIGN_OBJECTS, READY, RECONCILING, STALLED};
+use api::reasons::tenant as reasons;
 use api::tenant::{BoundNamespace, EffectiveTenant, TenantStatus};
 use jiff::Timestamp;
 
@@ -42,7 +43,7 @@ pub fn status(observed: &Observed, finding: &Finding, outcome: Outcome, now: Tim
     } else {
         let found = observed.foreign.join(", ");
         let message = format!("made by others in the namespace of this tenant's workers, and removed there: {found}");
-        conditions.with_true(FOREIGN_OBJECTS, "Removed", &message)
+        conditions.with_true(FOREIGN_OBJECTS, reasons::REMOVED, &message)
     };
     TenantStatus {
         observed_generation: tenant.metadata.generation,

@@ -1,6 +1,7 @@
 //! What an Upload's status says.
 
 use api::conditions::Conditions;
+use api::reasons::upload as reasons;
 use api::{Upload, UploadStatus};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -21,7 +22,7 @@ pub fn waiting(previous: &UploadStatus, generation: Option<i64>, now: Timestamp)
         "waiting for the file: send it with `kubectl import upload`, or PUT it to the gateway named in ConfigMap dataimporter-public";
     UploadStatus {
         observed_generation: generation,
-        conditions: Conditions::from(&previous.conditions, generation, now).progressing("WaitingForFile", message).build(),
+        conditions: Conditions::from(&previous.conditions, generation, now).progressing(reasons::WAITING_FOR_FILE, message).build(),
         ..UploadStatus::default()
     }
 }
@@ -31,7 +32,7 @@ pub fn complete(previous: &UploadStatus, generation: Option<i64>, received: &Rec
     UploadStatus {
         observed_generation: generation,
         conditions: Conditions::from(&previous.conditions, generation, now)
-            .ready("Complete", &format!("readable until {expires_at}, then erased"))
+            .ready(reasons::COMPLETE, &format!("readable until {expires_at}, then erased"))
             .build(),
         bytes: i64::try_from(received.bytes).ok(),
         sha256: Some(received.sha256.clone()),
@@ -46,7 +47,7 @@ pub fn erased(previous: &UploadStatus, generation: Option<i64>, now: Timestamp) 
     UploadStatus {
         observed_generation: generation,
         conditions: Conditions::from(&previous.conditions, generation, now)
-            .stalled("Expired", "the file and its key were erased; upload the file again under a new name")
+            .stalled(reasons::EXPIRED, "the file and its key were erased; upload the file again under a new name")
             .build(),
         erased_at: Some(Time(now)),
         ..previous.clone()

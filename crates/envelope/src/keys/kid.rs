@@ -6,22 +6,22 @@ use std::str::FromStr;
 use rand::CryptoRng;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Name of a key: 128 random bits, written as 32 hexadecimal digits. It says nothing about the key.
+/// The id of a key: 16 bytes, shown and written as 32 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Kid([u8; 16]);
 
 impl Kid {
-    /// A new one.
+    /// A random id.
     pub fn generate(rng: &mut dyn CryptoRng) -> Self {
         Self(super::draw(rng))
     }
 
-    /// From what [`Kid::as_bytes`] gave.
+    /// The id with these bytes, as a header has them.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// As it stands in a header.
+    /// The bytes as a header has them.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
@@ -39,7 +39,7 @@ impl fmt::Debug for Kid {
     }
 }
 
-/// The text is not 32 hexadecimal digits.
+/// A text is no id of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a key id is 32 lower-case hexadecimal digits")]
 pub struct KidError;

@@ -54,12 +54,12 @@ pub struct TenantKey {
 }
 
 impl TenantKey {
-    /// A new one, of 256 random bits.
+    /// A random key with a random id.
     pub fn generate(rng: &mut dyn CryptoRng) -> Self {
         Self { kid: Kid::generate(rng), bytes: KeyBytes::generate(rng) }
     }
 
-    /// Its name.
+    /// The id that its records name.
     pub fn kid(&self) -> Kid {
         self.kid
     }
@@ -72,12 +72,12 @@ pub struct FileKey {
 }
 
 impl FileKey {
-    /// A new one, of 256 random bits.
+    /// A random key with a random id.
     pub fn generate(rng: &mut dyn CryptoRng) -> Self {
         Self { kid: Kid::generate(rng), bytes: KeyBytes::generate(rng) }
     }
 
-    /// Its name.
+    /// The id that the file and its record name.
     pub fn kid(&self) -> Kid {
         self.kid
     }

@@ -31,7 +31,7 @@ use crate::keys::Kid;
 /// Names of destroyed keys that a ring keeps; older ones are forgotten.
 const DESTROYED_KEPT: usize = 16;
 
-/// Where a key is in its life.
+/// What a key of a ring may be used for. States only go forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum KeyState {
@@ -76,22 +76,22 @@ pub struct Entry<M> {
 }
 
 impl<M> Entry<M> {
-    /// Name of the key.
+    /// The id of the key.
     pub fn kid(&self) -> Kid {
         self.kid
     }
 
-    /// Where it is in its life.
+    /// What the key may be used for.
     pub fn state(&self) -> KeyState {
         self.state
     }
 
-    /// When it was made.
+    /// When the key was made.
     pub fn created(&self) -> Timestamp {
         self.created
     }
 
-    /// When it began to seal; absent while it waits.
+    /// When the key began to seal; `None` if it never did.
     pub fn activated(&self) -> Option<Timestamp> {
         self.activated
     }
@@ -139,12 +139,12 @@ impl<M> Ring<M> {
         });
     }
 
-    /// Counted up with every change of the ring.
+    /// Grows by one with every change; a ring that was just begun has 1.
     pub fn revision(&self) -> u64 {
         self.revision
     }
 
-    /// All keys, destroyed ones included, in the order in which they were made.
+    /// Every key, in the order they were made.
     pub fn entries(&self) -> impl Iterator<Item = &Entry<M>> {
         self.keys.iter()
     }
@@ -159,6 +159,9 @@ impl<M> Ring<M> {
     }
 
     /// The waiting key starts to seal; the one that sealed until now only opens.
+    ///
+    /// # Errors
+    /// [`RingError::UnknownKey`] when it is not in the ring, [`RingError::Transition`] when it does not wait.
     pub fn promote(&mut self, kid: Kid, now: Timestamp) -> Result<(), RingError> {
         self.find(kid, KeyState::Active, |state| state == KeyState::PreActive)?;
         let revision = self.revision + 1;
@@ -176,6 +179,9 @@ impl<M> Ring<M> {
     }
 
     /// The key never seals again. If it was active, nothing is sealed until the next is promoted.
+    ///
+    /// # Errors
+    /// [`RingError::UnknownKey`] when it is not in the ring, [`RingError::Transition`] when it is compromised or destroyed already.
     pub fn declare_compromised(&mut self, kid: Kid, now: Timestamp) -> Result<(), RingError> {
         let revision = self.revision + 1;
         let usable = |state| matches!(state, KeyState::PreActive | KeyState::Active | KeyState::DecryptOnly);
@@ -187,6 +193,9 @@ impl<M> Ring<M> {
     }
 
     /// Every replica has read of the retirement of this key.
+    ///
+    /// # Errors
+    /// [`RingError::UnknownKey`] when it is not in the ring, [`RingError::Transition`] when it was not retired.
     pub fn settle(&mut self, kid: Kid, now: Timestamp) -> Result<(), RingError> {
         let retired = |state| matches!(state, KeyState::DecryptOnly | KeyState::Compromised);
         let entry = self.find(kid, KeyState::Destroyed, retired)?;
@@ -196,6 +205,9 @@ impl<M> Ring<M> {
     }
 
     /// Drops the material for good, and the names of keys that were destroyed long before. When that may happen is [`Ring::decide`]'s to say.
+    ///
+    /// # Errors
+    /// [`RingError::UnknownKey`] when it is not in the ring, [`RingError::Transition`] when it was not retired.
     pub fn destroy(&mut self, kid: Kid, now: Timestamp) -> Result<(), RingError> {
         let retired = |state| matches!(state, KeyState::DecryptOnly | KeyState::Compromised);
         let entry = self.find(kid, KeyState::Destroyed, retired)?;

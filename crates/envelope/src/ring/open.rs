@@ -12,7 +12,7 @@ use crate::header::{Header, Purpose};
 use crate::keys::{FileKey, Kid, TenantKey};
 use crate::record;
 
-/// A tenant's keys, unwrapped: it seals with the active one and opens with all that are not destroyed.
+/// A tenant's opened keys, of one revision of its stored ring. Seals under the active one and opens under all that are not destroyed.
 pub struct KeyRing {
     scope: Scope,
     revision: u64,
@@ -23,9 +23,9 @@ pub struct KeyRing {
 
 /// What a record of this ring held.
 pub struct Opened {
-    /// The version that the record's header says, which was authenticated.
+    /// How often the content was sealed, from 1.
     pub version: u64,
-    /// The content; wiped when dropped.
+    /// What was sealed; wiped when dropped.
     pub plaintext: Zeroizing<Vec<u8>>,
     /// Not sealed under the active key: worth sealing again.
     pub stale: bool,
@@ -42,16 +42,25 @@ impl KeyRing {
     }
 
     /// The key that seals.
+    ///
+    /// # Errors
+    /// [`RingError::NoActiveKey`] when none is active.
     pub fn active(&self) -> Result<&TenantKey, RingError> {
         self.key(self.active.ok_or(RingError::NoActiveKey)?)
     }
 
     /// The key a record names. A key unknown here may be newer than this ring: load the stored one again before giving up.
+    ///
+    /// # Errors
+    /// [`RingError::UnknownKey`] when it is not in the ring, [`RingError::DestroyedKey`] when it was destroyed.
     pub fn key(&self, kid: Kid) -> Result<&TenantKey, RingError> {
         self.keys.get(&kid).ok_or(RingError::UnknownKey(kid))?.as_ref().ok_or(RingError::DestroyedKey(kid))
     }
 
     /// Seals under the active key.
+    ///
+    /// # Errors
+    /// [`RingError::ForeignScope`] when `context` is of another tenant, [`RingError::NoActiveKey`] when none is active.
     pub fn seal(
         &self,
         purpose: Purpose,
@@ -65,6 +74,10 @@ impl KeyRing {
     }
 
     /// Opens under the key the record names; no other is tried.
+    ///
+    /// # Errors
+    /// [`RingError::ForeignScope`] when `context` is of another tenant, [`RingError::UnknownKey`] or [`RingError::DestroyedKey`] when the
+    /// key is not here, [`RingError::Open`] when the record does not open.
     pub fn open(&self, purpose: Purpose, context: &EncryptionContext, record: &[u8]) -> Result<Opened, RingError> {
         self.same_scope(context)?;
         let kid = Header::parse(record)?.kid;
@@ -73,6 +86,9 @@ impl KeyRing {
     }
 
     /// The record of a file key, to be kept apart from the file.
+    ///
+    /// # Errors
+    /// As [`KeyRing::seal`].
     pub fn seal_file_key(
         &self,
         version: u64,
@@ -83,16 +99,19 @@ impl KeyRing {
         self.seal(Purpose::FileKey, version, context, key.to_bytes().as_slice(), rng)
     }
 
-    /// The key of a file out of its record.
+    /// The file key of a record that [`KeyRing::seal_file_key`] made.
     ///
     /// # Errors
-    /// When the ring lacks the key, or the record is none of this object and purpose, or was altered.
+    /// As [`KeyRing::open`], and [`OpenError::Malformed`] when what it holds is no file key.
     pub fn open_file_key(&self, context: &EncryptionContext, record: &[u8]) -> Result<FileKey, RingError> {
         let opened = self.open(Purpose::FileKey, context, record)?;
         FileKey::from_bytes(opened.plaintext).ok_or(RingError::Open(OpenError::Malformed))
     }
 
     /// Opens a record and seals it again under the active key, one version on.
+    ///
+    /// # Errors
+    /// As [`KeyRing::open`] and [`KeyRing::seal`].
     pub fn reseal(
         &self,
         purpose: Purpose,
@@ -105,6 +124,9 @@ impl KeyRing {
     }
 
     /// `kid:digest` of the Secret entries that `context`'s object was taken from, to recognise a change later.
+    ///
+    /// # Errors
+    /// [`RingError::ForeignScope`] when `context` is of another tenant, [`RingError::NoActiveKey`] when none is active.
     pub fn source_digest(&self, context: &EncryptionContext, entries: &BTreeMap<String, Vec<u8>>) -> Result<String, RingError> {
         self.same_scope(context)?;
         let key = self.active()?;
@@ -112,6 +134,10 @@ impl KeyRing {
     }
 
     /// Whether `entries` are those that gave `stored`. Once the key of `stored` is destroyed nobody can tell any more.
+    ///
+    /// # Errors
+    /// [`RingError::BadDigest`] when `stored` is no digest, [`RingError::UnknownKey`] or [`RingError::DestroyedKey`] when its key is not
+    /// here, [`RingError::ForeignScope`] when `context` is of another tenant.
     pub fn source_unchanged(
         &self,
         context: &EncryptionContext,

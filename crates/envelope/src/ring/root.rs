@@ -22,6 +22,9 @@ impl RootRing {
     }
 
     /// Carries out [`super::Step::Create`].
+    ///
+    /// # Errors
+    /// [`RingError::AlreadyWaiting`] when a key waits for its promotion.
     pub fn create(&mut self, rng: &mut dyn CryptoRng, now: Timestamp) -> Result<Kid, RingError> {
         let key = generate(rng);
         let kid = key.kid;

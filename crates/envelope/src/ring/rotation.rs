@@ -23,9 +23,9 @@ pub struct Policy {
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 impl Policy {
-    /// A tenant's key seals for 30 days.
+    /// A tenant's keys: 30 days.
     pub const TENANT: Self = Self::serving(30);
-    /// A root key wraps for 90 days.
+    /// Root keys that the keeper makes itself: 90 days.
     pub const ROOT: Self = Self::serving(90);
 
     const fn serving(days: i64) -> Self {
@@ -58,11 +58,11 @@ pub enum Request {
     Nothing,
     /// A key was made since.
     Obeyed,
-    /// A new key is made now.
+    /// A key is to be made now.
     Due,
     /// Obeyed when its time has come, and not again and again until then.
     InTheFuture,
-    /// As many were made on request within a day as may be.
+    /// As many keys were made within a day as may be made on request.
     TooOften {
         /// When the next one may be made.
         not_before: Timestamp,

@@ -124,7 +124,7 @@ impl<'de> Deserialize<'de> for Text {
 }
 
 impl TenantRing {
-    /// As it is stored. There is no key in it that is not wrapped.
+    /// The ring as it is stored, in the newest format.
     pub fn to_json(&self) -> Vec<u8> {
         encode(self).to_vec()
     }

@@ -11,7 +11,7 @@ use crate::keys::{KeyBytes, Kid, RootKey, TenantKey, hkdf_expand};
 
 const KID_LABEL: &[u8] = b"dataimporter.io/root-kid@v1";
 
-/// Root keys out of a file: the first line wraps, all lines unwrap.
+/// Root keys that an administrator keeps in a file.
 pub struct FileRoot {
     /// Never empty.
     keys: Vec<RootKey>,
@@ -19,6 +19,10 @@ pub struct FileRoot {
 
 impl FileRoot {
     /// Reads the file's content. The caller wipes it.
+    ///
+    /// # Errors
+    /// [`CustodyError::TypedKey`], [`CustodyError::EmptyFile`], [`CustodyError::BadLength`], [`CustodyError::BadLine`] or
+    /// [`CustodyError::RepeatedLine`] when it does not hold what a root key is.
     pub fn parse(content: impl AsRef<[u8]>) -> Result<Self, CustodyError> {
         let content = content.as_ref();
         if content.len() == 32 && content.iter().all(|byte| (b' '..=b'~').contains(byte)) {

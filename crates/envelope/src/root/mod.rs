@@ -19,12 +19,21 @@ use crate::record::{open_under, seal_under};
 /// Whoever holds the root key. `context` names the tenant and the kid of the tenant key.
 pub trait RootCustody: Send + Sync {
     /// The root key that wraps now.
+    ///
+    /// # Errors
+    /// [`CustodyError::NoActiveRootKey`] when none wraps.
     fn wrapping_kid(&self) -> Result<Kid, CustodyError>;
 
     /// Wraps a tenant key as a record of version `version` under the root key that wraps now.
+    ///
+    /// # Errors
+    /// [`CustodyError::NoActiveRootKey`] when none wraps, [`CustodyError::BadRing`] when the ring does not have it.
     fn wrap(&self, key: &TenantKey, version: u64, context: &EncryptionContext, rng: &mut dyn CryptoRng) -> Result<Vec<u8>, CustodyError>;
 
     /// Unwraps the tenant key `kid`.
+    ///
+    /// # Errors
+    /// [`CustodyError::UnknownRootKey`] when the root key that `record` names is not held, [`CustodyError::Open`] when it does not open.
     fn unwrap(&self, kid: Kid, context: &EncryptionContext, record: &[u8]) -> Result<TenantKey, CustodyError>;
 }
 

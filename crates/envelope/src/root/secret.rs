@@ -11,15 +11,19 @@ use crate::keys::{Kid, TenantKey};
 use crate::ring::RootRing;
 
 /// Rotation is that of [`RootRing`]; its records are the wrapped tenant keys.
+/// A ring of root keys that the keeper keeps in a Secret.
 pub struct SecretRoot(RootRing);
 
 impl SecretRoot {
-    /// Over the ring that the Secret holds.
+    /// Root keys of a ring that was just begun, or read.
     pub fn new(ring: RootRing) -> Self {
         Self(ring)
     }
 
     /// Reads the content of the Secret.
+    ///
+    /// # Errors
+    /// [`CustodyError::BadRing`] when it is no ring of root keys.
     pub fn parse(content: &[u8]) -> Result<Self, CustodyError> {
         RootRing::from_json(content).map(Self).map_err(bad_ring)
     }
@@ -29,12 +33,12 @@ impl SecretRoot {
         self.0.to_json()
     }
 
-    /// The ring, to be looked at.
+    /// The ring, to decide on its rotation.
     pub fn ring(&self) -> &RootRing {
         &self.0
     }
 
-    /// The ring, to be rotated; who changes it stores it.
+    /// The ring, to carry a step of its rotation out. What was changed is to be written back.
     pub fn ring_mut(&mut self) -> &mut RootRing {
         &mut self.0
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use api::conditions::Conditions;
 use api::identity::has_uid;
+use api::reasons::connection as reasons;
 use api::snapshot::Snapshot;
 use api::{Connection, ConnectionStatus, ImportRun, NamespaceName, Tenant, Uid, names};
 use domain::connection::REVOKE_LIMIT;
@@ -46,21 +47,21 @@ async fn step(controllers: &Controllers, connection: &Connection) -> Result<Next
     let Stopping { running, refused } = stop_runs(controllers, connection).await?;
     if running > 0 && now.duration_since(began) < RUNS_LIMIT {
         let why = refused.map(|refused| format!(", until {}; {refused}", began + RUNS_LIMIT)).unwrap_or_default();
-        pending(controllers, connection, now, "Disconnecting", &format!("waiting for {running} runs to stop{why}")).await?;
+        pending(controllers, connection, now, reasons::DISCONNECTING, &format!("waiting for {running} runs to stop{why}")).await?;
         return Ok(Next::After(POLL));
     }
     match end(controllers, connection).await {
         Ok(End::Revoked(revoked)) => {
             let note = format!("{revoked} access tokens were revoked and the stored credential was destroyed; {}", left_to_do(connection));
-            controllers.cluster.events.normal(connection, "RevokedLocally", &note).await;
+            controllers.cluster.events.normal(connection, reasons::REVOKED_LOCALLY, &note).await;
         }
-        Ok(End::NothingStored) => controllers.cluster.events.normal(connection, "RevokedLocally", "nothing was stored").await,
+        Ok(End::NothingStored) => controllers.cluster.events.normal(connection, reasons::REVOKED_LOCALLY, "nothing was stored").await,
         Ok(End::Unopened(error)) => give_up(controllers, connection, &error, "its keys are gone").await?,
         // An attempt takes its time: how late it is by now counts.
         Err(error) if controllers.cluster.now()? < began + REVOKE_LIMIT => {
             let until = began + REVOKE_LIMIT;
             let message = format!("tokens could not be revoked yet, which is tried until {until}: {}", error.chain());
-            pending(controllers, connection, now, "RevocationPending", &message).await?;
+            pending(controllers, connection, now, reasons::REVOCATION_PENDING, &message).await?;
             return Ok(Next::After(RETRY));
         }
         Err(error) => give_up(controllers, connection, &error, "tried for ten minutes").await?,
@@ -86,7 +87,7 @@ async fn give_up(controllers: &Controllers, connection: &Connection, error: &Err
          destroyed. {}",
         left_to_do(connection)
     );
-    controllers.cluster.events.warning(connection, "RevocationFailed", &note).await;
+    controllers.cluster.events.warning(connection, reasons::REVOCATION_FAILED, &note).await;
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use api::conditions::Conditions;
 use api::connection::{AfterIntake, Verification};
+use api::reasons::connection as reasons;
 use api::{Connection, ConnectionStatus, NamespaceName, Uid, conditions, names};
 use domain::connection::{Consent, Decision, Observed, Seen, Source, Wanted, decide};
 use jiff::Timestamp;
@@ -52,7 +53,7 @@ async fn look(controllers: &Controllers, namespace: &str, connection: &Connectio
     let mut seen = None;
     match ensure_finalizer(controllers, connection).await {
         Ok(()) => match controllers.cluster.tenant_of(namespace).await? {
-            None => report.wait("NamespaceNotHeld", "no Tenant lists this namespace, or it holds another one of that name"),
+            None => report.wait(reasons::NAMESPACE_NOT_HELD, "no Tenant lists this namespace, or it holds another one of that name"),
             Some(tenant) => match controllers.vault.keys_of(tenant).await {
                 Ok(keys) => seen = work(controllers, &keys, connection, &mut report).await?,
                 Err(error @ (Error::Unbound(_) | Error::NoRegion(_))) => report.wait(error.reason(), &error.chain()),
@@ -63,7 +64,7 @@ async fn look(controllers: &Controllers, namespace: &str, connection: &Connectio
             let Some(said) = error.refusal() else { return Err(error) };
             let finalizer = names::CONNECTION_REVOKE_FINALIZER;
             let message = format!("nothing is stored without finalizer {finalizer}, and the API server refuses it: {said}");
-            report.stall("FinalizerRefused", &message);
+            report.stall(reasons::FINALIZER_REFUSED, &message);
         }
     }
     let next = report.next;
@@ -127,7 +128,7 @@ async fn work(controllers: &Controllers, keys: &TenantKeys, connection: &Connect
             return Ok(None);
         }
         Decision::WaitForRole => {
-            report.stall("SourceForbidden", &hints::role_hint(&namespace, connection, &secret_name));
+            report.stall(reasons::SOURCE_FORBIDDEN, &hints::role_hint(&namespace, connection, &secret_name));
             return Ok(Some(seen));
         }
         Decision::WaitForSecret => {
@@ -135,7 +136,7 @@ async fn work(controllers: &Controllers, keys: &TenantKeys, connection: &Connect
                 "Secret {secret_name} is not there: create it with {}",
                 domain::connection::required_keys(&connection.spec).join(", ")
             );
-            report.wait("SourceMissing", &message);
+            report.wait(reasons::SOURCE_MISSING, &message);
             return Ok(Some(seen));
         }
         Decision::ConsentMissing { withdrawn } => {
@@ -143,17 +144,17 @@ async fn work(controllers: &Controllers, keys: &TenantKeys, connection: &Connect
             if let Err(error) = withdraw(controllers, keys, connection, withdrawn).await {
                 message.push_str(&format!(". Access tokens issued before could not be revoked yet: {}", error.chain()));
             }
-            report.stall("ConsentMissing", &message);
+            report.stall(reasons::CONSENT_MISSING, &message);
             return Ok(Some(seen));
         }
         Decision::KeysMissing(keys) => {
-            report.stall("KeysMissing", &format!("Secret {secret_name} lacks {}", keys.join(", ")));
+            report.stall(reasons::KEYS_MISSING, &format!("Secret {secret_name} lacks {}", keys.join(", ")));
             return Ok(Some(seen));
         }
         Decision::SourceManaged(tool) => {
             let message =
                 format!("Secret {secret_name} is managed by {tool}, which would bring it back: use afterIntake Keep, or create it by hand");
-            report.stall("SourceManaged", &message);
+            report.stall(reasons::SOURCE_MANAGED, &message);
             return Ok(Some(seen));
         }
         Decision::NeedsReauthentication => {
@@ -161,7 +162,7 @@ async fn work(controllers: &Controllers, keys: &TenantKeys, connection: &Connect
                 "what is stored was given for another endpoint or by another Secret, so it is not used: bring Secret {secret_name} with its consent to this endpoint, or point the Connection back"
             );
             report.endpoint_of(stored.as_ref());
-            report.stall("NeedsReauthentication", &message);
+            report.stall(reasons::NEEDS_REAUTHENTICATION, &message);
             return Ok(Some(seen));
         }
         Decision::Store { version, delete_source } => {
@@ -179,7 +180,7 @@ async fn work(controllers: &Controllers, keys: &TenantKeys, connection: &Connect
         // A Connection whose Secret should be gone is not ready while everybody who may read Secrets there has the credential.
         Removal::Refused(said) => {
             report.plaintext = Some(secret_name.clone());
-            report.stall("SourceNotDeleted", &hints::deletion_hint(&namespace, connection, &secret_name, &said));
+            report.stall(reasons::SOURCE_NOT_DELETED, &hints::deletion_hint(&namespace, connection, &secret_name, &said));
             return Ok(match seen {
                 Seen::There(version) => Some(Seen::Undeletable(version)),
                 seen => Some(seen),
@@ -192,7 +193,7 @@ async fn work(controllers: &Controllers, keys: &TenantKeys, connection: &Connect
 
 /// Whoever wrote the Connection knows a system, or a way to log in, that this version does not: nobody was asked, so nobody accepted us.
 fn unknown_system(report: &mut Report) {
-    report.stall("UnknownSystem", "the spec names no system, or no way to log in to it, that this version of the keeper knows: name one that it knows, or upgrade Dataimporter");
+    report.stall(reasons::UNKNOWN_SYSTEM, "the spec names no system, or no way to log in to it, that this version of the keeper knows: name one that it knows, or upgrade Dataimporter");
 }
 
 /// Destroys what was stored with a consent that its owner took back, and revokes what came of it; tried again until it is done.
@@ -207,7 +208,7 @@ async fn withdraw(controllers: &Controllers, keys: &TenantKeys, connection: &Con
         let revoked = controllers.vault.interrupt_sessions(keys, connection).await?;
         let note =
             format!("the owner of the Secret took the consent back: {revoked} access tokens were revoked, what was stored is destroyed");
-        controllers.cluster.events.warning(connection, "ConsentWithdrawn", &note).await;
+        controllers.cluster.events.warning(connection, reasons::CONSENT_WITHDRAWN, &note).await;
     }
     Ok(())
 }
@@ -242,7 +243,7 @@ async fn store(
     controllers
         .cluster
         .events
-        .normal(connection, "CredentialStored", &format!("version {version} of the credential is stored encrypted"))
+        .normal(connection, reasons::CREDENTIAL_STORED, &format!("version {version} of the credential is stored encrypted"))
         .await;
     Ok(())
 }
@@ -316,7 +317,7 @@ impl Report {
             Some("False") => self.keep_verdict(),
             Some("True") if accepted => self.keep_verdict(),
             _ => self.stall(
-                "Suspended",
+                reasons::SUSPENDED,
                 "what it describes now was shown to nobody yet, and is not while it is suspended: set its spec.suspend to false",
             ),
         }
@@ -334,7 +335,7 @@ impl Report {
         if status.observed_generation != connection.metadata.generation {
             status.observed_generation = connection.metadata.generation;
             let conditions = Conditions::from(&status.conditions, connection.metadata.generation, self.now)
-                .progressing("Verifying", "the credential is shown to the system");
+                .progressing(reasons::VERIFYING, "the credential is shown to the system");
             status.conditions = self.with_plaintext(conditions, connection).build();
         }
         status.verification = Some(attempt.clone());
@@ -343,7 +344,7 @@ impl Report {
 
     fn ready(&mut self, message: &str) {
         self.status.last_verified = Some(Time(self.now));
-        self.change(|c| c.ready("Verified", message));
+        self.change(|c| c.ready(reasons::VERIFIED, message));
     }
 
     fn endpoint_of(&mut self, stored: Option<&Stored>) {
@@ -362,10 +363,14 @@ impl Report {
         let readable = format!("Secret {secret} is still readable in this namespace: whoever may read it has the credential");
         let keeps = connection.spec.credentials.secret_ref().is_some_and(|r| r.after_intake == AfterIntake::Keep);
         match keeps {
-            true => conditions.with_true(conditions::PLAINTEXT_SOURCE, "Kept", &format!("{readable}. afterIntake Delete removes it")),
-            false => {
-                conditions.with_true(conditions::PLAINTEXT_SOURCE, "NotDeleted", &format!("{readable}. Ready says what is in the way"))
+            true => {
+                conditions.with_true(conditions::PLAINTEXT_SOURCE, reasons::KEPT, &format!("{readable}. afterIntake Delete removes it"))
             }
+            false => conditions.with_true(
+                conditions::PLAINTEXT_SOURCE,
+                reasons::NOT_DELETED,
+                &format!("{readable}. Ready says what is in the way"),
+            ),
         }
     }
 

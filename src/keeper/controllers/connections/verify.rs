@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use api::connection::Verification;
+use api::reasons::connection as reasons;
 use api::{Connection, names};
 use domain::connection::{A_MINUTE, AT_ONCE, Due, Shown, again, due, remedy};
 use domain::reach::endpoints_of;
@@ -56,7 +57,7 @@ pub(super) async fn verify(
             let message = format!(
                 "of this tenant's Connections {AT_ONCE} are verified at a time and {A_MINUTE} a minute: this one has its turn later"
             );
-            report.change(|c| c.progressing("VerificationWaits", &message));
+            report.change(|c| c.progressing(reasons::VERIFICATION_WAITS, &message));
         }
         report.next = TURN;
         return Ok(());
@@ -74,7 +75,7 @@ pub(super) async fn verify(
         Err(error) if is_theirs(&error) => {
             let reason = error.reason();
             // The chart's policy drops without a word what its values do not list.
-            let listed = if reason == "Unreachable" && !endpoints.is_empty() {
+            let listed = if reason == connect::reasons::UNREACHABLE && !endpoints.is_empty() {
                 "; a private address must stand in the chart's keeper.privateEndpoints, too"
             } else {
                 ""

@@ -1,4 +1,4 @@
-//! Reasons that a known function takes: of a Finding, of Conditions, of an event, of an attempt.
+//! Where the reasons of a list are taken: by a Finding, by Conditions, by an event, by an attempt.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,9 +6,10 @@ use anyhow::{Result, ensure};
 use syn::visit::{self, Visit};
 use syn::{
     BinOp, Expr, ExprBinary, ExprCall, ExprMethodCall, ExprStruct, ExprTuple, ImplItemFn, ItemConst, ItemFn, ItemMod, LitStr, Local,
-    Member, Pat,
+    Member, Pat, UseRename, UseTree,
 };
 
+use super::list::constant;
 use super::source::{is_reason, is_test, text};
 
 /// Literals of the files that are read that are no reason.
@@ -29,12 +30,12 @@ pub(super) const NOT_REASONS: &[&str] = &[
     "RuntimeDefault", // what pods say
     "Fleet",
     "Flux",
-    "Helm",                      // tools that manage Secrets
-    "CredentialOrphanDestroyed", // lines of the audit
+    "Helm", // tools that manage Secrets
+    "CredentialOrphanDestroyed",
+    "RevocationFailed", // lines of the audit
 ];
 
-/// How a function shows the reason that it takes: the place of the reason among its arguments (the message is the next one), and what is
-/// seen then. `{}` stands for the condition's type, which is the argument before.
+/// How a function shows the reason that it takes: the place of the reason among its arguments, and what is seen then. `{}` stands for the condition's type, which is the argument before.
 const WRITERS: &[(&str, usize, &str)] = &[
     ("ready", 0, "Ready=True"),
     ("progressing", 0, "Ready=Unknown, Reconciling=True"),
@@ -53,9 +54,6 @@ const WRITERS: &[(&str, usize, &str)] = &[
     ("pending", 3, "Ready=False, Reconciling=True"),
 ];
 
-/// Where a reason is seen, the reason, and what is said with it.
-pub(super) type Row = (String, String, String);
-
 /// The types of conditions by the constants that name them.
 pub(super) fn condition_types(source: &str) -> Result<BTreeMap<String, String>> {
     #[derive(Default)]
@@ -73,44 +71,48 @@ pub(super) fn condition_types(source: &str) -> Result<BTreeMap<String, String>> 
     Ok(constants.0)
 }
 
-/// The reasons of one file.
+/// What one file does with the reasons of its kind.
 pub(super) struct Found<'a> {
     types: &'a BTreeMap<String, String>,
-    pub(super) rows: BTreeSet<Row>,
-    /// Literals in CamelCase that stand nowhere where a reason stands.
-    pub(super) unread: BTreeSet<String>,
-    /// Texts of local names, as far as they were read.
+    /// Constants of the list, each with what is seen where it is taken.
+    pub(super) taken: BTreeSet<(String, String)>,
+    /// Literals that stand where a reason is taken.
+    pub(super) written: BTreeSet<String>,
+    /// Other literals in CamelCase: a reason that is written in a way that this does not read, or a word that is none.
+    pub(super) unlisted: BTreeSet<String>,
+    /// The lists that the file imports as `reasons`.
+    pub(super) lists: BTreeSet<String>,
+    /// Types of conditions by local names.
     known: BTreeMap<String, String>,
 }
 
 pub(super) fn found<'a>(source: &str, types: &'a BTreeMap<String, String>) -> Result<Found<'a>> {
-    let mut found = Found { types, rows: BTreeSet::new(), unread: BTreeSet::new(), known: BTreeMap::new() };
-    let (file, mut audit) = (syn::parse_file(source)?, AuditLines::default());
-    found.visit_file(&file);
-    audit.visit_file(&file);
-    let read: BTreeSet<&String> = found.rows.iter().map(|(_, reason, _)| reason).chain(&audit.0).collect();
-    found.unread.retain(|word| !read.contains(word));
+    let mut found = Found {
+        types,
+        taken: BTreeSet::new(),
+        written: BTreeSet::new(),
+        unlisted: BTreeSet::new(),
+        lists: BTreeSet::new(),
+        known: BTreeMap::new(),
+    };
+    found.visit_file(&syn::parse_file(source)?);
     Ok(found)
 }
 
 impl Found<'_> {
     fn call(&mut self, function: &str, arguments: &[&Expr]) {
         for (_, at, seen) in WRITERS.iter().filter(|(name, ..)| *name == function) {
-            let Some(reason) = arguments.get(*at).and_then(|reason| text(reason)).filter(|reason| is_reason(reason)) else { continue };
+            let Some(reason) = arguments.get(*at) else { continue };
+            self.written.extend(text(reason).filter(|word| is_reason(word)));
+            let Some(reason) = constant(reason) else { continue };
             let of = at.checked_sub(1).and_then(|before| arguments.get(before)).and_then(|type_| self.name(type_)).unwrap_or_default();
-            let message = arguments.get(at + 1).and_then(|message| self.told(message)).unwrap_or_default();
-            self.rows.insert((seen.replace("{}", &of), reason, message));
+            self.taken.insert((reason, seen.replace("{}", &of)));
         }
     }
 
-    fn refusal(&mut self, reason: &Expr, message: &Expr) {
-        if let (Some(reason), Some(message)) = (text(reason).filter(|reason| is_reason(reason)), self.told(message)) {
-            self.rows.insert((format!("{}=True", self.types.get("ROTATION_REFUSED").map_or("", String::as_str)), reason, message));
-        }
-    }
-
-    fn ending(&mut self, reason: &Expr) {
-        self.rows.extend(text(reason).filter(|reason| is_reason(reason)).map(|reason| ("an attempt".to_owned(), reason, String::new())));
+    fn refusal(&mut self, reason: &Expr) {
+        let seen = format!("{}=True", self.types.get("ROTATION_REFUSED").map_or("", String::as_str));
+        self.taken.extend(constant(reason).map(|reason| (reason, seen)));
     }
 
     /// The type of a condition, from a constant or a local name for one.
@@ -119,15 +121,6 @@ impl Found<'_> {
         let name = path.path.segments.last()?.ident.to_string();
         self.types.get(&name).or_else(|| self.known.get(&name)).cloned()
     }
-
-    /// What a message says, as far as the code does.
-    fn told(&self, message: &Expr) -> Option<String> {
-        match message {
-            Expr::Path(path) => self.known.get(&path.path.get_ident()?.to_string()).cloned(),
-            Expr::Reference(inner) => self.told(&inner.expr),
-            _ => text(message),
-        }
-    }
 }
 
 impl<'ast> Visit<'ast> for Found<'_> {
@@ -135,6 +128,18 @@ impl<'ast> Visit<'ast> for Found<'_> {
         if !is_test(&item.attrs) {
             visit::visit_item_mod(self, item);
         }
+    }
+
+    /// `use api::reasons::{list} as reasons`.
+    fn visit_use_tree(&mut self, tree: &'ast UseTree) {
+        if let UseTree::Path(path) = tree
+            && path.ident == "reasons"
+            && let UseTree::Rename(UseRename { ident, rename, .. }) = &*path.tree
+            && rename == "reasons"
+        {
+            self.lists.insert(ident.to_string());
+        }
+        visit::visit_use_tree(self, tree);
     }
 
     fn visit_item_fn(&mut self, item: &'ast ItemFn) {
@@ -152,7 +157,7 @@ impl<'ast> Visit<'ast> for Found<'_> {
     fn visit_local(&mut self, local: &'ast Local) {
         if let (Pat::Ident(name), Some(init)) = (&local.pat, &local.init) {
             let name = name.ident.to_string();
-            match text(&init.expr).or_else(|| self.name(&init.expr)) {
+            match self.name(&init.expr) {
                 Some(value) => self.known.insert(name, value),
                 None => self.known.remove(&name),
             };
@@ -161,6 +166,9 @@ impl<'ast> Visit<'ast> for Found<'_> {
     }
 
     fn visit_expr_call(&mut self, call: &'ast ExprCall) {
+        if is_audit_line(&call.func) {
+            return call.args.iter().skip(1).for_each(|argument| self.visit_expr(argument));
+        }
         if let Expr::Path(function) = &*call.func
             && let Some(last) = function.path.segments.last()
         {
@@ -174,21 +182,20 @@ impl<'ast> Visit<'ast> for Found<'_> {
         visit::visit_expr_method_call(self, call);
     }
 
-    /// `("Reason", message, …)` and `Refusal { reason: "Reason", message, … }`: of a request for new keys that is not obeyed.
+    /// `(reasons::ONE, message, …)` and `Refusal { reason: reasons::ONE, … }`: of a request for new keys that is not obeyed.
     fn visit_expr_tuple(&mut self, tuple: &'ast ExprTuple) {
-        if let [reason, message] = tuple.elems.iter().take(2).collect::<Vec<_>>()[..] {
-            self.refusal(reason, message);
-        }
+        tuple.elems.first().into_iter().for_each(|reason| self.refusal(reason));
         visit::visit_expr_tuple(self, tuple);
     }
 
     fn visit_expr_struct(&mut self, literal: &'ast ExprStruct) {
-        let field = |name: &str| {
-            literal.fields.iter().find(|field| matches!(&field.member, Member::Named(known) if known == name)).map(|field| &field.expr)
-        };
-        match (literal.path.get_ident(), field("reason"), field("message")) {
-            (Some(name), Some(reason), _) if name == "Ending" => self.ending(reason),
-            (_, Some(reason), Some(message)) => self.refusal(reason, message),
+        let mut fields = literal.fields.iter();
+        let reason = fields.find(|field| matches!(&field.member, Member::Named(name) if name == "reason")).map(|field| &field.expr);
+        match (literal.path.get_ident(), reason) {
+            (Some(name), Some(reason)) if name == "Ending" => {
+                self.taken.extend(constant(reason).map(|reason| (reason, "an attempt".to_owned())));
+            }
+            (_, Some(reason)) => self.refusal(reason),
             _ => {}
         }
         visit::visit_expr_struct(self, literal);
@@ -204,29 +211,13 @@ impl<'ast> Visit<'ast> for Found<'_> {
     }
 
     fn visit_lit_str(&mut self, literal: &'ast LitStr) {
-        self.unread.extend(Some(literal.value()).filter(|word| is_reason(word)));
+        self.unlisted.extend(Some(literal.value()).filter(|word| is_reason(word)));
     }
 }
 
-/// Words of lines of the audit, which are no reasons.
-#[derive(Default)]
-struct AuditLines(BTreeSet<String>);
-
-impl<'ast> Visit<'ast> for AuditLines {
-    fn visit_item_mod(&mut self, item: &'ast ItemMod) {
-        if !is_test(&item.attrs) {
-            visit::visit_item_mod(self, item);
-        }
-    }
-
-    fn visit_expr_call(&mut self, call: &'ast ExprCall) {
-        let named =
-            |expr: &Expr| matches!(expr, Expr::Path(path) if path.path.segments.iter().map(|s| s.ident.to_string()).eq(["Event", "new"]));
-        if named(&call.func) {
-            self.0.extend(call.args.first().and_then(text));
-        }
-        visit::visit_expr_call(self, call);
-    }
+/// Whether `Event::new` is called, whose word is that of a line of the audit and no reason.
+fn is_audit_line(function: &Expr) -> bool {
+    matches!(function, Expr::Path(path) if path.path.segments.iter().map(|s| s.ident.to_string()).eq(["Event", "new"]))
 }
 
 #[cfg(test)]
@@ -237,49 +228,44 @@ mod tests {
         condition_types("pub const READY: &str = \"Ready\"; pub const KEYS_READY: &str = \"KeysReady\";").unwrap()
     }
 
-    fn rows(source: &str) -> Vec<Row> {
-        let types = types();
-        let found = found(source, &types).unwrap();
-        assert!(found.unread.is_empty(), "{:?}", found.unread);
-        found.rows.into_iter().collect()
-    }
-
-    fn row(seen: &str, reason: &str, message: &str) -> Row {
-        (seen.to_owned(), reason.to_owned(), message.to_owned())
-    }
-
     #[test]
-    fn a_reason_is_found_with_what_it_does_and_says() {
+    fn a_reason_is_found_with_what_is_seen_of_it() {
         let source = r#"
+            use api::reasons::tenant as reasons;
             fn rule(n: usize) -> Finding {
-                let message = format!("{n} are {{missing}}: bring them");
-                if n > 3 { return Finding::stalled("TooMany", message); }
-                conditions.with_false(KEYS_READY, "NoKeys", &message);
-                Finding::waiting("OneLess", "wait")
+                if n > 3 { return Finding::stalled(reasons::TOO_MANY, format!("{n} are missing")); }
+                let type_ = KEYS_READY;
+                conditions.with_false(type_, reasons::NO_KEYS, &message);
+                Finding::waiting(reasons::ONE_LESS, "wait")
             }
         "#;
+        let types = types();
+        let found = found(source, &types).unwrap();
+        let taken: Vec<_> = found.taken.iter().map(|(reason, seen)| (reason.as_str(), seen.as_str())).collect();
         assert_eq!(
-            rows(source),
-            [
-                row("KeysReady=False", "NoKeys", "… are {missing}: bring them"),
-                row("Ready=False, Reconciling=True", "OneLess", "wait"),
-                row("Ready=False, Stalled=True", "TooMany", "… are {missing}: bring them"),
-            ]
+            taken,
+            [("NO_KEYS", "KeysReady=False"), ("ONE_LESS", "Ready=False, Reconciling=True"), ("TOO_MANY", "Ready=False, Stalled=True")]
         );
+        assert_eq!(found.lists.into_iter().collect::<Vec<_>>(), ["tenant"]);
+        assert!(found.unlisted.is_empty(), "{:?}", found.unlisted);
     }
 
     #[test]
-    fn a_word_that_no_known_function_takes_is_told() {
+    fn a_word_that_is_written_without_a_list_is_told() {
         let types = types();
-        let found = found("fn f() { tell(\"PlantedReason\", \"Said to people\", \"lower\"); if x == \"Compared\" {} }", &types).unwrap();
-        assert_eq!(found.unread.into_iter().collect::<Vec<_>>(), ["PlantedReason"]);
+        let source = "fn f() { Finding::ready(\"Planted\", \"Said to people\"); tell(\"Other\", \"lower\"); if x == \"Compared\" {} }";
+        let found = found(source, &types).unwrap();
+        assert_eq!(found.unlisted.into_iter().collect::<Vec<_>>(), ["Other", "Planted"]);
+        assert_eq!(found.written.into_iter().collect::<Vec<_>>(), ["Planted"]);
+        assert!(found.taken.is_empty());
     }
 
     #[test]
     fn tests_and_the_audit_hold_no_reasons() {
-        assert_eq!(
-            rows("fn f() { Event::new(\"KeyRotated\"); } #[cfg(test)] mod tests { fn g() { Finding::ready(\"Planted\", \"\"); } }"),
-            []
-        );
+        let types = types();
+        let source =
+            "fn f() { Event::new(\"KeyRotated\"); } #[cfg(test)] mod tests { fn g() { Finding::ready(\"Planted\", reasons::A); } }";
+        let found = found(source, &types).unwrap();
+        assert!(found.unlisted.is_empty() && found.taken.is_empty(), "{:?}", found.unlisted);
     }
 }

@@ -1,47 +1,61 @@
-//! The words that conditions and events use, read from the code that writes them, with the message that goes with each.
+//! The page of reasons, written from the lists that code takes them from.
 //!
-//! A word is a literal in CamelCase that a known function takes (`Finding::waiting`, `Conditions::with_true`, an event …), or an arm of an
-//! error's `reason()`, whose message stands at the variant. Every other such literal in the same files must be known to be none:
-//! a word that is written in a way that this does not read is an error here, and not a gap in the page.
+//! A list is a file of documented constants, which code calls `reasons`: one per kind, and one beside each error whose `reason()` becomes
+//! that of a condition. Where a reason is taken tells what is seen of it: by `Finding::waiting`, by `Conditions::with_true`, by an event …
+//! Two things are errors here and not gaps in the page: a word that code of a kind writes without its list, and one that is listed and
+//! taken nowhere.
 
 mod calls;
 mod errors;
-mod meanings;
+mod list;
 mod source;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use self::calls::{NOT_REASONS, Row};
-use self::meanings::Meanings;
+use self::calls::NOT_REASONS;
+use self::list::List;
 use super::markdown::{cell, code, table};
 use crate::workspace;
 
 pub(super) use self::source::text;
 
-/// Whose conditions and events are written where: files and folders below the project's.
-const KINDS: [(&str, &[&str]); 7] = [
-    ("Region", &["crates/domain/src/region", "src/operator/region.rs", "src/keeper/controllers/regions.rs", "src/keeper/vault/custody.rs"]),
+/// Lists of the kinds, below [`LISTS`], and where their conditions and events are written: files and folders below the project's.
+const KINDS: [(&str, &str, &[&str]); 7] = [
+    (
+        "Region",
+        "region",
+        &["crates/domain/src/region", "src/operator/region.rs", "src/keeper/controllers/regions.rs", "src/keeper/vault/custody.rs"],
+    ),
     (
         "Tenant",
+        "tenant",
         &["crates/domain/src/tenant", "src/operator/tenant.rs", "src/keeper/controllers/tenants.rs", "src/keeper/controllers/ownerless.rs"],
     ),
-    ("Region and Tenant", &["src/keeper/controllers/rotation.rs"]),
-    ("Connection", &["crates/domain/src/connection", "src/keeper/controllers/connections", "src/keeper/vault/source.rs"]),
-    ("ImportJob", &["crates/domain/src/import_job", "src/operator/import_job.rs"]),
-    ("ImportRun", &["crates/domain/src/import_run", "src/operator/import_run"]),
-    ("Upload", &["crates/domain/src/upload", "src/keeper/controllers/uploads.rs"]),
+    ("Region and Tenant", "rotation", &["src/keeper/controllers/rotation.rs"]),
+    ("Connection", "connection", &["crates/domain/src/connection", "src/keeper/controllers/connections", "src/keeper/vault/source.rs"]),
+    ("ImportJob", "import_job", &["crates/domain/src/import_job", "src/operator/import_job.rs"]),
+    ("ImportRun", "import_run", &["crates/domain/src/import_run", "src/operator/import_run"]),
+    ("Upload", "upload", &["crates/domain/src/upload", "src/keeper/controllers/uploads.rs"]),
 ];
-/// Errors whose `reason()` becomes the reason of a condition, and of whose.
-const ERRORS: [(&str, &str); 5] = [
-    ("src/keeper/base/error.rs", "Region, Tenant, Connection: what the keeper ran into"),
-    ("crates/envelope/src/error.rs", "Region, Tenant, Connection: a record or key that cannot be used"),
-    ("crates/connect/src/error.rs", "Connection: on the way to the system"),
-    ("crates/connect/src/s3/refusal.rs", "Connection: what an S3 server answered"),
-    ("crates/salesforce/src/error.rs", "Connection: what Salesforce answered"),
+const LISTS: &str = "crates/api/src/reasons";
+/// Lists of the errors whose `reason()` becomes the reason of a condition, and the files that have it.
+const ERRORS: [(&str, &str, &[&str]); 4] = [
+    ("Region, Tenant, Connection: what the keeper ran into", "src/keeper/base/reasons.rs", &["src/keeper/base/error.rs"]),
+    (
+        "Region, Tenant, Connection: a record or key that cannot be used",
+        "crates/envelope/src/reasons.rs",
+        &["crates/envelope/src/error.rs"],
+    ),
+    (
+        "Connection: on the way to the system, and what a database or an S3 server answered",
+        "crates/connect/src/reasons.rs",
+        &["crates/connect/src/error.rs", "crates/connect/src/s3/refusal.rs"],
+    ),
+    ("Connection: what Salesforce answered", "crates/salesforce/src/reasons.rs", &["crates/salesforce/src/error.rs"]),
 ];
 const CONDITION_TYPES: &str = "crates/api/src/conditions.rs";
 /// Why a run ended: written for people there, one by one.
@@ -49,51 +63,75 @@ const RUN_REASONS: (&str, &str) = ("crates/api/src/import_run.rs", "docs/user/im
 
 pub(super) fn page() -> Result<String> {
     let types = calls::condition_types(&read(CONDITION_TYPES)?)?;
-    let mut page = super::heading("Reasons", "the code that writes them");
+    let mut page = super::heading("Reasons", "the lists in `crates/api/src/reasons`, and those beside the errors");
     page.push_str(
-        "\nThe words for programs in conditions and events. Messages are for people and say what to do; `…` stands for what only \
-         the moment knows, and where a message is put together from parts, what it says stands in italics. `Ready` says whether an object is as it should be; `Reconciling` stands while somebody works on it or waits by \
-         itself, `Stalled` when nothing gets better until somebody changes something.\n",
+        "\nThe words for programs in conditions and events. Messages are for people: they name what is concerned and say what to do. \
+         `Ready` says whether an object is as it should be; `Reconciling` stands while somebody works on it or waits by itself, `Stalled` \
+         when nothing gets better until somebody changes something.\n",
     );
-    let (mut unread, mut known, mut meanings) = (Vec::new(), BTreeSet::new(), Meanings::default());
-    for (kind, places) in KINDS {
-        let mut rows = BTreeSet::new();
+    let mut none = BTreeSet::new();
+    for (kind, name, places) in KINDS {
+        let file = format!("{LISTS}/{name}.rs");
+        let list = list::list(&read(&file)?).with_context(|| file.clone())?;
+        let mut seen = BTreeMap::<String, BTreeSet<String>>::new();
         for file in files(places)? {
             let source = fs::read_to_string(workspace::root().join(&file))?;
             let found = calls::found(&source, &types).with_context(|| file.display().to_string())?;
-            let (none, taken): (Vec<_>, Vec<_>) = found.unread.into_iter().partition(|word| NOT_REASONS.contains(&word.as_str()));
-            known.extend(none);
-            unread.extend(taken.iter().map(|word| format!("{}: {word}", file.display())));
-            rows.extend(found.rows);
+            let own = found.taken.is_empty() || found.lists.iter().eq([name]);
+            ensure!(own, "{} takes reasons of another kind than {kind}", file.display());
+            let unlisted: Vec<_> =
+                found.unlisted.iter().filter(|word| !NOT_REASONS.contains(&word.as_str())).chain(&found.written).collect();
+            ensure!(
+                unlisted.is_empty(),
+                "{} writes {unlisted:?}: a reason is listed in {LISTS}/{name}.rs and taken from there, a word that is none is listed as such in \
+                 xtask/src/docs/reasons/calls.rs",
+                file.display()
+            );
+            none.extend(found.unlisted);
+            for (reason, standing) in found.taken {
+                seen.entry(reason).or_default().insert(standing);
+            }
         }
-        ensure!(!rows.is_empty(), "no reason of {kind} was found");
-        page.push_str(&section(kind, &rows, &mut meanings));
+        all_taken(&file, &list, |name| seen.contains_key(name))?;
+        page.push_str(&section(kind, &list, &seen));
         if kind == "ImportRun" {
             page.push_str(&run_reasons()?);
         }
     }
-    ensure!(
-        unread.is_empty(),
-        "words that no known function takes; a reason would be lacking from the page (see WRITERS and NOT_REASONS in \
-         xtask/src/docs/reasons/calls.rs):\n  {}",
-        unread.join("\n  ")
-    );
-    let gone: Vec<&&str> = NOT_REASONS.iter().filter(|word| !known.contains(**word)).collect();
+    let gone: Vec<&&str> = NOT_REASONS.iter().filter(|word| !none.contains(**word)).collect();
     ensure!(gone.is_empty(), "NOT_REASONS in xtask/src/docs/reasons/calls.rs has words that stand nowhere any more: {gone:?}");
-    for (file, title) in ERRORS {
-        let rows = errors::messages(&read(file)?).with_context(|| file.to_owned())?;
-        let said = |(reason, message): &(String, String)| [code(reason), cell(&meanings.message(title, reason, message))];
-        let rows: Vec<[String; 2]> = rows.iter().map(said).collect();
-        page.push_str(&format!("\n## {title}\n\n{}", table(["reason", "message"], &rows)));
+    for (title, file, places) in ERRORS {
+        let list = list::list(&read(file)?).with_context(|| file.to_owned())?;
+        let mut given = BTreeSet::new();
+        for place in places {
+            let found = errors::given(&read(place)?).with_context(|| (*place).to_owned())?;
+            ensure!(found.unlisted.is_empty(), "{place} gives reasons that {file} does not list: {:?}", found.unlisted);
+            given.extend(found.constants);
+        }
+        all_taken(file, &list, |name| given.contains(name))?;
+        let rows: Vec<[String; 2]> = list.values().map(|(reason, meaning)| [code(reason), cell(meaning)]).collect();
+        page.push_str(&format!("\n## {title}\n\n{}", table(["reason", "meaning"], &rows)));
     }
-    meanings.are_complete()?;
     Ok(page)
 }
 
-fn section(title: &str, rows: &BTreeSet<Row>, meanings: &mut Meanings) -> String {
-    let said = |(seen, reason, message): &Row| [cell(seen), code(reason), cell(&meanings.message(title, reason, message))];
-    let rows: Vec<[String; 3]> = rows.iter().map(said).collect();
-    format!("\n## {title}\n\n{}", table(["seen as", "reason", "message"], &rows))
+fn all_taken(file: &str, list: &List, is_taken: impl Fn(&str) -> bool) -> Result<()> {
+    let idle: Vec<_> = list.iter().filter(|(name, _)| !is_taken(name)).map(|(_, (reason, _))| reason).collect();
+    ensure!(
+        idle.is_empty(),
+        "{file} lists what nothing says, or what is said in a way that this does not read (see WRITERS in \
+         xtask/src/docs/reasons/calls.rs): {idle:?}"
+    );
+    Ok(())
+}
+
+fn section(title: &str, list: &List, seen: &BTreeMap<String, BTreeSet<String>>) -> String {
+    let row = |(name, (reason, meaning)): (&String, &(String, String))| {
+        let seen = seen.get(name).into_iter().flatten().map(String::as_str).collect::<Vec<_>>();
+        [code(reason), cell(meaning), cell(&seen.join("; "))]
+    };
+    let rows: Vec<[String; 3]> = list.iter().map(row).collect();
+    format!("\n## {title}\n\n{}", table(["reason", "meaning", "seen as"], &rows))
 }
 
 /// The closed list of why a run ended has a page of its own; a reason that it lacks is an error.
