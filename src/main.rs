@@ -37,6 +37,7 @@ async fn main() -> ExitCode {
         terminal::error_line(format_args!("dataimporter: {error:#}"));
         return ExitCode::FAILURE;
     }
+    terminal::keep_panics_quiet();
     // One cryptography provider for every TLS connection of the process.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let outcome = match Cli::parse().command {

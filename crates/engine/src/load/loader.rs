@@ -269,8 +269,8 @@ impl Loader {
                 self.spawn(*child);
             }
             Ok(ChunkOutcome::Finished { resend: None } | ChunkOutcome::Interrupted) => {}
-            // What it had on record is what a restart goes by.
-            Err(error) => self.context.stop_signal.interrupt(format!("a chunk ended unexpectedly: {error}")),
+            // What it had on record is what a restart goes by. What the panic says may quote a cell, and this is told in a status.
+            Err(_) => self.context.stop_signal.interrupt("a fault of Dataimporter ended a chunk: the log says where; please report it"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Bodies of calls: one that must come at a min_rate, and one that holds something until it is through.
+//! Bodies of calls: one that must come at a least rate, and one that holds something until it is through.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

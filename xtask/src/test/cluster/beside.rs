@@ -15,7 +15,7 @@ use crate::certificate::{self, Certificate};
 use crate::cluster::{BESIDE, Cluster};
 use crate::demo::manifests::list;
 use crate::demo::{Demo, postgres};
-use crate::kubectl::Kubectl;
+use crate::kubectl::{Kubectl, condition};
 use crate::process;
 
 const NAMESPACE: &str = "beside";
@@ -292,6 +292,17 @@ impl<'a> Beside<'a> {
             self.demo.kubectl.run(&["annotate", "secret", secret, "-n", namespace, "--overwrite", &consent])?;
         }
         look_again(&self.demo.kubectl, namespace, name)
+    }
+
+    /// Waits until a Connection is ready, or is not, for this reason, and says these words or names such a system.
+    pub(super) fn connection_says(&self, namespace: &str, name: &str, reason: &str, words: &str) -> Result<()> {
+        process::wait_until(&format!("Connection {namespace}/{name}: {reason}"), Duration::from_secs(60), || {
+            let connection = self.demo.kubectl.json(&["get", "connection", name, "-n", namespace])?;
+            let (_, found, message) = condition(&connection, "Ready").context("it says nothing yet")?;
+            let told = format!("{message} {}", connection["status"]["metadata"]["system"].as_str().unwrap_or_default());
+            ensure!(found == reason && told.contains(words), "it is {found}: {told}");
+            Ok(())
+        })
     }
 
     /// Contacts of the database, by hand.

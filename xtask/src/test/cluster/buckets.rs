@@ -43,13 +43,7 @@ fn refusals(demo: &Demo) -> Result<()> {
         beside.permit(TENANT, name)?;
     }
     for (name, .., reason, words) in cases {
-        process::wait_until(&format!("Connection {TENANT}/{name}: {reason}"), Duration::from_secs(60), || {
-            let connection = demo.kubectl.json(&["get", "connection", name, "-n", TENANT])?;
-            let Some((_, found, message)) = condition(&connection, "Ready") else { anyhow::bail!("it says nothing yet") };
-            let told = format!("{message} {}", connection["status"]["metadata"]["system"].as_str().unwrap_or_default());
-            ensure!(found == reason && told.contains(words), "it is {found}: {told}");
-            Ok(())
-        })?;
+        beside.connection_says(TENANT, name, reason, words)?;
     }
     Ok(())
 }

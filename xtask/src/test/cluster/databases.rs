@@ -1,15 +1,11 @@
 //! What a database answers to a Connection that is wrong, as its user reads it. That rows come out of one, worker by worker, is seen where
 //! nothing of them may be left (`at_rest`).
 
-use std::time::Duration;
-
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use super::Check;
 use super::beside::{Beside, SHOP};
 use crate::demo::Demo;
-use crate::kubectl::condition;
-use crate::process;
 
 pub(super) const CHECKS: &[Check] =
     &[("a MariaDB that refuses the password, or is another server than the Connection says, is told with the way out", refusals)];
@@ -38,13 +34,7 @@ fn refusals(demo: &Demo) -> Result<()> {
         beside.permit(TENANT, name)?;
     }
     for (name, _, _, reason, words) in cases {
-        process::wait_until(&format!("Connection {TENANT}/{name}: {reason}"), Duration::from_secs(60), || {
-            let connection = demo.kubectl.json(&["get", "connection", name, "-n", TENANT])?;
-            let Some((_, found, message)) = condition(&connection, "Ready") else { anyhow::bail!("it says nothing yet") };
-            let told = format!("{message} {}", connection["status"]["metadata"]["system"].as_str().unwrap_or_default());
-            ensure!(found == reason && told.contains(words), "it is {found}: {told}");
-            Ok(())
-        })?;
+        beside.connection_says(TENANT, name, reason, words)?;
     }
     Ok(())
 }

@@ -39,6 +39,7 @@ with_each_lane! {
     a_job_refused_as_a_whole_ends_the_run_with_salesforces_words,
     an_org_that_runs_out_of_calls_ends_the_run_before_it_is_eaten_up,
     an_interruption_leaves_everything_to_the_next_attempt,
+    a_fault_leaves_everything_to_the_next_attempt_and_tells_nothing_of_the_rows,
     without_result_files_the_rows_are_counted_all_the_same,
     results_that_could_not_be_stored_are_told_again_by_the_next_attempt,
     a_restart_of_a_long_run_reads_the_folded_chunks_again_and_compares_them,
@@ -433,6 +434,19 @@ async fn an_interruption_leaves_everything_to_the_next_attempt(protocol: Protoco
     println!("{interrupted} interrupted, {after_a_commit} of them after a commit");
     let least = if protocol == Protocol::Jobs { 40 } else { 30 };
     assert!(interrupted >= least && after_a_commit > 10, "{interrupted} interrupted, {after_a_commit} of them after a commit");
+}
+
+/// What the program says when it panics may quote a cell, and how an attempt ended is told in a status.
+async fn a_fault_leaves_everything_to_the_next_attempt_and_tells_nothing_of_the_rows(protocol: Protocol) {
+    let model = Model::new(21, protocol);
+    model.world().panics = Some("byte index 1 is not a char boundary; it is inside 'é' of `canary`".to_owned());
+    let source = rows();
+    let first = attempt(&model, &Setup::new(Reread::FromStart), &source).await;
+    assert!(first.reason == RunReason::Interrupted && first.message.contains("fault"), "{}: {}", first.reason, first.message);
+    assert!(!first.message.contains("canary"), "{}", first.message);
+    let ending = attempt(&model, &Setup::new(Reread::FromStart), &source).await;
+    assert_eq!(ending.reason, RunReason::CompletedWithFailedRows, "{}", ending.message);
+    assert_eq!(sorted(model.world().written.clone()), expected_in_org());
 }
 
 async fn without_result_files_the_rows_are_counted_all_the_same(protocol: Protocol) {

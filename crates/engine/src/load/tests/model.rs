@@ -76,6 +76,8 @@ pub(super) struct World {
     pub(super) journal: Chunks,
     pub(super) cursors: Vec<(i64, Vec<String>)>,
     pub(super) cancel_after_writes: Option<u32>,
+    /// The next write to the journal meets a fault of the program, which says this.
+    pub(super) panics: Option<String>,
     writes: u32,
     pub(super) calls: u64,
 }
@@ -127,6 +129,7 @@ impl Model {
             journal: Chunks::default(),
             cursors: Vec::new(),
             cancel_after_writes: None,
+            panics: None,
             writes: 0,
             calls: 0,
         };
@@ -372,6 +375,10 @@ impl Bulk for Model {
 #[async_trait]
 impl Journal for Model {
     async fn write(&self, chunk: &Chunk, last_key: Option<&[String]>) -> Result<Control, JournalError> {
+        let panics = self.world().panics.take();
+        if let Some(words) = panics {
+            panic!("{words}");
+        }
         let written = self
             .call(false, |world| {
                 world.journal =
