@@ -8,24 +8,33 @@ use crate::row::{ColumnError, RowError};
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{place}: {problem}")]
 pub struct PreflightFinding {
+    /// Which part of the job the finding is about, or that of the org which the part names.
     pub place: Place,
+    /// What is wrong there. Its text says what to do about it.
     pub problem: Problem,
 }
 
+/// A part of a job's spec. Displayed as the beginning of a finding: `step 2`, `mapping to Name`.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Place {
     /// Counted from 1.
     #[error("step {0}")]
     Step(usize),
+    /// The entry of the mapping with this text as its `to`.
     #[error("mapping to {0}")]
     Mapping(String),
+    /// `spec.target`, but for its mapping.
     #[error("target")]
     Target,
+    /// `spec.source`, the header of what it gives included.
     #[error("source")]
     Source,
 }
 
+/// What is wrong with a part of a job. `object`, `field` and `relationship` are names as Salesforce writes them or, where it does not know
+/// them, as the job does; `near` is the most similar name that there is, `keys` are the fields by which a parent is found.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant's message says what it is and shows its fields")]
 pub enum Problem {
     #[error(transparent)]
     Column(#[from] ColumnError),

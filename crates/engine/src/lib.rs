@@ -2,6 +2,8 @@
 //! CSV, PostgreSQL rows, formulas and Salesforce fields; knows no Kubernetes client, no HTTP server, no driver of a
 //! database and no clock but the one it is given.
 
+#![warn(missing_docs)]
+
 mod cells;
 mod dedupe;
 mod filter;

@@ -1,4 +1,4 @@
-//! What a result file says of itself, for whoever writes it (`results`) and whoever reads it when it comes back (`read`): people mend
+//! What a result file says of itself, for the code that writes it (`results`) and the code that reads it when it comes back (`read`): people mend
 //! `failed.csv` in whatever program they have and load it again. All of it stands in names of columns and in cells, because delimiter,
 //! quotes, encoding and byte order mark do not survive a spreadsheet.
 
@@ -67,8 +67,8 @@ fn unescaped(cell: &[u8]) -> &[u8] {
 
 /// What stands in `sf__Refused`: marks of the columns and of the cells, then the row as it was read.
 pub(crate) fn refused(header: &ByteRecord, cells: &ByteRecord, raw: &[u8]) -> String {
-    let columns = theirs(header, header);
-    let mut text = format!("[{} {}] ", mark(columns.iter().copied()), mark_of_cells(&theirs(header, cells)));
+    let columns = cells_of_others(header, header);
+    let mut text = format!("[{} {}] ", mark(columns.iter().copied()), mark_of_cells(&cells_of_others(header, cells)));
     for chunk in raw[..raw.len().min(SHOWN)].utf8_chunks() {
         for character in chunk.valid().chars() {
             match character {
@@ -89,7 +89,7 @@ pub(crate) fn refused(header: &ByteRecord, cells: &ByteRecord, raw: &[u8]) -> St
 }
 
 /// The cells whose columns are not ours.
-fn theirs<'r>(header: &ByteRecord, cells: &'r ByteRecord) -> Vec<&'r [u8]> {
+fn cells_of_others<'r>(header: &ByteRecord, cells: &'r ByteRecord) -> Vec<&'r [u8]> {
     header.iter().zip(cells).filter(|(name, _)| !is_ours(name)).map(|(_, cell)| cell).collect()
 }
 
@@ -186,11 +186,11 @@ impl Own {
     /// Cells that could not be read show it until somebody writes them anew; of other rows any cell has to be another than it was. Where
     /// the columns are others, nothing can be compared.
     fn is_mended(&self, cells: &ByteRecord, mark_before: &[u8]) -> bool {
-        let cells = theirs(&self.header, cells);
+        let cells = cells_of_others(&self.header, cells);
         let is_damaged = cells.iter().any(|cell| std::str::from_utf8(cell).is_ok_and(|cell| cell.contains(DAMAGED)));
         let marks =
             std::str::from_utf8(mark_before).ok().and_then(|text| text.trim_start().strip_prefix('[')?.split_once(']')?.0.split_once(' '));
-        let columns = mark(theirs(&self.header, &self.header).into_iter());
+        let columns = mark(cells_of_others(&self.header, &self.header).into_iter());
         !is_damaged && marks.is_some_and(|(of_columns, of_cells)| of_columns == columns && of_cells != mark_of_cells(&cells))
     }
 }

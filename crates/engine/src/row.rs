@@ -17,6 +17,7 @@ pub struct Header {
 }
 
 impl Header {
+    /// A header of these names, for rows that come from no file, such as those of a query.
     pub fn new<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Self {
         let names: Vec<String> = names.into_iter().map(Into::into).collect();
         Self { cells: ByteRecord::from(names.clone()), names, taken: None }
@@ -36,6 +37,7 @@ impl Header {
         }
     }
 
+    /// The names in input order, as they are in the source.
     pub fn names(&self) -> &[String] {
         &self.names
     }
@@ -45,10 +47,12 @@ impl Header {
         &self.cells
     }
 
+    /// How many columns there are.
     pub fn len(&self) -> usize {
         self.names.len()
     }
 
+    /// Whether there is no column at all.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
@@ -58,7 +62,11 @@ impl Header {
         self.names.first().is_some_and(|first| first.as_bytes() == name)
     }
 
-    /// The one column of that name: exact first, else not minding blanks around it.
+    /// The one column of that name: exact first, else not minding blanks around it. Its place is counted from zero.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such column, or several: a job can name neither.
     pub fn find(&self, name: &str) -> Result<usize, ColumnError> {
         let exact = self.positions(|column| column == name);
         let found = if exact.is_empty() { self.positions(|column| formula::trim(column) == formula::trim(name)) } else { exact };
@@ -102,6 +110,7 @@ impl Header {
 /// A column as an error calls it: by its name, or by its place when it has none.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Column {
+    /// Its name, as the header has it.
     Name(String),
     /// The first is 1.
     Number(usize),
@@ -116,7 +125,9 @@ impl std::fmt::Display for Column {
     }
 }
 
+/// Why a name that the job uses is none of one column. Columns are counted from 1.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant's message says what it is; `near` is the most similar name that there is")]
 pub enum ColumnError {
     #[error("there is no column {}{}", Shown(.name), .near.as_ref().map(|near| did_you_mean(near)).unwrap_or_default())]
     Unknown { name: String, near: Option<String> },
@@ -135,6 +146,7 @@ fn did_you_mean(near: &str) -> String {
 
 /// Why a header may be one column.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant's message says what it is")]
 pub enum NotCut {
     #[error("if these are several, set the format's `delimiter`")]
     Undetected,
@@ -190,22 +202,27 @@ impl Batch {
     /// its largest row.
     const LARGE: usize = 16 << 10;
 
+    /// An empty batch.
     pub fn new() -> Self {
         Self::default()
     }
 
+    /// The rows that were pushed since the batch was cleared last.
     pub fn rows(&self) -> &[Row] {
         &self.rows[..self.filled]
     }
 
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.filled == 0
     }
 
+    /// Whether no more rows should be pushed: there are 1024, or they take a mebibyte.
     pub fn is_full(&self) -> bool {
         self.filled >= Self::MAX_ROWS || self.bytes >= Self::MAX_BYTES
     }
 
+    /// Empties the batch. Memory of rows is kept for the next ones, but for that of large or refused ones.
     pub fn clear(&mut self) {
         for row in &mut self.rows[..self.filled] {
             if size(&row.cells) > Self::LARGE || !row.refused.is_empty() {
@@ -262,6 +279,7 @@ impl std::fmt::Display for Position {
 
 /// Why one row failed before it reached Salesforce. Written to the result file beside the row, never to a status or log.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant's message says what it is and shows its fields")]
 pub enum RowError {
     #[error("{at}: no field for column {missing}; write a delimiter for every field, also an empty one")]
     TooFewFields { at: Position, missing: Column },

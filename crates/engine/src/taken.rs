@@ -1,4 +1,4 @@
-//! How a file's text and header were taken, for whoever is told that something is not in it.
+//! How a file's text and header were taken, for a person who is told that something is not in it.
 
 use std::fmt;
 
@@ -18,9 +18,13 @@ pub enum Choice {
 /// What a file was read with.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Taken {
+    /// The character between fields, an ASCII one.
     pub delimiter: u8,
+    /// Who chose the delimiter.
     pub delimiter_by: Choice,
+    /// The encoding's WHATWG name, such as `UTF-8`.
     pub encoding: &'static str,
+    /// Who chose the encoding.
     pub encoding_by: Choice,
     /// The first field of the header stands in quotes.
     pub quoted: bool,

@@ -26,20 +26,25 @@ use crate::used;
 
 /// What one import is made of.
 pub struct Import {
+    /// The job's spec, as the run's snapshot or the file of `dataimporter run` has it.
     pub spec: ImportJobSpec,
+    /// The client of the org that rows are sent to.
     pub target: Client,
     /// `None`: nothing more is read; what earlier attempts committed is brought to its end.
     pub source: Option<Box<dyn Source>>,
     /// Where each chunk of earlier attempts ended, by its number.
     pub cursors: Vec<(i64, Vec<String>)>,
+    /// Where each chunk's state is written before the step that it tells of.
     pub journal: Arc<dyn Journal>,
     /// What earlier attempts left in the journal.
     pub chunks: Chunks,
     /// `None`: no result files.
     pub results: Option<(Box<dyn ResultsSink>, Escape)>,
+    /// When a chunk of rows is full and is sent.
     pub limits: ChunkLimits,
     /// How long the run may still take.
     pub time_left: Duration,
+    /// Ends the import early when it is raised, by the caller or by a part of the import.
     pub stop_signal: StopSignal,
     /// Told once loading begins.
     pub watch: Box<dyn FnOnce(Arc<Ledger>) + Send>,
@@ -109,7 +114,7 @@ impl Import {
                 if self.chunks.total > 0 {
                     return self.bring_to_its_end(&target).await;
                 }
-                // Whoever raised it first knows better.
+                // The part that raised it first knows better.
                 let (reason, message) = self.stop_signal.reason().unwrap_or((RunReason::Internal, String::new()));
                 return Err(Refusal { reason, message });
             }

@@ -406,7 +406,7 @@ fn constants_are_judged_once_and_counted_with_every_row() {
         process(&mut pipeline, ["", "a", "", "", ""]).unwrap();
     }
     assert_eq!(pipeline.warnings()[0].rows, 3);
-    // Whoever writes it in a job means it.
+    // A person who writes it in a job means it.
     let mut pipeline = compile_company(json!({}), json!([]), json!({"mapping": [{"value": "null", "to": "Name"}]})).unwrap();
     process(&mut pipeline, ["", "", "", "", ""]).unwrap();
     assert!(pipeline.warnings().is_empty());

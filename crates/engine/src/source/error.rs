@@ -21,6 +21,7 @@ pub enum ReadError {
     /// There is no session with the database, or we ended it because of what the server sent.
     #[error("the database cannot be reached")]
     Unreachable(#[from] connect::Error),
+    /// The connection broke while the query ran, or the server ended it.
     #[error("the connection to the database failed")]
     Lost(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -48,6 +49,7 @@ impl Remedy {
 }
 
 impl ReadError {
+    /// What has to be done before the same job can read this source.
     pub fn remedy(&self) -> Remedy {
         match self {
             Self::File(error) => error.remedy(),
@@ -73,6 +75,7 @@ impl ReadError {
 
 /// What is wrong with a file as a whole, or with what the job says of it.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant's message says what it is and shows its fields")]
 pub enum FileError {
     #[error("the file is empty; its first line must name the columns")]
     Empty,
@@ -165,6 +168,7 @@ impl FileError {
 
 /// What is wrong with a query, or what it met. Codes come with the names that the database's documentation has for them.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant's message says what it is and shows its fields")]
 pub enum QueryError {
     /// Before it ran: the server's words, which speak of the query. `passing`: of its own trouble.
     #[error("the database refused the query: {message} ({code})")]

@@ -10,6 +10,7 @@ use super::blob::{Blob, BlobError, Identity, whole};
 use super::{Format, QueryError, ReadError, Rows, Source, Start};
 use crate::load::Reread;
 
+/// A [`Source`] whose rows stand in a file.
 pub struct FileSource {
     blob: Box<dyn Blob>,
     /// What the job says of it; CSV, with everything detected, when it says nothing.
@@ -19,6 +20,7 @@ pub struct FileSource {
 }
 
 impl FileSource {
+    /// `said`: the `format` of the job's source; absent, the file is CSV and everything about it is detected.
     pub fn new(blob: impl Blob + 'static, said: Option<Said>) -> Self {
         Self { blob: Box::new(blob), said, first: OnceLock::new() }
     }

@@ -11,6 +11,7 @@ use super::{FileError, ReadError, Rows};
 /// Every format that is understood. Whatever depends on the format matches all of them.
 #[derive(Clone, Debug)]
 pub enum Format {
+    /// Comma-separated values, with whatever delimiter.
     Csv(CsvOptions),
 }
 

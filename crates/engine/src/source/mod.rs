@@ -45,6 +45,7 @@ pub trait Source: Send + Sync {
 /// way.
 #[async_trait]
 pub trait Rows: Send {
+    /// Names of the columns of all the rows.
     fn header(&self) -> &Header;
 
     /// Clears the batch and fills it. False: the source has ended and the batch is empty. A call that is dropped before
@@ -60,10 +61,16 @@ pub trait Rows: Send {
 /// Where reading begins.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum Start {
+    /// With the first row.
     #[default]
     First,
     /// Behind the row with this key, as an earlier attempt recorded it.
-    Behind { key: Vec<String>, replay: Replay },
+    Behind {
+        /// Texts of the `orderBy` columns, in that order, as the database wrote them.
+        key: Vec<String>,
+        /// Whether the rows up to that key are read once more.
+        replay: Replay,
+    },
 }
 
 /// What becomes of the rows up to the key.

@@ -47,7 +47,7 @@ const ONCE: &str = "its bytes come once: another attempt gets them anew, from th
 const COMPARED: &str = "rows have no identity as a whole: the loader compares them chunk by chunk, or goes on behind a key";
 const NO_KEYS: &str = "files have no keys: they are read from their start, and a key is refused";
 
-const ITS_MAKER: &str = "whoever makes the stream knows its length and digest, and compares them at the end";
+const ITS_MAKER: &str = "the maker of the stream knows its length and digest, and compares them at the end";
 
 async fn open(made: &Made, start: &Start, used: &[&str]) -> Result<Box<dyn Rows>, ReadError> {
     let used: BTreeSet<String> = used.iter().map(|name| name.to_string()).collect();
@@ -278,7 +278,7 @@ async fn back_pressure(one: &dyn Implementation) -> Verdict {
     let made = one.numbers(100_000, 1_000, &[]).await;
     let mut rows = first(&made).await?;
     rows.next(&mut Batch::new()).await.map_err(told)?;
-    // Long enough for whoever would go on by itself.
+    // Long enough for a source that would go on by itself.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let carried = made.wire.carried();
     if carried > READ_AHEAD {

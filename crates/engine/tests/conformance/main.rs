@@ -1,6 +1,6 @@
 //! What every source of rows has to do, written once and run against every implementation, databases as real servers with TLS.
 //! Prints a table of implementations and cases, and fails on the first miss in it; `cargo test -p engine --test conformance`. A name behind
-//! `--` runs the cases that have it in theirs. `--include-ignored` adds the implementations whose server takes long to build: `cargo xtask
+//! `--` runs the cases that have it in their names. `--include-ignored` adds the implementations whose server takes long to build: `cargo xtask
 //! test s3` does.
 
 mod cases;

@@ -27,7 +27,7 @@ impl Proxy {
             loop {
                 let client = tokio::select! {
                     accepted = listener.accept() => accepted,
-                    // Whoever made this proxy has dropped it.
+                    // The test that made this proxy has dropped it.
                     changed = gone.changed() => if changed.is_err() { return } else { continue },
                 };
                 let (Ok((client, _)), Ok(server)) = (client, TcpStream::connect(("127.0.0.1", server)).await) else { continue };

@@ -22,6 +22,7 @@ use super::Remedy;
 /// its way.
 pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
 
+/// A file somewhere: on a disk, at a keeper, in an S3 bucket. What each implementation owes is tested by `tests/conformance`.
 #[async_trait]
 pub trait Blob: Send + Sync {
     /// What can be told without reading the bytes.
@@ -43,11 +44,13 @@ pub struct Identity {
 /// Why the bytes of a file do not come.
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
+    /// The bytes broke off, or could not be read; whether to try again goes by the kind of the error.
     #[error("reading the source failed")]
     Io(#[source] io::Error),
     /// Bytes that come once came, or never will.
     #[error("the source was opened before, or may not be opened any more")]
     Spent,
+    /// Its [`Identity`] is another one than when it was first opened.
     #[error("the file is not what it was when this run first opened it: start a new run")]
     Changed,
     /// It is not where it is said to be.

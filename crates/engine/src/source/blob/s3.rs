@@ -25,6 +25,7 @@ pub struct S3Blob {
 }
 
 impl S3Blob {
+    /// The object with this key in a bucket. Nothing is asked of the server yet.
     pub fn new(bucket: S3Bucket, key: String) -> Self {
         Self { bucket: Arc::new(bucket), key }
     }
@@ -100,7 +101,7 @@ impl Reading {
                     self.bytes = None;
                     self.troubles.wait_after(error).await?;
                 }
-                // Whether that was all, whoever knows the length sees.
+                // Whether that was all is seen by `whole`, which counts up to the length.
                 None => return Ok(None),
             }
         }

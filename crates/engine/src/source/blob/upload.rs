@@ -7,11 +7,12 @@ use async_trait::async_trait;
 
 use super::{Blob, BlobError, ByteStream, Identity};
 
-/// Bytes that come once, from their start: whoever opens it takes them. Its identity is not known beforehand; whoever made the
-/// stream compares length and digest at its end.
+/// Bytes that come once, from their start: the first caller that opens the blob takes them. Its identity is not known beforehand; the
+/// maker of the stream compares length and digest at its end.
 pub struct UploadBlob(Mutex<Option<ByteStream>>);
 
 impl UploadBlob {
+    /// A blob of these bytes, which [`Blob::open`] gives out once.
     pub fn new(bytes: ByteStream) -> Self {
         Self(Mutex::new(Some(bytes)))
     }

@@ -43,6 +43,12 @@ pub struct CsvOptions {
 }
 
 impl CsvOptions {
+    /// The options of a job's `format.csv`.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError::Delimiter`] unless the delimiter is one ASCII character and neither the quote nor a line end, and [`FileError::UnknownEncoding`]
+    /// if the encoding is no label of the WHATWG.
     pub fn compile(format: &CsvFormat) -> Result<Self, FileError> {
         let quote = quote(format.quote);
         let delimiter = format.delimiter.as_deref().map(|text| match text.as_bytes() {

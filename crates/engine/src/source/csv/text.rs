@@ -1,5 +1,5 @@
 //! From the bytes of a file to UTF-8. What is no text in the file's encoding becomes the byte FF, and a place where the
-//! bytes contradict the encoding gets the byte FE; UTF-8 contains neither: whoever checks a cell finds them there and
+//! bytes contradict the encoding gets the byte FE; UTF-8 contains neither: the check of a cell (`rows`) finds them there and
 //! knows the column.
 
 use bytes::Bytes;

@@ -1,5 +1,5 @@
 //! The names of the errors that a query meets at MySQL and MariaDB, as `perror` and their documentation list them:
-//! whoever looks a failed query up looks for these words.
+//! a person who looks a failed query up looks for these words.
 
 use std::fmt;
 

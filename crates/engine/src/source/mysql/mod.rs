@@ -26,9 +26,13 @@ use crate::row::{Batch, Header, Row, RowError};
 
 /// A query at a database that nobody has logged in to yet.
 pub struct MySqlSource {
+    /// Opens the connection, to addresses that it allows.
     pub dialer: Dialer,
+    /// Host, port, database, user and TLS of the server.
     pub params: MySqlParams,
+    /// Password of that user.
     pub password: SecretString,
+    /// The query, with `orderBy` if its rows can be read on from a key.
     pub query: SqlSource,
     /// How long the run may still take: the server gives up the query then, and not before.
     pub time_left: Duration,

@@ -37,9 +37,13 @@ const SESSION: &str = "BEGIN READ ONLY; \
 
 /// A query at a database that nobody has logged in to yet.
 pub struct PostgresSource {
+    /// Opens the connection, to addresses that it allows.
     pub dialer: Dialer,
+    /// Host, port, database, user and TLS of the server.
     pub params: PostgresParams,
+    /// Password of that user.
     pub password: SecretString,
+    /// The query, with `orderBy` if its rows can be read on from a key.
     pub query: SqlSource,
 }
 

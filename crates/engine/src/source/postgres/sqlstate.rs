@@ -1,5 +1,5 @@
-//! The names of PostgreSQL's error codes, as its documentation lists them (appendix "PostgreSQL Error Codes"): whoever looks a failed
-//! query up looks for these words.
+//! The names of PostgreSQL's error codes, as its documentation lists them (appendix "PostgreSQL Error Codes"): a person who
+//! looks a failed query up looks for these words.
 
 use std::fmt;
 
