@@ -14,11 +14,13 @@ pub const TENANT_UID_LABEL: &str = "dataimporter.io/tenant-uid";
 /// On anchors: the run's full name, which a label cannot always hold.
 pub const RUN_NAME_ANNOTATION: &str = "dataimporter.io/run-name";
 
+/// These labels and the one that says that we manage the object.
 pub fn set(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     let ours = [(names::MANAGED_BY_LABEL, MANAGED_BY)];
     ours.iter().chain(pairs).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
 }
 
+/// Name of an object; empty for one that was given none yet.
 pub fn name(meta: &ObjectMeta) -> &str {
     meta.name.as_deref().unwrap_or_default()
 }
@@ -33,10 +35,12 @@ pub fn is_leaving(meta: &ObjectMeta) -> bool {
     meta.deletion_timestamp.is_some()
 }
 
+/// Value of a label.
 pub fn label<'a>(meta: &'a ObjectMeta, key: &str) -> Option<&'a str> {
     meta.labels.as_ref().and_then(|labels| labels.get(key)).map(String::as_str)
 }
 
+/// Value of an annotation.
 pub fn annotation<'a>(meta: &'a ObjectMeta, key: &str) -> Option<&'a str> {
     meta.annotations.as_ref().and_then(|annotations| annotations.get(key)).map(String::as_str)
 }

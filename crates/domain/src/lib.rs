@@ -6,6 +6,8 @@
 //! parts may be absent), `rules` (an ordered list of named rules, the first that speaks decides), `plan` (one file per child kind) and
 //! `status`. The others are the keeper's.
 
+#![warn(missing_docs)]
+
 pub mod chunk;
 pub mod connection;
 pub mod finding;

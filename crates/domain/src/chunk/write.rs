@@ -7,7 +7,10 @@ use super::fold::fold;
 /// Chunks that may be on their way at once; numbers may run ahead of the list by this much because writes overtake each other.
 const IN_FLIGHT: i64 = 16;
 
+/// Why a step is refused: the worker that sent it has lost track of the list, or another worker went on with the run. Chunks are named by
+/// their number, from 0.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant's message says what it is")]
 pub enum ChunkRefusal {
     #[error("chunk {0} is finished and was folded away: it cannot change")]
     Folded(i64),

@@ -1,4 +1,4 @@
-//! Whose source Secret is asked after between two looks. Nobody may watch a Secret of somebody else, so a Connection that waits for its Secret,
+//! Which Connections' source Secrets the keeper asks after between two looks. Nobody may watch a Secret of somebody else, so a Connection that waits for its Secret,
 //! for its consent or for a Role would see them a minute late. It is asked after every second at first, and less often when nobody came;
 //! all of them together cost the API server the same, however many there are, and no namespace takes the turns of another.
 
@@ -20,6 +20,7 @@ const PATIENT: SignedDuration = SignedDuration::from_secs(15);
 pub enum Seen {
     /// The Secret, in this version.
     There(String),
+    /// There was no Secret of that name.
     Missing,
     /// It may not be read.
     Forbidden,
@@ -30,8 +31,11 @@ pub enum Seen {
 /// What a Connection waits for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Wanted {
+    /// Name of the Connection.
     pub name: String,
+    /// Name of the Secret that it asks for, in its own namespace.
     pub secret: String,
+    /// What its last look found. Asking goes on until something else is there.
     pub seen: Seen,
 }
 
@@ -49,6 +53,7 @@ impl Entry {
     }
 }
 
+/// The Connections that wait, with when each was asked after last.
 #[derive(Debug, Default)]
 pub struct Awaited {
     /// By namespace; who was asked after last stands last.
@@ -58,6 +63,7 @@ pub struct Awaited {
 }
 
 impl Awaited {
+    /// This Connection of the namespace waits. Asking starts over, and is eager again, if it waits for something else than before.
     pub fn expect(&mut self, namespace: &str, wanted: Wanted, now: Timestamp) {
         let entries = self.namespaces.entry(namespace.to_owned()).or_default();
         match entries.iter_mut().find(|entry| entry.wanted.name == wanted.name) {
@@ -68,6 +74,7 @@ impl Awaited {
         }
     }
 
+    /// This Connection of the namespace does not wait any more, or is gone.
     pub fn forget(&mut self, namespace: &str, name: &str) {
         let Some(entries) = self.namespaces.get_mut(namespace) else { return };
         entries.retain(|entry| entry.wanted.name != name);

@@ -1,4 +1,4 @@
-//! How much the keeper dials for one tenant, and for all: a verification goes wherever a Connection says, so without a limit whoever writes
+//! How much the keeper dials for one tenant, and for all: a verification goes wherever a Connection says, so without a limit a person who writes
 //! Connections has a scanner, and systems that do not answer take the keeper's time from everybody else.
 
 use std::collections::{BTreeMap, VecDeque};

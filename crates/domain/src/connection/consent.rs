@@ -1,5 +1,5 @@
 //! The consent of a Secret's owner: an annotation on the Secret names the Connections of its namespace that may have it, each with the
-//! digest of the one endpoint it may be shown to. So whoever may write Connections, and no Secrets, sends none anywhere.
+//! digest of the one endpoint it may be shown to. So a person who may write Connections, and no Secrets, sends none anywhere.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -23,6 +23,7 @@ impl Consent {
         Self(sound.map(|(name, digest)| (name.to_owned(), digest.to_owned())).take(LIMIT).collect())
     }
 
+    /// Whether the owner lets this Connection have the Secret for the endpoint of this digest (64 lower-case hexadecimal digits).
     pub fn names(&self, connection: &str, endpoint_digest: &str) -> bool {
         self.0.contains(&(connection.to_owned(), endpoint_digest.to_owned()))
     }

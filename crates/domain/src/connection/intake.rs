@@ -9,27 +9,36 @@ use super::{Consent, StoredCredential};
 /// What reading the source Secret gave.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Source {
+    /// The Secret could be read.
     Found {
         /// The keys that are there and not empty.
         keys: Vec<String>,
         /// Whether its content is what the stored version was made of; absent when nothing is stored.
         same_as_stored: Option<bool>,
+        /// The tool that would bring the Secret back after a deletion, as `managed_by` finds it in its metadata; absent when there is none.
         managed_by: Option<String>,
+        /// What the Secret's annotation lets.
         consent: Consent,
     },
+    /// There is no Secret of that name.
     Missing,
     /// The namespace's admin has not allowed the keeper to read it.
     Forbidden,
 }
 
+/// What the rules of intake look at, for one Connection.
 pub struct Observed<'a> {
     /// Name of the Connection.
     pub name: &'a str,
+    /// Its spec as it is now.
     pub spec: &'a ConnectionSpec,
+    /// What reading the Secret of its `credentials.secretRef` gave.
     pub source: Source,
+    /// What is stored for the Connection; absent when nothing is.
     pub stored: Option<StoredCredential>,
 }
 
+/// What to do with a Connection's Secret and with what is stored of it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Decision {
     /// The Connection describes a system, or a way to log in, that this version does not know. What was stored before stays, and is shown
@@ -41,7 +50,10 @@ pub enum Decision {
     WaitForSecret,
     /// The owner of the Secret has not said that this Connection may show it to this endpoint. `withdrawn`: for what is stored it was
     /// said once, and is not any more.
-    ConsentMissing { withdrawn: bool },
+    ConsentMissing {
+        /// Tokens are revoked then, and what is stored is destroyed.
+        withdrawn: bool,
+    },
     /// The Secret lacks keys.
     KeysMissing(Vec<&'static str>),
     /// The Secret should be deleted after intake, but something would bring it back.
@@ -49,9 +61,17 @@ pub enum Decision {
     /// What is stored was given for another endpoint or by another Secret, and the one that is named cannot be read.
     NeedsReauthentication,
     /// Store the source as this version.
-    Store { version: i64, delete_source: bool },
+    Store {
+        /// One more than was ever given to this Connection.
+        version: i64,
+        /// Whether the Secret is deleted once that is done, as `afterIntake: Delete` asks.
+        delete_source: bool,
+    },
     /// The stored version is good; the source may have to go.
-    Keep { delete_source: bool },
+    Keep {
+        /// Whether the Secret is still there and to be deleted.
+        delete_source: bool,
+    },
 }
 
 /// `ledger`: highest version ever stored, so that a version is never given twice.

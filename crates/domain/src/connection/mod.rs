@@ -29,7 +29,9 @@ pub const REVOKE_LIMIT: SignedDuration = SignedDuration::from_mins(10);
 /// What is known of a stored credential without opening it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StoredCredential {
+    /// Counted from 1 for each Connection; a version is never given twice.
     pub version: i64,
+    /// Digest of the endpoint that it was given for, as `ConnectionSpec::endpoint_digest` writes it.
     pub endpoint_digest: String,
     /// Name of the Secret it was taken from, with the consent of its owner.
     pub source: Option<String>,

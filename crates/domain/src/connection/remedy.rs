@@ -3,7 +3,8 @@
 use api::ConnectionSpec;
 use api::connection::{AfterIntake, CredentialKey};
 
-/// What to correct when the system refuses what it is shown; nothing when something else is to blame.
+/// What to correct when the system refuses what it is shown; nothing when something else is to blame. `reason` is that of the error: a word of
+/// `connect::reasons` or of the reasons of `salesforce`, which this crate does not depend on.
 pub fn remedy(spec: &ConnectionSpec, reason: &str) -> Option<String> {
     let secret = &spec.credentials.secret_ref()?.name;
     let login = spec.login()?;

@@ -20,16 +20,20 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_secs(2), 4.0, Duration::fro
 /// What is shown and where: whatever of it changes, the system is asked anew.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Shown<'a> {
+    /// Digest of the Connection's endpoint, as `ConnectionSpec::endpoint_digest` writes it.
     pub endpoint_digest: &'a str,
+    /// Version of the stored credential.
     pub version: i64,
     /// Value of the annotation by which a person asks for a look.
     pub asked: Option<&'a str>,
     /// Where the Region lets this tenant go.
     pub endpoints: &'a [PrivateEndpoint],
+    /// Hosts besides Salesforce's own at which the Region lets workers log in.
     pub login_hosts: &'a [String],
 }
 
 impl Shown<'_> {
+    /// SHA-256 of all of it, in hexadecimal: what a status remembers an attempt by.
     pub fn digest(&self) -> String {
         hex::encode(Sha256::digest(serde_json::to_vec(self).unwrap_or_default()))
     }
@@ -51,15 +55,18 @@ impl Shown<'_> {
     }
 }
 
+/// Whether a credential is shown to its system now.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Due {
     /// It was accepted a short while ago.
     Fresh,
+    /// It was not shown yet as it is now, or the pause after the last attempt is over, or the last success is too old: show it.
     Now,
     /// It was refused, or the attempt came to no end: not before then.
     At(Timestamp),
 }
 
+/// When the credential is shown next, by what the Connection's status says of earlier attempts.
 pub fn due(shown: &Shown<'_>, status: Option<&ConnectionStatus>, now: Timestamp) -> Due {
     let Some(tried) = tried(status, &shown.digest()) else { return Due::Now };
     if tried.attempts > 0 {

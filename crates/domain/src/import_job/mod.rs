@@ -12,8 +12,8 @@ pub use observed::Observed;
 pub use references::Use;
 pub(crate) use references::{connection_trouble, region_trouble, upload_expired, upload_over, upload_trouble, uses};
 pub use rules::{Decision, Start, decide, once_name};
-pub use schedule::{Cron, ScheduleError};
-pub use status::{OWNED_CONDITIONS, owned_part, status, trigger};
+use schedule::Cron;
+pub use status::{owned_part, status, trigger};
 
 #[cfg(test)]
 mod tests;

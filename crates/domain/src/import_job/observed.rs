@@ -6,8 +6,10 @@ use std::sync::Arc;
 use api::{Connection, ImportJob, ImportRun, NamespaceName, Region, Tenant, Uid, Upload};
 use jiff::Timestamp;
 
+/// What the rules of an ImportJob look at.
 #[derive(Clone, Debug)]
 pub struct Observed {
+    /// The job as it was seen last.
     pub job: Arc<ImportJob>,
     /// That of the job.
     pub uid: Uid,
@@ -15,9 +17,11 @@ pub struct Observed {
     pub namespace: NamespaceName,
     /// The Tenant that holds the job's namespace as it is now.
     pub tenant: Option<Arc<Tenant>>,
+    /// The Region that the Tenant names, if it is there.
     pub region: Option<Arc<Region>>,
     /// By the names the job uses; those that exist.
     pub connections: BTreeMap<String, Arc<Connection>>,
+    /// The Upload that the job's source names, if it is there.
     pub upload: Option<Arc<Upload>>,
     /// Runs of this very job (by UID).
     pub runs: Vec<Arc<ImportRun>>,

@@ -47,6 +47,7 @@ pub(crate) fn region_trouble(tenant: Option<&Arc<Tenant>>, region: Option<&Arc<R
 /// A Connection that a job uses, and as what.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Use {
+    /// Name of the Connection, in the job's namespace.
     pub name: String,
     part: Part,
 }

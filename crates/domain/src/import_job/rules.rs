@@ -23,15 +23,20 @@ pub(crate) const DEFAULT_ONCE_ID: &str = "1";
 /// What follows from a look at a job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
+    /// How the job stands.
     pub finding: Finding,
     /// The run to create, under a name that is the same every time.
     pub start: Option<Start>,
+    /// When the schedule starts a run next; absent without a schedule, and while something is in the way.
     pub next_run_at: Option<Timestamp>,
 }
 
+/// A run that is due.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Start {
+    /// Name of the ImportRun: the same for the same trigger, so that a run is never created twice.
     pub name: String,
+    /// A run that could not start by then does not start any more.
     pub start_before: Timestamp,
 }
 
@@ -74,6 +79,7 @@ const RULES: &[Rule] = &[
     upload_not_there,    // not created, or no file sent yet
 ];
 
+/// How the job stands at `now`, and whether a run starts: the first rule that finds something in the way decides, else the trigger.
 pub fn decide(o: &Observed, now: Timestamp) -> Decision {
     let blocked = RULES.iter().find_map(|rule| rule(o, now));
     match (blocked, when(&o.job.spec)) {

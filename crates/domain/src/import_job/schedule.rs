@@ -7,22 +7,30 @@ use thiserror::Error;
 
 use api::import_job::Schedule;
 
+/// What is wrong with a schedule, and how it is written.
 #[derive(Debug, Error)]
-pub enum ScheduleError {
+#[allow(missing_docs, reason = "each variant's message says what it is")]
+pub(crate) enum ScheduleError {
     #[error("trigger.schedule.cron {cron:?}: {why}: five fields: minute, hour, day of month, month, day of week")]
     Cron { cron: String, why: String },
     #[error("trigger.schedule.timeZone {0:?} is not a time zone: use an IANA name, e.g. Europe/Berlin")]
     TimeZone(String),
 }
 
+/// The times of a schedule, in its time zone; UTC when it names none.
 #[derive(Clone, Debug)]
-pub struct Cron {
+pub(crate) struct Cron {
     cron: croner::Cron,
     zone: TimeZone,
 }
 
 impl Cron {
-    pub fn parse(schedule: &Schedule) -> Result<Self, ScheduleError> {
+    /// Reads a schedule.
+    ///
+    /// # Errors
+    ///
+    /// If the cron text is not five fields that make sense, or the time zone has no such name in the IANA database.
+    pub(crate) fn parse(schedule: &Schedule) -> Result<Self, ScheduleError> {
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
         let bad = |why: String| ScheduleError::Cron { cron: schedule.cron.clone(), why };
         let cron = parser.parse(&schedule.cron).map_err(|error| bad(error.to_string()))?;
@@ -34,7 +42,7 @@ impl Cron {
     }
 
     /// The first time after this one; none if there is none in sight (30 February).
-    pub fn next_after(&self, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn next_after(&self, now: Timestamp) -> Option<Timestamp> {
         self.cron.find_next_occurrence(&now.to_zoned(self.zone.clone()), false).ok().map(|at| at.timestamp())
     }
 }

@@ -1,6 +1,6 @@
 //! The operator's part of an ImportJob's status; nobody else writes there.
 
-use api::conditions::{self, Conditions, LAST_RUN_SUCCEEDED, READY, RECONCILING, STALLED, SUCCEEDED};
+use api::conditions::{self, Conditions, LAST_RUN_SUCCEEDED, SUCCEEDED};
 use api::import_job::{BlankCells, EffectiveJob, ImportJobSpec, ImportJobStatus, LastRun, SalesforceTarget};
 use api::tenant::ResultRetention;
 use api::{ImportJob, Uid};
@@ -12,13 +12,12 @@ use super::{Decision, Observed};
 use crate::import_run::is_finished;
 use crate::{labels, retention};
 
-pub const OWNED_CONDITIONS: &[&str] = &[READY, RECONCILING, STALLED, LAST_RUN_SUCCEEDED];
-
 /// What the operator wrote last time: all of it.
 pub fn owned_part(status: &ImportJobStatus) -> ImportJobStatus {
     status.clone()
 }
 
+/// The status that the operator writes after a look: the decision in words, and how the last runs ended.
 pub fn status(o: &Observed, decision: &Decision, now: Timestamp) -> ImportJobStatus {
     let job: &ImportJob = &o.job;
     let previous = job.status.clone().unwrap_or_default();

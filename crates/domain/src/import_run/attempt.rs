@@ -18,12 +18,14 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_secs(5), 2.0, Duration::fro
 /// After a disruption there is nothing to wait for, but a moment keeps a broken cluster from spinning.
 const AFTER_DISRUPTION: Duration = Duration::from_secs(2);
 
+/// How an attempt ended.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Ending {
     /// From a closed list, for status and events.
     pub reason: &'static str,
     /// Whether it was the run's own doing. Disruptions are not.
     pub counted: bool,
+    /// The same in a sentence for people, with what to change where somebody can.
     pub message: String,
 }
 

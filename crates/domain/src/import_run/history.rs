@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn runs_without_a_job_are_kept_for_a_while_and_never_without_end() {
-        // Whoever makes up a job for each run gets no further: they are counted together.
+        // A member who makes up a job for each run gets no further: they are counted together.
         let runs: Vec<_> = (0..300).map(|n| ended_run(&format!("run-{n:03}"), &format!("made-up-{n}"), n, "False", "[]")).collect();
         assert_eq!(surplus(&runs, &[], now()).len(), 200);
         // Not even with names that look like proofs.

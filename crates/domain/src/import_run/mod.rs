@@ -23,7 +23,7 @@ pub use observed::{Anchor, Basis, Begun, Crowd, Frozen, JobFacts, Observed, PodF
 pub use placement::Placed;
 pub use rules::{COUNTED_LIMIT, Decision, decide, starting};
 pub use state::{Record, RunState};
-pub use status::{OWNED_CONDITIONS, finished, owned_part, status};
+pub use status::{finished, owned_part, status};
 
 use api::ImportRun;
 use api::conditions::{self, SUCCEEDED};

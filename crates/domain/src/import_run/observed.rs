@@ -14,16 +14,20 @@ use crate::import_job::{Use, uses};
 use crate::labels;
 use crate::reach::opening;
 
+/// What the rules of an ImportRun look at.
 #[derive(Clone, Debug)]
 pub struct Observed {
+    /// The run as it was seen last.
     pub run: Arc<ImportRun>,
     /// That of the run.
     pub uid: Uid,
     /// The one that the run stands in.
     pub namespace: NamespaceName,
+    /// What it is judged by: its job, or what it began with.
     pub basis: Basis,
     /// The Tenant that holds the run's namespace as it is now.
     pub tenant: Option<Arc<Tenant>>,
+    /// The Region that the Tenant names, if it is there.
     pub region: Option<Arc<Region>>,
     /// The tenant's run namespace as it is now.
     pub run_namespace: Option<RunNamespaceFacts>,
@@ -49,7 +53,9 @@ pub enum Basis {
 pub struct JobFacts {
     /// The object that bears the job's name now; perhaps not the job.
     pub job: Option<Arc<ImportJob>>,
+    /// Those that the job names and that exist, by name.
     pub connections: BTreeMap<String, Arc<Connection>>,
+    /// The Upload that the job's source names, if it is there.
     pub upload: Option<Arc<Upload>>,
     /// Another run of the same job that goes first.
     pub ahead: Option<String>,
@@ -62,21 +68,30 @@ pub struct JobFacts {
 /// What a run began with, and how that stands now.
 #[derive(Clone, Debug)]
 pub struct Begun {
+    /// Its snapshot, read from the anchor and compared with the digest in the run's status.
     pub frozen: Arc<Frozen>,
+    /// Those that the snapshot names and that exist, by name, as they are now.
     pub connections: BTreeMap<String, Arc<Connection>>,
+    /// The Upload of the snapshot as it is now, if it is there.
     pub upload: Option<Arc<Upload>>,
 }
 
 /// Of a snapshot what decisions need.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Frozen {
+    /// The ConfigMap that the snapshot stands in.
     pub anchor: Anchor,
+    /// SHA-256 of the snapshot's text, as `Snapshot::digest` writes it.
     pub digest: String,
+    /// UID of the Tenant that held the namespace when the run began.
     pub tenant_uid: String,
+    /// When the worker winds up, whatever is left to do.
     pub deadline: Timestamp,
+    /// The Connections that its job used, and as what.
     pub uses: Vec<Use>,
     /// Kinds of the systems that its workers dial.
     pub systems: BTreeSet<SystemKind>,
+    /// The Upload that it reads, if its source is one.
     pub upload: Option<ObjectId>,
 }
 
@@ -101,35 +116,51 @@ impl Frozen {
     }
 }
 
+/// A tenant's unfinished runs, as many as bear on one of them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Crowd {
     /// Unfinished runs of the tenant that came before this one.
     pub before: usize,
+    /// How many unfinished runs the tenant may have.
     pub limit: usize,
 }
 
+/// A run namespace as it is now.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RunNamespaceFacts {
+    /// Name of the Namespace.
     pub name: String,
+    /// UID of the Namespace.
     pub uid: Uid,
+    /// Whether it is being deleted.
     pub terminating: bool,
 }
 
+/// The ConfigMap that a snapshot stands in, and that owns the run's pods.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Anchor {
+    /// The run namespace that it stands in.
     pub namespace: String,
+    /// Name of the ConfigMap.
     pub name: String,
+    /// UID of the ConfigMap.
     pub uid: Uid,
 }
 
 /// What a decision needs to know of a worker pod.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PodFacts {
+    /// UID of the pod.
     pub uid: Uid,
+    /// Name of the pod.
     pub name: String,
+    /// UID of the run, as its label says.
     pub run_uid: Option<String>,
+    /// Number of the attempt, as its label says it in digits.
     pub attempt: Option<String>,
+    /// Name of the node that it is bound to; absent until it is scheduled.
     pub node: Option<String>,
+    /// `status.phase` of the pod, such as `Running`; empty until it has one.
     pub phase: String,
     /// Reason in the pod's own status, e.g. `Evicted`.
     pub reason: Option<String>,
@@ -139,6 +170,7 @@ pub struct PodFacts {
     pub deleted_by: Option<Timestamp>,
     /// Of the worker container, once it ended.
     pub exit_code: Option<i32>,
+    /// Why the worker container ended in the kubelet's words, such as `OOMKilled`; absent until it ended.
     pub exit_reason: Option<String>,
     /// Why it is not scheduled or started, for people.
     pub holdup: Option<(HoldUp, String)>,

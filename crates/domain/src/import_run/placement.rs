@@ -1,5 +1,5 @@
 //! Proof that a run may run, and where. The fields are private and `Placed` is made here only, from facts that were checked:
-//! whoever builds a worker pod must show one.
+//! the code that builds a worker pod must show one.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use super::{Observed, RunNamespaceFacts};
 use crate::import_job::region_trouble;
 use crate::labels;
 
+/// The proof that a run may run in a certain namespace and Region. Only [`Placed::prove`] makes one.
 #[derive(Clone, Debug)]
 pub struct Placed {
     run: Arc<ImportRun>,
@@ -39,14 +40,17 @@ impl Placed {
         })
     }
 
+    /// The run.
     pub fn run(&self) -> &ImportRun {
         &self.run
     }
 
+    /// The Tenant that holds the run's namespace.
     pub fn tenant(&self) -> &Tenant {
         &self.tenant
     }
 
+    /// The Region of that Tenant, which is ready.
     pub fn region(&self) -> &Region {
         &self.region
     }
@@ -61,10 +65,12 @@ impl Placed {
         &self.run_namespace.name
     }
 
+    /// UID of the run.
     pub fn run_uid(&self) -> &Uid {
         &self.run_uid
     }
 
+    /// The audience of tokens with which this run's workers show themselves to the keeper; `installation` is the UID of the installation.
     pub fn audience(&self, installation: &str) -> String {
         names::keeper_audience(labels::name(&self.region.metadata), installation)
     }

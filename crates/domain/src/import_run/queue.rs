@@ -13,7 +13,9 @@ use crate::finding::Finding;
 /// A run that could start now.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Waiting {
+    /// UID of the run.
     pub uid: Uid,
+    /// Name of the Tenant.
     pub tenant: String,
     /// The tenant's.
     pub region: String,
@@ -24,14 +26,18 @@ pub struct Waiting {
 /// Places that are taken, and how many there are.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Places {
+    /// By name of the Tenant. One that is absent has no place.
     pub tenants: BTreeMap<String, Share>,
     /// Regions with a limit of their own.
     pub regions: BTreeMap<String, Share>,
 }
 
+/// How much of something is taken.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Share {
+    /// How many places are taken.
     pub taken: usize,
+    /// How many places there are.
     pub limit: usize,
 }
 

@@ -28,6 +28,7 @@ const OVERTIME: Duration = Duration::from_secs(300);
 /// A blocked run looks again this often even if nothing happens.
 const RECHECK: Duration = Duration::from_secs(60);
 
+/// What to do with a run.
 #[derive(Clone, Debug)]
 pub enum Decision {
     /// Nothing at all, not even a status.
@@ -37,7 +38,12 @@ pub enum Decision {
     /// Nothing to do but to say how it stands.
     Report(Finding),
     /// The pod's node is known: write it down, the keeper asks for it.
-    NoteNode { node: String, finding: Finding },
+    NoteNode {
+        /// Name of the node.
+        node: String,
+        /// How the run stands.
+        finding: Finding,
+    },
     /// Announce the first attempt, with the digest of what it will work from.
     Announce(Box<Placed>),
     /// The first attempt is announced and nothing is made of it: make what it works from.
@@ -51,7 +57,14 @@ pub enum Decision {
     /// The attempt is over, the run is not.
     EndAttempt(Ending),
     /// The run is over.
-    Finish { reason: RunReason, message: String, ending: Option<Ending> },
+    Finish {
+        /// How it ended, in one word.
+        reason: RunReason,
+        /// The same for people.
+        message: String,
+        /// How its last attempt ended, if one was under way.
+        ending: Option<Ending>,
+    },
 }
 
 type Rule = fn(&Observed, Timestamp) -> Option<Decision>;
@@ -87,6 +100,7 @@ const RULES: &[Rule] = &[
     run_namespace_missing,
 ];
 
+/// What to do with the run at `now`.
 pub fn decide(o: &Observed, now: Timestamp) -> Decision {
     if let Some(decision) = RULES.iter().find_map(|rule| rule(o, now)) {
         return decision;

@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{Ending, owned_part};
 
+/// The phase of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RunState<'a> {
     /// No worker was ever asked for.
@@ -14,12 +15,18 @@ pub enum RunState<'a> {
     /// An attempt is written down; whether its pod exists is not.
     Announced(&'a Attempt),
     /// The pod of the attempt is known.
-    Working { attempt: &'a Attempt, pod_uid: &'a str },
+    Working {
+        /// The attempt, not over yet.
+        attempt: &'a Attempt,
+        /// UID of its pod.
+        pod_uid: &'a str,
+    },
     /// The last attempt ended, the run did not.
     Between(&'a Attempt),
 }
 
 impl<'a> RunState<'a> {
+    /// Reads the phase from a run's status; without a status it is `Fresh`.
     pub fn of(status: Option<&'a ImportRunStatus>) -> Self {
         match status.and_then(ImportRunStatus::current_attempt) {
             None => Self::Fresh,
@@ -37,10 +44,12 @@ impl<'a> RunState<'a> {
 pub struct Record(ImportRunStatus);
 
 impl Record {
+    /// Begins with the operator's part of what was written last.
     pub fn of(status: Option<&ImportRunStatus>) -> Self {
         Self(status.map(owned_part).unwrap_or_default())
     }
 
+    /// The record as it is written.
     pub fn status(self) -> ImportRunStatus {
         self.0
     }

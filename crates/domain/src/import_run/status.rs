@@ -9,7 +9,8 @@ use super::Record;
 use crate::finding::Finding;
 use crate::labels;
 
-pub const OWNED_CONDITIONS: &[&str] = &[READY, RECONCILING, STALLED, SUCCEEDED];
+/// The conditions of an ImportRun that the operator writes.
+pub(super) const OWNED_CONDITIONS: &[&str] = &[READY, RECONCILING, STALLED, SUCCEEDED];
 
 /// What the operator wrote last time.
 pub fn owned_part(status: &ImportRunStatus) -> ImportRunStatus {

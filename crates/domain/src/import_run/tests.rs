@@ -317,7 +317,7 @@ fn an_announced_attempt_gets_its_pod_even_when_cancelled_if_one_is_there() {
     assert_eq!(told(&decide(&unknown_pod, now())), "make the pod");
 }
 
-/// Announced, and whoever announced it crashed before anything was made.
+/// Announced, and the operator that announced it crashed before anything was made.
 #[test]
 fn an_announced_run_of_which_nothing_is_made_is_still_judged_by_its_job() {
     let announced = |change: fn(&mut JobFacts)| {

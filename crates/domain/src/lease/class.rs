@@ -1,6 +1,6 @@
 //! What a refusal means for the worker that meets it, and what it is told.
 //!
-//! Whoever is not admitted learns nothing, whichever rule failed. The current worker of a run, which [`Admitted`] proves, is told whether
+//! A caller that is not admitted learns nothing, whichever rule failed. The current worker of a run, which [`Admitted`] proves, is told whether
 //! it should ask again or how its run ends.
 
 use api::import_run::RunReason;
@@ -11,6 +11,7 @@ use super::Admitted;
 use super::rules::Refusal;
 use crate::labels;
 
+/// What a refusal means for the worker that it is told.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Class {
     /// Something is not known yet, or it passes: ask again.
@@ -22,6 +23,7 @@ pub enum Class {
 }
 
 impl Refusal {
+    /// What this refusal means. Every refusal has its class here, so that a new one is given some thought.
     pub fn class(self) -> Class {
         match self {
             // Before the admission: the caller is told nothing, the log goes by it.
@@ -98,7 +100,7 @@ mod tests {
     use super::super::{admit, fixtures};
     use super::*;
 
-    /// Every refusal by itself: whoever adds one decides what it means.
+    /// Every refusal by itself: the author of a new one decides what it means.
     const CLASSES: &[(Refusal, Class)] = &[
         (Refusal::Token, Class::Fenced),
         (Refusal::Audience, Class::Fenced),

@@ -7,9 +7,11 @@ use super::Admitted;
 use super::rules::Refusal;
 use crate::connection::{Consent, StoredCredential};
 
+/// What is judged when a run asks for a Connection's credential, read at that moment.
 pub struct ConnectionObserved {
     /// The live object of that name in the run's namespace.
     pub connection: Option<Connection>,
+    /// What is stored for the Connection; absent when nothing is.
     pub stored: Option<StoredCredential>,
     /// What the owner of the source Secret lets; absent when the Secret is gone or may not be read.
     pub consent: Option<Consent>,
@@ -24,10 +26,12 @@ pub struct Usable {
 }
 
 impl Usable {
+    /// The Connection as it is now.
     pub fn connection(&self) -> &Connection {
         &self.connection
     }
 
+    /// Version of the stored credential that may be opened.
     pub fn version(&self) -> i64 {
         self.version
     }

@@ -34,10 +34,12 @@ pub struct Admitted {
 }
 
 impl Admitted {
+    /// The run that the caller works on.
     pub fn run(&self) -> &ImportRun {
         &self.run
     }
 
+    /// The Tenant that the run belongs to.
     pub fn tenant(&self) -> &Tenant {
         &self.tenant
     }
@@ -47,22 +49,27 @@ impl Admitted {
         labels::is_leaving(&self.tenant.metadata)
     }
 
+    /// The Region of that Tenant.
     pub fn region(&self) -> &Region {
         &self.region
     }
 
+    /// What the run began with; its digest was compared with the run's status.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
 
+    /// Number of the run's attempt that the caller is, from 1.
     pub fn attempt(&self) -> i32 {
         self.attempt
     }
 
+    /// UID of the caller's pod.
     pub fn pod_uid(&self) -> &str {
         &self.pod_uid
     }
 
+    /// UID of the run.
     pub fn run_uid(&self) -> &str {
         &self.snapshot.run.uid
     }

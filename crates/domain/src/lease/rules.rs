@@ -15,6 +15,7 @@ use crate::labels;
 
 /// Why a call was refused. For the audit; what the worker learns of it says its [`class`](Refusal::class).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant's message says what it is")]
 pub enum Refusal {
     #[error("the API server does not know the token")]
     Token,
@@ -256,9 +257,11 @@ pub enum Peer {
     Own,
     /// The pod has none yet, as far as the API server knows.
     Unknown,
+    /// From an address that the pod does not have.
     Foreign,
 }
 
+/// Whether `peer` is an address of the pod; an IPv4 address counts as the same when it comes mapped into IPv6.
 pub fn peer_of(pod: &Pod, peer: IpAddr) -> Peer {
     let status = pod.status.iter();
     let addresses = status.flat_map(|s| s.pod_ips.iter().flatten().map(|ip| ip.ip.as_str()).chain(s.pod_ip.as_deref()));

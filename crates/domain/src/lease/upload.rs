@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::Admitted;
 use super::rules::Refusal;
 
+/// What is judged when a run asks for its upload's bytes, read at that moment.
 pub struct UploadObserved {
     /// The live object of the name that the snapshot says, in the run's namespace.
     pub upload: Option<Upload>,
@@ -17,15 +18,18 @@ pub struct UploadObserved {
 /// A file at rest, without its key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct StoredFile {
+    /// How much of the file is there.
     pub state: FileState,
     /// Sealed with the key: nothing moves it later.
     pub not_after: Timestamp,
 }
 
+/// How far a file has come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum FileState {
     /// Claimed; its bytes are not all there.
     Pending,
+    /// All its bytes are there and were digested.
     Complete,
     /// The key is gone; the object may still have to go.
     Destroyed,

@@ -18,15 +18,25 @@ pub struct Plans {
 /// Every limit of one tenant, with its number.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Allowance {
+    /// Runs under way at the same time; further ones wait for their turn.
     pub concurrent_runs: usize,
+    /// Uploaded files that are alive, those on their way among them.
     pub uploads: usize,
+    /// Bytes of one uploaded file.
     pub upload_bytes: u64,
+    /// Bytes of all uploaded files together.
     pub uploads_bytes: u64,
+    /// Bytes of the result files of one run, encrypted.
     pub run_result_bytes: u64,
+    /// Bytes of all result files together, encrypted.
     pub results_bytes: u64,
+    /// ImportJobs in each namespace of the tenant.
     pub import_jobs: usize,
+    /// Connections in each namespace of the tenant.
     pub connections: usize,
+    /// Uploads in each namespace of the tenant, those whose file is gone among them.
     pub upload_objects: usize,
+    /// ImportRuns that have not ended, in all namespaces of the tenant together.
     pub unfinished_runs: usize,
 }
 
@@ -82,6 +92,7 @@ impl FromStr for Plans {
 }
 
 impl Plans {
+    /// What a tenant may take: each number from its own `spec.limits`, else from its plan here, else the plan's built-in one.
     pub fn allowance(&self, tenant: &TenantSpec) -> Allowance {
         let of_plan = match tenant.plan {
             Plan::Free => &self.free,

@@ -6,4 +6,4 @@ mod status;
 
 pub use observed::Observed;
 pub use rules::decide;
-pub use status::{OWNED_CONDITIONS, owned_part, status};
+pub use status::{owned_part, status};

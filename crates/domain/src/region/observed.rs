@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use api::Region;
 
+/// What the rules of a Region look at.
 #[derive(Clone, Debug)]
 pub struct Observed {
+    /// The Region as it was seen last.
     pub region: Arc<Region>,
     /// Nodes that may run its workers.
     pub nodes: usize,

@@ -19,6 +19,7 @@ const RULES: &[Rule] = &[
     no_nodes,            // nothing to run workers on
 ];
 
+/// How the Region stands: by the first rule that finds something wrong, else ready.
 pub fn decide(observed: &Observed) -> Finding {
     RULES.iter().find_map(|rule| rule(observed)).unwrap_or_else(|| {
         let word = if observed.nodes == 1 { "node" } else { "nodes" };

@@ -9,7 +9,8 @@ use super::Observed;
 use crate::finding::{Finding, Standing};
 use crate::labels;
 
-pub const OWNED_CONDITIONS: &[&str] = &[READY, RECONCILING, STALLED, RESIDENCY];
+/// The conditions of a Region that the operator writes.
+pub(super) const OWNED_CONDITIONS: &[&str] = &[READY, RECONCILING, STALLED, RESIDENCY];
 
 /// What the operator wrote last time.
 pub fn owned_part(status: &RegionStatus) -> RegionStatus {
@@ -22,6 +23,7 @@ pub fn owned_part(status: &RegionStatus) -> RegionStatus {
     }
 }
 
+/// The operator's part of a Region's status after a look; condition `Residency` says whether the cluster serves this Region alone.
 pub fn status(observed: &Observed, finding: &Finding, now: Timestamp) -> RegionStatus {
     let region = &observed.region;
     let previous = region.status.clone().unwrap_or_default();

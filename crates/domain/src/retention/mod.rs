@@ -1,4 +1,4 @@
-//! How long files live. Whoever reads and whoever erases ask the same functions with the API server's time.
+//! How long files live. What reads files and what erases them ask the same functions with the API server's time.
 
 use api::tenant::{Plan, ResultRetention, RetentionKind, TenantSpec};
 use jiff::{SignedDuration, Timestamp};
@@ -58,7 +58,7 @@ fn life(rule: &ResultRetention) -> Option<SignedDuration> {
 }
 
 /// When a stored result file dies: what was sealed with its key, or earlier if a rule says so by now. Never later: lengthening a rule
-/// revives nothing. Whoever reads, erases, seals or tells asks this. While its run goes on, the seal alone counts; with the run's end the
+/// revives nothing. All that reads, erases, seals or tells of the file asks this. While its run goes on, the seal alone counts; with the run's end the
 /// rule of tenant and job as they were at its start is applied and sealed, from then on the tenant's may shorten it.
 pub fn stored_result_expiry(sealed_not_after: Timestamp, ended: Option<Timestamp>, rule_now: &ResultRetention) -> Timestamp {
     let Some(ended) = ended else { return sealed_not_after };

@@ -1,4 +1,4 @@
-//! Who holds a namespace. A binding is a UID in a Tenant's status, never a label on the namespace: whoever may label
+//! Who holds a namespace. A binding is a UID in a Tenant's status, never a label on the namespace: people who may label
 //! namespaces must not be able to move one between customers.
 
 use api::names::{ACCEPT_NAMESPACE_ANNOTATION, RUN_NAMESPACE_PREFIX};
@@ -8,22 +8,28 @@ use api::{Tenant, Uid};
 use super::Observed;
 use crate::labels;
 
+/// How it stands with one namespace that a Tenant lists.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Binding {
+    /// This Tenant holds it, or may from now on.
     Held(BoundNamespace),
     /// It is no tenant's to have; `owner` in words.
     Reserved {
+        /// Whose it is, to stand behind "it is".
         owner: &'static str,
     },
     /// There is no such namespace.
     Missing,
+    /// It is being deleted.
     Terminating,
     /// Another Tenant was first.
     Taken {
+        /// Name of that Tenant.
         by: String,
     },
     /// Made anew under another UID since it was bound.
     Replaced {
+        /// UID that it has now: the one to accept if that is right.
         uid: Uid,
     },
 }
@@ -54,7 +60,7 @@ fn binding(o: &Observed, name: &str) -> Binding {
     }
 }
 
-/// Whose a namespace is that no tenant may have. Whoever holds a namespace has intake and files there, and gives its members rights in it.
+/// Whose a namespace is that no tenant may have. A tenant that holds a namespace has intake and files there, and gives its members rights in it.
 fn reserved(system_namespace: &str, name: &str) -> Option<&'static str> {
     match name {
         name if name == system_namespace => Some("where operator and keeper are"),

@@ -12,6 +12,7 @@ const DEFAULT_ACCOUNT: &str = "default";
 /// What a ConfigMap with a snapshot is called, before the UID.
 const SNAPSHOT_PREFIX: &str = "run-";
 
+/// Whether an object in a run namespace is somebody else's, by its `kind` and metadata; `contents` is what the operator puts there.
 pub fn is_foreign(kind: &str, meta: &ObjectMeta, contents: &RunNamespaceContents) -> bool {
     let name = labels::name(meta);
     let run = labels::label(meta, RUN_UID_LABEL);

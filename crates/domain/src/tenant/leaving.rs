@@ -11,11 +11,14 @@ use super::{Observed, RunNamespaceState, UnfinishedRun, run_namespace_state};
 /// How long runs may take to stop in good order; then their namespace goes with them in it.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// The next step on the way out.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Leaving {
     /// Ask these runs to stop and wait for all of them.
     StopRuns(Vec<UnfinishedRun>),
+    /// Delete the run namespace, and with it what is left of runs.
     DeleteRunNamespace {
+        /// UID of that namespace; another one of its name stays.
         uid: Uid,
     },
     /// The namespace is on its way out.
@@ -24,6 +27,7 @@ pub enum Leaving {
     LetGo,
 }
 
+/// The next step of a Tenant that is being deleted. Runs have five minutes to stop in good order.
 pub fn leaving(observed: &Observed, now: Timestamp) -> Leaving {
     let since = observed.tenant.metadata.deletion_timestamp.as_ref().map_or(now, |t| t.0);
     let patient = now.duration_since(since).unsigned_abs() < PATIENCE;

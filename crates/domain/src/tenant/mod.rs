@@ -15,8 +15,9 @@ pub use bindings::{Binding, bindings, concerns, holds};
 pub use foreign::is_foreign;
 pub use leaving::{Leaving, leaving};
 pub use observed::{Living, Observed, RunNamespace, ServiceFacts, UnfinishedRun};
-pub use rules::{RunNamespaceState, decide, run_namespace_state};
-pub use status::{OWNED_CONDITIONS, Outcome, owned_part, status};
+pub use rules::decide;
+use rules::{RunNamespaceState, run_namespace_state};
+pub use status::{Outcome, owned_part, status};
 
 #[cfg(test)]
 mod tests;

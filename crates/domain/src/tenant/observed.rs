@@ -8,11 +8,14 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::limits::Allowance;
 
+/// What the rules of a Tenant look at.
 #[derive(Clone, Debug)]
 pub struct Observed {
+    /// The Tenant as it was seen last.
     pub tenant: Arc<Tenant>,
     /// That of the Tenant.
     pub uid: Uid,
+    /// The Region that the Tenant names, if it is there.
     pub region: Option<Arc<Region>>,
     /// Namespace of operator and keeper.
     pub system_namespace: String,
@@ -32,30 +35,41 @@ pub struct Observed {
     pub allowance: Allowance,
 }
 
+/// A namespace that is there now.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Living {
+    /// UID of the Namespace.
     pub uid: Uid,
+    /// Whether it is being deleted.
     pub terminating: bool,
 }
 
+/// The namespace with the name of a Tenant's run namespace.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RunNamespace {
+    /// UID of the Namespace.
     pub uid: Uid,
     /// The Tenant that its label names.
     pub tenant_uid: Option<Uid>,
+    /// Whether it is being deleted.
     pub terminating: bool,
 }
 
+/// An ImportRun that has not ended.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct UnfinishedRun {
+    /// The namespace that it stands in.
     pub namespace: String,
+    /// Name of the ImportRun.
     pub name: String,
+    /// Whether it was asked to stop already.
     pub cancelled: bool,
 }
 
 /// What decides which pods stand behind a Service.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ServiceFacts {
+    /// Labels of the pods behind it.
     pub selector: BTreeMap<String, String>,
     /// Port of the Service → port of the pod, a number or a name.
     pub target_ports: BTreeMap<i32, IntOrString>,

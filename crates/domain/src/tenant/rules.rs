@@ -28,6 +28,7 @@ const RESYNC: Duration = Duration::from_secs(300);
 /// A Service that is not there yet is looked for more often.
 const RECHECK: Duration = Duration::from_secs(30);
 
+/// How the Tenant stands: by the first rule that finds something wrong, else ready.
 pub fn decide(observed: &Observed) -> Finding {
     let finding = RULES.iter().find_map(|rule| rule(observed)).unwrap_or_else(|| {
         let (count, region) = (observed.tenant.spec.namespaces.len(), &observed.tenant.spec.region);
@@ -126,21 +127,24 @@ fn namespace_not_found(o: &Observed) -> Option<Finding> {
     })
 }
 
+/// How it stands with the namespace that a Tenant's workers run in.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum RunNamespaceState {
+pub(super) enum RunNamespaceState {
     /// No run has needed it yet.
     NotNeeded,
     /// A run waits for it and it is not there.
     Wanted,
+    /// It is there and ours; its name and UID.
     Ours(BoundNamespace),
     /// On its way out; it is made anew afterwards if a run needs it.
     Terminating,
+    /// Somebody else made a namespace of that name.
     Taken,
 }
 
 /// The namespace is ours if its UID stands in our status, or if it carries this very Tenant's UID: only the operator's account may create
 /// or label namespaces of that name, so the label is our own word from before a crash that lost the status write.
-pub fn run_namespace_state(o: &Observed) -> RunNamespaceState {
+pub(super) fn run_namespace_state(o: &Observed) -> RunNamespaceState {
     let recorded = o.tenant.status.as_ref().and_then(|s| s.run_namespace.as_ref());
     match &o.run_namespace {
         None if o.unfinished_runs.is_empty() => RunNamespaceState::NotNeeded,

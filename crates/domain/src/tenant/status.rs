@@ -10,12 +10,15 @@ use super::Observed;
 use crate::finding::Finding;
 use crate::labels;
 
-pub const OWNED_CONDITIONS: &[&str] = &[READY, RECONCILING, STALLED, FOREIGN_OBJECTS];
+/// The conditions of a Tenant that the operator writes.
+pub(super) const OWNED_CONDITIONS: &[&str] = &[READY, RECONCILING, STALLED, FOREIGN_OBJECTS];
 
 /// What apply achieved.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Outcome {
+    /// The namespaces that the Tenant holds, and those it held that cannot be confirmed now.
     pub namespaces: Vec<BoundNamespace>,
+    /// Its run namespace, if there is one or must not be forgotten.
     pub run_namespace: Option<BoundNamespace>,
 }
 
@@ -33,6 +36,7 @@ pub fn owned_part(status: &TenantStatus) -> TenantStatus {
     }
 }
 
+/// The operator's part of a Tenant's status after a look and what was applied.
 pub fn status(observed: &Observed, finding: &Finding, outcome: Outcome, now: Timestamp) -> TenantStatus {
     let tenant = &observed.tenant;
     let previous = tenant.status.clone().unwrap_or_default();

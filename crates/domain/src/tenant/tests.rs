@@ -98,7 +98,7 @@ fn a_namespace_of_the_cluster_or_of_ours_is_never_bound_and_is_let_go_where_it_w
 }
 
 #[test]
-fn the_first_tenant_to_hold_a_namespace_keeps_it_whoever_else_lists_it() {
+fn the_first_tenant_to_hold_a_namespace_keeps_it_whichever_other_tenant_lists_it() {
     let holder = rival(|t| t.status = crate::testing::tenant().status);
     let observed = edit(|o| {
         Arc::make_mut(&mut o.tenant).status = None;
@@ -112,9 +112,9 @@ fn the_first_tenant_to_hold_a_namespace_keeps_it_whoever_else_lists_it() {
 fn of_two_that_ask_at_the_same_time_exactly_one_gets_it() {
     let mut ours = crate::testing::tenant();
     ours.status = None;
-    let theirs = rival(|_| ());
-    let a = edit(|o| (o.tenant, o.others) = (Arc::new(ours.clone()), vec![theirs.clone()]));
-    let b = edit(|o| (o.tenant, o.others) = (theirs, vec![Arc::new(ours)]));
+    let other = rival(|_| ());
+    let a = edit(|o| (o.tenant, o.others) = (Arc::new(ours.clone()), vec![other.clone()]));
+    let b = edit(|o| (o.tenant, o.others) = (other, vec![Arc::new(ours)]));
     let held = |o: &Observed| matches!(bindings(o)[0].1, Binding::Held(_));
     assert!(held(&a) != held(&b), "{:?} {:?}", bindings(&a), bindings(&b));
 }

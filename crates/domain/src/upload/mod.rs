@@ -11,8 +11,11 @@ use crate::retention;
 /// What came, once all of it came.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Received {
+    /// How many bytes the file has.
     pub bytes: u64,
+    /// SHA-256 of the file, 64 lower-case hexadecimal digits.
     pub sha256: String,
+    /// When the last byte was stored.
     pub completed_at: Timestamp,
 }
 
@@ -27,6 +30,7 @@ pub fn waiting(previous: &UploadStatus, generation: Option<i64>, now: Timestamp)
     }
 }
 
+/// All of the file is stored; it is readable for [`retention::UPLOAD_LIFE`] from then on.
 pub fn complete(previous: &UploadStatus, generation: Option<i64>, received: &Received, now: Timestamp) -> UploadStatus {
     let expires_at = retention::upload_expiry(received.completed_at);
     UploadStatus {

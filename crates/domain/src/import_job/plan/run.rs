@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use crate::import_job::rules::Start;
 use crate::labels;
 
+/// The run as it is created: named, with the job's UID and with the time by which it has to start. `uid` is that of the job.
 pub fn import_run(job: &ImportJob, uid: &Uid, start: &Start) -> ImportRun {
     let job_name = labels::name(&job.metadata);
     ImportRun {

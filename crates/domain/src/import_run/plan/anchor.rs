@@ -23,6 +23,7 @@ pub struct AnchorText(pub String);
 /// What a ConfigMap holds at most.
 const ANCHOR_LIMIT: usize = 1 << 20;
 
+/// A snapshot that does not fit into a ConfigMap; holds its size in bytes.
 #[derive(Debug, Error, Eq, PartialEq)]
 #[error("job and connections take {0} bytes, more than the {ANCHOR_LIMIT} of a snapshot: shorten formulas or split the job")]
 pub struct TooLarge(usize);
@@ -34,6 +35,7 @@ impl AnchorText {
         if text.len() > ANCHOR_LIMIT { Err(TooLarge(text.len())) } else { Ok(Self(text)) }
     }
 
+    /// SHA-256 of the text, as the run's status announces it.
     pub fn digest(&self) -> String {
         Snapshot::digest(&self.0)
     }
@@ -84,6 +86,7 @@ fn id(meta: &ObjectMeta) -> Option<ObjectId> {
     Some(ObjectId { namespace: meta.namespace.clone(), name: labels::name(meta).to_owned(), uid: Uid::of_meta(meta)?.into() })
 }
 
+/// The ConfigMap with the snapshot, in the run namespace that `placed` proves.
 pub fn anchor(placed: &Placed, text: &AnchorText) -> ConfigMap {
     let run = &placed.run().metadata;
     let labels = labels::set(&[

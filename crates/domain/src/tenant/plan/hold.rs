@@ -1,5 +1,5 @@
 //! The mark of a namespace that a tenant holds, where an admission policy can see it: one account that no process has may do there what
-//! nobody does. Whoever wants to make such a mark must have that right to give, and only the operator may bind it.
+//! nobody does. A person who wants to make such a mark must have that right to give, and only the operator may bind it.
 
 use api::Tenant;
 use api::names::{HELD_NAME, REGION_LABEL, TENANT_LABEL};
@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::labels;
 
+/// The RoleBinding that marks `namespace` as held by this Tenant, for an account in the system namespace that no process has.
 pub fn binding(tenant: &Tenant, namespace: &str, system_namespace: &str) -> RoleBinding {
     RoleBinding {
         metadata: ObjectMeta {

@@ -24,28 +24,40 @@ pub struct Plan {
     pub held: Vec<HeldNamespace>,
     /// Namespaces that were held and are not any more: our objects there go.
     pub released: Vec<BoundNamespace>,
+    /// What becomes of the namespace that the workers run in.
     pub run_namespace: RunNamespacePlan,
 }
 
+/// A namespace of the tenant, with what belongs into it.
 #[derive(Clone, Debug)]
 pub struct HeldNamespace {
+    /// Its name and UID.
     pub bound: BoundNamespace,
+    /// What the tenant's members may do there, and the mark that it is held.
     pub role_bindings: Vec<RoleBinding>,
     /// RoleBindings of roles that nobody has.
     pub vacant: Vec<&'static str>,
+    /// The accounts by whose tokens files are sent and fetched.
     pub accounts: Vec<ServiceAccount>,
+    /// How many objects of our kinds it may have.
     pub quota: ResourceQuota,
 }
 
+/// What becomes of a run namespace.
 #[derive(Clone, Debug)]
 pub enum RunNamespacePlan {
     /// Not needed, not ours, or no place to run in.
     Leave {
+        /// What the status goes on saying of it, so that it is known again.
         keep: Option<BoundNamespace>,
     },
+    /// A run needs it and it is not there: make it.
     Create(Box<Namespace>),
+    /// It is ours: make its contents as they should be.
     Furnish {
+        /// Its name and UID.
         bound: BoundNamespace,
+        /// What should stand in it.
         contents: Box<RunNamespaceContents>,
     },
 }
@@ -55,11 +67,15 @@ pub enum RunNamespacePlan {
 pub struct RunNamespaceContents {
     /// Value of the namespace's own label about nodes; the Region may have changed since it was made.
     pub nodes: &'static str,
+    /// What workers may talk to; nothing else passes.
     pub policies: Vec<NetworkPolicy>,
+    /// How many pods and other objects there may be.
     pub quota: ResourceQuota,
+    /// The account of the worker pods, without any right.
     pub account: ServiceAccount,
 }
 
+/// What should stand in the Tenant's namespaces and in its run namespace.
 pub fn plan(observed: &Observed, settings: &Settings) -> Plan {
     let tenant = &observed.tenant;
     let bindings = bindings(observed);

@@ -49,6 +49,8 @@ const DNS: [i32; 3] = [53, 1053, 5353];
 /// Name of the policy that is absent when the Region lists nothing for this tenant.
 pub const PRIVATE_POLICY: &str = "private-endpoints";
 
+/// The policies of a Tenant's run namespace. `services`: those that the Region lists as private endpoints, by namespace and name; one that is not
+/// there yet opens nothing.
 pub fn policies(
     tenant: &Tenant,
     region: &Region,

@@ -10,10 +10,12 @@ use crate::labels::{self, TENANT_UID_LABEL};
 /// Says to the admission policy of worker pods whether they must be bound to the region's nodes: `labelled` or `all`.
 pub const NODES_LABEL: &str = "dataimporter.io/nodes";
 
+/// Value of [`NODES_LABEL`] for a Region: `all` if every node is its own, else `labelled`.
 pub fn nodes(region: &Region) -> &'static str {
     if region.spec.nodes.are_all() { "all" } else { "labelled" }
 }
 
+/// The run namespace of a Tenant, of which `uid` is the UID, with the Pod Security level `restricted`.
 pub fn namespace(tenant: &Tenant, uid: &Uid, region: &Region) -> Namespace {
     let name = labels::name(&tenant.metadata);
     let labels = labels::set(&[
