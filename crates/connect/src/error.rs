@@ -175,6 +175,18 @@ pub fn diagnose(error: &(dyn StdError + 'static)) -> Diagnosis {
     Diagnosis { reason: reasons::UNREACHABLE, text: innermost.to_string(), transient: true }
 }
 
+/// The error of this crate that another one came of, if it did.
+pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
+    let mut next = Some(error);
+    while let Some(current) = next {
+        if let Some(ours) = current.downcast_ref::<Error>() {
+            return Some(ours);
+        }
+        next = inner(current);
+    }
+    None
+}
+
 /// [`diagnose`], for people only.
 pub fn explain(error: &(dyn StdError + 'static)) -> String {
     diagnose(error).text

@@ -37,6 +37,9 @@ pub struct S3Params {
     pub ca_bundle: Option<String>,
 }
 
+/// A bucket as a place for objects.
+pub type S3Store = AmazonS3;
+
 /// Who we are there.
 #[derive(Clone, Debug)]
 pub struct S3Key {
@@ -86,13 +89,12 @@ impl Dialer {
         Ok(S3Bucket { store, transport, bucket: params.bucket.clone() })
     }
 
-    /// The same bucket as a place for files, where what failed for a moment is tried a few times. [`diagnose`](crate::diagnose) tells why
-    /// something failed.
-    pub fn s3_store(&self, params: &S3Params, key: &S3Key) -> Result<Arc<dyn ObjectStore>, Error> {
+    /// The same bucket as a place for files, where what failed for a moment is tried a few times. [`find`](crate::find) tells why something
+    /// failed.
+    pub fn s3_store(&self, params: &S3Params, key: &S3Key) -> Result<S3Store, Error> {
         let retries = RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(60), ..RetryConfig::default() };
         let (builder, transport) = self.s3_builder(params, key)?;
-        let store = builder.with_retry(retries).build().map_err(|error| transport.protocol(error.to_string()))?;
-        Ok(Arc::new(store))
+        builder.with_retry(retries).build().map_err(|error| transport.protocol(error.to_string()))
     }
 
     fn s3_builder(&self, params: &S3Params, key: &S3Key) -> Result<(AmazonS3Builder, Transport), Error> {
