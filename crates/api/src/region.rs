@@ -62,6 +62,7 @@ pub struct RegionSpec {
     pub workers: Option<Workers>,
 }
 
+/// Where a region is, for people and as what it promises.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Location {
@@ -75,11 +76,15 @@ pub struct Location {
 
 /// `Cell`: this cluster serves this region only. `Placement`: several regions in one cluster, for trials and tests; makes no residency claim.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::words)]
 pub enum Isolation {
+    /// This cluster serves this region only.
     Cell,
+    /// Several regions in one cluster; makes no residency claim.
     Placement,
 }
 
+/// Where a region keeps its files: exactly one key is set.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [exactly_one(StorageKind::KEYS)]))]
@@ -97,6 +102,7 @@ union! {
     }
 }
 
+/// Something mounted into the keeper, by the name that the chart's values give it.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NamedMount {
@@ -105,6 +111,7 @@ pub struct NamedMount {
     pub name: String,
 }
 
+/// Who holds the root key: exactly one key is set.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [exactly_one(RootKeyKind::KEYS)]))]
@@ -127,6 +134,7 @@ union! {
     }
 }
 
+/// Which nodes may run workers: exactly one key is set.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [exactly_one(NodesKind::KEYS)]))]
@@ -159,6 +167,7 @@ impl Nodes {
     }
 }
 
+/// Private addresses that workers of some tenants may reach: a Service or a range, and its ports.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [exactly_one(PrivatePlace::KEYS)]))]
@@ -199,6 +208,7 @@ impl PrivateEndpoint {
     }
 }
 
+/// A Service of this cluster.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceEndpoint {
@@ -210,6 +220,7 @@ pub struct ServiceEndpoint {
     pub name: String,
 }
 
+/// How worker pods are placed, how many there may be and how their image is pulled.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Workers {
@@ -227,6 +238,7 @@ pub struct Workers {
     pub image_pull_secrets: Vec<LocalObjectReference>,
 }
 
+/// What is known of a region, as the operator and the keeper write it.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RegionStatus {
