@@ -223,7 +223,7 @@ async fn a_text_that_lacks_its_quotes_is_refused_with_its_field() {
 async fn the_definitions_are_established_structural_and_without_warnings() {
     use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
     let world = World::without_operator().await;
-    let api = kube::Api::<CustomResourceDefinition>::all(world.client.clone());
+    let api = Api::<CustomResourceDefinition>::all(world.client.clone());
     let crds = api.list(&Default::default()).await.unwrap().items;
     assert_eq!(crds.len(), 6);
     for crd in crds {

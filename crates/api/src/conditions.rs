@@ -1,8 +1,6 @@
 //! `metav1.Condition` lists that keep the kstatus conventions: `Reconciling` and `Stalled` stand only while True and
 //! exclude each other, the transition time moves only with the state, the order is stable for people who read it.
 
-#![warn(missing_docs)]
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::text;

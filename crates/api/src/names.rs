@@ -1,8 +1,6 @@
 //! Names that are derived, never chosen: two processes that compute one get the same, so a child is never made twice.
 //! Also the labels, annotations and account names that several processes must agree on.
 
-#![warn(missing_docs)]
-
 use jiff::{Timestamp, tz::TimeZone};
 use sha2::{Digest, Sha256};
 

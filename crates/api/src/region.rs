@@ -64,6 +64,7 @@ pub struct RegionSpec {
     pub workers: Option<Workers>,
 }
 
+/// Where a region is, for people and as what it promises.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Location {
@@ -77,11 +78,15 @@ pub struct Location {
 
 /// `Cell`: this cluster serves this region only. `Placement`: several regions in one cluster, for trials and tests; makes no residency claim.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::words)]
 pub enum Isolation {
+    /// This cluster serves this region only.
     Cell,
+    /// Several regions in one cluster; makes no residency claim.
     Placement,
 }
 
+/// Where a region keeps its files: exactly one key is set.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [exactly_one(StorageKind::KEYS)]))]
@@ -146,6 +151,7 @@ pub struct BucketSecret {
     pub name: String,
 }
 
+/// Something mounted into the keeper, by the name that the chart's values give it.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NamedMount {
@@ -154,6 +160,7 @@ pub struct NamedMount {
     pub name: String,
 }
 
+/// Who holds the root key: exactly one key is set.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [exactly_one(RootKeyKind::KEYS)]))]
@@ -176,6 +183,7 @@ union! {
     }
 }
 
+/// Which nodes may run workers: exactly one key is set.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [exactly_one(NodesKind::KEYS)]))]
@@ -208,6 +216,7 @@ impl Nodes {
     }
 }
 
+/// Private addresses that workers of some tenants may reach: a Service or a range, and its ports.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [exactly_one(PrivatePlace::KEYS)]))]
@@ -248,6 +257,7 @@ impl PrivateEndpoint {
     }
 }
 
+/// A Service of this cluster.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceEndpoint {
@@ -259,6 +269,7 @@ pub struct ServiceEndpoint {
     pub name: String,
 }
 
+/// How worker pods are placed, how many there may be and how their image is pulled.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Workers {
@@ -276,6 +287,7 @@ pub struct Workers {
     pub image_pull_secrets: Vec<LocalObjectReference>,
 }
 
+/// What is known of a region, as the operator and the keeper write it.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RegionStatus {

@@ -29,6 +29,7 @@ impl Dialer {
         Self::with_names(policy, Arc::new(SystemNames::default()))
     }
 
+    /// Finds names another way: [`FixedNames`](crate::FixedNames) in tests, which need no DNS.
     pub fn with_names(policy: AddressPolicy, names: Arc<dyn Names>) -> Self {
         Self { policy, names }
     }

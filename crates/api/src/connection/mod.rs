@@ -18,7 +18,7 @@ pub use self::s3::S3;
 pub use self::salesforce::{AuthFlow, ClientCredentials, JwtBearer, LoginAt, Salesforce, SalesforceAuth};
 pub use self::status::{ConnectionMetadata, ConnectionStatus, Verification};
 pub use self::system::{CredentialKey, Endpoint, ExternalSystem, LoginProfile, Rows, System, SystemKind, SystemProfile};
-use crate::schema::{PEM, exactly_one, same_one};
+use crate::schema::{self, PEM, exactly_one, same_one};
 use crate::union::union;
 
 /// One external system and who we are there. It never holds a secret in clear.
@@ -67,6 +67,7 @@ pub struct ConnectionSpec {
     pub suspend: Option<bool>,
 }
 
+/// What the server's certificate must prove. Verification is never left out.
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tls {
@@ -80,6 +81,7 @@ pub struct Tls {
     pub server_name: Option<String>,
 }
 
+/// Where the secret comes from: exactly one key is set.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [exactly_one(CredentialOrigin::KEYS)]))]
@@ -106,6 +108,7 @@ impl Credentials {
     }
 }
 
+/// A Secret whose owner lets the keeper read it.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretRef {
@@ -117,13 +120,18 @@ pub struct SecretRef {
     pub after_intake: AfterIntake,
 }
 
+/// What happens to a Secret once its content is stored encrypted.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::words)]
 pub enum AfterIntake {
+    /// It stays readable in its namespace (condition `PlaintextSource`).
     Keep,
+    /// The keeper deletes it.
     Delete,
 }
 
 impl ConnectionSpec {
+    /// Whether no run may use the connection now.
     pub fn suspended(&self) -> bool {
         self.suspend.unwrap_or(false)
     }

@@ -23,6 +23,7 @@ const PASSWORD: LoginProfile = LoginProfile {
     refused: "user and database in spec.postgres",
 };
 
+/// A PostgreSQL database and the role to log in as.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Postgres {
@@ -48,12 +49,15 @@ pub struct Postgres {
 }
 
 impl Postgres {
+    /// The port that PostgreSQL is assigned by IANA, and the only one that public addresses are dialed on.
     pub const DEFAULT_PORT: u16 = 5432;
 
+    /// The TCP port to dial: the one that is set, else [`Self::DEFAULT_PORT`].
     pub fn port(&self) -> u16 {
         self.port.and_then(|p| u16::try_from(p).ok()).unwrap_or(Self::DEFAULT_PORT)
     }
 
+    /// Whether the server may have the password itself, or its MD5, where it asks for it.
     pub fn allows_insecure_password(&self) -> bool {
         self.allow_insecure_password_authentication.unwrap_or(false)
     }

@@ -95,6 +95,7 @@ pub struct LoginProfile {
 /// One entry of the Secret.
 #[derive(Debug, Eq, PartialEq)]
 pub struct CredentialKey {
+    /// Key under which the Secret has it.
     pub name: &'static str,
     /// What its value is, with an article.
     pub holds: &'static str,
