@@ -73,8 +73,8 @@ fn keeps_files_in_a_bucket(demo: &Demo) -> Result<()> {
     std::fs::create_dir_all(&folder)?;
     let file = folder.join("rows.csv");
     std::fs::write(&file, rows(&beside.marker))?;
-    demo.plugin(&["upload", &file.to_string_lossy(), "--name", "rows", "-n", TENANT])?;
-    beside.job_from(TENANT, "rows", &json!({"upload": {"uploadRef": {"name": "rows"}}}))?;
+    demo.plugin(&["upload", &file.to_string_lossy(), "--name", "rows", "--replace", "-n", TENANT])?;
+    beside.job_from(TENANT, "rows", &json!({"upload": {"name": "rows"}}))?;
     let run = Run::start(demo, TENANT, "rows", &folder)?;
     run.ends("True", "")?;
     let status = run.object()?["status"].clone();
