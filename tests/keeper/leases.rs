@@ -108,7 +108,7 @@ async fn a_worker_whose_address_is_not_known_yet_is_no_news_for_the_audit() -> R
 async fn the_current_worker_gets_everything_once_and_a_fresh_session_when_asked() -> Result<()> {
     let stage = Stage::set().await?;
     let lease: Lease = stage.lease_with(&stage.token).await?.error_for_status()?.json().await?;
-    assert_eq!(lease.snapshot.run.uid, stage.worker.uid);
+    assert_eq!(lease.snapshot.run.uid.as_str(), stage.worker.uid);
     let target = lease.target.expect("a session");
     assert_eq!(target.instance_url, stage.world.org.url);
     assert_eq!(lease.private_endpoints.len(), 1);

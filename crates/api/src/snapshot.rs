@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::connection::ConnectionSpec;
+use crate::identity::Uid;
 use crate::import_job::ImportJobSpec;
 use crate::import_run::Action;
 use crate::tenant::ResultRetention;
@@ -50,7 +51,7 @@ pub struct ObjectId {
     /// Name of the object.
     pub name: String,
     /// UID of the object.
-    pub uid: String,
+    pub uid: Uid,
 }
 
 /// A Connection as it was when the run started.
@@ -58,7 +59,7 @@ pub struct ObjectId {
 #[serde(rename_all = "camelCase")]
 pub struct SnapshotConnection {
     /// UID of the Connection.
-    pub uid: String,
+    pub uid: Uid,
     /// [`ConnectionSpec::endpoint_digest`] of its spec: a credential for another endpoint is not given out.
     pub endpoint_digest: String,
     /// No older credential than this may be used.

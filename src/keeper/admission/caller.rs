@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use api::snapshot::Snapshot;
-use api::{ImportRun, Tenant, names};
+use api::{ImportRun, Tenant, Uid, names};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::lease::{Admitted, Caller, Class, Observed, Peer, Refusal, admit};
@@ -26,16 +26,16 @@ use crate::keeper::base::error::{Error, Result, kube};
 pub(crate) struct RunKey {
     pub(crate) namespace: String,
     pub(crate) name: String,
-    pub(crate) uid: String,
-    pub(crate) pod_uid: String,
+    pub(crate) uid: Uid,
+    pub(crate) pod_uid: Uid,
     pub(crate) attempt: i32,
     /// Whose audit has the lines about it.
     pub(crate) region: String,
-    pub(crate) tenant_uid: String,
+    pub(crate) tenant_uid: Uid,
 }
 
 /// UID of the tenant whose worker calls.
-pub(crate) fn tenant_uid(admitted: &Admitted) -> &str {
+pub(crate) fn tenant_uid(admitted: &Admitted) -> &Uid {
     &admitted.snapshot().tenant.uid
 }
 
@@ -44,11 +44,11 @@ impl RunKey {
         Self {
             namespace: admitted.namespace().to_owned(),
             name: admitted.run().name_any(),
-            uid: admitted.run_uid().to_owned(),
-            pod_uid: admitted.pod_uid().to_owned(),
+            uid: admitted.run_uid().clone(),
+            pod_uid: admitted.pod_uid().clone(),
             attempt: admitted.attempt(),
             region: admitted.region().name_any(),
-            tenant_uid: tenant_uid(admitted).to_owned(),
+            tenant_uid: tenant_uid(admitted).clone(),
         }
     }
 }

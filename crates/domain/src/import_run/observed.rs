@@ -72,7 +72,7 @@ pub struct Begun {
 pub struct Frozen {
     pub anchor: Anchor,
     pub digest: String,
-    pub tenant_uid: String,
+    pub tenant_uid: Uid,
     pub deadline: Timestamp,
     pub uses: Vec<Use>,
     /// Kinds of the systems that its workers dial.

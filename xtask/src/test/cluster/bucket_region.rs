@@ -23,6 +23,8 @@ pub(super) const CHECKS: &[Check] =
 const TENANT: &str = "keeping";
 const KEEPS: &str = "eu-keeps";
 const BUCKET: &str = "kept";
+/// The Secret with its access key.
+const KEY: &str = "kept-key";
 const LABEL: &str = "node-restriction.kubernetes.io/dataimporter-region";
 const ROWS: usize = 2_000;
 
@@ -36,6 +38,7 @@ impl Drop for DallasAgain<'_> {
             let _ = confirm_deletion(self.0, kind, name);
             let _ = self.0.run(&["delete", kind, name, "--ignore-not-found", "--timeout=60s"]);
         }
+        let _ = self.0.run(&["delete", "secret", KEY, "-n", SYSTEM, "--ignore-not-found"]);
         let _ = serve(self.0, &[]);
     }
 }
@@ -118,7 +121,7 @@ fn region(beside: &Beside, kubectl: &Kubectl, bucket: &Bucket) -> Result<()> {
     let spec = json!({
         "location": {"city": "Frankfurt", "country": "DE"}, "isolation": "Placement", "rootKey": {"secret": {}}, "nodes": {"labelled": {}},
         "storage": {"s3": {
-            "endpoint": format!("https://{LAKE}:9000"), "bucket": BUCKET, "region": REGION, "secretRef": {"name": "kept-key"},
+            "endpoint": format!("https://{LAKE}:9000"), "bucket": BUCKET, "region": REGION, "secretRef": {"name": KEY},
             "tls": {"caBundle": authority()?}}},
     });
     let region = json!({"apiVersion": "dataimporter.io/v1alpha1", "kind": "Region", "metadata": {"name": KEEPS}, "spec": spec});
@@ -142,7 +145,7 @@ fn region(beside: &Beside, kubectl: &Kubectl, bucket: &Bucket) -> Result<()> {
 
 fn key(kubectl: &Kubectl, secret: &str) -> Result<()> {
     let entries = json!({"accessKeyId": KEY_ID, "secretAccessKey": secret});
-    let metadata = json!({"name": "kept-key", "namespace": SYSTEM});
+    let metadata = json!({"name": KEY, "namespace": SYSTEM});
     kubectl.apply(&json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": entries})).map(drop)
 }
 

@@ -50,7 +50,7 @@ impl Bucket {
     pub(super) fn keep_versions(&self, bucket: &str) -> Result<()> {
         let told =
             "<VersioningConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Status>Enabled</Status></VersioningConfiguration>";
-        self.curl(&format!("{bucket}?versioning="), &["--request", "PUT", "--data-binary", told]).map(drop)
+        self.upload(&format!("{bucket}?versioning="), told)
     }
 
     /// The command that serves it on port 9000 of `address`.
@@ -68,9 +68,13 @@ impl Bucket {
     }
 
     pub(super) fn put(&self, key: &str, content: &str) -> Result<()> {
+        self.upload(&format!("{BUCKET}/{key}"), content)
+    }
+
+    fn upload(&self, path: &str, content: &str) -> Result<()> {
         let file = self.folder.join("to-put");
         std::fs::write(&file, content)?;
-        let put = self.curl(&format!("{BUCKET}/{key}"), &["--upload-file", &file.to_string_lossy()]).map(drop);
+        let put = self.curl(path, &["--upload-file", &file.to_string_lossy()]).map(drop);
         std::fs::remove_file(&file)?;
         put
     }
