@@ -6,9 +6,9 @@ use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::connection::{S3, Tls};
+use crate::connection::S3;
 use crate::meta::Empty;
-use crate::schema::{self, exactly_one, rule};
+use crate::schema::{self, PEM, exactly_one, rule};
 use crate::union::union;
 
 /// A place data may live. It owns storage, the root key, the node label and the private addresses that workers may reach.
@@ -115,7 +115,6 @@ union! {
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
     rule("!has(self.tls) || has(self.endpoint)", "tls goes with endpoint: AWS' own hosts are verified with public roots"),
-    rule("!has(self.tls) || !has(self.tls.serverName)", "serverName is for databases: an endpoint is verified by its own name"),
 ]))]
 pub struct BucketStorage {
     /// Base URL of storage that speaks like S3; the bucket follows in the path. Absent: AWS, in the region.
@@ -132,7 +131,17 @@ pub struct BucketStorage {
     pub secret_ref: BucketSecret,
     /// Trust for an endpoint with a private certificate authority. Absent: public roots only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<Tls>,
+    pub tls: Option<BucketTls>,
+}
+
+/// Trust for the endpoint of a bucket, which is verified by its own name.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BucketTls {
+    /// PEM certificates that may sign the server's, besides the public roots. Absent: public roots only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16384), regex(pattern = PEM))]
+    pub ca_bundle: Option<String>,
 }
 
 impl BucketStorage {

@@ -98,7 +98,7 @@ impl Admission {
                 let event = event.with("refusal", format!("{refusal:?}"));
                 match region.and_then(|name| self.cluster.region(&name).ok()) {
                     Some(region) => self.audit.line(&region, event).await?,
-                    // Whoever proves no tenant belongs to no region: every region served here has the line.
+                    // A caller that proves no tenant belongs to no region: every region served here has the line.
                     None => self.audit.refusal(&self.cluster.regions.all(), &format!("{what}/{refusal:?}"), event).await,
                 }
                 Err(refusal.into())
@@ -114,7 +114,7 @@ impl Admission {
             .with("call", path.rsplit('/').find(|part| part.bytes().any(|b| b.is_ascii_lowercase())).unwrap_or_default())
             .with("run", run.unwrap_or_default())
             .with("refusal", format!("{:?}", Refusal::Token));
-        // Whoever proves no tenant belongs to no region: every region served here has the line.
+        // A caller that proves no tenant belongs to no region: every region served here has the line.
         self.audit.refusal(&self.cluster.regions.all(), "Token", event).await;
     }
 

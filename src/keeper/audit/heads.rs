@@ -1,4 +1,4 @@
-//! How long each chain is and how it ends, in the Region's status: where whoever may write the volume cannot. Written some seconds after
+//! How long each chain is and how it ends, in the Region's status: where an account that may write the volume cannot. Written some seconds after
 //! a line at the latest, and before the process ends; what a crash can lose is what was written since.
 
 use std::collections::{BTreeMap, BTreeSet};

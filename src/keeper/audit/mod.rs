@@ -1,7 +1,7 @@
 //! The audit of a region: one chain of lines per keeper replica, in the region's own storage, kept for good before the caller gets its
 //! answer. It names objects by UID and reasons by a closed list; never a row, a secret, or a person. What a line hangs on is in `chain`,
 //! where chains lie in `objects`, how one is gone on with in `open`, what is known of it apart from its storage in `heads`. The key that its
-//! lines are authenticated under stays with whoever hands it out ([`LineKeys`]); it opens nothing.
+//! lines are authenticated under stays with the vault, which hands it out ([`LineKeys`]); it opens nothing.
 
 mod chain;
 mod folded;
@@ -123,7 +123,7 @@ impl Audit {
     /// written at the second try unless it stands there.
     async fn append(&self, region: &Region, storage: &Storage, event: Event, now: Timestamp) -> Result<()> {
         let slot = self.chains.lock().unwrap_or_else(PoisonError::into_inner).entry(Uid::of(region)?).or_default().clone();
-        // Whoever holds it for longer waits for a storage that hangs.
+        // A task that holds it for longer waits for a storage that hangs.
         let Ok(slot) = timeout(DEADLINE, slot.lock_owned()).await else {
             return Err(storage.hung("write the audit")(NotResponding));
         };
@@ -156,7 +156,7 @@ impl Audit {
                 Err(error) => return Err(error),
             }
         }
-        // Held by the step, which may outlast whoever waits for it.
+        // Held by the step, which may outlast the call that waits for it.
         let append = move |logs: Logs| async move {
             let Some(mut chain) = slot.take() else { return Err(std::io::Error::other("the chain is not open")) };
             Ok(match chain.append(&logs, event, now).await {

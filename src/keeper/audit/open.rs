@@ -216,7 +216,7 @@ mod tests {
             String::from_utf8(self.objects(chain).await.read_from(&self.logs(), 0).await.unwrap()).unwrap()
         }
 
-        /// What whoever may write the storage can put in place of a chain.
+        /// What an attacker who may write the storage can put in place of a chain.
         async fn replace(&self, chain: &str, text: Option<&str>) {
             let store = self.logs().store().await;
             for object in self.logs().list("audit").await.unwrap() {

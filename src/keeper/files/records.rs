@@ -1,5 +1,5 @@
 //! Files at rest: an object of ciphertext in the region's storage, and apart from it one sealed Secret with the file's key and its last
-//! moment. Whoever opens a file asks here, and is refused once that moment has come, whether or not anybody has swept.
+//! moment. A call that opens a file asks here, and is refused once that moment has come, whether or not anybody has swept.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -67,7 +67,7 @@ fn pause_until(next: Option<Timestamp>, now: Option<Timestamp>) -> Duration {
     left.map_or(INTERVAL, |left| left.clamp(SHORTEST, INTERVAL))
 }
 
-/// At a start: whatever this replica had begun is dead. What other replicas have begun is theirs.
+/// At a start: whatever this replica had begun is dead. What other replicas have begun is left to them.
 pub(crate) async fn start(store: &FileStore) -> Result<()> {
     // A region without its volume says so in its condition; the others go on.
     futures::future::join_all(store.cluster.regions.all().iter().map(|region| clear_begun(store, region))).await;
@@ -93,7 +93,7 @@ async fn clear_begun(store: &FileStore, region: &Region) {
     }
 }
 
-/// Whoever sent this file was never told that it is here: this replica ended in between.
+/// The sender of this file was never told that it is here: this replica ended in between.
 async fn is_unfinished(store: &FileStore, file: &FileRecord) -> Result<bool> {
     if file.claimed_by.as_deref() != Some(store.cluster.identity.as_str()) {
         return Ok(false);

@@ -164,7 +164,7 @@ impl Vault {
         self.end_sessions(keys, sessions::bound(connection)?).await
     }
 
-    /// Revokes every token that may be alive; whoever is judged anew gets another one.
+    /// Revokes every token that may be alive; a worker that is judged anew gets another one.
     pub(crate) async fn interrupt_sessions(&self, keys: &TenantKeys, connection: &Connection) -> Result<usize> {
         self.sessions.interrupt(&self.owner(keys, sessions::bound(connection)?)).await
     }

@@ -1,4 +1,4 @@
-//! The one way to what is sealed: a line in the audit first, then the key. Whoever wants something opened shows an [`Opening`], and none
+//! The one way to what is sealed: a line in the audit first, then the key. A caller that wants something opened shows an [`Opening`], and none
 //! is made without the line. Sealing needs none.
 
 use std::collections::BTreeMap;

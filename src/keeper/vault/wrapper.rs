@@ -1,4 +1,4 @@
-//! The edge to whoever holds root keys. A holder wraps and unwraps tenant keys and nothing else; asked over a network it may take its time,
+//! The edge to what holds root keys. A holder wraps and unwraps tenant keys and nothing else; asked over a network it may take its time,
 //! so every question is asynchronous. Two hold their root keys in the keeper's memory today: `secret` and `file`.
 
 use std::collections::BTreeMap;

@@ -187,7 +187,7 @@ impl Gateway {
         Ok((twin, Received { bytes, sha256: hex::encode(digest), completed_at }))
     }
 
-    /// Key, audit, status: in this order, so that whoever sees a complete Upload can read it, and everything born is in the audit.
+    /// Key, audit, status: in this order, so that a worker that sees a complete Upload can read it, and everything born is in the audit.
     #[allow(clippy::too_many_arguments)]
     async fn complete_upload(
         &self,
