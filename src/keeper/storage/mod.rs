@@ -154,9 +154,13 @@ impl Storages {
     /// on every volume, and in the bucket that it named last while this process ran. One that does not answer may hold it.
     pub(crate) async fn everywhere(&self, region: &str) -> Result<Vec<Storage>> {
         let dir = self.dir.clone();
-        let mounts = tokio::task::spawn_blocking(move || folders(&dir)).await.map_err(std::io::Error::other).flatten();
+        let mounts = match tokio::task::spawn_blocking(move || folders(&dir)).await.map_err(std::io::Error::other).flatten() {
+            // Every region keeps its files in a bucket.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            mounts => mounts.map_err(|_| not_mounted(region, &self.dir))?,
+        };
         let mut found = Vec::new();
-        for mount in mounts.map_err(|_| not_mounted(region, &self.dir))? {
+        for mount in mounts {
             let storage = self.on_volume(region.to_owned(), mount)?;
             let root = storage.root.clone();
             if storage.lane.blocking(move || root.is_dir()).await.map_err(storage.hung("look for its folder"))? {

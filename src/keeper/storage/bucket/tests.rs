@@ -106,6 +106,23 @@ async fn a_start_aborts_what_a_killed_keeper_had_begun() {
     assert_eq!(ours.clear_begun().await.unwrap(), 0);
 }
 
+/// Where no volume is mounted at all, as a Region needs none then.
+#[tokio::test]
+async fn files_of_a_region_that_is_gone_are_looked_for_in_the_bucket_that_it_had() {
+    let folder = tempfile::tempdir().unwrap();
+    let storages = storages(&folder.path().join("nothing"), "keeper-0");
+    assert_eq!(storages.everywhere("eu").await.err().unwrap().reason(), "NotMounted");
+    let mut region = region();
+    region.spec.storage = serde_json::from_value(json!({
+        "s3": {"bucket": "warehouse", "region": "eu-central-1", "secretRef": {"name": "bucket"}},
+    }))
+    .unwrap();
+    storages.of(&region).unwrap();
+    let found = storages.everywhere("eu").await.unwrap();
+    assert_eq!(found.iter().map(|storage| storage.root.to_str().unwrap()).collect::<Vec<_>>(), ["s3:/warehouse/eu"]);
+    assert_eq!(storages.everywhere("us").await.err().unwrap().reason(), "NotMounted");
+}
+
 /// A mark that outlives its upload, as when its keeper died between the two.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs MinIO: cargo xtask test s3"]
