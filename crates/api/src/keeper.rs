@@ -12,7 +12,7 @@
 //! | `PUT /v1/namespaces/{ns}/uploads/{name}` | people | plain bytes over TLS → [`UploadReceipt`] |
 //! | `GET /v1/namespaces/{ns}/importruns/{name}/results/{file}` | people | plain bytes over TLS |
 //!
-//! Every refusal of a worker's call is a `403`. Its body is empty for whoever is not proved to be the current worker of the run: stop. That
+//! Every refusal of a worker's call is a `403`. Its body is empty for a caller that is not proved to be the current worker of the run: stop. That
 //! one is told [`Refused`] when the run cannot go on, or not yet.
 
 use std::collections::BTreeMap;
@@ -138,7 +138,7 @@ pub struct UploadGrant {
     pub bytes: u64,
     /// SHA-256 of the plain file, hexadecimal.
     pub sha256: String,
-    /// When it stops being readable, whoever is reading.
+    /// When it stops being readable, for every reader.
     pub expires_at: jiff::Timestamp,
 }
 

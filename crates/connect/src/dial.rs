@@ -40,7 +40,7 @@ impl Dialer {
     }
 
     /// The addresses of a host that may be dialed on a port, all of them checked before any is dialed: one that is not allowed spoils the
-    /// name, because whoever mixes it in among good ones means no good.
+    /// name, because a name server that mixes it in among good ones means no good.
     pub(crate) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<IpAddr>, Error> {
         let mut addresses = match literal(host) {
             Some(address) => vec![address],

@@ -75,7 +75,7 @@ pub enum Error {
     #[error(transparent)]
     Key(#[from] crate::auth::KeyError),
 
-    /// Whoever hands out sessions has none for us.
+    /// The source of sessions has none for us.
     #[error("no salesforce session: {reason}")]
     Session { reason: String, transient: bool },
 

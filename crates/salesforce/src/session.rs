@@ -12,7 +12,7 @@ use crate::error::Error;
 pub struct Session {
     /// Goes into the header `Authorization: Bearer …` of every call.
     pub access_token: SecretString,
-    /// Base URL of the org's API. Whoever makes a session has checked that it is a host of the org.
+    /// Base URL of the org's API. The maker of a session has checked that it is a host of the org.
     pub instance_url: Url,
 }
 

@@ -12,7 +12,7 @@ use kube::ResourceExt;
 use super::records::{FileRecord, FileRecords, State, UPLOAD};
 use crate::keeper::base::error::Result;
 
-/// Why a file is not taken. Who sent it proved who they are: the numbers are theirs to know.
+/// Why a file is not taken. The sender has proved its tenant, so it may know the tenant's numbers.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum Full {
     #[error("Tenant {tenant} has {has} uploaded files and its limit is {limit} (limits.uploads.files): each goes an hour after it came")]

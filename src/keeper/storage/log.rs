@@ -94,7 +94,7 @@ impl Logs {
         Self { medium: storage.medium.clone() }
     }
 
-    /// The place as whoever else may write it has it.
+    /// The place as anybody else has it who may write there.
     pub(crate) async fn store(&self) -> Arc<dyn ObjectStore> {
         self.objects().await.unwrap()
     }

@@ -31,7 +31,7 @@ pub(crate) trait Medium: Send + Sync {
     /// Begins an object that comes in parts. What is there of it until it is complete can be found by `begun`.
     async fn begin(&self, objects: &dyn ObjectStore, begun: &ObjectPath, path: &ObjectPath) -> Result<Box<dyn MultipartUpload>>;
 
-    /// Gives an object that was begun and is complete its name: whoever looks finds all of it under that, or nothing.
+    /// Gives an object that was begun and is complete its name: a reader finds all of it under that, or nothing.
     async fn place(&self, objects: &dyn ObjectStore, begun: &ObjectPath, path: &ObjectPath) -> object_store::Result<()>;
 
     /// Removes what is left of one that was begun and does not come.

@@ -39,7 +39,7 @@ use medium::Medium;
 pub(crate) use outgoing::Outgoing;
 use volume::Volume;
 
-/// Files that are listed ahead of whoever looks at them.
+/// Files that are listed ahead of the caller that looks at them.
 const LISTED_AHEAD: usize = 1024;
 
 #[derive(Clone)]
@@ -251,7 +251,7 @@ impl Storage {
         self.step("erase a file", |this| async move {
             let store = this.medium.objects().await?;
             let deleted = this.medium.delete(store.as_ref(), &path).await;
-            // Whoever had opened it by then is known by now, and nobody opens it any more.
+            // A reader that had opened it by then is known by now, and nobody opens it any more.
             this.readers.end(&this.reading(&path));
             match deleted {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}

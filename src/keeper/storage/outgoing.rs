@@ -52,8 +52,8 @@ fn outgoing(parts: mpsc::Receiver<object_store::Result<Bytes>>) -> Outgoing {
     .boxed()
 }
 
-/// Carries a file from its storage to its reader, at the reader's pace, and lets go of it when it is erased: whoever has not read it by
-/// then gets an error and never a good end.
+/// Carries a file from its storage to its reader, at the reader's pace, and lets go of it when it is erased: a reader that has not had all of
+/// it by then gets an error and never a good end.
 async fn pass(mut file: Outgoing, parts: mpsc::Sender<object_store::Result<Bytes>>, end: Arc<CancellationToken>) {
     let passing = async {
         while let Some(part) = file.next().await {

@@ -28,7 +28,7 @@ pub(super) struct Volume {
     pub(super) reserve: u64,
     pub(super) mount: PathBuf,
     pub(super) root: PathBuf,
-    /// Held by whoever writes into a folder of the region, and alone by whoever removes one: a folder that goes between a rename and its
+    /// Held by a step that writes into a folder of the region, and alone by one that removes a folder: a folder that goes between a rename and its
     /// fsync fails the rename. Held for a step, never for as long as a sender takes.
     pub(super) folders: Arc<RwLock<()>>,
 }

@@ -45,7 +45,7 @@ impl Times {
 pub(super) fn run(bench: &Bench) -> Result<Chapter> {
     let (rows, rounds) = (bench.rows, bench.rounds.unwrap_or(5));
     let file = bench.data(rows, Header::Columns)?;
-    // Whoever maps nothing needs Salesforce's names in the first line.
+    // A client that maps nothing needs Salesforce's names in the first line.
     let unmapped = bench.data(rows, Header::Fields)?;
     let import = Import { program: &bench.programs.dataimporter, folder: &bench.folder };
     let earlier = bench.before.as_deref().map(|program| Import { program, folder: &bench.folder });

@@ -141,7 +141,7 @@ impl ConnectionSpec {
         self.system()?.external().login()
     }
 
-    /// The endpoint in words and one line, for whoever decides whether a secret may go there: whoever wrote it must not write more than it.
+    /// The endpoint in words and one line, for the person who decides whether a secret may go there: its author must not write more than it.
     pub fn endpoint(&self) -> String {
         let Some(system) = self.system() else { return String::new() };
         let Endpoint { parts: _, words: mut text, tls, allowed } = system.external().endpoint();
@@ -157,7 +157,7 @@ impl ConnectionSpec {
         text.replace(char::is_control, " ")
     }
 
-    /// What a credential is bound to, and what its owner consents to: whoever changes any of it needs the owner's consent again, else
+    /// What a credential is bound to, and what its owner consents to: a user who changes any of it needs the owner's consent again, else
     /// the secret could be sent to a server of their choice. The key of the system comes first, so that no two kinds share a digest. What
     /// describes no system that this version knows has the digest of nothing: there is nowhere a secret could go.
     pub fn endpoint_digest(&self) -> String {
@@ -176,7 +176,7 @@ impl ConnectionSpec {
         hex::encode(digest.finalize())
     }
 
-    /// Leaves out the certificates, which are large, for whoever only asks what a Connection is to.
+    /// Leaves out the certificates, which are large, for a caller that only asks what a Connection is to.
     pub fn forget_certificates(&mut self) {
         let Self { salesforce, postgres, mysql, s3, credentials: _, suspend: _ } = self;
         let of_salesforce = salesforce.as_mut().and_then(|salesforce| salesforce.tls.as_mut());
@@ -188,7 +188,7 @@ impl ConnectionSpec {
         }
     }
 
-    /// Leaves out the system, for whoever only asks which Connections there are.
+    /// Leaves out the system, for a caller that only asks which Connections there are.
     pub fn forget_system(&mut self) {
         let Self { salesforce, postgres, mysql, s3, credentials: _, suspend: _ } = self;
         (*salesforce, *postgres, *mysql, *s3) = (None, None, None, None);

@@ -43,7 +43,7 @@ pub struct Postgres {
     /// Trust for the server's certificate. Absent: public roots and the host name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
-    /// The server gets the password itself, or its MD5, where it asks for it: whoever runs it learns the password. Absent: false, only SCRAM-SHA-256 is answered.
+    /// The server gets the password itself, or its MD5, where it asks for it: its operator learns the password. Absent: false, only SCRAM-SHA-256 is answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_insecure_password_authentication: Option<bool>,
 }

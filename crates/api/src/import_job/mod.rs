@@ -263,7 +263,7 @@ impl ImportJobSpec {
         self.source.null_words()
     }
 
-    /// Leaves out what is done with the rows, which is long, for whoever only asks when a job runs and what it refers to.
+    /// Leaves out what is done with the rows, which is long, for a caller that only asks when a job runs and what it refers to.
     pub fn forget_rows(&mut self) {
         self.source.forget_query();
         self.steps = Vec::new();

@@ -75,7 +75,7 @@ impl MySqlRow {
 }
 
 impl MySqlSession {
-    /// Asks nothing: the library makes room for as many columns as an answer says it has, and whoever only logs in must not be brought
+    /// Asks nothing: the library makes room for as many columns as an answer says it has, and a caller that only logs in must not be brought
     /// down by a server that says it has billions.
     pub(super) fn begin(connection: Conn, target: String) -> Self {
         let (major, minor, patch) = connection.server_version();
@@ -146,7 +146,7 @@ impl MySqlRows {
 }
 
 impl Drop for MySqlRows {
-    /// Inside of a runtime the library reads all that is left, to say goodbye in good order; whoever drops rows wants an end now.
+    /// Inside of a runtime the library reads all that is left, to say goodbye in good order; a caller that drops rows wants an end now.
     fn drop(&mut self) {
         if let Some(stream) = self.stream.take() {
             std::thread::spawn(move || drop(stream));

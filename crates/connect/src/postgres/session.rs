@@ -1,4 +1,4 @@
-//! What is said over a connection to PostgreSQL, in words of our own: whoever reads a database needs no type of the library.
+//! What is said over a connection to PostgreSQL, in words of our own: a caller that reads a database needs no type of the library.
 
 use std::error::Error as StdError;
 use std::pin::Pin;

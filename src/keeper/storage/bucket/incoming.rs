@@ -93,7 +93,7 @@ impl MultipartUpload for IncomingObject {
         sent.sort_by_key(|(number, _)| *number);
         let completed = objects.complete_multipart(path, id, sent.into_iter().map(|(_, part)| part).collect()).await?;
         unfit::without_versions(completed.version.as_deref())?;
-        // A mark that stays names an upload that is no more: whoever clears it finds nothing to abort.
+        // A mark that stays names an upload that is no more: a start that clears it finds nothing to abort.
         let _ = objects.delete(mark).await;
         Ok(completed)
     }
