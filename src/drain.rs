@@ -108,7 +108,7 @@ fn chosen(args: &Args, set: Option<&StatefulSet>) -> Result<Policy> {
         // Takes nothing away from anybody.
         (Ok(Policy::Refuse), None) => Ok(Policy::Refuse),
         (Ok(policy), Some(given_for)) if given_for == uid.as_str() => Ok(policy),
-        // Whoever may annotate chooses its length.
+        // An account that may annotate chooses its length.
         _ => bail!(
             "Nothing was removed: annotation {} of StatefulSet {}/{KEEPER} says {:?}, which is nothing that this installation obeys. Say what \
              is to become of its objects, or take the annotation away, and uninstall again:\n{}",
@@ -233,7 +233,7 @@ impl Remaining {
         text
     }
 
-    /// Takes our finalizers away and nothing else, so that whoever deletes the objects later is not held up.
+    /// Takes our finalizers away and nothing else, so that a user who deletes the objects later is not held up.
     async fn release(&self, client: &Client) -> Result<()> {
         for connection in &self.connections {
             let api = Api::<Connection>::namespaced(client.clone(), NamespaceName::of(connection)?.as_str());
@@ -324,7 +324,7 @@ mod tests {
         ] {
             assert_eq!(decided(Policy::Refuse, said).unwrap(), expected, "{said:?}");
         }
-        // Whoever installed with Erase is held back by one word.
+        // An administrator who installed with Erase is held back by one word.
         assert_eq!(decided(Policy::Erase, Some("Refuse")).unwrap(), Policy::Refuse);
     }
 

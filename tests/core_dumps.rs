@@ -54,7 +54,7 @@ fn largest_file(pid: u32) -> String {
     limits.lines().find_map(|line| line.strip_prefix("Max file size")).unwrap().split_whitespace().take(2).collect::<Vec<_>>().join(" ")
 }
 
-/// One that looks for its keeper. It gives up its right on files before anything else, so whoever has none is at work.
+/// One that looks for its keeper. It gives up its right on files before anything else, so one that has none is at work.
 fn worker(folder: &Path) -> Child {
     let token = folder.join("token");
     std::fs::write(&token, "token").unwrap();

@@ -417,7 +417,7 @@ struct Rooms {
 
 impl Rooms {
     fn furnished(cluster: Arc<Cluster>, args: &Args, records: Records, due: Arc<Notify>, queue: Queue<Key>) -> Self {
-        let storages = Storages::new(args.storage_dir.clone(), &args.identity, args.storage_reserve);
+        let storages = Storages::new(args.storage_dir.clone(), &args.identity, args.storage_reserve, records.clone());
         let custodies = Custodies::new(records.clone(), args.root_key_dir.clone());
         let region_keys = Arc::new(RegionKeys::new(records.clone(), custodies.clone(), &cluster.installation));
         let heads = Writer::new(cluster.client.clone(), names::audit_manager(&args.identity), cluster.metrics.clone());

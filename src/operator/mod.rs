@@ -91,7 +91,7 @@ async fn work(
     tokio::pin!(control);
     let outcome = tokio::select! {
         outcome = &mut control => outcome,
-        // Whoever is not sure to lead must not write: no winding up.
+        // A replica that is not sure to lead must not write: no winding up.
         () = leader.lost() => bail!("the lease is lost"),
         () = stop.cancelled() => {
             controllers.cancel();

@@ -273,7 +273,7 @@ async fn equip(
     if context.kinds_known_in().is_none() {
         ensure(context, &context.caches.quotas, quota).await?;
     }
-    // After the bindings: whoever may not ask any more gets no token of the new account.
+    // After the bindings: a member who may not ask any more gets no token of the new account.
     for account in accounts {
         if !is_applied(context, &context.caches.accounts, account) {
             end_tokens(context, account).await?;

@@ -66,7 +66,7 @@ pub(super) fn watch_all(
     children::<ResourceQuota>(watches, &wakeups, "ResourceQuota", &caches.quotas);
 }
 
-/// Children of a Tenant: whoever touches one wakes it, so that it is put right.
+/// Children of a Tenant: a change of one wakes the Tenant, so that the child is put right.
 fn children<K>(watches: &mut Watches, wakeups: &Wakeups, kind: &'static str, store: &Store<Meta<K>>)
 where
     K: runtime::write::Kind + 'static,

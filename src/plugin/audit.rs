@@ -50,7 +50,7 @@ struct Of {
     /// The tenant that holds the namespace: its lines only.
     #[arg(long)]
     tenant: Option<String>,
-    /// A whole region; for whoever may create tokens of ServiceAccount dataimporter-audit-reader in the system namespace.
+    /// A whole region; for users who may create tokens of ServiceAccount dataimporter-audit-reader in the system namespace.
     #[arg(long)]
     region: Option<String>,
 }

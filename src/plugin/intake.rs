@@ -1,5 +1,5 @@
 //! `kubectl import intake CONNECTION`: what a Secret's owner must allow before the keeper can take a credential, and how far it is. With
-//! `-f` from manifests, without a cluster: for whoever keeps Secrets in Git.
+//! `-f` from manifests, without a cluster: for users who keep Secrets in Git.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -51,7 +51,7 @@ struct Grant {
     system_namespace: String,
     consent: Consent,
     after_intake: AfterIntake,
-    /// In words, for whoever decides.
+    /// In words, for the user who decides.
     remarks: Vec<String>,
 }
 
@@ -98,7 +98,7 @@ async fn of_cluster(common: &Common, target: &ObjectName) -> Result<Grant> {
     let connection: Connection = access.get(target).await?;
     let namespace = access.namespace_of(target);
     let source = reference(&connection)?;
-    // Whoever may not read it is told the line without what others have in it.
+    // A user who may not read it is told the line without what others have in it.
     let secret = ObjectName { namespace: Some(namespace.to_owned()), name: source.name.clone() };
     let found: Option<PartialObjectMeta<Secret>> = access.api::<Secret>(&secret).get_metadata(&secret.name).await.ok();
     let (consent, unread) = match &found {
@@ -212,7 +212,7 @@ mod tests {
         of_files(&common, &[file.path().to_owned()]).unwrap()
     }
 
-    /// Whoever writes a Connection does not write what its namespace's admin applies.
+    /// The author of a Connection does not write what its namespace's admin applies.
     #[test]
     fn a_connection_adds_nothing_to_what_is_applied() {
         let evil = "x\n---\napiVersion: v1\nkind: Pod\n";

@@ -1,4 +1,4 @@
-//! What went wrong, in words for whoever called: each cause once, and the way out. Errors of libraries are taken apart here, because their
+//! What went wrong, in words for the caller: each cause once, and the way out. Errors of libraries are taken apart here, because their
 //! own text is for programmers.
 
 use std::error::Error as StdError;

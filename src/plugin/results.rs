@@ -90,7 +90,7 @@ pub(crate) async fn save(mut response: reqwest::Response, to: Option<PathBuf>, n
     };
     while let Some(part) = response.chunk().await.context("the file was cut off; fetch it again")? {
         match out.write_all(&part).await {
-            // Whoever read it has had enough.
+            // The program that read it has had enough.
             Err(error) if path.is_none() && error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
             written => written.with_context(|| target(path.as_deref()))?,
         }

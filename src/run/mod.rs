@@ -129,7 +129,7 @@ fn target(manifests: &Manifests, job: &Job, dialer: &Dialer) -> anyhow::Result<C
     let connection = manifests.connection(job, name)?;
     let Some(salesforce) = connection.system().and_then(System::org) else { bail!("Connection {name} is not one to Salesforce") };
     let base = salesforce.login_base();
-    // Whoever runs this command has written the manifest: the host in it is the host they mean.
+    // The user who runs this command has written the manifest: the host in it is the host they mean.
     let own = url::Url::parse(&base).ok().and_then(|url| url.host_str().map(str::to_owned)).into_iter().collect::<Vec<_>>();
     let allowed: &[String] = match salesforce.login_at() {
         Some(LoginAt::LoginUrl(_)) => &own,

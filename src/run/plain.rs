@@ -1,4 +1,4 @@
-//! Scalars without quotes, as they stand in a manifest. Whoever wrote `0047`, `No` or `true` for a text meant these characters; a
+//! Scalars without quotes, as they stand in a manifest. An author who wrote `0047`, `No` or `true` for a text meant these characters; a
 //! reader of YAML has made a number or a boolean of them before any field is looked at.
 
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle};
 pub(super) fn scalars(text: &str) -> Vec<HashMap<String, String>> {
     let (mut documents, mut open) = (Vec::new(), Vec::<Level>::new());
     for next in Parser::new_from_str(text) {
-        // Whoever reads the text as YAML tells what is wrong with it.
+        // The parser that reads the text as YAML tells what is wrong with it.
         let Ok((event, _)) = next else { break };
         match event {
             Event::DocumentStart(..) => documents.push(HashMap::new()),

@@ -187,7 +187,7 @@ impl Keeper {
     }
 }
 
-/// One without a word is for whoever has no say.
+/// One without a word is for a caller that has no say.
 fn refusal(body: &[u8]) -> CallError {
     match serde_json::from_slice(body) {
         Ok(Refused { end: Some(reason), message }) => CallError::Over(reason, message),

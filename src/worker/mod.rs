@@ -101,7 +101,7 @@ async fn attempt(args: Args) -> anyhow::Result<ExitCode> {
     };
     let lease = lease.context("the keeper gives no lease")?;
     let limits = args.chunk_bytes.map_or_else(|| ChunkLimits::for_memory(memory_limit()), |input_bytes| ChunkLimits { input_bytes });
-    let (run, attempt, chunks) = (&lease.snapshot.run.uid, keeper.attempt(), lease.chunks.total);
+    let (run, attempt, chunks) = (lease.snapshot.run.uid.as_str(), keeper.attempt(), lease.chunks.total);
     tracing::info!(run, attempt, chunks, "the keeper gave the lease, the import begins behind what earlier attempts wrote down");
     let import = prepare(&keeper, lease, stop_signal.clone(), limits)?;
     let ending = import.run().await;

@@ -15,7 +15,7 @@ use testkit::wait_for;
 
 use crate::world::{Ground, REGION, SYSTEM, World};
 
-/// What whoever may write the volume can compute: every line anew, with hashes that fit.
+/// What an attacker who may write the volume can compute: every line anew, with hashes that fit.
 fn rewritten(text: &str, change: impl Fn(&mut Map<String, Value>)) -> Result<String> {
     let (mut prev, mut out) = (String::new(), String::new());
     for line in text.lines() {

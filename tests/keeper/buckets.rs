@@ -3,9 +3,9 @@
 use anyhow::{Context, Result};
 use api::keeper::{Lease, SourceCredential};
 use api::snapshot::SnapshotConnection;
-use api::{Region, conditions};
+use api::{Region, Uid, conditions};
+use kube::Resource;
 use kube::api::{Api, Patch, PatchParams};
-use kube::{Resource, ResourceExt};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::{Value, json};
 
@@ -60,7 +60,7 @@ async fn a_key_that_may_only_read_is_verified_and_handed_to_the_run_that_reads()
     let worker = world
         .start_run_of("r1", &org, None, |snapshot| {
             let known = SnapshotConnection {
-                uid: lake.uid().unwrap_or_default(),
+                uid: Uid::of(&lake).expect("a UID"),
                 endpoint_digest: lake.spec.endpoint_digest(),
                 min_credential_version: 1,
                 spec: lake.spec.clone(),

@@ -394,7 +394,7 @@ async fn a_tenant_takes_its_tokens_with_it_and_waits_for_an_org_that_is_down() -
     world.org.clear_faults();
     wait_for("the Tenant to be gone", Duration::from_secs(30), async || Ok(tenants.get_opt("acme").await?.is_none().then_some(()))).await?;
     assert_eq!(alive(&world).await?, 0);
-    // The Connection is left to whoever made it, and goes without the tenant.
+    // The Connection is left to its author, and goes without the tenant.
     world.delete::<Connection>(HOME, "crm").await?;
     until_gone(&world, "crm").await
 }

@@ -66,7 +66,7 @@ async fn a_connection_made_anew_does_not_take_the_secret_elsewhere() -> Result<(
     world.put_connection("crm", spec_of(&theirs, "crm", "Keep")).await?;
     refused(&world, "crm").await?;
     assert_eq!(theirs.requests(), [], "somebody was logged in there");
-    // The consent names the endpoint, and whoever made the Connection.
+    // The consent names the endpoint, and the author of the Connection.
     world.put_connection("crm", world.org_spec("crm", "Keep")).await?;
     world.until_connection("crm", "Verified").await?;
 
@@ -170,7 +170,7 @@ async fn what_was_stored_is_of_no_use_once_the_consent_is_withdrawn() -> Result<
     Ok(())
 }
 
-/// Whoever writes the Connection does not keep a credential whose owner took the consent back, by looking away from the Secret.
+/// The author of a Connection does not keep a credential whose owner took the consent back, by looking away from the Secret.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_withdrawn_consent_is_not_dodged() -> Result<()> {
     let world = World::start().await?;

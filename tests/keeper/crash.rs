@@ -228,7 +228,7 @@ impl Story for Uploading {
         let name = upload.name_any();
         let token = world.files_token(names::FILES_WRITER_ACCOUNT).await?;
         let sent = world.http.put(world.gateway(&format!("uploads/{name}"))).bearer_auth(token).body(FILE).send().await?;
-        // Whoever is told that the file is there already finds it complete.
+        // A sender that is told that the file is there already finds it complete.
         ensure!([StatusCode::OK, StatusCode::CONFLICT].contains(&sent.status()), "{}: {}", sent.status(), sent.text().await?);
         world.until(&name, "the Upload to be complete", |u: &Upload| is_complete(u)).await.map(|_| ())
     }

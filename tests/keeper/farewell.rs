@@ -139,7 +139,7 @@ async fn ask(client: &Client, uid: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Whoever has the hook's account, and asks while somebody needs the keys, or another installation to end.
+/// A caller that has the hook's account, and asks while somebody needs the keys, or another installation to end.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_erases_the_keys_of_tenants_by_asking() -> Result<()> {
     let (ground, stop, keeper) = installed().await?;

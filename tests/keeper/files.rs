@@ -411,7 +411,7 @@ async fn an_upload_whose_hour_ended_while_the_keeper_was_down_is_gone_before_it_
     Ok(())
 }
 
-/// Makes a file impossible to delete, whoever tries: in its place is a folder with the file in it.
+/// Makes a file impossible to delete, even for root: in its place is a folder with the file in it.
 fn make_undeletable(object: &std::path::Path) -> Result<()> {
     let aside = object.with_extension("aside");
     std::fs::rename(object, &aside)?;
@@ -523,7 +523,7 @@ async fn a_reader_that_stands_still_does_not_keep_the_bytes_beyond_the_hour() ->
     reading.is_gone().await
 }
 
-/// The keeper ended between storing the file and saying so: whoever sent it was told nothing.
+/// The keeper ended between storing the file and saying so: its sender was told nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_whose_sender_was_never_told_is_gone_after_the_restart_and_may_be_sent_again() -> Result<()> {
     let world = World::start().await?;

@@ -122,7 +122,7 @@ async fn dribbling(
     let mut tasks = JoinSet::new();
     for number in 0..count {
         let stream = dial(world.keeper.gateway_address.ip(), to).await?;
-        // The keeper may hang up on whoever holds most.
+        // The keeper may hang up on the caller that holds most.
         let Ok(stream) = secure(tls, stream).await else { continue };
         tasks.spawn(dribble(stream, head(number)));
     }
@@ -183,7 +183,7 @@ async fn thousands_who_say_nothing_or_little_do_not_keep_a_worker_from_its_lease
     let (answers, waiting) = ended(&mut strangers, Duration::from_secs(20)).await;
     println!("strangers: {} answered or hung up on, {waiting} dribble on", answers.len());
     ensure!(waiting == 0 && answers.iter().flatten().all(|status| *status == 403), "{waiting} strangers dribble on: {answers:?}");
-    // Of a tenant's people so many at a time; the others are told, whoever dribbles is cut off.
+    // Of a tenant's people so many at a time; the others are told, one who dribbles is cut off.
     let (answers, waiting) = ended(&mut people, Duration::from_secs(20)).await;
     println!("people: {} answered, {waiting} dribble on", answers.len());
     ensure!(waiting <= AT_ONCE, "{waiting} bodies of one tenant dribble on");

@@ -352,7 +352,7 @@ async fn a_server_with_an_endless_name_is_verified_and_its_name_is_cut() -> Resu
     Ok(())
 }
 
-/// Whoever may write Connections cannot make the keeper knock at doors as fast as it can.
+/// An account that may write Connections cannot make the keeper knock at doors as fast as it can.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_with_many_connections_has_thirty_verifications_a_minute() -> Result<()> {
     let world = World::start().await?;

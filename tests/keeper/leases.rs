@@ -108,7 +108,7 @@ async fn a_worker_whose_address_is_not_known_yet_is_no_news_for_the_audit() -> R
 async fn the_current_worker_gets_everything_once_and_a_fresh_session_when_asked() -> Result<()> {
     let stage = Stage::set().await?;
     let lease: Lease = stage.lease_with(&stage.token).await?.error_for_status()?.json().await?;
-    assert_eq!(lease.snapshot.run.uid, stage.worker.uid);
+    assert_eq!(lease.snapshot.run.uid.as_str(), stage.worker.uid);
     let target = lease.target.expect("a session");
     assert_eq!(target.instance_url, stage.world.org.url);
     assert_eq!(lease.private_endpoints.len(), 1);
@@ -119,7 +119,7 @@ async fn the_current_worker_gets_everything_once_and_a_fresh_session_when_asked(
     let refused = |token: &str| json!({"attempt": 1, "connection": "crm", "refusedSha256": hex::encode(Sha256::digest(token))});
     let renewed: SalesforceSession = stage.world.post(&stage.token, &path, &refused(&first)).await?.error_for_status()?.json().await?;
     assert_ne!(renewed.access_token.expose(), first);
-    // Whoever brings the same dead session late shares the renewal.
+    // A worker that brings the same dead session late shares the renewal.
     let late: SalesforceSession = stage.world.post(&stage.token, &path, &refused(&first)).await?.error_for_status()?.json().await?;
     assert_eq!(late.access_token.expose(), renewed.access_token.expose());
     let foreign = json!({"attempt": 1, "connection": "other", "refusedSha256": ""});
@@ -258,7 +258,7 @@ async fn a_connection_that_changed_is_refused_and_a_token_of_a_deleted_pod_is_de
     let lease = stage.world.post(token, &path, &json!({"attempt": 1, "ending": true})).await?.error_for_status()?;
     let lease: Lease = lease.json().await?;
     assert!(lease.source.is_none() && lease.target.is_none());
-    // Whoever is not the worker hears none of it.
+    // A caller that is not the worker hears none of it.
     let nobody = stage.world.put_pod("nobody", &stage.worker.uid).await?;
     let audience = names::keeper_audience(REGION, &stage.world.keeper.installation);
     let theirs = stage.world.token(RUNS, "worker", &audience, Some(&nobody)).await?;

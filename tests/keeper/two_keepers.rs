@@ -57,7 +57,7 @@ async fn two_that_start_at_the_same_moment_agree_on_every_key() -> Result<()> {
     for keeper in [&world.keeper, &second] {
         let lease = world.http.post(at(keeper, &format!("runs/{}/lease", worker.uid))).bearer_auth(&token).json(&json!({"attempt": 1}));
         let lease: Lease = lease.send().await?.error_for_status()?.json().await?;
-        ensure!(lease.snapshot.run.uid == worker.uid, "the lease of this run");
+        ensure!(lease.snapshot.run.uid == *worker.uid, "the lease of this run");
     }
     let made = keys().await?;
     ensure!(made.len() == 4, "and the region's own, since its audit has a line: {made:?}");

@@ -42,7 +42,7 @@ impl Volume {
         Ok(Self(at.to_owned()))
     }
 
-    /// From now on whoever writes here hangs, and no signal helps.
+    /// From now on a process that writes here hangs, and no signal helps.
     fn hang(&self) -> Result<()> {
         command("fsfreeze", &["-f", path(&self.0)])?;
         // Should everything here hang with it, nobody else would end it.

@@ -156,7 +156,7 @@ async fn a_run_waits_no_longer_than_an_edit_of_its_connection_takes() -> Result<
 
     waits.edit_connection(|spec| spec["suspend"] = json!(true)).await?;
     waits.until_job("ConnectionSuspended").await?;
-    // Whoever waits for a Connection is told that its suspension was seen.
+    // A user who waits for a Connection is told that its suspension was seen.
     let seen = |c: &Connection| c.status.as_ref().is_some_and(|s| s.observed_generation == c.metadata.generation);
     waits.world.until("crm", "the suspension to be seen", seen).await?;
     let began = Instant::now();

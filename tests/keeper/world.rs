@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use api::import_run::ImportRunStatus;
 use api::snapshot::{ObjectId, Snapshot, SnapshotConnection};
 use api::tenant::ResultRetention;
-use api::{Connection, ConnectionSpec, ImportRun, Tenant, Upload, conditions, names};
+use api::{Connection, ConnectionSpec, ImportRun, Tenant, Uid, Upload, conditions, names};
 use dataimporter::keeper::{self, Args, Running};
 use domain::lease::PeerIpCheck;
 use jiff::SignedDuration;
@@ -410,10 +410,10 @@ subjects: [{{kind: ServiceAccount, name: dataimporter-keeper, namespace: {SYSTEM
         let id = |namespace: Option<&str>, name: String, uid: Option<String>| ObjectId {
             namespace: namespace.map(Into::into),
             name,
-            uid: uid.unwrap_or_default(),
+            uid: Uid::new(uid.unwrap_or_default()).expect("a UID"),
         };
         let known = SnapshotConnection {
-            uid: connection.uid().unwrap_or_default(),
+            uid: Uid::of(connection)?,
             endpoint_digest: connection.spec.endpoint_digest(),
             min_credential_version: 1,
             spec: connection.spec.clone(),

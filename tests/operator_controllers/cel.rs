@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use kube::Client;
+use api::Region;
+use api::region::StorageKind;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::json;
 use testkit::apply_yaml;
 
 use crate::support::{REGION, SQL, UPLOAD, World, connections_yaml, job_yaml, tenant_yaml};
@@ -161,6 +165,36 @@ async fn examples_of_other_sources_are_taken_and_understood() {
     assert_eq!(sources.into_iter().collect::<Vec<_>>(), ["mysql", "s3"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_of_a_bucket_is_taken_and_stays_where_it_is() {
+    let world = World::without_operator().await;
+    world.server.create_namespace("dataimporter-system").await.unwrap();
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/storage/bucket.yaml")).unwrap();
+    apply_yaml(&world.client, &text).await.unwrap();
+    let regions: Api<Region> = Api::all(world.client.clone());
+    let region = regions.get("eu-frankfurt").await.unwrap();
+    let Some(StorageKind::S3(bucket)) = region.spec.storage.kind() else { panic!("it keeps its files in no bucket") };
+    assert_eq!((bucket.bucket.as_str(), bucket.secret_ref.name.as_str()), ("acme-dataimporter-frankfurt", "frankfurt-bucket"));
+    let tls = json!({"caBundle": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"});
+    for (changed, refused) in [
+        (json!({"s3": {"secretRef": {"name": "another"}}}), None),
+        (json!({"s3": {"bucket": "another"}}), Some("immutable")),
+        (json!({"s3": {"region": "eu-west-1"}}), Some("immutable")),
+        (json!({"s3": {"endpoint": "https://elsewhere.example"}}), Some("immutable")),
+        (json!({"s3": null, "volume": {"name": "files"}}), Some("immutable")),
+        (json!({"volume": {"name": "files"}}), Some("exactly one")),
+        (json!({"s3": {"tls": tls}}), Some("tls goes with endpoint")),
+        (json!({"s3": {"endpoint": "http://elsewhere.example"}}), Some("endpoint")),
+    ] {
+        let patch = Patch::Merge(json!({"spec": {"storage": changed}}));
+        let answer = regions.patch("eu-frankfurt", &PatchParams::default(), &patch).await.map_err(|error| error.to_string());
+        match refused {
+            None => assert!(answer.is_ok(), "{answer:?}"),
+            Some(words) => assert!(answer.as_ref().is_err_and(|error| error.contains(words)), "{changed}: {answer:?}"),
+        }
+    }
+}
+
 /// Text that YAML reads as a number or a boolean, however it is sent. The words are the API server's own and leave no room for the remedy;
 /// docs/user/import-jobs.md has it beside them.
 #[tokio::test(flavor = "multi_thread")]
@@ -189,7 +223,7 @@ async fn a_text_that_lacks_its_quotes_is_refused_with_its_field() {
 async fn the_definitions_are_established_structural_and_without_warnings() {
     use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
     let world = World::without_operator().await;
-    let api = kube::Api::<CustomResourceDefinition>::all(world.client.clone());
+    let api = Api::<CustomResourceDefinition>::all(world.client.clone());
     let crds = api.list(&Default::default()).await.unwrap().items;
     assert_eq!(crds.len(), 6);
     for crd in crds {

@@ -162,7 +162,7 @@ async fn two_tenants_take_turns_where_a_region_has_few_places() {
         .await
         .unwrap();
     }
-    // From then on each one's place goes to its own next run, whoever is quicker.
+    // From then on each one's place goes to its own next run, whichever is quicker.
     for _ in 0..3 {
         end(&world, &active(&world, "second").await[0]).await;
         wait_for("the next turn", SOON, async || {

@@ -1,4 +1,4 @@
-//! The chart's policies, attacked: with the operator's own account, and by an administrator where the workers run. Whoever is refused as
+//! The chart's policies, attacked: with the operator's own account, and by an administrator where the workers run. An account that is refused as
 //! administrator is refused with fewer rights. Nothing is kept of what is tried; each list has calls that must go through.
 
 use std::time::Duration;

@@ -1,8 +1,6 @@
 //! `metav1.Condition` lists that keep the kstatus conventions: `Reconciling` and `Stalled` stand only while True and
 //! exclude each other, the transition time moves only with the state, the order is stable for people who read it.
 
-#![warn(missing_docs)]
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::text;
@@ -111,7 +109,7 @@ impl Conditions {
         self.set(type_, UNKNOWN, reason, message)
     }
 
-    /// What was found last time was looked at again and still holds: whoever waits for a word about this generation has it.
+    /// What was found last time was looked at again and still holds: a user who waits for a word about this generation has it.
     pub fn keep(mut self, type_: &str) -> Self {
         if let Some(kept) = find(&self.previous, type_).cloned() {
             self.put(Condition { observed_generation: Some(self.generation), ..kept });

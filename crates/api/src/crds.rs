@@ -1,7 +1,5 @@
 //! The CustomResourceDefinitions, tidied for API servers. `cargo xtask crds` writes them to `crds/` and the chart.
 
-#![warn(missing_docs)]
-
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube_core::CustomResourceExt;
 

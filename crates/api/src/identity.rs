@@ -4,13 +4,15 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::ops::Deref;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube_core::Resource;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-/// The UID of an object, as the API server gave it; never empty.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+/// The UID of an object, as the API server gave it; never empty. Written and read as its text.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(try_from = "String")]
 pub struct Uid(String);
 
 /// The name of the namespace that an object stands in; never empty.
@@ -109,10 +111,34 @@ impl fmt::Display for NamespaceName {
     }
 }
 
+/// Where the text is wanted. Only the way from a text to a UID is guarded.
+impl Deref for Uid {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq<str> for Uid {
+    fn eq(&self, text: &str) -> bool {
+        self.0 == text
+    }
+}
+
 /// For maps by UID that are asked with a text.
 impl Borrow<str> for Uid {
     fn borrow(&self) -> &str {
         &self.0
+    }
+}
+
+/// For what is read that was written down.
+impl TryFrom<String> for Uid {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(text).ok_or("a UID is empty")
     }
 }
 
@@ -149,6 +175,8 @@ mod tests {
         }
         assert_eq!(Uid::of(&map(None, Some("u"))).unwrap().as_str(), "u");
         assert_eq!(Uid::new(""), None);
+        assert_eq!(serde_json::from_str::<Uid>("\"u\"").unwrap(), Uid::new("u").unwrap());
+        assert!(serde_json::from_str::<Uid>("\"\"").unwrap_err().to_string().contains("a UID is empty"));
     }
 
     #[test]

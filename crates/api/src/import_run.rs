@@ -51,6 +51,7 @@ pub struct ImportRunSpec {
     pub cancel: Option<bool>,
 }
 
+/// The job that a run is of, as it was when the run was made.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobRef {
@@ -62,6 +63,7 @@ pub struct JobRef {
     pub uid: String,
 }
 
+/// What a run does: exactly one key is set.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [exactly_one(ActionKind::KEYS)]))]
@@ -80,11 +82,13 @@ union! {
 }
 
 impl Action {
+    /// Reads everything and loads it.
     pub fn run() -> Self {
         Self { run: Some(Empty {}) }
     }
 }
 
+/// What is known of a run, as the operator and the keeper write it.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportRunStatus {
@@ -106,8 +110,10 @@ pub struct ImportRunStatus {
     /// Where the run runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placement: Option<Placement>,
+    /// When the first worker was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
+    /// When the run ended. Absent: it has not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
     /// Every row read is in exactly one of these.
@@ -128,9 +134,11 @@ pub struct ImportRunStatus {
     pub interruption: Option<Interruption>,
 }
 
+/// What stood in the way of an attempt that left the run to another one.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Interruption {
+    /// Number of the attempt that said so, from 1.
     pub attempt: i32,
     /// What stood in its way, which may be gone for the next one; never holds a row.
     #[schemars(length(max = 512))]
@@ -142,6 +150,7 @@ impl Interruption {
     pub const MESSAGE_LIMIT: usize = 512;
 }
 
+/// One worker pod of a run.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
@@ -156,7 +165,9 @@ pub struct Attempt {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub node: Option<String>,
+    /// When the attempt was written down, before its pod was made.
     pub created_at: Time,
+    /// When the attempt ended. Absent: it has not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
     /// Why it ended: Completed, Error, OOMKilled, Disrupted, ….
@@ -168,11 +179,14 @@ pub struct Attempt {
     pub counted: Option<bool>,
 }
 
+/// Where a run runs.
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Placement {
+    /// Name of the Region.
     #[schemars(length(max = 63))]
     pub region: String,
+    /// Node of the newest worker pod. Absent: none took one yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub node: Option<String>,
@@ -190,6 +204,7 @@ pub struct Placement {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Rows {
+    /// Read from the source.
     pub read: i64,
     /// Left out by a filter.
     pub filtered: i64,
@@ -199,7 +214,9 @@ pub struct Rows {
     pub not_sampled: i64,
     /// Records of a file that are no rows: its header once more, a report's footer, an end mark.
     pub skipped: i64,
+    /// In Salesforce: written, or deleted as asked.
     pub succeeded: i64,
+    /// Refused, by Salesforce or before they were sent; `failed.csv` says why.
     pub failed: i64,
     /// Read, but without an outcome because the run stopped.
     pub unprocessed: i64,
@@ -219,19 +236,24 @@ impl Rows {
         self.unprocessed += unprocessed;
     }
 
+    /// Whether every row read is in exactly one of the others. True of every run that has ended; of one under way it need not be.
     pub fn balanced(&self) -> bool {
         self.read == self.filtered + self.deduplicated + self.not_sampled + self.skipped + self.succeeded + self.failed + self.unprocessed
     }
 }
 
+/// What was done chunk by chunk.
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Chunks {
+    /// Chunks begun so far, those that are folded among them.
     pub total: i64,
+    /// Chunks that are finished: Done or Abandoned.
     pub done: i64,
     /// The oldest finished chunks, folded together when more than 200 would be listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folded: Option<FoldedChunks>,
+    /// The chunks that are not folded, by number.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["number"]))]
     pub listed: Vec<Chunk>,
@@ -241,9 +263,11 @@ pub struct Chunks {
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FoldedChunks {
+    /// How many chunks are folded.
     pub count: i64,
     /// Input rows consumed by them, with those that were left out.
     pub input_rows: i64,
+    /// What became of their input rows.
     pub rows: Rows,
     /// Chained SHA-256 over their `sha256`, in order, without those that sent rows again: what a restart must read again.
     #[schemars(length(max = 64))]
@@ -263,14 +287,17 @@ pub struct Chunk {
     /// The chunk whose unprocessed rows these are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resends: Option<i64>,
+    /// How far it is, as far as a restart has to know. `Uploaded` is written before the commit, so that a restart knows the data was whole.
     pub state: ChunkState,
     /// Number of the first data row of this chunk, from 1.
     pub first_row: i64,
     /// Input rows this chunk consumed, with those that were left out.
     pub input_rows: i64,
-    /// Rows sent, bytes and SHA-256 of the body sent.
+    /// Rows sent to the target.
     pub sent_rows: i64,
+    /// Length of the body sent, in bytes.
     pub bytes: i64,
+    /// SHA-256 of the body sent, hexadecimal. Absent: none was sent yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub sha256: Option<String>,
@@ -289,14 +316,21 @@ pub struct Chunk {
 
 /// Write-ahead states of a chunk. `Uploaded` is written before the commit, so that a restart knows the data was whole.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+#[schemars(transform = schema::words)]
 pub enum ChunkState {
+    /// What the target finds the rows by is there; none of them is committed.
     Created,
+    /// The data is whole, and the rows may be in the target.
     Uploaded,
+    /// Every row has its outcome.
     Done,
+    /// Nothing was committed, and nothing will be.
     Abandoned,
+    /// Only a person can say what became of the rows.
     NeedsDecision,
 }
 
+/// One file with results, to be fetched with `kubectl import results`.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResultFile {
@@ -306,22 +340,30 @@ pub struct ResultFile {
     /// Id of the stored file.
     #[schemars(length(max = 64))]
     pub file: String,
+    /// Rows in it, the header not counted.
     pub rows: i64,
+    /// Size of the plain file.
     pub bytes: i64,
+    /// When it stops being readable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
+    /// When the file and its key were proved gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erased_at: Option<Time>,
 }
 
+/// How a worker said that it ended.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Outcome {
+    /// Number of its attempt, from 1.
     pub attempt: i32,
+    /// Why the run ended: a closed list.
     pub reason: RunReason,
     /// What happened and what to do; never holds a row.
     #[schemars(length(max = 4096))]
     pub message: String,
+    /// When the keeper took the report.
     pub at: Time,
     /// What was sent although it looks like a mistake.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -351,8 +393,9 @@ pub struct Warning {
 }
 
 impl Warning {
-    /// The schema's limits: for a list, and for each text in characters.
+    /// The schema's limit for the list in an [`Outcome`].
     pub const MOST: usize = 20;
+    /// The schema's limit for each text, in characters.
     pub const TEXT_LIMIT: usize = 255;
 
     /// The same with texts that the schema takes.
@@ -374,27 +417,49 @@ impl std::fmt::Display for Warning {
 
 /// Why a run is as it is: a closed list.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+#[schemars(transform = schema::words)]
 pub enum RunReason {
+    /// Every row that was sent succeeded.
     Completed,
+    /// The run did its work; some rows failed.
     CompletedWithFailedRows,
+    /// More rows failed than `guards.maxFailedPercent` allows.
     TooManyFailedRows,
+    /// The job does not fit the source or the org; nothing was sent.
     PreflightFailed,
+    /// The source could not be read on.
     SourceFailed,
+    /// The source is another one than an earlier attempt read.
     SourceChanged,
+    /// Salesforce refused a whole job, ended it early, or cannot be reached safely.
     TargetFailed,
+    /// A system refuses our credential, or the run may not have it any more.
     AuthorizationFailed,
+    /// Stopped by a person, by a disconnect or with its Tenant.
     Cancelled,
+    /// The Upload was deleted or replaced before the run had read it.
     UploadGone,
+    /// The Upload's hour was over before the run had read it.
     UploadExpired,
+    /// Only a person can tell what became of some rows.
     NeedsDecision,
+    /// The org's API requests or bulk batches are used up to the job's budget.
     QuotaExceeded,
+    /// The tenant has as many unfinished runs, or as many bytes of result files, as it may have.
     LimitExceeded,
+    /// `guards.deadlineSeconds` passed.
     Deadline,
+    /// Results and rows do not add up.
     AccountingMismatch,
+    /// A row, or the source as a whole, breaks a limit; the message names both.
     FileTooComplex,
+    /// The run did not start before its `startBefore`, or its job is another one now.
     Stale,
+    /// Too many attempts failed, or were cut short.
     WorkerFailed,
+    /// The worker stopped where another can go on.
     Interrupted,
+    /// Something that should not happen.
     Internal,
 }
 
@@ -417,6 +482,7 @@ impl std::fmt::Display for RunReason {
 }
 
 impl ImportRunSpec {
+    /// Whether the run is asked to stop.
     pub fn cancelled(&self) -> bool {
         self.cancel.unwrap_or(false)
     }
@@ -431,6 +497,7 @@ impl FoldedChunks {
 }
 
 impl ImportRunStatus {
+    /// The newest attempt, whose pod alone has authority. Absent: no worker was started yet.
     pub fn current_attempt(&self) -> Option<&Attempt> {
         self.attempts.iter().max_by_key(|a| a.number)
     }

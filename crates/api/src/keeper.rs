@@ -12,7 +12,7 @@
 //! | `PUT /v1/namespaces/{ns}/uploads/{name}` | people | plain bytes over TLS → [`UploadReceipt`] |
 //! | `GET /v1/namespaces/{ns}/importruns/{name}/results/{file}` | people | plain bytes over TLS |
 //!
-//! Every refusal of a worker's call is a `403`. Its body is empty for whoever is not proved to be the current worker of the run: stop. That
+//! Every refusal of a worker's call is a `403`. Its body is empty for a caller that is not proved to be the current worker of the run: stop. That
 //! one is told [`Refused`] when the run cannot go on, or not yet.
 
 use std::collections::BTreeMap;
@@ -29,14 +29,17 @@ use crate::snapshot::Snapshot;
 pub struct SecretText(SecretString);
 
 impl SecretText {
+    /// Takes a text as a secret.
     pub fn new(text: impl Into<String>) -> Self {
         Self(SecretString::from(text.into()))
     }
 
+    /// The secret itself, for the one place that sends it on.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
+    /// The secret as the libraries take it.
     pub fn into_secret(self) -> SecretString {
         self.0
     }
@@ -54,9 +57,11 @@ impl<'de> Deserialize<'de> for SecretText {
     }
 }
 
+/// Asks for all that a run needs.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LeaseRequest {
+    /// Number of the caller's attempt, from 1; another than the newest is refused.
     pub attempt: i32,
     /// Only to bring the run to its end, after the keeper refused to let it go on: without a source, and without a target if that was it.
     #[serde(default)]
@@ -78,6 +83,7 @@ pub struct Refused {
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Lease {
+    /// What the run works from, as it was decided when it started.
     pub snapshot: Snapshot,
     /// Absent: nothing more is read, the run is brought to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,40 +102,53 @@ pub struct Lease {
     pub private_endpoints: Vec<PrivateEndpoint>,
 }
 
+/// Where the source goes on behind a chunk.
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChunkCursor {
+    /// Number of the chunk.
     pub chunk: i64,
     /// The `orderBy` values of the last row consumed.
     pub last_key: Vec<SecretText>,
 }
 
+/// What opens the source of a run.
 #[expect(clippy::large_enum_variant, reason = "made once a run")]
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SourceCredential {
+    /// A file that the keeper has: its key.
     Upload(UploadGrant),
+    /// A database: what logs the Connection's user in.
     Database {
+        /// The password, as the Secret had it.
         password: SecretText,
     },
     /// All entries that the way to log in has, by their names.
     Entries(BTreeMap<String, SecretText>),
 }
 
+/// An uploaded file that a run reads.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UploadGrant {
+    /// Its key, and where its ciphertext is.
     pub file: FileGrant,
+    /// Size of the plain file.
     pub bytes: u64,
     /// SHA-256 of the plain file, hexadecimal.
     pub sha256: String,
+    /// When it stops being readable, for every reader.
     pub expires_at: jiff::Timestamp,
 }
 
+/// An access token of an org.
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SalesforceSession {
+    /// Base URL of the org's API; the token goes nowhere else.
     pub instance_url: String,
+    /// What goes into `Authorization: Bearer …`.
     pub access_token: SecretText,
 }
 
@@ -137,8 +156,11 @@ pub struct SalesforceSession {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionRequest {
+    /// Number of the caller's attempt, from 1; another than the newest is refused.
     pub attempt: i32,
+    /// Name of the Connection, as the job has it.
     pub connection: String,
+    /// SHA-256 of the refused token, hexadecimal.
     pub refused_sha256: String,
 }
 
@@ -146,6 +168,7 @@ pub struct SessionRequest {
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FileGrant {
+    /// Id of the file.
     pub uid: String,
     /// Id and key of this file only, as `envelope::FileKey` writes them: 48 bytes, base64.
     pub key: SecretText,
@@ -157,9 +180,13 @@ pub struct FileGrant {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FileContext {
+    /// Name of the Region that it is stored in.
     pub region: String,
+    /// UID of the installation.
     pub installation_uid: String,
+    /// UID of the Tenant whose file it is.
     pub tenant_uid: String,
+    /// Namespace of the Upload or ImportRun.
     pub namespace: String,
     /// `Upload` or `ImportRun`.
     pub kind: String,
@@ -169,9 +196,11 @@ pub struct FileContext {
     pub uid: String,
 }
 
+/// Asks for a place and a key for a result file.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NewFile {
+    /// Number of the caller's attempt, from 1; another than the newest is refused.
     pub attempt: i32,
     /// `succeeded.csv`, `failed.csv` or `unprocessed.csv`.
     pub name: String,
@@ -181,17 +210,22 @@ pub struct NewFile {
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChunkWrite {
+    /// Number of the caller's attempt, from 1; another than the newest is refused.
     pub attempt: i32,
     /// `sealedCursor` is left empty; the keeper seals `cursor` itself.
     pub chunk: Chunk,
+    /// Where the source goes on behind the chunk. Absent: the source cannot, or the chunk has none yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<ChunkCursor>,
 }
 
+/// How far a run is.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
+    /// Number of the caller's attempt, from 1; another than the newest is refused.
     pub attempt: i32,
+    /// Rows so far, those of earlier attempts among them.
     pub rows: Rows,
     /// The attempt stops here, and another one may go on: what stood in its way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -206,35 +240,51 @@ pub struct Control {
     pub cancel: bool,
 }
 
+/// How a run ended, said once by its last worker.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OutcomeReport {
+    /// Number of the caller's attempt, from 1; another than the newest is refused.
     pub attempt: i32,
+    /// Why the run ended.
     pub reason: RunReason,
+    /// What happened and what to do; never holds a row. Cut to [`Outcome::MESSAGE_LIMIT`](crate::import_run::Outcome::MESSAGE_LIMIT)
+    /// characters.
     pub message: String,
+    /// Rows of the whole run, earlier attempts included.
     pub rows: Rows,
-    /// Rows per result file written; the keeper knows size and expiry.
+    /// The result files that were written; the keeper knows when they expire.
     pub results: Vec<WrittenFile>,
+    /// What was sent although it looks like a mistake; the first [`Warning::MOST`] are kept.
     #[serde(default)]
     pub warnings: Vec<Warning>,
 }
 
+/// A result file whose bytes are all stored.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WrittenFile {
+    /// As in [`ResultFile::name`](crate::import_run::ResultFile::name).
     pub name: String,
+    /// Id of the file, from its [`FileGrant`].
     pub file: String,
+    /// Rows in it, the header not counted.
     pub rows: i64,
     /// Size of the plain file.
     pub bytes: i64,
 }
 
+/// What a person is told whose file has arrived.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UploadReceipt {
+    /// Size of the file as it arrived.
     pub bytes: u64,
+    /// SHA-256 of the file, hexadecimal.
     pub sha256: String,
+    /// When the last byte was stored.
     pub completed_at: jiff::Timestamp,
+    /// When the file stops being readable.
     pub expires_at: jiff::Timestamp,
 }
 
@@ -242,15 +292,21 @@ pub struct UploadReceipt {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditReport {
+    /// Name of the Region.
     pub region: String,
+    /// Whether every chain is what was written.
     pub whole: bool,
+    /// Lines that the caller may have, of all chains.
     pub lines: u64,
+    /// One for each keeper that writes, or wrote.
     pub chains: Vec<ChainReport>,
 }
 
+/// How much of one chain of the audit is what was written.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChainReport {
+    /// Name of the chain, as in the Region's status.
     pub name: String,
     /// Lines that were found and fit, from the first on.
     pub lines: u64,

@@ -1,6 +1,8 @@
 //! What users write and read: the custom resource types of group `dataimporter.io/v1alpha1`, their conditions, names
 //! and references, and the wire types of the keeper. Nothing here talks to a cluster, reads a clock or opens a file.
 
+#![warn(missing_docs)]
+
 pub mod conditions;
 pub mod connection;
 pub mod crds;

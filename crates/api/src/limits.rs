@@ -23,6 +23,7 @@ pub struct Limits {
     pub objects: Option<ObjectLimits>,
 }
 
+/// How much uploaded files may take.
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UploadLimits {
@@ -40,6 +41,7 @@ pub struct UploadLimits {
     pub bytes_together: Option<i64>,
 }
 
+/// How much result files may take.
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ResultLimits {

@@ -1,7 +1,5 @@
 //! Small types that several kinds share.
 
-#![warn(missing_docs)]
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,6 @@
 //! Names that are derived, never chosen: two processes that compute one get the same, so a child is never made twice.
 //! Also the labels, annotations and account names that several processes must agree on.
 
-#![warn(missing_docs)]
-
 use jiff::{Timestamp, tz::TimeZone};
 use sha2::{Digest, Sha256};
 
@@ -10,11 +8,11 @@ use sha2::{Digest, Sha256};
 pub const RUN_NAMESPACE_PREFIX: &str = "dataimporter-run-";
 /// ServiceAccount of the worker pods, one in each run namespace.
 pub const WORKER_ACCOUNT: &str = "worker";
-/// ServiceAccount without bindings, in the system namespace: whoever may ask for its token may read the audit of every region.
+/// ServiceAccount without bindings, in the system namespace: an account that may ask for its token may read the audit of every region.
 pub const AUDIT_READER_ACCOUNT: &str = "dataimporter-audit-reader";
-/// ServiceAccount without bindings, in each tenant namespace: whoever may ask for its token may read the result files of that namespace.
+/// ServiceAccount without bindings, in each tenant namespace: an account that may ask for its token may read the result files of that namespace.
 pub const FILES_READER_ACCOUNT: &str = "dataimporter-files-reader";
-/// ServiceAccount without bindings, in each tenant namespace: whoever may ask for its token may send files to its Uploads.
+/// ServiceAccount without bindings, in each tenant namespace: an account that may ask for its token may send files to its Uploads.
 pub const FILES_WRITER_ACCOUNT: &str = "dataimporter-files-writer";
 
 /// Role, RoleBinding and account that mark a namespace as held by a tenant.

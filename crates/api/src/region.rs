@@ -6,8 +6,9 @@ use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::connection::S3;
 use crate::meta::Empty;
-use crate::schema::{self, exactly_one, rule};
+use crate::schema::{self, PEM, exactly_one, rule};
 use crate::union::union;
 
 /// A place data may live. It owns storage, the root key, the node label and the private addresses that workers may reach.
@@ -34,7 +35,8 @@ use crate::union::union;
 #[schemars(extend("x-kubernetes-validations" = [
     rule("self.location == oldSelf.location", "location is immutable: create another Region"),
     rule("self.isolation == oldSelf.isolation", "isolation is immutable: create another Region"),
-    rule("self.storage == oldSelf.storage", "storage is immutable: create another Region"),
+    rule("has(self.storage.volume) == has(oldSelf.storage.volume) && (!has(self.storage.volume) || self.storage.volume == oldSelf.storage.volume)", "storage is immutable: create another Region"),
+    rule("has(self.storage.s3) == has(oldSelf.storage.s3) && (!has(self.storage.s3) || self.storage.s3.bucket == oldSelf.storage.s3.bucket && self.storage.s3.region == oldSelf.storage.s3.region && has(self.storage.s3.endpoint) == has(oldSelf.storage.s3.endpoint) && (!has(self.storage.s3.endpoint) || self.storage.s3.endpoint == oldSelf.storage.s3.endpoint))", "endpoint, bucket and region of storage are immutable: create another Region"),
     rule("!has(self.privateEndpoints) || self.privateEndpoints.map(e, has(e.tenants) ? e.tenants.size() : 0).sum() <= 1024", "privateEndpoints name at most 1024 tenants together"),
     rule("self.isolation == 'Cell' || !has(self.nodes.all)", "nodes.all needs isolation Cell: in a shared cluster a region's nodes must be labelled"),
 ]))]
@@ -43,7 +45,7 @@ pub struct RegionSpec {
     pub location: Location,
     /// Whether this cluster serves one region only. Immutable.
     pub isolation: Isolation,
-    /// Where uploads and result files live, always encrypted. Immutable.
+    /// Where uploads and result files live, always encrypted. Which volume or bucket that is cannot be changed.
     pub storage: Storage,
     /// Who holds the root key that wraps all others. Changing it is a rotation.
     pub root_key: RootKey,
@@ -62,6 +64,7 @@ pub struct RegionSpec {
     pub workers: Option<Workers>,
 }
 
+/// Where a region is, for people and as what it promises.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Location {
@@ -75,11 +78,15 @@ pub struct Location {
 
 /// `Cell`: this cluster serves this region only. `Placement`: several regions in one cluster, for trials and tests; makes no residency claim.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::words)]
 pub enum Isolation {
+    /// This cluster serves this region only.
     Cell,
+    /// Several regions in one cluster; makes no residency claim.
     Placement,
 }
 
+/// Where a region keeps its files: exactly one key is set.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [exactly_one(StorageKind::KEYS)]))]
@@ -87,6 +94,9 @@ pub struct Storage {
     /// A volume mounted into the keeper, named in the chart's value `storage.volumes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     volume: Option<NamedMount>,
+    /// A bucket of S3 or of storage that speaks like it, which keeps no versions and obeys conditional writes; the keeper tries both before it uses one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    s3: Option<BucketStorage>,
 }
 
 union! {
@@ -94,9 +104,63 @@ union! {
     pub enum StorageKind<'a> = Storage::kind {
         /// A volume mounted into the keeper.
         "volume" volume => Volume(&'a NamedMount),
+        /// A bucket.
+        "s3" s3 => S3(&'a BucketStorage),
     }
 }
 
+/// A bucket that a Region's files lie in, below a folder of the Region's name. It belongs to one installation: what the keeper finds in that
+/// folder and does not know it deletes.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    rule("!has(self.tls) || has(self.endpoint)", "tls goes with endpoint: AWS' own hosts are verified with public roots"),
+]))]
+pub struct BucketStorage {
+    /// Base URL of storage that speaks like S3; the bucket follows in the path. Absent: AWS, in the region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 300), regex(pattern = "^https://[^/@?#]+/?$"))]
+    pub endpoint: Option<String>,
+    /// Name of the bucket.
+    #[schemars(length(min = 3, max = 63), regex(pattern = "^[a-z0-9][a-z0-9.-]+[a-z0-9]$"))]
+    pub bucket: String,
+    /// Region of the bucket, as in `eu-central-1`. Storage without regions mostly takes `us-east-1`.
+    #[schemars(length(min = 1, max = 32), regex(pattern = "^[a-z0-9-]+$"))]
+    pub region: String,
+    /// A Secret of the system namespace with the keys `accessKeyId` and `secretAccessKey`, which the keeper reads anew within a minute when it changes.
+    pub secret_ref: BucketSecret,
+    /// Trust for an endpoint with a private certificate authority. Absent: public roots only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<BucketTls>,
+}
+
+/// Trust for the endpoint of a bucket, which is verified by its own name.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BucketTls {
+    /// PEM certificates that may sign the server's, besides the public roots. Absent: public roots only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16384), regex(pattern = PEM))]
+    pub ca_bundle: Option<String>,
+}
+
+impl BucketStorage {
+    /// Entry of the Secret.
+    pub const KEY_ID: &str = S3::KEY_ID;
+    /// Entry of the Secret.
+    pub const SECRET: &str = S3::SECRET;
+}
+
+/// The Secret with the access key of a bucket.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BucketSecret {
+    /// Name of the Secret in the system namespace.
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+}
+
+/// Something mounted into the keeper, by the name that the chart's values give it.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NamedMount {
@@ -105,6 +169,7 @@ pub struct NamedMount {
     pub name: String,
 }
 
+/// Who holds the root key: exactly one key is set.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [exactly_one(RootKeyKind::KEYS)]))]
@@ -127,6 +192,7 @@ union! {
     }
 }
 
+/// Which nodes may run workers: exactly one key is set.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [exactly_one(NodesKind::KEYS)]))]
@@ -159,6 +225,7 @@ impl Nodes {
     }
 }
 
+/// Private addresses that workers of some tenants may reach: a Service or a range, and its ports.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [exactly_one(PrivatePlace::KEYS)]))]
@@ -199,6 +266,7 @@ impl PrivateEndpoint {
     }
 }
 
+/// A Service of this cluster.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceEndpoint {
@@ -210,6 +278,7 @@ pub struct ServiceEndpoint {
     pub name: String,
 }
 
+/// How worker pods are placed, how many there may be and how their image is pulled.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Workers {
@@ -227,6 +296,7 @@ pub struct Workers {
     pub image_pull_secrets: Vec<LocalObjectReference>,
 }
 
+/// What is known of a region, as the operator and the keeper write it.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RegionStatus {

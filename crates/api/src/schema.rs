@@ -48,6 +48,19 @@ pub(crate) fn conditions(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Words to choose from, as the plain `enum` that API servers know. A choice whose words have descriptions of their own is written by schemars as
+/// a `oneOf` of constants, which a structural schema cannot hold; the descriptions are for readers of the code.
+pub(crate) fn words(schema: &mut Schema) {
+    let Some(Value::Array(choices)) = schema.remove("oneOf") else { return };
+    let words = choices.into_iter().flat_map(|mut choice| match choice["enum"].take() {
+        // Those without a description come together.
+        Value::Array(plain) => plain,
+        _ => vec![choice["const"].take()],
+    });
+    schema.insert("type".to_owned(), json!("string"));
+    schema.insert("enum".to_owned(), Value::Array(words.collect()));
+}
+
 /// Removes what an API server would warn about or what would make absent and null two things.
 pub(crate) fn tidy(value: &mut Value) {
     match value {

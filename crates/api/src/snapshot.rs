@@ -7,18 +7,26 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::connection::ConnectionSpec;
+use crate::identity::Uid;
 use crate::import_job::ImportJobSpec;
 use crate::import_run::Action;
 use crate::tenant::ResultRetention;
 
+/// What a run works from, all of it decided when it started.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Snapshot {
+    /// The ImportRun.
     pub run: ObjectId,
+    /// The ImportJob it is a run of.
     pub job: ObjectId,
+    /// The Tenant that holds the namespace.
     pub tenant: ObjectId,
+    /// The Region of the Tenant.
     pub region: ObjectId,
+    /// What the run does.
     pub action: Action,
+    /// The job as it was then: what happens to it later is for later runs.
     pub job_spec: ImportJobSpec,
     /// By the name the job uses.
     pub connections: BTreeMap<String, SnapshotConnection>,
@@ -33,22 +41,30 @@ pub struct Snapshot {
     pub deadline: jiff::Timestamp,
 }
 
+/// One object, and no other of the same name.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectId {
+    /// Absent for objects that stand in none: Tenants and Regions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
+    /// Name of the object.
     pub name: String,
-    pub uid: String,
+    /// UID of the object.
+    pub uid: Uid,
 }
 
+/// A Connection as it was when the run started.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SnapshotConnection {
-    pub uid: String,
+    /// UID of the Connection.
+    pub uid: Uid,
+    /// [`ConnectionSpec::endpoint_digest`] of its spec: a credential for another endpoint is not given out.
     pub endpoint_digest: String,
     /// No older credential than this may be used.
     pub min_credential_version: i64,
+    /// Its spec.
     pub spec: ConnectionSpec,
 }
 
@@ -58,6 +74,7 @@ impl Snapshot {
         serde_json::to_string(self).expect("a snapshot has only string keys")
     }
 
+    /// SHA-256 of an encoded snapshot, hexadecimal, as it stands in `status.snapshotDigest`.
     pub fn digest(text: &str) -> String {
         hex::encode(Sha256::digest(text.as_bytes()))
     }

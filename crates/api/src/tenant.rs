@@ -59,6 +59,7 @@ pub struct TenantSpec {
     pub members: Vec<Member>,
 }
 
+/// Who answers for a tenant.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Contact {
@@ -80,13 +81,19 @@ pub struct Contact {
     pub country: String,
 }
 
+/// What a tenant has paid for. The chart's value `plans` says what limits each has.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::words)]
 pub enum Plan {
+    /// Nothing: the smallest limits, unless the chart's values say otherwise.
     Free,
+    /// Larger limits.
     Standard,
+    /// The largest limits, and the only plan that may choose its retention.
     Enterprise,
 }
 
+/// How long what is made for a tenant lives.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Retention {
@@ -118,6 +125,7 @@ union! {
     }
 }
 
+/// A person and what that person may do.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Member {
@@ -132,12 +140,17 @@ pub struct Member {
 
 /// `Owner` and `Editor` may write jobs and connections and upload files, `Owner` may also delete them by the collection; `Viewer` reads.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+#[schemars(transform = schema::words)]
 pub enum Role {
+    /// Reads and writes jobs and connections, uploads files, and deletes also by the collection.
     Owner,
+    /// Reads and writes jobs and connections, and uploads files.
     Editor,
+    /// Reads.
     Viewer,
 }
 
+/// What is known of a tenant, as the operator and the keeper write it.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TenantStatus {
@@ -169,6 +182,7 @@ pub struct TenantStatus {
     pub keys: Vec<KeyInfo>,
 }
 
+/// What applies to a tenant, its plan's numbers included.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EffectiveTenant {
@@ -180,12 +194,15 @@ pub struct EffectiveTenant {
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BoundNamespace {
+    /// Name of the namespace.
     #[schemars(length(max = 63))]
     pub name: String,
+    /// UID that it had when it was bound: another namespace of the name is not the tenant's.
     #[schemars(length(max = 64))]
     pub uid: String,
 }
 
+/// One encryption key of a tenant, without the key.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyInfo {
@@ -200,6 +217,7 @@ pub struct KeyInfo {
 }
 
 impl ResultRetention {
+    /// So many days after a run's end, 0 to 30; 0 is one minute.
     pub fn days(days: i32) -> Self {
         Self { keep_days: Some(days), none: None }
     }

@@ -1,8 +1,6 @@
 //! Texts from outside (a server's name for itself, an error's words) cut to what an object may hold: an API server refuses the whole
 //! object for one text that is too long, and would do so for ever.
 
-#![warn(missing_docs)]
-
 /// Stands for what was cut off.
 const MARK: char = '…';
 

@@ -1,7 +1,7 @@
 //! Unions: objects with exactly one of several keys, as people write them in YAML. To a program each is a closed type.
 //!
 //! A union keeps its optional fields private. The macro makes, from one list, the enum that callers match on, the accessor that returns it,
-//! and the keys that the schema's rules are made of. Whoever depends on which one it is matches without a wildcard, so that one more variant
+//! and the keys that the schema's rules are made of. Code that depends on which one it is matches without a wildcard, so that one more variant
 //! compiles only once every such place has answered for it.
 //!
 //! The API server lets no object pass that has none of the keys or two. One may come about all the same: a newer version of the schema knows

@@ -35,6 +35,7 @@ pub struct UploadSpec {
     pub file_name: String,
 }
 
+/// What is known of an uploaded file, as the keeper writes it.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UploadStatus {

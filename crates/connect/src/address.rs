@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// What kind of place an address is, by the ranges of the IANA registries of special-purpose addresses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AddressKind {
     /// Anybody's: the open internet.
@@ -30,6 +31,8 @@ impl fmt::Display for AddressKind {
 }
 
 impl AddressKind {
+    /// The kind of an address. One of IPv4 that is written as IPv6 (`::ffff:10.0.0.1`), or that stands behind the NAT64 prefix
+    /// `64:ff9b::/96`, is judged as what it is in IPv4.
     pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(v4) => of_v4(v4),

@@ -29,6 +29,7 @@ impl Dialer {
         Self::with_names(policy, Arc::new(SystemNames::default()))
     }
 
+    /// Finds names another way: [`FixedNames`](crate::FixedNames) in tests, which need no DNS.
     pub fn with_names(policy: AddressPolicy, names: Arc<dyn Names>) -> Self {
         Self { policy, names }
     }
@@ -39,7 +40,7 @@ impl Dialer {
     }
 
     /// The addresses of a host that may be dialed on a port, all of them checked before any is dialed: one that is not allowed spoils the
-    /// name, because whoever mixes it in among good ones means no good.
+    /// name, because a name server that mixes it in among good ones means no good.
     pub(crate) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<IpAddr>, Error> {
         let mut addresses = match literal(host) {
             Some(address) => vec![address],

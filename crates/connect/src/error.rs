@@ -11,7 +11,10 @@ use crate::address::AddressKind;
 use crate::reasons;
 use crate::s3::S3Refusal;
 
+/// Why a connection did not come about or an exchange over it did not end well. The messages are for the people who set the connection up:
+/// they name the target as `host:port` and, where there is one, the remedy. Certificates are told of, secrets and bodies never.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant's message says what it is")]
 pub enum Error {
     #[error("no address found for {host}: {reason}")]
     NoAddress { host: String, reason: String },
@@ -98,7 +101,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// A short CamelCase word for a condition's reason.
+    /// A short CamelCase word for a condition's reason, one of [`reasons`].
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NoAddress { .. } => reasons::HOST_NOT_FOUND,
@@ -135,14 +138,16 @@ impl Error {
 
 /// Why a database does not answer what it was asked, over a session that there was.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant's message says what it is")]
 pub enum DatabaseError {
-    /// The server says no, by its code. Its words may quote what was asked, and among rows a value. `passing`: because of its own
-    /// trouble, so that the same may work a moment later.
+    /// The server says no, by its code: SQLSTATE (`42P01`) of PostgreSQL, the number (`1146`) of MySQL. Its words may quote what was asked,
+    /// and among rows a value. `passing`: because of its own trouble, so that the same may work a moment later.
     #[error("{message} ({code})")]
     Server { code: String, message: String, passing: bool },
     /// We ended the connection, because of what the server sent.
     #[error("the connection was ended")]
     Ended(#[source] Error),
+    /// The connection broke off, or the peer went silent; why is told by the source.
     #[error("the connection was lost")]
     Lost(#[source] Box<dyn StdError + Send + Sync>),
 }
@@ -150,7 +155,7 @@ pub enum DatabaseError {
 /// What an error of a library comes down to.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Diagnosis {
-    /// A short CamelCase word for a condition's reason.
+    /// A short CamelCase word for a condition's reason, one of [`reasons`].
     pub reason: &'static str,
     /// The innermost cause that says something, with its remedy.
     pub text: String,
@@ -158,7 +163,8 @@ pub struct Diagnosis {
     pub transient: bool,
 }
 
-/// Looks through an error whose outer layers only say that something failed.
+/// Looks through an error whose outer layers only say that something failed. It finds errors of this crate and of TLS under any number of
+/// layers; of all others it takes the innermost, as `Unreachable` and transient.
 pub fn diagnose(error: &(dyn StdError + 'static)) -> Diagnosis {
     let mut innermost = error;
     let mut next = Some(error);
@@ -173,6 +179,18 @@ pub fn diagnose(error: &(dyn StdError + 'static)) -> Diagnosis {
         next = inner(current);
     }
     Diagnosis { reason: reasons::UNREACHABLE, text: innermost.to_string(), transient: true }
+}
+
+/// The error of this crate that another one came of, if it did.
+pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
+    let mut next = Some(error);
+    while let Some(current) = next {
+        if let Some(ours) = current.downcast_ref::<Error>() {
+            return Some(ours);
+        }
+        next = inner(current);
+    }
+    None
 }
 
 /// [`diagnose`], for people only.

@@ -20,6 +20,7 @@ const MAX_IDLE: Duration = Duration::from_secs(30);
 /// What an HTTPS client is for.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpsOptions<'a> {
+    /// Whose signature under the server's certificate counts.
     pub trust: Trust<'a>,
 }
 
@@ -47,6 +48,10 @@ struct Shared {
 impl Dialer {
     /// A client that talks https only, over HTTP/1.1: a lost connection then loses one request and no other, and a large upload does
     /// not share a window. It sets no time limit for a whole exchange: callers do, because only they know a poll from a large upload.
+    ///
+    /// # Errors
+    ///
+    /// The authorities cannot be used: the PEM bundle is none, or nobody is trusted.
     pub fn https(&self, options: HttpsOptions<'_>) -> Result<Https, Error> {
         self.https_with(options, Bodies::Unpacked)
     }
@@ -59,6 +64,12 @@ impl Dialer {
 
 impl Https {
     /// A request to be sent, unless its address is one that must not be dialed.
+    ///
+    /// # Errors
+    ///
+    /// The URL is no `https` one of a host ([`Error::NotHttps`]), the host is an address that the policy does not allow, or the HTTP client
+    /// cannot be built. A name is looked up and judged only when the request is sent: `reqwest`'s error then hides ours, and
+    /// [`diagnose`](crate::diagnose) finds it.
     pub fn request(&self, method: Method, url: Url) -> Result<RequestBuilder, Error> {
         let host = url.host_str().filter(|_| url.scheme() == "https");
         let (Some(host), Some(port)) = (host, url.port_or_known_default()) else {

@@ -3,6 +3,8 @@
 //! A [`Dialer`] resolves names itself, refuses addresses its [`AddressPolicy`] does not allow, dials exactly what it has checked, and
 //! speaks TLS with full verification or not at all. It knows nothing of Kubernetes, of Regions or of what the connection is for.
 
+#![warn(missing_docs)]
+
 mod address;
 mod dial;
 mod error;
@@ -16,11 +18,11 @@ mod s3;
 mod trust;
 
 pub use dial::Dialer;
-pub use error::{DatabaseError, Diagnosis, Error, diagnose, explain, is_of_unknown_issuer};
+pub use error::{DatabaseError, Diagnosis, Error, diagnose, explain, find, is_of_unknown_issuer};
 pub use https::{Https, HttpsOptions};
 pub use mysql::{MySqlColumn, MySqlKind, MySqlParams, MySqlRow, MySqlRows, MySqlSession};
-pub use names::{FixedNames, Names, SystemNames};
+pub use names::{FixedNames, Names};
 pub use policy::{AddressPolicy, NotANetwork};
 pub use postgres::{PostgresColumn, PostgresCopy, PostgresParams, PostgresSession, PostgresType};
-pub use s3::{S3Bucket, S3Bytes, S3Error, S3Key, S3Object, S3Params, S3Refusal};
+pub use s3::{S3Bucket, S3Bytes, S3Error, S3Key, S3Object, S3Params, S3Refusal, S3Store};
 pub use trust::Trust;

@@ -16,12 +16,18 @@ use crate::error::Error;
 /// Finds the addresses of a host.
 #[async_trait]
 pub trait Names: Send + Sync {
+    /// All addresses of the host, of IPv4 and IPv6, in the order in which they are dialed. The host is a name and never an address, which
+    /// the dialer reads itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoAddress`]: nobody knows the name, it has no address, or nobody could be asked.
     async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, Error>;
 }
 
 /// The machine's own way of finding names: `/etc/hosts`, then DNS. Answers are kept as long as they say.
 #[derive(Default)]
-pub struct SystemNames {
+pub(crate) struct SystemNames {
     resolver: OnceCell<TokioResolver>,
 }
 
@@ -55,11 +61,12 @@ fn reason(error: &NetError) -> String {
     }
 }
 
-/// Names that are written down.
+/// Names that are written down, and no others: for tests.
 #[derive(Clone, Debug, Default)]
 pub struct FixedNames(HashMap<String, Vec<IpAddr>>);
 
 impl FixedNames {
+    /// Adds addresses to those of a host, which is found by exactly this spelling.
     pub fn with(mut self, host: &str, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
         self.0.entry(host.to_owned()).or_default().extend(addresses);
         self

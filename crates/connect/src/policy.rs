@@ -57,6 +57,10 @@ impl AddressPolicy {
     }
 
     /// Also allows a network, whatever kind it is. No ports mean every port.
+    ///
+    /// # Errors
+    ///
+    /// The text is neither a network in CIDR notation (`10.1.2.0/24`) nor a single address.
     pub fn open_network(self, cidr: &str, ports: &[u16]) -> Result<Self, NotANetwork> {
         let network =
             cidr.parse::<IpNet>().or_else(|_| cidr.parse::<IpAddr>().map(IpNet::from)).map_err(|_| NotANetwork(cidr.to_owned()))?;
@@ -84,6 +88,11 @@ impl AddressPolicy {
     }
 
     /// Whether `host`, which is at `address`, may be dialed on `port`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PortRefused`]: the address is public and the port another than that for public addresses. [`Error::AddressRefused`]:
+    /// nothing allows the address. Both say what to list where.
     pub fn check(&self, host: &str, address: IpAddr, port: u16) -> Result<(), Error> {
         let Some(reach) = &self.reach else { return Ok(()) };
         let kind = AddressKind::of(address);

@@ -1,4 +1,4 @@
-//! Authenticates the lines of a region's audit: a MAC that whoever may write the lines, and holds no key, cannot make.
+//! Authenticates the lines of a region's audit: a MAC that an attacker who may write the lines, and holds no key, cannot make.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;

@@ -10,7 +10,7 @@ use crate::error::OpenError;
 use crate::header::{HEADER_LEN, Header, Purpose};
 use crate::keys::{FileKey, KeyBytes, TenantKey};
 
-/// What a record held, and the version it was sealed as. Whoever keeps a ledger of versions compares.
+/// What a record held, and the version it was sealed as. A caller that keeps a ledger of versions compares.
 pub struct Content {
     /// How often the content was sealed, from 1.
     pub version: u64,

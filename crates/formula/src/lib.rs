@@ -40,7 +40,7 @@ pub trait Columns {
     /// Index of the column, or what is wrong with the name.
     ///
     /// # Errors
-    /// A sentence for whoever wrote the formula: there is no such column, or several.
+    /// A sentence for the author of the formula: there is no such column, or several.
     fn find(&self, name: &str) -> Result<usize, String>;
 }
 

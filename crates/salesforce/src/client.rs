@@ -69,11 +69,13 @@ struct Shared {
 }
 
 impl Client {
-    /// `http` comes from the one dialer: it decides whom we may talk to and never follows redirects.
+    /// Speaks the default [`ApiVersion`] and tries as the default [`RetryPolicy`] says. `http` comes from the one dialer: it decides whom
+    /// we may talk to and never follows redirects.
     pub fn new(http: Https, sessions: Arc<dyn SessionSource>) -> Self {
         Self::with(http, sessions, ApiVersion::default(), Retry::system(RetryPolicy::default()))
     }
 
+    /// As [`Client::new`], with another version of the API or other tries.
     pub fn with(http: Https, sessions: Arc<dyn SessionSource>, version: ApiVersion, retry: Retry) -> Self {
         Self { shared: Arc::new(Shared { http, sessions, version, retry, usage: Mutex::new(None) }) }
     }

@@ -11,47 +11,74 @@ use crate::error::Error;
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectSummary {
+    /// API name, as in `Account` or `Invoice__c`.
     pub name: String,
+    /// What people see, in the language of the user.
     pub label: String,
+    /// The first three characters of its records' ids, as in `001`. Absent for objects whose records have none of their own.
     pub key_prefix: Option<String>,
+    /// Made in this org or by a package, and no standard object of Salesforce.
     pub custom: bool,
+    /// The user may create records of it.
     pub createable: bool,
+    /// The user may change records of it.
     pub updateable: bool,
+    /// The user may delete records of it.
     pub deletable: bool,
+    /// The user may query it with SOQL.
     pub queryable: bool,
 }
 
-/// An object and its fields.
+/// An object and its fields, as far as the session's user may see them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Describe {
+    /// API name in its exact spelling, whatever the one that was asked for.
     pub name: String,
+    /// What people see, in the language of the user.
     pub label: String,
+    /// The user may create records of it.
     pub createable: bool,
+    /// The user may change records of it.
     pub updateable: bool,
+    /// The user may delete records of it.
     pub deletable: bool,
     /// Deleted rows can be brought back.
     pub undeletable: bool,
+    /// The user may query it with SOQL.
     pub queryable: bool,
+    /// All fields that the user may see, in the order of the answer; [`Describe::field`] finds one by its name.
     pub fields: Vec<Field>,
     by_name: HashMap<String, usize>,
 }
 
+/// A field of an object, as far as the session's user may see and set it.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Field {
+    /// API name in its exact spelling, as in `LastName` or `Icao__c`.
     pub name: String,
+    /// What people see, in the language of the user.
     pub label: String,
+    /// What its values are; `type` on the wire.
     #[serde(rename = "type")]
     pub kind: FieldType,
     /// Characters a text may have; zero where it does not apply.
     pub length: u32,
+    /// It may be empty.
     pub nillable: bool,
+    /// The user may set it when a record is created.
     pub createable: bool,
+    /// The user may change it later.
     pub updateable: bool,
+    /// Marked as an external id: an upsert may match by it, and a relationship column may name a parent by it.
     pub external_id: bool,
+    /// An upsert may match by it: external ids, `Id` and, of some objects, a standard field such as `Email`.
     pub id_lookup: bool,
+    /// Salesforce gives it a value when a record is created without one.
     pub defaulted_on_create: bool,
+    /// No two records have the same value.
     pub unique: bool,
+    /// Values that differ only in case are two; it counts where the field is unique or a key.
     pub case_sensitive: bool,
     /// Objects a reference may point to.
     #[serde(default)]
@@ -67,6 +94,7 @@ pub struct Field {
     pub picklist_values: Vec<PicklistValue>,
 }
 
+/// One value of a picklist.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 pub struct PicklistValue {
     /// What is stored and sent.
@@ -76,31 +104,56 @@ pub struct PicklistValue {
     pub label: Option<String>,
 }
 
+/// What the values of a field are, by Salesforce's own names (`type` in a describe).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum FieldType {
+    /// A whole address, made of fields of their own (`BillingStreet`, …); cannot be written as one.
     Address,
+    /// Whatever the row has, as the old and new values of a history object.
     AnyType,
+    /// Bytes, such as the body of a file.
     Base64,
+    /// `true` or `false`; never empty.
     Boolean,
+    /// A text, with values to choose from.
     Combobox,
+    /// An amount of money, in the record's currency.
     Currency,
+    /// A day without a time.
     Date,
+    /// A moment, with its offset from UTC.
     DateTime,
+    /// A number with decimals.
     Double,
+    /// An email address; its form is checked.
     Email,
+    /// A text that Salesforce keeps encrypted and may show masked.
     EncryptedString,
+    /// The id of the record itself: 15 characters, or 18 that do not depend on case.
     Id,
+    /// A whole number of 32 bits.
     Int,
+    /// A place on earth, made of two fields for latitude and longitude; cannot be written as one.
     Location,
+    /// A whole number of 64 bits.
     Long,
+    /// Any number of values of a list, separated by semicolons.
     MultiPicklist,
+    /// A number in percent: 5 is 5 %.
     Percent,
+    /// A telephone number, as text of any form.
     Phone,
+    /// One value of a list, closed if [`Field::restricted_picklist`].
     Picklist,
+    /// The id of another record, of one of the objects in [`Field::reference_to`].
     Reference,
+    /// One line of text.
     String,
+    /// Text of several lines.
     TextArea,
+    /// A time of day without a date.
     Time,
+    /// A web address, as text.
     Url,
     /// A type newer than this client.
     Other,

@@ -40,7 +40,10 @@ pub enum Delivery {
     Answered,
 }
 
+/// Why a call failed. `call` says in words what was tried, as in "create a bulk job"; `retry_after` is how long the server asked us to
+/// wait.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant's message says what it is")]
 pub enum Error {
     /// Salesforce answered with an error.
     #[error("{call}: salesforce answered {status}{}", first_error(errors))]
@@ -72,7 +75,7 @@ pub enum Error {
     #[error(transparent)]
     Key(#[from] crate::auth::KeyError),
 
-    /// Whoever hands out sessions has none for us.
+    /// The source of sessions has none for us.
     #[error("no salesforce session: {reason}")]
     Session { reason: String, transient: bool },
 
@@ -83,6 +86,7 @@ pub enum Error {
 
 /// Why no complete answer came.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant's message says what it is")]
 pub enum NetworkError {
     /// The error itself is not kept: it may know an address whose query holds field values.
     #[error("{}", .0.text)]
@@ -92,6 +96,7 @@ pub enum NetworkError {
 }
 
 impl Error {
+    /// What the caller does about it.
     pub fn class(&self) -> Class {
         match self {
             Self::Refused { call, status, errors, .. } => {
@@ -128,6 +133,7 @@ impl Error {
         }
     }
 
+    /// HTTP status of the answer, if there was one that refused.
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Refused { status, .. } | Self::Login { status, .. } => Some(*status),
@@ -143,7 +149,7 @@ impl Error {
         }
     }
 
-    /// A short CamelCase word for a condition's reason.
+    /// A short CamelCase word for a condition's reason, one of those in `reasons.rs` or, where nothing was dialed, of [`connect::reasons`].
     pub fn reason(&self) -> &'static str {
         match (self, self.class()) {
             (Self::Login { .. }, Class::Permanent) => reasons::LOGIN_REFUSED,

@@ -4,6 +4,8 @@
 //! to do ([`Class`]) and whether the server can have seen the request ([`Delivery`]). It knows nothing of Kubernetes, of mappings or of
 //! where a token is kept; it gets its HTTP client from the one dialer and its sessions from a [`SessionSource`].
 
+#![warn(missing_docs)]
+
 pub mod auth;
 pub mod bulk;
 mod client;
@@ -22,7 +24,7 @@ pub use describe::{Describe, Field, FieldType, ObjectSummary, PicklistValue};
 pub use error::{Class, Delivery, Error, NetworkError};
 pub use limits::{ApiUsage, Limit, Limits};
 pub use query::{Records, quoted};
-pub use retry::{Clock, Repeat, Retry, RetryPolicy};
+pub use retry::{Clock, Retry, RetryPolicy};
 pub use session::{Session, SessionCache, SessionIssuer, SessionSource};
 pub use versions::{ApiVersion, NotAVersion};
 pub use wire_error::{ApiError, OAuthError, RowError};

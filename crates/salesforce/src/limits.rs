@@ -10,13 +10,15 @@ use crate::error::Error;
 /// API calls of the org in the last 24 hours, as every REST answer tells in `Sforce-Limit-Info`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ApiUsage {
+    /// Calls of the last 24 hours.
     pub used: u64,
+    /// Calls that the org may make in 24 hours.
     pub max: u64,
 }
 
 impl ApiUsage {
     /// Reads `api-usage=18/5000; per-app-api-usage=17/250(appName=x)`.
-    pub fn parse(header: &str) -> Option<Self> {
+    pub(crate) fn parse(header: &str) -> Option<Self> {
         let usage = header.split([';', ',']).find_map(|part| part.trim().strip_prefix("api-usage="))?;
         let (used, max) = usage.split_once('/')?;
         Some(Self { used: used.trim().parse().ok()?, max: max.trim().parse().ok()? })
@@ -32,7 +34,9 @@ impl ApiUsage {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "PascalCase")]
 pub struct Limit {
+    /// All of it, in the unit of its name: calls, batches, megabytes.
     pub max: i64,
+    /// What is left of it.
     pub remaining: i64,
 }
 

@@ -42,6 +42,10 @@ impl<T: DeserializeOwned> Records<T> {
     }
 
     /// The next record, `None` after the last.
+    ///
+    /// # Errors
+    ///
+    /// A further page could not be fetched, or a record is no `T`. Nothing more can be had: run the query again.
     pub async fn next(&mut self) -> Result<Option<T>, Error> {
         loop {
             if let Some(record) = self.page.pop_front() {
@@ -65,7 +69,12 @@ impl<T> Page<T> {
 }
 
 impl Client {
-    /// Runs a query. Harmless to repeat; a page that breaks off is asked for again.
+    /// Runs a query in SOQL, of at most 12,000 bytes: it travels in an address. Harmless to repeat; a page that breaks off is asked for
+    /// again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Request`]: the query is too long. Salesforce's own refusals (`MALFORMED_QUERY`, `INVALID_FIELD`) are [`Error::Refused`].
     pub async fn query<T: DeserializeOwned>(&self, soql: &str) -> Result<Records<T>, Error> {
         if soql.len() > MAX_SOQL {
             let detail = format!("the query has {} bytes, at most {MAX_SOQL} fit: ask for fewer keys at a time", soql.len());
@@ -90,7 +99,7 @@ impl Client {
     }
 }
 
-/// A text as a SOQL literal.
+/// A text as a SOQL literal, quotes included, with everything escaped that could end it.
 pub fn quoted(text: &str) -> String {
     let mut literal = String::with_capacity(text.len() + 2);
     literal.push('\'');

@@ -14,14 +14,15 @@ use crate::error::{Class, Delivery, Error};
 
 /// What a call may be repeated for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Repeat {
+pub(crate) enum Repeat {
     /// Carrying it out twice is as good as once: reads, deletes, aborts, token requests, and creating a job (an orphan stays inert).
     Harmless,
     /// Only when the server provably never saw it: an upload (a second one spoils the job) and the closing of a job.
     OnlyUnsent,
 }
 
-/// How long and how often a call is tried.
+/// How long and how often a call is tried. Default: 6 tries within 120 seconds, waiting 0.5 seconds first and twice as long each time, 20
+/// seconds at most.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RetryPolicy {
     /// Tries in all, the first included.
@@ -38,7 +39,7 @@ impl RetryPolicy {
 
     /// The wait before the next try, or `None` to give up. `tries` are done, `elapsed` is the time since the first began, `random` is in
     /// `[0, 1)`: the wait lies between half and the whole of the step, so that many clients do not march in step.
-    pub fn wait(&self, repeat: Repeat, error: &Error, tries: u32, elapsed: Duration, random: f64) -> Option<Duration> {
+    pub(crate) fn wait(&self, repeat: Repeat, error: &Error, tries: u32, elapsed: Duration, random: f64) -> Option<Duration> {
         if tries >= self.attempts || !may_repeat(repeat, error) {
             return None;
         }
@@ -69,6 +70,7 @@ fn may_repeat(repeat: Repeat, error: &Error) -> bool {
 pub trait Clock: Send + Sync {
     /// Time since a fixed moment; never goes back.
     fn now(&self) -> Duration;
+    /// Comes back once that much time has passed.
     async fn sleep(&self, wait: Duration);
 }
 
@@ -81,6 +83,7 @@ pub struct Retry {
 }
 
 impl Retry {
+    /// With any clock and randomness; `random` gives numbers in `[0, 1)`.
     pub fn new(policy: RetryPolicy, clock: Arc<dyn Clock>, random: Arc<dyn Fn() -> f64 + Send + Sync>) -> Self {
         Self { policy, clock, random }
     }

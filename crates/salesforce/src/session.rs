@@ -10,13 +10,14 @@ use crate::error::Error;
 /// An access token and where it is good. Not printable on purpose.
 #[derive(Clone)]
 pub struct Session {
+    /// Goes into the header `Authorization: Bearer …` of every call.
     pub access_token: SecretString,
-    /// Base URL of the org's API. Whoever makes a session has checked that it is a host of the org.
+    /// Base URL of the org's API. The maker of a session has checked that it is a host of the org.
     pub instance_url: Url,
 }
 
 impl Session {
-    pub fn has_same_token(&self, other: &Self) -> bool {
+    fn has_same_token(&self, other: &Self) -> bool {
         self.access_token.expose_secret() == other.access_token.expose_secret()
     }
 }
@@ -25,15 +26,28 @@ impl Session {
 #[async_trait]
 pub trait SessionSource: Send + Sync {
     /// The session to use now.
+    ///
+    /// # Errors
+    ///
+    /// There is none and none could be had; the class says whether later one may be.
     async fn session(&self) -> Result<Session, Error>;
 
     /// A session in place of `stale`, which Salesforce has refused. Callers that bring the same stale session share one renewal.
+    ///
+    /// # Errors
+    ///
+    /// As [`SessionSource::session`].
     async fn renew(&self, stale: &Session) -> Result<Session, Error>;
 }
 
 /// Makes one new session; knows nothing of who else wants one.
 #[async_trait]
 pub trait SessionIssuer: Send + Sync {
+    /// A session that nobody else has.
+    ///
+    /// # Errors
+    ///
+    /// The login was refused, or could not be asked for.
     async fn issue(&self) -> Result<Session, Error>;
 }
 
@@ -44,6 +58,7 @@ pub struct SessionCache<I> {
 }
 
 impl<I: SessionIssuer> SessionCache<I> {
+    /// Starts without a session: the first caller causes a login.
     pub fn new(issuer: I) -> Self {
         Self { issuer, newest: Mutex::new(None) }
     }

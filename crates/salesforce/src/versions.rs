@@ -13,11 +13,13 @@ use crate::error::Error;
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct ApiVersion(u16);
 
+/// The text is not a version of the API.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not an API version: expected a number like 66.0")]
 pub struct NotAVersion;
 
 impl ApiVersion {
+    /// The version `major.0`: 66 for `66.0`.
     pub const fn new(major: u16) -> Self {
         Self(major)
     }

@@ -13,7 +13,9 @@ const MAX_MESSAGE: usize = 500;
 pub struct ApiError {
     /// Salesforce's code, or `HTTP_<status>` where the body held none.
     pub code: String,
+    /// Salesforce's own words, on one line of at most 500 characters, without access tokens.
     pub message: String,
+    /// API names of the fields that it is about; mostly none.
     pub fields: Vec<String>,
 }
 
@@ -21,7 +23,9 @@ pub struct ApiError {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{error}: {description}")]
 pub struct OAuthError {
+    /// The code of RFC 6749, as in `invalid_grant`, or `http_<status>` where the body held none.
     pub error: String,
+    /// Salesforce's own words, on one line of at most 500 characters, without access tokens.
     pub description: String,
 }
 
@@ -29,14 +33,17 @@ pub struct OAuthError {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct RowError {
+    /// Salesforce's status code, as in `REQUIRED_FIELD_MISSING`; `UNKNOWN` where the cell held none.
     pub code: String,
+    /// Salesforce's own words, whole: they may quote the row.
     pub message: String,
+    /// API names of the fields that it is about; may be none.
     pub fields: Vec<String>,
 }
 
 impl ApiError {
     /// Reads the body of an answer that is not a success. Never fails: a proxy may say anything.
-    pub fn parse_all(status: u16, body: &[u8]) -> Vec<Self> {
+    pub(crate) fn parse_all(status: u16, body: &[u8]) -> Vec<Self> {
         #[derive(Deserialize)]
         #[serde(untagged)]
         enum Body {
@@ -73,7 +80,7 @@ impl ApiError {
 
 impl OAuthError {
     /// Reads the body of a refused OAuth call: JSON as documented, form-encoded as some endpoints answer, else raw text.
-    pub fn parse(status: u16, body: &[u8]) -> Self {
+    pub(crate) fn parse(status: u16, body: &[u8]) -> Self {
         #[derive(Deserialize)]
         struct Wire {
             error: String,
@@ -98,7 +105,7 @@ impl OAuthError {
     }
 
     /// The only codes worth another try.
-    pub fn is_transient(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         matches!(self.error.as_str(), "rate_limit_exceeded" | "unknown_error")
     }
 }

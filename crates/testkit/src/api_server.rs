@@ -1,4 +1,4 @@
-//! One etcd and one kube-apiserver on free ports of the loopback, started in seconds and gone with whoever started them.
+//! One etcd and one kube-apiserver on free ports of the loopback, started in seconds and gone with the test that started them.
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -98,7 +98,10 @@ async fn watch(api: Api<DynamicObject>, kind: ApiResource, from: String, rules: 
                 Err(_) => break,
             };
             version = object.resource_version().unwrap_or(version);
-            let uid = object.uid().unwrap_or_default();
+            let Some(uid) = object.uid() else {
+                note(vec![format!("{} {} has no UID", kind.kind, object.name_any())], 1);
+                continue;
+            };
             let mut found = kstatus::violations(&object);
             if let Some(before) = before.get(&uid) {
                 found.extend(kstatus::transition_violations(before, &object));

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use api::snapshot::Snapshot;
-use api::{ImportRun, Tenant, names};
+use api::{ImportRun, Tenant, Uid, names};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::lease::{Admitted, Caller, Class, Observed, Peer, Refusal, admit};
@@ -26,16 +26,16 @@ use crate::keeper::base::error::{Error, Result, kube};
 pub(crate) struct RunKey {
     pub(crate) namespace: String,
     pub(crate) name: String,
-    pub(crate) uid: String,
-    pub(crate) pod_uid: String,
+    pub(crate) uid: Uid,
+    pub(crate) pod_uid: Uid,
     pub(crate) attempt: i32,
     /// Whose audit has the lines about it.
     pub(crate) region: String,
-    pub(crate) tenant_uid: String,
+    pub(crate) tenant_uid: Uid,
 }
 
 /// UID of the tenant whose worker calls.
-pub(crate) fn tenant_uid(admitted: &Admitted) -> &str {
+pub(crate) fn tenant_uid(admitted: &Admitted) -> &Uid {
     &admitted.snapshot().tenant.uid
 }
 
@@ -44,11 +44,11 @@ impl RunKey {
         Self {
             namespace: admitted.namespace().to_owned(),
             name: admitted.run().name_any(),
-            uid: admitted.run_uid().to_owned(),
-            pod_uid: admitted.pod_uid().to_owned(),
+            uid: admitted.run_uid().clone(),
+            pod_uid: admitted.pod_uid().clone(),
             attempt: admitted.attempt(),
             region: admitted.region().name_any(),
-            tenant_uid: tenant_uid(admitted).to_owned(),
+            tenant_uid: tenant_uid(admitted).clone(),
         }
     }
 }
@@ -98,7 +98,7 @@ impl Admission {
                 let event = event.with("refusal", format!("{refusal:?}"));
                 match region.and_then(|name| self.cluster.region(&name).ok()) {
                     Some(region) => self.audit.line(&region, event).await?,
-                    // Whoever proves no tenant belongs to no region: every region served here has the line.
+                    // A caller that proves no tenant belongs to no region: every region served here has the line.
                     None => self.audit.refusal(&self.cluster.regions.all(), &format!("{what}/{refusal:?}"), event).await,
                 }
                 Err(refusal.into())
@@ -114,7 +114,7 @@ impl Admission {
             .with("call", path.rsplit('/').find(|part| part.bytes().any(|b| b.is_ascii_lowercase())).unwrap_or_default())
             .with("run", run.unwrap_or_default())
             .with("refusal", format!("{:?}", Refusal::Token));
-        // Whoever proves no tenant belongs to no region: every region served here has the line.
+        // A caller that proves no tenant belongs to no region: every region served here has the line.
         self.audit.refusal(&self.cluster.regions.all(), "Token", event).await;
     }
 

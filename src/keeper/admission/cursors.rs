@@ -19,7 +19,7 @@ fn cursor_bound(admitted: &Admitted) -> Bound {
         namespace: admitted.namespace().to_owned(),
         kind: "ImportRun".into(),
         name: admitted.run().name_any(),
-        uid: admitted.run_uid().to_owned(),
+        uid: admitted.run_uid().clone(),
         endpoint_digest: String::new(),
         fields: ["cursor".to_owned()].into(),
     }

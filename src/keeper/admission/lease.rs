@@ -47,7 +47,7 @@ impl Leases {
 
 /// What a line about opening a credential for a run says.
 fn opened_for(admitted: &Admitted) -> Event {
-    Event::new("CredentialOpened").with("for", "Run").with("run", admitted.run_uid())
+    Event::new("CredentialOpened").with("for", "Run").with("run", admitted.run_uid().as_str())
 }
 
 impl Leases {
@@ -68,8 +68,8 @@ impl Leases {
         let chunks = status.chunks.unwrap_or_default();
         let cursors = self.cursors(admitted, &keys, &chunks).await?;
         let event = Event::new("LeaseGranted")
-            .with("tenant", tenant_uid(admitted))
-            .with("run", admitted.run_uid())
+            .with("tenant", tenant_uid(admitted).as_str())
+            .with("run", admitted.run_uid().as_str())
             .with("attempt", admitted.attempt());
         let event = if ending { event.with("for", "Ending") } else { event };
         self.audit.line(admitted.region(), event).await?;
@@ -163,7 +163,8 @@ impl Leases {
         let expected = admitted.snapshot().upload.as_ref().ok_or(Refusal::File)?;
         let (upload, record, secret) = self.readable_upload(admitted, &expected.uid).await?;
         let now = self.cluster.at_latest()?;
-        let opening = self.vault.opening_file(keys, &record.uid, Event::new("FileKeyOpened").with("run", admitted.run_uid())).await?;
+        let opening =
+            self.vault.opening_file(keys, &record.uid, Event::new("FileKeyOpened").with("run", admitted.run_uid().as_str())).await?;
         let (ring, scope) = (&keys.ring, keys.scope.clone());
         let key = self.files.records.key(&record, &secret, ring, scope, now, record.not_after, &opening)?;
         let key = key.ok_or_else(|| Rejection::about(admitted, &expected.name, Refusal::UploadExpired))?;
@@ -178,7 +179,7 @@ impl Leases {
     /// The upload that a run reads and the record of its file, if it may still be read.
     pub(crate) async fn readable_upload(&self, admitted: &Admitted, uid: &str) -> Result<(Upload, FileRecord, Secret), Rejection> {
         // What is asked for is looked up only when it is the run's.
-        let expected = admitted.snapshot().upload.as_ref().filter(|upload| upload.uid == uid).ok_or(Refusal::File)?;
+        let expected = admitted.snapshot().upload.as_ref().filter(|upload| upload.uid == *uid).ok_or(Refusal::File)?;
         let uploads: Api<Upload> = Api::namespaced(self.cluster.client.clone(), admitted.namespace());
         let upload = uploads.get_opt(&expected.name).await.map_err(kube("read the Upload"))?;
         let file = self.files.records.find(uid).await?.filter(|(record, _)| {
@@ -198,7 +199,7 @@ impl Leases {
         if !any {
             return Ok(Vec::new());
         }
-        let event = Event::new("CursorsOpened").with("tenant", tenant_uid(admitted)).with("run", admitted.run_uid());
+        let event = Event::new("CursorsOpened").with("tenant", tenant_uid(admitted).as_str()).with("run", admitted.run_uid().as_str());
         let opening = self.vault.opening(admitted.region(), admitted.run_uid(), event).await?;
         let folded = chunks.folded.as_ref().and_then(|f| f.sealed_cursor.as_ref());
         let mut cursors: Vec<ChunkCursor> = Vec::new();

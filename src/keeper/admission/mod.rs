@@ -151,8 +151,8 @@ mod tests {
     use super::*;
 
     fn run() -> RunKey {
-        let text = || "r".to_owned();
-        RunKey { namespace: text(), name: text(), uid: text(), pod_uid: text(), attempt: 1, region: text(), tenant_uid: text() }
+        let (text, uid) = (|| "r".to_owned(), || api::Uid::new("r").unwrap());
+        RunKey { namespace: text(), name: text(), uid: uid(), pod_uid: uid(), attempt: 1, region: text(), tenant_uid: uid() }
     }
 
     #[test]

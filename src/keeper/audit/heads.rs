@@ -1,11 +1,11 @@
-//! How long each chain is and how it ends, in the Region's status: where whoever may write the volume cannot. Written some seconds after
+//! How long each chain is and how it ends, in the Region's status: where an account that may write the volume cannot. Written some seconds after
 //! a line at the latest, and before the process ends; what a crash can lose is what was written since.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-use api::Region;
 use api::region::AuditChain;
+use api::{Region, Uid};
 use kube::ResourceExt;
 
 use super::chain::Link;
@@ -25,40 +25,40 @@ pub(crate) struct Heads(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    known: BTreeMap<String, BTreeMap<String, Head>>,
+    known: BTreeMap<Uid, BTreeMap<String, Head>>,
     /// UIDs of Regions whose status does not say it yet.
-    unsaid: BTreeSet<String>,
+    unsaid: BTreeSet<Uid>,
 }
 
 impl Heads {
-    pub(crate) fn of(&self, region_uid: &str) -> Option<BTreeMap<String, Head>> {
+    pub(crate) fn of(&self, region_uid: &Uid) -> Option<BTreeMap<String, Head>> {
         self.lock().known.get(region_uid).cloned()
     }
 
     /// What the status says, taken over at the start.
-    pub(crate) fn take_over(&self, region_uid: &str, said: BTreeMap<String, Head>) {
-        self.lock().known.entry(region_uid.to_owned()).or_insert(said);
+    pub(crate) fn take_over(&self, region_uid: &Uid, said: BTreeMap<String, Head>) {
+        self.lock().known.entry(region_uid.clone()).or_insert(said);
     }
 
-    pub(crate) fn grew(&self, region_uid: &str, chain: &str, link: Link) {
+    pub(crate) fn grew(&self, region_uid: &Uid, chain: &str, link: Link) {
         let mut inner = self.lock();
-        inner.known.entry(region_uid.to_owned()).or_default().entry(chain.to_owned()).or_default().link = link;
-        inner.unsaid.insert(region_uid.to_owned());
+        inner.known.entry(region_uid.clone()).or_default().entry(chain.to_owned()).or_default().link = link;
+        inner.unsaid.insert(region_uid.clone());
     }
 
-    pub(crate) fn broke(&self, region_uid: &str, chain: &str, why: String) {
+    pub(crate) fn broke(&self, region_uid: &Uid, chain: &str, why: String) {
         let mut inner = self.lock();
-        inner.known.entry(region_uid.to_owned()).or_default().entry(chain.to_owned()).or_default().broken = Some(why);
-        inner.unsaid.insert(region_uid.to_owned());
+        inner.known.entry(region_uid.clone()).or_default().entry(chain.to_owned()).or_default().broken = Some(why);
+        inner.unsaid.insert(region_uid.clone());
     }
 
     /// Regions whose heads have to be written. They count as written from here on.
-    pub(crate) fn take_unsaid(&self) -> BTreeSet<String> {
+    pub(crate) fn take_unsaid(&self) -> BTreeSet<Uid> {
         std::mem::take(&mut self.lock().unsaid)
     }
 
-    pub(crate) fn unsaid_again(&self, region_uid: &str) {
-        self.lock().unsaid.insert(region_uid.to_owned());
+    pub(crate) fn unsaid_again(&self, region_uid: &Uid) {
+        self.lock().unsaid.insert(region_uid.clone());
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {

@@ -15,7 +15,7 @@ impl Audit {
         let storage = self.storages.of(region)?;
         let was_closed = self.closed(region).is_some();
         let outcome = self.record(region, &storage, event, self.cluster.now()?).await;
-        // Whoever waits for the region reads of it in its conditions.
+        // An administrator who waits for the region reads of it in its conditions.
         if was_closed != outcome.is_err() {
             (self.wake_region)(region.name_any());
         }

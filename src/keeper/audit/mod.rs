@@ -1,7 +1,7 @@
 //! The audit of a region: one chain of lines per keeper replica, in the region's own storage, kept for good before the caller gets its
 //! answer. It names objects by UID and reasons by a closed list; never a row, a secret, or a person. What a line hangs on is in `chain`,
 //! where chains lie in `objects`, how one is gone on with in `open`, what is known of it apart from its storage in `heads`. The key that its
-//! lines are authenticated under stays with whoever hands it out ([`LineKeys`]); it opens nothing.
+//! lines are authenticated under stays with the vault, which hands it out ([`LineKeys`]); it opens nothing.
 
 mod chain;
 mod folded;
@@ -21,7 +21,8 @@ pub(crate) use read::Lines;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError};
 
-use api::Region;
+use api::identity::has_uid;
+use api::{Region, Uid};
 use envelope::AuditKey;
 use jiff::Timestamp;
 use kube::{Api, ResourceExt};
@@ -61,10 +62,10 @@ pub(crate) struct Audit {
     /// Writes nothing but the heads of this replica's chains.
     writer: Writer,
     /// By UID of the Region.
-    chains: std::sync::Mutex<HashMap<String, Slot>>,
+    chains: std::sync::Mutex<HashMap<Uid, Slot>>,
     heads: Heads,
     /// Regions whose last line could not be written, with the reason.
-    closed: std::sync::Mutex<BTreeMap<String, Arc<Error>>>,
+    closed: std::sync::Mutex<BTreeMap<Uid, Arc<Error>>>,
     /// One reader of each region's chains at a time.
     readers: std::sync::Mutex<HashMap<String, Arc<Mutex<()>>>>,
     refusals: std::sync::Mutex<Folded>,
@@ -96,16 +97,17 @@ impl Audit {
 
     /// Appends one event. When this returns, it is kept for good.
     async fn record(&self, region: &Region, storage: &Storage, event: Event, now: Timestamp) -> Result<()> {
+        let uid = Uid::of(region)?;
         let outcome = self.append(region, storage, event, now).await;
         let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
             Ok(()) => {
-                closed.remove(&region.uid().unwrap_or_default());
+                closed.remove(&uid);
                 Ok(())
             }
             Err(error) => {
                 let error = Arc::new(error);
-                closed.insert(region.uid().unwrap_or_default(), error.clone());
+                closed.insert(uid, error.clone());
                 Err(Error::Unaudited(error))
             }
         }
@@ -113,14 +115,15 @@ impl Audit {
 
     /// Why nothing that needs a line is done in a region.
     pub(crate) fn closed(&self, region: &Region) -> Option<Arc<Error>> {
-        self.closed.lock().unwrap_or_else(PoisonError::into_inner).get(&region.uid().unwrap_or_default()).cloned()
+        let uid = Uid::of_meta(&region.metadata)?;
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner).get(&uid).cloned()
     }
 
     /// A chain that was changed under us is opened anew. Of a line that may be there, because only its answer was lost, that tells: it is
     /// written at the second try unless it stands there.
     async fn append(&self, region: &Region, storage: &Storage, event: Event, now: Timestamp) -> Result<()> {
-        let slot = self.chains.lock().unwrap_or_else(PoisonError::into_inner).entry(region.uid().unwrap_or_default()).or_default().clone();
-        // Whoever holds it for longer waits for a storage that hangs.
+        let slot = self.chains.lock().unwrap_or_else(PoisonError::into_inner).entry(Uid::of(region)?).or_default().clone();
+        // A task that holds it for longer waits for a storage that hangs.
         let Ok(slot) = timeout(DEADLINE, slot.lock_owned()).await else {
             return Err(storage.hung("write the audit")(NotResponding));
         };
@@ -140,7 +143,7 @@ impl Audit {
         event: Event,
         now: Timestamp,
     ) -> Result<Result<(), (Try, Error)>> {
-        let uid = region.uid().unwrap_or_default();
+        let uid = Uid::of(region)?;
         let failed = |source| Error::Audit { region: region.name_any(), source };
         if slot.is_none() {
             match self.open(region, storage, unsure.clone(), now).await {
@@ -153,7 +156,7 @@ impl Audit {
                 Err(error) => return Err(error),
             }
         }
-        // Held by the step, which may outlast whoever waits for it.
+        // Held by the step, which may outlast the call that waits for it.
         let append = move |logs: Logs| async move {
             let Some(mut chain) = slot.take() else { return Err(std::io::Error::other("the chain is not open")) };
             Ok(match chain.append(&logs, event, now).await {
@@ -175,7 +178,7 @@ impl Audit {
     }
 
     async fn open(&self, region: &Region, storage: &Storage, unsure: Option<Link>, now: Timestamp) -> Result<Opened> {
-        let uid = region.uid().unwrap_or_default();
+        let uid = Uid::of(region)?;
         storage.ready().await?;
         let key = self.keys.of(region, now).await?;
         let heads = match self.heads.of(&uid) {
@@ -205,7 +208,7 @@ impl Audit {
     pub(crate) async fn publish(&self) {
         let regions = self.cluster.regions.all();
         for uid in self.heads.take_unsaid() {
-            let Some(region) = regions.iter().find(|region| region.uid().as_ref() == Some(&uid)) else { continue };
+            let Some(region) = regions.iter().find(|region| has_uid(&region.metadata, uid.as_str())) else { continue };
             let status = json!({"audit": heads::status(&self.heads.of(&uid).unwrap_or_default())});
             let api: Api<Region> = Api::all(self.cluster.client.clone());
             if let Err(error) = self.writer.apply_status(&api, &ObjectKey::of(region.as_ref()), None, &status).await {
@@ -218,7 +221,7 @@ impl Audit {
     /// What is known of all chains of a region: what statuses say, and of our own what was written since.
     async fn known(&self, region: &Region) -> Result<BTreeMap<String, Vec<Head>>> {
         // Ours are read first: what grows meanwhile is more than that.
-        let ours = self.heads.of(&region.uid().unwrap_or_default()).unwrap_or_default();
+        let ours = self.heads.of(&Uid::of(region)?).unwrap_or_default();
         let live = Api::<Region>::all(self.cluster.client.clone()).get(&region.name_any()).await.map_err(kube("read the Region"))?;
         let mut known: BTreeMap<String, Vec<Head>> = BTreeMap::new();
         for (name, head) in ours.into_iter().chain(heads::said(&live, None)) {

@@ -216,9 +216,9 @@ mod tests {
             String::from_utf8(self.objects(chain).await.read_from(&self.logs(), 0).await.unwrap()).unwrap()
         }
 
-        /// What whoever may write the storage can put in place of a chain.
+        /// What an attacker who may write the storage can put in place of a chain.
         async fn replace(&self, chain: &str, text: Option<&str>) {
-            let store = self.logs().store();
+            let store = self.logs().store().await;
             for object in self.logs().list("audit").await.unwrap() {
                 store.delete(&object.path).await.unwrap();
             }
@@ -252,7 +252,7 @@ mod tests {
                 let objects = place.objects("k").await;
                 if let Some((last, begin)) = objects.last() {
                     let cut_off = place.text("k").await.split_off(begin as usize) + "{\"seq\":3,\"half";
-                    place.logs().store().put(&last.path, cut_off.into()).await.unwrap();
+                    place.logs().store().await.put(&last.path, cut_off.into()).await.unwrap();
                 }
                 // The crash came before the head was written.
                 let Opened { mut chain, broken, .. } = place.open(&head).await;
@@ -415,11 +415,11 @@ mod tests {
         listed.sort_by(|one, other| one.path.cmp(&other.path));
         for taken in [listed.len() - 2, listed.len() - 1] {
             let path = &listed[taken].path;
-            let content = place.logs().store().get(path).await.unwrap().bytes().await.unwrap();
-            place.logs().store().delete(path).await.unwrap();
+            let content = place.logs().store().await.get(path).await.unwrap().bytes().await.unwrap();
+            place.logs().store().await.delete(path).await.unwrap();
             assert!(place.open(&head).await.broken.is_some(), "{path}");
-            place.logs().store().put(path, content.into()).await.unwrap();
-            place.logs().store().delete(&objects::path("k.2", 1)).await.unwrap();
+            place.logs().store().await.put(path, content.into()).await.unwrap();
+            place.logs().store().await.delete(&objects::path("k.2", 1)).await.unwrap();
         }
     }
 
@@ -430,7 +430,7 @@ mod tests {
         for place in Place::all() {
             let place = Place { key: Arc::new(first_import_key()), ..place };
             let chain = "dataimporter-keeper-0";
-            place.logs().store().put(&objects::path(chain, 1), stored.into()).await.unwrap();
+            place.logs().store().await.put(&objects::path(chain, 1), stored.into()).await.unwrap();
             let last = Line::parse(stored.lines().last().unwrap().as_bytes(), 5).ok().unwrap().link;
             let heads = BTreeMap::from([(chain.to_owned(), Head { link: last, broken: None })]);
             let wanted = Wanted { replica: chain.into(), key: place.key.clone(), heads, unsure: None };

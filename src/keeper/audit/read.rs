@@ -25,7 +25,7 @@ pub(crate) enum Lines {
 }
 
 impl Audit {
-    /// Follows every chain to its end, and sends its lines on to whoever wants them. The report is of the chains; of the lines it counts
+    /// Follows every chain to its end, and sends its lines on to the caller. The report is of the chains; of the lines it counts
     /// those that the caller may have.
     pub(crate) async fn read(&self, region: &Region, lines: &Lines, out: Option<mpsc::Sender<Bytes>>) -> Result<AuditReport> {
         let (storage, now) = (self.storages.of(region)?, self.cluster.now()?);

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use api::Uid;
 use envelope::{EncryptionContext, Scope};
 use kube::core::ObjectMeta;
 
@@ -21,7 +22,7 @@ pub(crate) struct Bound {
     pub(crate) namespace: String,
     pub(crate) kind: String,
     pub(crate) name: String,
-    pub(crate) uid: String,
+    pub(crate) uid: Uid,
     pub(crate) endpoint_digest: String,
     pub(crate) fields: BTreeSet<String>,
 }
@@ -33,7 +34,7 @@ impl Bound {
             namespace: self.namespace.clone(),
             kind: self.kind.clone(),
             name: self.name.clone(),
-            uid: self.uid.clone(),
+            uid: self.uid.to_string(),
             endpoint_digest: self.endpoint_digest.clone(),
             field_set: self.fields.clone(),
         }
@@ -45,7 +46,7 @@ impl Bound {
             (KIND, self.kind.clone()),
             (NAMESPACE, self.namespace.clone()),
             (NAME, self.name.clone()),
-            (UID, self.uid.clone()),
+            (UID, self.uid.to_string()),
             (ENDPOINT, self.endpoint_digest.clone()),
             (FIELDS, fields),
         ]
@@ -60,7 +61,7 @@ impl Bound {
                 namespace: text(NAMESPACE)?,
                 kind: text(KIND)?,
                 name: text(NAME)?,
-                uid: text(UID)?,
+                uid: Uid::new(text(UID)?)?,
                 endpoint_digest: text(ENDPOINT)?,
                 fields: text(FIELDS)?.split(',').filter(|f| !f.is_empty()).map(str::to_owned).collect(),
             })
@@ -82,7 +83,7 @@ mod tests {
             namespace: "acme".into(),
             kind: "Connection".into(),
             name: "crm".into(),
-            uid: "u".into(),
+            uid: Uid::new("u").unwrap(),
             endpoint_digest: String::new(),
             fields: ["b", "a"].map(String::from).into(),
         };

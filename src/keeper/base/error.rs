@@ -48,6 +48,12 @@ pub(crate) enum Error {
         #[source]
         source: object_store::Error,
     },
+    #[error("storage of region {region}: {doing}: {text}")]
+    Bucket { region: String, doing: &'static str, reason: &'static str, text: String },
+    #[error(
+        "storage of region {region}: Secret {secret} {problem}: give it the access key of the bucket, as accessKeyId and secretAccessKey"
+    )]
+    BucketKey { region: String, secret: String, problem: &'static str },
     #[error(
         "{part} of region {region} has no key that this version of the keeper knows, or more than one: set exactly one that it knows, or upgrade Dataimporter"
     )]
@@ -114,6 +120,8 @@ impl Error {
             Self::RootKeyFile { .. } => reasons::ROOT_KEY_FILE_UNREADABLE,
             Self::File(source) => source.reason(),
             Self::Storage { .. } => reasons::STORAGE_FAILED,
+            Self::Bucket { reason, .. } => reason,
+            Self::BucketKey { .. } => reasons::BUCKET_KEY_MISSING,
             Self::NotUnderstood { .. } => reasons::NOT_UNDERSTOOD,
             Self::NotMounted { .. } => reasons::NOT_MOUNTED,
             Self::NotResponding { .. } => reasons::NOT_RESPONDING,

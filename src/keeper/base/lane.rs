@@ -1,5 +1,5 @@
 //! Steps on a volume: in threads that are this region's alone, only so many at once, and nobody waits for one longer than its deadline.
-//! A step on a volume that hangs cannot be ended; it keeps its place until the volume lets go, and costs nobody else theirs.
+//! A step on a volume that hangs cannot be ended; it keeps its place until the volume lets go, and costs no other step its place.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -53,7 +53,7 @@ impl Lane {
         Ok(Self(Arc::new(Threads { runtime: Some(runtime), handle, places: Arc::new(Semaphore::new(PLACES)) })))
     }
 
-    /// Where tasks run that do many steps; whoever waits for them sets the deadline.
+    /// Where tasks run that do many steps; the call that waits for them sets the deadline.
     pub(crate) fn handle(&self) -> &Handle {
         &self.0.handle
     }

@@ -8,6 +8,12 @@ pub(crate) const API_SERVER_REFUSED: &str = "APIServerRefused";
 pub(crate) const AUDIT_FAILED: &str = "AuditFailed";
 /// A Secret that the keeper wrote cannot be read any more: restore it from a backup.
 pub(crate) const BAD_RECORD: &str = "BadRecord";
+/// The bucket overwrites an object in spite of a condition that does not hold: use a server of S3 that knows conditional writes.
+pub(crate) const BUCKET_IGNORES_CONDITIONS: &str = "BucketIgnoresConditions";
+/// The bucket keeps versions, so what is deleted stays: use one in which versions were never turned on.
+pub(crate) const BUCKET_KEEPS_VERSIONS: &str = "BucketKeepsVersions";
+/// The Secret with the access key of the bucket does not exist, or lacks an entry: the message names both.
+pub(crate) const BUCKET_KEY_MISSING: &str = "BucketKeyMissing";
 /// The keeper cannot make or use its TLS certificate; the message says why.
 pub(crate) const CERTIFICATE: &str = "Certificate";
 /// The clock of the keeper's machine and the API server's differ by more than they may, or the latter is not known yet: set the wrong one

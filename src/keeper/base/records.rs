@@ -86,6 +86,11 @@ impl Records {
         }
     }
 
+    /// Namespace and name, for people.
+    pub(crate) fn full_name(&self, name: &str) -> String {
+        format!("{}/{name}", self.namespace)
+    }
+
     pub(crate) async fn get(&self, name: &str) -> Result<Option<Secret>> {
         self.api.get_opt(name).await.map_err(kube(format!("read Secret {name}")))
     }

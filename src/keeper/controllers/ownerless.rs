@@ -112,7 +112,7 @@ async fn give_up(controllers: &Controllers, record: &ObjectMeta, bound: &Bound, 
 /// A region or its storage that is away does not keep a record of nobody.
 async fn destroy(controllers: &Controllers, record: &ObjectMeta, event: &'static str, bound: &Bound) -> Result<()> {
     let name = record.name.clone().unwrap_or_default();
-    tracing::warn!(record = name, connection = bound.uid, event, "a record of a Connection that is gone is destroyed");
+    tracing::warn!(record = name, connection = %bound.uid, event, "a record of a Connection that is gone is destroyed");
     if let Some(region) =
         controllers.cluster.tenant_of_record(record).and_then(|tenant| controllers.cluster.region(&tenant.spec.region).ok())
     {

@@ -71,10 +71,13 @@ pub(crate) async fn reconcile(controllers: &Controllers, name: &str) -> Result<N
 
 /// Whether files can be stored and lines written.
 async fn storage(controllers: &Controllers, region: &Region) -> Result<()> {
+    let probed = controllers.files.storages.of(region)?.probe().await;
+    // Tried whatever the probe says: a volume without room for files has some for lines.
     if controllers.audit.closed(region).is_some() {
-        controllers.audit.line(region, Event::new("AuditResumed")).await?;
+        let resumed = controllers.audit.line(region, Event::new("AuditResumed")).await;
+        return probed.and(resumed);
     }
-    controllers.files.storages.of(region)?.probe().await
+    probed
 }
 
 /// What stands only while it is so.

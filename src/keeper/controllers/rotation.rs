@@ -21,7 +21,7 @@ pub(crate) struct Refusal {
 pub(crate) fn requested(annotations: &BTreeMap<String, String>) -> Result<Option<Timestamp>, Refusal> {
     let Some(text) = annotations.get(ROTATE_KEYS_ANNOTATION) else { return Ok(None) };
     text.parse().map(Some).map_err(|_| {
-        // Whoever may annotate chooses its length.
+        // An account that may annotate chooses its length.
         let shown: String = text.chars().take(64).collect();
         let message = format!("{ROTATE_KEYS_ANNOTATION} is no time: {shown:?}; write the present one, as `date -u +%FT%TZ` prints it");
         Refusal { reason: reasons::UNREADABLE, message, not_before: None }

@@ -1,5 +1,5 @@
 //! Files at rest: an object of ciphertext in the region's storage, and apart from it one sealed Secret with the file's key and its last
-//! moment. Whoever opens a file asks here, and is refused once that moment has come, whether or not anybody has swept.
+//! moment. A call that opens a file asks here, and is refused once that moment has come, whether or not anybody has swept.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,15 +34,15 @@ pub(crate) const IMPORT_RUN: &str = "ImportRun";
 /// What is known of a file without opening anything.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct FileRecord {
-    pub(crate) uid: String,
+    pub(crate) uid: Uid,
     pub(crate) region: String,
-    pub(crate) tenant_uid: String,
+    pub(crate) tenant_uid: Uid,
     pub(crate) namespace: String,
     /// `Upload` or `ImportRun`.
     pub(crate) kind: String,
     /// Name of the Upload or ImportRun.
     pub(crate) owner: String,
-    pub(crate) owner_uid: String,
+    pub(crate) owner_uid: Uid,
     pub(crate) file_name: String,
     pub(crate) state: State,
     pub(crate) created: Timestamp,
@@ -69,11 +69,11 @@ impl FileRecord {
             Some(Self {
                 uid: bound.uid.clone(),
                 region: label(metadata, api::names::REGION_LABEL)?.to_owned(),
-                tenant_uid: label(metadata, TENANT_UID_LABEL)?.to_owned(),
+                tenant_uid: Uid::new(label(metadata, TENANT_UID_LABEL)?)?,
                 namespace: bound.namespace.clone(),
                 kind: bound.kind.clone(),
                 owner: bound.name.clone(),
-                owner_uid: text(OWNER_UID)?,
+                owner_uid: Uid::new(text(OWNER_UID)?)?,
                 file_name: text(FILE_NAME)?,
                 state: match annotation(metadata, STATE)? {
                     "pending" => State::Pending,
@@ -125,7 +125,7 @@ impl FileRecord {
             [
                 (STATE, state.to_owned()),
                 (FILE_NAME, self.file_name.clone()),
-                (OWNER_UID, self.owner_uid.clone()),
+                (OWNER_UID, self.owner_uid.to_string()),
                 (NOT_AFTER, self.not_after.to_string()),
                 (CREATED, self.created.to_string()),
             ]
@@ -136,7 +136,7 @@ impl FileRecord {
 
     fn secret(&self, records: &Records, key: Option<(Vec<u8>, String)>) -> Secret {
         let mut labels = BTreeMap::from([
-            (TENANT_UID_LABEL.to_owned(), self.tenant_uid.clone()),
+            (TENANT_UID_LABEL.to_owned(), self.tenant_uid.to_string()),
             (api::names::REGION_LABEL.to_owned(), self.region.clone()),
         ]);
         let mut data = BTreeMap::new();
@@ -148,13 +148,13 @@ impl FileRecord {
     }
 
     fn seal(&self, ring: &Ring, scope: Scope, key: &FileKey) -> Result<(Vec<u8>, String)> {
-        let failed = |source| Error::Ring { tenant: self.tenant_uid.clone(), source };
+        let failed = |source| Error::Ring { tenant: self.tenant_uid.to_string(), source };
         let sealed = ring.seal_file_key(1, &self.key_bound().context(scope), key, &mut rand::rng()).map_err(failed)?;
         Ok((sealed, ring.active().map_err(failed)?.kid().to_string()))
     }
 
     fn open(&self, ring: &Ring, scope: Scope, secret: &Secret, opening: &Opening) -> Result<FileKey> {
-        let failed = |source| Error::Ring { tenant: self.tenant_uid.clone(), source };
+        let failed = |source| Error::Ring { tenant: self.tenant_uid.to_string(), source };
         ring.open_file_key(opening, &self.key_bound().context(scope), sealed(secret)?).map_err(failed)
     }
 
@@ -234,7 +234,7 @@ impl FileRecords {
         scope: Scope,
         opening: &Opening,
     ) -> Result<Option<FileKey>> {
-        if known.state != State::Pending || known.owner_uid != owner_uid {
+        if known.state != State::Pending || known.owner_uid != *owner_uid {
             return Ok(None);
         }
         known.open(ring, scope, secret, opening).map(Some)
@@ -312,13 +312,13 @@ pub(crate) mod tests {
 
     pub(crate) fn record() -> FileRecord {
         FileRecord {
-            uid: "f".into(),
+            uid: Uid::new("f").unwrap(),
             region: "eu".into(),
-            tenant_uid: "t".into(),
+            tenant_uid: Uid::new("t").unwrap(),
             namespace: "acme".into(),
             kind: UPLOAD.into(),
             owner: "airports".into(),
-            owner_uid: "f".into(),
+            owner_uid: Uid::new("f").unwrap(),
             file_name: "airports.csv".into(),
             state: State::Complete,
             created: Timestamp::UNIX_EPOCH,

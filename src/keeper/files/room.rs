@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use api::Tenant;
+use api::{Tenant, Uid};
 use domain::limits::{Allowance, Plans};
 use kube::ResourceExt;
 
 use super::records::{FileRecord, FileRecords, State, UPLOAD};
 use crate::keeper::base::error::Result;
 
-/// Why a file is not taken. Who sent it proved who they are: the numbers are theirs to know.
+/// Why a file is not taken. The sender has proved its tenant, so it may know the tenant's numbers.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum Full {
     #[error("Tenant {tenant} has {has} uploaded files and its limit is {limit} (limits.uploads.files): each goes an hour after it came")]
@@ -49,26 +49,26 @@ pub(crate) struct Room {
 /// Files that are counted together: uploads or results of one tenant, by its UID.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct Shelf {
-    tenant: String,
+    tenant: Uid,
     uploads: bool,
 }
 
 #[derive(Default)]
 struct Taken {
     /// By id.
-    stored: BTreeMap<String, Stored>,
+    stored: BTreeMap<Uid, Stored>,
     passing: BTreeMap<u64, Passing>,
 }
 
 struct Stored {
-    owner: String,
+    owner: Uid,
     bytes: u64,
     /// When it was counted: a list that began before may lack it.
     at: Instant,
 }
 
 struct Passing {
-    owner: String,
+    owner: Uid,
     /// Announced or taken so far, whichever is more.
     bytes: u64,
 }
@@ -78,9 +78,9 @@ impl Taken {
         self.stored.values().map(|file| file.bytes).sum::<u64>() + self.passing.values().map(|file| file.bytes).sum::<u64>()
     }
 
-    fn bytes_of(&self, owner: &str) -> u64 {
-        let stored = self.stored.values().filter(|file| file.owner == owner).map(|file| file.bytes);
-        stored.chain(self.passing.values().filter(|file| file.owner == owner).map(|file| file.bytes)).sum()
+    fn bytes_of(&self, owner: &Uid) -> u64 {
+        let stored = self.stored.values().filter(|file| file.owner == *owner).map(|file| file.bytes);
+        stored.chain(self.passing.values().filter(|file| file.owner == *owner).map(|file| file.bytes)).sum()
     }
 }
 
@@ -111,7 +111,7 @@ fn admit(
     tenant: String,
     allowance: Allowance,
     file: &FileRecord,
-    mut listed: BTreeMap<String, Stored>,
+    mut listed: BTreeMap<Uid, Stored>,
     began: Instant,
     announced: u64,
 ) -> std::result::Result<Pass, Full> {
@@ -139,9 +139,9 @@ pub(crate) struct Pass {
     taken: Arc<Mutex<HashMap<Shelf, Taken>>>,
     shelf: Shelf,
     id: u64,
-    file: String,
+    file: Uid,
     /// Upload or run.
-    owner: String,
+    owner: Uid,
     tenant: String,
     allowance: Allowance,
 }
@@ -198,6 +198,10 @@ mod tests {
     use crate::keeper::files::records::IMPORT_RUN;
     use crate::keeper::files::records::tests::record;
 
+    fn uid(text: &str) -> Uid {
+        Uid::new(text).unwrap()
+    }
+
     fn allowance() -> Allowance {
         let tenant: Tenant = serde_json::from_value(serde_json::json!({
             "apiVersion": "dataimporter.io/v1alpha1", "kind": "Tenant", "metadata": {"name": "acme"},
@@ -218,7 +222,7 @@ mod tests {
         owner: &str,
         announced: u64,
     ) -> std::result::Result<Pass, Full> {
-        let file = FileRecord { uid: file.into(), owner_uid: owner.into(), kind: kind.into(), ..record() };
+        let file = FileRecord { uid: uid(file), owner_uid: uid(owner), kind: kind.into(), ..record() };
         admit(taken, "acme".into(), allowance(), &file, BTreeMap::new(), Instant::now() - std::time::Duration::from_secs(1), announced)
     }
 
@@ -264,7 +268,7 @@ mod tests {
         let taken = Arc::default();
         enter(&taken, UPLOAD, "a", "a", 60).unwrap().stored(60);
         assert!(enter(&taken, UPLOAD, "b", "b", 41).is_err());
-        let file = FileRecord { uid: "b".into(), owner_uid: "b".into(), ..record() };
+        let file = FileRecord { uid: uid("b"), owner_uid: uid("b"), ..record() };
         let later = admit(&taken, "acme".into(), allowance(), &file, BTreeMap::new(), Instant::now(), 41);
         assert!(later.is_ok(), "a list that began later knows that the file is gone");
     }

@@ -67,7 +67,7 @@ fn pause_until(next: Option<Timestamp>, now: Option<Timestamp>) -> Duration {
     left.map_or(INTERVAL, |left| left.clamp(SHORTEST, INTERVAL))
 }
 
-/// At a start: whatever this replica had begun is dead. What other replicas have begun is theirs.
+/// At a start: whatever this replica had begun is dead. What other replicas have begun is left to them.
 pub(crate) async fn start(store: &FileStore) -> Result<()> {
     // A region without its volume says so in its condition; the others go on.
     futures::future::join_all(store.cluster.regions.all().iter().map(|region| clear_begun(store, region))).await;
@@ -93,7 +93,7 @@ async fn clear_begun(store: &FileStore, region: &Region) {
     }
 }
 
-/// Whoever sent this file was never told that it is here: this replica ended in between.
+/// The sender of this file was never told that it is here: this replica ended in between.
 async fn is_unfinished(store: &FileStore, file: &FileRecord) -> Result<bool> {
     if file.claimed_by.as_deref() != Some(store.cluster.identity.as_str()) {
         return Ok(false);
@@ -127,7 +127,7 @@ pub(crate) async fn sweep(store: &FileStore, owners: bool, objects: bool) -> Res
             && let Err(error) = shorten(store, file, tenant).await
         {
             let (error, reason) = (error.chain(), error.reason());
-            tracing::error!(file = file.uid, error, reason, "a file that ends earlier now could not be sealed so; tried again in 15 s");
+            tracing::error!(file = %file.uid, error, reason, "a file that ends earlier now could not be sealed so; tried again in 15 s");
         }
     }
     let next = alive.iter().map(|file| file.expiry(tenant(file).map(|tenant| &tenant.spec))).min();
@@ -168,7 +168,7 @@ async fn erase_of_region(store: &FileStore, files: Vec<&FileRecord>) -> usize {
                 Err(error) => {
                     hangs.fetch_or(error.reason() == "NotResponding", Ordering::Relaxed);
                     let (error, reason) = (error.chain(), error.reason());
-                    tracing::error!(file = file.uid, error, reason, "a file could not be erased; tried again in 15 s");
+                    tracing::error!(file = %file.uid, error, reason, "a file could not be erased; tried again in 15 s");
                 }
             }
             left.fetch_add(1, Ordering::Relaxed);
@@ -205,7 +205,7 @@ async fn shorten(store: &FileStore, file: &FileRecord, tenant: &Tenant) -> Resul
 }
 
 /// Files of attempts that ended before they could report: their run is over, and its outcome does not list them.
-async fn left_by_attempts(store: &FileStore, files: &[FileRecord]) -> Result<BTreeSet<String>> {
+async fn left_by_attempts(store: &FileStore, files: &[FileRecord]) -> Result<BTreeSet<Uid>> {
     let mut left = BTreeSet::new();
     let mut runs: HashMap<(&str, &str), Option<ImportRun>> = HashMap::new();
     // Those that an outcome lists were told before when they end.
@@ -220,7 +220,7 @@ async fn left_by_attempts(store: &FileStore, files: &[FileRecord]) -> Result<BTr
         };
         let status = run.as_ref().filter(|run| has_uid(&run.metadata, &file.owner_uid)).and_then(|run| run.status.as_ref());
         let over = status.filter(|status| status.outcome.is_some() || status.finished_at.is_some());
-        if over.is_some_and(|status| !status.results.iter().any(|result| result.file == file.uid)) {
+        if over.is_some_and(|status| !status.results.iter().any(|result| file.uid == *result.file)) {
             left.insert(file.uid.clone());
         }
     }
@@ -239,7 +239,7 @@ async fn strays(store: &FileStore, region: &Region, files: &[FileRecord]) -> Res
     let storage = store.storages.of(region)?;
     for (tenant_uid, file_uid) in storage.list().await? {
         // Listed before the objects were: one that was claimed since is asked for by name.
-        if files.iter().any(|f| f.uid == file_uid) || store.records.find(&file_uid).await?.is_some() {
+        if files.iter().any(|f| f.uid == *file_uid) || store.records.find(&file_uid).await?.is_some() {
             continue;
         }
         storage.erase(&tenant_uid, &file_uid).await?;
@@ -274,7 +274,7 @@ pub(crate) async fn erase(store: &FileStore, file: &FileRecord) -> Result<()> {
             store.audit.line(&region, event).await?;
         }
         // Its keys went with it: nobody could prove a line.
-        None => tracing::warn!(file = file.uid, region = file.region, "a file of a region that is gone was erased"),
+        None => tracing::warn!(file = %file.uid, region = file.region, "a file of a region that is gone was erased"),
     }
     match file.kind.as_str() {
         UPLOAD => update_upload(store, file, now).await?,
@@ -321,7 +321,7 @@ async fn update_run(store: &FileStore, file: &FileRecord, change: impl Fn(&mut R
         let Some(run) = found.filter(|r| has_uid(&r.metadata, &file.owner_uid)) else { return Ok(()) };
         let status: ImportRunStatus = run.status.clone().unwrap_or_default();
         let mut ours = Ours::of(&status);
-        ours.results.iter_mut().filter(|r| r.file == file.uid).for_each(&change);
+        ours.results.iter_mut().filter(|r| file.uid == *r.file).for_each(&change);
         if ours == Ours::of(&status) {
             return Ok(());
         }
@@ -331,7 +331,7 @@ async fn update_run(store: &FileStore, file: &FileRecord, change: impl Fn(&mut R
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Error::Record { name: file.uid.clone(), detail: "its run was written by others eight times in a row" })
+    Err(Error::Record { name: file.uid.to_string(), detail: "its run was written by others eight times in a row" })
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ const PEOPLE_IDLE: Duration = Duration::from_secs(30);
 /// What a listener speaks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Speaks {
-    /// HTTP/2, or HTTP/1.1 to whoever asks for it.
+    /// HTTP/2, or HTTP/1.1 to a client that asks for it.
     Either,
     /// A file that is refused before all of it came is a stream that breaks in HTTP/2, and `curl` does not show why; HTTP/1.1 waits for a
     /// word before it sends.

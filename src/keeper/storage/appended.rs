@@ -21,7 +21,7 @@ pub(super) fn create(mount: &Path, path: &Path, content: &[u8]) -> io::Result<Ap
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     std::fs::create_dir_all(folder)?;
     let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    // Whoever lists it meanwhile may go on with it while it is empty.
+    // A keeper that lists it meanwhile may go on with it while it is empty.
     alone(&file, || add(&file, 0, content))?;
     // The names of the file and of the folders that hold it, any of which may be new.
     for folder in folder.ancestors().take_while(|folder| folder.starts_with(mount)) {
@@ -84,7 +84,7 @@ fn alone<T>(file: &File, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> 
     }
 }
 
-/// What NFS answers without its lock service, and file systems in user space without theirs.
+/// What NFS answers without its lock service, and file systems in user space that have no locks.
 fn knows_no_locks(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported || error.raw_os_error() == Some(rustix::io::Errno::NOLCK.raw_os_error())
 }

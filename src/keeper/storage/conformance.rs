@@ -1,5 +1,5 @@
-//! What every place that keeps objects must do, whoever is behind it: the same cases against the mounted volume and against a store in
-//! memory, each whole and with faults. A next place is one more line in `PLACES`.
+//! What every place that keeps objects must do, whatever is behind it: the same cases against the mounted volume, a store in memory and a
+//! bucket of a real MinIO (`cargo xtask test s3`), each whole and with faults. A next place is one more line in `PLACES`.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use object_store::memory::InMemory;
 use object_store::{MultipartUpload, ObjectStore};
 
 pub(crate) use super::tests::Fault;
-use super::tests::{Faulty, region};
+use super::tests::{Faulty, Shut, region, storages};
 use super::*;
 
 /// A place, as two replicas of the keeper see it, and what keeps it alive.
@@ -27,7 +27,7 @@ const PLACES: [(&str, Make); 2] = [("volume", on_a_volume), ("memory", in_memory
 fn on_a_volume() -> Place {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("files")).unwrap();
-    let replica = |name| Storages::new(folder.path().to_owned(), name, 0).of(&region()).unwrap();
+    let replica = |name| storages(folder.path(), name).of(&region()).unwrap();
     Place { ours: replica("keeper-0"), theirs: replica("keeper-1"), _folder: folder }
 }
 
@@ -50,7 +50,11 @@ struct Memory {
 
 #[async_trait]
 impl Medium for Memory {
-    fn objects(&self) -> Result<Arc<dyn ObjectStore>> {
+    fn failed(&self, doing: &'static str, source: object_store::Error) -> Error {
+        failed("eu", doing)(source)
+    }
+
+    async fn objects(&self) -> Result<Arc<dyn ObjectStore>> {
         Ok(self.objects.clone())
     }
 
@@ -61,28 +65,37 @@ impl Medium for Memory {
         }
     }
 
-    async fn begin(&self, objects: &dyn ObjectStore, path: &ObjectPath) -> object_store::Result<Box<dyn MultipartUpload>> {
-        objects.put_multipart(path).await
+    fn part(&self) -> usize {
+        1 << 20
+    }
+
+    async fn begin(&self, objects: &dyn ObjectStore, begun: &ObjectPath, _: &ObjectPath) -> Result<Box<dyn MultipartUpload>> {
+        objects.put_multipart(begun).await.map_err(failed("eu", "begin a file"))
+    }
+
+    async fn place(&self, objects: &dyn ObjectStore, begun: &ObjectPath, path: &ObjectPath) -> object_store::Result<()> {
+        objects.rename(begun, path).await
+    }
+
+    async fn discard(&self, _: &dyn ObjectStore, _: &ObjectPath) -> Result<()> {
+        Ok(())
     }
 
     async fn put(&self, objects: &dyn ObjectStore, path: &ObjectPath, content: PutPayload) -> object_store::Result<()> {
         objects.put(path, content).await.map(drop)
     }
 
-    async fn rename(&self, objects: &dyn ObjectStore, from: &ObjectPath, to: &ObjectPath) -> object_store::Result<()> {
-        objects.rename(from, to).await
-    }
-
     async fn delete(&self, objects: &dyn ObjectStore, path: &ObjectPath) -> object_store::Result<()> {
         objects.delete(path).await
     }
 
-    async fn clear(&self, folder: &ObjectPath) -> object_store::Result<usize> {
-        let left: Vec<_> = self.objects.list(Some(folder)).try_collect().await?;
-        for object in &left {
-            self.objects.delete(&object.location).await?;
-        }
-        Ok(left.len())
+    /// What was begun and not finished is nothing there.
+    async fn clear(&self, _: &ObjectPath) -> Result<usize> {
+        Ok(0)
+    }
+
+    async fn prove(&self, _: &dyn ObjectStore, _: &ObjectPath) -> object_store::Result<()> {
+        Ok(())
     }
 
     async fn tidy(&self, _: &ObjectPath) {}
@@ -104,32 +117,49 @@ struct Broken {
 
 #[async_trait]
 impl Medium for Broken {
-    fn objects(&self) -> Result<Arc<dyn ObjectStore>> {
-        Ok(Arc::new(Faulty { objects: self.place.objects()?, fault: self.fault }))
+    fn failed(&self, doing: &'static str, source: object_store::Error) -> Error {
+        self.place.failed(doing, source)
+    }
+
+    async fn objects(&self) -> Result<Arc<dyn ObjectStore>> {
+        Ok(Arc::new(Faulty { objects: self.place.objects().await?, fault: self.fault }))
     }
 
     fn has_room(&self) -> Result<()> {
         self.place.has_room()
     }
 
-    async fn begin(&self, objects: &dyn ObjectStore, path: &ObjectPath) -> object_store::Result<Box<dyn MultipartUpload>> {
-        self.place.begin(objects, path).await
+    fn part(&self) -> usize {
+        self.place.part()
+    }
+
+    async fn begin(&self, objects: &dyn ObjectStore, begun: &ObjectPath, path: &ObjectPath) -> Result<Box<dyn MultipartUpload>> {
+        let upload = self.place.begin(objects, begun, path).await?;
+        Ok(if self.fault == Fault::TakesNoParts { Box::new(Shut(upload)) } else { upload })
+    }
+
+    async fn place(&self, objects: &dyn ObjectStore, begun: &ObjectPath, path: &ObjectPath) -> object_store::Result<()> {
+        self.place.place(objects, begun, path).await
+    }
+
+    async fn discard(&self, objects: &dyn ObjectStore, begun: &ObjectPath) -> Result<()> {
+        self.place.discard(objects, begun).await
     }
 
     async fn put(&self, objects: &dyn ObjectStore, path: &ObjectPath, content: PutPayload) -> object_store::Result<()> {
         self.place.put(objects, path, content).await
     }
 
-    async fn rename(&self, objects: &dyn ObjectStore, from: &ObjectPath, to: &ObjectPath) -> object_store::Result<()> {
-        self.place.rename(objects, from, to).await
-    }
-
     async fn delete(&self, objects: &dyn ObjectStore, path: &ObjectPath) -> object_store::Result<()> {
         self.place.delete(objects, path).await
     }
 
-    async fn clear(&self, folder: &ObjectPath) -> object_store::Result<usize> {
+    async fn clear(&self, folder: &ObjectPath) -> Result<usize> {
         self.place.clear(folder).await
+    }
+
+    async fn prove(&self, objects: &dyn ObjectStore, probe: &ObjectPath) -> object_store::Result<()> {
+        self.place.prove(objects, probe).await
     }
 
     async fn tidy(&self, folder: &ObjectPath) {
@@ -175,9 +205,9 @@ async fn listed(storage: &Storage) -> Vec<(String, String)> {
     all
 }
 
-/// Larger than a part, so that some of it has left us before it is finished.
+/// Larger than two parts of any place, so that some of it has left us before it is finished.
 fn large() -> Vec<u8> {
-    (0..(3 << 20) + 7_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect()
+    (0..(11 << 20) + 7_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect()
 }
 
 async fn a_file_is_seen_whole_or_not_at_all(place: &Place) {
@@ -333,6 +363,18 @@ macro_rules! cases {
                     $case(&place).await;
                     println!("{name:<8}{}", stringify!($case).replace('_', " "));
                 }
+            )+
+        }
+
+        /// The same of a bucket, which is another folder of it for each case.
+        #[tokio::test(flavor = "multi_thread")]
+        #[ignore = "needs MinIO: cargo xtask test s3"]
+        async fn a_bucket_does_what_a_place_must_do() {
+            let server = bucket::tests::server().await;
+            $(
+                let (ours, theirs) = bucket::tests::replicas(&server, &stringify!($case).replace('_', "-")).await;
+                $case(&Place { ours, theirs, _folder: tempfile::tempdir().unwrap() }).await;
+                println!("{:<8}{}", "bucket", stringify!($case).replace('_', " "));
             )+
         }
     };

@@ -13,8 +13,6 @@ use super::{Storage, path};
 use crate::keeper::base::error::{Error, Result};
 use crate::keeper::base::lane::{DEADLINE, NotResponding};
 
-/// A part of a file on its way to the volume.
-const PART: usize = 1 << 20;
 /// What is flushed at the end of a file takes a second more for each so many bytes.
 const FLUSHED_A_SECOND: u64 = 8 << 20;
 
@@ -41,10 +39,10 @@ impl Storage {
         let file = Passing { begun, path: path(tenant_uid, file_uid) };
         let (steps, todo) = mpsc::channel(2);
         let begin = |this: Self| async move {
-            let store = this.medium.objects()?;
+            let store = this.medium.objects().await?;
             this.medium.has_room()?;
-            let upload = this.medium.begin(store.as_ref(), &file.begun).await.map_err(this.failed("begin a file"))?;
-            let write = WriteMultipart::new_with_chunk_size(upload, PART);
+            let upload = this.medium.begin(store.as_ref(), &file.begun, &file.path).await?;
+            let write = WriteMultipart::new_with_chunk_size(upload, this.medium.part());
             Ok(tokio::spawn(file.pass(this, store, write, todo)))
         };
         Ok(Incoming { end: Some(self.step("begin a file", begin).await?), storage: self.clone(), bytes: 0, steps })
@@ -83,20 +81,29 @@ impl Passing {
         };
         let end = match written {
             Ok(true) => self.place(&storage, store.as_ref(), write).await,
-            Ok(false) => write.abort().await.map_err(storage.failed("abort a file")),
-            Err(error) => write.abort().await.map_err(storage.failed("abort a file")).and(Err(error)),
+            Ok(false) => self.abort(&storage, store.as_ref(), write).await,
+            Err(error) => self.abort(&storage, store.as_ref(), write).await.and(Err(error)),
         };
         storage.medium.tidy(&storage.begun()).await;
         end
     }
 
     async fn place(&self, storage: &Storage, store: &dyn ObjectStore, write: WriteMultipart) -> Result<()> {
-        write.finish().await.map_err(storage.failed("finish a file"))?;
-        let placed = storage.medium.rename(store, &self.begun, &self.path).await;
+        let finished = write.finish().await.map_err(storage.failed("finish a file"));
+        let placed = match finished {
+            Ok(_) => storage.medium.place(store, &self.begun, &self.path).await.map_err(storage.failed("put a file in its place")),
+            Err(error) => Err(error),
+        };
         if placed.is_err() {
-            let _ = storage.medium.delete(store, &self.begun).await;
+            let _ = storage.medium.discard(store, &self.begun).await;
         }
-        placed.map_err(storage.failed("put a file in its place"))
+        placed
+    }
+
+    async fn abort(&self, storage: &Storage, store: &dyn ObjectStore, write: WriteMultipart) -> Result<()> {
+        let aborted = write.abort().await.map_err(storage.failed("abort a file"));
+        let discarded = storage.medium.discard(store, &self.begun).await;
+        aborted.and(discarded)
     }
 }
 

@@ -53,13 +53,13 @@ impl Storage {
 }
 
 impl Logs {
-    fn objects(&self) -> io::Result<Arc<dyn ObjectStore>> {
-        self.medium.objects().map_err(io::Error::other)
+    async fn objects(&self) -> io::Result<Arc<dyn ObjectStore>> {
+        self.medium.objects().await.map_err(io::Error::other)
     }
 
     /// All objects below a folder, in no order.
     pub(crate) async fn list(&self, folder: &'static str) -> io::Result<Vec<LogObject>> {
-        let found: Vec<_> = self.objects()?.list(Some(&ObjectPath::from(folder))).try_collect().await?;
+        let found: Vec<_> = self.objects().await?.list(Some(&ObjectPath::from(folder))).try_collect().await?;
         Ok(found.into_iter().map(|meta| LogObject { path: meta.location, size: meta.size }).collect())
     }
 
@@ -69,17 +69,17 @@ impl Logs {
             return Ok(Bytes::new());
         }
         let options = GetOptions { range: Some(GetRange::Bounded(start..start + length)), ..GetOptions::default() };
-        Ok(self.objects()?.get_opts(path, options).await?.bytes().await?)
+        Ok(self.objects().await?.get_opts(path, options).await?.bytes().await?)
     }
 
     /// Makes an object with its first content, unless there is one of that name: then nothing is changed.
     pub(crate) async fn create(&self, path: &ObjectPath, content: Bytes) -> io::Result<Box<dyn Log>> {
-        self.medium.create_log(self.objects()?, path, content).await
+        self.medium.create_log(self.objects().await?, path, content).await
     }
 
     /// Goes on behind the first `whole` bytes of an object, if it is still as it was listed. What is behind them was never whole, and goes.
     pub(crate) async fn go_on(&self, log: &LogObject, whole: u64) -> io::Result<Box<dyn Log>> {
-        self.medium.go_on_with_log(self.objects()?, log, whole).await
+        self.medium.go_on_with_log(self.objects().await?, log, whole).await
     }
 }
 
@@ -94,8 +94,8 @@ impl Logs {
         Self { medium: storage.medium.clone() }
     }
 
-    /// The place as whoever else may write it has it.
-    pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
-        self.objects().unwrap()
+    /// The place as anybody else has it who may write there.
+    pub(crate) async fn store(&self) -> Arc<dyn ObjectStore> {
+        self.objects().await.unwrap()
     }
 }

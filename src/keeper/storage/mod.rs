@@ -1,16 +1,16 @@
 //! Where a region's files lie. Holds ciphertext only; knows no keys. Several replicas may share a place: what one of them has begun lies apart
 //! from what the others have, until it is whole. Whatever touches the place does so in the region's lane; nothing here waits for it for ever.
-//! What differs between places is a [`Medium`]; a mounted volume is the one there is. What grows, as the audit does, is a [`Log`].
+//! What differs between places is a [`Medium`]: a mounted volume, or a bucket of S3. What grows, as the audit does, is a [`Log`].
 //! `conformance` is what each place must do.
 
 mod appended;
+mod bucket;
 #[cfg(test)]
 pub(crate) mod conformance;
 mod incoming;
 mod log;
 mod medium;
 mod outgoing;
-#[cfg(test)]
 mod rewritten;
 mod volume;
 
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use api::Region;
-use api::region::StorageKind;
+use api::region::{BucketStorage, PrivateEndpoint, StorageKind};
 use bytes::Bytes;
 use futures::StreamExt;
 use kube::ResourceExt;
@@ -31,13 +31,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::keeper::base::error::{Error, Result};
 use crate::keeper::base::lane::{DEADLINE, Lane, Lanes, NotResponding};
+use crate::keeper::base::records::Records;
+use bucket::Bucket;
 pub(crate) use incoming::Incoming;
 pub(crate) use log::{Log, LogObject, Logs};
 use medium::Medium;
 pub(crate) use outgoing::Outgoing;
 use volume::Volume;
 
-/// Files that are listed ahead of whoever looks at them.
+/// Files that are listed ahead of the caller that looks at them.
 const LISTED_AHEAD: usize = 1024;
 
 #[derive(Clone)]
@@ -49,6 +51,9 @@ pub(crate) struct Storages {
     readers: Readers,
     folders: Folders,
     lanes: Lanes,
+    /// Where the keys of buckets are.
+    secrets: Records,
+    buckets: Buckets,
 }
 
 /// The storage of one region.
@@ -56,7 +61,7 @@ pub(crate) struct Storages {
 pub(crate) struct Storage {
     region: String,
     replica: String,
-    /// Folder of the region: what its lane and the readers of its files are known by.
+    /// The region's folder on its volume or in its bucket: what its lane and the readers of its files are known by.
     root: PathBuf,
     lane: Lane,
     medium: Arc<dyn Medium>,
@@ -97,46 +102,93 @@ impl Folders {
     }
 }
 
-impl Storages {
-    pub(crate) fn new(dir: PathBuf, replica: &str, reserve: u64) -> Self {
-        let (readers, folders, lanes) = Default::default();
-        Self { dir, replica: replica.to_owned(), reserve, readers, folders, lanes }
+/// The bucket of each region as its Region named it last, with the key that opened it.
+#[derive(Clone, Default)]
+struct Buckets(Arc<Mutex<HashMap<String, Named>>>);
+
+struct Named {
+    spec: BucketStorage,
+    endpoints: Vec<PrivateEndpoint>,
+    bucket: Arc<Bucket>,
+}
+
+impl Buckets {
+    fn of(&self, region: &Region, spec: &BucketStorage, secrets: &Records) -> Arc<Bucket> {
+        let endpoints = &region.spec.private_endpoints;
+        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = buckets.get(&region.name_any()).filter(|known| known.spec == *spec && known.endpoints == *endpoints) {
+            return known.bucket.clone();
+        }
+        let bucket = Arc::new(Bucket::new(region, spec, secrets.clone()));
+        buckets.insert(region.name_any(), Named { spec: spec.clone(), endpoints: endpoints.clone(), bucket: bucket.clone() });
+        bucket
     }
 
-    /// Whether the volume is there is found out at the first step.
+    /// The one that a region had which may be gone.
+    fn known(&self, region: &str) -> Option<(BucketStorage, Arc<Bucket>)> {
+        let buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        buckets.get(region).map(|known| (known.spec.clone(), known.bucket.clone()))
+    }
+}
+
+impl Storages {
+    pub(crate) fn new(dir: PathBuf, replica: &str, reserve: u64, secrets: Records) -> Self {
+        let (readers, folders, lanes, buckets) = Default::default();
+        Self { dir, replica: replica.to_owned(), reserve, readers, folders, lanes, secrets, buckets }
+    }
+
+    /// Whether the place is there is found out at the first step.
     pub(crate) fn of(&self, region: &Region) -> Result<Storage> {
         let name = region.name_any();
         match region.spec.storage.kind() {
             Some(StorageKind::Volume(volume)) => {
                 let mount = self.dir.join(&volume.name);
-                if volume.name.is_empty() { Err(not_mounted(&name, &mount)) } else { self.open(name, mount) }
+                if volume.name.is_empty() { Err(not_mounted(&name, &mount)) } else { self.on_volume(name, mount) }
             }
+            Some(StorageKind::S3(spec)) => self.in_bucket(name, spec, self.buckets.of(region, spec, &self.secrets)),
             None => Err(Error::NotUnderstood { region: name, part: "storage" }),
         }
     }
 
     /// Wherever files of a region may lie. A Region that is gone, or that came back elsewhere, no longer says it: its folder is looked for
-    /// on every volume. One that does not answer may hold it.
+    /// on every volume, and in the bucket that it named last while this process ran. One that does not answer may hold it.
     pub(crate) async fn everywhere(&self, region: &str) -> Result<Vec<Storage>> {
         let dir = self.dir.clone();
-        let mounts = tokio::task::spawn_blocking(move || folders(&dir)).await.map_err(std::io::Error::other).flatten();
+        let mounts = match tokio::task::spawn_blocking(move || folders(&dir)).await.map_err(std::io::Error::other).flatten() {
+            // Every region keeps its files in a bucket.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            mounts => mounts.map_err(|_| not_mounted(region, &self.dir))?,
+        };
         let mut found = Vec::new();
-        for mount in mounts.map_err(|_| not_mounted(region, &self.dir))? {
-            let storage = self.open(region.to_owned(), mount)?;
+        for mount in mounts {
+            let storage = self.on_volume(region.to_owned(), mount)?;
             let root = storage.root.clone();
             if storage.lane.blocking(move || root.is_dir()).await.map_err(storage.hung("look for its folder"))? {
                 found.push(storage);
             }
         }
+        if let Some((spec, bucket)) = self.buckets.known(region) {
+            found.push(self.in_bucket(region.to_owned(), &spec, bucket)?);
+        }
         if found.is_empty() { Err(not_mounted(region, &self.dir)) } else { Ok(found) }
     }
 
-    fn open(&self, region: String, mount: PathBuf) -> Result<Storage> {
+    fn on_volume(&self, region: String, mount: PathBuf) -> Result<Storage> {
         let root = mount.join(&region);
-        let lane = self.lanes.of(&root).map_err(|source| Error::Threads { region: region.clone(), source })?;
         let folders = self.folders.of(&root);
         let volume = Volume { region: region.clone(), reserve: self.reserve, mount, root: root.clone(), folders };
-        Ok(Storage { replica: self.replica.clone(), readers: self.readers.clone(), medium: Arc::new(volume), region, root, lane })
+        self.storage(region, root, Arc::new(volume))
+    }
+
+    fn in_bucket(&self, region: String, spec: &BucketStorage, bucket: Arc<Bucket>) -> Result<Storage> {
+        let BucketStorage { endpoint, bucket: name, .. } = spec;
+        let root = PathBuf::from(format!("s3:{}/{name}/{region}", endpoint.as_deref().unwrap_or_default()));
+        self.storage(region, root, bucket)
+    }
+
+    fn storage(&self, region: String, root: PathBuf, medium: Arc<dyn Medium>) -> Result<Storage> {
+        let lane = self.lanes.of(&root).map_err(|source| Error::Threads { region: region.clone(), source })?;
+        Ok(Storage { replica: self.replica.clone(), readers: self.readers.clone(), region, root, lane, medium })
     }
 }
 
@@ -165,7 +217,8 @@ const BEGUN: &str = "begun";
 
 impl Storage {
     fn failed(&self, doing: &'static str) -> impl FnOnce(object_store::Error) -> Error + use<> {
-        failed(&self.region, doing)
+        let medium = self.medium.clone();
+        move |source| medium.failed(doing, source)
     }
 
     pub(crate) fn hung(&self, doing: &'static str) -> impl FnOnce(NotResponding) -> Error + use<> {
@@ -182,9 +235,9 @@ impl Storage {
         self.lane.step(DEADLINE, async move { work(this).await }).await.map_err(self.hung(doing))?
     }
 
-    /// The volume answers and is the region's.
+    /// The place is there.
     pub(crate) async fn ready(&self) -> Result<()> {
-        self.step("look for its volume", |this| async move { this.medium.objects().map(drop) }).await
+        self.step("look for it", |this| async move { this.medium.objects().await.map(drop) }).await
     }
 
     /// What readers of a file are known by: the same path of another region is another file.
@@ -196,9 +249,9 @@ impl Storage {
     pub(crate) async fn erase(&self, tenant_uid: &str, file_uid: &str) -> Result<()> {
         let path = path(tenant_uid, file_uid);
         self.step("erase a file", |this| async move {
-            let store = this.medium.objects()?;
+            let store = this.medium.objects().await?;
             let deleted = this.medium.delete(store.as_ref(), &path).await;
-            // Whoever had opened it by then is known by now, and nobody opens it any more.
+            // A reader that had opened it by then is known by now, and nobody opens it any more.
             this.readers.end(&this.reading(&path));
             match deleted {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
@@ -218,7 +271,7 @@ impl Storage {
 
     /// All files: tenant and file id.
     pub(crate) async fn list(&self) -> Result<Vec<(String, String)>> {
-        let store = self.step("list the files", |this| async move { this.medium.objects() }).await?;
+        let store = self.step("list the files", |this| async move { this.medium.objects().await }).await?;
         let (found, mut listed) = mpsc::channel(LISTED_AHEAD);
         self.lane.handle().spawn(async move {
             let mut files = store.list(Some(&ObjectPath::from("files")));
@@ -240,7 +293,7 @@ impl Storage {
     /// Removes the beginnings of files that this replica left when it was killed: at its start all of them are dead.
     pub(crate) async fn clear_begun(&self) -> Result<usize> {
         self.step("clear what was begun", |this| async move {
-            let removed = this.medium.clear(&this.begun()).await.map_err(this.failed("clear what was begun"))?;
+            let removed = this.medium.clear(&this.begun()).await?;
             this.medium.tidy(&this.begun()).await;
             Ok(removed)
         })
@@ -255,13 +308,14 @@ impl Storage {
     /// Writes, reads and deletes a small object, and looks whether there is room for larger ones.
     pub(crate) async fn probe(&self) -> Result<()> {
         self.step("write and read a probe", |this| async move {
-            let store = this.medium.objects()?;
+            let store = this.medium.objects().await?;
             // One for each replica: another's deletion would look like a loss.
             let path = ObjectPath::from_iter(["probe", this.replica.as_str()]);
             let content = Bytes::from_static(b"dataimporter");
             this.medium.has_room()?;
             let payload = PutPayload::from(content.clone());
             this.medium.put(store.as_ref(), &path, payload).await.map_err(this.failed("write a probe"))?;
+            this.medium.prove(store.as_ref(), &path).await.map_err(this.failed("try conditions on the probe"))?;
             let read = store.get(&path).await.map_err(this.failed("read the probe"))?;
             let read = read.bytes().await.map_err(this.failed("read the probe"))?;
             this.medium.delete(store.as_ref(), &path).await.map_err(this.failed("delete the probe"))?;
@@ -269,7 +323,7 @@ impl Storage {
                 return Ok(());
             }
             Err(this.failed("read the probe")(object_store::Error::Generic {
-                store: "volume",
+                store: "storage",
                 source: "it gave back other bytes than were written".into(),
             }))
         })

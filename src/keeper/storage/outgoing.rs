@@ -25,7 +25,7 @@ impl Storage {
         let path = path(tenant_uid, file_uid);
         let end = self.readers.join(self.reading(&path));
         let open = |this: Self| async move {
-            match this.medium.objects()?.get(&path).await {
+            match this.medium.objects().await?.get(&path).await {
                 Ok(found) => {
                     let (parts, outgoing) = mpsc::channel(AHEAD);
                     tokio::spawn(pass(found.into_stream(), parts, end));
@@ -39,9 +39,9 @@ impl Storage {
     }
 }
 
-/// What comes of the volume, or an error when nothing does.
+/// What comes of the storage, or an error when nothing does.
 fn outgoing(parts: mpsc::Receiver<object_store::Result<Bytes>>) -> Outgoing {
-    let hung = || object_store::Error::Generic { store: "volume", source: Box::new(NotResponding) };
+    let hung = || object_store::Error::Generic { store: "storage", source: Box::new(NotResponding) };
     futures::stream::unfold(Some(parts), move |parts| async move {
         let mut parts = parts?;
         match timeout(DEADLINE, parts.recv()).await {
@@ -52,8 +52,8 @@ fn outgoing(parts: mpsc::Receiver<object_store::Result<Bytes>>) -> Outgoing {
     .boxed()
 }
 
-/// Carries a file from the volume to its reader, at the reader's pace, and lets go of it when it is erased: whoever has not read it by
-/// then gets an error and never a good end.
+/// Carries a file from its storage to its reader, at the reader's pace, and lets go of it when it is erased: a reader that has not had all of
+/// it by then gets an error and never a good end.
 async fn pass(mut file: Outgoing, parts: mpsc::Sender<object_store::Result<Bytes>>, end: Arc<CancellationToken>) {
     let passing = async {
         while let Some(part) = file.next().await {
@@ -64,7 +64,7 @@ async fn pass(mut file: Outgoing, parts: mpsc::Sender<object_store::Result<Bytes
     };
     if end.run_until_cancelled(passing).await.is_none() {
         drop(file);
-        let erased = object_store::Error::Generic { store: "volume", source: "the file was erased while it was read".into() };
+        let erased = object_store::Error::Generic { store: "storage", source: "the file was erased while it was read".into() };
         let _ = parts.send(Err(erased)).await;
     }
 }

@@ -16,10 +16,21 @@ pub(super) fn region() -> Region {
     .unwrap()
 }
 
+/// Without an API server, which only buckets would ask.
+pub(super) fn storages(dir: &Path, replica: &str) -> Storages {
+    Storages::new(dir.to_owned(), replica, 0, secrets())
+}
+
+pub(super) fn secrets() -> Records {
+    // Discard: nobody answers there.
+    let nowhere = kube::Config::new("http://127.0.0.1:9".parse().unwrap());
+    Records::new(kube::Client::try_from(nowhere).unwrap(), "dataimporter-system")
+}
+
 fn storage() -> (tempfile::TempDir, Storage) {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("files")).unwrap();
-    let storage = Storages::new(dir.path().to_owned(), "keeper-0", 0).of(&region()).unwrap();
+    let storage = storages(dir.path(), "keeper-0").of(&region()).unwrap();
     (dir, storage)
 }
 
@@ -69,7 +80,7 @@ async fn a_replica_that_starts_leaves_alone_what_another_one_has_begun() {
     let (dir, storage) = storage();
     let mut incoming = storage.begin("t", "f").await.unwrap();
     incoming.write(Bytes::from(vec![7; 3 << 20])).await.unwrap();
-    let other = Storages::new(dir.path().to_owned(), "keeper-1", 0).of(&region()).unwrap();
+    let other = storages(dir.path(), "keeper-1").of(&region()).unwrap();
     assert_eq!(other.clear_begun().await.unwrap(), 0);
     incoming.finish().await.unwrap();
     assert_eq!(other.list().await.unwrap(), [("t".to_owned(), "f".to_owned())]);
@@ -137,8 +148,7 @@ impl ObjectStore for Faulty {
     }
 
     async fn put_multipart_opts(&self, at: &ObjectPath, options: PutMultipartOptions) -> object_store::Result<Box<dyn MultipartUpload>> {
-        let upload = self.objects.put_multipart_opts(at, options).await?;
-        Ok(if self.fault == Fault::TakesNoParts { Box::new(Shut(upload)) } else { upload })
+        self.objects.put_multipart_opts(at, options).await
     }
 
     async fn get_opts(&self, at: &ObjectPath, options: GetOptions) -> object_store::Result<GetResult> {
@@ -181,7 +191,7 @@ impl ObjectStore for Faulty {
 
 /// A file that takes no part.
 #[derive(Debug)]
-struct Shut(Box<dyn MultipartUpload>);
+pub(super) struct Shut(pub(super) Box<dyn MultipartUpload>);
 
 #[async_trait::async_trait]
 impl MultipartUpload for Shut {
@@ -239,7 +249,7 @@ async fn a_tenants_folder_goes_with_its_last_file() {
 #[tokio::test]
 async fn a_region_that_is_gone_or_came_back_elsewhere_is_found_on_every_volume() {
     let dir = tempfile::tempdir().unwrap();
-    let storages = Storages::new(dir.path().to_owned(), "keeper-0", 0);
+    let storages = storages(dir.path(), "keeper-0");
     assert_eq!(storages.everywhere("eu").await.err().unwrap().reason(), "NotMounted");
     for folder in ["one/eu", "two/eu", "three/us"] {
         std::fs::create_dir_all(dir.path().join(folder)).unwrap();
@@ -250,13 +260,13 @@ async fn a_region_that_is_gone_or_came_back_elsewhere_is_found_on_every_volume()
 }
 
 /// Else its files would lie somewhere else than its Region says.
-#[test]
-fn storage_of_a_newer_version_is_no_volume() {
+#[tokio::test]
+async fn storage_of_a_newer_version_is_no_volume() {
     let dir = tempfile::tempdir().unwrap();
     for unknown in ["{}", r#"{"bucket": {"name": "files"}}"#] {
         let mut region = region();
         region.spec.storage = serde_json::from_str(unknown).unwrap();
-        let error = Storages::new(dir.path().to_owned(), "keeper-0", 0).of(&region).err().unwrap();
+        let error = storages(dir.path(), "keeper-0").of(&region).err().unwrap();
         assert_eq!(error.reason(), "NotUnderstood", "{unknown}");
     }
 }
@@ -264,7 +274,7 @@ fn storage_of_a_newer_version_is_no_volume() {
 #[tokio::test]
 async fn a_volume_that_is_not_there_is_said_so() {
     let dir = tempfile::tempdir().unwrap();
-    let error = Storages::new(dir.path().to_owned(), "keeper-0", 0).of(&region()).unwrap().probe().await.err().unwrap();
+    let error = storages(dir.path(), "keeper-0").of(&region()).unwrap().probe().await.err().unwrap();
     assert_eq!(error.reason(), "NotMounted");
     let (_dir, storage) = storage();
     storage.probe().await.unwrap();

@@ -16,6 +16,9 @@ use super::medium::Medium;
 use super::{appended, failed, not_mounted};
 use crate::keeper::base::error::{Error, Result};
 
+/// A part of a file on its way to the volume.
+const PART: usize = 1 << 20;
+
 /// Files and folders that stay possible for the audit.
 const RESERVED_INODES: u64 = 64;
 
@@ -25,15 +28,19 @@ pub(super) struct Volume {
     pub(super) reserve: u64,
     pub(super) mount: PathBuf,
     pub(super) root: PathBuf,
-    /// Held by whoever writes into a folder of the region, and alone by whoever removes one: a folder that goes between a rename and its
+    /// Held by a step that writes into a folder of the region, and alone by one that removes a folder: a folder that goes between a rename and its
     /// fsync fails the rename. Held for a step, never for as long as a sender takes.
     pub(super) folders: Arc<RwLock<()>>,
 }
 
 #[async_trait]
 impl Medium for Volume {
+    fn failed(&self, doing: &'static str, source: object_store::Error) -> Error {
+        failed(&self.region, doing)(source)
+    }
+
     /// The volume must be there; the region's folder on it is made.
-    fn objects(&self) -> Result<Arc<dyn ObjectStore>> {
+    async fn objects(&self) -> Result<Arc<dyn ObjectStore>> {
         let missing = || not_mounted(&self.region, &self.mount);
         if !self.mount.is_dir() {
             return Err(missing());
@@ -55,19 +62,31 @@ impl Medium for Volume {
         Err(Error::Full { region: self.region.clone(), free, reserve: self.reserve })
     }
 
-    async fn begin(&self, objects: &dyn ObjectStore, path: &ObjectPath) -> object_store::Result<Box<dyn MultipartUpload>> {
+    fn part(&self) -> usize {
+        PART
+    }
+
+    /// A file of its own, which gets its name when it is whole.
+    async fn begin(&self, objects: &dyn ObjectStore, begun: &ObjectPath, _: &ObjectPath) -> Result<Box<dyn MultipartUpload>> {
         let _writing = self.folders.read().await;
-        objects.put_multipart(path).await
+        objects.put_multipart(begun).await.map_err(failed(&self.region, "begin a file"))
+    }
+
+    async fn place(&self, objects: &dyn ObjectStore, begun: &ObjectPath, path: &ObjectPath) -> object_store::Result<()> {
+        let _writing = self.folders.read().await;
+        objects.rename(begun, path).await
+    }
+
+    async fn discard(&self, objects: &dyn ObjectStore, begun: &ObjectPath) -> Result<()> {
+        match self.delete(objects, begun).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(failed(&self.region, "delete what was begun")(error)),
+        }
     }
 
     async fn put(&self, objects: &dyn ObjectStore, path: &ObjectPath, content: PutPayload) -> object_store::Result<()> {
         let _writing = self.folders.read().await;
         objects.put(path, content).await.map(drop)
-    }
-
-    async fn rename(&self, objects: &dyn ObjectStore, from: &ObjectPath, to: &ObjectPath) -> object_store::Result<()> {
-        let _writing = self.folders.read().await;
-        objects.rename(from, to).await
     }
 
     /// The folders it was in go with it if they are empty now.
@@ -77,8 +96,13 @@ impl Medium for Volume {
     }
 
     /// A file that is begun has a name of its own on the volume, which lists of objects leave out.
-    async fn clear(&self, folder: &ObjectPath) -> object_store::Result<usize> {
-        remove_all(&self.root.join(folder.as_ref())).map_err(generic)
+    async fn clear(&self, folder: &ObjectPath) -> Result<usize> {
+        remove_all(&self.root.join(folder.as_ref())).map_err(|error| failed(&self.region, "clear what was begun")(generic(error)))
+    }
+
+    /// That what is written is there is all that is asked of a volume.
+    async fn prove(&self, _: &dyn ObjectStore, _: &ObjectPath) -> object_store::Result<()> {
+        Ok(())
     }
 
     /// One that holds something is not removed, and a next beginning makes them anew.

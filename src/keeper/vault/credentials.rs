@@ -95,7 +95,7 @@ pub(crate) fn bound(connection: &Connection, fields: BTreeSet<String>) -> Result
         namespace: NamespaceName::of(connection)?.into(),
         kind: "Connection".into(),
         name: connection.name_any(),
-        uid: Uid::of(connection)?.into(),
+        uid: Uid::of(connection)?,
         endpoint_digest: connection.spec.endpoint_digest(),
         fields,
     })

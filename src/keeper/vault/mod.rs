@@ -127,18 +127,18 @@ impl Vault {
             .with("tenant", keys.scope.tenant_uid.as_str())
             .with("connection", uid.as_str())
             .with("version", stored.credential.version);
-        let opening = Opening::audited(&self.audit, &keys.region, uid.as_str(), event).await?;
+        let opening = Opening::audited(&self.audit, &keys.region, &uid, event).await?;
         credentials::open(&keys.ring, keys.scope.clone(), connection, stored, &opening)
     }
 
     /// Writes down that what belongs to an object of a tenant is opened. `uid` is that of the object.
-    pub(crate) async fn opening(&self, region: &Region, uid: &str, event: Event) -> Result<Opening> {
+    pub(crate) async fn opening(&self, region: &Region, uid: &Uid, event: Event) -> Result<Opening> {
         Opening::audited(&self.audit, region, uid, event).await
     }
 
     /// What a line about opening the key of a file says.
-    pub(crate) async fn opening_file(&self, keys: &TenantKeys, file_uid: &str, event: Event) -> Result<Opening> {
-        let event = event.with("tenant", keys.scope.tenant_uid.as_str()).with("file", file_uid);
+    pub(crate) async fn opening_file(&self, keys: &TenantKeys, file_uid: &Uid, event: Event) -> Result<Opening> {
+        let event = event.with("tenant", keys.scope.tenant_uid.as_str()).with("file", file_uid.as_str());
         self.opening(&keys.region, file_uid, event).await
     }
 
@@ -164,7 +164,7 @@ impl Vault {
         self.end_sessions(keys, sessions::bound(connection)?).await
     }
 
-    /// Revokes every token that may be alive; whoever is judged anew gets another one.
+    /// Revokes every token that may be alive; a worker that is judged anew gets another one.
     pub(crate) async fn interrupt_sessions(&self, keys: &TenantKeys, connection: &Connection) -> Result<usize> {
         self.sessions.interrupt(&self.owner(keys, sessions::bound(connection)?)).await
     }

@@ -1,9 +1,9 @@
-//! The one way to what is sealed: a line in the audit first, then the key. Whoever wants something opened shows an [`Opening`], and none
+//! The one way to what is sealed: a line in the audit first, then the key. A caller that wants something opened shows an [`Opening`], and none
 //! is made without the line. Sealing needs none.
 
 use std::collections::BTreeMap;
 
-use api::Region;
+use api::{Region, Uid};
 use envelope::{EncryptionContext, FileKey, KeyRing, Opened, Purpose, RingError, TenantKey};
 use rand::CryptoRng;
 use zeroize::Zeroizing;
@@ -13,14 +13,14 @@ use crate::keeper::base::error::Result;
 
 /// That the audit has the line. Good for the object that the line names.
 pub(crate) struct Opening {
-    uid: String,
+    uid: Uid,
 }
 
 impl Opening {
     /// Writes the line. `uid` is that of the object whose secret is opened; `event` says which it is and what for.
-    pub(super) async fn audited(audit: &Audit, region: &Region, uid: &str, event: Event) -> Result<Self> {
+    pub(super) async fn audited(audit: &Audit, region: &Region, uid: &Uid, event: Event) -> Result<Self> {
         audit.line(region, event).await?;
-        Ok(Self { uid: uid.to_owned() })
+        Ok(Self { uid: uid.clone() })
     }
 }
 
@@ -106,5 +106,5 @@ impl Ring {
 }
 
 fn is_for(opening: &Opening, context: &EncryptionContext) -> Result<(), RingError> {
-    if opening.uid == context.uid { Ok(()) } else { Err(RingError::ForeignScope) }
+    if opening.uid == *context.uid { Ok(()) } else { Err(RingError::ForeignScope) }
 }

@@ -176,12 +176,12 @@ impl Sessions {
     pub(crate) async fn end(&self, owner: &Owner<'_>) -> Result<usize> {
         let slot = self.slot(&owner.bound.uid).await;
         let mut slot = slot.lock().await;
-        // Whoever waits for this slot was judged before the Connection began to go.
+        // A call that waits for this slot was judged before the Connection began to go.
         *slot = Slot::Closed { tenant_uid: Some(owner.scope.tenant_uid.clone()) };
         self.revoke_all(owner).await
     }
 
-    /// Revokes every token that may be alive and destroys their record; whoever is judged anew gets another one.
+    /// Revokes every token that may be alive and destroys their record; a worker that is judged anew gets another one.
     pub(crate) async fn interrupt(&self, owner: &Owner<'_>) -> Result<usize> {
         let slot = self.slot(&owner.bound.uid).await;
         let mut slot = slot.lock().await;

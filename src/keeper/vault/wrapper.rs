@@ -1,4 +1,4 @@
-//! The edge to whoever holds root keys. A holder wraps and unwraps tenant keys and nothing else; asked over a network it may take its time,
+//! The edge to what holds root keys. A holder wraps and unwraps tenant keys and nothing else; asked over a network it may take its time,
 //! so every question is asynchronous. Two hold their root keys in the keeper's memory today: `secret` and `file`.
 
 use std::collections::BTreeMap;
@@ -156,7 +156,7 @@ mod tests {
         Held { provider: SECRET, root: SecretRoot::new(RootRing::begin(&mut rand::rng(), Timestamp::UNIX_EPOCH)) }
     }
 
-    /// What every wrapper promises, whoever it asks. `next` holds what `first` holds, and wraps under another root key.
+    /// What every wrapper promises, whichever holder it asks. `next` holds what `first` holds, and wraps under another root key.
     async fn keeps_its_promises(provider: &str, first: &dyn KeyWrapper, next: &dyn KeyWrapper, stranger: &dyn KeyWrapper) {
         let mut ring = begin(first, &scope(), Timestamp::UNIX_EPOCH).await.unwrap();
         let kid = ring.active().unwrap().kid();

@@ -70,7 +70,7 @@ pub(super) async fn announce_next(
     make_pod(context, key, &announced, placed, frozen, now).await
 }
 
-/// What the run works from, as it was announced. `known`: the text, by whoever announced it just now.
+/// What the run works from, as it was announced. `known`: the text, from the step that announced it just now.
 pub(super) async fn make_anchor(
     context: &Context,
     key: &ObjectKey,

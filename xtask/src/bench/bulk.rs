@@ -45,15 +45,26 @@ impl Times {
 pub(super) fn run(bench: &Bench) -> Result<Chapter> {
     let (rows, rounds) = (bench.rows, bench.rounds.unwrap_or(5));
     let file = bench.data(rows, Header::Columns)?;
-    // Whoever maps nothing needs Salesforce's names in the first line.
+    // A client that maps nothing needs Salesforce's names in the first line.
     let unmapped = bench.data(rows, Header::Fields)?;
     let import = Import { program: &bench.programs.dataimporter, folder: &bench.folder };
+    let earlier = bench.before.as_deref().map(|program| Import { program, folder: &bench.folder });
     let [mut curl, mut bytes, mut files, mut none] = [Times::default(), Times::default(), Times::default(), Times::default()];
+    let [mut files_before, mut none_before] = [Times::default(), Times::default()];
     for round in 1..=rounds {
         bench.progress.say(&format!("bulk: round {round} of {rounds}"));
         // One server process for all, and a fresh one each round, so that none works for an org that has grown.
         let org = bench.org.start()?;
-        files.add_import(&import.run(&org, &file, rows, Results::Files)?);
+        let load = |import: &Import<'_>, results, times: &mut Times| -> Result<()> {
+            times.add_import(&import.run(&org, &file, rows, results)?);
+            Ok(())
+        };
+        // Of two builds the first one has the emptier org: they take turns at it.
+        let earlier_goes_first = round % 2 == 0;
+        let (first, second) = (earlier.as_ref().filter(|_| earlier_goes_first), earlier.as_ref().filter(|_| !earlier_goes_first));
+        first.map_or(Ok(()), |earlier| load(earlier, Results::Files, &mut files_before))?;
+        load(&import, Results::Files, &mut files)?;
+        second.map_or(Ok(()), |earlier| load(earlier, Results::Files, &mut files_before))?;
         let (log, before) = (bench.folder.join("curl.log"), org.processor_seconds()?);
         let loaded = org.load(&unmapped, rows, &log)?;
         curl.add(loaded.seconds, loaded.processor_seconds, org.processor_seconds()? - before);
@@ -61,7 +72,23 @@ pub(super) fn run(bench: &Bench) -> Result<Chapter> {
         let put = measured(&mut org.put(&job, &file), &log, &[0])?;
         bytes.add(put.seconds, put.processor_seconds, org.processor_seconds()? - before);
         org.forget(&job)?;
-        none.add_import(&import.run(&org, &file, rows, Results::None)?);
+        first.map_or(Ok(()), |earlier| load(earlier, Results::None, &mut none_before))?;
+        load(&import, Results::None, &mut none)?;
+        second.map_or(Ok(()), |earlier| load(earlier, Results::None, &mut none_before))?;
+    }
+    let mut compared = Vec::new();
+    let mut goals = Vec::new();
+    if earlier.is_some() {
+        compared.extend(files_before.figures("before, result files"));
+        compared.extend(none_before.figures("before, results counted"));
+        for (what, now, then) in [
+            ("result files, wall time", &files.wall, &files_before.wall),
+            ("result files, its processor time", &files.client, &files_before.client),
+            ("results counted, wall time", &none.wall, &none_before.wall),
+            ("results counted, its processor time", &none.client, &none_before.client),
+        ] {
+            goals.push(Goal::new("before", &format!("this build ÷ the one before, {what}"), Bound::AtMost(1.03), now.over(then), "×"));
+        }
     }
     Ok(Chapter {
         scenario: "bulk".to_owned(),
@@ -74,14 +101,18 @@ pub(super) fn run(bench: &Bench) -> Result<Chapter> {
         ]
         .into_iter()
         .flatten()
+        .chain(compared)
         .collect(),
-        goals: vec![Goal::new(
+        goals: [Goal::new(
             "P1",
             "dataimporter run with result files ÷ an import by curl, wall time",
             Bound::AtMost(3.0),
             files.wall.over(&curl.wall),
             "×",
-        )],
+        )]
+        .into_iter()
+        .chain(goals)
+        .collect(),
         notes: vec![
             format!("the peer is {}", curl_version()?),
             format!("with results counted only the ratio is {:.2}", none.wall.over(&curl.wall)),

@@ -40,6 +40,9 @@ pub(crate) struct Arguments {
     /// Rounds of each scenario, in which everything that is compared runs once; each scenario has its own number when absent
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: Option<u16>,
+    /// Another build of `dataimporter`, which takes its turn in `bulk`: is this one slower than that?
+    #[arg(long, value_name = "PROGRAM")]
+    before: Option<PathBuf>,
     /// How the report is printed
     #[arg(short, long, value_enum, default_value = "text")]
     output: Output,
@@ -73,6 +76,7 @@ struct Bench {
     org: OrgSetup,
     rows: u64,
     rounds: Option<u16>,
+    before: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
@@ -82,7 +86,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     packages::install(&progress, &[packages::OPENSSL, packages::CURL, packages::CMAKE, packages::PYTHON_VENV])?;
     let programs = programs::build(&progress, &folder, Optimized::Yes)?;
     let org = OrgSetup::new(&programs.emulator, &folder)?;
-    let bench = Bench { progress, folder, programs, org, rows: arguments.rows, rounds: arguments.rounds };
+    let bench = Bench { progress, folder, programs, org, rows: arguments.rows, rounds: arguments.rounds, before: arguments.before };
     let scenarios = if arguments.scenarios.is_empty() { ALL.to_vec() } else { arguments.scenarios };
     let machine = Machine::look();
     if machine.was_busy() {

@@ -1,4 +1,4 @@
-//! Control groups: the one place where every process of a cluster can be found again, whoever started it, however its
+//! Control groups: the one place where every process of a cluster can be found again, whichever process started it, however its
 //! parents died. Ending a cluster is ending what is in its group; nothing outside of it can be hit.
 
 use std::collections::BTreeSet;

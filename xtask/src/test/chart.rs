@@ -25,7 +25,7 @@ pub(crate) fn check(progress: &Progress) -> Result<()> {
     Ok(())
 }
 
-/// Neither our processes' ClusterRoles nor those of members: whoever brings or reads a Secret got that right from somebody else.
+/// Neither our processes' ClusterRoles nor those of members: a user who brings or reads a Secret got that right from somebody else.
 fn no_cluster_role_names_secrets(rendered: &str) -> Result<()> {
     let mut control = 0;
     let bare = |line: &str| format!("{}\n", line.split_once(" #").map_or(line, |(rule, _)| rule));

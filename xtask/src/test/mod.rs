@@ -49,7 +49,7 @@ enum Level {
     Cluster,
     /// Only when it is named: the operator with as many and as large objects as there may be, within the chart's memory (several minutes)
     Memory,
-    /// Only when it is named: what reads objects of S3 against a real MinIO, which is built the first time (four to ten minutes)
+    /// Only when it is named: what reads and keeps objects of S3 against a real MinIO, which is built the first time (four to ten minutes)
     S3,
 }
 
@@ -149,7 +149,11 @@ fn s3(progress: &Progress) -> Result<()> {
     minio::build(progress)?;
     shown("cargo", &["test", "--locked", "-p", "connect", "--test", "s3", "--", "--ignored"])?;
     shown("cargo", &["test", "--locked", "-p", "engine", "--test", "conformance", "--", "--include-ignored"])?;
-    shown("cargo", &["test", "--locked", "-p", "dataimporter", "--test", "run", "--", "--ignored"])
+    real_cluster::build(progress)?;
+    shown(
+        "cargo",
+        &["test", "--locked", "-p", "dataimporter", "--lib", "--test", "keeper", "--test", "run", "--", "--ignored", "--nocapture"],
+    )
 }
 
 fn go(progress: &Progress) -> Result<()> {

@@ -18,7 +18,7 @@ pub use self::s3::S3;
 pub use self::salesforce::{AuthFlow, ClientCredentials, JwtBearer, LoginAt, Salesforce, SalesforceAuth};
 pub use self::status::{ConnectionMetadata, ConnectionStatus, Verification};
 pub use self::system::{CredentialKey, Endpoint, ExternalSystem, LoginProfile, Rows, System, SystemKind, SystemProfile};
-use crate::schema::{PEM, exactly_one, same_one};
+use crate::schema::{self, PEM, exactly_one, same_one};
 use crate::union::union;
 
 /// One external system and who we are there. It never holds a secret in clear.
@@ -67,6 +67,7 @@ pub struct ConnectionSpec {
     pub suspend: Option<bool>,
 }
 
+/// What the server's certificate must prove. Verification is never left out.
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tls {
@@ -80,6 +81,7 @@ pub struct Tls {
     pub server_name: Option<String>,
 }
 
+/// Where the secret comes from: exactly one key is set.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [exactly_one(CredentialOrigin::KEYS)]))]
@@ -106,6 +108,7 @@ impl Credentials {
     }
 }
 
+/// A Secret whose owner lets the keeper read it.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretRef {
@@ -117,13 +120,18 @@ pub struct SecretRef {
     pub after_intake: AfterIntake,
 }
 
+/// What happens to a Secret once its content is stored encrypted.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::words)]
 pub enum AfterIntake {
+    /// It stays readable in its namespace (condition `PlaintextSource`).
     Keep,
+    /// The keeper deletes it.
     Delete,
 }
 
 impl ConnectionSpec {
+    /// Whether no run may use the connection now.
     pub fn suspended(&self) -> bool {
         self.suspend.unwrap_or(false)
     }
@@ -133,7 +141,7 @@ impl ConnectionSpec {
         self.system()?.external().login()
     }
 
-    /// The endpoint in words and one line, for whoever decides whether a secret may go there: whoever wrote it must not write more than it.
+    /// The endpoint in words and one line, for the person who decides whether a secret may go there: its author must not write more than it.
     pub fn endpoint(&self) -> String {
         let Some(system) = self.system() else { return String::new() };
         let Endpoint { parts: _, words: mut text, tls, allowed } = system.external().endpoint();
@@ -149,7 +157,7 @@ impl ConnectionSpec {
         text.replace(char::is_control, " ")
     }
 
-    /// What a credential is bound to, and what its owner consents to: whoever changes any of it needs the owner's consent again, else
+    /// What a credential is bound to, and what its owner consents to: a user who changes any of it needs the owner's consent again, else
     /// the secret could be sent to a server of their choice. The key of the system comes first, so that no two kinds share a digest. What
     /// describes no system that this version knows has the digest of nothing: there is nowhere a secret could go.
     pub fn endpoint_digest(&self) -> String {
@@ -168,7 +176,7 @@ impl ConnectionSpec {
         hex::encode(digest.finalize())
     }
 
-    /// Leaves out the certificates, which are large, for whoever only asks what a Connection is to.
+    /// Leaves out the certificates, which are large, for a caller that only asks what a Connection is to.
     pub fn forget_certificates(&mut self) {
         let Self { salesforce, postgres, mysql, s3, credentials: _, suspend: _ } = self;
         let of_salesforce = salesforce.as_mut().and_then(|salesforce| salesforce.tls.as_mut());
@@ -180,7 +188,7 @@ impl ConnectionSpec {
         }
     }
 
-    /// Leaves out the system, for whoever only asks which Connections there are.
+    /// Leaves out the system, for a caller that only asks which Connections there are.
     pub fn forget_system(&mut self) {
         let Self { salesforce, postgres, mysql, s3, credentials: _, suspend: _ } = self;
         (*salesforce, *postgres, *mysql, *s3) = (None, None, None, None);

@@ -23,6 +23,7 @@ const PASSWORD: LoginProfile = LoginProfile {
     refused: "user and database in spec.mysql",
 };
 
+/// A MySQL or MariaDB database and the user to log in as.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MySql {
@@ -45,8 +46,10 @@ pub struct MySql {
 }
 
 impl MySql {
+    /// The port that MySQL is assigned by IANA, and the only one that public addresses are dialed on.
     pub const DEFAULT_PORT: u16 = 3306;
 
+    /// The TCP port to dial: the one that is set, else [`Self::DEFAULT_PORT`].
     pub fn port(&self) -> u16 {
         self.port.and_then(|p| u16::try_from(p).ok()).unwrap_or(Self::DEFAULT_PORT)
     }

@@ -23,6 +23,7 @@ const PASSWORD: LoginProfile = LoginProfile {
     refused: "user and database in spec.postgres",
 };
 
+/// A PostgreSQL database and the role to log in as.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Postgres {
@@ -42,18 +43,21 @@ pub struct Postgres {
     /// Trust for the server's certificate. Absent: public roots and the host name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
-    /// The server gets the password itself, or its MD5, where it asks for it: whoever runs it learns the password. Absent: false, only SCRAM-SHA-256 is answered.
+    /// The server gets the password itself, or its MD5, where it asks for it: its operator learns the password. Absent: false, only SCRAM-SHA-256 is answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_insecure_password_authentication: Option<bool>,
 }
 
 impl Postgres {
+    /// The port that PostgreSQL is assigned by IANA, and the only one that public addresses are dialed on.
     pub const DEFAULT_PORT: u16 = 5432;
 
+    /// The TCP port to dial: the one that is set, else [`Self::DEFAULT_PORT`].
     pub fn port(&self) -> u16 {
         self.port.and_then(|p| u16::try_from(p).ok()).unwrap_or(Self::DEFAULT_PORT)
     }
 
+    /// Whether the server may have the password itself, or its MD5, where it asks for it.
     pub fn allows_insecure_password(&self) -> bool {
         self.allow_insecure_password_authentication.unwrap_or(false)
     }

@@ -27,6 +27,7 @@ const ACCESS_KEY: LoginProfile = LoginProfile {
     refused: "endpoint, region and bucket in spec.s3",
 };
 
+/// A bucket of S3, or of storage that speaks like it.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
@@ -50,9 +51,9 @@ pub struct S3 {
 }
 
 impl S3 {
-    /// Entry of the Secret.
+    /// Key of the Secret that holds the id of an access key.
     pub const KEY_ID: &str = "accessKeyId";
-    /// Entry of the Secret.
+    /// Key of the Secret that holds the secret access key.
     pub const SECRET: &str = "secretAccessKey";
 
     /// Where the bucket is, without a trailing slash. AWS' hosts for one bucket are below this one.

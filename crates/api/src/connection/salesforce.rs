@@ -31,6 +31,7 @@ const JWT_BEARER: LoginProfile = LoginProfile {
     refused: "clientId and username in spec.salesforce.auth.jwtBearer",
 };
 
+/// A Salesforce org: where it logs us in, and as whom.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
@@ -64,6 +65,7 @@ union! {
     }
 }
 
+/// How we authenticate at an org: exactly one key is set.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [exactly_one(AuthFlow::KEYS)]))]
@@ -86,6 +88,7 @@ union! {
     }
 }
 
+/// OAuth 2.0 client credentials flow: we act as the run-as user of the app.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientCredentials {
@@ -94,6 +97,7 @@ pub struct ClientCredentials {
     pub client_id: String,
 }
 
+/// OAuth 2.0 JWT bearer flow: we act as a user that the app is approved for.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JwtBearer {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::schema;
 use crate::text;
 
+/// What is known of a Connection, as the keeper writes it.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionStatus {
@@ -55,6 +56,7 @@ pub struct Verification {
     pub last_attempt: Time,
 }
 
+/// What the system says about itself and us.
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionMetadata {

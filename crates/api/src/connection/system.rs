@@ -30,7 +30,7 @@ impl<'a> System<'a> {
         }
     }
 
-    /// The org, for whoever loads into one or asks for its access tokens.
+    /// The org, for a caller that loads into one or asks for its access tokens.
     pub fn org(self) -> Option<&'a Salesforce> {
         match self {
             Self::Salesforce(salesforce) => Some(salesforce),
@@ -51,7 +51,7 @@ impl SystemKind {
     }
 }
 
-/// What one system, as a Connection describes it, says about itself. No method has a default: whoever adds a system answers every question.
+/// What one system, as a Connection describes it, says about itself. No method has a default: the author of a system answers every question.
 pub trait ExternalSystem {
     /// Where a credential would go: who could read it there.
     fn endpoint(&self) -> Endpoint<'_>;
@@ -95,6 +95,7 @@ pub struct LoginProfile {
 /// One entry of the Secret.
 #[derive(Debug, Eq, PartialEq)]
 pub struct CredentialKey {
+    /// Key under which the Secret has it.
     pub name: &'static str,
     /// What its value is, with an article.
     pub holds: &'static str,

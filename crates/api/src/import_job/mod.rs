@@ -137,9 +137,11 @@ pub struct History {
 }
 
 impl History {
+    /// How many runs of each outcome are kept where the job says nothing.
     pub const DEFAULT: i32 = 10;
 }
 
+/// What stops a run before its rows are all done.
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Guards {
@@ -158,10 +160,13 @@ pub struct Guards {
 }
 
 impl Guards {
+    /// Where the job says nothing: 6 hours.
     pub const DEFAULT_DEADLINE_SECONDS: i64 = 21_600;
+    /// Where the job says nothing: a fifth of the org's daily API requests is left to others.
     pub const DEFAULT_API_BUDGET_PERCENT: i32 = 80;
 }
 
+/// What is known of a job, as the operator writes it.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportJobStatus {
@@ -183,26 +188,37 @@ pub struct ImportJobStatus {
     pub effective: Option<EffectiveJob>,
 }
 
+/// The newest run of a job.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LastRun {
+    /// Name of the ImportRun, in the same namespace.
     #[schemars(length(max = 253))]
     pub name: String,
+    /// UID of the ImportRun.
     #[schemars(length(max = 64))]
     pub uid: String,
+    /// When the run ended. Absent: it has not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
 }
 
+/// What applies to a job, defaults included.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EffectiveJob {
     /// When runs start: `once <id>`, `manual` or `schedule`.
     #[schemars(length(max = 64))]
     pub trigger: String,
+    /// What an empty cell means where its mapping says nothing else: `Ignore` leaves the field as it is, `Clear` empties it, `Fail` fails
+    /// the row.
     pub blank_cells: BlankCells,
+    /// How long result files are kept: the job's wish within the tenant's rule.
     pub results: ResultRetention,
+    /// Seconds after which a run is stopped.
     pub deadline_seconds: i64,
+    /// How many finished runs are kept. One whose result files are alive is kept until they are gone, up to 100 of each outcome; so is the
+    /// run of a `once` trigger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<History>,
 }
@@ -218,6 +234,7 @@ impl ImportJobSpec {
         self.results.as_ref().and_then(JobResults::retention)
     }
 
+    /// Whether no new run starts by itself now.
     pub fn suspended(&self) -> bool {
         self.suspend.unwrap_or(false)
     }
@@ -246,13 +263,14 @@ impl ImportJobSpec {
         self.source.null_words()
     }
 
-    /// Leaves out what is done with the rows, which is long, for whoever only asks when a job runs and what it refers to.
+    /// Leaves out what is done with the rows, which is long, for a caller that only asks when a job runs and what it refers to.
     pub fn forget_rows(&mut self) {
         self.source.forget_query();
         self.steps = Vec::new();
         self.target.forget_mapping();
     }
 
+    /// Seconds after which a run is stopped, the default included.
     pub fn deadline_seconds(&self) -> i64 {
         self.guards.as_ref().and_then(|g| g.deadline_seconds).unwrap_or(Guards::DEFAULT_DEADLINE_SECONDS)
     }

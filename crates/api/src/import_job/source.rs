@@ -4,9 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::meta::LocalRef;
-use crate::schema::{TEXT, exactly_one, rule};
+use crate::schema::{self, TEXT, exactly_one, rule};
 use crate::union::union;
 
+/// Where rows come from: exactly one key is set.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [exactly_one(SourceKind::KEYS)]))]
@@ -22,6 +23,7 @@ pub struct Source {
     file: Option<FileSource>,
 }
 
+/// A file that a person uploaded, and how it is read.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UploadSource {
@@ -33,6 +35,7 @@ pub struct UploadSource {
     format: Option<Format>,
 }
 
+/// How a file is read: exactly one key is set.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [exactly_one(FormatKind::KEYS)]))]
@@ -42,6 +45,7 @@ pub struct Format {
     csv: Option<CsvFormat>,
 }
 
+/// How a CSV file is written, where that is not to be detected.
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
@@ -69,15 +73,20 @@ pub struct CsvFormat {
 
 /// What quotes a field of a CSV file.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::words)]
 pub enum Quote {
+    /// Nothing: quotes are text like any other.
     #[serde(rename = "none")]
     None,
+    /// `"`, as in RFC 4180.
     #[serde(rename = "\"")]
     Double,
+    /// `'`.
     #[serde(rename = "'")]
     Single,
 }
 
+/// Rows of a query of a database.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SqlSource {
@@ -92,6 +101,7 @@ pub struct SqlSource {
     pub order_by: Vec<String>,
 }
 
+/// A file where a Connection leads to, and how it is read.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [

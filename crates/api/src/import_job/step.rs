@@ -20,6 +20,7 @@ pub struct Step {
     dedupe: Option<Dedupe>,
 }
 
+/// By which columns a row repeats an earlier one.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Dedupe {

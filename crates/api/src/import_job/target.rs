@@ -4,9 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::meta::LocalRef;
-use crate::schema::{TEXT, exactly_one, rule};
+use crate::schema::{self, TEXT, exactly_one, rule};
 use crate::union::union;
 
+/// Where rows go: exactly one key is set.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [exactly_one(TargetKind::KEYS)]))]
@@ -16,6 +17,7 @@ pub struct Target {
     salesforce: Option<SalesforceTarget>,
 }
 
+/// An object of a Salesforce org, what is done there, and which field gets what.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
@@ -42,19 +44,29 @@ pub struct SalesforceTarget {
     pub mapping: Vec<MappingEntry>,
 }
 
+/// What is done with the rows in Salesforce.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::words)]
 pub enum Operation {
+    /// Each row becomes a record.
     Insert,
+    /// Each row changes the record that `Id` names.
     Update,
+    /// Each row changes the record that `matchBy` finds, or becomes one.
     Upsert,
+    /// Each row moves the record that `Id` names to the recycle bin.
     Delete,
 }
 
 /// `Ignore` leaves the field as it is, `Clear` empties it, `Fail` fails the row.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::words)]
 pub enum BlankCells {
+    /// The field stays as it is; in a new record it gets Salesforce's default.
     Ignore,
+    /// The field is emptied.
     Clear,
+    /// The row fails and is not sent.
     Fail,
 }
 
@@ -128,6 +140,7 @@ impl Target {
 }
 
 impl SalesforceTarget {
+    /// What an empty cell means, where a field's mapping says nothing else; [`BlankCells::Ignore`] by default.
     pub fn blank_cells(&self) -> BlankCells {
         self.blank_cells.unwrap_or(BlankCells::Ignore)
     }

@@ -7,6 +7,7 @@ use crate::meta::Empty;
 use crate::schema::exactly_one;
 use crate::union::union;
 
+/// When runs start: exactly one key is set.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [exactly_one(TriggerKind::KEYS)]))]
@@ -22,6 +23,7 @@ pub struct Trigger {
     schedule: Option<Schedule>,
 }
 
+/// One run for this id, whatever happens to the job.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Once {
@@ -30,6 +32,7 @@ pub struct Once {
     pub id: String,
 }
 
+/// Minutes of the clock at which runs start.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Schedule {

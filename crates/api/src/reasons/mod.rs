@@ -4,8 +4,6 @@
 //! code of a kind writes a word that its list lacks, and when a list has a word that nothing writes. Reasons that an error gives stand in
 //! a list beside it (`reasons.rs` of `envelope`, `connect`, `salesforce` and of the keeper), because those crates do not know Kubernetes.
 
-#![warn(missing_docs)]
-
 pub mod connection;
 pub mod import_job;
 pub mod import_run;

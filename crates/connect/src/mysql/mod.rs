@@ -29,9 +29,13 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 /// Where a database is and who we are there.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct MySqlParams {
+    /// Name or address of the server.
     pub host: String,
+    /// TCP port, 1 to 65535.
     pub port: u16,
+    /// The database that the session is in; a server has several.
     pub database: String,
+    /// User to log in as; the password is given beside these.
     pub user: String,
     /// PEM of authorities besides the system's.
     pub ca_bundle: Option<String>,
@@ -40,7 +44,12 @@ pub struct MySqlParams {
 }
 
 impl Dialer {
-    /// Logs in to a database. Nothing is sent in clear but the wish for TLS.
+    /// Logs in to a database, within 30 seconds. Nothing is sent in clear but the wish for TLS.
+    ///
+    /// # Errors
+    ///
+    /// By where it fails: the address ([`Error::NoAddress`], [`Error::AddressRefused`], [`Error::PortRefused`]), the network, TLS, or the
+    /// login ([`Error::MySqlRefused`], [`Error::MySqlPassword`]).
     pub async fn mysql(&self, params: &MySqlParams, password: &SecretString) -> Result<MySqlSession, Error> {
         let target = format!("{}:{}", params.host, params.port);
         let login = tokio::time::timeout(LOGIN_TIMEOUT, self.login_to_mysql(params, password)).await;

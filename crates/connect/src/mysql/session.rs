@@ -23,7 +23,9 @@ pub struct MySqlSession {
 /// A column of a query.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct MySqlColumn {
+    /// Name of the column in the result: its alias where the query gives one.
     pub name: String,
+    /// What its values' texts are.
     pub kind: MySqlKind,
 }
 
@@ -34,15 +36,21 @@ pub enum MySqlKind {
     Number,
     /// `FLOAT` and `DOUBLE`: their text need not be exact.
     Approximate,
+    /// `BIT(n)`: bytes, the highest bits first.
     Bit,
+    /// `DATE`, as `2026-11-27`; `0000-00-00` where the server allows it.
     Date,
+    /// `TIME`: a time of day or a span, as `-838:59:59` to `838:59:59`.
     Time,
     /// `DATETIME`, and `TIMESTAMP` in the session's zone.
     DateTime,
+    /// Texts of a character set: `CHAR`, `VARCHAR`, `TEXT`.
     Text,
     /// `ENUM` and `SET`: texts that are ordered by where they stand in the definition.
     Choice,
+    /// `JSON` of MySQL. MariaDB's is a text.
     Json,
+    /// Bytes without a character set, and types that have no text of their own (`BINARY`, `BLOB`, `GEOMETRY`).
     Binary,
 }
 
@@ -52,6 +60,7 @@ pub struct MySqlRows {
     target: Arc<str>,
 }
 
+/// One row of an answer, its values in the order of the query's columns.
 pub struct MySqlRow(Row);
 
 impl MySqlRow {
@@ -66,13 +75,18 @@ impl MySqlRow {
 }
 
 impl MySqlSession {
-    /// Asks nothing: the library makes room for as many columns as an answer says it has, and whoever only logs in must not be brought
+    /// Asks nothing: the library makes room for as many columns as an answer says it has, and a caller that only logs in must not be brought
     /// down by a server that says it has billions.
     pub(super) fn begin(connection: Conn, target: String) -> Self {
         let (major, minor, patch) = connection.server_version();
         Self { connection, target: target.into(), server_version: format!("{major}.{minor}.{patch}") }
     }
 
+    /// Asks the server whether it is MariaDB and no MySQL: the two have some settings under different names.
+    ///
+    /// # Errors
+    ///
+    /// The server says no, or the connection is lost or ended by us.
     pub async fn is_mariadb(&mut self) -> Result<bool, DatabaseError> {
         // A row is taken as it comes; any other type would make the library panic on an answer that does not fit.
         let version: Option<Row> =
@@ -88,6 +102,10 @@ impl MySqlSession {
     }
 
     /// What a query would return; it does not run. It must be one statement.
+    ///
+    /// # Errors
+    ///
+    /// The query cannot be run: the server's words say why, and may quote the query.
     pub async fn columns(&mut self, query: &str) -> Result<Vec<MySqlColumn>, DatabaseError> {
         let statement = self.connection.prep(query).await.map_err(|error| database_error(&self.target, error))?;
         let columns = statement.columns().iter().map(MySqlColumn::of).collect();
@@ -96,6 +114,10 @@ impl MySqlSession {
     }
 
     /// Runs a query that `columns` has found to be one statement.
+    ///
+    /// # Errors
+    ///
+    /// The server refuses the query before the first row.
     pub async fn rows(self, query: &str) -> Result<MySqlRows, DatabaseError> {
         let Self { connection, target, .. } = self;
         let result = query.to_owned().run(connection).await.map_err(|error| database_error(&target, error))?;
@@ -105,6 +127,11 @@ impl MySqlSession {
 }
 
 impl MySqlRows {
+    /// The next row; `None` after the last, however often it is asked for.
+    ///
+    /// # Errors
+    ///
+    /// The query was stopped, or the connection was lost or ended by us: no further row can be had.
     pub async fn next(&mut self) -> Result<Option<MySqlRow>, DatabaseError> {
         let Some(stream) = &mut self.stream else { return Ok(None) };
         match stream.next().await.transpose() {
@@ -119,7 +146,7 @@ impl MySqlRows {
 }
 
 impl Drop for MySqlRows {
-    /// Inside of a runtime the library reads all that is left, to say goodbye in good order; whoever drops rows wants an end now.
+    /// Inside of a runtime the library reads all that is left, to say goodbye in good order; a caller that drops rows wants an end now.
     fn drop(&mut self) {
         if let Some(stream) = self.stream.take() {
             std::thread::spawn(move || drop(stream));

@@ -1,4 +1,4 @@
-//! What is said over a connection to PostgreSQL, in words of our own: whoever reads a database needs no type of the library.
+//! What is said over a connection to PostgreSQL, in words of our own: a caller that reads a database needs no type of the library.
 
 use std::error::Error as StdError;
 use std::pin::Pin;
@@ -34,13 +34,18 @@ pub(super) struct End {
 /// A column of a query.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PostgresColumn {
+    /// Name of the column in the result: its alias where the query gives one.
     pub name: String,
+    /// Type of its values.
     pub kind: PostgresType,
 }
 
+/// The type of a column's values.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PostgresType {
+    /// Schema that the type is in: `pg_catalog` for PostgreSQL's own.
     pub schema: String,
+    /// Name of the type in its schema, as in the catalogue: `int4`, not `integer`; `_int4` for an array of it.
     pub name: String,
     /// Name of PostgreSQL's own type whose text the values have: of a domain, what it is made of in the end. Absent for other people's
     /// types.
@@ -55,11 +60,20 @@ pub struct PostgresCopy {
 
 impl PostgresSession {
     /// Statements without results.
+    ///
+    /// # Errors
+    ///
+    /// [`DatabaseError::Server`]: the server refuses one of them, which undoes those before it unless they commit by themselves. Any other
+    /// error: the session is over.
     pub async fn execute(&self, sql: &str) -> Result<(), DatabaseError> {
         self.client.batch_execute(sql).await.map_err(|error| self.end.database_error(error))
     }
 
     /// What a query would return; it does not run.
+    ///
+    /// # Errors
+    ///
+    /// The query cannot be run: the server's words say why, and may quote the query.
     pub async fn columns(&self, query: &str) -> Result<Vec<PostgresColumn>, DatabaseError> {
         let statement = self.client.prepare(query).await.map_err(|error| self.end.database_error(error))?;
         let column =
@@ -68,6 +82,10 @@ impl PostgresSession {
     }
 
     /// Starts a `COPY … TO STDOUT`. Nothing is read ahead of who takes the pieces, but for what the network holds.
+    ///
+    /// # Errors
+    ///
+    /// The server refuses the statement before the first piece; a later refusal comes as the last item of the stream.
     pub async fn copy_out(&self, statement: &str) -> Result<PostgresCopy, DatabaseError> {
         let stream = self.client.copy_out(statement).await.map_err(|error| self.end.database_error(error))?;
         Ok(PostgresCopy { stream: Box::pin(stream), end: self.end.clone() })

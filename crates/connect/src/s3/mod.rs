@@ -31,16 +31,23 @@ const NOBODYS: &str = "dataimporter-asks-who-it-is";
 pub struct S3Params {
     /// `https://host` or `https://host:port`. Absent: AWS, by the region.
     pub endpoint: Option<String>,
+    /// Region of the bucket, as in `eu-central-1`; requests are signed for it.
     pub region: String,
+    /// Name of the bucket. With an endpoint it follows in the path; at AWS it is part of the host's name unless it has a dot.
     pub bucket: String,
     /// PEM of authorities besides the system's.
     pub ca_bundle: Option<String>,
 }
 
+/// A bucket as a place for objects.
+pub type S3Store = AmazonS3;
+
 /// Who we are there.
 #[derive(Clone, Debug)]
 pub struct S3Key {
+    /// Access key id: tells who asks, and goes into every request.
     pub id: SecretString,
+    /// Secret access key: signs, and is sent to nobody.
     pub secret: SecretString,
 }
 
@@ -58,6 +65,7 @@ pub type S3Bytes = BoxStream<'static, Result<Bytes, S3Error>>;
 
 /// Why an object is not read.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant's message says what it is")]
 pub enum S3Error {
     #[error("bucket {bucket} has no object {key:?}")]
     NotFound { bucket: String, key: String },
@@ -79,6 +87,10 @@ pub struct S3Bucket {
 
 impl Dialer {
     /// Nothing is dialed yet.
+    ///
+    /// # Errors
+    ///
+    /// The endpoint is no `https://host` with or without a port, or the CA bundle cannot be used.
     pub fn s3(&self, params: &S3Params, key: &S3Key) -> Result<S3Bucket, Error> {
         let once = RetryConfig { max_retries: 0, ..RetryConfig::default() };
         let (builder, transport) = self.s3_builder(params, key)?;
@@ -86,13 +98,16 @@ impl Dialer {
         Ok(S3Bucket { store, transport, bucket: params.bucket.clone() })
     }
 
-    /// The same bucket as a place for files, where what failed for a moment is tried a few times. [`diagnose`](crate::diagnose) tells why
-    /// something failed.
-    pub fn s3_store(&self, params: &S3Params, key: &S3Key) -> Result<Arc<dyn ObjectStore>, Error> {
+    /// The same bucket as a place for files, where what failed for a moment is tried a few times. [`find`](crate::find) tells why something
+    /// failed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dialer::s3`].
+    pub fn s3_store(&self, params: &S3Params, key: &S3Key) -> Result<S3Store, Error> {
         let retries = RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(60), ..RetryConfig::default() };
         let (builder, transport) = self.s3_builder(params, key)?;
-        let store = builder.with_retry(retries).build().map_err(|error| transport.protocol(error.to_string()))?;
-        Ok(Arc::new(store))
+        builder.with_retry(retries).build().map_err(|error| transport.protocol(error.to_string()))
     }
 
     fn s3_builder(&self, params: &S3Params, key: &S3Key) -> Result<(AmazonS3Builder, Transport), Error> {
@@ -132,6 +147,10 @@ fn origin(endpoint: &str) -> Result<String, Error> {
 impl S3Bucket {
     /// Whether the server knows us, asked with the least that a credential can be for: one that may do nothing but read objects passes, and
     /// a bucket that is not there is found.
+    ///
+    /// # Errors
+    ///
+    /// The server cannot be reached, does not know the credential or the bucket, or does not speak S3.
     pub async fn verify(&self) -> Result<(), Error> {
         match self.object(NOBODYS).await {
             Ok(_) | Err(S3Error::NotFound { .. } | S3Error::Changed { .. } | S3Error::Key { .. }) => Ok(()),
@@ -142,6 +161,11 @@ impl S3Bucket {
     }
 
     /// Length and ETag of an object, told with its first byte: unlike a HEAD, a refused GET says why.
+    ///
+    /// # Errors
+    ///
+    /// [`S3Error::NotFound`], [`S3Error::Key`] for a key that the library would change, or what failed on the way. A server that tells no
+    /// strong ETag is refused: nobody could say later whether the object is still the same.
     pub async fn object(&self, key: &str) -> Result<S3Object, S3Error> {
         let first = GetOptions { range: Some(GetRange::Bounded(0..1)), ..GetOptions::default() };
         let found = match self.get(key, first).await {
@@ -158,6 +182,11 @@ impl S3Bucket {
     }
 
     /// The bytes of the object from a place on, if it is still the same.
+    ///
+    /// # Errors
+    ///
+    /// [`S3Error::Changed`]: the object has another ETag or length than `object`. Else as [`S3Bucket::object`]; what fails later comes as
+    /// the last item of the stream.
     pub async fn open(&self, key: &str, from: u64, object: &S3Object) -> Result<S3Bytes, S3Error> {
         if from >= object.length {
             return Ok(futures::stream::empty().boxed());

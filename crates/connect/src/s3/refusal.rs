@@ -4,8 +4,9 @@ use http::{HeaderMap, Method, StatusCode};
 
 use crate::reasons;
 
-/// An S3 server says no.
+/// An S3 server says no. Of its answer only the code is kept: its words may hold what it was sent.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant's message says what it is")]
 pub enum S3Refusal {
     #[error("there is no such bucket: correct the bucket, or the endpoint that it is at")]
     NoBucket,

@@ -77,12 +77,25 @@ impl Minio {
         S3Key { id: KEY_ID.into(), secret: SECRET.into() }
     }
 
+    /// Files that hold parts of uploads which are neither completed nor aborted.
+    pub(crate) fn parts_on_disk(&self) -> usize {
+        fn files(folder: &Path) -> usize {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            let count = |entry: fs::DirEntry| match entry.file_type() {
+                Ok(kind) if kind.is_dir() => files(&entry.path()),
+                _ => usize::from(["part.1", "part.2"].iter().any(|part| entry.file_name() == *part)),
+            };
+            entries.map(count).sum()
+        }
+        files(&self.folder.path().join("data/.minio.sys/multipart"))
+    }
+
     fn bucket(&self) -> connect::S3Bucket {
         Dialer::new(AddressPolicy::unrestricted()).s3(&self.params(), &Self::key()).expect("a client")
     }
 
     pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
-        Dialer::new(AddressPolicy::unrestricted()).s3_store(&self.params(), &Self::key()).expect("a client")
+        Arc::new(Dialer::new(AddressPolicy::unrestricted()).s3_store(&self.params(), &Self::key()).expect("a client"))
     }
 
     pub(crate) async fn put(&self, key: &str, content: impl Into<bytes::Bytes>) {

@@ -84,7 +84,7 @@ pub struct Frozen {
     /// SHA-256 of the snapshot's text, as `Snapshot::digest` writes it.
     pub digest: String,
     /// UID of the Tenant that held the namespace when the run began.
-    pub tenant_uid: String,
+    pub tenant_uid: Uid,
     /// When the worker winds up, whatever is left to do.
     pub deadline: Timestamp,
     /// The Connections that its job used, and as what.

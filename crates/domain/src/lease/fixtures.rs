@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use api::import_run::{Action, Attempt};
 use api::snapshot::{ObjectId, Snapshot, SnapshotConnection};
 use api::tenant::{BoundNamespace, ResultRetention};
-use api::{Connection, ImportRun, Region, Tenant, names};
+use api::{Connection, ImportRun, Region, Tenant, Uid, names};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
@@ -47,10 +47,10 @@ fn snapshot() -> Snapshot {
     let id = |namespace: Option<&str>, name: &str, uid: &str| ObjectId {
         namespace: namespace.map(Into::into),
         name: name.into(),
-        uid: uid.into(),
+        uid: Uid::new(uid).unwrap(),
     };
     let known = SnapshotConnection {
-        uid: "conn-uid".into(),
+        uid: Uid::new("conn-uid").unwrap(),
         endpoint_digest: connection.spec.endpoint_digest(),
         min_credential_version: 2,
         spec: connection.spec,

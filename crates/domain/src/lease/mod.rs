@@ -19,7 +19,7 @@ pub use rules::{Peer, Refusal, admit, peer_of};
 pub use upload::{FileState, StoredFile, UploadObserved, judge_upload};
 
 use api::snapshot::Snapshot;
-use api::{ImportRun, Region, Tenant};
+use api::{ImportRun, Region, Tenant, Uid};
 
 use crate::labels;
 
@@ -30,7 +30,7 @@ pub struct Admitted {
     region: Region,
     snapshot: Snapshot,
     attempt: i32,
-    pod_uid: String,
+    pod_uid: Uid,
 }
 
 impl Admitted {
@@ -65,12 +65,12 @@ impl Admitted {
     }
 
     /// UID of the caller's pod.
-    pub fn pod_uid(&self) -> &str {
+    pub fn pod_uid(&self) -> &Uid {
         &self.pod_uid
     }
 
     /// UID of the run.
-    pub fn run_uid(&self) -> &str {
+    pub fn run_uid(&self) -> &Uid {
         &self.snapshot.run.uid
     }
 

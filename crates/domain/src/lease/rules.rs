@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use api::identity::has_uid;
 use api::snapshot::Snapshot;
 use api::tenant::BoundNamespace;
-use api::{Region, names};
+use api::{Region, Uid, names};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -121,7 +121,7 @@ pub fn admit(observed: Observed) -> Result<Admitted, Refusal> {
         return Err(refusal);
     }
     let snapshot = read_snapshot(&observed).ok_or(Refusal::Snapshot)?;
-    let pod_uid = observed.caller.and_then(|c| c.pod_uid).ok_or(Refusal::Pod)?;
+    let pod_uid = observed.caller.and_then(|c| Uid::new(c.pod_uid?)).ok_or(Refusal::Pod)?;
     Ok(Admitted {
         run: observed.run.ok_or(Refusal::Run)?,
         tenant: observed.tenant.ok_or(Refusal::Tenant)?,
@@ -290,7 +290,7 @@ fn read_snapshot(o: &Observed) -> Option<Snapshot> {
         return None;
     }
     let snapshot: Snapshot = serde_json::from_str(text).ok()?;
-    let same = snapshot.run.uid == o.run_uid
+    let same = snapshot.run.uid == *o.run_uid
         && snapshot.run.namespace == run.metadata.namespace
         && has_uid(&tenant.metadata, &snapshot.tenant.uid)
         && has_uid(&region.metadata, &snapshot.region.uid);
@@ -316,7 +316,7 @@ mod tests {
     #[test]
     fn the_current_worker_is_admitted() {
         let admitted = admit(observed()).map_err(|r| r.to_string()).unwrap_or_else(|r| panic!("{r}"));
-        assert_eq!((admitted.run_uid(), admitted.attempt(), admitted.namespace()), (fixtures::RUN, 2, "acme"));
+        assert_eq!((admitted.run_uid().as_str(), admitted.attempt(), admitted.namespace()), (fixtures::RUN, 2, "acme"));
     }
 
     #[test]
@@ -391,9 +391,9 @@ mod tests {
             (Refusal::TokenReused, "shown by another pod", |o| o.token_first_shown_by = Some("other".into())),
             (Refusal::Snapshot, "missing", |o| o.snapshot = None),
             (Refusal::Snapshot, "altered", |o| o.snapshot.as_mut().unwrap().push(' ')),
-            (Refusal::Snapshot, "of another run", |o| fixtures::edit_snapshot(o, |s| s.run.uid = "other".into())),
-            (Refusal::Snapshot, "of another tenant", |o| fixtures::edit_snapshot(o, |s| s.tenant.uid = "other".into())),
-            (Refusal::Snapshot, "of another region", |o| fixtures::edit_snapshot(o, |s| s.region.uid = "other".into())),
+            (Refusal::Snapshot, "of another run", |o| fixtures::edit_snapshot(o, |s| s.run.uid = Uid::new("other").unwrap())),
+            (Refusal::Snapshot, "of another tenant", |o| fixtures::edit_snapshot(o, |s| s.tenant.uid = Uid::new("other").unwrap())),
+            (Refusal::Snapshot, "of another region", |o| fixtures::edit_snapshot(o, |s| s.region.uid = Uid::new("other").unwrap())),
         ];
         for (expected, name, edit) in cases {
             let mut o = observed();

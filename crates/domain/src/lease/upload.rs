@@ -40,7 +40,7 @@ pub fn judge_upload(admitted: &Admitted, uid: &str, observed: UploadObserved, no
     if admitted.is_leaving() {
         return Err(Refusal::TenantLeaving);
     }
-    let expected = admitted.snapshot().upload.as_ref().filter(|upload| upload.uid == uid).ok_or(Refusal::File)?;
+    let expected = admitted.snapshot().upload.as_ref().filter(|upload| upload.uid == *uid).ok_or(Refusal::File)?;
     let upload = observed.upload.ok_or(Refusal::UploadGone)?;
     if !has_uid(&upload.metadata, &expected.uid) || upload.metadata.deletion_timestamp.is_some() {
         return Err(Refusal::UploadGone);
@@ -59,6 +59,7 @@ pub fn judge_upload(admitted: &Admitted, uid: &str, observed: UploadObserved, no
 mod tests {
     use super::super::{admit, fixtures};
     use super::*;
+    use api::Uid;
     use api::snapshot::ObjectId;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -80,7 +81,7 @@ mod tests {
             fixtures::leave(&mut observed);
         }
         fixtures::edit_snapshot(&mut observed, |snapshot| {
-            snapshot.upload = Some(ObjectId { namespace: Some("acme".into()), name: "rows".into(), uid: "up-uid".into() });
+            snapshot.upload = Some(ObjectId { namespace: Some("acme".into()), name: "rows".into(), uid: Uid::new("up-uid").unwrap() });
         });
         admit(observed).unwrap_or_else(|refusal| panic!("{refusal}"))
     }

@@ -1,4 +1,4 @@
-//! Whoever may ask for new keys asks as they like: the ring stays a record of bounded size, and everything sealed opens.
+//! An account that may ask for new keys asks as often as it likes: the ring stays a record of bounded size, and everything sealed opens.
 
 use std::collections::BTreeMap;
 

@@ -104,7 +104,7 @@ pub struct Ring<M> {
 }
 
 impl<M> Ring<M> {
-    /// A ring with its first key, active at once: nothing was sealed before it, and whoever loads this ring holds it.
+    /// A ring with its first key, active at once: nothing was sealed before it, and a keeper that loads this ring holds it.
     pub(crate) fn with_first(kid: Kid, material: M, now: Timestamp) -> Self {
         let mut ring = Self { revision: 0, keys: Vec::new() };
         ring.push(kid, KeyState::Active, material, now);

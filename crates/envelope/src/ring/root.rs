@@ -7,7 +7,7 @@ use super::Ring;
 use crate::error::RingError;
 use crate::keys::{KeyBytes, Kid, RootKey};
 
-/// Whoever can read it can open everything of the region.
+/// A process that can read it can open everything of the region.
 pub type RootRing = Ring<RootKey>;
 
 fn generate(rng: &mut dyn CryptoRng) -> RootKey {

@@ -1,5 +1,5 @@
 //! Root keys from the content of a file: 32 random bytes, or text with one key a line of which the first wraps.
-//! Whoever maintains the file rotates by putting a new line on top.
+//! The administrator who maintains the file rotates by putting a new line on top.
 
 use rand::CryptoRng;
 

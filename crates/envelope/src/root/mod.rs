@@ -16,7 +16,7 @@ use crate::header::{Header, Purpose};
 use crate::keys::{KeyBytes, Kid, RootKey, TenantKey};
 use crate::record::{open_under, seal_under};
 
-/// Whoever holds the root key. `context` names the tenant and the kid of the tenant key.
+/// The holder of the root key. `context` names the tenant and the kid of the tenant key.
 pub trait RootCustody: Send + Sync {
     /// The root key that wraps now.
     ///

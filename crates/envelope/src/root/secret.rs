@@ -1,4 +1,4 @@
-//! Root keys as a JSON ring in a Kubernetes Secret that the keeper keeps and rotates itself. Whoever reads that Secret reads everything: for trials.
+//! Root keys as a JSON ring in a Kubernetes Secret that the keeper keeps and rotates itself. An account that reads that Secret reads everything: for trials.
 
 use rand::CryptoRng;
 use zeroize::Zeroizing;

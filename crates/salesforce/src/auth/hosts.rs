@@ -10,6 +10,7 @@ const SANDBOX: &str = "test.salesforce.com";
 
 /// A host that is not to be talked to. Texts name the host and the way out.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant's message says what it is")]
 pub enum HostError {
     #[error("the login address {url:?} is not an https address of a host without path, user or query")]
     LoginShape { url: String },
@@ -37,7 +38,12 @@ enum Kind {
 }
 
 impl LoginHost {
-    /// `allowed` are the Region's `allowedLoginHosts`.
+    /// Reads an `https` address without path, user or query. Good are Salesforce's login hosts, My Domains, and the hosts in `allowed`,
+    /// which are the Region's `allowedLoginHosts`; only those may have a port.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::LoginShape`]: the address is none of a host alone. [`HostError::LoginHost`]: the host may get no credential.
     pub fn parse(login_url: &str, allowed: &[String]) -> Result<Self, HostError> {
         let base = bare(login_url).ok_or_else(|| HostError::LoginShape { url: shape(login_url) })?;
         let host = base.host_str().unwrap_or_default();
@@ -62,6 +68,7 @@ impl LoginHost {
         url
     }
 
+    /// Its name, in lower case and without a port.
     pub fn host(&self) -> &str {
         self.base.host_str().unwrap_or_default()
     }
@@ -76,6 +83,10 @@ impl LoginHost {
     }
 
     /// The address that a login has answered, if it belongs to the org that was logged in to.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::Instance`]: it does not belong there, and gets no token.
     pub fn instance(&self, instance_url: &str) -> Result<Url, HostError> {
         let refuse = || HostError::Instance { login: self.host().to_owned(), instance: shape(instance_url) };
         let instance = bare(instance_url).ok_or_else(refuse)?;

@@ -12,27 +12,35 @@ use crate::error::Error;
 /// The user behind a session.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 pub struct UserInfo {
+    /// Id of the user's record, 18 characters (`005…`).
     pub user_id: String,
+    /// Id of the org, 18 characters (`00D…`).
     pub organization_id: String,
     /// The Salesforce username, e.g. `ada@acme.example`.
     #[serde(rename = "preferred_username")]
     pub username: String,
+    /// The person's full name, if the answer has one.
     #[serde(default)]
     pub name: Option<String>,
 }
 
-/// What the token endpoint knows of a token.
+/// What the token endpoint knows of a token; of a dead one nothing but that.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Introspection {
+    /// The token is alive.
     pub active: bool,
+    /// The Salesforce username that it is for.
     pub username: Option<String>,
+    /// What it may be used for, words separated by blanks, as in `api id`.
     pub scope: Option<String>,
+    /// When it dies by itself.
     pub expires: Option<Timestamp>,
 }
 
 /// How a revocation ended; both mean that the token is dead.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Revocation {
+    /// It was alive and is dead now.
     Revoked,
     /// Salesforce did not know the token (any more).
     AlreadyDead,
@@ -60,7 +68,7 @@ impl Login {
         }
     }
 
-    /// Asks whether a token is alive. Harmless to repeat.
+    /// Asks whether a token is alive, as the app that `client_id` and `client_secret` are of. Harmless to repeat.
     pub async fn introspect(&self, token: &SecretString, client_id: &str, client_secret: &SecretString) -> Result<Introspection, Error> {
         const CALL: &str = "introspect the token";
         #[derive(Deserialize)]

@@ -15,6 +15,7 @@ const LIFETIME_SECONDS: i64 = 150;
 
 /// A private key that cannot sign. Texts name the way out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant's message says what it is")]
 pub enum KeyError {
     #[error("the private key is not PEM: it begins with -----BEGIN PRIVATE KEY-----")]
     NotPem,
@@ -31,6 +32,10 @@ pub struct SigningKey(KeyPair);
 
 impl SigningKey {
     /// Reads PKCS#8 (`PRIVATE KEY`) or PKCS#1 (`RSA PRIVATE KEY`).
+    ///
+    /// # Errors
+    ///
+    /// The text is no PEM, the key is encrypted, or it is no RSA key of 2048 to 8192 bits.
     pub fn from_pem(pem: &SecretString) -> Result<Self, KeyError> {
         let (label, der) = pem::private_key(pem.expose_secret()).ok_or(KeyError::NotPem)?;
         let pair = match label {

@@ -26,15 +26,30 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How we prove who we are. Not printable on purpose.
 pub enum Grant {
     /// The app's own run-as user; works on My Domain hosts only.
-    ClientCredentials { client_id: String, client_secret: SecretString },
+    ClientCredentials {
+        /// Consumer key of the External Client App.
+        client_id: String,
+        /// Its consumer secret.
+        client_secret: SecretString,
+    },
     /// An assertion signed for one user.
-    JwtBearer { client_id: String, username: String, key: SigningKey },
+    JwtBearer {
+        /// Consumer key of the External Client App.
+        client_id: String,
+        /// The Salesforce username to act as.
+        username: String,
+        /// Signs; the app has its certificate.
+        key: SigningKey,
+    },
 }
 
 /// What a login has answered.
 pub struct Issued {
+    /// The access token, and the org's instance, which was checked to belong to the login host.
     pub session: Session,
+    /// Id of the org (`00D…`), if the answer has one of 15 or 18 letters and digits.
     pub org_id: Option<String>,
+    /// Id of the user (`005…`), likewise.
     pub user_id: Option<String>,
 }
 
@@ -47,19 +62,27 @@ pub struct Login {
 }
 
 impl Login {
+    /// Tries as the default [`RetryPolicy`] says.
     pub fn new(http: Https, host: LoginHost) -> Self {
         Self::with(http, host, Retry::system(RetryPolicy::default()))
     }
 
+    /// As [`Login::new`], with other tries.
     pub fn with(http: Https, host: LoginHost, retry: Retry) -> Self {
         Self { http, host, retry }
     }
 
+    /// The host that credentials are sent to.
     pub fn host(&self) -> &LoginHost {
         &self.host
     }
 
-    /// Asks for an access token. Harmless to repeat: a token whose answer was lost is used by nobody and times out.
+    /// Asks for an access token; `now` dates the assertion of the JWT flow. Harmless to repeat: a token whose answer was lost is used by
+    /// nobody and times out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Login`]: the credential is refused. [`Error::Host`]: the answer names an instance of another org.
     pub async fn token(&self, grant: &Grant, now: Timestamp) -> Result<Issued, Error> {
         const CALL: &str = "log in";
         let assertion;

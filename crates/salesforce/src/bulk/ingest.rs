@@ -40,9 +40,10 @@ impl Client {
         .await
     }
 
-    /// Sends the one CSV of a job. Never repeated once a byte may have reached Salesforce: a second upload spoils the job, so after a
-    /// lost answer (`Delivery::Unknown`) abort the job and make a new one. `body` is asked for a fresh stream when no connection came
-    /// about or the session had to be renewed.
+    /// Sends the one CSV of a job, of at most 150 MB once Salesforce has encoded it in base64 (Salesforce: Bulk API 2.0, "Upload Job Data",
+    /// which advises at most 100 MB). Never repeated once a byte may have reached Salesforce: a second upload spoils the job, so after a
+    /// lost answer (`Delivery::Unknown`) abort the job and make a new one. `body` is asked for a fresh stream when no connection came about
+    /// or the session had to be renewed. Given up when nothing moves for 120 seconds.
     pub async fn upload<S, E>(&self, job: &JobId, body: impl Fn() -> S + Send + Sync) -> Result<Uploaded, Error>
     where
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
@@ -71,6 +72,10 @@ impl Client {
 
     /// Closes a job: the commit point. Never repeated once it may have reached Salesforce: read the job first, and close again only
     /// while it is `Open` and what was uploaded is on record.
+    ///
+    /// # Errors
+    ///
+    /// By [`Error::delivery`](crate::Error::delivery): `Unsent` is surely not closed, `Unknown` may be.
     pub async fn close_job(&self, job: &JobId) -> Result<JobInfo, Error> {
         self.set_state(CLOSE, job, "UploadComplete").await
     }
@@ -104,6 +109,10 @@ impl Client {
     }
 
     /// All ingest jobs the org remembers, in no order, for the janitor of orphans. Harmless to repeat.
+    ///
+    /// # Errors
+    ///
+    /// The list cannot be read, or is longer than an org's can be.
     pub async fn jobs(&self) -> Result<Vec<JobInfo>, Error> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -128,6 +137,10 @@ impl Client {
 
     /// Reads one of the three result sets of a job that is over. Harmless to repeat, for 7 days; a reader that breaks off is replaced
     /// by a new one from the first row, because the order of rows is not promised.
+    ///
+    /// # Errors
+    ///
+    /// The set cannot be had: the job is not over, or its results are gone. What the set itself lacks is told while its rows are read.
     pub async fn results(&self, job: &JobId, kind: ResultKind) -> Result<ResultReader, Error> {
         let call = Call { timeout: None, ..READ.named("read the results of the bulk job") };
         let response = self

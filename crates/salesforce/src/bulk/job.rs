@@ -17,6 +17,7 @@ pub struct JobId(String);
 pub struct NotAJobId;
 
 impl JobId {
+    /// The id as Salesforce writes it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -46,18 +47,21 @@ impl<'de> Deserialize<'de> for JobId {
 /// What a job does with its rows.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Operation {
+    /// Creates a record of each row.
     Insert,
+    /// Changes the records that the column `Id` names.
     Update,
-    /// The field must be a column of the CSV; `Id` is allowed.
+    /// Changes the record whose field has the row's value, or creates one where there is none.
     Upsert {
+        /// API name of the field, which must be a column of the CSV; `Id` is allowed.
         external_id_field: String,
     },
-    /// The only column is `Id`.
+    /// Moves the records to the recycle bin. The only column is `Id`.
     Delete,
 }
 
 impl Operation {
-    pub fn wire_name(&self) -> &'static str {
+    pub(crate) fn wire_name(&self) -> &'static str {
         match self {
             Self::Insert => "insert",
             Self::Update => "update",
@@ -70,7 +74,9 @@ impl Operation {
 /// A job to be made. The CSV is always UTF-8 without byte-order mark, separated by commas, lines ended by LF.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NewJob {
+    /// API name of the object that rows are records of.
     pub object: String,
+    /// What is done with the rows.
     pub operation: Operation,
 }
 
@@ -90,12 +96,14 @@ impl NewJob {
     }
 }
 
+/// How far a job is. The names are Salesforce's.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum JobState {
     /// Takes data; inert until closed.
     Open,
     /// Closed: the commit point has passed.
     UploadComplete,
+    /// Being processed: rows are written.
     InProgress,
     /// Processed. Rows may have failed all the same.
     JobComplete,
@@ -121,21 +129,30 @@ impl JobState {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct JobInfo {
+    /// Id of the job.
     pub id: JobId,
+    /// How far it is.
     pub state: JobState,
+    /// API name of the object that its rows are records of.
     pub object: String,
+    /// `insert`, `update`, `upsert` or `delete`; others for jobs that other programs made.
     pub operation: String,
+    /// Of an upsert: the field that it matches by.
     #[serde(default)]
     pub external_id_field_name: Option<String>,
+    /// Id of the user who made it.
     #[serde(default)]
     pub created_by_id: Option<String>,
+    /// When it was made.
     #[serde(default, deserialize_with = "timestamp")]
     pub created_date: Option<Timestamp>,
+    /// When it last changed.
     #[serde(default, deserialize_with = "timestamp")]
     pub system_modstamp: Option<Timestamp>,
     /// Rows processed so far, failed ones included.
     #[serde(default)]
     pub number_records_processed: u64,
+    /// Rows refused so far.
     #[serde(default)]
     pub number_records_failed: u64,
     /// How often Salesforce tried a batch again, for example after lock contention.

@@ -133,6 +133,10 @@ impl ResultReader {
     }
 
     /// Reads the next row; false at the end. An error leaves the reader useless: ask for a new one.
+    ///
+    /// # Errors
+    ///
+    /// The set breaks off, or has more or fewer rows than are expected, or its rows have not the cells of its header.
     pub async fn next(&mut self, row: &mut ResultRow) -> Result<bool, Error> {
         let Some(record) = self.rows.next().await? else { return self.finish() };
         if self.expected.is_some_and(|expected| self.read >= expected) {

@@ -10,7 +10,9 @@ use futures::{Stream, StreamExt};
 /// What left, for the write-ahead record that allows a job to be closed after a restart.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Uploaded {
+    /// Length of the body.
     pub bytes: u64,
+    /// SHA-256 of the body.
     pub sha256: [u8; 32],
 }
 

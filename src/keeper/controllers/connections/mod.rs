@@ -78,7 +78,7 @@ async fn look(controllers: &Controllers, namespace: &str, connection: &Connectio
     Ok(Next::After(next))
 }
 
-/// What stopped a look stands on the object, too: whoever waits for it reads why. What was accepted stays so over a hiccup.
+/// What stopped a look stands on the object, too: the user who waits for it reads why. What was accepted stays so over a hiccup.
 async fn report_error(controllers: &Controllers, namespace: &str, name: &str, error: &Error) {
     if error.is_conflict() || matches!(error, Error::Disconnecting(_)) {
         return;
@@ -191,7 +191,7 @@ async fn work(controllers: &Controllers, keys: &TenantKeys, connection: &Connect
     Ok(Some(seen))
 }
 
-/// Whoever wrote the Connection knows a system, or a way to log in, that this version does not: nobody was asked, so nobody accepted us.
+/// The author of the Connection knows a system, or a way to log in, that this version does not: nobody was asked, so nobody accepted us.
 fn unknown_system(report: &mut Report) {
     report.stall(reasons::UNKNOWN_SYSTEM, "the spec names no system, or no way to log in to it, that this version of the keeper knows: name one that it knows, or upgrade Dataimporter");
 }

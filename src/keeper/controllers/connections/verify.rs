@@ -50,7 +50,7 @@ pub(super) async fn verify(
             return Ok(());
         }
     }
-    let Some(_turn) = controllers.turn(&keys.scope.tenant_uid, connection, report.now)? else {
+    let Some(_turn) = controllers.turn(&keys.tenant, connection, report.now)? else {
         if shown.was_accepted(connection.status.as_ref()) {
             report.keep_verdict();
         } else {

@@ -63,7 +63,7 @@ impl Authority {
         self.held.read().unwrap_or_else(PoisonError::into_inner).bundle.clone()
     }
 
-    /// Does what is due, whoever did a part of it already, and serves what should be served by now.
+    /// Does what is due, whichever replica did a part of it already, and serves what should be served by now.
     pub(crate) async fn tend(&self, now: Timestamp) -> Result<()> {
         let succession = arrange(&self.records, now).await?;
         let stale = {

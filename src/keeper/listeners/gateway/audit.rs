@@ -50,7 +50,7 @@ pub(super) async fn lines_of_region(State(gateway): Kept, call: Call, Path(regio
 }
 
 impl Gateway {
-    /// Whoever may read a tenant's results may read its lines.
+    /// A member who may read a tenant's results may read its lines.
     async fn member(&self, call: &Call, namespace: &str) -> Result<(Arc<Region>, Lines), Refused> {
         let (keys, credential) = self.person(call, namespace, names::FILES_READER_ACCOUNT).await?;
         let event = Event::new("AuditRead").with("tenant", keys.scope.tenant_uid.as_str()).with("credential", credential);
@@ -58,7 +58,7 @@ impl Gateway {
         Ok((keys.region.clone(), Lines::OfTenant(keys.scope.tenant_uid.clone())))
     }
 
-    /// Whoever may ask for a token of the account that the chart makes for this, in our own namespace.
+    /// A user who may ask for a token of the account that the chart makes for this, in our own namespace.
     async fn administrator(&self, call: &Call, region: &str) -> Result<Arc<Region>, Refused> {
         let account = names::AUDIT_READER_ACCOUNT;
         let caller = call.caller.as_ref().ok_or(Refused::Token(account))?;

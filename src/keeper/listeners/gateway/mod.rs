@@ -85,7 +85,7 @@ pub(crate) fn app(gateway: Arc<Gateway>) -> Router {
     uploads.merge(results).merge(regions).layer(DefaultBodyLimit::disable()).with_state(gateway)
 }
 
-/// Nothing of a file is read for whoever the API server does not know, nor for a tenant that has enough of them on their way.
+/// Nothing of a file is read for a caller that the API server does not know, nor for a tenant that has enough of them on their way.
 async fn enter(State(door): State<Arc<Door>>, call: Call, mut request: Request, next: Next) -> Response {
     let caller = match door.entrance.known(&call).await {
         Ok(Known::Caller(caller)) => caller,

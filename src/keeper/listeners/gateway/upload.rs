@@ -75,11 +75,11 @@ async fn take(
 
 /// An Upload has one file, whose id is its own.
 fn claim(upload: &Upload, keys: &TenantKeys, now: Timestamp, replica: &str) -> Result<FileRecord, Error> {
-    let uid: String = Uid::of(upload)?.into();
+    let uid = Uid::of(upload)?;
     Ok(FileRecord {
         uid: uid.clone(),
         region: keys.region.name_any(),
-        tenant_uid: keys.scope.tenant_uid.clone(),
+        tenant_uid: Uid::of(keys.tenant.as_ref())?,
         namespace: NamespaceName::of(upload)?.into(),
         kind: UPLOAD.into(),
         owner: upload.name_any(),
@@ -187,7 +187,7 @@ impl Gateway {
         Ok((twin, Received { bytes, sha256: hex::encode(digest), completed_at }))
     }
 
-    /// Key, audit, status: in this order, so that whoever sees a complete Upload can read it, and everything born is in the audit.
+    /// Key, audit, status: in this order, so that a worker that sees a complete Upload can read it, and everything born is in the audit.
     #[allow(clippy::too_many_arguments)]
     async fn complete_upload(
         &self,
@@ -223,13 +223,13 @@ impl Gateway {
         let let_go = match erased {
             Ok(()) => self.files.records.drop_claim(claimed).await,
             Err(error) => {
-                tracing::warn!(file = claim.uid, error = error.chain(), "what came of a cut-off upload could not be removed yet");
+                tracing::warn!(file = %claim.uid, error = error.chain(), "what came of a cut-off upload could not be removed yet");
                 // The sweeper removes it as soon as the volume lets it, and the name is free again.
                 self.files.records.destroy_key(claim).await.map(|_| ())
             }
         };
         if let Err(error) = let_go {
-            tracing::warn!(file = claim.uid, error = error.chain(), "the claim of a cut-off upload could not be removed yet");
+            tracing::warn!(file = %claim.uid, error = error.chain(), "the claim of a cut-off upload could not be removed yet");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Ciphertext in and out, for workers: they have no storage credentials, and the keeper does not see what is inside.
 
+use api::Uid;
 use api::keeper::{FileGrant, NewFile};
 use axum::Json;
 use axum::body::Body;
@@ -41,7 +42,7 @@ fn new_record(admitted: &Admitted, name: &str, now: Timestamp) -> Option<FileRec
     let not_after = domain::retention::result_expiry(snapshot.deadline.max(now), &snapshot.results)?;
     let id = Sha256::digest(format!("{}/{}/{name}", snapshot.run.uid, admitted.attempt()));
     Some(FileRecord {
-        uid: hex::encode(&id[..16]),
+        uid: Uid::new(hex::encode(&id[..16]))?,
         region: admitted.region().name_any(),
         tenant_uid: snapshot.tenant.uid.clone(),
         namespace: admitted.namespace().to_owned(),
@@ -86,15 +87,18 @@ impl Workers {
         let (ring, scope) = (&keys.ring, keys.scope.clone());
         // Asking again gives the same file while it is pending.
         if let Some(known) = self.files.records.find(&record.uid).await? {
-            let opening = self.vault.opening_file(&keys, &record.uid, Event::new("FileKeyOpened").with("run", admitted.run_uid())).await?;
+            let opening =
+                self.vault.opening_file(&keys, &record.uid, Event::new("FileKeyOpened").with("run", admitted.run_uid().as_str())).await?;
             let key = self.files.records.begun_key(&known, &record.owner_uid, ring, scope, &opening)?.ok_or(Rejection::Taken)?;
             return Ok(file_grant::grant(known.0.context(keys.scope.clone()), &key));
         }
-        let event =
-            Event::new("FileBorn").with("tenant", tenant_uid(admitted)).with("file", record.uid.as_str()).with("run", admitted.run_uid());
+        let event = Event::new("FileBorn")
+            .with("tenant", tenant_uid(admitted).as_str())
+            .with("file", record.uid.as_str())
+            .with("run", admitted.run_uid().as_str());
         self.audit.line(admitted.region(), event).await?;
         let Some(key) = self.files.records.begin(&record, ring, scope).await? else {
-            return Err(Error::Record { name: record.uid, detail: "somebody else began it at the same moment" }.into());
+            return Err(Error::Record { name: record.uid.into(), detail: "somebody else began it at the same moment" }.into());
         };
         Ok(file_grant::grant(record.context(keys.scope.clone()), &key))
     }
@@ -120,8 +124,10 @@ impl Workers {
         let storage = self.files.storages.of(admitted.region())?;
         let bytes = storage.read(&record.tenant_uid, &record.uid).await?;
         let bytes = bytes.ok_or_else(|| Rejection::about(admitted, &upload.name_any(), Refusal::UploadLost))?;
-        let event =
-            Event::new("FileRead").with("tenant", tenant_uid(admitted)).with("file", record.uid.as_str()).with("run", admitted.run_uid());
+        let event = Event::new("FileRead")
+            .with("tenant", tenant_uid(admitted).as_str())
+            .with("file", record.uid.as_str())
+            .with("run", admitted.run_uid().as_str());
         self.audit.line(admitted.region(), event).await?;
         Ok((bytes, record.not_after))
     }
@@ -129,7 +135,7 @@ impl Workers {
     async fn result_of(&self, admitted: &Admitted, file: &str) -> Result<(FileRecord, Secret), Rejection> {
         let (record, secret) = self.files.records.find(file).await?.ok_or(Refusal::File)?;
         let ours =
-            record.kind == IMPORT_RUN && record.owner_uid == admitted.run_uid() && record.tenant_uid == admitted.snapshot().tenant.uid;
+            record.kind == IMPORT_RUN && record.owner_uid == *admitted.run_uid() && record.tenant_uid == admitted.snapshot().tenant.uid;
         if ours { Ok((record, secret)) } else { Err(Refusal::File.into()) }
     }
 
@@ -153,7 +159,7 @@ impl Workers {
                     }
                 }
                 // The worker is gone or its connection broke; it may send the file again.
-                Err(_) => Some(Rejection::Trouble(Error::Record { name: record.uid.clone(), detail: "its upload was cut off" })),
+                Err(_) => Some(Rejection::Trouble(Error::Record { name: record.uid.to_string(), detail: "its upload was cut off" })),
             };
             if let Some(failure) = failure {
                 incoming.abort().await?;

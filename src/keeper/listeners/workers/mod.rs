@@ -33,7 +33,7 @@ use run_status::RunLocks;
 /// JSON of a worker: a chunk with its cursor is the largest.
 const BODY_LIMIT: usize = 1 << 20;
 const MIN_BODY_RATE: MinRate = MinRate { pause: Duration::from_secs(10), rate: 64 << 10 };
-/// Calls of a tenant's workers at the same time; whoever comes too many comes again.
+/// Calls of a tenant's workers at the same time; a call that is one too many comes again.
 const CALLS: usize = 64;
 /// Files of a tenant's workers on their way at the same time: three of each run. They have no least rate: results come as the org gives them.
 const FILES: usize = 96;
@@ -91,7 +91,7 @@ pub(crate) fn app(workers: Arc<Workers>) -> Router {
     json.merge(bytes).with_state(workers)
 }
 
-/// Nothing of a body is read for whoever the API server does not know.
+/// Nothing of a body is read for a caller that the API server does not know.
 async fn enter(State(door): State<Arc<Door>>, call: Call, mut request: Request, next: Next) -> Response {
     let refused = || Rejection::from(Refusal::Token).into_response();
     let caller = match door.entrance.known(&call).await {

@@ -138,8 +138,8 @@ impl Workers {
         };
         self.write_run(&RunKey::of(admitted), change).await?;
         let event = Event::new("OutcomeReported")
-            .with("tenant", tenant_uid(admitted))
-            .with("run", admitted.run_uid())
+            .with("tenant", tenant_uid(admitted).as_str())
+            .with("run", admitted.run_uid().as_str())
             .with("attempt", report.attempt);
         Ok(self.audit.line(admitted.region(), event.with("reason", report.reason.to_string())).await?)
     }
@@ -195,7 +195,7 @@ impl Workers {
     /// A written result file gets its last moment from the end of the run. Absent when it is not whole, or had its time already.
     async fn end_file(&self, admitted: &Admitted, written: &WrittenFile, now: jiff::Timestamp) -> Result<Option<ResultFile>, Rejection> {
         let Some((record, secret)) = self.files.records.find(&written.file).await? else { return Ok(None) };
-        if record.kind != IMPORT_RUN || record.owner_uid != admitted.run_uid() || record.file_name != written.name {
+        if record.kind != IMPORT_RUN || record.owner_uid != *admitted.run_uid() || record.file_name != written.name {
             return Err(Refusal::File.into());
         }
         if record.state != FileState::Complete {

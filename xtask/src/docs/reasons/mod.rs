@@ -44,7 +44,11 @@ const KINDS: [(&str, &str, &[&str]); 7] = [
 const LISTS: &str = "crates/api/src/reasons";
 /// Lists of the errors whose `reason()` becomes the reason of a condition, and the files that have it.
 const ERRORS: [(&str, &str, &[&str]); 4] = [
-    ("Region, Tenant, Connection: what the keeper ran into", "src/keeper/base/reasons.rs", &["src/keeper/base/error.rs"]),
+    (
+        "Region, Tenant, Connection: what the keeper ran into",
+        "src/keeper/base/reasons.rs",
+        &["src/keeper/base/error.rs", "src/keeper/storage/bucket/unfit.rs"],
+    ),
     (
         "Region, Tenant, Connection: a record or key that cannot be used",
         "crates/envelope/src/reasons.rs",

@@ -21,7 +21,7 @@ const ROOMS: &Rooms = &[
     ("operator", &[]),
     ("keeper::base", &[]),
     ("keeper::identity", &["keeper::base"]),
-    ("keeper::storage", &["keeper::base"]),
+    ("keeper::storage", &["systems", "keeper::base"]),
     ("keeper::audit", &["keeper::base", "keeper::storage"]),
     ("keeper::vault", &["systems", "keeper::base", "keeper::audit"]),
     ("keeper::files", &["file_grant", "keeper::base", "keeper::storage", "keeper::audit", "keeper::vault"]),

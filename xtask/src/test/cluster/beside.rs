@@ -29,7 +29,7 @@ const CLIENT: &str = "canary";
 pub(super) const DESCRIBE: (&str, &str) = ("GET", "*/sobjects/*/describe*");
 pub(super) const COMMIT: (&str, &str) = ("PATCH", "*/jobs/ingest/*");
 /// Tenants that the Region lets through to the address beside the cluster.
-const TENANTS: [&str; 5] = ["canary", "lakeside", "moving", "phoenix", "shopper"];
+const TENANTS: [&str; 6] = ["canary", "keeping", "lakeside", "moving", "phoenix", "shopper"];
 
 /// The servers; they end with it.
 pub(super) struct Beside<'a> {
@@ -152,7 +152,7 @@ impl<'a> Beside<'a> {
         self.connection(namespace, name, &[("accessKeyId", minio::KEY_ID), ("secretAccessKey", secret)], json!({"s3": s3}))
     }
 
-    /// Names in the cluster's DNS for the address beside it, and the Region's leave for the tenants here to go there.
+    /// Names in the cluster's DNS for the address beside it, and the leave of Dallas' Region for the tenants here to go there.
     fn names(&self) -> Result<()> {
         let kubectl = &self.demo.kubectl;
         kubectl.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}))?;
@@ -160,11 +160,16 @@ impl<'a> Beside<'a> {
         point(kubectl, "warehouse", BESIDE, 5432)?;
         point(kubectl, "shop", BESIDE, 3306)?;
         point(kubectl, "lake", BESIDE, 9000)?;
+        self.let_through(REGION)
+    }
+
+    /// The Region's leave for the tenants here to go to the address beside the cluster, and for its keeper to keep files there.
+    pub(super) fn let_through(&self, region: &str) -> Result<()> {
         let spec = json!({"spec": {
             "allowedLoginHosts": [SALESFORCE],
             "privateEndpoints": [{"cidr": format!("{BESIDE}/32"), "ports": [8443, 5432, 3306, 9000], "tenants": TENANTS}],
         }});
-        kubectl.run(&["patch", "region", REGION, "--type=merge", "-p", &spec.to_string()]).map(drop)
+        self.demo.kubectl.run(&["patch", "region", region, "--type=merge", "-p", &spec.to_string()]).map(drop)
     }
 
     /// Asks the Salesforce here, at its tester's door or elsewhere.
@@ -224,12 +229,16 @@ impl<'a> Beside<'a> {
 
     /// A tenant with a namespace of its name, ready.
     pub(super) fn tenant(&self, name: &str) -> Result<()> {
-        ensure!(TENANTS.contains(&name), "the Region does not let {name} through");
+        self.tenant_of(REGION, name)
+    }
+
+    pub(super) fn tenant_of(&self, region: &str, name: &str) -> Result<()> {
+        ensure!(TENANTS.contains(&name), "no Region lets {name} through");
         let kubectl = &self.demo.kubectl;
         kubectl.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}))?;
         kubectl.apply(&json!({
             "apiVersion": "dataimporter.io/v1alpha1", "kind": "Tenant", "metadata": {"name": name},
-            "spec": {"region": REGION, "namespaces": [name], "plan": "Standard",
+            "spec": {"region": region, "namespaces": [name], "plan": "Standard",
                 "contact": {
                     "firstName": "Grace", "lastName": "Hopper", "email": "grace@canary.example", "company": "Canary", "country": "US"}},
         }))?;
@@ -362,7 +371,7 @@ fn listens(port: u16, name: &str) -> Result<()> {
     })
 }
 
-fn authority() -> Result<String> {
+pub(super) fn authority() -> Result<String> {
     let file = certificate::authority();
     std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
 }

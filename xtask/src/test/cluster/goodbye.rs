@@ -253,7 +253,7 @@ fn released(demo: &Demo) -> Result<()> {
     uninstall(demo, "Release")?;
     let left = held(kubectl)?;
     ensure!(left.is_empty(), "still held, by processes that are gone: {left:?}");
-    // Whoever deletes them now waits for nobody.
+    // A user who deletes them now waits for nobody.
     kubectl.run(&["delete", "connection", "warehouse", "-n", "globex", "--timeout=20s"])?;
     kubectl.run(&["delete", "tenant", "globex", "--timeout=20s"])?;
     kubectl.run(&["delete", "namespace", "dataimporter-run-globex", "globex", "--timeout=90s"])?;
@@ -272,7 +272,7 @@ fn released(demo: &Demo) -> Result<()> {
     demo.plugin(&["run", "acme/airports", "--name", "after-release", "--wait", "--timeout", "180"])
 }
 
-/// What is the user's own and no manifest of theirs under `examples/`.
+/// What is the user's own and in no manifest under `examples/`.
 const THEIRS: [&str; 5] = [
     "Namespace dataimporter-system",
     "Node ", // their region's label
@@ -280,7 +280,7 @@ const THEIRS: [&str; 5] = [
     "PersistentVolumeClaim dataimporter-system/",
     "Secret dataimporter-system/root-key-",
 ];
-/// Roles that let the keeper read a Secret are theirs, too: other checks granted some in the namespaces of their tenants.
+/// Roles that let the keeper read a Secret are the user's, too: other checks granted some in the namespaces of their tenants.
 const GRANTED: &str = "/dataimporter-intake-";
 
 fn theirs(title: &str) -> bool {

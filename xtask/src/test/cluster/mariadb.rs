@@ -21,7 +21,7 @@ pub(super) fn lay_out(folder: &Path, statements: &[String], tls: &Certificate, a
     std::fs::copy(&tls.key, path("tls.key"))?;
     // MariaDB refuses to run as root.
     process::output(Command::new("chown").args(["--recursive", "mysql:"]).arg(folder))?;
-    // A server that starts removes the temporary tables that it finds, whoever made them.
+    // A server that starts removes the temporary tables that it finds, of any server.
     let places = [format!("--datadir={}", path("data")), format!("--tmpdir={}", path("")), "--user=mysql".to_owned()];
     let mut made = Command::new("mariadb-install-db");
     made.args(["--no-defaults", "--skip-test-db", "--auth-root-authentication-method=normal"]).args(FRUGAL).args(&places);

@@ -29,6 +29,30 @@ impl Bucket {
         Ok(Self { folder: folder.to_owned(), secret: secret.to_owned() })
     }
 
+    /// One more bucket, which is empty.
+    pub(super) fn make(&self, bucket: &str) -> Result<()> {
+        Ok(std::fs::create_dir_all(self.objects(bucket))?)
+    }
+
+    /// Where the server keeps the objects of a bucket.
+    pub(super) fn objects(&self, bucket: &str) -> PathBuf {
+        self.folder.join("data").join(bucket)
+    }
+
+    /// Keys of the objects that a bucket lists.
+    pub(super) fn keys(&self, bucket: &str) -> Result<Vec<String>> {
+        let listed = self.curl(&format!("{bucket}?list-type=2"), &[])?;
+        let keys = listed.split("<Key>").skip(1).filter_map(|rest| Some(rest.split_once("</Key>")?.0.to_owned()));
+        Ok(keys.collect())
+    }
+
+    /// Has a bucket keep versions from now on.
+    pub(super) fn keep_versions(&self, bucket: &str) -> Result<()> {
+        let told =
+            "<VersioningConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Status>Enabled</Status></VersioningConfiguration>";
+        self.upload(&format!("{bucket}?versioning="), told)
+    }
+
     /// The command that serves it on port 9000 of `address`.
     pub(super) fn server(&self, address: &str) -> Result<Command> {
         let program = workspace::target().join("minio/minio").to_string_lossy().into_owned();
@@ -44,20 +68,24 @@ impl Bucket {
     }
 
     pub(super) fn put(&self, key: &str, content: &str) -> Result<()> {
+        self.upload(&format!("{BUCKET}/{key}"), content)
+    }
+
+    fn upload(&self, path: &str, content: &str) -> Result<()> {
         let file = self.folder.join("to-put");
         std::fs::write(&file, content)?;
-        let put = self.curl(key, &["--upload-file", &file.to_string_lossy()]);
+        let put = self.curl(path, &["--upload-file", &file.to_string_lossy()]).map(drop);
         std::fs::remove_file(&file)?;
         put
     }
 
     pub(super) fn remove(&self, key: &str) -> Result<()> {
-        self.curl(key, &["--request", "DELETE"])
+        self.curl(&format!("{BUCKET}/{key}"), &["--request", "DELETE"]).map(drop)
     }
 
     /// Cuts what the server keeps of an object in half, behind its back.
     pub(super) fn cut(&self, key: &str) -> Result<()> {
-        let parts = Command::new("find").arg(self.folder.join("data").join(BUCKET).join(key)).args(["-name", "part.*"]).output()?;
+        let parts = Command::new("find").arg(self.objects(BUCKET).join(key)).args(["-name", "part.*"]).output()?;
         let parts = String::from_utf8(parts.stdout)?;
         let part = parts.lines().next().with_context(|| format!("{key} has no part of its own"))?;
         let file = std::fs::OpenOptions::new().write(true).open(part)?;
@@ -66,12 +94,12 @@ impl Bucket {
         Ok(file.set_len(length / 2)?)
     }
 
-    fn curl(&self, key: &str, arguments: &[&str]) -> Result<()> {
+    fn curl(&self, path: &str, arguments: &[&str]) -> Result<String> {
         let authority = certificate::authority().to_string_lossy().into_owned();
-        let (resolve, url) = (format!("{LAKE}:9000:{BESIDE}"), format!("https://{LAKE}:9000/{BUCKET}/{key}"));
+        let (resolve, url) = (format!("{LAKE}:9000:{BESIDE}"), format!("https://{LAKE}:9000/{path}"));
         let (user, signed) = (format!("{KEY_ID}:{}", self.secret), format!("aws:amz:{REGION}:s3"));
         let curl = ["curl", "--silent", "--show-error", "--fail-with-body", "--max-time", "60", "--noproxy", "*"];
         let to = ["--cacert", &authority, "--resolve", &resolve, "--aws-sigv4", &signed, "--user", &user, &url];
-        process::output(&mut Cluster::find()?.in_network(&[&curl, &to[..], arguments].concat())?).map(drop)
+        process::output(&mut Cluster::find()?.in_network(&[&curl, &to[..], arguments].concat())?)
     }
 }

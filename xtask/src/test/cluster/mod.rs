@@ -4,6 +4,7 @@
 
 mod at_rest;
 mod beside;
+mod bucket_region;
 mod buckets;
 mod canary;
 mod databases;
@@ -47,8 +48,8 @@ const GROUPS: &[(&str, &[Check])] = &[
     ("goodbye", goodbye::CHECKS), // it ends the installation, so it comes last
 ];
 
-/// Only when `--only` has its name: its server takes minutes to build.
-const BUCKETS: (&str, &[Check]) = ("buckets", buckets::CHECKS);
+/// Only when `--only` has their names: their server takes minutes to build.
+const WITH_MINIO: [(&str, &[Check]); 2] = [("buckets", buckets::CHECKS), ("bucket-region", bucket_region::CHECKS)];
 
 /// How much of the level to run.
 #[derive(clap::Args, Default)]
@@ -68,13 +69,13 @@ impl Choice {
 }
 
 pub(crate) fn check(choice: &Choice) -> Result<()> {
-    let buckets = choice.only.as_deref() == Some(BUCKETS.0);
-    if buckets {
+    let with_minio = WITH_MINIO.iter().filter(|(group, _)| choice.only.as_deref() == Some(group));
+    if with_minio.clone().count() > 0 {
         crate::minio::build(&Progress::begin())?;
     }
     let mut failed = Vec::new();
     let demo = prepare(choice, &mut failed)?;
-    let groups = GROUPS.iter().chain(buckets.then_some(&BUCKETS));
+    let groups = GROUPS.iter().chain(with_minio);
     let checks = groups.flat_map(|(group, checks)| checks.iter().map(move |check| (*group, check)));
     let mut passed = 0;
     for (group, (name, check)) in checks.filter(|(group, (name, _))| choice.wants(group, name)) {

@@ -32,6 +32,10 @@ impl<'a> Run<'a> {
         Ok(Self { demo, tenant, folder, name, uid: uid.trim().to_owned() })
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(super) fn object(&self) -> Result<Value> {
         self.demo.kubectl.json(&["get", "importrun", &self.name, "-n", self.tenant])
     }

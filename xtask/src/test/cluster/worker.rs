@@ -1,4 +1,4 @@
-//! A real worker, stopped by the kernel in the middle of its work: alive for everybody who looks, and silent. Whoever has the machine
+//! A real worker, stopped by the kernel in the middle of its work: alive for everybody who looks, and silent. A process that has the machine
 //! that it runs on has its token and its network, and calls the keeper with both.
 
 use std::io::Write as _;

@@ -75,7 +75,7 @@ fn deadline(spec: &ImportJobSpec) -> Duration {
 
 fn connection(connection: &Connection) -> Option<SnapshotConnection> {
     Some(SnapshotConnection {
-        uid: Uid::of_meta(&connection.metadata)?.into(),
+        uid: Uid::of_meta(&connection.metadata)?,
         endpoint_digest: connection.spec.endpoint_digest(),
         min_credential_version: connection.status.as_ref().and_then(|s| s.credential_version).unwrap_or_default(),
         spec: connection.spec.clone(),
@@ -83,7 +83,7 @@ fn connection(connection: &Connection) -> Option<SnapshotConnection> {
 }
 
 fn id(meta: &ObjectMeta) -> Option<ObjectId> {
-    Some(ObjectId { namespace: meta.namespace.clone(), name: labels::name(meta).to_owned(), uid: Uid::of_meta(meta)?.into() })
+    Some(ObjectId { namespace: meta.namespace.clone(), name: labels::name(meta).to_owned(), uid: Uid::of_meta(meta)? })
 }
 
 /// The ConfigMap with the snapshot, in the run namespace that `placed` proves.
