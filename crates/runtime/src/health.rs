@@ -21,6 +21,7 @@ const LIMITS: Limits = Limits { connections: 64, of_one: 16, idle: Duration::fro
 /// How often something that takes its time shows life.
 const BEAT: Duration = Duration::from_secs(5);
 
+/// Whether a process is alive and whether it is ready, as the kubelet asks. Clones share one state: the process writes it, [`serve`] answers from it.
 #[derive(Clone)]
 pub struct Health {
     state: Arc<RwLock<Inner>>,
@@ -33,14 +34,17 @@ struct Inner {
 }
 
 impl Health {
+    /// Not ready, waiting for "start", and alive as of `now`.
     pub fn new(now: Instant) -> Self {
         Self { state: Arc::new(RwLock::new(Inner { waiting_for: Some("start".into()), beat: now })) }
     }
 
+    /// Not ready from now on; `what` is the thing that is missing, which `/readyz` answers with "waiting for {what}".
     pub fn waiting_for(&self, what: impl Into<String>) {
         self.write(|inner| inner.waiting_for = Some(what.into()));
     }
 
+    /// Ready from now on, until [`Health::waiting_for`] says otherwise.
     pub fn ready(&self) {
         self.write(|inner| inner.waiting_for = None);
     }

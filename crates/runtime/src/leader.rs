@@ -23,18 +23,24 @@ const RETRY: Duration = Duration::from_secs(1);
 /// A call that hangs must not outlive the grace.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Why a process cannot stand for the lease at all. Failures later on are logged, and tried again or taken for a loss.
 #[derive(Debug, Error)]
 pub enum LeaderError {
+    /// No client can be made from the configuration, as when its certificates cannot be read.
     #[error("client for the lease")]
     Client(#[source] kube::Error),
+    /// The lease can neither be read nor be made.
     #[error("lease {name}")]
     Lease {
+        /// Name of the Lease object.
         name: String,
+        /// What the API server or the lease's library says.
         #[source]
         source: LeaseManagerError,
     },
 }
 
+/// A process that stands for a lease of 30 seconds or holds it: [`Leader::acquired`], then [`Leader::lost`], then [`Leader::release`].
 pub struct Leader {
     client: Client,
     namespace: String,
@@ -44,7 +50,12 @@ pub struct Leader {
 }
 
 impl Leader {
-    /// Has a client of its own, whose calls fail rather than hang.
+    /// Stands for the Lease `name` in `namespace` under `identity`, which no other process may have. Has a client of its own, whose calls
+    /// fail rather than hang.
+    ///
+    /// # Errors
+    ///
+    /// If the client cannot be made, or the Lease can neither be read nor made. Waiting for the lease is [`Leader::acquired`]'s.
     pub async fn candidate(config: &Config, namespace: &str, name: &str, identity: &str) -> Result<Self, LeaderError> {
         let mut config = config.clone();
         config.connect_timeout = Some(CALL_TIMEOUT);

@@ -8,11 +8,13 @@
 //! | `work` | keys to reconcile: one at a time per key, backoff per key, bounded concurrency |
 //! | `write` | server-side apply, status, create, delete; every write counted and bounded in time |
 //! | `events` | what a person sees in `kubectl describe` |
-//! | `leader` | one writer at a time; whoever is not sure any more stops |
-//! | `listen` | HTTP to whoever connects: seats, deadlines, paces |
+//! | `leader` | one writer at a time; a process that is not sure any more stops |
+//! | `listen` | HTTP to strangers: seats, deadlines, paces |
 //! | `causes` | an error with its causes, for people |
 //! | `health` | `/livez`, `/readyz`, `/metrics` |
 //! | `metrics`, `logs`, `shutdown` | what their names say |
+
+#![warn(missing_docs)]
 
 pub mod causes;
 pub mod events;

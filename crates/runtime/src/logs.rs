@@ -1,7 +1,7 @@
 //! JSON lines on standard error, one per event, with the fields of the spans around it.
 //!
 //! Our own crates keep to "never rows or secrets" at every level. Crates of others do not: tokio-postgres prints queries with the last key
-//! value from `debug` on and, at `info`, what the server says in a NOTICE; HTTP crates print headers. So theirs is cut at `warn`,
+//! value from `debug` on and, at `info`, what the server says in a NOTICE; HTTP crates print headers. So what they say is cut at `warn`,
 //! whatever the user's filter asks for.
 
 use std::io::Write;

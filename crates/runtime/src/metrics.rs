@@ -39,6 +39,7 @@ struct RegionLabel {
     region: String,
 }
 
+/// The metrics of one process, each with the prefix `dataimporter_`. Clones count into the same ones.
 #[derive(Clone)]
 pub struct Metrics {
     registry: Arc<Registry>,
@@ -60,10 +61,12 @@ pub struct Metrics {
 
 /// How a write ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Wrote {
+pub(crate) enum Wrote {
+    /// The API server did what was asked.
     Done,
     /// Somebody else was quicker: looked at again, and nothing to worry about.
     Conflict,
+    /// The API server refused, or no answer came in time.
     Failed,
 }
 
@@ -74,6 +77,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Everything at zero.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("dataimporter");
         let reconciles = Family::<KindLabel, Counter>::default();
@@ -121,6 +125,7 @@ impl Metrics {
         }
     }
 
+    /// A reconcile of `kind` (such as `ImportRun`) ended after `took`; one that failed is counted as an error, too, and is tried again.
     pub fn reconciled(&self, kind: &'static str, took: Duration, failed: bool) {
         self.reconciles.get_or_create(&KindLabel { kind }).inc();
         self.seconds.get_or_create(&KindLabel { kind }).observe(took.as_secs_f64());
@@ -129,7 +134,8 @@ impl Metrics {
         }
     }
 
-    pub fn wrote(&self, kind: &str, verb: &'static str, result: Wrote) {
+    /// A write of `kind` with `verb` (`apply`, `status`, `patch`, `create` or `delete`) ended.
+    pub(crate) fn wrote(&self, kind: &str, verb: &'static str, result: Wrote) {
         let result = match result {
             Wrote::Done => "ok",
             Wrote::Conflict => "conflict",
@@ -138,48 +144,58 @@ impl Metrics {
         self.writes.get_or_create(&WriteLabel { kind: kind.to_owned(), verb, result }).inc();
     }
 
-    pub fn watch_error(&self, kind: &'static str) {
+    /// A watch of `kind` failed and is begun again.
+    pub(crate) fn watch_error(&self, kind: &'static str) {
         self.watch_errors.get_or_create(&KindLabel { kind }).inc();
     }
 
-    pub fn invalid_object(&self, kind: &'static str) {
+    /// An object of `kind` does not fit its type and is treated as absent.
+    pub(crate) fn invalid_object(&self, kind: &'static str) {
         self.invalid_objects.get_or_create(&KindLabel { kind }).inc();
     }
 
+    /// An object of `kind` stands under a name or label of ours and was made by somebody else.
     pub fn foreign_object(&self, kind: &'static str) {
         self.foreign_objects.get_or_create(&KindLabel { kind }).inc();
     }
 
-    pub fn set_queue_depth(&self, depth: usize) {
+    /// How many keys are due for a reconcile that has not begun.
+    pub(crate) fn set_queue_depth(&self, depth: usize) {
         self.queue_depth.set(i64::try_from(depth).unwrap_or(i64::MAX));
     }
 
+    /// Whether this process holds the lease of its controllers.
     pub fn set_leader(&self, leading: bool) {
         self.leader.set(i64::from(leading));
     }
 
-    pub fn connections(&self, listener: &'static str, held: usize) {
+    /// How many connections `listener` holds.
+    pub(crate) fn connections(&self, listener: &'static str, held: usize) {
         self.connections.get_or_create(&ListenerLabel { listener }).set(i64::try_from(held).unwrap_or(i64::MAX));
     }
 
     /// A connection that we refused or ended.
-    pub fn connection_ended(&self, listener: &'static str, reason: &'static str) {
+    pub(crate) fn connection_ended(&self, listener: &'static str, reason: &'static str) {
         self.refused_connections.get_or_create(&EndLabel { listener, reason }).inc();
     }
 
+    /// A call to `listener` was refused before anything was read for it; `reason` is a word of a closed list, such as `tenantBusy`.
     pub fn call_refused(&self, listener: &'static str, reason: &'static str) {
         self.refused_calls.get_or_create(&EndLabel { listener, reason }).inc();
     }
 
+    /// By how many seconds this machine's clock is ahead of the API server's; negative if it is behind.
     pub fn set_clock_skew(&self, seconds: i64) {
         self.clock_skew.set(seconds);
     }
 
+    /// How many files of this Region had their time and are still there.
     pub fn set_overdue_files(&self, region: &str, files: usize) {
         let label = RegionLabel { region: region.to_owned() };
         self.overdue_files.get_or_create(&label).set(i64::try_from(files).unwrap_or(i64::MAX));
     }
 
+    /// All metrics as text in the format OpenMetrics 1.0.0, as `/metrics` answers.
     pub fn render(&self) -> String {
         let mut text = String::new();
         // Writing into a String cannot fail.

@@ -12,19 +12,24 @@ use kube::{Resource, ResourceExt};
 /// Namespace (none for cluster-scoped kinds) and name.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ObjectKey {
+    /// Absent for a kind that is cluster-scoped.
     pub namespace: Option<String>,
+    /// `metadata.name`.
     pub name: String,
 }
 
 impl ObjectKey {
+    /// Key of an object of a cluster-scoped kind.
     pub fn cluster(name: impl Into<String>) -> Self {
         Self { namespace: None, name: name.into() }
     }
 
+    /// Key of an object in a namespace.
     pub fn namespaced(namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self { namespace: Some(namespace.into()), name: name.into() }
     }
 
+    /// Key of this object. One without a name, which the API server never gives, has an empty one.
     pub fn of(object: &impl ResourceExt) -> Self {
         Self { namespace: object.namespace(), name: object.name_any() }
     }
@@ -47,6 +52,7 @@ pub type Prune<K> = fn(&mut K);
 /// How many deleted UIDs are remembered, so that the late answer to a write does not bring a deleted object back.
 const TOMBSTONES: usize = 4096;
 
+/// The objects of one kind as they were last seen or written. Clones share them.
 pub struct Store<K> {
     inner: Arc<RwLock<Inner<K>>>,
     index: Index<K>,
@@ -73,6 +79,7 @@ impl<K> Clone for Store<K> {
 }
 
 impl<K: Resource<DynamicType = ()>> Store<K> {
+    /// Empty. Objects are found by key, and under the words that `index` gives for them; nothing of them is dropped but `managedFields`.
     pub fn new(index: Index<K>) -> Self {
         Self::pruned(index, |_| ())
     }
@@ -83,18 +90,22 @@ impl<K: Resource<DynamicType = ()>> Store<K> {
         Self { inner: Arc::new(RwLock::new(inner)), index, prune }
     }
 
+    /// The newest version known.
     pub fn get(&self, key: &ObjectKey) -> Option<Arc<K>> {
         self.read(|inner| inner.objects.get(key).map(|entry| entry.newest.clone()))
     }
 
+    /// The newest version of each object, by key.
     pub fn all(&self) -> Vec<Arc<K>> {
         self.read(|inner| inner.objects.values().map(|entry| entry.newest.clone()).collect())
     }
 
+    /// How many objects there are.
     pub fn len(&self) -> usize {
         self.read(|inner| inner.objects.len())
     }
 
+    /// Whether there are none: the kind was not listed yet, or nobody made one.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -164,7 +175,7 @@ impl<K: Resource<DynamicType = ()>> Store<K> {
     }
 
     /// Keys that are here but not in a fresh list.
-    pub fn absent_from(&self, listed: &BTreeSet<ObjectKey>) -> Vec<ObjectKey> {
+    pub(crate) fn absent_from(&self, listed: &BTreeSet<ObjectKey>) -> Vec<ObjectKey> {
         self.read(|inner| inner.objects.keys().filter(|key| !listed.contains(key)).cloned().collect())
     }
 

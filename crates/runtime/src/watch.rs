@@ -43,6 +43,7 @@ pub struct Watches {
 }
 
 impl Watches {
+    /// Watches nothing yet; errors and objects that do not fit their type are counted in `metrics`.
     pub fn new(client: Client, metrics: Metrics) -> Self {
         Self { client, metrics, tasks: JoinSet::new(), synced: Vec::new() }
     }

@@ -142,6 +142,7 @@ impl<K: Clone + Ord> Default for Queue<K> {
 }
 
 impl<K: Clone + Ord + Debug + Send + 'static> Queue<K> {
+    /// Makes a key due now or, if it is being worked on, once more right afterwards. Waking it twice before that is the same as once.
     pub fn wake(&self, key: K) {
         self.with(|table| table.wake(key, Instant::now()));
         self.changed.notify_one();

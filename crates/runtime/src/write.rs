@@ -20,17 +20,25 @@ use crate::store::ObjectKey;
 /// The API server answers or gives up within this time; so do we.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Why a write did not succeed, or may not have succeeded: after a timeout the API server may still do it.
 #[derive(Debug, Error)]
 pub enum WriteError {
+    /// The API server refused, or could not be reached.
     #[error("{verb} {kind} {key}")]
     Api {
+        /// `apply`, `status`, `patch`, `create` or `delete`.
         verb: &'static str,
+        /// Kind of the object, such as `ImportRun`.
         kind: String,
+        /// Which object.
         key: ObjectKey,
+        /// The client's error, with the server's answer if there was one.
         #[source]
         source: Box<kube::Error>,
     },
+    /// No answer within 30 seconds.
     #[error("{verb} {kind} {key}: no answer within {} s", TIMEOUT.as_secs())]
+    #[allow(missing_docs, reason = "the fields are those of `Api`")]
     Timeout { verb: &'static str, kind: String, key: ObjectKey },
 }
 
@@ -45,10 +53,12 @@ impl WriteError {
         }
     }
 
+    /// 409: the object was changed since it was read, or one that is created exists already.
     pub fn is_conflict(&self) -> bool {
         self.code() == Some(409)
     }
 
+    /// 404: the object, or its namespace, is not there.
     pub fn is_not_found(&self) -> bool {
         self.code() == Some(404)
     }
@@ -74,6 +84,7 @@ impl WriteError {
 pub trait Kind: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize + Send + Sync {}
 impl<K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize + Send + Sync> Kind for K {}
 
+/// Writes objects under one field manager. Cheap to clone.
 #[derive(Clone)]
 pub struct Writer {
     client: Client,
@@ -82,10 +93,13 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// `manager` is the name under which the API server notes who owns a field; what this writer applied earlier and now leaves out is removed. Each
+    /// write is counted in `metrics`.
     pub fn new(client: Client, manager: impl Into<Cow<'static, str>>, metrics: Metrics) -> Self {
         Self { client, manager: manager.into(), metrics }
     }
 
+    /// The client beneath, for reading; what is written with it is not counted.
     pub fn client(&self) -> &Client {
         &self.client
     }
@@ -141,6 +155,7 @@ impl Writer {
         }
     }
 
+    /// The API of `K` in the key's namespace; its name does not matter.
     pub fn namespaced<K: Kind + Resource<Scope = NamespaceResourceScope>>(&self, key: &ObjectKey) -> Api<K> {
         Api::namespaced(self.client.clone(), key.namespace.as_deref().unwrap_or_default())
     }

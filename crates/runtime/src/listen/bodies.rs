@@ -28,6 +28,7 @@ pub struct MinRateBody {
 }
 
 impl MinRateBody {
+    /// Wraps `body`; the first bytes have [`MinRate::pause`] to come.
     pub fn new(body: Body, min_rate: MinRate) -> Self {
         Self { body, min_rate, left: min_rate.pause, waiting_since: None, end: Box::pin(tokio::time::sleep(min_rate.pause)) }
     }
@@ -79,6 +80,7 @@ pub struct Held<T> {
 }
 
 impl<T> Held<T> {
+    /// Wraps `body`; `held` is dropped with it, at its end or when the connection breaks.
     pub fn new(body: Body, held: T) -> Self {
         Self { body, _held: held }
     }

@@ -1,4 +1,4 @@
-//! Serving HTTP to whoever connects. Everything that a caller can hold without having shown who it is has a number and an end:
+//! Serving HTTP to anybody who connects. Everything that a caller can hold without having shown who it is has a number and an end:
 //! connections (in all and of one address), the time for a handshake, a first request, a header, the time without any call.
 
 mod bodies;
@@ -25,7 +25,8 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 pub use bodies::{Held, MinRate, MinRateBody};
-pub use seats::{Busy, Full, Seat, Seats};
+pub use seats::{Busy, Seat};
+use seats::{Full, Seats};
 
 use crate::metrics::Metrics;
 
@@ -49,6 +50,7 @@ pub struct Peer(pub IpAddr);
 /// What a listener holds at most.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// Connections of all addresses together.
     pub connections: usize,
     /// Connections of one address.
     pub of_one: usize,
@@ -58,9 +60,13 @@ pub struct Limits {
 
 /// A socket that listens, and its name in metrics and logs.
 pub struct Listener {
+    /// Value of the label `listener` in metrics and of the field `listener` in logs.
     pub name: &'static str,
+    /// The socket, bound already.
     pub socket: TcpListener,
+    /// How many connections there may be, and how long one may rest.
     pub limits: Limits,
+    /// Where connections, and those that were refused or ended, are counted.
     pub metrics: Metrics,
 }
 

@@ -1,5 +1,5 @@
 //! Who may hold a connection. There are so many seats and no more. When they are taken, a newcomer gets the oldest idle seat of the
-//! address that holds most of them: whoever floods makes room with their own, and an address that holds few is heard. A seat is idle
+//! address that holds most of them: an address that floods makes room with its own, and an address that holds few is heard. A seat is idle
 //! while no call that was let in is under way on it.
 
 use std::cmp::Reverse;
@@ -15,7 +15,7 @@ const FEW: usize = 4;
 const KEPT_FREE: usize = 8;
 
 /// The seats of one listener.
-pub struct Seats {
+pub(super) struct Seats {
     most: usize,
     most_of_one: usize,
     inner: Mutex<Inner>,
@@ -37,7 +37,7 @@ struct Occupant {
 
 /// Why there is no seat.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Full {
+pub(super) enum Full {
     /// This address holds its share, all of it with calls that were let in.
     Address,
     /// All seats have calls that were let in.
@@ -60,12 +60,13 @@ pub struct Busy {
 }
 
 impl Seats {
-    pub fn new(most: usize, most_of_one: usize) -> Arc<Self> {
+    /// All of them free: `most` in all, and `most_of_one` for each address. An IPv6 address counts as its /64.
+    pub(super) fn new(most: usize, most_of_one: usize) -> Arc<Self> {
         Arc::new(Self { most, most_of_one, inner: Mutex::default() })
     }
 
     /// A seat for a connection from `address`. True: somebody idle has to go for it.
-    pub fn take(self: &Arc<Self>, address: IpAddr) -> Result<(Seat, bool), Full> {
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Result<(Seat, bool), Full> {
         let source = source(address);
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let held = inner.sources.get(&source).map_or(0, BTreeMap::len);
@@ -86,7 +87,8 @@ impl Seats {
         Ok((Seat { seats: self.clone(), source, number, leave }, moved))
     }
 
-    pub fn taken(&self) -> usize {
+    /// How many are taken now, of all addresses.
+    pub(super) fn taken(&self) -> usize {
         self.with(|inner| inner.taken)
     }
 
@@ -149,7 +151,7 @@ impl Drop for Busy {
     }
 }
 
-/// Whoever has an IPv6 address has a /64 of them.
+/// A machine that has an IPv6 address has a /64 of them.
 fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
