@@ -168,18 +168,17 @@ async fn examples_of_other_sources_are_taken_and_understood() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_of_a_bucket_is_taken_and_stays_where_it_is() {
     let world = World::without_operator().await;
-    world.server.create_namespace("dataimporter-system").await.unwrap();
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/storage/bucket.yaml")).unwrap();
     apply_yaml(&world.client, &text).await.unwrap();
     let regions: Api<Region> = Api::all(world.client.clone());
-    let region = regions.get("eu-frankfurt").await.unwrap();
+    let region = regions.get("eu-ireland").await.unwrap();
     let Some(StorageKind::S3(bucket)) = region.spec.storage.kind() else { panic!("it keeps its files in no bucket") };
-    assert_eq!((bucket.bucket.as_str(), bucket.secret_ref.name.as_str()), ("acme-dataimporter-frankfurt", "frankfurt-bucket"));
+    assert_eq!((bucket.bucket.as_str(), bucket.secret_ref.name.as_str()), ("acme-dataimporter-ireland", "ireland-bucket"));
     let tls = json!({"caBundle": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"});
     for (changed, refused) in [
         (json!({"s3": {"secretRef": {"name": "another"}}}), None),
         (json!({"s3": {"bucket": "another"}}), Some("immutable")),
-        (json!({"s3": {"region": "eu-west-1"}}), Some("immutable")),
+        (json!({"s3": {"region": "eu-central-1"}}), Some("immutable")),
         (json!({"s3": {"endpoint": "https://elsewhere.example"}}), Some("immutable")),
         (json!({"s3": null, "volume": {"name": "files"}}), Some("immutable")),
         (json!({"volume": {"name": "files"}}), Some("exactly one")),
@@ -187,7 +186,7 @@ async fn the_example_of_a_bucket_is_taken_and_stays_where_it_is() {
         (json!({"s3": {"endpoint": "http://elsewhere.example"}}), Some("endpoint")),
     ] {
         let patch = Patch::Merge(json!({"spec": {"storage": changed}}));
-        let answer = regions.patch("eu-frankfurt", &PatchParams::default(), &patch).await.map_err(|error| error.to_string());
+        let answer = regions.patch("eu-ireland", &PatchParams::default(), &patch).await.map_err(|error| error.to_string());
         match refused {
             None => assert!(answer.is_ok(), "{answer:?}"),
             Some(words) => assert!(answer.as_ref().is_err_and(|error| error.contains(words)), "{changed}: {answer:?}"),

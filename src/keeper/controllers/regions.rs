@@ -19,7 +19,7 @@ use serde_json::json;
 use super::Controllers;
 use super::rotation::{self, Refusal};
 use crate::keeper::audit::{self, Event};
-use crate::keeper::base::error::Result;
+use crate::keeper::base::error::{Error, Result};
 use crate::keeper::vault::custody;
 
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -73,11 +73,15 @@ pub(crate) async fn reconcile(controllers: &Controllers, name: &str) -> Result<N
 async fn storage(controllers: &Controllers, region: &Region) -> Result<()> {
     let probed = controllers.files.storages.of(region)?.probe().await;
     // Tried whatever the probe says: a volume without room for files has some for lines.
-    if controllers.audit.closed(region).is_some() {
-        let resumed = controllers.audit.line(region, Event::new("AuditResumed")).await;
-        return probed.and(resumed);
+    if controllers.audit.closed(region).is_none() {
+        return probed;
     }
-    probed
+    let resumed = controllers.audit.line(region, Event::new("AuditResumed")).await;
+    match probed {
+        // That no line fits either is what closes the region.
+        Err(Error::Full { .. }) if resumed.is_err() => resumed,
+        probed => probed.and(resumed),
+    }
 }
 
 /// What stands only while it is so.
