@@ -6,11 +6,14 @@ use std::time::Duration;
 #[derive(Clone, serde::Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Client {
+    /// Id of the application, as its `client_id` in OAuth.
     pub client_id: String,
+    /// Its secret, in clear.
     pub client_secret: String,
     /// PEM of the RSA public key or certificate that signs this client's JWT assertions.
     #[serde(default)]
     pub public_key: Option<String>,
+    /// Where the web server flow may send a person back to. Empty: nowhere.
     #[serde(default)]
     pub redirect_uris: Vec<String>,
     /// A refresh hands out a new refresh token and kills the old one.
@@ -33,7 +36,9 @@ pub enum SecondPut {
 /// Open questions about the real service, one switch each (`differences.toml` lists them).
 #[derive(Clone, Debug)]
 pub struct Behaviour {
+    /// HTTP status that answers a new ingest job.
     pub ingest_create_status: u16,
+    /// What a second PUT of data into one job does.
     pub second_put: SecondPut,
     /// Bytes of CSV one job takes.
     pub upload_limit: usize,
@@ -45,6 +50,7 @@ pub struct Behaviour {
     pub second_close_is_refused: bool,
     /// Attempts of one batch before the job fails.
     pub batch_retries: u32,
+    /// Rows that one batch of a job processes.
     pub batch_rows: usize,
 }
 
@@ -66,8 +72,11 @@ impl Default for Behaviour {
 /// Allowances of the organisation.
 #[derive(Clone, Debug)]
 pub struct Limits {
+    /// REST calls of a day, as `DailyApiRequests` has it.
     pub daily_api_requests: u64,
+    /// Rows that ingest jobs may bring in a day.
     pub daily_bulk_records: u64,
+    /// Batches of a day, as `DailyBulkApiBatches` has it.
     pub daily_bulk_batches: u64,
 }
 
@@ -77,16 +86,22 @@ impl Default for Limits {
     }
 }
 
+/// All that one server is told.
 #[derive(Clone)]
 pub struct Config {
     /// What tokens and links call this server; its own address when absent.
     pub public_url: Option<String>,
+    /// Applications that may log in. Empty: one with random credentials is made at the start.
     pub clients: Vec<Client>,
+    /// The one user of the organisation.
     pub username: String,
+    /// Its password, for `password_login`.
     pub password: String,
     /// The username-password grant and SOAP login.
     pub password_login: bool,
+    /// How long an access token lives.
     pub session_timeout: Duration,
+    /// Whether the tester's door `/emulator` is open, which counts rows and injects faults.
     pub admin: bool,
     /// Insert counts and checks rows without keeping them.
     pub drain: bool,
@@ -94,7 +109,9 @@ pub struct Config {
     pub min_polls: u32,
     /// …but waits no longer than this for somebody to poll.
     pub poll_patience: Duration,
+    /// The switches for behaviour no public source settles.
     pub behaviour: Behaviour,
+    /// Allowances of the organisation.
     pub limits: Limits,
     /// Makes result order and injected faults repeatable.
     pub seed: u64,

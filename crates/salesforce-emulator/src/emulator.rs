@@ -18,7 +18,9 @@ use crate::org::Org;
 use crate::schema::{DEFAULT_SCHEMA, Schema, SchemaError};
 use crate::serve::serve;
 
+/// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant's message says what it is")]
 pub enum StartError {
     #[error(transparent)]
     Schema(#[from] SchemaError),
@@ -42,6 +44,7 @@ enum Tls {
     Plain,
 }
 
+/// A server that is being told what it is, before it starts.
 pub struct Emulator {
     config: Config,
     schema: String,
@@ -56,21 +59,25 @@ impl Emulator {
         Self { config: Config::default(), schema: DEFAULT_SCHEMA.to_owned(), listen, tls: Tls::OwnAuthority }
     }
 
+    /// Listens there; port 0 takes a free one.
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen = address;
         self
     }
 
+    /// Speaks HTTP without TLS.
     pub fn plain_http(mut self) -> Self {
         self.tls = Tls::Plain;
         self
     }
 
+    /// Shows this certificate chain, both in PEM.
     pub fn tls(mut self, certificate_pem: String, key_pem: String) -> Self {
         self.tls = Tls::Given { certificate: certificate_pem, key: key_pem };
         self
     }
 
+    /// Has the objects of this schema, in YAML as `schemas/default.yaml` shows it.
     pub fn schema(mut self, yaml: impl Into<String>) -> Self {
         self.schema = yaml.into();
         self
@@ -82,21 +89,29 @@ impl Emulator {
         self
     }
 
+    /// Changes anything that a server can be told.
     pub fn config(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.config);
         self
     }
 
+    /// Changes the switches for behaviour no public source settles.
     pub fn behaviour(mut self, change: impl FnOnce(&mut Behaviour)) -> Self {
         change(&mut self.config.behaviour);
         self
     }
 
+    /// Opens the tester's door `/emulator`.
     pub fn admin(mut self) -> Self {
         self.config.admin = true;
         self
     }
 
+    /// Starts it; it answers when this returns.
+    ///
+    /// # Errors
+    ///
+    /// The schema or the TLS key cannot be used, or the address is taken.
     pub async fn start(mut self) -> Result<Running, StartError> {
         if self.config.clients.is_empty() {
             self.config.clients.push(Client::random());
@@ -142,6 +157,7 @@ impl Emulator {
 }
 
 impl Client {
+    /// An application with random credentials and the client credentials flow only.
     pub fn random() -> Self {
         Self {
             client_id: format!("3MVG9{}", opaque(80)),
@@ -166,11 +182,17 @@ fn server_config(certificate: &str, key: &str) -> Result<Arc<rustls::ServerConfi
 
 /// A server that runs until it is dropped.
 pub struct Running {
+    /// Base URL, which tokens and links name.
     pub url: String,
+    /// Where it listens.
     pub address: SocketAddr,
+    /// Of the first application.
     pub client_id: String,
+    /// Of the first application.
     pub client_secret: String,
+    /// The one user of the organisation.
     pub username: String,
+    /// Its password.
     pub password: String,
     /// The authority to trust, when the server made its own certificate.
     pub ca_pem: Option<String>,
@@ -188,16 +210,27 @@ impl Drop for Running {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobSummary {
+    /// Id of the job, 18 characters.
     pub id: String,
+    /// API name of the object that it loads.
     pub object: String,
+    /// As Bulk API 2.0 writes it: `insert`, `upsert`, …
     pub operation: &'static str,
+    /// As Bulk API 2.0 writes it: `Open`, `JobComplete`, …
     pub state: &'static str,
+    /// How often data was put into it.
     pub uploads: u32,
+    /// Bytes of its data.
     pub upload_bytes: usize,
+    /// SHA-256 of its data, in hexadecimal digits.
     pub upload_sha256: String,
+    /// Rows that have an outcome.
     pub processed: usize,
+    /// Of these the ones that failed.
     pub failed: u64,
+    /// Attempts of batches beyond the first.
     pub retries: u32,
+    /// Why the job failed, if it did.
     pub error: Option<String>,
 }
 
@@ -207,6 +240,7 @@ impl Running {
         let _ = (&mut self.server).await;
     }
 
+    /// Every ingest job that there was, deleted ones excepted.
     pub fn jobs(&self) -> Vec<JobSummary> {
         jobs(&self.org)
     }
@@ -232,10 +266,12 @@ impl Running {
         Some(self.org.digest(object, &fields))
     }
 
+    /// Every token that was issued, dead ones, too.
     pub fn tokens(&self) -> Vec<IssuedToken> {
         self.org.tokens().all(self.org.now(), self.org.config.session_timeout)
     }
 
+    /// The last 10,000 requests, oldest first.
     pub fn requests(&self) -> Vec<Entry> {
         self.org.journal().entries().cloned().collect()
     }
@@ -245,10 +281,12 @@ impl Running {
         self.org.journal().total()
     }
 
+    /// Adds a fault behind those that are there.
     pub fn inject(&self, fault: Fault) {
         self.org.faults().add(fault);
     }
 
+    /// Takes all faults away.
     pub fn clear_faults(&self) {
         self.org.faults().clear();
     }
@@ -258,6 +296,7 @@ impl Running {
         self.org.faults().rules().to_vec()
     }
 
+    /// Ends every access token.
     pub fn expire_sessions(&self) {
         self.org.tokens().expire_sessions();
     }

@@ -6,9 +6,12 @@ use serde::Serialize;
 
 const KEPT: usize = 10_000;
 
+/// One request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {
+    /// HTTP method.
     pub method: String,
+    /// Path without the query.
     pub path: String,
     /// 0 when the connection was dropped instead of answered.
     pub status: u16,

@@ -11,6 +11,8 @@
 //!
 //! `docs` of what it does differently from the real service, and why, are in `differences.toml` beside this crate.
 
+#![warn(missing_docs)]
+
 mod admin;
 mod app;
 mod authority;

@@ -8,7 +8,9 @@ use serde_json::Value;
 /// What a waiting tool would think: in progress while `Reconciling` stands or the spec has not been looked at.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Mode {
+    /// The controller has looked at the spec and has nothing under way.
     Finished,
+    /// `Reconciling` stands, or the spec has not been looked at.
     InProgress,
 }
 
@@ -73,6 +75,7 @@ impl Judged {
     }
 }
 
+/// What a waiting tool would think of an object as it is.
 pub fn mode(object: &DynamicObject) -> Mode {
     Judged::of(object).mode()
 }

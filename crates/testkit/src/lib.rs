@@ -2,6 +2,8 @@
 //! nothing else: no controllers, no nodes, so pods stay as they are written and deleted namespaces never quite go. Knows
 //! nothing of our controllers.
 
+#![warn(missing_docs)]
+
 mod api_server;
 pub mod chart;
 pub mod kstatus;

@@ -13,8 +13,11 @@ use tower::{Layer, Service};
 /// One request as it left the process.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Call {
+    /// HTTP method.
     pub method: Method,
+    /// Path without the query.
     pub path: String,
+    /// The query; empty when there is none.
     pub query: String,
 }
 
@@ -25,10 +28,12 @@ impl Call {
         Self { method: request.method().clone(), path: uri.path().to_owned(), query }
     }
 
+    /// Whether it may change something.
     pub fn is_write(&self) -> bool {
         self.method != Method::GET
     }
 
+    /// Whether its answer goes on until somebody ends it.
     pub fn is_watch(&self) -> bool {
         self.query.contains("watch=true")
     }
@@ -79,6 +84,7 @@ impl Held {
     }
 }
 
+/// The line between a process and its API server: it keeps what was called, and can be held or cut.
 #[derive(Clone)]
 pub struct Line(Arc<Inner>);
 

@@ -28,6 +28,7 @@ struct Log {
 /// What is wrong with a version, given the one before it.
 pub type Rule = fn(before: &DynamicObject, after: &DynamicObject) -> Vec<String>;
 
+/// Watches kinds from the beginning and judges every version of every object that was ever written.
 pub struct Witness {
     client: Client,
     log: Arc<Mutex<Log>>,

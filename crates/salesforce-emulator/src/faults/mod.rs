@@ -11,6 +11,7 @@ use crate::store::RowError;
 /// What goes wrong.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[allow(missing_docs, reason = "each variant says what its fields are")]
 pub enum Action {
     /// The connection ends and nothing was done.
     DropBefore,
@@ -42,11 +43,14 @@ impl Action {
     }
 }
 
+/// A fault, and which requests or rows it happens to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Fault {
+    /// What goes wrong.
     #[serde(flatten)]
     pub action: Action,
+    /// HTTP method; all of them when absent.
     pub method: Option<String>,
     /// A path with `*` for any run of characters; all paths when absent.
     pub path: Option<String>,
@@ -70,21 +74,25 @@ fn always() -> f64 {
 }
 
 impl Fault {
+    /// One that happens to the next request, or row, and is spent then.
     pub fn new(action: Action) -> Self {
         Self { action, method: None, path: None, skip: 0, times: 1, probability: 1.0 }
     }
 
+    /// Only to requests of this method and path, in which `*` is any run of characters.
     pub fn on(mut self, method: &str, path: &str) -> Self {
         self.method = Some(method.to_owned());
         self.path = Some(path.to_owned());
         self
     }
 
+    /// So many times before it is spent.
     pub fn times(mut self, times: u32) -> Self {
         self.times = times;
         self
     }
 
+    /// Only once so many matches have passed.
     pub fn after(mut self, skip: u32) -> Self {
         self.skip = skip;
         self

@@ -45,13 +45,20 @@ pub(crate) struct Tokens {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IssuedToken {
+    /// The token itself; it is written nowhere.
     #[serde(skip)]
     pub token: String,
+    /// `access_token` or `refresh_token`.
     pub kind: &'static str,
+    /// The application that it was issued to.
     pub client_id: String,
+    /// Scopes, separated by blanks.
     pub scope: String,
+    /// In milliseconds since 1970, by the organisation's clock.
     pub issued_at_ms: i64,
+    /// The same; absent for a token that ends by revocation only.
     pub expires_at_ms: Option<i64>,
+    /// Whether it opens anything now.
     pub active: bool,
 }
 

@@ -7,7 +7,9 @@ use serde::Deserialize;
 use super::link::{link_children, link_origins};
 use super::{DuplicateRule, Field, FieldType, Object, Schema, Source, ValidationRule};
 
+/// Why a schema cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant's message says what it is")]
 pub enum SchemaError {
     #[error("the schema is not readable as YAML")]
     Yaml(#[source] Box<dyn std::error::Error + Send + Sync>),
