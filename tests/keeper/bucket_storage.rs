@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use api::keeper::UploadReceipt;
-use api::{Region, Tenant, Upload, conditions, names};
+use api::{Region, Tenant, Upload, conditions};
 use futures::TryStreamExt;
 use http::StatusCode;
 use jiff::SignedDuration;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, ResourceExt};
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
 use object_store::ObjectStoreExt;
 use object_store::path::Path as ObjectPath;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::{Value, json};
-use testkit::{Line, apply_yaml, wait_for};
+use testkit::{Line, wait_for};
 
-use crate::world::{Ground, SYSTEM, World};
+use crate::world::{BETA, Ground, SYSTEM, World};
 
 #[allow(dead_code, reason = "other suites put more into their bucket")]
 #[path = "../../crates/connect/tests/support/minio.rs"]
@@ -28,7 +28,6 @@ use minio::Minio;
 /// Guards against hanging, measures nothing.
 const LONG: Duration = Duration::from_secs(90);
 const LAKE: &str = "eu-lake";
-const BETA: &str = "beta";
 /// Larger than two parts of an upload of S3.
 const ROWS: usize = 600_000;
 
@@ -41,49 +40,13 @@ async fn server() -> Result<Minio> {
     Ok(Minio::start(&leaf.pem(), &key.serialize_pem(), &ca.pem()).await)
 }
 
-/// Tenant `beta` of a Region that keeps its files in the bucket.
-async fn settle_beta(ground: &Ground, server: &Minio) -> Result<()> {
-    ground.server.create_namespace(BETA).await?;
+/// Where the Region of `beta` keeps its files.
+fn storage(server: &Minio) -> Value {
     let params = server.params();
-    let storage = json!({"s3": {
+    json!({"s3": {
         "endpoint": params.endpoint, "bucket": params.bucket, "region": params.region, "secretRef": {"name": "lake"},
         "tls": {"caBundle": params.ca_bundle},
-    }});
-    let yaml = format!(
-        r#"
-apiVersion: v1
-kind: ServiceAccount
-metadata: {{name: {writer}, namespace: {BETA}}}
----
-apiVersion: dataimporter.io/v1alpha1
-kind: Region
-metadata: {{name: {LAKE}}}
-spec:
-  location: {{city: Frankfurt, country: DE}}
-  isolation: Placement
-  storage: {storage}
-  rootKey: {{secret: {{}}}}
-  nodes: {{labelled: {{}}}}
----
-apiVersion: dataimporter.io/v1alpha1
-kind: Tenant
-metadata: {{name: {BETA}}}
-spec:
-  region: {LAKE}
-  namespaces: [{BETA}]
-  contact: {{firstName: Bo, lastName: Ek, email: bo@beta.example, country: SE}}
-  plan: Standard
-"#,
-        writer = names::FILES_WRITER_ACCOUNT
-    );
-    apply_yaml(&ground.client, &yaml).await?;
-    let namespace = Api::<Namespace>::all(ground.client.clone()).get(BETA).await?.uid();
-    let region = Api::<Region>::all(ground.client.clone()).get(LAKE).await?.uid();
-    let status = json!({"regionUID": region, "namespaces": [{"name": BETA, "uid": namespace}]});
-    let object = json!({"apiVersion": "dataimporter.io/v1alpha1", "kind": "Tenant", "metadata": {"name": BETA}, "status": status});
-    let params = PatchParams::apply(names::OPERATOR_MANAGER).force();
-    Api::<Tenant>::all(ground.client.clone()).patch_status(BETA, &params, &Patch::Apply(object)).await?;
-    Ok(())
+    }})
 }
 
 async fn put_key(world: &World, data: Value) -> Result<()> {
@@ -95,30 +58,11 @@ async fn put_key(world: &World, data: Value) -> Result<()> {
 }
 
 async fn until_storage_is(world: &World, reason: &str, words: &str) -> Result<()> {
-    let mut last = String::new();
-    wait_for(&format!("StorageReady of {LAKE} to be {reason}"), LONG, async || {
-        let region = Api::<Region>::all(world.client.clone()).get(LAKE).await?;
-        let found = region.status.unwrap_or_default().conditions;
-        let storage = conditions::find(&found, conditions::STORAGE_READY).map(|c| (c.reason.clone(), c.message.clone()));
-        last = format!("{storage:?}");
-        Ok(storage.filter(|(found, message)| found == reason && message.contains(words)).map(drop))
-    })
-    .await
-    .with_context(|| format!("last seen: {last}"))
+    world.until_storage_is(LAKE, reason, words).await.map(drop)
 }
 
 fn content() -> String {
     (0..ROWS).map(|row| format!("{row},canary-in-the-clear\n")).collect()
-}
-
-async fn send(world: &World, name: &str, content: String) -> Result<reqwest::Response> {
-    let upload: Upload = serde_json::from_value(json!({
-        "apiVersion": "dataimporter.io/v1alpha1", "kind": "Upload", "metadata": {"name": name}, "spec": {"fileName": "rows.csv"}
-    }))?;
-    world.api::<Upload>(BETA).create(&PostParams::default(), &upload).await?;
-    let token = world.token(BETA, names::FILES_WRITER_ACCOUNT, &names::files_audience(LAKE, &world.keeper.installation), None).await?;
-    let url = format!("https://{}/v1/namespaces/{BETA}/uploads/{name}", world.keeper.gateway_address);
-    Ok(world.http.put(url).bearer_auth(token).body(content).send().await?)
 }
 
 /// All that lies in the bucket: keys with their bytes.
@@ -152,7 +96,7 @@ async fn until_erased(world: &World, name: &str) -> Result<()> {
 async fn uploads_and_the_audit_of_a_region_lie_in_its_bucket_sealed_and_go_when_it_is_time() -> Result<()> {
     let server = server().await?;
     let ground = Ground::prepare(std::net::Ipv4Addr::LOCALHOST.into()).await?;
-    settle_beta(&ground, &server).await?;
+    ground.settle_beta(LAKE, &storage(&server)).await?;
     let keeper = ground.start_keeper("keeper-0", &Line::default()).await?;
     let world = ground.with(keeper).await?;
 
@@ -175,7 +119,7 @@ async fn uploads_and_the_audit_of_a_region_lie_in_its_bucket_sealed_and_go_when_
 
     // An upload comes in parts and is seen whole.
     let content = content();
-    let sent = send(&world, "rows", content.clone()).await?;
+    let sent = world.send_of_beta(LAKE, "rows", content.clone().into_bytes()).await?;
     ensure!(sent.status() == StatusCode::OK, "{}: {}", sent.status(), sent.text().await?);
     let receipt: UploadReceipt = sent.json().await?;
     assert_eq!(receipt.bytes, content.len() as u64);

@@ -5,21 +5,18 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use api::{Region, Tenant, Upload, conditions, names};
+use api::{Upload, names};
 use http::StatusCode;
 use jiff::SignedDuration;
-use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 use serde_json::json;
-use testkit::{Line, apply_yaml, wait_for};
+use testkit::{Line, wait_for};
 
-use crate::world::{Ground, HOME, World};
+use crate::world::{BETA, Ground, HOME, World};
 
 /// Guards against hanging, measures nothing.
 const LONG: Duration = Duration::from_secs(90);
 const FAR: &str = "us-dallas";
-const BETA: &str = "beta";
 
 /// A filesystem of its own. Making one takes root.
 struct Volume(PathBuf);
@@ -78,52 +75,11 @@ fn path(path: &Path) -> &str {
 
 /// Tenant `beta` of a second region, whose volume is `far`.
 async fn settle_beta(ground: &Ground) -> Result<()> {
-    ground.server.create_namespace(BETA).await?;
-    let yaml = format!(
-        r#"
-apiVersion: v1
-kind: ServiceAccount
-metadata: {{name: {writer}, namespace: {BETA}}}
----
-apiVersion: dataimporter.io/v1alpha1
-kind: Region
-metadata: {{name: {FAR}}}
-spec:
-  location: {{city: Dallas, country: US}}
-  isolation: Placement
-  storage: {{volume: {{name: far}}}}
-  rootKey: {{secret: {{}}}}
-  nodes: {{labelled: {{}}}}
----
-apiVersion: dataimporter.io/v1alpha1
-kind: Tenant
-metadata: {{name: {BETA}}}
-spec:
-  region: {FAR}
-  namespaces: [{BETA}]
-  contact: {{firstName: Bo, lastName: Ek, email: bo@beta.example, country: US}}
-  plan: Standard
-"#,
-        writer = names::FILES_WRITER_ACCOUNT
-    );
-    apply_yaml(&ground.client, &yaml).await?;
-    let namespace = Api::<Namespace>::all(ground.client.clone()).get(BETA).await?.uid();
-    let region = Api::<Region>::all(ground.client.clone()).get(FAR).await?.uid();
-    let status = json!({"regionUID": region, "namespaces": [{"name": BETA, "uid": namespace}]});
-    let object = json!({"apiVersion": "dataimporter.io/v1alpha1", "kind": "Tenant", "metadata": {"name": BETA}, "status": status});
-    let params = PatchParams::apply(names::OPERATOR_MANAGER).force();
-    Api::<Tenant>::all(ground.client.clone()).patch_status(BETA, &params, &Patch::Apply(object)).await?;
-    Ok(())
+    ground.settle_beta(FAR, &json!({"volume": {"name": "far"}})).await
 }
 
 async fn send_of_beta(world: &World, name: &str, content: Vec<u8>) -> Result<reqwest::Response> {
-    let upload: Upload = serde_json::from_value(json!({
-        "apiVersion": "dataimporter.io/v1alpha1", "kind": "Upload", "metadata": {"name": name}, "spec": {"fileName": "rows.csv"}
-    }))?;
-    world.api::<Upload>(BETA).create(&PostParams::default(), &upload).await?;
-    let token = world.token(BETA, names::FILES_WRITER_ACCOUNT, &names::files_audience(FAR, &world.keeper.installation), None).await?;
-    let url = format!("https://{}/v1/namespaces/{BETA}/uploads/{name}", world.keeper.gateway_address);
-    Ok(world.http.put(url).bearer_auth(token).body(content).send().await?)
+    world.send_of_beta(FAR, name, content).await
 }
 
 async fn send(world: &World, name: &str) -> Result<Upload> {
@@ -134,21 +90,8 @@ async fn send(world: &World, name: &str) -> Result<Upload> {
     Ok(world.api::<Upload>(HOME).get(name).await?)
 }
 
-async fn far_storage(world: &World) -> Result<(String, String)> {
-    let region = Api::<Region>::all(world.client.clone()).get(FAR).await?;
-    let found = region.status.unwrap_or_default().conditions;
-    let storage = conditions::find(&found, conditions::STORAGE_READY).cloned();
-    Ok(storage.map(|c| (c.reason, c.message)).unwrap_or_default())
-}
-
 async fn until_far_is(world: &World, reason: &str) -> Result<String> {
-    let mut last = (String::new(), String::new());
-    wait_for(&format!("StorageReady of {FAR} to be {reason}"), LONG, async || {
-        last = far_storage(world).await?;
-        Ok((last.0 == reason).then(|| last.1.clone()))
-    })
-    .await
-    .with_context(|| format!("last seen: {last:?}"))
+    world.until_storage_is(FAR, reason, "").await
 }
 
 async fn with_beta() -> Result<(Ground, Volume)> {

@@ -589,3 +589,76 @@ impl World {
         Ok(())
     }
 }
+
+/// Another tenant than acme, of another Region than acme's.
+pub(crate) const BETA: &str = "beta";
+
+impl Ground {
+    /// Tenant `beta` of a second Region, which keeps its files there.
+    pub(crate) async fn settle_beta(&self, region: &str, storage: &Value) -> Result<()> {
+        self.server.create_namespace(BETA).await?;
+        let yaml = format!(
+            r#"
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: {writer}, namespace: {BETA}}}
+---
+apiVersion: dataimporter.io/v1alpha1
+kind: Region
+metadata: {{name: {region}}}
+spec:
+  location: {{city: Dallas, country: US}}
+  isolation: Placement
+  storage: {storage}
+  rootKey: {{secret: {{}}}}
+  nodes: {{labelled: {{}}}}
+---
+apiVersion: dataimporter.io/v1alpha1
+kind: Tenant
+metadata: {{name: {BETA}}}
+spec:
+  region: {region}
+  namespaces: [{BETA}]
+  contact: {{firstName: Bo, lastName: Ek, email: bo@beta.example, country: US}}
+  plan: Standard
+"#,
+            writer = names::FILES_WRITER_ACCOUNT
+        );
+        apply_yaml(&self.client, &yaml).await?;
+        let namespace = Api::<Namespace>::all(self.client.clone()).get(BETA).await?.uid();
+        let region = Api::<api::Region>::all(self.client.clone()).get(region).await?.uid();
+        let status = json!({"regionUID": region, "namespaces": [{"name": BETA, "uid": namespace}]});
+        let object = json!({"apiVersion": "dataimporter.io/v1alpha1", "kind": "Tenant", "metadata": {"name": BETA}, "status": status});
+        let params = PatchParams::apply(names::OPERATOR_MANAGER).force();
+        Api::<Tenant>::all(self.client.clone()).patch_status(BETA, &params, &Patch::Apply(object)).await?;
+        Ok(())
+    }
+}
+
+impl World {
+    /// Sends a file of `beta`, whose Region this is.
+    pub(crate) async fn send_of_beta(&self, region: &str, name: &str, content: Vec<u8>) -> Result<reqwest::Response> {
+        let upload: Upload = serde_json::from_value(json!({
+            "apiVersion": "dataimporter.io/v1alpha1", "kind": "Upload", "metadata": {"name": name}, "spec": {"fileName": "rows.csv"}
+        }))?;
+        self.api::<Upload>(BETA).create(&PostParams::default(), &upload).await?;
+        let audience = names::files_audience(region, &self.keeper.installation);
+        let token = self.token(BETA, names::FILES_WRITER_ACCOUNT, &audience, None).await?;
+        let url = format!("https://{}/v1/namespaces/{BETA}/uploads/{name}", self.keeper.gateway_address);
+        Ok(self.http.put(url).bearer_auth(token).body(content).send().await?)
+    }
+
+    /// Waits until a Region says this of its storage, with these words in it. Answers with all that it says.
+    pub(crate) async fn until_storage_is(&self, region: &str, reason: &str, words: &str) -> Result<String> {
+        let mut last = String::new();
+        // Guards against hanging, measures nothing.
+        wait_for(&format!("StorageReady of {region} to be {reason}"), Duration::from_secs(90), async || {
+            let found = Api::<api::Region>::all(self.client.clone()).get(region).await?.status.unwrap_or_default().conditions;
+            let storage = conditions::find(&found, conditions::STORAGE_READY).map(|c| (c.reason.clone(), c.message.clone()));
+            last = format!("{storage:?}");
+            Ok(storage.filter(|(found, message)| found == reason && message.contains(words)).map(|(_, message)| message))
+        })
+        .await
+        .with_context(|| format!("last seen: {last}"))
+    }
+}
