@@ -15,6 +15,10 @@ use crate::keeper::storage::{Log, Logs};
 /// What is read of the end of a chain at first; more than any line.
 const TAIL: u64 = 64 << 10;
 
+/// What is read of it at most: some two hundred thousand lines, and no keeper writes so many between two looks at its head. An attacker who
+/// may write the storage must not fill the memory that all regions share.
+const MOST: u64 = 64 << 20;
+
 pub(super) struct Chain {
     pub(super) name: String,
     /// Absent: the first line makes its object.
@@ -116,6 +120,7 @@ impl Chain {
                     return Ok(Err(Broken::Unreadable(end.last.seq + 1)));
                 }
                 Ok(Some(end)) => return Ok(Ok(end)),
+                Ok(None) if size >= MOST => return Ok(Err(Broken::Unreadable(head.map_or(0, |head| head.seq) + 1))),
                 Ok(None) => size *= 4,
                 Err(broken) => return Ok(Err(broken)),
             }
@@ -240,6 +245,25 @@ mod tests {
 
     fn whole(text: &str) -> u64 {
         crate::keeper::audit::verify(text).unwrap()["k"].0
+    }
+
+    /// What would fill the memory is not read: it is no end of a chain, whatever stands before it.
+    #[tokio::test]
+    async fn an_end_that_is_larger_than_any_is_broken_and_not_read() {
+        for place in Place::all() {
+            let heads = place.grown(3).await;
+            let last = place.objects("k").await.last().unwrap().0.clone();
+            let mut stored = place.logs().read(&last.path, 0, last.size).await.unwrap().to_vec();
+            stored.resize(stored.len() + MOST as usize, b'x');
+            place.logs().store().await.put(&last.path, stored.into()).await.unwrap();
+            for heads in [heads, BTreeMap::new()] {
+                let known = heads.values().next().map_or(0, |head| head.link.seq);
+                let Opened { chain, broken, .. } = place.open(&heads).await;
+                assert_eq!(broken, Some(("k".to_owned(), Broken::Unreadable(known + 1))), "{}", place.kind);
+                assert_eq!(chain.name, "k.2", "{}", place.kind);
+                place.logs().store().await.delete(&objects::path("k.2", 1)).await.unwrap();
+            }
+        }
     }
 
     #[tokio::test]

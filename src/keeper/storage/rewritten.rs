@@ -14,6 +14,9 @@ use super::log::{Log, LogObject, changed};
 /// From here on another object is begun: some two hundred lines of the audit.
 const FULL: usize = 64 << 10;
 
+/// One that is larger was not written here: it is not taken into memory. A line is shorter than a MiB.
+const LARGEST: u64 = (FULL + (1 << 20)) as u64;
+
 pub(super) struct Rewritten {
     objects: Arc<dyn ObjectStore>,
     path: ObjectPath,
@@ -27,6 +30,9 @@ pub(super) async fn create(objects: Arc<dyn ObjectStore>, path: &ObjectPath, con
 }
 
 pub(super) async fn go_on(objects: Arc<dyn ObjectStore>, log: &LogObject, whole: u64) -> io::Result<Rewritten> {
+    if log.size > LARGEST {
+        return Err(io::Error::other(format!("{} has {} bytes, more than anything that grows here is written to", log.path, log.size)));
+    }
     let found = objects.get(&log.path).await?;
     let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
     let mut content = Vec::from(found.bytes().await?);

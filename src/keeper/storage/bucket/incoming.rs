@@ -14,6 +14,9 @@ use tokio::sync::OnceCell;
 
 use super::{Objects, unfit};
 
+/// In bytes; what is larger is not taken into memory.
+const LARGEST_MARK: u64 = 16 << 10;
+
 /// What is to be aborted if nobody completes it.
 #[derive(Debug, Deserialize, Serialize)]
 struct Mark {
@@ -111,6 +114,7 @@ impl MultipartUpload for IncomingObject {
 /// Aborts what a mark names, and then removes the mark. Answers whether there was one.
 pub(super) async fn discard(objects: &Objects, mark: &ObjectPath) -> object_store::Result<bool> {
     let content = match objects.get(mark).await {
+        Ok(found) if found.meta.size > LARGEST_MARK => return Err(generic(std::io::Error::other(format!("{mark} is no mark of ours")))),
         Ok(found) => found.bytes().await?,
         Err(object_store::Error::NotFound { .. }) => return Ok(false),
         Err(error) => return Err(error),
