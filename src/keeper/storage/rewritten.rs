@@ -31,7 +31,10 @@ pub(super) async fn create(objects: Arc<dyn ObjectStore>, path: &ObjectPath, con
 
 pub(super) async fn go_on(objects: Arc<dyn ObjectStore>, log: &LogObject, whole: u64) -> io::Result<Rewritten> {
     if log.size > LARGEST {
-        return Err(io::Error::other(format!("{} has {} bytes, more than anything that grows here is written to", log.path, log.size)));
+        return Err(io::Error::other(format!(
+            "{} has {} bytes, more than is ever written to one: somebody else wrote it; move it away, and another chain is begun",
+            log.path, log.size
+        )));
     }
     let found = objects.get(&log.path).await?;
     let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };

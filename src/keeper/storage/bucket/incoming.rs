@@ -114,7 +114,9 @@ impl MultipartUpload for IncomingObject {
 /// Aborts what a mark names, and then removes the mark. Answers whether there was one.
 pub(super) async fn discard(objects: &Objects, mark: &ObjectPath) -> object_store::Result<bool> {
     let content = match objects.get(mark).await {
-        Ok(found) if found.meta.size > LARGEST_MARK => return Err(generic(std::io::Error::other(format!("{mark} is no mark of ours")))),
+        Ok(found) if found.meta.size > LARGEST_MARK => {
+            return Err(generic(std::io::Error::other(format!("{mark} is no mark of ours: delete it"))));
+        }
         Ok(found) => found.bytes().await?,
         Err(object_store::Error::NotFound { .. }) => return Ok(false),
         Err(error) => return Err(error),
