@@ -1,17 +1,18 @@
 //! Result files in a folder of this machine.
 
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use engine::results::{FileKind, ResultsSink, SinkError};
-use tokio::fs::File;
-use tokio::io::AsyncWriteExt;
+use tokio::task::spawn_blocking;
 
 pub(super) struct FolderSink {
     folder: PathBuf,
-    files: [File; 3],
+    files: [Arc<File>; 3],
 }
 
 impl FolderSink {
@@ -23,24 +24,24 @@ impl FolderSink {
     }
 }
 
-fn create(path: &Path) -> io::Result<File> {
-    let mut options = std::fs::OpenOptions::new();
+fn create(path: &Path) -> io::Result<Arc<File>> {
+    let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    Ok(File::from_std(options.open(path)?))
+    Ok(Arc::new(options.open(path)?))
 }
 
 #[async_trait]
 impl ResultsSink for FolderSink {
     async fn write(&mut self, file: FileKind, bytes: Bytes) -> Result<(), SinkError> {
-        Ok(self.files[file as usize].write_all(&bytes).await?)
+        let file = self.files[file as usize].clone();
+        // A thread that may wait for the disk writes the bytes from where they are.
+        let written = spawn_blocking(move || (&*file).write_all(&bytes)).await;
+        Ok(written.map_err(io::Error::other)??)
     }
 
     async fn finish(&mut self) -> Result<Vec<(FileKind, String)>, SinkError> {
-        for file in &mut self.files {
-            file.flush().await?;
-        }
         Ok(FileKind::ALL.into_iter().map(|kind| (kind, self.folder.join(kind.name()).display().to_string())).collect())
     }
 }

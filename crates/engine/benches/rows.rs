@@ -1,24 +1,24 @@
 //! How fast rows are read and mapped, as ratios to the `csv` crate reading the same bytes in the same run.
 //! `cargo bench -p engine`; a number of rows may follow `--`.
 
+mod shared;
+
 use std::collections::BTreeSet;
 use std::hint::black_box;
-use std::io;
 use std::time::Instant;
 
 use api::import_job::ImportJobSpec;
 use bytes::Bytes;
-use csv::ByteRecord;
+
 use engine::import::{Destination, feed};
 use engine::load::{InputRow, StopSignal};
 use engine::pipeline::Pipeline;
-use engine::row::Batch;
+use engine::row::{Batch, Record};
 use engine::source::blob::MemoryBlob;
 use engine::source::{FileSource, Source, Start};
 use futures::executor::block_on;
 use serde_json::{Value, json};
-
-const COLUMNS: [&str; 10] = ["Id__c", "Name", "Street", "City", "Postal", "Country", "Phone", "Site", "Employees", "Note"];
+use shared::{COLUMNS, describe, file, job};
 
 fn main() {
     let rows: u64 = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(1_000_000);
@@ -28,7 +28,7 @@ fn main() {
 
     let peer = timed("csv crate, ByteRecord", megabytes, None, || {
         let mut reader = csv::ReaderBuilder::new().from_reader(&*file);
-        let mut record = ByteRecord::new();
+        let mut record = csv::ByteRecord::new();
         let mut read = 0;
         while reader.read_byte_record(&mut record).unwrap() {
             read += u64::from(black_box(record.len() == 10));
@@ -60,21 +60,6 @@ fn timed(what: &str, megabytes: f64, peer: Option<f64>, work: impl Fn()) -> f64 
     best
 }
 
-fn file(rows: u64) -> Bytes {
-    let mut file = COLUMNS.join(",") + "\n";
-    for row in 0..rows {
-        let note = if row % 10 == 0 { "\"quoted, with a comma and \"\"quotes\"\"\"" } else { "a note that says nothing much at all" };
-        file += &format!(
-            "A{row:09},Example Company {row} GmbH,{} Long Street Name,Frankfurt am Main,{:05},DE,+49-69-{:07},https://www.example{row}.com/x,{},{note}\n",
-            row % 997,
-            row % 99_999,
-            row % 9_999_999,
-            row % 1000
-        );
-    }
-    file.into()
-}
-
 /// How many rows came through.
 fn run(file: &Bytes, job: Option<ImportJobSpec>) -> u64 {
     let source = FileSource::new(MemoryBlob::new(file.clone(), 64 << 10), None);
@@ -93,7 +78,7 @@ fn run(file: &Bytes, job: Option<ImportJobSpec>) -> u64 {
         };
         let mut pipeline = Pipeline::compile(&job, rows.header(), &serde_json::from_value(describe()).unwrap(), &[]).unwrap();
         let stop_signal = StopSignal::default();
-        feed(&mut *rows, &mut pipeline, &mut counter, &stop_signal).await.unwrap();
+        feed(&mut *rows, &mut pipeline, &mut counter, &stop_signal).await;
         assert!(!stop_signal.is_raised(), "{:?}", stop_signal.reason());
         counter.0
     })
@@ -103,10 +88,9 @@ fn run(file: &Bytes, job: Option<ImportJobSpec>) -> u64 {
 struct Counter(u64);
 
 impl Destination for Counter {
-    fn send(&mut self, input: InputRow<'_>, mapped: &ByteRecord) -> io::Result<()> {
+    fn send(&mut self, input: InputRow<'_>, mapped: &Record) {
         black_box((input.cells, mapped));
         self.0 += 1;
-        Ok(())
     }
 
     fn filtered(&mut self, _: InputRow<'_>) {}
@@ -115,8 +99,8 @@ impl Destination for Counter {
 
     fn skipped(&mut self, _: InputRow<'_>) {}
 
-    fn rejected(&mut self, _: InputRow<'_>, reason: &str) -> io::Result<()> {
-        Err(io::Error::other(reason.to_owned()))
+    fn rejected(&mut self, _: InputRow<'_>, reason: &str) {
+        panic!("a row is rejected: {reason}");
     }
 
     fn is_full(&self) -> bool {
@@ -125,30 +109,5 @@ impl Destination for Counter {
 
     fn note_read(&self) {}
 
-    async fn dispatch(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn job(steps: Value, mapping: Vec<Value>) -> ImportJobSpec {
-    serde_json::from_value(json!({
-        "source": {"upload": {"name": "file"}},
-        "steps": steps,
-        "target": {"salesforce": {"connectionRef": {"name": "crm"}, "object": "Company__c", "operation": "Insert", "mapping": mapping}},
-    }))
-    .unwrap()
-}
-
-fn describe() -> Value {
-    let field = |name: &&str| {
-        json!({
-            "name": name, "label": name, "type": "string", "length": 255, "nillable": true, "createable": true, "updateable": true,
-            "externalId": false, "idLookup": false, "defaultedOnCreate": false, "unique": false, "caseSensitive": false
-        })
-    };
-    let fields: Vec<Value> = COLUMNS.iter().map(field).collect();
-    json!({
-        "name": "Company__c", "label": "Company", "createable": true, "updateable": true, "deletable": true, "queryable": true,
-        "fields": fields
-    })
+    async fn dispatch(&mut self) {}
 }

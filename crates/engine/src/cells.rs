@@ -1,6 +1,6 @@
 //! A header and a row as formulas see them, and what is blank in a cell.
 
-use csv::ByteRecord;
+use crate::row::Record;
 
 use crate::row::Header;
 
@@ -36,9 +36,15 @@ impl NullWords {
         Self(words.iter().map(|word| trim(word.as_bytes()).into()).collect())
     }
 
+    /// Whether there is no such word.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The cell, empty if it is one of the words.
     #[inline(always)]
-    pub(crate) fn read<'r>(&self, row: &'r ByteRecord, column: usize) -> &'r [u8] {
+    pub(crate) fn read<'r>(&self, row: &'r Record, column: usize) -> &'r [u8] {
         let cell = row.get(column).unwrap_or_default();
         if !self.0.is_empty() && self.have(cell) { b"" } else { cell }
     }
@@ -50,7 +56,7 @@ impl NullWords {
 }
 
 pub(crate) struct Cells<'r> {
-    pub(crate) row: &'r ByteRecord,
+    pub(crate) row: &'r Record,
     pub(crate) null_words: &'r NullWords,
 }
 
@@ -85,7 +91,7 @@ mod tests {
     #[test]
     fn a_null_word_is_an_empty_cell_and_nothing_else_is() {
         let words = NullWords::new(&["\\N".to_owned(), "NULL".to_owned()]);
-        let row = ByteRecord::from(vec!["\\N", " NULL ", "null", "NULLS", ""]);
+        let row = Record::from(vec!["\\N", " NULL ", "null", "NULLS", ""]);
         let read: Vec<&[u8]> = (0..6).map(|column| words.read(&row, column)).collect();
         assert_eq!(read, [&b""[..], b"", b"null", b"NULLS", b"", b""]);
         assert_eq!(NullWords::default().read(&row, 0), b"\\N");

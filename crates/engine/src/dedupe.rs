@@ -4,11 +4,10 @@
 
 use std::collections::HashSet;
 
-use csv::ByteRecord;
 use sha2::{Digest, Sha256};
 
 use crate::cells::{NullWords, trim};
-use crate::row::{ColumnError, Header, RowError};
+use crate::row::{ColumnError, Header, Record, RowError};
 
 /// Just below where the set would double.
 const MOST: usize = 7_000_000;
@@ -43,7 +42,7 @@ impl Dedupe {
     }
 
     /// Whether no earlier row had these cells.
-    pub(crate) fn is_new(&mut self, row: &ByteRecord, null_words: &NullWords) -> Result<bool, RowError> {
+    pub(crate) fn is_new(&mut self, row: &Record, null_words: &NullWords) -> Result<bool, RowError> {
         let mut hash = Sha256::new();
         let mut blank = true;
         for (column, compare) in &self.columns {
@@ -90,7 +89,7 @@ mod tests {
     }
 
     fn is_new(dedupe: &mut Dedupe, row: [&str; 3]) -> Result<bool, RowError> {
-        dedupe.is_new(&ByteRecord::from(row.to_vec()), &NullWords::new(&["NULL".to_owned()]))
+        dedupe.is_new(&Record::from(row.to_vec()), &NullWords::new(&["NULL".to_owned()]))
     }
 
     #[test]

@@ -12,7 +12,6 @@ pub mod import;
 pub mod load;
 mod map;
 mod own;
-mod packed;
 pub mod pipeline;
 pub mod results;
 pub mod row;

@@ -5,7 +5,6 @@
 
 use api::import_job::{ImportJobSpec, Step as StepSpec, StepKind};
 use api::import_run::Warning;
-use csv::ByteRecord;
 use salesforce::Describe;
 
 use crate::cells::{Cells, NullWords};
@@ -13,7 +12,7 @@ use crate::dedupe::{Compare, Dedupe};
 use crate::filter::Filter;
 use crate::finding::{Place, PreflightFinding, Problem};
 use crate::map::{self, Mapping};
-use crate::row::{Header, RowError};
+use crate::row::{Header, Record, RowError};
 
 /// What became of an input row.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,7 +92,7 @@ impl Pipeline {
     }
 
     /// Names of the mapped cells, as Salesforce spells them.
-    pub fn fields(&self) -> &ByteRecord {
+    pub fn fields(&self) -> &Record {
         self.mapping.fields()
     }
 
@@ -113,7 +112,7 @@ impl Pipeline {
     }
 
     /// Takes a row without a fault, by its number. `mapped` is complete only when the outcome is `Mapped`.
-    pub fn process(&mut self, row: u64, input: &ByteRecord, mapped: &mut ByteRecord) -> Outcome {
+    pub fn process(&mut self, row: u64, input: &Record, mapped: &mut Record) -> Outcome {
         let cells = Cells { row: input, null_words: &self.null_words };
         for step in &mut self.steps {
             match step {

@@ -1,8 +1,8 @@
 //! What travels through the engine: a header, rows in batches, and what can be wrong with one row. Knows neither files
 //! nor Salesforce.
 
-use csv::ByteRecord;
 use formula::Shown;
+pub use salesforce::bulk::Record;
 
 use crate::taken::{self, Choice, Taken};
 
@@ -10,7 +10,7 @@ use crate::taken::{self, Choice, Taken};
 /// cannot be named by a job.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Header {
-    cells: ByteRecord,
+    cells: Record,
     names: Vec<String>,
     /// How the file was read that it stands in.
     taken: Option<Taken>,
@@ -20,7 +20,7 @@ impl Header {
     /// A header of these names, for rows that come from no file, such as those of a query.
     pub fn new<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Self {
         let names: Vec<String> = names.into_iter().map(Into::into).collect();
-        Self { cells: ByteRecord::from(names.clone()), names, taken: None }
+        Self { cells: Record::from(names.clone()), names, taken: None }
     }
 
     /// The header of a file.
@@ -43,7 +43,7 @@ impl Header {
     }
 
     /// The header as the first line of a result file.
-    pub fn cells(&self) -> &ByteRecord {
+    pub fn cells(&self) -> &Record {
         &self.cells
     }
 
@@ -174,9 +174,9 @@ pub struct Row {
     /// 1 for the first row behind the header.
     pub number: u64,
     /// As many cells as the header has columns, in UTF-8.
-    pub cells: ByteRecord,
+    pub cells: Record,
     /// The `orderBy` values as the database writes them; empty for sources without them.
-    pub key: ByteRecord,
+    pub key: Record,
     /// An earlier attempt has dealt with it: it is here only for a pipeline that remembers rows.
     pub seen: bool,
     /// A record of the file that is no row: it is counted, and that is all.
@@ -253,8 +253,8 @@ impl Batch {
 }
 
 /// Many empty cells take memory too.
-fn size(cells: &ByteRecord) -> usize {
-    cells.as_slice().len() + cells.len() * size_of::<usize>()
+fn size(cells: &Record) -> usize {
+    cells.content_len() + cells.len() * size_of::<usize>()
 }
 
 /// Where in the source something stands.
@@ -455,7 +455,7 @@ mod tests {
         assert!(batch.is_empty());
         batch.push(2, |row| row.cells.push_field(b"b"));
         let [row] = batch.rows() else { panic!("one row") };
-        assert_eq!((row.number, &row.cells, row.key.len(), row.fault.is_none()), (2, &ByteRecord::from(vec!["b"]), 0, true));
+        assert_eq!((row.number, &row.cells, row.key.len(), row.fault.is_none()), (2, &Record::from(vec!["b"]), 0, true));
         assert_eq!(row.refused, "");
     }
 }

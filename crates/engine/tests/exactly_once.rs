@@ -12,12 +12,12 @@ use std::time::Duration;
 use api::import_run::{Chunk, ChunkState, Chunks, RunReason};
 use api::keeper::Control;
 use async_trait::async_trait;
-use csv::ByteRecord;
 use engine::load::{
     Body, Bulk, BulkLane, ChunkLimits, EachResult, Ending, InputRow, Journal, JournalError, LoadPorts, LoadSettings, Loader, Reread,
     SalesforceBulk, StopSignal,
 };
 use engine::results::{Escape, FileKind, MemorySink};
+use engine::row::Record;
 use futures::StreamExt;
 use salesforce::bulk::{JobId, JobInfo, NewJob, Operation, ResultKind, Uploaded};
 use salesforce::{ApiUsage, Error};
@@ -27,9 +27,9 @@ const ROWS: usize = 400;
 const KILLS: u64 = 200;
 
 /// A row is wrong for the org when its phone is longer than the field.
-fn rows() -> Vec<ByteRecord> {
+fn rows() -> Vec<Record> {
     let phone = |n: usize| if n.is_multiple_of(50) { "5".repeat(41) } else { format!("+49 {n}") };
-    (1..=ROWS).map(|n| ByteRecord::from(vec![format!("Account {n:05}"), phone(n), format!("unmapped, \"{n}\"")])).collect()
+    (1..=ROWS).map(|n| Record::from(vec![format!("Account {n:05}"), phone(n), format!("unmapped, \"{n}\"")])).collect()
 }
 
 fn good_names() -> Vec<String> {
@@ -126,7 +126,7 @@ fn insert() -> Job {
 }
 
 /// One worker from its start to its end, if it lives that long.
-async fn worker(org: &Running, records: &Records, job: &Job, source: &[ByteRecord], life: Life) -> Option<(Ending, MemorySink)> {
+async fn worker(org: &Running, records: &Records, job: &Job, source: &[Record], life: Life) -> Option<(Ending, MemorySink)> {
     let life = Arc::new(life);
     let sink = MemorySink::default();
     let new_job = NewJob { object: "Account".into(), operation: job.operation.clone() };
@@ -136,8 +136,8 @@ async fn worker(org: &Running, records: &Records, job: &Job, source: &[ByteRecor
         stop_signal: StopSignal::default(),
     };
     let settings = LoadSettings {
-        input: ByteRecord::from(vec!["A", "B", "C"]),
-        columns: ByteRecord::from(job.columns.clone()),
+        input: Record::from(vec!["A", "B", "C"]),
+        columns: Record::from(job.columns.clone()),
         key_column: job.key_column,
         limits: job.limits,
         results: Some((Box::new(sink.clone()), Escape::Nothing)),
@@ -149,12 +149,12 @@ async fn worker(org: &Running, records: &Records, job: &Job, source: &[ByteRecor
     let chunks = records.0.lock().unwrap().clone();
     let work = async {
         let mut loader = Loader::start(settings, ports, &chunks);
-        let key = ByteRecord::new();
+        let key = Record::new();
         for cells in source {
-            let mapped: ByteRecord = cells.iter().take(job.columns.len()).collect();
-            loader.send(InputRow { cells, key: &key, refused: "" }, &mapped).unwrap();
+            let mapped: Record = cells.iter().take(job.columns.len()).collect();
+            loader.send(InputRow { cells, key: &key, refused: "" }, &mapped);
             if loader.is_full() {
-                loader.dispatch().await.unwrap();
+                loader.dispatch().await;
             }
         }
         loader.finish().await.unwrap()
@@ -200,7 +200,7 @@ fn lose_connections(org: &Running, seed: u64) {
     }
 }
 
-async fn survive(seed: u64, source: &[ByteRecord]) -> u64 {
+async fn survive(seed: u64, source: &[Record]) -> u64 {
     let org = Emulator::builder().start().await.unwrap();
     let records = Records::default();
     if seed.is_multiple_of(3) {
@@ -235,14 +235,14 @@ async fn survive(seed: u64, source: &[ByteRecord]) -> u64 {
 }
 
 /// Every input row stands in one file, whole.
-fn check_results(sink: &MemorySink, source: &[ByteRecord], context: &str) {
+fn check_results(sink: &MemorySink, source: &[Record], context: &str) {
     let mut told = BTreeMap::new();
     for kind in FileKind::ALL {
         let text = sink.text(kind);
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let id = reader.headers().unwrap().iter().position(|name| name == "sf__Id").unwrap();
         for record in reader.byte_records().map(Result::unwrap) {
-            let input: ByteRecord = record.iter().take(3).collect();
+            let input: Record = record.iter().take(3).collect();
             assert!(told.insert(input.as_slice().to_vec(), kind).is_none(), "{context}: told twice");
             assert_eq!(record[id].len(), if kind == FileKind::Succeeded { 18 } else { 0 }, "{context}");
         }
@@ -271,20 +271,21 @@ async fn an_upsert_and_a_delete_find_their_rows_by_their_key() {
         key_column: Some(0),
         limits,
     };
-    let source: Vec<ByteRecord> =
-        (0..300).map(|n| ByteRecord::from(vec![format!("x{n}"), format!("Account {n}"), " 1 ".to_owned()])).collect();
+    let source: Vec<Record> = (0..300).map(|n| Record::from(vec![format!("x{n}"), format!("Account {n}"), " 1 ".to_owned()])).collect();
     let (first, sink) = worker(&org, &Records::default(), &upsert, &source, immortal()).await.unwrap();
     assert_eq!((first.reason, first.rows.succeeded, first.unmatched), (RunReason::Completed, 300, 0), "{}", first.message);
     assert_eq!(org.count("Account"), 300);
-    let created: Vec<ByteRecord> =
-        csv::Reader::from_reader(sink.text(FileKind::Succeeded).as_bytes()).byte_records().map(Result::unwrap).collect();
+    let created: Vec<Record> = csv::Reader::from_reader(sink.text(FileKind::Succeeded).as_bytes())
+        .byte_records()
+        .map(|row| row.unwrap().iter().collect())
+        .collect();
     assert!(created.iter().zip(&source).all(|(told, row)| told[0] == row[0] && &told[5] == b"true"), "in input order, created");
 
     let (again, sink) = worker(&org, &Records::default(), &upsert, &source, immortal()).await.unwrap();
     assert_eq!((again.reason, org.count("Account")), (RunReason::Completed, 300));
     assert!(sink.text(FileKind::Succeeded).lines().skip(1).all(|line| line.contains(",false,")));
 
-    let ids: Vec<ByteRecord> = created.iter().map(|row| ByteRecord::from(vec![row[4].to_vec(), b"x".to_vec(), b"y".to_vec()])).collect();
+    let ids: Vec<Record> = created.iter().map(|row| Record::from(vec![row[4].to_vec(), b"x".to_vec(), b"y".to_vec()])).collect();
     let delete = Job { operation: Operation::Delete, columns: vec!["Id"], key_column: Some(0), limits };
     let (deleted, _) = worker(&org, &Records::default(), &delete, &ids, immortal()).await.unwrap();
     assert_eq!((deleted.reason, deleted.rows.succeeded, org.count("Account")), (RunReason::Completed, 300, 0), "{}", deleted.message);
@@ -293,8 +294,7 @@ async fn an_upsert_and_a_delete_find_their_rows_by_their_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn equal_rows_are_all_inserted_and_each_gets_its_own_id() {
     let org = Emulator::builder().start().await.unwrap();
-    let source: Vec<ByteRecord> =
-        (0..50).map(|n| ByteRecord::from(vec!["Same".to_owned(), "1".to_owned(), format!("differs {n}")])).collect();
+    let source: Vec<Record> = (0..50).map(|n| Record::from(vec!["Same".to_owned(), "1".to_owned(), format!("differs {n}")])).collect();
     let (ending, sink) = worker(&org, &Records::default(), &insert(), &source, immortal()).await.unwrap();
     assert_eq!((ending.rows.succeeded, ending.unmatched, org.count("Account")), (50, 0, 50));
     let text = sink.text(FileKind::Succeeded);

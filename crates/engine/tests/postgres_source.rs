@@ -22,7 +22,7 @@ struct Found {
 }
 
 async fn read(server: &Server, query: &str, order_by: &[&str], start: Start) -> Result<(Vec<String>, Vec<Found>), ReadError> {
-    let text = |record: &csv::ByteRecord| record.iter().map(|cell| String::from_utf8(cell.to_vec()).unwrap()).collect::<Vec<_>>();
+    let text = |record: &engine::row::Record| record.iter().map(|cell| String::from_utf8(cell.to_vec()).unwrap()).collect::<Vec<_>>();
     let mut rows = server.source(query, order_by).open(&start, &BTreeSet::new()).await?;
     let mut batch = Batch::new();
     let mut found = Vec::new();

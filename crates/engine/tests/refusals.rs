@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use connect::{AddressPolicy, Dialer, HttpsOptions, Trust};
-use csv::ByteRecord;
 use engine::pipeline::{Outcome, Pipeline};
 use engine::row::Header;
+use engine::row::Record;
 use futures::stream;
 use salesforce::auth::{Grant, Login, LoginHost, TokenIssuer};
 use salesforce::bulk::{JobState, NewJob, Operation, ResultKind, ResultRow};
@@ -51,10 +51,10 @@ fn client(org: &Running) -> Client {
 }
 
 /// Loads the rows as they are; the names of those that the org refused.
-async fn refused_by_the_org(client: &Client, rows: &[ByteRecord]) -> HashSet<String> {
+async fn refused_by_the_org(client: &Client, rows: &[Record]) -> HashSet<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(FIELDS).unwrap();
-    rows.iter().for_each(|row| writer.write_byte_record(row).unwrap());
+    rows.iter().for_each(|row| writer.write_record(row).unwrap());
     let body = Bytes::from(writer.into_inner().unwrap());
     let job = client.create_job(&NewJob { object: "Account".into(), operation: Operation::Insert }).await.unwrap();
     client.upload(&job.id, || stream::iter([Ok::<_, std::io::Error>(body.clone())])).await.unwrap();
@@ -93,8 +93,8 @@ async fn nothing_is_refused_that_the_org_takes() {
             let name = format!("{} {}", FIELDS[field], sent.len());
             let mut cells = vec![""; FIELDS.len()];
             (cells[0], cells[field]) = (&name, &value);
-            let row = ByteRecord::from(cells);
-            match pipeline.process(sent.len() as u64 + 1, &row, &mut ByteRecord::new()) {
+            let row = Record::from(cells);
+            match pipeline.process(sent.len() as u64 + 1, &row, &mut Record::new()) {
                 Outcome::Failed(_) => ours.push((name, value)),
                 _ => kept += 1,
             }

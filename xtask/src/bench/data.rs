@@ -1,6 +1,6 @@
 //! The file that is loaded: made here, the same bytes at every place and time.
 //!
-//! Ten columns of a customer list, 163 bytes a row. Words and numbers are drawn, not repeated, because what a load keeps in memory is
+//! Ten columns of a customer list, 163 bytes a row. Words and numbers are drawn, not repeated, because what is in memory may be
 //! compressed: a file that repeats itself would make memory look smaller than it is with people's files. `gzip -1` makes a third of it.
 
 use std::fs::File;

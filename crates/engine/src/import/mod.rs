@@ -8,9 +8,9 @@ mod target;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::row::Record;
 use api::import_job::{Guards, ImportJobSpec, SalesforceTarget, StepKind};
 use api::import_run::{Chunks, Rows, RunReason};
-use csv::ByteRecord;
 use salesforce::{Client, Describe};
 
 pub use self::feed::{Destination, feed};
@@ -121,12 +121,8 @@ impl Import {
         };
         let input = rows.header().cells().clone();
         let mut loader = self.loader(&target, input, pipeline.fields().clone(), pipeline.key());
-        let read = feed(&mut *rows, &mut pipeline, &mut loader, &self.stop_signal).await;
-        let ending = match read {
-            Ok(()) => loader.finish().await,
-            Err(error) => Err(error),
-        };
-        ending.map(|ending| Ending { warnings: pipeline.warnings(), ..ending }).map_err(memory_failed)
+        feed(&mut *rows, &mut pipeline, &mut loader, &self.stop_signal).await;
+        loader.finish().await.map(|ending| Ending { warnings: pipeline.warnings(), ..ending }).map_err(not_ended)
     }
 
     /// Everything that comes before the first row.
@@ -193,11 +189,11 @@ impl Import {
     /// Nothing more can be read, or may be; what was committed is still waited for and counted.
     async fn bring_to_its_end(mut self, target: &SalesforceTarget) -> Result<Ending, Refusal> {
         self.results = None;
-        let loader = self.loader(target, ByteRecord::new(), ByteRecord::new(), None);
-        loader.finish().await.map_err(memory_failed)
+        let loader = self.loader(target, Record::new(), Record::new(), None);
+        loader.finish().await.map_err(not_ended)
     }
 
-    fn loader(&mut self, target: &SalesforceTarget, input: ByteRecord, columns: ByteRecord, key_column: Option<usize>) -> Loader {
+    fn loader(&mut self, target: &SalesforceTarget, input: Record, columns: Record, key_column: Option<usize>) -> Loader {
         let settings = LoadSettings {
             input,
             columns,
@@ -228,8 +224,8 @@ fn findings(findings: Vec<PreflightFinding>) -> Refusal {
     Refusal::new(RunReason::PreflightFailed, lines.join("; "))
 }
 
-fn memory_failed(error: std::io::Error) -> Refusal {
-    Refusal::new(RunReason::Internal, format!("rows could not be kept in memory: {error}"))
+fn not_ended(error: std::io::Error) -> Refusal {
+    Refusal::new(RunReason::Internal, format!("loading did not end: {error}"))
 }
 
 impl From<ReadError> for Refusal {

@@ -1,10 +1,10 @@
 //! Collects rows until they are a chunk: what is sent, what is kept for the results, and what links the two. No I/O.
 
-use std::io;
 use std::sync::Arc;
 
+use crate::row::Record;
 use api::import_run::Rows;
-use csv::ByteRecord;
+use memchr::memchr;
 
 use super::body::{Body, BodyWriter};
 use crate::results::Layout;
@@ -27,11 +27,12 @@ pub struct ChunkLimits {
 
 impl ChunkLimits {
     /// Of a process whose memory has no limit that is known.
-    pub const DEFAULT_INPUT_BYTES: u64 = 8 << 20;
+    pub const DEFAULT_INPUT_BYTES: u64 = 3 << 20;
 
-    /// For a process that may use `limit` bytes: an eighth of it, and never less than the default: four chunks are in flight while a fifth is built.
+    /// For a process that may use `limit` bytes: a sixteenth of it, and never less than the default. Four chunks are in flight while a fifth
+    /// is built, each with its rows as they were read and as they are sent.
     pub fn for_memory(limit: Option<u64>) -> Self {
-        Self { input_bytes: limit.map_or(0, |limit| limit / 8).max(Self::DEFAULT_INPUT_BYTES) }
+        Self { input_bytes: limit.map_or(0, |limit| limit / 16).max(Self::DEFAULT_INPUT_BYTES) }
     }
 
     /// `max`: most bytes that the lane takes in one body.
@@ -49,7 +50,7 @@ impl Default for ChunkLimits {
 /// How rows are built into chunks.
 pub(crate) struct ChunkShape {
     /// Header of what is sent.
-    pub(crate) columns: ByteRecord,
+    pub(crate) columns: Record,
     /// Column of what is sent that identifies a row.
     pub(crate) key_column: Option<usize>,
     pub(crate) limits: ChunkLimits,
@@ -106,9 +107,9 @@ pub(crate) enum Cut {
 #[derive(Clone, Copy)]
 pub struct InputRow<'a> {
     /// A cell for each column of the header.
-    pub cells: &'a ByteRecord,
+    pub cells: &'a Record,
     /// Where the source goes on behind it; empty for sources that do not say.
-    pub key: &'a ByteRecord,
+    pub key: &'a Record,
     /// How a row that the reader refused stood in its source; empty for others.
     pub refused: &'a str,
 }
@@ -126,9 +127,9 @@ pub(crate) struct ChunkBuilder {
     numbers: Vec<u32>,
     outcomes: Outcomes,
     expected: Expected,
-    last_key: ByteRecord,
+    last_key: Record,
     cut: Cut,
-    scratch: ByteRecord,
+    scratch: Record,
 }
 
 impl ChunkBuilder {
@@ -148,9 +149,9 @@ impl ChunkBuilder {
             numbers: Vec::new(),
             expected: Expected::new(fingerprinter.clone()),
             fingerprinter,
-            last_key: ByteRecord::new(),
+            last_key: Record::new(),
             cut: Cut::WhenFull,
-            scratch: ByteRecord::new(),
+            scratch: Record::new(),
         }
     }
 
@@ -176,35 +177,33 @@ impl ChunkBuilder {
     }
 
     /// A row that fails before it is sent.
-    pub(crate) fn rejected(&mut self, input: InputRow<'_>, reason: &str) -> io::Result<()> {
+    pub(crate) fn rejected(&mut self, input: InputRow<'_>, reason: &str) {
         self.counted.failed += 1;
         self.note(input);
         if let Some(keeper) = &mut self.keeper {
-            keeper.push_rejected(input.cells, input.refused)?;
+            keeper.push_rejected(input.cells, input.refused);
         }
         self.outcomes.push_rejected(reason);
         self.consumed(input);
-        Ok(())
     }
 
     /// A row to send.
-    pub(crate) fn send(&mut self, input: InputRow<'_>, mapped: &ByteRecord) -> io::Result<()> {
+    pub(crate) fn send(&mut self, input: InputRow<'_>, mapped: &Record) {
         self.note(input);
         if let Some(keeper) = &mut self.keeper {
-            keeper.push(input.cells)?;
+            keeper.push(input.cells);
         }
         let place = self.outcomes.len();
         self.outcomes.push_waiting();
-        if mapped.as_slice().contains(&b'\r') {
+        if !mapped.is_known_plain() && memchr(b'\r', mapped.as_slice()).is_some() {
             one_line_ending(mapped, &mut self.scratch);
             self.expected.push(place, &self.scratch);
-            self.body.push(&self.scratch)?;
+            self.body.push(&self.scratch);
         } else {
             self.expected.push(place, mapped);
-            self.body.push(mapped)?;
+            self.body.push(mapped);
         }
         self.consumed(input);
-        Ok(())
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -222,7 +221,7 @@ impl ChunkBuilder {
     }
 
     /// Everything since the last chunk was taken.
-    pub(crate) fn close(&mut self) -> io::Result<BuiltChunk> {
+    pub(crate) fn close(&mut self) -> BuiltChunk {
         let input_rows = std::mem::take(&mut self.input_rows);
         let first_row = self.next_row;
         self.next_row += input_rows;
@@ -230,7 +229,7 @@ impl ChunkBuilder {
         self.cut = Cut::WhenFull;
         let mut counted = std::mem::take(&mut self.counted);
         counted.read = input_rows;
-        let kept = self.keeper.as_mut().map(RowKeeper::finish).transpose()?.map(Arc::new);
+        let kept = self.keeper.as_mut().map(RowKeeper::finish).map(Arc::new);
         let mut expected = std::mem::replace(&mut self.expected, Expected::new(self.fingerprinter.clone()));
         expected.seal();
         let last_key =
@@ -238,19 +237,19 @@ impl ChunkBuilder {
         let outcomes = std::mem::replace(&mut self.outcomes, Outcomes::new(self.keeper.is_some()));
         let numbers = Arc::new(std::mem::take(&mut self.numbers));
         let rows = ChunkRows { kept, chosen: None, numbers, outcomes, expected };
-        Ok(BuiltChunk { first_row, input_rows, counted, body: self.body.finish()?, rows, last_key })
+        BuiltChunk { first_row, input_rows, counted, body: self.body.finish(), rows, last_key }
     }
 
     /// A body and the fingerprints of rows that are sent again, from the cells Salesforce gave back; places ascend.
-    pub(crate) fn resend(fingerprinter: &Fingerprinter, columns: &ByteRecord, rows: &[ByteRecord]) -> io::Result<(Option<Body>, Expected)> {
+    pub(crate) fn resend(fingerprinter: &Fingerprinter, columns: &Record, rows: &[Record]) -> (Option<Body>, Expected) {
         let mut body = BodyWriter::new(columns);
         let mut expected = Expected::new(fingerprinter.clone());
         for (place, cells) in (0..).zip(rows) {
-            body.push(cells)?;
+            body.push(cells);
             expected.push(place, cells);
         }
         expected.seal();
-        Ok((body.finish()?, expected))
+        (body.finish(), expected)
     }
 
     pub(crate) fn fingerprinter(&self) -> &Fingerprinter {
@@ -259,7 +258,7 @@ impl ChunkBuilder {
 
     /// A row with an outcome.
     fn note(&mut self, input: InputRow<'_>) {
-        self.input_bytes += (input.cells.as_slice().len() + input.cells.len() + input.refused.len()) as u64;
+        self.input_bytes += (input.cells.as_slice().len() + 1 + input.refused.len()) as u64;
         self.numbers.push(self.input_rows as u32);
     }
 
@@ -273,7 +272,7 @@ impl ChunkBuilder {
 }
 
 /// Salesforce wants one line ending in the whole file, inside quoted cells too: CRLF and CR become LF.
-fn one_line_ending(row: &ByteRecord, out: &mut ByteRecord) {
+fn one_line_ending(row: &Record, out: &mut Record) {
     let mut text = Vec::new();
     out.clear();
     for cell in row {
@@ -296,7 +295,7 @@ mod tests {
     use crate::results::Escape;
 
     fn builder(limits: ChunkLimits) -> ChunkBuilder {
-        let columns = ByteRecord::from(vec!["Name"]);
+        let columns = Record::from(vec!["Name"]);
         let shape = ChunkShape {
             columns,
             key_column: None,
@@ -308,37 +307,37 @@ mod tests {
     }
 
     fn text(body: &Body) -> Vec<u8> {
-        body.open().flat_map(Result::unwrap).collect()
+        body.pieces().flatten().collect()
     }
 
-    fn key() -> ByteRecord {
-        ByteRecord::from(vec!["4"])
+    fn key() -> Record {
+        Record::from(vec!["4"])
     }
 
-    fn read<'a>(cells: &'a ByteRecord, key: &'a ByteRecord) -> InputRow<'a> {
+    fn read<'a>(cells: &'a Record, key: &'a Record) -> InputRow<'a> {
         InputRow { cells, key, refused: "" }
     }
 
-    fn row(cells: &[&str]) -> ByteRecord {
-        ByteRecord::from(cells.to_vec())
+    fn row(cells: &[&str]) -> Record {
+        Record::from(cells.to_vec())
     }
 
     #[test]
     fn every_row_is_counted_once_and_only_mapped_ones_are_sent() {
         let mut chunk = builder(ChunkLimits::default());
         chunk.filtered(read(&row(&["a", "1"]), &key()));
-        chunk.send(read(&row(&["b", "2"]), &key()), &row(&["B"])).unwrap();
-        chunk.rejected(read(&row(&["c", "3"]), &key()), "no").unwrap();
+        chunk.send(read(&row(&["b", "2"]), &key()), &row(&["B"]));
+        chunk.rejected(read(&row(&["c", "3"]), &key()), "no");
         chunk.skipped(read(&row(&["Name", "Id"]), &key()));
         chunk.deduplicated(read(&row(&["d", "4"]), &key()));
-        let built = chunk.close().unwrap();
+        let built = chunk.close();
         assert_eq!(built.counted, Rows { read: 5, filtered: 1, deduplicated: 1, skipped: 1, failed: 1, ..Rows::default() });
         assert_eq!((built.first_row, built.input_rows, built.rows.sent()), (1, 5, 1));
         assert_eq!(*built.rows.numbers, [1, 2]);
         assert_eq!(built.last_key, Some(vec!["4".to_owned()]));
         assert_eq!(text(&built.body.unwrap()), b"Name\nB\n");
         chunk.filtered(read(&row(&["e", "5"]), &key()));
-        let next = chunk.close().unwrap();
+        let next = chunk.close();
         assert_eq!((next.first_row, next.input_rows), (6, 1));
         assert!(next.body.is_none());
     }
@@ -348,10 +347,10 @@ mod tests {
         let mut chunk = builder(ChunkLimits { input_bytes: 20 });
         chunk.filtered(read(&row(&["a long row that is left out", "1"]), &key()));
         assert!(!chunk.is_full());
-        chunk.send(read(&row(&["aaaaaaaa", "bbbbbbbbbb"]), &key()), &row(&["x"])).unwrap();
+        chunk.send(read(&row(&["aaaaaaaa", "bbbbbbbbbb"]), &key()), &row(&["x"]));
         assert!(chunk.is_full());
-        chunk.close().unwrap();
-        chunk.send(read(&row(&["a", "b"]), &key()), &row(&[&"x".repeat(80)])).unwrap();
+        chunk.close();
+        chunk.send(read(&row(&["a", "b"]), &key()), &row(&[&"x".repeat(80)]));
         assert!(chunk.is_full());
     }
 
@@ -359,7 +358,7 @@ mod tests {
     fn a_chunk_cut_before_is_cut_the_same_way_again() {
         let mut chunk = builder(ChunkLimits { input_bytes: 1 });
         chunk.cut(Cut::After(2));
-        chunk.send(read(&row(&["a", "1"]), &key()), &row(&["A"])).unwrap();
+        chunk.send(read(&row(&["a", "1"]), &key()), &row(&["A"]));
         assert!(!chunk.is_full());
         chunk.filtered(read(&row(&["b", "2"]), &key()));
         assert!(chunk.is_full());
@@ -368,17 +367,17 @@ mod tests {
     #[test]
     fn line_ends_inside_cells_become_lf() {
         let mut chunk = builder(ChunkLimits::default());
-        chunk.send(read(&row(&["a", "1"]), &key()), &row(&["x\r\ny\rz\n"])).unwrap();
-        let mut built = chunk.close().unwrap();
+        chunk.send(read(&row(&["a", "1"]), &key()), &row(&["x\r\ny\rz\n"]));
+        let mut built = chunk.close();
         assert_eq!(text(&built.body.unwrap()), b"Name\n\"x\ny\nz\n\"\n");
         assert_eq!(built.rows.expected.take(&row(&["x\ny\nz\n"])), Some(0));
     }
 
     #[test]
     fn more_memory_means_larger_chunks_and_never_more_than_salesforce_takes() {
-        assert_eq!(ChunkLimits::for_memory(None).input_bytes, 8 << 20);
-        assert_eq!(ChunkLimits::for_memory(Some(32 << 20)).input_bytes, 8 << 20);
-        assert_eq!(ChunkLimits::for_memory(Some(256 << 20)).input_bytes, 32 << 20);
+        assert_eq!(ChunkLimits::for_memory(None).input_bytes, 3 << 20);
+        assert_eq!(ChunkLimits::for_memory(Some(32 << 20)).input_bytes, 3 << 20);
+        assert_eq!(ChunkLimits::for_memory(Some(256 << 20)).input_bytes, 16 << 20);
         assert!(ChunkLimits::for_memory(Some(64 << 30)).encoded_bytes(MAX_BYTES) + LONGEST_ROW <= MAX_BYTES);
     }
 }

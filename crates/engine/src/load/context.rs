@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::row::Record;
 use api::import_run::RunReason;
-use csv::ByteRecord;
 use salesforce::{Class, Error};
 use tokio::sync::Mutex;
 use tokio::time::sleep;
@@ -27,7 +27,7 @@ pub struct LoadContext {
     /// Absent when no results are written.
     pub(crate) files: Option<Mutex<ResultFiles>>,
     /// Header of what is sent.
-    pub(crate) columns: ByteRecord,
+    pub(crate) columns: Record,
     pub(crate) fingerprinter: Fingerprinter,
     pub(crate) max_failed_percent: Option<i32>,
     pub(crate) api_budget_percent: u8,

@@ -1,6 +1,6 @@
 //! CSV as we write it, for Salesforce and for result files: comma, LF, quotes only where needed.
 
-use csv::ByteRecord;
+use crate::row::Record;
 use memchr::{memchr, memchr3};
 
 /// Whether quotes must stand around a text: it has a comma, a quote or a line end.
@@ -32,17 +32,15 @@ pub(crate) fn quoted(out: &mut Vec<u8>, prefix: &[u8], cell: &[u8]) {
 }
 
 /// Appends one line. A line of one empty cell is written as `""`: a blank line would be no row at all.
-pub(crate) fn line(out: &mut Vec<u8>, row: &ByteRecord) {
+pub(crate) fn line(out: &mut Vec<u8>, row: &Record) {
     let start = out.len();
-    // Looked for once a row: most have none.
-    let plain = !needs_quotes(row.as_slice());
-    for (place, value) in row.iter().enumerate() {
-        if place > 0 {
-            out.push(b',');
-        }
-        if plain {
-            out.extend_from_slice(value);
-        } else {
+    if row.is_plain() {
+        out.extend_from_slice(row.as_slice());
+    } else {
+        for (place, value) in row.iter().enumerate() {
+            if place > 0 {
+                out.push(b',');
+            }
             cell(out, value);
         }
     }
@@ -59,7 +57,7 @@ mod tests {
 
     fn written(cells: &[&str]) -> String {
         let mut out = Vec::new();
-        line(&mut out, &ByteRecord::from(cells.to_vec()));
+        line(&mut out, &Record::from(cells.to_vec()));
         String::from_utf8(out).unwrap()
     }
 
@@ -78,7 +76,7 @@ mod tests {
         fn what_is_written_is_read_back_as_it_was(rows in prop::collection::vec(prop::collection::vec("[a,\"\n\r é]{0,6}", 3), 0..20)) {
             let mut out = Vec::new();
             for row in &rows {
-                line(&mut out, &ByteRecord::from(row.clone()));
+                line(&mut out, &Record::from(row.clone()));
             }
             let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(out.as_slice());
             let read: Vec<Vec<String>> = reader.records().map(|r| r.unwrap().iter().map(str::to_owned).collect()).collect();

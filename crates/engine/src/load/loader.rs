@@ -6,8 +6,8 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::row::Record;
 use api::import_run::{Chunks, FoldedChunks, RunReason};
-use csv::ByteRecord;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
@@ -32,9 +32,9 @@ const SLOTS: usize = 4;
 /// What a load is made of.
 pub struct LoadSettings {
     /// Header of the input.
-    pub input: ByteRecord,
+    pub input: Record,
     /// Header of what is sent.
-    pub columns: ByteRecord,
+    pub columns: Record,
     /// Column of what is sent that identifies a row: the external id of an upsert, the id of an update or delete.
     pub key_column: Option<usize>,
     /// When a chunk is full.
@@ -143,21 +143,13 @@ impl Loader {
     }
 
     /// A row that fails before it is sent, and why.
-    ///
-    /// # Errors
-    ///
-    /// The row cannot be kept in memory for the result files.
-    pub fn rejected(&mut self, input: InputRow<'_>, reason: &str) -> io::Result<()> {
-        self.builder.rejected(input, reason)
+    pub fn rejected(&mut self, input: InputRow<'_>, reason: &str) {
+        self.builder.rejected(input, reason);
     }
 
     /// A row to send: as it was read, and the cells that Salesforce gets, in the order of `LoadSettings::columns`.
-    ///
-    /// # Errors
-    ///
-    /// The row cannot be kept in memory.
-    pub fn send(&mut self, input: InputRow<'_>, mapped: &ByteRecord) -> io::Result<()> {
-        self.builder.send(input, mapped)
+    pub fn send(&mut self, input: InputRow<'_>, mapped: &Record) {
+        self.builder.send(input, mapped);
     }
 
     /// Whether `dispatch` is due before the next row.
@@ -170,21 +162,16 @@ impl Loader {
         self.context.ledger.note_read(self.read + self.builder.pending());
     }
 
-    /// Sends the chunk on its way, as soon as a slot is free.
-    ///
-    /// # Errors
-    ///
-    /// Rows that are kept in memory cannot be packed or unpacked. What goes wrong with Salesforce ends in [`Ending`].
-    pub async fn dispatch(&mut self) -> io::Result<()> {
-        let built = self.builder.close()?;
+    /// Sends the chunk on its way, as soon as a slot is free. What goes wrong with Salesforce ends in [`Ending`].
+    pub async fn dispatch(&mut self) {
+        let built = self.builder.close();
         self.read += built.input_rows;
         if self.folding.is_some() {
-            self.compare_folded(&built)?;
+            self.compare_folded(&built);
         } else {
-            self.launch_read(built).await?;
+            self.launch_read(built).await;
         }
         self.set_cut();
-        Ok(())
     }
 
     /// Chunks on record are cut as they were; folded ones fell where they were full.
@@ -198,7 +185,7 @@ impl Loader {
         });
     }
 
-    async fn launch_read(&mut self, built: BuiltChunk) -> io::Result<()> {
+    async fn launch_read(&mut self, built: BuiltChunk) {
         // Before the number: chunks that send rows again keep the slots of others and wait for their turn behind all lower numbers, so a
         // number that waited for a slot could wait for ever.
         let slot = self.slot().await;
@@ -212,7 +199,7 @@ impl Loader {
                 }
                 ChunkTask::new(number, built)
             }
-            Some(RowRange::Known(chunk)) if !is_same(&chunk, &built)? => {
+            Some(RowRange::Known(chunk)) if !is_same(&chunk, &built) => {
                 self.source_changed(chunk.first_row);
                 self.adopt_without_rows(chunk);
                 // The rows that were read now were not sent, and are not.
@@ -220,7 +207,7 @@ impl Loader {
             }
             Some(RowRange::Known(chunk)) if self.context.files.is_none() && is_accounted_for(&chunk) => {
                 self.adopt_without_rows(chunk);
-                return Ok(());
+                return;
             }
             Some(RowRange::Known(chunk)) => {
                 let mut task = ChunkTask::new(chunk.number, built);
@@ -233,7 +220,6 @@ impl Loader {
         self.context.order.announce(task.number);
         self.context.ledger.update(|totals| totals.chunks += 1);
         self.spawn(task);
-        Ok(())
     }
 
     async fn record_unused(&mut self) {
@@ -283,13 +269,13 @@ impl Loader {
         self.spawn(ChunkTask::without_rows(chunk));
     }
 
-    fn compare_folded(&mut self, built: &BuiltChunk) -> io::Result<()> {
-        let Some(folding) = &mut self.folding else { return Ok(()) };
+    fn compare_folded(&mut self, built: &BuiltChunk) {
+        let Some(folding) = &mut self.folding else { return };
         folding.rows += built.input_rows;
-        let sha256 = built.body.as_ref().map(Body::sha256).transpose()?.map(hex::encode).unwrap_or_default();
+        let sha256 = built.body.as_ref().map(Body::sha256).map(hex::encode).unwrap_or_default();
         folding.sha256 = FoldedChunks::chain(&folding.sha256, &sha256);
         if folding.rows < folding.expected.input_rows {
-            return Ok(());
+            return;
         }
         let same = folding.rows == folding.expected.input_rows && folding.sha256 == folding.expected.sha256;
         let FoldedChunks { rows, count, .. } = self.folding.take().map(|folding| folding.expected).unwrap_or_default();
@@ -302,7 +288,6 @@ impl Loader {
         if !same {
             self.source_changed(1);
         }
-        Ok(())
     }
 
     fn source_changed(&self, row: i64) {
@@ -317,7 +302,7 @@ impl Loader {
     ///
     /// # Errors
     ///
-    /// As `dispatch`.
+    /// A chunk is still under way, which no chunk can be.
     pub async fn finish(mut self) -> io::Result<Ending> {
         if self.folding.is_some() && !self.context.stop_signal.is_raised() {
             self.source_changed(1);
@@ -325,14 +310,14 @@ impl Loader {
         if let Some(folding) = self.folding.take() {
             self.context.ledger.update(|totals| totals.rows.add(&folding.expected.rows));
             // Its rows are counted as the record has them.
-            self.builder.close()?;
+            self.builder.close();
         } else if self.builder.pending() > 0 {
             let short = matches!(self.plan.ranges.front(), Some(RowRange::Known(chunk)) if self.builder.pending() < chunk.input_rows);
             if short && self.context.stop_signal.is_raised() {
                 // These are rows of a chunk on record, which is adopted below.
-                self.builder.close()?;
+                self.builder.close();
             } else {
-                self.dispatch().await?;
+                self.dispatch().await;
             }
         }
         self.adopt_the_rest();
@@ -382,14 +367,14 @@ fn is_accounted_for(chunk: &ChunkRecord) -> bool {
 }
 
 /// Whether the rows read again are those of the chunk.
-fn is_same(chunk: &ChunkRecord, built: &BuiltChunk) -> io::Result<bool> {
+fn is_same(chunk: &ChunkRecord, built: &BuiltChunk) -> bool {
     let sent = built.rows.sent() as i64;
     let same_rows = chunk.first_row == built.first_row && chunk.input_rows == built.input_rows && chunk.sent_rows == sent;
     let same_bytes = match (chunk.sha256, &built.body) {
-        (Some(sha256), Some(body)) => body.sha256()? == sha256,
+        (Some(sha256), Some(body)) => body.sha256() == sha256,
         (Some(_), None) => false,
         // Not sent yet when it went on record.
         (None, _) => true,
     };
-    Ok(same_rows && same_bytes)
+    same_rows && same_bytes
 }

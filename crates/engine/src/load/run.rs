@@ -1,8 +1,8 @@
 //! Runs one chunk: its lane commits the rows and says what became of them; here they are written to the result files, counted, put on
 //! record, and sent again where they were never tried.
 
+use crate::row::Record;
 use api::import_run::RunReason;
-use csv::ByteRecord;
 
 use super::builder::ChunkRows;
 use super::context::{Interrupted, LoadContext};
@@ -75,7 +75,7 @@ impl LoadContext {
     }
 
     /// Makes the chunk of the rows that were never tried (`None`: all); an earlier attempt may have made it before.
-    fn resend(&self, task: &mut ChunkTask, untried: Option<Vec<(u32, ByteRecord)>>) -> Option<Box<ChunkTask>> {
+    fn resend(&self, task: &mut ChunkTask, untried: Option<Vec<(u32, Record)>>) -> Option<Box<ChunkTask>> {
         let earlier = self.ledger.take_resent(task.number);
         let number = earlier.as_ref().map_or_else(|| self.ledger.next_number(), |record| record.number);
         let mut child = match untried {

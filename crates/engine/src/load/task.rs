@@ -1,7 +1,7 @@
 //! One chunk on its way, with all that is known of it: its rows, what is on record, and the chunk it came of.
 
+use crate::row::Record;
 use api::import_run::Rows;
-use csv::ByteRecord;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::Body;
@@ -98,9 +98,9 @@ impl ChunkTask {
     }
 
     /// The chunk of those rows of `parent` that Salesforce never tried, with the cells it gave back.
-    pub(crate) fn resending(parent: &mut Self, number: i64, unprocessed: Vec<(u32, ByteRecord)>, context: &LoadContext) -> Option<Self> {
-        let (places, cells): (Vec<u32>, Vec<ByteRecord>) = unprocessed.into_iter().unzip();
-        let (body, expected) = ChunkBuilder::resend(&context.fingerprinter, &context.columns, &cells).ok()?;
+    pub(crate) fn resending(parent: &mut Self, number: i64, unprocessed: Vec<(u32, Record)>, context: &LoadContext) -> Option<Self> {
+        let (places, cells): (Vec<u32>, Vec<Record>) = unprocessed.into_iter().unzip();
+        let (body, expected) = ChunkBuilder::resend(&context.fingerprinter, &context.columns, &cells);
         Self::taking_over(parent, number, places, body, expected)
     }
 

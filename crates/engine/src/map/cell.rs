@@ -1,8 +1,8 @@
 //! What one cell may be and what is sent for it: blanks by policy, line ends as LF, and everything checked where the
 //! answer is certain: ids, lengths, types, lists. The rest is Salesforce's to judge.
 
+use crate::row::Record;
 use api::import_job::BlankCells;
-use csv::ByteRecord;
 use salesforce::FieldType;
 
 use super::doubt::{self, Doubt};
@@ -92,9 +92,22 @@ impl CellRule {
         self.compare
     }
 
+    /// Whether the cell is sent as it stands, without a doubt. It holds no CR. Not all cells of which that is so are told: the others are
+    /// for [`CellRule::apply`].
+    #[inline]
+    pub(super) fn takes_as_it_stands(&self, cell: &[u8]) -> bool {
+        match (cell.first(), cell.last()) {
+            (Some(first), Some(last)) if first.is_ascii_graphic() && last.is_ascii_graphic() => {
+                cell != CLEAR && (self.is_plain(cell) || matches!(self.check(cell), Ok(None)))
+            }
+            (None, _) => self.blank == Blank::Ignore,
+            _ => false,
+        }
+    }
+
     /// Appends what is sent for the cell, and says whether it looks like a mistake. `has_cr`: it may contain a CR.
     #[inline]
-    pub(super) fn apply(&self, cell: &[u8], has_cr: bool, mapped: &mut ByteRecord) -> Result<Option<Doubt>, RowError> {
+    pub(super) fn apply(&self, cell: &[u8], has_cr: bool, mapped: &mut Record) -> Result<Option<Doubt>, RowError> {
         let value = trim(cell);
         if value.is_empty() || value == CLEAR {
             mapped.push_field(self.cleared(value)?);
@@ -219,7 +232,7 @@ mod tests {
     }
 
     fn sent(rule: &CellRule, cell: &str) -> Result<String, String> {
-        let mut mapped = ByteRecord::new();
+        let mut mapped = Record::new();
         rule.apply(cell.as_bytes(), cell.contains('\r'), &mut mapped).map_err(|error| error.to_string())?;
         assert_eq!(mapped.len(), 1);
         Ok(String::from_utf8(mapped[0].to_vec()).unwrap())

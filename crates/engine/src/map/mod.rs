@@ -9,9 +9,10 @@ mod id;
 mod picklist;
 mod value;
 
+use std::ops::Range;
+
 use api::import_job::{MappingEntry, Operation, SalesforceTarget, ValueSource};
 use api::import_run::Warning;
-use csv::ByteRecord;
 use formula::Value;
 use memchr::memchr;
 use salesforce::Describe;
@@ -22,16 +23,18 @@ use self::field::MappedField;
 use crate::cells::{Cells, Columns};
 use crate::dedupe::Compare;
 use crate::finding::{Place, PreflightFinding, Problem};
-use crate::row::{Header, RowError};
+use crate::row::{Header, Record, RowError};
 
 /// Salesforce's limit for the first line of a Bulk job.
 const MAX_HEADER: usize = 32_000;
 
 pub(crate) struct Mapping {
     entries: Vec<Entry>,
-    fields: ByteRecord,
+    fields: Record,
     key: Option<usize>,
     doubts: Doubts,
+    /// Where all that is sent stands in cells of the row: which ones, as stretches of cells next to each other.
+    stretches: Option<Vec<Range<usize>>>,
 }
 
 struct Entry {
@@ -63,7 +66,7 @@ impl Mapping {
             .extend(field::check_target(target, describe).into_iter().map(|problem| PreflightFinding { place: Place::Target, problem }));
 
         let mut entries = Vec::new();
-        let mut fields = ByteRecord::new();
+        let mut fields = Record::new();
         let mut targets: Vec<MappedField> = Vec::new();
         for entry in &target.mapping {
             let mut note = |problem| findings.push(PreflightFinding { place: Place::Mapping(entry.to.clone()), problem });
@@ -93,16 +96,17 @@ impl Mapping {
             }
             targets.push(resolved);
         }
-        let length = fields.as_slice().len() + fields.len();
+        let length = fields.as_slice().len() + 1;
         if length > MAX_HEADER {
             let problem = Problem::HeaderTooLong { found: length, limit: MAX_HEADER };
             findings.push(PreflightFinding { place: Place::Target, problem });
         }
         let key = targets.iter().position(|target| target.key);
-        (findings.len() == known).then(|| Self { entries, fields, key, doubts: Doubts::default() })
+        let stretches = stretches(&entries);
+        (findings.len() == known).then(|| Self { entries, fields, key, doubts: Doubts::default(), stretches })
     }
 
-    pub(crate) fn fields(&self) -> &ByteRecord {
+    pub(crate) fn fields(&self) -> &Record {
         &self.fields
     }
 
@@ -123,9 +127,14 @@ impl Mapping {
     }
 
     /// `row`: its number.
-    pub(crate) fn map(&mut self, row: u64, input: &Cells<'_>, mapped: &mut ByteRecord, scratch: &mut String) -> Result<(), RowError> {
+    pub(crate) fn map(&mut self, row: u64, input: &Cells<'_>, mapped: &mut Record, scratch: &mut String) -> Result<(), RowError> {
         mapped.clear();
         self.doubts.begin_row();
+        if self.copy(input, mapped) {
+            self.doubts.end_row(row);
+            return Ok(());
+        }
+        mapped.clear();
         // Looked for once a row: hardly any has one.
         let has_cr = memchr(b'\r', input.row.as_slice()).is_some();
         for (at, Entry { source, rule }) in self.entries.iter().enumerate() {
@@ -146,11 +155,30 @@ impl Mapping {
                 self.doubts.note(at, doubt);
             }
         }
-        if mapped.as_slice().is_empty() {
+        if mapped.is_blank() {
             return Err(self.blank_row());
         }
         self.doubts.end_row(row);
         Ok(())
+    }
+
+    /// Most rows of most files are sent as they stand, and most mappings name columns in the order of the file: such rows are copied by the
+    /// stretch. False: this row or this job is none of those.
+    fn copy(&self, input: &Cells<'_>, mapped: &mut Record) -> bool {
+        let Some(stretches) = self.stretches.as_ref().filter(|_| input.row.is_known_plain() && input.null_words.is_empty()) else {
+            return false;
+        };
+        let columns = stretches.iter().cloned().flatten();
+        let as_they_stand = self.entries.iter().zip(columns).all(|(Entry { rule, .. }, column)| {
+            let cell = input.row.get(column);
+            cell.is_some_and(|cell| rule.takes_as_it_stands(cell))
+        });
+        if !as_they_stand {
+            return false;
+        }
+        stretches.iter().for_each(|columns| mapped.push_cells(input.row, columns.clone()));
+        mapped.mark_plain();
+        !mapped.is_blank()
     }
 
     /// A line without text is no record to Salesforce: no result would come back for it.
@@ -159,6 +187,19 @@ impl Mapping {
         let more = if self.fields.len() > Self::NAMED { ", …" } else { "" };
         RowError::BlankRow { fields: names.join(", ") + more }
     }
+}
+
+/// The columns of a mapping that knows nothing but columns.
+fn stretches(entries: &[Entry]) -> Option<Vec<Range<usize>>> {
+    let mut stretches: Vec<Range<usize>> = Vec::new();
+    for entry in entries {
+        let Source::Column(column) = entry.source else { return None };
+        match stretches.last_mut() {
+            Some(stretch) if stretch.end == column => stretch.end += 1,
+            _ => stretches.push(column..column + 1),
+        }
+    }
+    Some(stretches)
 }
 
 /// Objects that parents are looked for in: what is known of them helps to find mistakes before anything is sent.
@@ -179,7 +220,7 @@ fn compile_source(entry: &MappingEntry, header: &Header) -> Result<Source, Probl
 fn finish(source: Source, rule: CellRule) -> Result<Entry, RowError> {
     let source = match source {
         Source::Constant(value, _) => {
-            let mut sent = ByteRecord::new();
+            let mut sent = Record::new();
             let doubt = rule.constant().apply(&value, true, &mut sent)?;
             Source::Constant(sent[0].to_vec(), doubt)
         }

@@ -58,8 +58,8 @@ fn compile(steps: Value, target: Value) -> Pipeline {
 }
 
 fn process(pipeline: &mut Pipeline, row: [&str; 5]) -> Result<Vec<String>, Outcome> {
-    let mut mapped = ByteRecord::new();
-    match pipeline.process(1, &ByteRecord::from(row.to_vec()), &mut mapped) {
+    let mut mapped = Record::new();
+    match pipeline.process(1, &Record::from(row.to_vec()), &mut mapped) {
         Outcome::Mapped => Ok(mapped.iter().map(|cell| String::from_utf8(cell.to_vec()).unwrap()).collect()),
         other => Err(other),
     }
@@ -85,7 +85,7 @@ fn upsert() -> Value {
 fn rows_are_filtered_deduplicated_and_mapped_in_that_order() {
     let steps = json!([{"filter": "LEN([name]) > 0"}, {"dedupe": {"by": ["icao"]}}]);
     let mut pipeline = compile(steps, upsert());
-    assert_eq!(pipeline.fields(), &ByteRecord::from(vec!["Icao__c", "Name", "Description", "Phone"]));
+    assert_eq!(pipeline.fields(), &Record::from(vec!["Icao__c", "Name", "Description", "Phone"]));
     assert_eq!(pipeline.key(), Some(0));
     assert!(pipeline.remembers_rows());
     assert_eq!(process(&mut pipeline, ["EDDF", " Frankfurt ", "1", "", ""]).unwrap(), ["EDDF", "Frankfurt (EDDF)", "Import", "1"]);
@@ -134,7 +134,7 @@ fn a_blank_key_fails_whatever_the_policy() {
     );
     assert_eq!(failure(&mut upsert, ["", "x", "", "", ""]), "Icao__c is blank and must not be: it finds the row");
     let mut delete = compile(json!([]), json!({"operation": "Delete", "mapping": [{"from": "icao", "to": "id"}]}));
-    assert_eq!(delete.fields(), &ByteRecord::from(vec!["Id"]));
+    assert_eq!(delete.fields(), &Record::from(vec!["Id"]));
     assert_eq!(failure(&mut delete, ["", "x", "", "", ""]), "Id is blank and must not be: it finds the row");
 }
 
@@ -352,11 +352,11 @@ fn typed_fields_and_lists_are_checked_and_doubts_are_counted() {
         {"from": "beds", "to": "Beds__c"}, {"from": "note", "to": "Opened__c"},
     ]});
     let mut pipeline = compile_company(json!({"nullWords": ["\\N"]}), json!([]), target).unwrap();
-    let mut mapped = ByteRecord::new();
+    let mut mapped = Record::new();
     let mut number = 0;
     let mut run = |pipeline: &mut Pipeline, row: [&str; 5]| {
         number += 1;
-        match pipeline.process(number, &ByteRecord::from(row.to_vec()), &mut mapped) {
+        match pipeline.process(number, &Record::from(row.to_vec()), &mut mapped) {
             Outcome::Mapped => Ok(mapped.iter().map(|cell| String::from_utf8_lossy(cell).into_owned()).collect::<Vec<_>>()),
             Outcome::Failed(error) => Err(format!("{}: {error}", error.code())),
             other => panic!("{other:?}"),
@@ -449,11 +449,11 @@ proptest! {
     fn whatever_the_rows_none_is_lost_and_every_mapped_one_is_whole(rows in proptest::collection::vec(proptest::array::uniform5(word()), 0..20)) {
         let steps = json!([{"filter": "OR(ISBLANK([beds]), [beds] >= 1)"}, {"dedupe": {"by": ["icao", "name"]}}]);
         let mut pipeline = compile(steps, upsert());
-        let mut mapped = ByteRecord::new();
+        let mut mapped = Record::new();
         let mut count = Accounting::default();
         for row in &rows {
             count.read += 1;
-            match pipeline.process(1, &ByteRecord::from(row.to_vec()), &mut mapped) {
+            match pipeline.process(1, &Record::from(row.to_vec()), &mut mapped) {
                 Outcome::Mapped => {
                     prop_assert_eq!(mapped.len(), 4);
                     prop_assert!(mapped.iter().all(|cell| std::str::from_utf8(cell).is_ok_and(|text| !text.contains('\r'))));

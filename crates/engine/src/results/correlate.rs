@@ -1,12 +1,11 @@
 //! Which row a result belongs to. Bulk 2.0 gives results in no order and without row numbers, but echoes the cells that were sent:
 //! they are the only link. A result that fits no row, or more than one row in ways that matter, is never guessed.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use crate::row::Record;
+use polyval::universal_hash::UniversalHash;
+use polyval::{Block, Polyval};
 
-use csv::ByteRecord;
-use siphasher::sip128::{Hash128, Hasher128, SipHasher13};
-
-/// 128 bits under a key of this run: nobody can prepare two rows that meet.
+/// 128 bits under a key of this run, by a universal hash whose key and values stay in this process: nobody can prepare two rows that meet.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Fingerprint {
     /// Of the key column if there is one, else the first half of all cells'.
@@ -18,57 +17,68 @@ struct Fingerprint {
 /// Makes fingerprints of rows as they are sent, and of results as they are echoed.
 #[derive(Clone)]
 pub(crate) struct Fingerprinter {
-    keyed: SipHasher13,
+    keyed: Polyval,
     /// Column that identifies a row by itself: the external id of an upsert, the id of an update or delete.
     key_column: Option<usize>,
 }
 
 impl Fingerprinter {
     pub(crate) fn new(key_column: Option<usize>) -> Self {
-        let [first, second] = [(); 2].map(|()| RandomState::new().build_hasher().finish());
-        Self { keyed: SipHasher13::new_with_keys(first, second), key_column }
+        Self { keyed: Polyval::new(&rand::random::<[u8; 16]>().into()), key_column }
     }
 
-    fn fingerprint(&self, cells: &ByteRecord) -> Fingerprint {
-        let Hash128 { h1, h2 } = self.of_cells(cells);
+    fn fingerprint(&self, cells: &Record) -> Fingerprint {
+        // All cells at once, then where each ends: two rows are the same only cell by cell.
+        let (first, second) = self.hash(cells.as_slice(), cells.ends());
         match self.key_column.and_then(|column| cells.get(column)) {
-            Some(key) => Fingerprint { key: self.keyed.hash(key).h1, all: h1 },
-            None => Fingerprint { key: h1, all: h2 },
+            Some(key) => Fingerprint { key: self.hash(key, &[]).0, all: first },
+            None => Fingerprint { key: first, all: second },
         }
     }
 
-    /// All cells at once, then where each ends: two rows are the same only cell by cell.
-    fn of_cells(&self, cells: &ByteRecord) -> Hash128 {
-        let mut hasher = self.keyed;
-        hasher.write(cells.as_slice());
-        // Two lengths to a word: a word is what the hash takes at a time.
-        let mut lengths = cells.iter().map(|cell| cell.len() as u64);
-        while let Some(length) = lengths.next() {
-            hasher.write_u64(length << 32 | lengths.next().unwrap_or_default());
+    fn hash(&self, text: &[u8], ends: &[u32]) -> (u64, u64) {
+        let mut hash = self.keyed.clone();
+        hash.update_padded(text);
+        let mut bytes = [0; 256];
+        for some in ends.chunks(bytes.len() / size_of::<u32>()) {
+            bytes.as_chunks_mut().0.iter_mut().zip(some).for_each(|(to, end)| *to = end.to_le_bytes());
+            hash.update_padded(&bytes[..size_of_val(some)]);
         }
-        hasher.write_u64(cells.len() as u64);
-        hasher.finish128()
+        // What does not fill its last block is padded with zeros, so the lengths count too.
+        let mut last = Block::default();
+        last[..8].copy_from_slice(&(text.len() as u64).to_le_bytes());
+        last[8..].copy_from_slice(&(ends.len() as u64).to_le_bytes());
+        hash.update(&[last]);
+        let value = u128::from_be_bytes(hash.finalize().into());
+        ((value >> 64) as u64, value as u64)
     }
 }
 
 /// The rows of one chunk, waiting for their results.
 pub(crate) struct Expected {
     fingerprinter: Fingerprinter,
-    /// Fingerprint and row, sorted once sealed.
-    rows: Vec<(Fingerprint, u32)>,
+    /// Sorted once sealed.
+    rows: Vec<Waiting>,
     /// Where the rows of each of as many equal shares of all possible fingerprints begin: a search then looks at a row or two.
     shares: Vec<u32>,
+}
+
+/// All that a search reads of a row stands together: results come in any order, and each is a walk to memory.
+#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+struct Waiting {
+    fingerprint: Fingerprint,
+    place: u32,
     /// How many of the rows with this fingerprint are taken; counted at the first of them.
-    taken: Vec<u32>,
+    taken: u32,
 }
 
 impl Expected {
     pub(crate) fn new(fingerprinter: Fingerprinter) -> Self {
-        Self { fingerprinter, rows: Vec::new(), shares: Vec::new(), taken: Vec::new() }
+        Self { fingerprinter, rows: Vec::new(), shares: Vec::new() }
     }
 
-    pub(crate) fn push(&mut self, row: u32, cells: &ByteRecord) {
-        self.rows.push((self.fingerprinter.fingerprint(cells), row));
+    pub(crate) fn push(&mut self, place: u32, cells: &Record) {
+        self.rows.push(Waiting { fingerprint: self.fingerprinter.fingerprint(cells), place, taken: 0 });
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -77,13 +87,38 @@ impl Expected {
 
     /// No more rows; equal ones are then handed out in input order. Also forgets what was taken.
     pub(crate) fn seal(&mut self) {
-        self.rows.sort_unstable();
-        self.taken = vec![0; self.rows.len()];
+        self.forget_taken();
+        self.sort();
+    }
+
+    /// All rows wait again.
+    pub(crate) fn forget_taken(&mut self) {
+        self.rows.iter_mut().for_each(|row| row.taken = 0);
+    }
+
+    /// By share first: what is left to sort is then a row or two at a time.
+    fn sort(&mut self) {
+        let rows = self.rows.len();
         self.shares.clear();
-        for (at, (fingerprint, _)) in (0..).zip(&self.rows) {
-            self.shares.resize(share(fingerprint.key, self.rows.len()) + 1, at);
+        self.shares.resize(rows + 1, 0);
+        for row in &self.rows {
+            self.shares[share(row.fingerprint.key, rows) + 1] += 1;
         }
-        self.shares.resize(self.rows.len() + 1, self.rows.len() as u32);
+        (1..=rows).for_each(|share| self.shares[share] += self.shares[share - 1]);
+        let mut next = self.shares.clone();
+        let mut sorted = self.rows.clone();
+        for row in &self.rows {
+            let at = &mut next[share(row.fingerprint.key, rows)];
+            sorted[*at as usize] = *row;
+            *at += 1;
+        }
+        self.rows = sorted;
+        for bounds in self.shares.windows(2) {
+            let share = &mut self.rows[bounds[0] as usize..bounds[1] as usize];
+            if share.len() > 1 {
+                share.sort_unstable();
+            }
+        }
     }
 
     /// Where a row with this key stands, if there is one.
@@ -91,33 +126,33 @@ impl Expected {
         let share = share(key, self.rows.len());
         let Some([from, to]) = self.shares.get(share..share + 2) else { return 0 };
         let (from, to) = (*from as usize, *to as usize);
-        from + self.rows[from..to].partition_point(|(fingerprint, _)| is_before(fingerprint))
+        from + self.rows[from..to].partition_point(|row| is_before(&row.fingerprint))
     }
 
     /// The places of all rows, ascending.
     pub(crate) fn places(&self) -> Vec<u32> {
-        let mut places: Vec<u32> = self.rows.iter().map(|(_, place)| *place).collect();
+        let mut places: Vec<u32> = self.rows.iter().map(|row| row.place).collect();
         places.sort_unstable();
         places
     }
 
     /// The same rows, each now standing where its place is in `places`.
     pub(crate) fn renumber(&mut self, places: &[u32]) {
-        for (_, place) in &mut self.rows {
-            *place = places.partition_point(|known| known < place) as u32;
+        for row in &mut self.rows {
+            row.place = places.partition_point(|known| *known < row.place) as u32;
         }
         self.seal();
     }
 
     /// The row that these echoed cells belong to, once.
-    pub(crate) fn take(&mut self, cells: &ByteRecord) -> Option<u32> {
+    pub(crate) fn take(&mut self, cells: &Record) -> Option<u32> {
         let fingerprint = self.fingerprinter.fingerprint(cells);
-        let first = self.first(fingerprint.key, |m| *m < fingerprint);
-        if self.rows.get(first).is_some_and(|(m, _)| *m == fingerprint) {
-            let at = first + self.taken[first] as usize;
-            let row = self.rows.get(at).filter(|(m, _)| *m == fingerprint)?.1;
-            self.taken[first] += 1;
-            return Some(row);
+        let first = self.first(fingerprint.key, |known| *known < fingerprint);
+        if self.rows.get(first).is_some_and(|row| row.fingerprint == fingerprint) {
+            let at = first + self.rows[first].taken as usize;
+            let place = self.rows.get(at).filter(|row| row.fingerprint == fingerprint)?.place;
+            self.rows[first].taken += 1;
+            return Some(place);
         }
         self.take_by_key_alone(fingerprint)
     }
@@ -125,14 +160,14 @@ impl Expected {
     /// Cells came back changed (an org may trim or fold them); the key still tells, if only one row has it.
     fn take_by_key_alone(&mut self, fingerprint: Fingerprint) -> Option<u32> {
         self.fingerprinter.key_column?;
-        let first = self.first(fingerprint.key, |m| m.key < fingerprint.key);
-        let mut same_key = self.rows[first..].iter().take_while(|(m, _)| m.key == fingerprint.key);
+        let first = self.first(fingerprint.key, |known| known.key < fingerprint.key);
+        let mut same_key = self.rows[first..].iter_mut().take_while(|row| row.fingerprint.key == fingerprint.key);
         let (only, another) = (same_key.next()?, same_key.next());
-        if another.is_some() || self.taken[first] > 0 {
+        if another.is_some() || only.taken > 0 {
             return None;
         }
-        self.taken[first] = 1;
-        Some(only.1)
+        only.taken = 1;
+        Some(only.place)
     }
 }
 
@@ -148,13 +183,13 @@ mod tests {
 
     fn expected(key: Option<usize>, rows: &[[&str; 2]]) -> Expected {
         let mut expected = Expected::new(Fingerprinter::new(key));
-        rows.iter().enumerate().for_each(|(n, row)| expected.push(n as u32, &ByteRecord::from(row.to_vec())));
+        rows.iter().enumerate().for_each(|(n, row)| expected.push(n as u32, &Record::from(row.to_vec())));
         expected.seal();
         expected
     }
 
-    fn cells(row: [&str; 2]) -> ByteRecord {
-        ByteRecord::from(row.to_vec())
+    fn cells(row: [&str; 2]) -> Record {
+        Record::from(row.to_vec())
     }
 
     #[test]
@@ -194,7 +229,7 @@ mod tests {
         #[test]
         fn shuffled_echoes_of_all_rows_take_all_rows(rows in prop::collection::vec(("[ab]{0,2}", "[ab]{0,2}"), 0..60), seed in any::<u64>(), key in prop::option::of(0..2usize)) {
             let mut expected = Expected::new(Fingerprinter::new(key));
-            let records: Vec<ByteRecord> = rows.iter().map(|(a, b)| cells([a, b])).collect();
+            let records: Vec<Record> = rows.iter().map(|(a, b)| cells([a, b])).collect();
             records.iter().enumerate().for_each(|(n, r)| expected.push(n as u32, r));
             expected.seal();
             let mut order: Vec<usize> = (0..rows.len()).collect();

@@ -4,9 +4,9 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::row::Record;
 use async_trait::async_trait;
 use bytes::Bytes;
-use csv::ByteRecord;
 
 use super::escape::Escape;
 use super::kept::KeptRows;
@@ -110,7 +110,7 @@ struct Pending {
 }
 
 impl ResultFiles {
-    pub(crate) fn new(sink: Box<dyn ResultsSink>, escape: Escape, header: &ByteRecord) -> Self {
+    pub(crate) fn new(sink: Box<dyn ResultsSink>, escape: Escape, header: &Record) -> Self {
         let layout = Layout::new(escape, header);
         let mut files: [Pending; 3] = Default::default();
         for kind in FileKind::ALL {
@@ -124,9 +124,8 @@ impl ResultFiles {
         let ChunkResults { kept, chosen, outcomes } = chunk;
         let mut with_ids = outcomes.iter();
         let mut chosen = chosen.map(|places| places.iter().copied().peekable());
-        let mut reader = kept.reader();
         let mut place = 0;
-        while let Some(lines) = reader.next_block()? {
+        for lines in kept.blocks() {
             for line in lines {
                 let mine = chosen.as_mut().is_none_or(|places| places.next_if_eq(&place).is_some());
                 place += 1;
@@ -229,23 +228,23 @@ mod tests {
 
     #[tokio::test]
     async fn every_row_stands_in_one_file_with_all_its_columns() {
-        let header = ByteRecord::from(vec!["Name", "Note"]);
+        let header = Record::from(vec!["Name", "Note"]);
         let mut keeper = RowKeeper::new(Layout::new(Escape::Formulas, &header));
         let mut outcomes = Outcomes::new(true);
         for name in ["ok", "=bad", "skipped", "lost", "moved"] {
-            keeper.push(&ByteRecord::from(vec![name, "a,b"])).unwrap();
+            keeper.push(&Record::from(vec![name, "a,b"]));
             outcomes.push_waiting();
         }
         outcomes.succeeded(0, RecordId::new(b"0018c00002DJIpJAAX"), true);
         outcomes.failed(1, RecordId::default(), "X_Y:no, \"never\":--");
         outcomes.hand_over(&[4]);
         outcomes.unprocessed(2);
-        keeper.push_rejected(&ByteRecord::from(vec!["+wrong", "x"]), "[1 2] +wrong, \"x").unwrap();
+        keeper.push_rejected(&Record::from(vec!["+wrong", "x"]), "[1 2] +wrong, \"x");
         outcomes.push_rejected("MALFORMED_QUOTE: no");
         outcomes.unmatched(Unmatched { succeeded: true, created: false, id: RecordId::new(b"1"), text: "q".into() });
         let sink = MemorySink::default();
         let mut files = ResultFiles::new(Box::new(sink.clone()), Escape::Formulas, &header);
-        files.write(ChunkResults { kept: &keeper.finish().unwrap(), chosen: None, outcomes: &outcomes }).await.unwrap();
+        files.write(ChunkResults { kept: &keeper.finish(), chosen: None, outcomes: &outcomes }).await.unwrap();
         let written = files.finish().await.unwrap();
         let head = "Name,Note,sf__Id,sf__Created,sf__Error\n";
         assert_eq!(
@@ -266,23 +265,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_chunk_of_rows_sent_again_tells_only_of_those() {
-        let header = ByteRecord::from(vec!["N"]);
+        let header = Record::from(vec!["N"]);
         let mut keeper = RowKeeper::new(Layout::new(Escape::Formulas, &header));
-        ["a", "b", "c"].iter().for_each(|n| keeper.push(&ByteRecord::from(vec![*n])).unwrap());
+        ["a", "b", "c"].iter().for_each(|n| keeper.push(&Record::from(vec![*n])));
         let mut outcomes = Outcomes::new(true);
         outcomes.push_waiting();
         outcomes.succeeded(0, RecordId::new(b"1"), false);
         let sink = MemorySink::default();
         let mut files = ResultFiles::new(Box::new(sink.clone()), Escape::Formulas, &header);
-        files.write(ChunkResults { kept: &keeper.finish().unwrap(), chosen: Some(&[1]), outcomes: &outcomes }).await.unwrap();
+        files.write(ChunkResults { kept: &keeper.finish(), chosen: Some(&[1]), outcomes: &outcomes }).await.unwrap();
         files.finish().await.unwrap();
         assert_eq!(sink.text(FileKind::Succeeded), "N,sf__Id,sf__Created,sf__Error\nb,1,false,\n");
     }
 
     #[tokio::test]
     async fn columns_of_an_earlier_run_are_not_carried_on_and_unescaped_files_say_so() {
-        let header = ByteRecord::from(vec!["sf__Error", "=Name", "sf__Id", " sf__Created ", "Note", "sf__Refused"]);
-        let row = ByteRecord::from(vec!["old", "-1", "001", "true", "n", "[1 2] old"]);
+        let header = Record::from(vec!["sf__Error", "=Name", "sf__Id", " sf__Created ", "Note", "sf__Refused"]);
+        let row = Record::from(vec!["old", "-1", "001", "true", "n", "[1 2] old"]);
         for (escape, succeeded, failed) in [
             (
                 Escape::Formulas,
@@ -296,13 +295,13 @@ mod tests {
             ),
         ] {
             let mut keeper = RowKeeper::new(Layout::new(escape, &header));
-            keeper.push(&row).unwrap();
+            keeper.push(&row);
             let mut outcomes = Outcomes::new(true);
             outcomes.push_waiting();
             outcomes.succeeded(0, RecordId::default(), false);
             let sink = MemorySink::default();
             let mut files = ResultFiles::new(Box::new(sink.clone()), escape, &header);
-            files.write(ChunkResults { kept: &keeper.finish().unwrap(), chosen: None, outcomes: &outcomes }).await.unwrap();
+            files.write(ChunkResults { kept: &keeper.finish(), chosen: None, outcomes: &outcomes }).await.unwrap();
             files.finish().await.unwrap();
             assert_eq!((sink.text(FileKind::Succeeded), sink.text(FileKind::Failed)), (succeeded.to_owned(), failed.to_owned()));
         }

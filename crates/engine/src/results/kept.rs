@@ -1,38 +1,24 @@
-//! Input rows kept until their results are written: as the lines they will become, compressed, in memory only.
+//! Input rows kept until their results are written: as the lines they will become, in memory only.
 
-use std::io;
-
-use csv::ByteRecord;
+use crate::row::Record;
 
 use super::layout::Layout;
-use crate::packed::{BLOCK, Packed, Packer};
+
+/// Blocks of one size, so that what one chunk gives back fits the next.
+const BLOCK: usize = 64 << 10;
 
 const LENGTH: usize = 4;
 
 /// Finished rows of one chunk, in input order.
 #[derive(Debug, Default)]
 pub(crate) struct KeptRows {
-    blocks: Vec<Packed>,
+    blocks: Vec<Vec<u8>>,
 }
 
 impl KeptRows {
-    pub(crate) fn reader(&self) -> KeptReader<'_> {
-        KeptReader { blocks: self.blocks.iter(), raw: Vec::with_capacity(BLOCK) }
-    }
-}
-
-/// Opens one block after the other.
-pub(crate) struct KeptReader<'a> {
-    blocks: std::slice::Iter<'a, Packed>,
-    raw: Vec<u8>,
-}
-
-impl KeptReader<'_> {
-    /// The lines of the next block, without their ends, in input order.
-    pub(crate) fn next_block(&mut self) -> io::Result<Option<Lines<'_>>> {
-        let Some(block) = self.blocks.next() else { return Ok(None) };
-        block.open(&mut self.raw)?;
-        Ok(Some(Lines(&self.raw)))
+    /// Block by block the lines, without their ends, in input order.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = Lines<'_>> {
+        self.blocks.iter().map(|block| Lines(block))
     }
 }
 
@@ -52,50 +38,49 @@ impl<'a> Iterator for Lines<'a> {
 /// Collects rows.
 pub(crate) struct RowKeeper {
     layout: Layout,
-    packer: Packer,
-    raw: Vec<u8>,
-    blocks: Vec<Packed>,
+    block: Vec<u8>,
+    blocks: Vec<Vec<u8>>,
 }
 
 impl RowKeeper {
     pub(crate) fn new(layout: Layout) -> Self {
-        Self { layout, packer: Packer::new(), raw: Vec::with_capacity(BLOCK), blocks: Vec::new() }
+        Self { layout, block: Vec::new(), blocks: Vec::new() }
     }
 
     /// A row that is sent.
-    pub(crate) fn push(&mut self, row: &ByteRecord) -> io::Result<()> {
-        self.line(|layout, raw| layout.input(raw, row))
+    pub(crate) fn push(&mut self, row: &Record) {
+        self.line(|layout, block| layout.input(block, row));
     }
 
     /// A row that is not.
-    pub(crate) fn push_rejected(&mut self, row: &ByteRecord, refused: &str) -> io::Result<()> {
-        self.line(|layout, raw| layout.rejected(raw, row, refused))
+    pub(crate) fn push_rejected(&mut self, row: &Record, refused: &str) {
+        self.line(|layout, block| layout.rejected(block, row, refused));
     }
 
-    fn line(&mut self, write: impl FnOnce(&Layout, &mut Vec<u8>)) -> io::Result<()> {
-        let start = self.raw.len();
-        self.raw.extend_from_slice(&[0; LENGTH]);
-        write(&self.layout, &mut self.raw);
-        let length = (self.raw.len() - start - LENGTH) as u32;
-        self.raw[start..start + LENGTH].copy_from_slice(&length.to_le_bytes());
-        if self.raw.len() >= BLOCK - (BLOCK >> 4) {
-            self.seal()?;
+    fn line(&mut self, write: impl FnOnce(&Layout, &mut Vec<u8>)) {
+        if self.block.is_empty() {
+            self.block.reserve_exact(BLOCK);
         }
-        Ok(())
+        let start = self.block.len();
+        self.block.extend_from_slice(&[0; LENGTH]);
+        write(&self.layout, &mut self.block);
+        let length = (self.block.len() - start - LENGTH) as u32;
+        self.block[start..start + LENGTH].copy_from_slice(&length.to_le_bytes());
+        if self.block.len() >= BLOCK - (BLOCK >> 4) {
+            self.seal();
+        }
     }
 
     /// The rows so far; the keeper is then empty again.
-    pub(crate) fn finish(&mut self) -> io::Result<KeptRows> {
-        self.seal()?;
-        Ok(KeptRows { blocks: std::mem::take(&mut self.blocks) })
+    pub(crate) fn finish(&mut self) -> KeptRows {
+        self.seal();
+        KeptRows { blocks: std::mem::take(&mut self.blocks) }
     }
 
-    fn seal(&mut self) -> io::Result<()> {
-        if !self.raw.is_empty() {
-            self.blocks.push(self.packer.pack(&self.raw)?);
-            self.raw.clear();
+    fn seal(&mut self) {
+        if !self.block.is_empty() {
+            self.blocks.push(std::mem::take(&mut self.block));
         }
-        Ok(())
     }
 }
 
@@ -106,20 +91,18 @@ mod tests {
 
     #[test]
     fn kept_rows_come_back_in_order_and_whole() {
-        let mut keeper = RowKeeper::new(Layout::new(Escape::Formulas, &ByteRecord::from(vec!["n", "text", "blank"])));
+        let mut keeper = RowKeeper::new(Layout::new(Escape::Formulas, &Record::from(vec!["n", "text", "blank"])));
         for n in 0..50_000 {
-            keeper.push(&ByteRecord::from(vec![n.to_string(), "a,b".into(), String::new()])).unwrap();
+            keeper.push(&Record::from(vec![n.to_string(), "a,b".into(), String::new()]));
         }
-        let kept = keeper.finish().unwrap();
+        let kept = keeper.finish();
         assert!(kept.blocks.len() > 1);
-        let (mut reader, mut n) = (kept.reader(), 0);
-        while let Some(lines) = reader.next_block().unwrap() {
-            for line in lines {
-                assert_eq!(line, format!("{n},\"a,b\",").as_bytes());
-                n += 1;
-            }
+        let mut n = 0;
+        for line in kept.blocks().flatten() {
+            assert_eq!(line, format!("{n},\"a,b\",").as_bytes());
+            n += 1;
         }
         assert_eq!(n, 50_000);
-        assert!(keeper.finish().unwrap().blocks.is_empty());
+        assert!(keeper.finish().blocks.is_empty());
     }
 }

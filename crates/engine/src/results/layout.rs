@@ -1,6 +1,6 @@
 //! Which cells stand in a line of a result file, and in what order: those of the input, then our own.
 
-use csv::ByteRecord;
+use crate::row::Record;
 
 use super::escape::Escape;
 use super::files::FileKind;
@@ -16,14 +16,14 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    pub(crate) fn new(escape: Escape, header: &ByteRecord) -> Self {
+    pub(crate) fn new(escape: Escape, header: &Record) -> Self {
         let ours: Vec<bool> = header.iter().map(own::is_ours).collect();
         let columns = ours.iter().filter(|ours| !**ours).count();
         Self { escape, left_out: if columns < ours.len() { ours } else { Vec::new() }, columns }
     }
 
     /// The cells of the input, without a line end.
-    pub(super) fn input(&self, out: &mut Vec<u8>, row: &ByteRecord) {
+    pub(super) fn input(&self, out: &mut Vec<u8>, row: &Record) {
         if self.left_out.is_empty() {
             self.escape.cells(out, row);
         } else {
@@ -33,13 +33,13 @@ impl Layout {
     }
 
     /// The input of a row that is not sent: `failed.csv` also says how it stood in its source, if the reader refused it.
-    pub(super) fn rejected(&self, out: &mut Vec<u8>, row: &ByteRecord, refused: &str) {
+    pub(super) fn rejected(&self, out: &mut Vec<u8>, row: &Record, refused: &str) {
         self.input(out, row);
         out.push(b',');
         self.escape.cell(out, refused.as_bytes());
     }
 
-    pub(super) fn header(&self, out: &mut Vec<u8>, header: &ByteRecord, kind: FileKind) {
+    pub(super) fn header(&self, out: &mut Vec<u8>, header: &Record, kind: FileKind) {
         self.input(out, header);
         let refused = (kind == FileKind::Failed).then_some(own::REFUSED);
         let unescaped = (self.escape == Escape::Nothing).then_some(own::UNESCAPED);

@@ -96,6 +96,11 @@ impl Outcomes {
         Self { ids: ids.then(Vec::new), ..Self::default() }
     }
 
+    /// Whether somebody is going to read what became of each row.
+    pub(crate) fn are_told(&self) -> bool {
+        self.ids.is_some()
+    }
+
     pub(crate) fn len(&self) -> u32 {
         self.rows.len() as u32
     }

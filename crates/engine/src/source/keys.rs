@@ -1,20 +1,18 @@
 //! Watches that `orderBy` does what resuming relies on: each row has a key, no two have the same.
 
-use csv::ByteRecord;
-
 use super::QueryError;
-use crate::row::{Header, Row};
+use crate::row::{Header, Record, Row};
 
 pub(super) struct Keys {
     columns: Vec<usize>,
-    last: ByteRecord,
+    last: Record,
 }
 
 impl Keys {
     /// The columns that `orderBy` names.
     pub(super) fn find(names: &[String], header: &Header) -> Result<Self, QueryError> {
         let find = |name: &String| header.find(name).map_err(|problem| QueryError::OrderBy { problem, header: header.described() });
-        Ok(Self { columns: names.iter().map(find).collect::<Result<_, _>>()?, last: ByteRecord::new() })
+        Ok(Self { columns: names.iter().map(find).collect::<Result<_, _>>()?, last: Record::new() })
     }
 
     pub(super) fn columns(&self) -> &[usize] {

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use csv::ByteRecord;
+use crate::row::Record;
 
 pub(super) const OUT_OF_RANGE: &str = "not between the years 0001 and 9999";
 
@@ -20,7 +20,7 @@ pub(super) fn milliseconds(time: &str) -> String {
 }
 
 /// Appends a number of floating point without an exponent.
-pub(super) fn push_plain<F: FromStr + ToString>(text: &str, cells: &mut ByteRecord) -> Result<(), &'static str> {
+pub(super) fn push_plain<F: FromStr + ToString>(text: &str, cells: &mut Record) -> Result<(), &'static str> {
     if !text.contains('e') {
         cells.push_field(text.as_bytes());
         return Ok(());

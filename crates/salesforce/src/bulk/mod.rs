@@ -5,11 +5,13 @@
 
 mod ingest;
 mod job;
+mod record;
 mod results;
 mod upload;
 
 pub(crate) use ingest::CREATE;
 
 pub use job::{JobId, JobInfo, JobState, NewJob, NotAJobId, Operation};
+pub use record::Record;
 pub use results::{ResultKind, ResultReader, ResultRow};
 pub use upload::Uploaded;

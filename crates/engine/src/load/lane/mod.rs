@@ -18,9 +18,9 @@
 
 pub(crate) mod bulk;
 
+use crate::row::Record;
 use api::import_run::RunReason;
 use async_trait::async_trait;
-use csv::ByteRecord;
 use salesforce::ApiUsage;
 
 use super::context::{Interrupted, LoadContext};
@@ -60,7 +60,7 @@ pub struct Settled {
     /// Rows by their results, as the lane got them.
     pub(crate) tally: Tally,
     /// Places and sent cells of rows that were never tried, places ascending.
-    pub(crate) untried: Vec<(u32, ByteRecord)>,
+    pub(crate) untried: Vec<(u32, Record)>,
     pub(crate) remainder: Remainder,
     /// Why the run stops (`TargetFailed`) if rows are to be sent once more and cannot be.
     pub(crate) hopeless: String,

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
+use crate::row::Record;
 use api::import_run::{Chunk, ChunkState, RunReason};
 use async_trait::async_trait;
-use csv::ByteRecord;
 use salesforce::{ApiUsage, Class, Delivery, Error};
 use sha2::{Digest, Sha256};
 
@@ -51,10 +51,10 @@ impl Lane for CallLane {
             _ => return Ok(Verdict::NothingCommitted),
         };
         if !was_committing {
-            chunk.sha256 = Some(body.sha256().unwrap());
+            chunk.sha256 = Some(body.sha256());
             load.write_ahead(chunk, Stage::Committing).await?;
         }
-        let bytes: Vec<u8> = body.open().flat_map(Result::unwrap).collect();
+        let bytes: Vec<u8> = body.pieces().flatten().collect();
         let mut may_be_written = was_committing;
         let mut retries = RetryBudget::new();
         let results = loop {
@@ -120,8 +120,8 @@ fn settled(chunk: &mut ChunkTask, load: &LoadContext, results: Vec<CallResult>, 
     Verdict::Settled(Settled { tally, untried, remainder, hopeless: String::new() })
 }
 
-fn rows_of(bytes: &[u8]) -> Vec<ByteRecord> {
-    csv::Reader::from_reader(bytes).byte_records().map(Result::unwrap).collect()
+fn rows_of(bytes: &[u8]) -> Vec<Record> {
+    csv::Reader::from_reader(bytes).byte_records().map(|row| row.unwrap().iter().collect()).collect()
 }
 
 impl Model {
@@ -151,7 +151,7 @@ impl Model {
 }
 
 impl World {
-    fn upsert_row(&mut self, row: &ByteRecord, untried: bool) -> CallResult {
+    fn upsert_row(&mut self, row: &Record, untried: bool) -> CallResult {
         let key = String::from_utf8_lossy(&row[0]).into_owned();
         if untried {
             return CallResult::Untried;

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::row::Record;
 use api::import_run::{Chunk, ChunkState, Chunks, RunReason};
-use csv::ByteRecord;
 use salesforce::ApiUsage;
 
 use self::model::{Model, Protocol, Random};
@@ -48,11 +48,9 @@ with_each_lane! {
 const ROWS: i64 = 97;
 
 /// Rows 1 to ROWS: key, name, and a column that is not mapped. Every seventh is refused by the org, every eleventh left out.
-fn rows() -> Vec<ByteRecord> {
+fn rows() -> Vec<Record> {
     (1..=ROWS)
-        .map(|n| {
-            ByteRecord::from(vec![n.to_string(), if n % 7 == 0 { format!("bad{n}") } else { format!("name{n}") }, format!("note {n}")])
-        })
+        .map(|n| Record::from(vec![n.to_string(), if n % 7 == 0 { format!("bad{n}") } else { format!("name{n}") }, format!("note {n}")]))
         .collect()
 }
 
@@ -114,12 +112,12 @@ impl ResultsSink for LostSink {
 }
 
 /// One attempt from lease to outcome.
-async fn attempt(model: &Model, setup: &Setup, source: &[ByteRecord]) -> Ending {
+async fn attempt(model: &Model, setup: &Setup, source: &[Record]) -> Ending {
     let chunks: Chunks = model.world().journal.clone();
     let random = Arc::new(std::sync::Mutex::new(Random::new(7)));
     let settings = LoadSettings {
-        input: ByteRecord::from(vec!["Key", "Name", "Note"]),
-        columns: ByteRecord::from(vec!["Key", "Name"]),
+        input: Record::from(vec!["Key", "Name", "Note"]),
+        columns: Record::from(vec!["Key", "Name"]),
         key_column: None,
         limits: ChunkLimits { input_bytes: 180 },
         results: setup.sink.clone().map(|sink| (setup.boxed(sink), Escape::Formulas)),
@@ -138,19 +136,19 @@ async fn attempt(model: &Model, setup: &Setup, source: &[ByteRecord]) -> Ending 
         if setup.stop_signal.is_raised() {
             break;
         }
-        let key = ByteRecord::from(vec![n.to_string()]);
+        let key = Record::from(vec![n.to_string()]);
         let input = InputRow { cells, key: &key, refused: "" };
         if is_left_out(n) && is_skipped(n) {
             loader.skipped(input);
         } else if is_left_out(n) {
             loader.filtered(input);
         } else if is_rejected(n) {
-            loader.rejected(input, "too long").unwrap();
+            loader.rejected(input, "too long");
         } else {
-            loader.send(input, &ByteRecord::from(vec![&cells[0], &cells[1]])).unwrap();
+            loader.send(input, &Record::from(vec![&cells[0], &cells[1]]));
         }
         if loader.is_full() {
-            loader.dispatch().await.unwrap();
+            loader.dispatch().await;
         }
     }
     loader.finish().await.unwrap()
@@ -334,7 +332,7 @@ async fn a_source_that_changed_is_noticed_and_what_was_committed_stays_counted(p
         (world.dead, world.dies_in, world.slow) = (false, None, 1);
     }
     let mut changed = source.clone();
-    changed[3] = ByteRecord::from(vec!["4", "another", "note 4"]);
+    changed[3] = Record::from(vec!["4", "another", "note 4"]);
     let ending = attempt(&model, &Setup::new(Reread::FromStart), &changed).await;
     assert_eq!(ending.reason, RunReason::SourceChanged, "{}", ending.message);
     let written = sorted(model.world().written.clone());
@@ -480,8 +478,7 @@ async fn results_that_could_not_be_stored_are_told_again_by_the_next_attempt(pro
 /// More chunks than a run's status lists: the oldest are folded into a digest, which a restart has to arrive at again.
 async fn a_restart_of_a_long_run_reads_the_folded_chunks_again_and_compares_them(protocol: Protocol) {
     let long_life = if protocol == Protocol::Jobs { 2_200 } else { 800 };
-    let source: Vec<ByteRecord> =
-        (1..=3_200).map(|n| ByteRecord::from(vec![n.to_string(), format!("name{n}"), format!("note {n}")])).collect();
+    let source: Vec<Record> = (1..=3_200).map(|n| Record::from(vec![n.to_string(), format!("name{n}"), format!("note {n}")])).collect();
     for (reread, seed) in [(Reread::FromStart, 1), (Reread::BeyondKey, 2)] {
         let model = Model::new(seed, protocol);
         model.world().dies_in = Some(long_life);
@@ -513,7 +510,7 @@ async fn a_restart_of_a_long_run_reads_the_folded_chunks_again_and_compares_them
         (world.dead, world.dies_in) = (false, None);
     }
     let mut changed = source;
-    changed[4] = ByteRecord::from(vec!["5", "another", "note 5"]);
+    changed[4] = Record::from(vec!["5", "another", "note 5"]);
     let ending = attempt(&model, &Setup::new(Reread::FromStart), &changed).await;
     assert_eq!(ending.reason, RunReason::SourceChanged, "{}", ending.message);
     assert!(ending.rows.balanced(), "{:?}", ending.rows);

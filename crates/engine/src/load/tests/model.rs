@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::row::Record;
 use api::import_run::{Chunk, Chunks};
 use api::keeper::Control;
 use async_trait::async_trait;
-use csv::ByteRecord;
 use salesforce::bulk::{JobId, JobInfo, JobState, ResultKind, ResultRow, Uploaded};
 use salesforce::{ApiError, ApiUsage, Delivery, Error, NetworkError};
 use sha2::{Digest, Sha256};
@@ -48,7 +48,7 @@ enum Fate {
 
 struct Job {
     state: JobState,
-    rows: Vec<ByteRecord>,
+    rows: Vec<Record>,
     fates: Vec<Option<Fate>>,
     uploads: u32,
     error: Option<&'static str>,
@@ -275,14 +275,14 @@ impl Bulk for Model {
     }
 
     async fn upload(&self, id: &JobId, body: &Body) -> Result<Uploaded, Error> {
-        let bytes: Vec<u8> = body.open().flat_map(Result::unwrap).collect();
+        let bytes: Vec<u8> = body.pieces().flatten().collect();
         let uploaded = Uploaded { bytes: bytes.len() as u64, sha256: Sha256::digest(&bytes).into() };
         self.call(true, |world| {
             let job = world.job(id)?;
             assert_eq!(job.state, JobState::Open, "data for a job that is not open");
             job.uploads += 1;
             assert_eq!(job.uploads, 1, "a second upload spoils a job");
-            job.rows = csv::Reader::from_reader(bytes.as_slice()).byte_records().map(Result::unwrap).collect();
+            job.rows = csv::Reader::from_reader(bytes.as_slice()).byte_records().map(|row| row.unwrap().iter().collect()).collect();
             job.fates = vec![None; job.rows.len()];
             Ok(uploaded)
         })
@@ -343,7 +343,7 @@ impl Bulk for Model {
                     ResultKind::Failed => Some(Fate::Refused),
                     ResultKind::Unprocessed => None,
                 };
-                let mut set: Vec<ByteRecord> = job
+                let mut set: Vec<Record> = job
                     .rows
                     .iter()
                     .zip(&job.fates)
@@ -356,7 +356,7 @@ impl Bulk for Model {
                 Ok(set)
             })
             .await?;
-        let columns = ByteRecord::from(vec!["Key", "Name"]);
+        let columns = Record::from(vec!["Key", "Name"]);
         for cells in &set {
             let key = String::from_utf8_lossy(&cells[0]).into_owned();
             let id = if kind == ResultKind::Successful { format!("001{key:0>12}AAA") } else { String::new() };

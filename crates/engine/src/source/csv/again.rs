@@ -4,14 +4,14 @@
 use std::borrow::Cow;
 
 use api::import_job::Quote;
-use csv::ByteRecord;
 use encoding_rs::{Encoding, UTF_8};
 use memchr::memmem;
 
 use super::CsvOptions;
-use super::parser::{Dialect, Parser, Record};
+use super::parser::{Dialect, Parser, RawRecord};
 use super::sniff;
 use crate::own::{self, Own};
+use crate::row::Record;
 
 /// How a file is read that may be a result file: what the job says is about another file then.
 pub(super) fn written_by_us(head: &[u8], mut options: CsvOptions) -> CsvOptions {
@@ -37,9 +37,9 @@ fn delimiter(sample: &[u8]) -> Option<u8> {
     sniff::CANDIDATES.into_iter().find(|candidate| Own::of(&first_record(sample, *candidate)).is_some())
 }
 
-fn first_record(sample: &[u8], delimiter: u8) -> ByteRecord {
-    let mut names = ByteRecord::new();
-    let mut take = |record: Record<'_>| {
+fn first_record(sample: &[u8], delimiter: u8) -> Record {
+    let mut names = Record::new();
+    let mut take = |record: RawRecord<'_>| {
         record.cells().for_each(|name| names.push_field(name));
         Ok(false)
     };

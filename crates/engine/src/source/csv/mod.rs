@@ -161,7 +161,7 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
         loop {
             let mut header = None;
             let rows = &mut self.rows;
-            let mut take = |record: parser::Record<'_>| {
+            let mut take = |record: parser::RawRecord<'_>| {
                 header = rows.header(record)?.map(|names| (names, record.begins_with(quote)));
                 Ok(false)
             };
@@ -239,7 +239,7 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> Rows for CsvSource
         batch.clear();
         loop {
             let (rows, header) = (&mut self.rows, &self.header);
-            let mut take = |record: parser::Record<'_>| {
+            let mut take = |record: parser::RawRecord<'_>| {
                 rows.data(header, record, batch)?;
                 Ok(!batch.is_full())
             };

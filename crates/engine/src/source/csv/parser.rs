@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
-use memchr::{memchr_iter, memchr2, memchr3};
+use memchr::{memchr, memchr_iter, memchr2, memchr3};
 
 use super::quotes::{FaultKind, Quotes};
 use super::suspect;
@@ -29,17 +29,19 @@ pub(super) struct Dialect {
 
 /// A record, unescaped, until the next one is parsed.
 #[derive(Clone, Copy)]
-pub(super) struct Record<'a> {
+pub(super) struct RawRecord<'a> {
     /// Where it begins; the row number is the caller's.
     pub(super) at: Position,
     /// The cells one after the other.
     pub(super) text: &'a [u8],
     /// Where each ends in `text`.
     pub(super) ends: &'a [usize],
-    /// Bytes between two cells: the delimiter, when the line was cut where it stands.
-    gap: usize,
+    /// What stands between two cells in `text`: the delimiter, when the line was cut where it stands.
+    gap: Option<u8>,
     /// As it came: in earlier pieces, and in the last one.
     raw: [&'a [u8]; 2],
+    /// It has no character beyond ASCII and no NUL. Otherwise nobody has looked yet.
+    pub(super) known_ascii: bool,
     pub(super) fault: Option<Fault>,
     /// It begins behind a byte order mark that is not the file's first.
     pub(super) marked: bool,
@@ -56,10 +58,10 @@ pub(super) struct Fault {
     pub(super) field: usize,
 }
 
-impl<'a> Record<'a> {
+impl<'a> RawRecord<'a> {
     /// A record of one cell, kept from earlier.
     pub(super) fn of_cell(at: Position, text: &'a [u8], ends: &'a [usize; 1]) -> Self {
-        Self { at, text, ends, gap: 0, raw: [b"", text], fault: None, marked: false, blank_lines: 0 }
+        Self { at, text, ends, gap: None, raw: [b"", text], known_ascii: false, fault: None, marked: false, blank_lines: 0 }
     }
 
     /// Whether it begins with this byte.
@@ -75,17 +77,22 @@ impl<'a> Record<'a> {
     }
 
     pub(super) fn cells(self) -> impl Iterator<Item = &'a [u8]> {
-        let mut start = 0;
+        let (mut start, gap) = (0, usize::from(self.gap.is_some()));
         self.ends.iter().map(move |end| {
             let cell = &self.text[start..*end];
-            start = end + self.gap;
+            start = end + gap;
             cell
         })
+    }
+
+    /// The cells with a comma between each two, if that is how they stand in `text`.
+    pub(super) fn joined_by_commas(self) -> Option<&'a [u8]> {
+        (self.gap == Some(b',')).then_some(self.text)
     }
 }
 
 /// Takes a record; false: stop behind it.
-pub(super) type Take<'t> = &'t mut dyn FnMut(Record<'_>) -> Result<bool, FileError>;
+pub(super) type Take<'t> = &'t mut dyn FnMut(RawRecord<'_>) -> Result<bool, FileError>;
 
 pub(super) struct Parser {
     dialect: Dialect,
@@ -169,6 +176,7 @@ impl Parser {
     /// Parses until the input ends, `take` has enough or there is text to parse again; tells how much was used.
     pub(super) fn feed(&mut self, input: &[u8], take: Take<'_>) -> Result<usize, FileError> {
         let mut used = 0;
+        let ascii = ascii_prefix(input);
         // Where the record under way begins in the input, or goes on.
         let mut from = 0;
         while used < input.len() {
@@ -188,7 +196,7 @@ impl Parser {
                     if let Some(end) = whole_line(&input[used..], self.dialect.quote) {
                         let line = &input[used..used + end];
                         used += end + 1;
-                        if !self.cut(line, input[used - 1], take)? {
+                        if !self.cut(line, input[used - 1], used <= ascii, take)? {
                             break;
                         }
                         continue;
@@ -289,7 +297,7 @@ impl Parser {
     }
 
     /// A line without quotes, without a copy.
-    fn cut(&mut self, line: &[u8], end: u8, take: Take<'_>) -> Result<bool, FileError> {
+    fn cut(&mut self, line: &[u8], end: u8, known_ascii: bool, take: Take<'_>) -> Result<bool, FileError> {
         let at = Position { row: 0, line: self.line, byte: self.byte };
         if line.len() > MAX_RECORD {
             return Err(FileError::RecordTooLong { at, limit: MAX_RECORD >> 20 });
@@ -297,16 +305,26 @@ impl Parser {
         self.byte += line.len() as u64 + 1;
         self.line += 1;
         self.behind_cr = end == b'\r';
-        self.give(at, line, None, take)
+        self.give(at, line, known_ascii, None, take)
     }
 
     /// A line as it stands, cut at its delimiters.
-    fn give(&mut self, at: Position, line: &[u8], fault: Option<Fault>, take: Take<'_>) -> Result<bool, FileError> {
+    fn give(&mut self, at: Position, line: &[u8], known_ascii: bool, fault: Option<Fault>, take: Take<'_>) -> Result<bool, FileError> {
         self.cuts.clear();
         self.cuts.extend(memchr_iter(self.dialect.delimiter, line));
         self.cuts.push(line.len());
         let marked = std::mem::take(&mut self.behind_mark);
-        take(Record { at, text: line, ends: &self.cuts, gap: 1, raw: [b"", line], fault, marked, blank_lines: self.blank_lines })
+        take(RawRecord {
+            at,
+            text: line,
+            ends: &self.cuts,
+            gap: Some(self.dialect.delimiter),
+            raw: [b"", line],
+            known_ascii,
+            fault,
+            marked,
+            blank_lines: self.blank_lines,
+        })
     }
 
     fn begin(&mut self) {
@@ -348,12 +366,13 @@ impl Parser {
         self.in_record = false;
         self.behind_cr = raw.last() == Some(&b'\r');
         self.line += self.quotes.lines() + 1;
-        take(Record {
+        take(RawRecord {
             at: self.start,
             text: &self.text[..self.text_len],
             ends: &self.ends[..self.ends_len],
-            gap: 0,
+            gap: None,
             raw: [&self.begun, raw],
+            known_ascii: false,
             fault,
             marked: std::mem::take(&mut self.behind_mark),
             blank_lines: self.blank_lines,
@@ -377,7 +396,7 @@ impl Parser {
         let fault = self.fault(FaultKind::Stray, place);
         self.byte = self.start.byte + stray.next as u64;
         self.line = self.start.line + 1;
-        self.give(self.start, &raw[..stray.line], Some(fault), take)?;
+        self.give(self.start, &raw[..stray.line], false, Some(fault), take)?;
         Ok(true)
     }
 
@@ -396,6 +415,14 @@ impl Parser {
         self.ends.resize(self.ends.len() * 2, 0);
         Ok(())
     }
+}
+
+/// How far the input is known to have no character beyond ASCII and no NUL: looked at in one go, not row by row.
+fn ascii_prefix(input: &[u8]) -> usize {
+    // As much as comes at a time; more would be looked at again and again.
+    const LOOKED_AT: usize = 256 << 10;
+    let looked_at = &input[..input.len().min(LOOKED_AT)];
+    if looked_at.is_ascii() && memchr(0, looked_at).is_none() { looked_at.len() } else { 0 }
 }
 
 /// It would take a mark off the first record it sees; that one was looked for at the start of the file.

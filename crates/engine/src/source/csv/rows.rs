@@ -4,16 +4,15 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use csv::ByteRecord;
 use memchr::memchr;
 
 use super::END_MARK;
 use super::footer::Footer;
-use super::parser::{Dialect, Fault, Record};
+use super::parser::{Dialect, Fault, RawRecord};
 use super::quotes::FaultKind;
 use super::text::CONTRADICTED;
 use crate::own::{self, Own};
-use crate::row::{Batch, Column, Header, Position, RowError};
+use crate::row::{Batch, Column, Header, Position, Record, RowError};
 use crate::source::FileError;
 use crate::source::limits::{MAX_CHARACTERS, characters};
 use crate::taken::{Choice, encoding_remedy};
@@ -74,7 +73,7 @@ impl Records {
     }
 
     /// The names of the header, unless the record is blank.
-    pub(super) fn header(&mut self, record: Record<'_>) -> Result<Option<Vec<String>>, FileError> {
+    pub(super) fn header(&mut self, record: RawRecord<'_>) -> Result<Option<Vec<String>>, FileError> {
         if is_blank(record) {
             self.blank += 1;
             return Ok(None);
@@ -101,12 +100,12 @@ impl Records {
         let text = |name: &[u8]| std::str::from_utf8(name).map(str::to_owned).ok();
         let names = record.cells().zip(1..).map(|(name, number)| text(name).ok_or_else(|| not_text(name, number)));
         let names = names.collect::<Result<Vec<String>, _>>()?;
-        self.own = Own::of(&ByteRecord::from(names.as_slice()));
+        self.own = Own::of(&Record::from(names.as_slice()));
         Ok(Some(self.own.as_ref().map_or(names, Own::names)))
     }
 
     /// Adds a row, unless the record is blank.
-    pub(super) fn data(&mut self, header: &Header, record: Record<'_>, batch: &mut Batch) -> Result<(), FileError> {
+    pub(super) fn data(&mut self, header: &Header, record: RawRecord<'_>, batch: &mut Batch) -> Result<(), FileError> {
         let first = record.cells().next().unwrap_or_default();
         if is_blank(record) {
             self.blank += 1;
@@ -127,7 +126,7 @@ impl Records {
     }
 
     /// A record that may be no row.
-    fn odd(&mut self, header: &Header, record: Record<'_>, behind_blank: bool, batch: &mut Batch) -> Result<(), FileError> {
+    fn odd(&mut self, header: &Header, record: RawRecord<'_>, behind_blank: bool, batch: &mut Batch) -> Result<(), FileError> {
         let first = record.cells().next().unwrap_or_default();
         let alone = record.ends.len() == 1 && record.fault.is_none();
         if alone && first.first() == Some(&END_MARK) && first.trim_ascii_end().iter().all(|byte| *byte == END_MARK) {
@@ -163,7 +162,7 @@ impl Records {
         let (held, is_footer) = self.footer.take(header.len());
         for (at, cell) in held {
             let ends = [cell.len()];
-            let record = Record::of_cell(at, &cell, &ends);
+            let record = RawRecord::of_cell(at, &cell, &ends);
             if is_footer { self.skip(header, record, batch) } else { self.row(header, record, batch)? }
         }
         self.judge()
@@ -171,7 +170,7 @@ impl Records {
 
     /// An end mark that stood alone behind the last line.
     pub(super) fn end_mark(&mut self, header: &Header, batch: &mut Batch) {
-        self.skip(header, Record::of_cell(Position::default(), b"", &[0]), batch);
+        self.skip(header, RawRecord::of_cell(Position::default(), b"", &[0]), batch);
     }
 
     /// Lines that were held back are rows after all.
@@ -180,11 +179,11 @@ impl Records {
             return Ok(());
         }
         let (held, _) = self.footer.take(header.len());
-        held.iter().try_for_each(|(at, cell)| self.row(header, Record::of_cell(*at, cell, &[cell.len()]), batch))
+        held.iter().try_for_each(|(at, cell)| self.row(header, RawRecord::of_cell(*at, cell, &[cell.len()]), batch))
     }
 
     /// Counts a record that is no row.
-    fn skip(&mut self, header: &Header, record: Record<'_>, batch: &mut Batch) {
+    fn skip(&mut self, header: &Header, record: RawRecord<'_>, batch: &mut Batch) {
         self.read += 1;
         batch.push(self.read, |row| {
             row.skipped = true;
@@ -193,7 +192,7 @@ impl Records {
         });
     }
 
-    fn row(&mut self, header: &Header, record: Record<'_>, batch: &mut Batch) -> Result<(), FileError> {
+    fn row(&mut self, header: &Header, record: RawRecord<'_>, batch: &mut Batch) -> Result<(), FileError> {
         self.read += 1;
         if record.text.len() > MAX_CHARACTERS {
             self.check_length(record)?;
@@ -205,10 +204,18 @@ impl Records {
         batch.push(self.read, |row| {
             let text = self.check_text(header, record, self.read);
             row.fault = self.check_shape(header, record, self.read).or(text.as_ref().err().cloned());
-            for cell in record.cells().take(header.len()) {
-                match text {
-                    Ok(()) => row.cells.push_field(cell),
-                    Err(_) => row.cells.push_field(readable(cell).as_bytes()),
+            if let Some(line) = record.joined_by_commas().filter(|_| text.is_ok() && record.ends.len() == header.len()) {
+                row.cells.set_line(line, record.ends);
+                // A line that was cut where it stands has no quote in it, unless quotes are text or one is its fault.
+                if self.dialect.quote == Some(b'"') && record.fault.is_none() {
+                    row.cells.mark_plain();
+                }
+            } else {
+                for cell in record.cells().take(header.len()) {
+                    match text {
+                        Ok(()) => row.cells.push_field(cell),
+                        Err(_) => row.cells.push_field(readable(cell).as_bytes()),
+                    }
                 }
             }
             for _ in record.ends.len()..header.len() {
@@ -234,7 +241,7 @@ impl Records {
     }
 
     /// Only what is sent has a limit of Salesforce's.
-    fn check_length(&self, record: Record<'_>) -> Result<(), FileError> {
+    fn check_length(&self, record: RawRecord<'_>) -> Result<(), FileError> {
         let is_used = |column: usize| self.used.as_ref().is_none_or(|used| used.contains(&column));
         let sent = record.cells().enumerate().filter(|(column, _)| is_used(*column)).map(|(_, cell)| characters(cell)).sum::<usize>();
         if sent <= MAX_CHARACTERS {
@@ -260,7 +267,7 @@ impl Records {
         Err(FileError::QuotesInDoubt { at: *at, column, lines: *lines, rows, suspected: *suspected, as_text: rows + more })
     }
 
-    fn check_shape(&self, header: &Header, record: Record<'_>, row: u64) -> Option<RowError> {
+    fn check_shape(&self, header: &Header, record: RawRecord<'_>, row: u64) -> Option<RowError> {
         if let Some(Fault { kind, at, field }) = record.fault {
             let (at, column) = (Position { row, ..at }, header.column(field));
             return Some(match kind {
@@ -292,7 +299,10 @@ impl Records {
         }
     }
 
-    fn check_text(&self, header: &Header, record: Record<'_>, row: u64) -> Result<(), RowError> {
+    fn check_text(&self, header: &Header, record: RawRecord<'_>, row: u64) -> Result<(), RowError> {
+        if record.known_ascii {
+            return Ok(());
+        }
         let ascii = record.text.is_ascii();
         if ascii && memchr(0, record.text).is_none() {
             return Ok(());
@@ -312,7 +322,7 @@ impl Records {
 }
 
 /// Only blanks in every cell, as spreadsheets leave behind.
-fn is_blank(record: Record<'_>) -> bool {
+fn is_blank(record: RawRecord<'_>) -> bool {
     record.cells().all(is_blank_cell)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::parser::{Dialect, Parser, Record};
+use super::parser::{Dialect, Parser, RawRecord};
 
 pub(super) const CANDIDATES: [u8; 4] = [b',', b';', b'\t', b'|'];
 const RECORDS: usize = 20;
@@ -50,7 +50,7 @@ fn read(sample: &[u8], whole: bool, dialect: Dialect) -> Option<Reading> {
     let mut parser = Parser::new(dialect, 0, 0);
     let mut counts = Vec::new();
     let mut header = BTreeSet::new();
-    let mut take = |record: Record<'_>| {
+    let mut take = |record: RawRecord<'_>| {
         if counts.is_empty() {
             header = record.cells().map(|cell| String::from_utf8_lossy(cell).trim().to_owned()).collect();
         }

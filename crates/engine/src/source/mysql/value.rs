@@ -1,13 +1,13 @@
 //! MySQL's texts → Salesforce's: ISO 8601 with zone, plain digits. What Salesforce cannot hold, such as a zero date or a
 //! time of more than a day, is told and never sent.
 
+use crate::row::Record;
 use connect::MySqlKind;
-use csv::ByteRecord;
 
 use crate::source::values::{check_date, milliseconds, push_plain};
 
 /// Appends the value as a cell, or says what it is that Salesforce has no place for.
-pub(super) fn write(kind: MySqlKind, value: &[u8], cells: &mut ByteRecord) -> Result<(), &'static str> {
+pub(super) fn write(kind: MySqlKind, value: &[u8], cells: &mut Record) -> Result<(), &'static str> {
     match kind {
         MySqlKind::Bit => {
             let number = value.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     fn text(kind: MySqlKind, value: &[u8]) -> Result<String, &'static str> {
-        let mut cells = ByteRecord::new();
+        let mut cells = Record::new();
         write(kind, value, &mut cells)?;
         Ok(String::from_utf8(cells[0].to_vec()).unwrap())
     }

@@ -1,8 +1,8 @@
 //! PostgreSQL's texts → Salesforce's: ISO 8601 with zone, `true`/`false`, plain digits. What Salesforce cannot hold, such
 //! as `infinity` or a year before Christ, is told and never sent.
 
+use crate::row::Record;
 use connect::PostgresType;
-use csv::ByteRecord;
 
 use crate::source::values::{OUT_OF_RANGE, check_date, milliseconds, push_plain};
 
@@ -38,7 +38,7 @@ impl Shape {
     }
 
     /// Appends the value as a cell, or says what it is that Salesforce has no place for.
-    pub(super) fn write(self, value: &[u8], cells: &mut ByteRecord) -> Result<(), &'static str> {
+    pub(super) fn write(self, value: &[u8], cells: &mut Record) -> Result<(), &'static str> {
         let text = std::str::from_utf8(value).map_err(|_| "not valid UTF-8")?;
         match self {
             Self::Text => cells.push_field(value),
@@ -64,7 +64,7 @@ impl Shape {
     }
 }
 
-fn number(shape: Shape, text: &str, cells: &mut ByteRecord) -> Result<(), &'static str> {
+fn number(shape: Shape, text: &str, cells: &mut Record) -> Result<(), &'static str> {
     if text.ends_with("NaN") || text.ends_with("Infinity") {
         return Err("not a finite number");
     }
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     fn write(kind: &str, value: &str) -> Result<String, &'static str> {
-        let mut cells = ByteRecord::new();
+        let mut cells = Record::new();
         let kind = PostgresType { schema: "pg_catalog".into(), name: kind.into(), built_in: Some(kind.into()) };
         Shape::of(&kind).write(value.as_bytes(), &mut cells)?;
         Ok(String::from_utf8(cells[0].to_vec()).unwrap())
@@ -131,6 +131,6 @@ mod tests {
         ] {
             assert!(write(kind, value).is_err(), "{kind} {value}");
         }
-        assert_eq!(Shape::Text.write(b"\xFF", &mut ByteRecord::new()), Err("not valid UTF-8"));
+        assert_eq!(Shape::Text.write(b"\xFF", &mut Record::new()), Err("not valid UTF-8"));
     }
 }

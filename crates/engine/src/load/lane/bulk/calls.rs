@@ -1,14 +1,16 @@
 //! The calls a chunk makes, as a trait, so that the exactly-once protocol can be driven against a model of an org that loses answers.
 
+use std::convert::Infallible;
+
+use crate::row::Record;
 use async_trait::async_trait;
-use csv::ByteRecord;
 use salesforce::bulk::{JobId, JobInfo, NewJob, ResultKind, ResultRow, Uploaded};
 use salesforce::{ApiUsage, Client, Error};
 
 use crate::load::body::Body;
 
 /// Called with the echoed columns and one result.
-pub type EachResult<'a> = &'a mut (dyn FnMut(&ByteRecord, &ResultRow) + Send);
+pub type EachResult<'a> = &'a mut (dyn FnMut(&Record, &ResultRow) + Send);
 
 /// Bulk 2.0 ingest for one object and operation. Retries of harmless calls happen below this.
 #[async_trait]
@@ -30,6 +32,14 @@ pub trait Bulk: Send + Sync {
     async fn abort(&self, job: &JobId) -> Result<(), Error>;
     /// Reads one result set from its first row; fails unless it has `rows` rows, when given. Returns how many it had.
     async fn results(&self, job: &JobId, kind: ResultKind, rows: Option<u64>, each: EachResult<'_>) -> Result<u64, Error>;
+    /// As `results`, of rows that nobody wants to see.
+    ///
+    /// # Errors
+    ///
+    /// As `results`.
+    async fn count(&self, job: &JobId, kind: ResultKind, rows: Option<u64>) -> Result<u64, Error> {
+        self.results(job, kind, rows, &mut |_, _| ()).await
+    }
     /// The org's use of API calls as of the newest answer.
     fn usage(&self) -> Option<ApiUsage>;
 }
@@ -54,7 +64,7 @@ impl Bulk for SalesforceBulk {
     }
 
     async fn upload(&self, job: &JobId, body: &Body) -> Result<Uploaded, Error> {
-        self.client.upload(job, || futures::stream::iter(body.open())).await
+        self.client.upload(job, || futures::stream::iter(body.pieces().map(Ok::<_, Infallible>))).await
     }
 
     async fn close(&self, job: &JobId) -> Result<(), Error> {
@@ -79,6 +89,15 @@ impl Bulk for SalesforceBulk {
         while reader.next(&mut row).await? {
             each(&columns, &row);
         }
+        Ok(reader.rows_read())
+    }
+
+    async fn count(&self, job: &JobId, kind: ResultKind, rows: Option<u64>) -> Result<u64, Error> {
+        let mut reader = self.client.results(job, kind).await?;
+        if let Some(rows) = rows {
+            reader = reader.expecting(rows);
+        }
+        while reader.skip().await? {}
         Ok(reader.rows_read())
     }
 

@@ -1,6 +1,6 @@
 //! Reads the result sets of a job that is over, and writes down what became of each row.
 
-use csv::ByteRecord;
+use crate::row::Record;
 use salesforce::Error;
 use salesforce::bulk::{JobInfo, JobState, ResultKind, ResultRow};
 
@@ -17,20 +17,25 @@ const ECHO: usize = 500;
 pub(super) struct Readback {
     pub(super) tally: Tally,
     /// Places and cells of rows never tried, places ascending.
-    pub(super) untried: Vec<(u32, ByteRecord)>,
+    pub(super) untried: Vec<(u32, Record)>,
 }
 
 /// May be called again after an error: it starts over.
-pub(super) async fn read_results(bulk: &dyn Bulk, ended: &Ended, sent: &ByteRecord, mut rows: RowsAtHand<'_>) -> Result<Readback, Error> {
+pub(super) async fn read_results(bulk: &dyn Bulk, ended: &Ended, sent: &Record, mut rows: RowsAtHand<'_>) -> Result<Readback, Error> {
     if let Some((outcomes, expected)) = &mut rows {
         outcomes.forget_results();
-        expected.seal();
+        expected.forget_taken();
     }
-    let mut echo = Echo { sent, rows, order: None, cells: ByteRecord::new(), untried: Vec::new() };
+    // Rows that are in Salesforce are told of in result files only.
+    let told = rows.as_ref().is_some_and(|(outcomes, _)| outcomes.are_told());
+    let mut echo = Echo { sent, rows, order: None, cells: Record::new(), untried: Vec::new() };
     let mut read = async |kind, expected| bulk.results(&ended.job, kind, expected, &mut |columns, row| echo.take(kind, columns, row)).await;
     let counted = Counted::of(&ended.info);
     let tally = Tally {
-        succeeded: read(ResultKind::Successful, counted.succeeded).await?,
+        succeeded: match told {
+            true => read(ResultKind::Successful, counted.succeeded).await?,
+            false => bulk.count(&ended.job, ResultKind::Successful, counted.succeeded).await?,
+        },
         failed: if counted.failed == Some(0) { 0 } else { read(ResultKind::Failed, counted.failed).await? },
         unprocessed: if counted.all_tried { 0 } else { read(ResultKind::Unprocessed, None).await? },
     };
@@ -59,12 +64,12 @@ impl Counted {
 
 struct Echo<'a> {
     /// Columns as we sent them.
-    sent: &'a ByteRecord,
+    sent: &'a Record,
     rows: RowsAtHand<'a>,
     /// Where each sent column stands in the echo; `None` while it is unknown.
     order: Option<(ResultKind, ColumnOrder)>,
-    cells: ByteRecord,
-    untried: Vec<(u32, ByteRecord)>,
+    cells: Record,
+    untried: Vec<(u32, Record)>,
 }
 
 enum ColumnOrder {
@@ -73,7 +78,7 @@ enum ColumnOrder {
 }
 
 impl Echo<'_> {
-    fn take(&mut self, kind: ResultKind, columns: &ByteRecord, row: &ResultRow) {
+    fn take(&mut self, kind: ResultKind, columns: &Record, row: &ResultRow) {
         let Some((outcomes, expected)) = &mut self.rows else { return };
         if self.order.as_ref().is_none_or(|(of, _)| *of != kind) {
             self.order = Some((kind, order_of(self.sent, columns)));
@@ -104,7 +109,7 @@ impl Echo<'_> {
     }
 }
 
-fn order_of(sent: &ByteRecord, columns: &ByteRecord) -> ColumnOrder {
+fn order_of(sent: &Record, columns: &Record) -> ColumnOrder {
     let same = |a: &[u8], b: &[u8]| a.eq_ignore_ascii_case(b);
     if sent.len() == columns.len() && sent.iter().zip(columns).all(|(a, b)| same(a, b)) {
         return ColumnOrder::AsSent;
@@ -112,7 +117,7 @@ fn order_of(sent: &ByteRecord, columns: &ByteRecord) -> ColumnOrder {
     ColumnOrder::Moved(sent.iter().map(|name| columns.iter().position(|column| same(name, column))).collect())
 }
 
-fn shown(error: &str, cells: &ByteRecord) -> String {
+fn shown(error: &str, cells: &Record) -> String {
     let mut text = error.to_owned();
     for cell in cells {
         text.push_str(if text.is_empty() { "" } else { " | " });
@@ -127,11 +132,11 @@ mod tests {
 
     #[test]
     fn echoed_columns_may_move_and_change_case() {
-        let sent = ByteRecord::from(vec!["Name", "Phone"]);
-        assert!(matches!(order_of(&sent, &ByteRecord::from(vec!["NAME", "phone"])), ColumnOrder::AsSent));
-        let ColumnOrder::Moved(places) = order_of(&sent, &ByteRecord::from(vec!["Phone", "Other", "Name"])) else { panic!() };
+        let sent = Record::from(vec!["Name", "Phone"]);
+        assert!(matches!(order_of(&sent, &Record::from(vec!["NAME", "phone"])), ColumnOrder::AsSent));
+        let ColumnOrder::Moved(places) = order_of(&sent, &Record::from(vec!["Phone", "Other", "Name"])) else { panic!() };
         assert_eq!(places, [Some(2), Some(0)]);
-        let ColumnOrder::Moved(places) = order_of(&sent, &ByteRecord::from(vec!["Name"])) else { panic!() };
+        let ColumnOrder::Moved(places) = order_of(&sent, &Record::from(vec!["Name"])) else { panic!() };
         assert_eq!(places, [Some(0), None]);
     }
 }
