@@ -6,7 +6,7 @@
 use bytes::BytesMut;
 use rand::CryptoRng;
 
-use crate::cobblestone::{AwsLc, Decryptor, Encryptor, PREFIX, Salt, SingleUse, sealed_len};
+use crate::cobblestone::{Decryptor, Encryptor, PREFIX, Ring, Salt, SingleUse, sealed_len};
 use crate::context::EncryptionContext;
 use crate::error::{MessageTooLong, OpenError};
 use crate::header::{HEADER_LEN, Header, Purpose};
@@ -21,7 +21,7 @@ pub fn sealed_file_len(content: usize) -> usize {
 }
 
 /// Seals one file. Consumes the key, so that no second file is sealed under it.
-pub struct Sealer(Encryptor<AwsLc>);
+pub struct Sealer(Encryptor<Ring>);
 
 impl Sealer {
     /// Appends the beginning of the sealed file.
@@ -59,7 +59,7 @@ enum OpenerState {
         context: EncryptionContext,
         seen: Vec<u8>,
     },
-    Chunks(Decryptor<AwsLc>),
+    Chunks(Decryptor<Ring>),
     Refused(OpenError),
 }
 
@@ -105,7 +105,7 @@ impl Opener {
     }
 }
 
-fn commit(key: &FileKey, context: &EncryptionContext, beginning: &[u8]) -> Result<Decryptor<AwsLc>, OpenError> {
+fn commit(key: &FileKey, context: &EncryptionContext, beginning: &[u8]) -> Result<Decryptor<Ring>, OpenError> {
     let header = Header::expect(beginning, Purpose::File, key.kid)?;
     let prefix = beginning[HEADER_LEN..].first_chunk().ok_or(OpenError::Truncated)?;
     Decryptor::begin(SingleUse::of_message(&key.bytes, prefix, &context.bind(&header)), prefix)

@@ -12,9 +12,19 @@ use crate::{process, workspace};
 /// One step of our streams, and so of OpenSSL's measurement.
 const STEP: &str = "16384";
 
+/// What the bench of crate envelope measures, and what that is. The first two are compared with the peer.
+const MEASURES: [(&str, &str); 5] = [
+    ("seal", "seal files of 1 MB"),
+    ("open", "open files of 1 MB"),
+    ("seal-large", "seal a file of 256 MB"),
+    ("open-large", "open a file of 256 MB"),
+    ("cipher", "ring's cipher alone"),
+];
+
 pub(super) fn run(bench: &Bench) -> Result<Chapter> {
     let rounds = bench.rounds.unwrap_or(5);
-    let (mut seal, mut open, mut peer) = (Series::default(), Series::default(), Series::default());
+    let mut ours_by_measure = MEASURES.map(|(measure, _)| (measure, Series::default()));
+    let mut peer = Series::default();
     let ours = || process::output(cargo().args(["bench", "--quiet", "--locked", "-p", "envelope", "--bench", "stream"]));
     bench.progress.during("building the measurement of file streams", String::new, || {
         process::output(cargo().args(["bench", "--quiet", "--locked", "-p", "envelope", "--bench", "stream", "--no-run"]))
@@ -22,8 +32,9 @@ pub(super) fn run(bench: &Bench) -> Result<Chapter> {
     for round in 1..=rounds {
         bench.progress.say(&format!("encryption: round {round} of {rounds}"));
         let said = ours()?;
-        seal.push(ours_mb(&said, "seal").with_context(|| format!("the bench of crate envelope said {said}"))?);
-        open.push(ours_mb(&said, "open").with_context(|| format!("the bench of crate envelope said {said}"))?);
+        for (measure, series) in &mut ours_by_measure {
+            series.push(ours_mb(&said, measure).with_context(|| format!("the bench of crate envelope said {said}"))?);
+        }
         let mut openssl = Command::new("openssl");
         openssl.args(["speed", "-elapsed", "-mr", "-seconds", "1", "-bytes", STEP, "-evp", "aes-256-gcm"]);
         let said = process::output(&mut openssl)?;
@@ -32,18 +43,18 @@ pub(super) fn run(bench: &Bench) -> Result<Chapter> {
     Ok(Chapter {
         scenario: "encryption".to_owned(),
         about: "file streams (crates/envelope) on one core, in steps of 16 KiB".to_owned(),
-        figures: vec![
-            Figure::of("openssl speed -evp aes-256-gcm", "MB/s", &peer),
-            Figure::of("seal a stream", "MB/s", &seal),
-            Figure::of("open a stream", "MB/s", &open),
-        ],
-        goals: vec![
-            Goal::new("P4", "seal ÷ openssl", Bound::AtLeast(1.0), seal.over(&peer), "×"),
-            Goal::new("P4", "open ÷ openssl", Bound::AtLeast(1.0), open.over(&peer), "×"),
-        ],
+        figures: [Figure::of("openssl speed -evp aes-256-gcm", "MB/s", &peer)]
+            .into_iter()
+            .chain(MEASURES.iter().zip(&ours_by_measure).map(|((_, what), (_, series))| Figure::of(what, "MB/s", series)))
+            .collect(),
+        goals: ours_by_measure[..2]
+            .iter()
+            .map(|(measure, series)| Goal::new("P4", &format!("{measure} ÷ openssl"), Bound::AtLeast(1.5), series.over(&peer), "×"))
+            .collect(),
         notes: vec![
             format!("the peer is {}", process::output(Command::new("openssl").arg("version"))?.trim()),
-            "openssl encrypts the same 16 KiB over and over; ours moves through a file of 256 MB, twice as many bytes as any cache"
+            "openssl encrypts the same 16 KiB over and over, and finds them in the cache; so do ours with small files. Through a large file \
+             the same code waits for main memory"
                 .to_owned(),
         ],
     })

@@ -87,8 +87,8 @@ impl<C: ChunkCipher> Encryptor<C> {
 fn seal_chunk(cipher: &impl ChunkCipher, nonce: [u8; NONCE], content: &[u8], out: &mut BytesMut) {
     let start = out.len();
     out.reserve(content.len() + TAG);
-    out.resize(start + content.len(), 0);
-    let tag = cipher.seal(nonce, content, &mut out[start..]);
+    out.extend_from_slice(content);
+    let tag = cipher.seal(nonce, &mut out[start..]);
     out.extend_from_slice(&tag);
 }
 
@@ -159,22 +159,22 @@ fn open_chunk(cipher: &impl ChunkCipher, nonces: &mut Nonces, sealed: &[u8], out
     let number = nonces.next;
     let nonce = nonces.advance()?;
     let start = out.len();
-    out.resize(start + ciphertext.len(), 0);
-    open_or_wipe(cipher, nonce, ciphertext, tag, &mut out[start..]).map_err(|TagMismatch| {
+    out.extend_from_slice(ciphertext);
+    open_or_wipe(cipher, nonce, &mut out[start..], tag).map_err(|TagMismatch| {
         out.truncate(start);
         OpenError::Altered(number)
     })
 }
 
 /// Wipes the output when the tag does not match: some libraries decrypt before they know.
-fn open_or_wipe(cipher: &impl ChunkCipher, nonce: [u8; NONCE], sealed: &[u8], tag: &[u8; TAG], out: &mut [u8]) -> Result<(), TagMismatch> {
-    cipher.open(nonce, sealed, tag, out).inspect_err(|TagMismatch| out.zeroize())
+fn open_or_wipe(cipher: &impl ChunkCipher, nonce: [u8; NONCE], chunk: &mut [u8], tag: &[u8; TAG]) -> Result<(), TagMismatch> {
+    cipher.open(nonce, chunk, tag).inspect_err(|TagMismatch| chunk.zeroize())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cobblestone::{AwsLc, RustCrypto, Salt};
+    use crate::cobblestone::{Ring, RustCrypto, Salt};
     use crate::keys::KeyBytes;
     use proptest::prelude::*;
     use rand::SeedableRng;
@@ -230,10 +230,10 @@ mod tests {
         #[test]
         fn either_library_opens_what_the_other_sealed_however_it_is_cut((length, sizes) in (lengths(), sizes())) {
             let content = content(length);
-            let by_aws_lc = seal::<AwsLc>(&content, &sizes);
-            prop_assert!(by_aws_lc == seal::<RustCrypto>(&content, &[usize::MAX]));
-            prop_assert_eq!(by_aws_lc.len(), sealed_len(length));
-            for (out, result) in [open::<RustCrypto>(&by_aws_lc, &sizes), open::<AwsLc>(&by_aws_lc, &sizes)] {
+            let by_ring = seal::<Ring>(&content, &sizes);
+            prop_assert!(by_ring == seal::<RustCrypto>(&content, &[usize::MAX]));
+            prop_assert_eq!(by_ring.len(), sealed_len(length));
+            for (out, result) in [open::<RustCrypto>(&by_ring, &sizes), open::<Ring>(&by_ring, &sizes)] {
                 prop_assert_eq!(result, Ok(()));
                 prop_assert!(out == content);
             }
@@ -242,11 +242,11 @@ mod tests {
         #[test]
         fn a_flipped_bit_gives_out_only_the_chunks_before_it((length, at) in (lengths(), any::<prop::sample::Index>())) {
             let content = content(length);
-            let mut sealed = seal::<AwsLc>(&content, &[CHUNK]);
+            let mut sealed = seal::<Ring>(&content, &[CHUNK]);
             let at = PREFIX + at.index(sealed.len() - PREFIX);
             sealed[at] ^= 1;
             let chunk = (at - PREFIX) / SEALED_CHUNK;
-            for (out, result) in [open::<RustCrypto>(&sealed, &[usize::MAX]), open::<AwsLc>(&sealed, &[5_000])] {
+            for (out, result) in [open::<RustCrypto>(&sealed, &[usize::MAX]), open::<Ring>(&sealed, &[5_000])] {
                 prop_assert_eq!(result, Err(OpenError::Altered(chunk as u64)));
                 prop_assert!(out == content[..chunk * CHUNK]);
             }
@@ -254,9 +254,9 @@ mod tests {
 
         #[test]
         fn cutting_anywhere_is_noticed((length, at) in (lengths(), any::<prop::sample::Index>())) {
-            let sealed = seal::<AwsLc>(&content(length), &[CHUNK]);
+            let sealed = seal::<Ring>(&content(length), &[CHUNK]);
             let cut = PREFIX + at.index(sealed.len() - PREFIX);
-            prop_assert!(open::<AwsLc>(&sealed[..cut], &[CHUNK]).1.is_err());
+            prop_assert!(open::<Ring>(&sealed[..cut], &[CHUNK]).1.is_err());
         }
     }
 
@@ -267,11 +267,11 @@ mod tests {
         fn new(_: &[u8; 32]) -> Self {
             Self
         }
-        fn seal(&self, _: [u8; NONCE], _: &[u8], _: &mut [u8]) -> [u8; TAG] {
+        fn seal(&self, _: [u8; NONCE], _: &mut [u8]) -> [u8; TAG] {
             [0; TAG]
         }
-        fn open(&self, _: [u8; NONCE], _: &[u8], _: &[u8; TAG], out: &mut [u8]) -> Result<(), TagMismatch> {
-            out.fill(b'p');
+        fn open(&self, _: [u8; NONCE], chunk: &mut [u8], _: &[u8; TAG]) -> Result<(), TagMismatch> {
+            chunk.fill(b'p');
             Err(TagMismatch)
         }
     }
@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn nothing_of_a_failed_chunk_is_left_in_the_buffer() {
         let mut buffer = content(10_000);
-        assert!(open_or_wipe(&Careless, [0; NONCE], &content(10_000), &[0; TAG], &mut buffer).is_err());
+        assert!(open_or_wipe(&Careless, [0; NONCE], &mut buffer, &[0; TAG]).is_err());
         assert!(buffer.iter().all(|byte| *byte == 0));
 
         let mut out = BytesMut::from("earlier");
@@ -291,10 +291,10 @@ mod tests {
     #[test]
     fn a_decryptor_that_failed_keeps_failing() {
         let content = content(3 * CHUNK);
-        let mut sealed = seal::<AwsLc>(&content, &[CHUNK]);
+        let mut sealed = seal::<Ring>(&content, &[CHUNK]);
         sealed[PREFIX] ^= 1;
         let (prefix, chunks) = sealed.split_first_chunk().unwrap();
-        let mut decryptor = Decryptor::<AwsLc>::begin(SingleUse::of_message(&key(), prefix, b"context"), prefix).unwrap();
+        let mut decryptor = Decryptor::<Ring>::begin(SingleUse::of_message(&key(), prefix, b"context"), prefix).unwrap();
         let mut out = BytesMut::new();
         assert_eq!(decryptor.update(&chunks[..SEALED_CHUNK], &mut out), Err(OpenError::Altered(0)));
         assert_eq!(decryptor.update(&chunks[SEALED_CHUNK..], &mut out), Err(OpenError::Altered(0)));

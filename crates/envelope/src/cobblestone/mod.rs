@@ -9,7 +9,7 @@ mod single_use;
 mod vectors;
 
 pub(crate) use body::{Decryptor, Encryptor, sealed_len};
-pub(crate) use cipher::{AwsLc, ChunkCipher, RustCrypto};
+pub(crate) use cipher::{ChunkCipher, Ring, RustCrypto};
 pub(crate) use single_use::{Salt, SingleUse};
 
 /// Bytes of content in every chunk but the last, which is always shorter.
