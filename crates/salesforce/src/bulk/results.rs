@@ -478,6 +478,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn rows_that_are_only_counted_are_held_to_the_same() {
+        let count = async |text: &str, expected| {
+            let mut reader = reader(ResultKind::Successful, text, 7, expected).await.unwrap_or_else(|e| panic!("{e}"));
+            while reader.skip().await? {}
+            Ok::<_, Error>(reader.rows_read())
+        };
+        assert_eq!(count(SUCCESS, Some(2)).await.unwrap(), 2);
+        for (text, expected, says) in [
+            (SUCCESS.to_owned(), 1, "goes on after the 1 rows"),
+            (SUCCESS.to_owned(), 3, "2 rows, salesforce counted 3"),
+            (format!("{SUCCESS}1,true,x\n"), 3, "row 3 has 3 cells, the header 4"),
+            (SUCCESS.trim_end_matches("\"\n").to_owned(), 2, "breaks off"),
+        ] {
+            let error = count(&text, Some(expected)).await.unwrap_err();
+            assert!(error.to_string().contains(says), "{error}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_last_row_that_breaks_off_inside_a_cell_is_an_error_however_many_there_are() {
         for (text, whole) in [
             ("sf__Id,sf__Created,Phone\n1,true,+49 141\n", true),
