@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::progress::Progress;
-use crate::{cluster as real_cluster, docs, minio, packages, workspace};
+use crate::{cluster as real_cluster, docs, minio, packages, programs, workspace};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -166,9 +166,9 @@ fn go(progress: &Progress) -> Result<()> {
     )
 }
 
-/// Builds both programs, as the demo does: another choice of packages would compile their dependencies with other features.
+/// Builds the programs, as the demo does.
 fn build_programs() -> Result<()> {
-    shown("cargo", &["build", "--quiet", "--locked", "-p", "dataimporter", "-p", "salesforce-emulator"])
+    shown("cargo", &[&["build", "--quiet", "--locked"], &programs::CHOICE[..]].concat())
 }
 
 fn clients() -> Result<()> {
