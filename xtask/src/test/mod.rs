@@ -4,6 +4,7 @@
 mod boundaries;
 mod chart;
 mod cluster;
+mod code;
 mod dependencies;
 mod files;
 mod manifests;
@@ -80,7 +81,7 @@ fn attempt(progress: &Progress, level: Level, choice: &cluster::Choice) -> Outco
         Level::Lint => lint(),
         Level::Boundaries => boundaries::check().and_then(|()| manifests::check()),
         Level::Newcomers => newcomers::check(),
-        Level::Code => code(progress),
+        Level::Code => code::check(progress),
         Level::Go => go(progress),
         Level::Chart => chart::check(progress),
         Level::Clients => clients(),
@@ -127,12 +128,6 @@ fn lint() -> Result<()> {
     shown("cargo", &["clippy", "--quiet", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
     dependencies::check(&["Cargo.toml", "fuzz/Cargo.toml"])?;
     docs::check()
-}
-
-/// API-server tests start their own etcd and kube-apiserver from the cluster's programs.
-fn code(progress: &Progress) -> Result<()> {
-    real_cluster::build(progress)?;
-    shown("cargo", &["test", "--locked", "--workspace", "--no-fail-fast"])
 }
 
 /// A test of its own name, because it takes as long as all others together.
