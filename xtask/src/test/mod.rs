@@ -7,6 +7,7 @@ mod cluster;
 mod code;
 mod dependencies;
 mod files;
+mod lanes;
 mod manifests;
 mod newcomers;
 
@@ -17,7 +18,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::progress::Progress;
-use crate::{cluster as real_cluster, docs, minio, packages, programs, workspace};
+use crate::{cluster as real_cluster, docs, minio, packages, process, programs, workspace};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -26,6 +27,9 @@ pub(crate) struct Arguments {
     levels: Vec<Level>,
     #[command(flatten)]
     choice: cluster::Choice,
+    /// For this command itself: one level of several, which says nothing of levels at its end
+    #[arg(long, hide = true)]
+    beside: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -54,6 +58,16 @@ enum Level {
     S3,
 }
 
+impl Level {
+    /// Whether it uses the programs of the test cluster.
+    fn needs_cluster(self) -> bool {
+        match self {
+            Self::Code | Self::Go | Self::Chart | Self::Cluster | Self::Memory | Self::S3 => true,
+            Self::Lint | Self::Boundaries | Self::Newcomers | Self::Clients | Self::Files => false,
+        }
+    }
+}
+
 /// What runs when no level is named.
 const ALL: [Level; 9] =
     [Level::Lint, Level::Boundaries, Level::Newcomers, Level::Code, Level::Go, Level::Chart, Level::Clients, Level::Files, Level::Cluster];
@@ -70,8 +84,16 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     let progress = Progress::begin();
     let wanted = [packages::POSTGRESQL, packages::MARIADB, packages::OPENSSL, packages::CURL, packages::CMAKE, packages::PYTHON_VENV];
     packages::install(&progress, &wanted)?;
-    let outcomes: Vec<Outcome> = levels.into_iter().map(|level| attempt(&progress, level, &arguments.choice)).collect();
-    Ok(summary(&outcomes))
+    if levels.iter().any(|level| level.needs_cluster()) {
+        // Now, because only one at a time may install packages.
+        real_cluster::install(&progress)?;
+    }
+    let outcomes = lanes::run(&progress, &levels, &|level| attempt(&progress, level, &arguments.choice));
+    let failed = outcomes.iter().any(|outcome| outcome.result.is_err());
+    if !arguments.beside {
+        show(&outcomes, progress.elapsed());
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn attempt(progress: &Progress, level: Level, choice: &cluster::Choice) -> Outcome {
@@ -96,15 +118,14 @@ fn attempt(progress: &Progress, level: Level, choice: &cluster::Choice) -> Outco
     Outcome { level, took: began.elapsed(), result }
 }
 
-fn summary(outcomes: &[Outcome]) -> ExitCode {
-    println!("\nLevels");
+fn show(outcomes: &[Outcome], took: Duration) {
+    println!("\nLevels, {:.0} s in all; some ran beside others", took.as_secs_f32());
     for outcome in outcomes {
         let word = if outcome.result.is_ok() { "passed" } else { "FAILED" };
         println!("  {:<12}{word}  {:8.1} s", format!("{:?}", outcome.level), outcome.took.as_secs_f32());
     }
     let failed = outcomes.iter().filter(|outcome| outcome.result.is_err()).count();
     println!("levels: {} passed, {failed} failed", outcomes.len() - failed);
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Runs a program whose output belongs to the person or to CI.
@@ -167,6 +188,8 @@ fn build_programs() -> Result<()> {
 }
 
 fn clients() -> Result<()> {
+    // First, because it waits for registries: another level may compile meanwhile.
+    process::output(Command::new("crates/salesforce-emulator/clients/install.sh").current_dir(workspace::root()))?;
     build_programs()?;
     let mut script = Command::new("crates/salesforce-emulator/clients/run.sh");
     shown_command(script.arg(workspace::built("debug").join("salesforce-emulator")).current_dir(workspace::root()))
