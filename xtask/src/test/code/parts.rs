@@ -54,7 +54,8 @@ pub(super) enum Runs<'a> {
 /// Everything there is, each test once.
 pub(super) fn of(suites: &[Suite]) -> Result<Vec<Part<'_>>> {
     let doctests = Part { name: "examples in the documentation".to_owned(), runs: Runs::Doctests, threads: THREADS };
-    let mut parts: Vec<Part<'_>> = std::iter::once(doctests).chain(suites.iter().flat_map(split)).collect();
+    // Last, because cargo may have to wait: another level compiles for its first minutes.
+    let mut parts: Vec<Part<'_>> = suites.iter().flat_map(split).chain([doctests]).collect();
     let gone: Vec<&str> = FIRST.into_iter().filter(|name| !parts.iter().any(|part| part.name == *name)).collect();
     if !gone.is_empty() {
         bail!("{} lists what is not there any more: {}", file!(), gone.join(", "));
