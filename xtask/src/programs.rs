@@ -14,6 +14,10 @@ pub(crate) struct Programs {
     pub(crate) emulator: PathBuf,
 }
 
+/// What cargo is told to build. Of packages chosen by name it would compile dependencies, and then our own crates, with fewer
+/// features than `cargo test --workspace` does: everything twice.
+pub(crate) const CHOICE: [&str; 7] = ["--workspace", "--bin", "dataimporter", "--bin", "kubectl-import", "--bin", "salesforce-emulator"];
+
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Optimized {
     Yes,
@@ -32,9 +36,7 @@ pub(crate) fn build(progress: &Progress, folder: &Path, optimized: Optimized) ->
         || last_line(&log),
         || {
             let mut cargo = Command::new("cargo");
-            cargo
-                .args(["build", "--locked", "--profile", profile, "-p", "dataimporter", "-p", "salesforce-emulator"])
-                .current_dir(workspace::root());
+            cargo.args(["build", "--locked", "--profile", profile]).args(CHOICE).current_dir(workspace::root());
             process::logged(&mut cargo, &log)
         },
     )?;

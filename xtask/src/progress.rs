@@ -20,6 +20,10 @@ impl Progress {
         Self { began: Instant::now() }
     }
 
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     pub(crate) fn say(&self, text: &str) {
         // Nobody may be listening any more; the work goes on.
         let _ = writeln!(io::stderr(), "[{:6.1} s] {text}", self.began.elapsed().as_secs_f32());

@@ -1,12 +1,10 @@
 //! Tokens, SOAP and faults over real HTTP.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::Session;
 use salesforce_emulator::{Action, Client, Emulator, Fault};
 use serde_json::{Value, json};
-use support::Session;
 
 async fn token(session: &Session, form: &[(&str, &str)]) -> (u16, Value) {
     let answer = session.http.post(format!("{}/services/oauth2/token", session.running.url)).form(form).send().await.unwrap();

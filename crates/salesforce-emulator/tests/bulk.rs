@@ -1,9 +1,7 @@
 //! Bulk API 2.0 over real HTTP: the whole life of jobs, what is refused, what results say.
 
-mod support;
-
+use crate::support::{Session, csv_rows};
 use serde_json::json;
-use support::{Session, csv_rows};
 
 #[tokio::test]
 async fn a_job_runs_from_open_to_complete_and_is_seen_in_progress() {

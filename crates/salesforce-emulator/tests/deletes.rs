@@ -1,10 +1,8 @@
 //! What a deletion takes along, what it only lets go of, and what holds it back.
 
-mod support;
-
+use crate::support::Session;
 use salesforce_emulator::Emulator;
 use serde_json::{Value, json};
-use support::Session;
 
 async fn make(session: &Session, object: &str, body: Value) -> String {
     let (status, answer) = session.post(&format!("sobjects/{object}"), body).await;

@@ -1,9 +1,7 @@
 //! Describe against what real organisations answer for the standard objects.
 
-mod support;
-
+use crate::support::Session;
 use serde_json::{Value, json};
-use support::Session;
 
 struct Described(Value);
 

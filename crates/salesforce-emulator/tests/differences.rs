@@ -1,15 +1,13 @@
 //! `differences.toml`: every entry is whole and shown by something that exists, every open question's switch works, and
 //! what is said to be absent is.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::support::{Session, csv_rows};
 use salesforce_emulator::{Behaviour, Client, Emulator, SecondPut};
 use serde_json::{Value, json};
-use support::{Session, csv_rows};
 use toml_edit::DocumentMut;
 
 const KINDS: [&str; 3] = ["absent", "decided", "on-purpose"];

@@ -1,9 +1,7 @@
 //! What REST says about rows that are not there, new rows by way of an upsert, and options that are null.
 
-mod support;
-
+use crate::support::Session;
 use serde_json::{Value, json};
-use support::Session;
 
 #[tokio::test]
 async fn a_row_that_never_was_cannot_be_changed() {

@@ -1,10 +1,8 @@
 //! Rows, queries, Collections and composite requests over real HTTP.
 
-mod support;
-
+use crate::support::Session;
 use salesforce_emulator::{DEFAULT_SCHEMA, Emulator};
 use serde_json::{Value, json};
-use support::Session;
 
 async fn account(session: &Session, body: Value) -> String {
     let (status, answer) = session.post("sobjects/Account", body).await;

@@ -1,10 +1,8 @@
 //! SOQL where its rules are easy to miss: empty text and null, booleans that are never null, parents of several kinds,
 //! fields that no query may filter or sort, and the order of text.
 
-mod support;
-
+use crate::support::Session;
 use serde_json::{Value, json};
-use support::Session;
 
 async fn make(session: &Session, object: &str, body: Value) -> String {
     let (status, answer) = session.post(&format!("sobjects/{object}"), body).await;

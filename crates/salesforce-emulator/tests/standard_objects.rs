@@ -1,9 +1,7 @@
 //! The standard objects that ordinary files are made for: they take what is sent, and what they work out themselves is right.
 
-mod support;
-
+use crate::support::Session;
 use serde_json::{Value, json};
-use support::Session;
 
 async fn made(session: &Session, object: &str, body: Value) -> (String, Value) {
     let (status, answer) = session.post(&format!("sobjects/{object}"), body).await;

@@ -1,9 +1,7 @@
 //! What a cell may hold and what it becomes: keys, nulls, dates, blank lines, and the words a wrong value is refused with.
 
-mod support;
-
+use crate::support::Session;
 use serde_json::{Value, json};
-use support::Session;
 
 fn job(object: &str, operation: &str) -> Value {
     json!({"object": object, "operation": operation})

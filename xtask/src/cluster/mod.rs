@@ -103,6 +103,11 @@ fn image(progress: &Progress, command: ImageCommand) -> Result<()> {
     Ok(())
 }
 
+/// Installs the Debian packages that a cluster is made of.
+pub(crate) fn install(progress: &Progress) -> Result<()> {
+    toolchain::install(progress)
+}
+
 /// Makes sure that everything is built and installed.
 pub(crate) fn build(progress: &Progress) -> Result<Tools> {
     let tools = toolchain::build(progress)?;

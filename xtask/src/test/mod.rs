@@ -4,8 +4,10 @@
 mod boundaries;
 mod chart;
 mod cluster;
+mod code;
 mod dependencies;
 mod files;
+mod lanes;
 mod manifests;
 mod newcomers;
 
@@ -16,7 +18,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::progress::Progress;
-use crate::{cluster as real_cluster, docs, minio, packages, workspace};
+use crate::{cluster as real_cluster, docs, minio, packages, process, programs, workspace};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -25,6 +27,9 @@ pub(crate) struct Arguments {
     levels: Vec<Level>,
     #[command(flatten)]
     choice: cluster::Choice,
+    /// For this command itself: one level of several, which says nothing of levels at its end
+    #[arg(long, hide = true)]
+    beside: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -53,6 +58,16 @@ enum Level {
     S3,
 }
 
+impl Level {
+    /// Whether it uses the programs of the test cluster.
+    fn needs_cluster(self) -> bool {
+        match self {
+            Self::Code | Self::Go | Self::Chart | Self::Cluster | Self::Memory | Self::S3 => true,
+            Self::Lint | Self::Boundaries | Self::Newcomers | Self::Clients | Self::Files => false,
+        }
+    }
+}
+
 /// What runs when no level is named.
 const ALL: [Level; 9] =
     [Level::Lint, Level::Boundaries, Level::Newcomers, Level::Code, Level::Go, Level::Chart, Level::Clients, Level::Files, Level::Cluster];
@@ -69,8 +84,16 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     let progress = Progress::begin();
     let wanted = [packages::POSTGRESQL, packages::MARIADB, packages::OPENSSL, packages::CURL, packages::CMAKE, packages::PYTHON_VENV];
     packages::install(&progress, &wanted)?;
-    let outcomes: Vec<Outcome> = levels.into_iter().map(|level| attempt(&progress, level, &arguments.choice)).collect();
-    Ok(summary(&outcomes))
+    if levels.iter().any(|level| level.needs_cluster()) {
+        // Now, because only one at a time may install packages.
+        real_cluster::install(&progress)?;
+    }
+    let outcomes = lanes::run(&progress, &levels, &|level| attempt(&progress, level, &arguments.choice));
+    let failed = outcomes.iter().any(|outcome| outcome.result.is_err());
+    if !arguments.beside {
+        show(&outcomes, progress.elapsed());
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn attempt(progress: &Progress, level: Level, choice: &cluster::Choice) -> Outcome {
@@ -80,7 +103,7 @@ fn attempt(progress: &Progress, level: Level, choice: &cluster::Choice) -> Outco
         Level::Lint => lint(),
         Level::Boundaries => boundaries::check().and_then(|()| manifests::check()),
         Level::Newcomers => newcomers::check(),
-        Level::Code => code(progress),
+        Level::Code => code::check(progress),
         Level::Go => go(progress),
         Level::Chart => chart::check(progress),
         Level::Clients => clients(),
@@ -95,15 +118,14 @@ fn attempt(progress: &Progress, level: Level, choice: &cluster::Choice) -> Outco
     Outcome { level, took: began.elapsed(), result }
 }
 
-fn summary(outcomes: &[Outcome]) -> ExitCode {
-    println!("\nLevels");
+fn show(outcomes: &[Outcome], took: Duration) {
+    println!("\nLevels, {:.0} s in all; some ran beside others", took.as_secs_f32());
     for outcome in outcomes {
         let word = if outcome.result.is_ok() { "passed" } else { "FAILED" };
         println!("  {:<12}{word}  {:8.1} s", format!("{:?}", outcome.level), outcome.took.as_secs_f32());
     }
     let failed = outcomes.iter().filter(|outcome| outcome.result.is_err()).count();
     println!("levels: {} passed, {failed} failed", outcomes.len() - failed);
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Runs a program whose output belongs to the person or to CI.
@@ -127,12 +149,6 @@ fn lint() -> Result<()> {
     shown("cargo", &["clippy", "--quiet", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
     dependencies::check(&["Cargo.toml", "fuzz/Cargo.toml"])?;
     docs::check()
-}
-
-/// API-server tests start their own etcd and kube-apiserver from the cluster's programs.
-fn code(progress: &Progress) -> Result<()> {
-    real_cluster::build(progress)?;
-    shown("cargo", &["test", "--locked", "--workspace", "--no-fail-fast"])
 }
 
 /// A test of its own name, because it takes as long as all others together.
@@ -166,12 +182,14 @@ fn go(progress: &Progress) -> Result<()> {
     )
 }
 
-/// Builds both programs, as the demo does: another choice of packages would compile their dependencies with other features.
+/// Builds the programs, as the demo does.
 fn build_programs() -> Result<()> {
-    shown("cargo", &["build", "--quiet", "--locked", "-p", "dataimporter", "-p", "salesforce-emulator"])
+    shown("cargo", &[&["build", "--quiet", "--locked"], &programs::CHOICE[..]].concat())
 }
 
 fn clients() -> Result<()> {
+    // First, because it waits for registries: another level may compile meanwhile.
+    process::output(Command::new("crates/salesforce-emulator/clients/install.sh").current_dir(workspace::root()))?;
     build_programs()?;
     let mut script = Command::new("crates/salesforce-emulator/clients/run.sh");
     shown_command(script.arg(workspace::built("debug").join("salesforce-emulator")).current_dir(workspace::root()))

@@ -190,7 +190,8 @@ impl std::fmt::Display for Question {
 fn questions(copy: &Path) -> Result<Vec<Question>> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(workspace::target, PathBuf::from);
     let mut cargo = Command::new("cargo");
-    cargo.args(["check", "--quiet", "--keep-going", "--package", "dataimporter", "--lib", "--bins"]);
+    // The programs of the workspace and not of a package, which would check dependencies with other features than the lints do.
+    cargo.args(["check", "--quiet", "--keep-going", "--workspace", "--bin", "dataimporter", "--bin", "kubectl-import"]);
     cargo.args(["--message-format", "json"]).env("CARGO_TARGET_DIR", target).current_dir(copy).stdin(Stdio::null());
     let output = cargo.output().context("cannot start cargo")?;
     let mut found = BTreeMap::new();

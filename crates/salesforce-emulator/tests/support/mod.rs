@@ -1,7 +1,5 @@
 //! A client of the emulator as small as the tests need it.
 
-#![allow(dead_code)]
-
 use reqwest::{Client, RequestBuilder};
 use salesforce_emulator::{Emulator, Running};
 use serde_json::{Value, json};
