@@ -90,6 +90,7 @@ async fn attempt(args: Args) -> anyhow::Result<ExitCode> {
     let keeper = Arc::new(Keeper::new(&args)?);
     let stop_signal = StopSignal::default();
     let stopping = tokio::spawn(interrupt_on_signal(stop_signal.clone()));
+    tracing::info!(run = args.run_uid, attempt = args.attempt, "the worker asks the keeper for its lease");
     let lease = match keeper.lease().await {
         // What earlier attempts committed is brought to its end, counted and reported.
         Err(over @ CallError::Over(..)) => {

@@ -129,6 +129,51 @@ async fn sixty_runs_of_a_tenant_with_eight_places_take_eight_and_none_is_refused
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_over_with_its_outcome_and_its_place_is_free_when_its_pod_has_ended() {
+    let world = World::start().await;
+    world.tenant("handover").await;
+    let one = json!({"spec": {"limits": {"concurrentRuns": 1}}});
+    Api::<Tenant>::all(world.client.clone()).patch("handover", &PatchParams::default(), &Patch::Merge(&one)).await.unwrap();
+    jobs(&world, "handover", 2).await;
+    let runs = world.namespaced::<ImportRun>("handover");
+    let only = async |reason: &str| {
+        wait_for(&format!("one run that is {reason}"), SOON, async || {
+            let list = runs.list(&ListParams::default()).await?.items;
+            let found: Vec<ImportRun> = list.into_iter().filter(|run| crate::support::ready_reason(run) == reason).collect();
+            Ok((found.len() == 1).then(|| found[0].clone()))
+        })
+        .await
+        .unwrap()
+    };
+    only("Queued").await;
+    let first = only("Starting").await.name_any();
+    let pod = world.worker("handover", &first, 1).await;
+    world.bind(&pod, "node-a").await;
+    world.pod_runs(&pod).await;
+    world.wait_ready::<ImportRun>(runs.clone(), &first, "Running").await;
+
+    // The worker has reported and its pod still goes down: the run is over all the same, and what it worked from is cleaned up.
+    world.keeper_reports("handover", &first, 1, RunReason::Completed, Rows::default()).await;
+    let over = world.wait_ready::<ImportRun>(runs.clone(), &first, "Completed").await;
+    let status = over.status.as_ref().unwrap();
+    assert!(domain::import_run::is_finished(&over) && status.finished_at.is_some(), "{status:?}");
+    world.anchor_goes("handover", &over.uid().unwrap()).await;
+    // Its pod takes the place until it has ended: there are never more workers than places.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(active(&world, "handover").await.iter().map(ResourceExt::name_any).collect::<Vec<_>>(), [pod.name_any()]);
+    let second = only("Queued").await.name_any();
+    let told = &find(&runs.get(&second).await.unwrap().status.unwrap().conditions, READY).unwrap().message.clone();
+    assert!(told.contains("Tenant handover has 1 runs under way and its limit is 1"), "{told}");
+
+    // Then the next one begins at once, and not when it would look again by itself, after a minute.
+    let ended = std::time::Instant::now();
+    world.pod_ends(&pod, 0, "Completed").await;
+    world.worker("handover", &second, 1).await;
+    println!("the next worker was made and written down {:?} after the place was free", ended.elapsed());
+    world.assert_conformant().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_tenants_take_turns_where_a_region_has_few_places() {
     let world = World::start().await;
     let regions = Api::<Region>::all(world.client.clone());

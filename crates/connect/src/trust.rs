@@ -97,6 +97,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_build_seeds_tls_without_timing_jitter() {
+        let switch = option_env!("AWS_LC_SYS_NO_JITTER_ENTROPY");
+        assert_eq!(switch, Some("1"), "set it as .cargo/config.toml does, or each worker times its own instructions for 40 ms before it dials");
+    }
+
+    #[test]
     fn a_bundle_without_certificates_or_with_a_broken_one_is_refused() {
         for bundle in ["", "hello", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
             assert!(matches!(Trust::Only(bundle).roots(), Err(Error::CaBundle { .. })), "{bundle}");

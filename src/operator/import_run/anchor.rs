@@ -1,7 +1,7 @@
 //! The snapshot that a run works from, in the ConfigMap that owns its pods. Its digest is announced in the run's status before it is made;
 //! what is found under its name and has another digest was put there by somebody else.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::identity::{Unidentified, has_uid, is_same};
@@ -11,6 +11,7 @@ use api::{ImportRun, NamespaceName, Uid};
 use domain::import_run::plan::{AnchorText, TooLarge, anchor, snapshot};
 use domain::import_run::{Anchor, Basis, Frozen, JobFacts, Observed, Placed};
 use domain::labels;
+use futures::future::try_join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::core::PartialObjectMetaExt;
@@ -140,12 +141,13 @@ fn of<K: kube::Resource<DynamicType = ()>>(map: &K) -> Result<Anchor, Unidentifi
 /// what decisions need.
 async fn read_whole(context: &Context, facts: &JobFacts) -> Result<Option<JobFacts>, ReconcileError> {
     let Some(job) = &facts.job else { return Ok(None) };
-    let Some(whole) = read_again(context, "ImportJob", job.as_ref()).await? else { return Ok(None) };
-    let mut connections = BTreeMap::new();
-    for (name, connection) in &facts.connections {
-        let Some(whole) = read_again(context, "Connection", connection.as_ref()).await? else { return Ok(None) };
-        connections.insert(name.clone(), Arc::new(whole));
-    }
+    let reads = facts.connections.iter().map(async |(name, connection)| {
+        let whole = read_again(context, "Connection", connection.as_ref()).await?;
+        Ok::<_, ReconcileError>(whole.map(|whole| (name.clone(), Arc::new(whole))))
+    });
+    // At once: a run waits for the slowest of them and not for all.
+    let (whole, connections) = tokio::try_join!(read_again(context, "ImportJob", job.as_ref()), try_join_all(reads))?;
+    let (Some(whole), Some(connections)) = (whole, connections.into_iter().collect()) else { return Ok(None) };
     Ok(Some(JobFacts { job: Some(Arc::new(whole)), connections, ..facts.clone() }))
 }
 

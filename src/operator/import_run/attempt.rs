@@ -66,8 +66,9 @@ pub(super) async fn announce_next(
     now: Timestamp,
 ) -> Result<Next, ReconcileError> {
     let record = Record::of(run.status.as_ref()).announce(frozen.digest.clone(), placed.placement(), now);
-    let announced = write(context, key, run, &import_run::status(run, record, &import_run::starting(), now)).await?;
-    make_pod(context, key, &announced, placed, frozen, now).await
+    let announcement = import_run::status(run, record, &import_run::starting(), now);
+    let (announced, keeper_ca) = tokio::join!(write(context, key, run, &announcement), keeper_ca(context));
+    make_pod(context, key, &announced?, placed, frozen, keeper_ca?, now).await
 }
 
 /// What the run works from, as it was announced. `known`: the text, from the step that announced it just now.
@@ -98,8 +99,9 @@ pub(super) async fn make_anchor(
         report(context, key, run, record.announced_anew(text.digest(), now), &import_run::starting(), now).await?;
         return Ok(Next::After(Duration::ZERO));
     }
-    match anchor::make(context, placed, &text).await {
-        Ok(Made::Snapshot(frozen)) => make_pod(context, key, run, placed, &frozen, now).await,
+    let (made, keeper_ca) = tokio::join!(anchor::make(context, placed, &text), keeper_ca(context));
+    match made {
+        Ok(Made::Snapshot(frozen)) => make_pod(context, key, run, placed, &frozen, keeper_ca?, now).await,
         // Whose it is, the next look tells.
         Ok(Made::Taken) => Ok(Next::After(Duration::ZERO)),
         Err(ReconcileError::Write(error)) if error.is_refusal() => {
@@ -112,6 +114,18 @@ pub(super) async fn make_anchor(
     }
 }
 
+/// Whom the next worker trusts. Asked for each pod: an authority that the keeper made since the last one is trusted from the first worker on
+/// that may need it.
+pub(super) async fn keeper_ca(context: &Context) -> Result<Option<String>, ReconcileError> {
+    let public = public_map(context);
+    let maps = context.writer.namespaced::<ConfigMap>(&public);
+    installation::keeper_ca(&maps).await.map_err(|error| unread("ConfigMap", &public, error))
+}
+
+fn public_map(context: &Context) -> ObjectKey {
+    ObjectKey::namespaced(&context.settings.system_namespace, names::PUBLIC_CONFIGMAP)
+}
+
 /// Makes the pod of the announced attempt, or finds it, and records its UID.
 pub(super) async fn make_pod(
     context: &Context,
@@ -119,14 +133,13 @@ pub(super) async fn make_pod(
     run: &Arc<ImportRun>,
     placed: &Placed,
     frozen: &Frozen,
+    keeper_ca: Option<String>,
     now: Timestamp,
 ) -> Result<Next, ReconcileError> {
     let record = Record::of(run.status.as_ref());
     let RunState::Announced(attempt) = RunState::of(run.status.as_ref()) else { return Ok(Next::After(Duration::ZERO)) };
-    // Asked for each pod: an authority that the keeper made since the last one is trusted from the first worker on that may need it.
-    let public = ObjectKey::namespaced(&context.settings.system_namespace, names::PUBLIC_CONFIGMAP);
-    let maps = context.writer.namespaced::<ConfigMap>(&public);
-    let Some(keeper_ca) = installation::keeper_ca(&maps).await.map_err(|error| unread("ConfigMap", &public, error))? else {
+    let Some(keeper_ca) = keeper_ca else {
+        let public = public_map(context);
         let why = format!("ConfigMap {public} says not whom a worker may trust: the keeper writes {} into it", names::PUBLIC_CA_KEY);
         let finding = Finding::waiting(reasons::KEEPER_NOT_PUBLISHED, why).again_in(REFUSED_RETRY);
         return report(context, key, run, record, &finding, now).await.map(|_| next(&finding));

@@ -41,7 +41,10 @@ pub(super) async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Next
         Decision::MakeAnchor(placed) => attempt::make_anchor(context, key, &observed, &placed, run, None, now).await,
         Decision::RemovePlanted(planted) => anchor::remove_planted(context, run, &planted).await.map(|()| Next::After(Duration::ZERO)),
         Decision::AnnounceNext(placed, frozen) => attempt::announce_next(context, key, run, &placed, &frozen, now).await,
-        Decision::MakePod(placed, frozen) => attempt::make_pod(context, key, run, &placed, &frozen, now).await,
+        Decision::MakePod(placed, frozen) => {
+            let keeper_ca = attempt::keeper_ca(context).await?;
+            attempt::make_pod(context, key, run, &placed, &frozen, keeper_ca, now).await
+        }
         Decision::EndAttempt(ending) => {
             tracing::info!(reason = ending.reason, counted = ending.counted, "attempt ended");
             context.events.warning(run.as_ref(), ending.reason, &ending.message).await;

@@ -33,6 +33,14 @@ impl Series {
         }
     }
 
+    /// The least value that so many of a hundred do not exceed.
+    pub(super) fn percentile(&self, percent: f64) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
+        sorted.get(rank.max(1) - 1).copied().unwrap_or(f64::NAN)
+    }
+
     /// How far apart the values lie, as a part of their median: how noisy the machine was.
     pub(super) fn spread(&self) -> f64 {
         (self.max() - self.min()) / self.median()
@@ -64,6 +72,13 @@ mod tests {
         assert_eq!(series(&[4.0, 1.0, 1000.0, 2.0]).median(), 3.0);
         assert_eq!(series(&[5.0]).median(), 5.0);
         assert!(series(&[]).median().is_nan());
+    }
+
+    #[test]
+    fn a_percentile_is_one_of_the_values() {
+        let series: Series = (1..=60).map(f64::from).collect();
+        assert_eq!([50.0, 95.0, 99.0, 100.0].map(|percent| series.percentile(percent)), [30.0, 57.0, 60.0, 60.0]);
+        assert!(Series::default().percentile(50.0).is_nan());
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod memory;
 mod org;
 mod peers;
 mod report;
+mod runs;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -58,6 +59,8 @@ enum Scenario {
     Memory,
     /// P4: encrypted file streams against `openssl speed`
     Encryption,
+    /// P5: runs from their creation to their end, on the cluster of `cargo xtask demo`; only when it is named
+    Runs,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -83,16 +86,26 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     let progress = Progress::begin();
     let folder = workspace::target().join("bench");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    packages::install(&progress, &[packages::OPENSSL, packages::CURL, packages::CMAKE, packages::PYTHON_VENV])?;
-    let programs = programs::build(&progress, &folder, Optimized::Yes)?;
-    let org = OrgSetup::new(&programs.emulator, &folder)?;
-    let bench = Bench { progress, folder, programs, org, rows: arguments.rows, rounds: arguments.rounds, before: arguments.before };
     let scenarios = if arguments.scenarios.is_empty() { ALL.to_vec() } else { arguments.scenarios };
+    let (on_cluster, alone): (Vec<_>, Vec<_>) = scenarios.into_iter().partition(|scenario| *scenario == Scenario::Runs);
     let machine = Machine::look();
     if machine.was_busy() {
-        bench.progress.say("this machine is busy: the figures will be noisy");
+        progress.say("this machine is busy: the figures will be noisy");
     }
-    let chapters = scenarios.into_iter().map(|scenario| bench.chapter(scenario)).collect::<Result<_>>()?;
+    let mut chapters = Vec::new();
+    if !alone.is_empty() {
+        packages::install(&progress, &[packages::OPENSSL, packages::CURL, packages::CMAKE, packages::PYTHON_VENV])?;
+        let programs = programs::build(&progress, &folder, Optimized::Yes)?;
+        let org = OrgSetup::new(&programs.emulator, &folder)?;
+        let (rows, rounds, before) = (arguments.rows, arguments.rounds, arguments.before);
+        let bench = Bench { progress, folder: folder.clone(), programs, org, rows, rounds, before };
+        for scenario in alone {
+            chapters.push(bench.chapter(scenario)?);
+        }
+    }
+    for _ in on_cluster {
+        chapters.push(runs::run(&progress, &folder, arguments.rounds)?);
+    }
     let report = Report { machine, chapters };
     match arguments.output {
         Output::Text => print!("{}", report.text()),
@@ -109,6 +122,7 @@ impl Bench {
             Scenario::Peers => peers::run(self),
             Scenario::Memory => memory::run(self),
             Scenario::Encryption => encryption::run(self),
+            Scenario::Runs => runs::run(&self.progress, &self.folder, self.rounds),
         }
     }
 

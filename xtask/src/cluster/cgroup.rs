@@ -67,6 +67,19 @@ impl Groups {
         found
     }
 
+    /// Seconds of processor time that everything in the group has had.
+    pub(crate) fn processor_seconds(&self) -> f64 {
+        let value = |root: &Path| {
+            if let Ok(nanoseconds) = fs::read_to_string(root.join("cpuacct.usage")) {
+                return nanoseconds.trim().parse::<f64>().ok().map(|used| used / 1e9);
+            }
+            let stat = fs::read_to_string(root.join("cpu.stat")).ok()?;
+            let microseconds = stat.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
+            microseconds.parse::<f64>().ok().map(|used| used / 1e6)
+        };
+        self.roots().filter_map(|root| value(&root)).fold(0.0, f64::max)
+    }
+
     /// Groups of that name below ours: one a hierarchy.
     pub(crate) fn folders_named(&self, name: &str) -> Vec<PathBuf> {
         let mut found = Vec::new();

@@ -120,6 +120,11 @@ impl Cluster {
         Ok(Groups::named(&self.layout.id)?.folders_named(id))
     }
 
+    /// Processor time of everything that belongs to the cluster, containers too.
+    pub(crate) fn processor_seconds(&self) -> Result<f64> {
+        Ok(Groups::named(&self.layout.id)?.processor_seconds())
+    }
+
     /// Applies manifests.
     pub(crate) fn apply(&self, manifests: &str) -> Result<()> {
         let mut kubectl = self.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", "-"]);

@@ -19,8 +19,6 @@ use crate::labels;
 pub const COUNTED_LIMIT: usize = 5;
 /// All attempts: what the status can hold.
 const TOTAL_LIMIT: usize = 16;
-/// A worker that reported its outcome is given this long to end by itself.
-const FAREWELL: Duration = Duration::from_secs(60);
 /// A pod whose grace period ended this long ago sits on a node that does not answer.
 const NODE_SILENCE: Duration = Duration::from_secs(60);
 /// The worker watches the deadline itself and winds up in good order; after this time it is cut off.
@@ -72,7 +70,7 @@ type Rule = fn(&Observed, Timestamp) -> Option<Decision>;
 const RULES: &[Rule] = &[
     finished,              // clean up and never look again
     being_deleted,         // the sweep removes what is left
-    outcome_reported,      // the worker said how it ended
+    outcome_reported,      // the worker said how it ended; what becomes of its pod does not matter any more
     pod_over,              // it ended without saying so
     pod_gone,              // nothing there any more
     node_silent,           // its node is gone
@@ -170,23 +168,15 @@ fn being_deleted(o: &Observed, _: Timestamp) -> Option<Decision> {
     o.run.metadata.deletion_timestamp.is_some().then_some(Decision::Leave)
 }
 
-fn outcome_reported(o: &Observed, now: Timestamp) -> Option<Decision> {
+/// The last thing that a worker does is to report, so nothing of the run is left to wait for: its pod goes with the anchor.
+fn outcome_reported(o: &Observed, _: Timestamp) -> Option<Decision> {
     let outcome = status(o)?.outcome.as_ref()?;
     let current = match state(o) {
         RunState::Working { attempt, .. } | RunState::Between(attempt) => attempt,
         RunState::Fresh | RunState::Announced(_) => return None,
     };
-    if outcome.attempt != current.number || outcome.reason.is_resumable() {
-        return None;
-    }
-    let waited = now.duration_since(outcome.at.0).unsigned_abs();
-    match authoritative(o) {
-        Some(pod) if !pod.is_over() && waited < FAREWELL => {
-            // Nothing new to say: a status for this moment would be one write more for each run.
-            Some(Decision::Report(working(o, pod).again_in(FAREWELL - waited)))
-        }
-        _ => Some(accounted(o, outcome)),
-    }
+    let says_how = outcome.attempt == current.number && !outcome.reason.is_resumable();
+    says_how.then(|| accounted(o, outcome))
 }
 
 /// A run that says it succeeded must account for every row.

@@ -162,12 +162,13 @@ fn while_a_worker_has_the_floor() {
 }
 
 #[test]
-fn an_outcome_ends_the_run_once_its_pod_has_ended_or_a_minute_has_passed() {
+fn an_outcome_ends_the_run_whatever_its_pod_does() {
     let done = with_outcome("Completed", "{read: 3, succeeded: 2, failed: 1}");
     let reported = at("2026-11-24T06:00:00Z");
-    assert_eq!(told(&decide(&observed_run(&done), reported + 1.seconds())), "report Running");
-    assert_eq!(told(&decide(&observed_run(&done), reported + 60.seconds())), "finish Completed");
+    assert_eq!(told(&decide(&observed_run(&done), reported)), "finish Completed");
     assert_eq!(told(&decide(&edit(&done, |o| o.pod.as_mut().unwrap().phase = "Succeeded".into()), reported)), "finish Completed");
+    assert_eq!(told(&decide(&edit(&done, |o| o.pod.as_mut().unwrap().deleted_by = Some(reported)), reported)), "finish Completed");
+    assert_eq!(told(&decide(&edit(&done, |o| over(o, "Failed", 101)), reported)), "finish Completed");
     assert_eq!(told(&decide(&edit(&done, |o| o.pod = None), reported)), "finish Completed");
 }
 

@@ -136,12 +136,13 @@ impl Workers {
             ours.outcome = Some(Outcome { attempt: report.attempt, reason: report.reason, message, at, warnings });
             Ok(())
         };
-        self.write_run(&RunKey::of(admitted), change).await?;
+        // The line comes first: once the outcome stands in the status the run is over, and its worker may not come again for the line.
         let event = Event::new("OutcomeReported")
             .with("tenant", tenant_uid(admitted).as_str())
             .with("run", admitted.run_uid().as_str())
             .with("attempt", report.attempt);
-        Ok(self.audit.line(admitted.region(), event.with("reason", report.reason.to_string())).await?)
+        self.audit.line(admitted.region(), event.with("reason", report.reason.to_string())).await?;
+        self.write_run(&RunKey::of(admitted), change).await.map(drop)
     }
 
     /// Changes our part of a run's status if the attempt is still the current one. Somebody else's write in between means: look again,
