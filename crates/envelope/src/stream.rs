@@ -52,6 +52,7 @@ impl Sealer {
 /// Opens one file.
 pub struct Opener(OpenerState);
 
+#[expect(clippy::large_enum_variant, reason = "one exists for each file that passes")]
 enum OpenerState {
     /// Header, salt and commitment have not arrived in full.
     Beginning {
