@@ -10,6 +10,7 @@ mod cluster;
 mod crds;
 mod demo;
 mod docs;
+mod emulator;
 mod fuzz;
 mod image;
 mod kubectl;

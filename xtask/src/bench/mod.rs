@@ -85,7 +85,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     packages::install(&progress, &[packages::OPENSSL, packages::CURL, packages::CMAKE, packages::PYTHON_VENV])?;
     let programs = programs::build(&progress, &folder, Optimized::Yes)?;
-    let org = OrgSetup::new(&programs.emulator, &folder)?;
+    let org = OrgSetup::new(&programs.emulator, &folder);
     let bench = Bench { progress, folder, programs, org, rows: arguments.rows, rounds: arguments.rounds, before: arguments.before };
     let scenarios = if arguments.scenarios.is_empty() { ALL.to_vec() } else { arguments.scenarios };
     let machine = Machine::look();
