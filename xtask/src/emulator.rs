@@ -97,6 +97,15 @@ impl Emulator {
         let said = process::output(self.curl().args(["--fail-with-body", "--max-time", "60"]).args(arguments).arg(url))?;
         serde_json::from_str(&said).with_context(|| format!("the emulator answered {said:.200}"))
     }
+
+    /// Returns when it ends by itself, or by somebody's signal.
+    pub(crate) fn wait(&mut self) -> Result<()> {
+        // Waiting would close its input first.
+        let input = self.child.stdin.take();
+        self.child.wait()?;
+        drop(input);
+        Ok(())
+    }
 }
 
 impl Drop for Emulator {

@@ -6,6 +6,7 @@ mod chart;
 mod cluster;
 mod dependencies;
 mod files;
+mod local;
 mod manifests;
 mod newcomers;
 
@@ -45,6 +46,8 @@ enum Level {
     Clients,
     /// Other people's CSV files through the real program
     Files,
+    /// The demo without a cluster, and what it says to do next
+    Local,
     /// The demo and attacks on a real cluster
     Cluster,
     /// Only when it is named: the operator with as many and as large objects as there may be, within the chart's memory (several minutes)
@@ -54,8 +57,18 @@ enum Level {
 }
 
 /// What runs when no level is named.
-const ALL: [Level; 9] =
-    [Level::Lint, Level::Boundaries, Level::Newcomers, Level::Code, Level::Go, Level::Chart, Level::Clients, Level::Files, Level::Cluster];
+const ALL: [Level; 10] = [
+    Level::Lint,
+    Level::Boundaries,
+    Level::Newcomers,
+    Level::Code,
+    Level::Go,
+    Level::Chart,
+    Level::Clients,
+    Level::Files,
+    Level::Local,
+    Level::Cluster,
+];
 
 /// What a level did.
 struct Outcome {
@@ -85,6 +98,7 @@ fn attempt(progress: &Progress, level: Level, choice: &cluster::Choice) -> Outco
         Level::Chart => chart::check(progress),
         Level::Clients => clients(),
         Level::Files => files::check(progress),
+        Level::Local => local::check(),
         Level::Cluster => cluster::check(choice),
         Level::Memory => memory(progress),
         Level::S3 => s3(progress),
