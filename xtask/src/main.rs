@@ -10,6 +10,7 @@ mod cluster;
 mod crds;
 mod demo;
 mod docs;
+mod emulator;
 mod fuzz;
 mod image;
 mod kubectl;
@@ -32,8 +33,8 @@ struct Cli {
 enum Command {
     /// A real Kubernetes on this machine: three nodes, one each for Frankfurt, Dallas and Sydney
     Cluster(cluster::Arguments),
-    /// From here to two real imports in two regions, on a cluster of this machine
-    Demo(demo::Arguments),
+    /// From here to two real imports in two regions, on a cluster of this machine; with --local to one without any cluster
+    Demo(demo::Choice),
     /// Every level of tests, or those named
     Test(test::Arguments),
     /// Speed and memory against named peers, goals beside results; needs no cluster

@@ -64,6 +64,13 @@ pub(crate) fn is_installed(program: &str) -> bool {
     std::env::split_paths(&path).chain(administrators).any(|directory| directory.join(program).is_file())
 }
 
+/// A path as a word of a shell's command line.
+pub(crate) fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 fn shown(command: &Command) -> String {
     let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).map(|word| word.to_string_lossy()).collect();
     words.join(" ")
@@ -84,6 +91,14 @@ mod tests {
             output(Command::new("sh").args(["-c", "for i in $(seq 40); do echo line $i >&2; done; exit 3"])).unwrap_err().to_string();
         assert!(error.contains("sh -c") && error.contains("exit status: 3"), "{error}");
         assert!(error.contains("line 40") && !error.contains("line 25\n"), "{error}");
+    }
+
+    #[test]
+    fn a_shell_reads_quoted_paths_as_they_are() {
+        assert_eq!(quoted(Path::new("/home/me/data-importer_1.0")), "/home/me/data-importer_1.0");
+        for path in ["/home/two words", "/it's $HOME", "*"] {
+            assert_eq!(output(Command::new("sh").args(["-c", &format!("printf %s {}", quoted(Path::new(path)))])).unwrap(), path);
+        }
     }
 
     #[test]

@@ -24,11 +24,15 @@ pub(crate) fn cache() -> Result<PathBuf> {
     Ok(base.join("dataimporter"))
 }
 
+/// Cargo's own target directory. A user who may not write into the checkout has one elsewhere.
+pub(crate) fn cargo_target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(target, |directory| root().join(directory))
+}
+
 /// Where cargo puts programs of a profile, for the one target triple of `.cargo/config.toml`.
 pub(crate) fn built(profile: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(target, PathBuf::from);
     let triple = std::env::var("CARGO_BUILD_TARGET").unwrap_or_else(|_| "x86_64-unknown-linux-gnu".to_owned());
-    target.join(triple).join(profile)
+    cargo_target().join(triple).join(profile)
 }
 
 /// SHA-256 of a file's content, hexadecimal.

@@ -12,7 +12,8 @@ use serde_json::json;
 /// A server that behaves like Salesforce, in memory.
 ///
 /// The first line on standard output is {"url":…,"clientId":…,"clientSecret":…}; the log goes to standard error
-/// (RUST_LOG sets its level). Everything is lost when the server ends.
+/// (RUST_LOG sets its level). Everything is lost when the server ends. Who starts it for a while and for itself alone asks for
+/// --own-authority and --stop-with-stdin.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
@@ -25,9 +26,15 @@ struct Args {
     /// PEM file with the private key of the certificate.
     #[arg(long, requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Serve plain HTTP; only on a loopback address.
+    /// Make an authority for this server alone, with a certificate for loopback addresses; "authority" in the first line is what to trust.
     #[arg(long, conflicts_with = "tls_cert")]
+    own_authority: bool,
+    /// Serve plain HTTP; only on a loopback address.
+    #[arg(long, conflicts_with_all = ["tls_cert", "own_authority"])]
     insecure_http: bool,
+    /// End when standard input ends, as it does with the program that holds its other end.
+    #[arg(long)]
+    stop_with_stdin: bool,
     /// What tokens and links call this server, when clients reach it by another name than it listens on.
     #[arg(long)]
     public_url: Option<String>,
@@ -82,14 +89,32 @@ struct Args {
 async fn main() -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let running = emulator(Args::parse())?.start().await?;
-    println!("{}", json!({"url": running.url, "clientId": running.client_id, "clientSecret": running.client_secret}));
+    let args = Args::parse();
+    let stop_with_stdin = args.stop_with_stdin;
+    let running = emulator(args)?.start().await?;
+    let mut line = json!({"url": running.url, "clientId": running.client_id, "clientSecret": running.client_secret});
+    if let Some(authority) = &running.ca_pem {
+        line["authority"] = json!(authority);
+    }
+    println!("{line}");
     tracing::info!(address = %running.address, url = running.url, "listening");
     tokio::select! {
         () = running.forever() => {}
         () = stopped() => {}
+        () = stdin_ended(), if stop_with_stdin => {}
     }
     Ok(())
+}
+
+/// A thread of its own reads, because the runtime would wait for one of its own before the program ends by a signal.
+async fn stdin_ended() {
+    let (ended, is_ended) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        // An input that cannot be read any more has ended, too.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        let _ = ended.send(());
+    });
+    let _ = is_ended.await;
 }
 
 /// Ends on Ctrl-C and on the signal a container gets.
@@ -110,8 +135,12 @@ fn emulator(args: Args) -> anyhow::Result<Emulator> {
     let mut emulator = Emulator::builder().listen(args.listen);
     match (&args.tls_cert, &args.tls_key) {
         (Some(certificate), Some(key)) => emulator = emulator.tls(read(certificate)?, read(key)?),
-        _ if !args.insecure_http => bail!("give --tls-cert and --tls-key, or --insecure-http on a loopback address"),
-        _ if !args.listen.ip().is_loopback() => bail!("--insecure-http is allowed on loopback addresses only"),
+        _ if !args.insecure_http && !args.own_authority => {
+            bail!("give --tls-cert and --tls-key, or --own-authority or --insecure-http on a loopback address")
+        }
+        _ if !args.listen.ip().is_loopback() => bail!("--own-authority and --insecure-http are allowed on loopback addresses only"),
+        // As it is unless told otherwise.
+        _ if args.own_authority => {}
         _ => emulator = emulator.plain_http(),
     }
     if let Some(schema) = &args.schema {

@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 
 use super::child::{Measured, measured};
 use super::data::COLUMNS;
-use super::org::{CLIENT_ID, CLIENT_SECRET, Org};
-use crate::certificate;
+use super::org::Org;
+
+/// Of all objects: they find each other within it.
+const NAMESPACE: &str = "bench";
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Results {
@@ -58,34 +60,19 @@ impl Import<'_> {
     }
 
     fn manifests(&self, org: &Org, results: Results) -> Result<PathBuf> {
-        let authority = certificate::authority();
-        let bundle = std::fs::read_to_string(&authority).with_context(|| format!("cannot read {}", authority.display()))?;
         let path = self.folder.join("job.yaml");
         // JSON is YAML.
-        let documents = [secret(), connection(&org.url, &bundle), job(results)].map(|document| document.to_string());
+        let [secret, connection] = org.manifests(NAMESPACE);
+        let documents = [secret, connection, job(results)].map(|document| document.to_string());
         std::fs::write(&path, documents.join("\n---\n")).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(path)
     }
 }
 
-fn secret() -> Value {
-    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "crm"}, "stringData": {"clientSecret": CLIENT_SECRET}})
-}
-
-fn connection(url: &str, bundle: &str) -> Value {
-    json!({
-        "apiVersion": "dataimporter.io/v1alpha1", "kind": "Connection", "metadata": {"name": "crm"},
-        "spec": {
-            "salesforce": {"loginUrl": url, "auth": {"clientCredentials": {"clientId": CLIENT_ID}}, "tls": {"caBundle": bundle}},
-            "credentials": {"secretRef": {"name": "crm", "afterIntake": "Keep"}},
-        },
-    })
-}
-
 fn job(results: Results) -> Value {
     let mapping: Vec<Value> = COLUMNS.iter().map(|(from, to)| json!({"from": from, "to": to})).collect();
     let mut job = json!({
-        "apiVersion": "dataimporter.io/v1alpha1", "kind": "ImportJob", "metadata": {"name": "customers"},
+        "apiVersion": "dataimporter.io/v1alpha1", "kind": "ImportJob", "metadata": {"name": "customers", "namespace": NAMESPACE},
         "spec": {
             "source": {"upload": {"name": "customers"}},
             "target": {"salesforce": {"connectionRef": {"name": "crm"}, "object": "Account", "operation": "Insert", "mapping": mapping}},

@@ -96,7 +96,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     if !alone.is_empty() {
         packages::install(&progress, &[packages::OPENSSL, packages::CURL, packages::CMAKE, packages::PYTHON_VENV])?;
         let programs = programs::build(&progress, &folder, Optimized::Yes)?;
-        let org = OrgSetup::new(&programs.emulator, &folder)?;
+        let org = OrgSetup::new(&programs.emulator, &folder);
         let (rows, rounds, before) = (arguments.rows, arguments.rounds, arguments.before);
         let bench = Bench { progress, folder: folder.clone(), programs, org, rows, rounds, before };
         for scenario in alone {

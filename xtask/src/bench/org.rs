@@ -1,22 +1,17 @@
 //! The Salesforce side of a benchmark: one emulator that checks and counts rows and keeps none, and what `curl` has to say to it.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::child::{self, measured};
-use crate::certificate::{self, Certificate};
+use crate::emulator::Emulator;
 use crate::process;
 
-const HOST: &str = "127.0.0.1";
-pub(super) const CLIENT_ID: &str = "bench";
-/// Opens an emulator that lives as long as one benchmark.
-pub(super) const CLIENT_SECRET: &str = "bench-client-secret-of-no-value";
 const JOBS: &str = "/services/data/v66.0/jobs/ingest";
 /// Far more than Salesforce's 100 MB, so that clients that send everything as one job can take part.
 const UPLOAD_LIMIT: &str = "2000000000";
@@ -24,11 +19,9 @@ const UPLOAD_LIMIT: &str = "2000000000";
 /// How often `curl` asks whether its job is done.
 const POLL: Duration = Duration::from_millis(20);
 
-/// A running emulator; it ends with the value.
+/// A running emulator, and what a benchmark asks of it.
 pub(super) struct Org {
-    child: Child,
-    pub(super) url: String,
-    pub(super) token: String,
+    emulator: Emulator,
 }
 
 /// An import by `curl`.
@@ -41,50 +34,32 @@ pub(super) struct Loaded {
 /// What the emulators of one benchmark are started with.
 pub(super) struct OrgSetup {
     program: PathBuf,
-    certificate: Certificate,
-    log: PathBuf,
+    folder: PathBuf,
 }
 
 impl OrgSetup {
-    pub(super) fn new(program: &Path, folder: &Path) -> Result<Self> {
-        let certificate = certificate::of_server("org", HOST, folder)?;
-        Ok(Self { program: program.to_owned(), certificate, log: folder.join("org.log") })
+    pub(super) fn new(program: &Path, folder: &Path) -> Self {
+        Self { program: program.to_owned(), folder: folder.to_owned() }
     }
 
     pub(super) fn start(&self) -> Result<Org> {
-        let log = File::create(&self.log).with_context(|| format!("cannot write {}", self.log.display()))?;
-        let mut child = Command::new(&self.program)
-            .args(["--drain", "--enable-admin", "--listen", &format!("{HOST}:0")])
-            .args(["--upload-limit", UPLOAD_LIMIT, "--client-id", CLIENT_ID])
-            .arg("--tls-cert")
-            .arg(&self.certificate.certificate)
-            .arg("--tls-key")
-            .arg(&self.certificate.key)
-            .env("EMULATOR_CLIENT_SECRET", CLIENT_SECRET)
-            .env("RUST_LOG", "warn")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("cannot start {}", self.program.display()))?;
-        let out = child.stdout.take();
-        let mut org = Org { child, url: String::new(), token: String::new() };
-        let mut line = String::new();
-        out.map(|out| BufReader::new(out).read_line(&mut line)).transpose()?;
-        let said: Value =
-            serde_json::from_str(&line).with_context(|| format!("the emulator did not start; {}", process::tail(&self.log)))?;
-        org.url = said["url"].as_str().context("the emulator does not say where it is")?.to_owned();
-        let form = format!("grant_type=client_credentials&client_id={CLIENT_ID}&client_secret={CLIENT_SECRET}");
-        let answer = org.ask("/services/oauth2/token", &["--data", &form])?;
-        org.token = answer["access_token"].as_str().context("the emulator gave no token")?.to_owned();
-        Ok(org)
+        let arguments = ["--drain", "--enable-admin", "--upload-limit", UPLOAD_LIMIT];
+        Ok(Org { emulator: Emulator::start(&self.program, &self.folder, &arguments)? })
+    }
+}
+
+impl Deref for Org {
+    type Target = Emulator;
+
+    fn deref(&self) -> &Emulator {
+        &self.emulator
     }
 }
 
 impl Org {
     /// Processor time that the server has used so far.
     pub(super) fn processor_seconds(&self) -> Result<f64> {
-        child::processor_seconds(self.child.id())
+        child::processor_seconds(self.process())
     }
 
     /// Accounts that were inserted, by the server's own count.
@@ -102,11 +77,11 @@ impl Org {
 
     /// `curl -T`: the same bytes over the same TLS into the same buffers of the same process as any client's.
     pub(super) fn put(&self, job: &str, file: &Path) -> Command {
-        let mut command = curl();
+        let mut command = self.curl();
         command
             .args(["--fail-with-body", "--http1.1", "--header", &self.bearer(), "--header", "Content-Type: text/csv", "--upload-file"])
             .arg(file)
-            .arg(format!("{}{JOBS}/{job}/batches", self.url));
+            .arg(format!("{}{JOBS}/{job}/batches", self.url()));
         command
     }
 
@@ -128,9 +103,9 @@ impl Org {
         };
         ensure!(info["numberRecordsProcessed"] == rows && info["numberRecordsFailed"] == 0, "{rows} rows were sent: {info}");
         for set in ["successfulResults", "failedResults"] {
-            let mut read = curl();
+            let mut read = self.curl();
             read.args(["--fail-with-body", "--http1.1", "--header", &bearer, "--output", "/dev/null", "--write-out", "%{size_download}"]);
-            let read = measured(read.arg(format!("{}{path}/{set}", self.url)), log, &[0])?;
+            let read = measured(read.arg(format!("{}{path}/{set}", self.url())), log, &[0])?;
             processor_seconds += read.processor_seconds;
             let bytes: u64 = read.stdout.trim().parse().with_context(|| format!("curl said {}", read.stdout))?;
             ensure!(set == "failedResults" || bytes > rows, "{set} of {rows} rows are {bytes} bytes");
@@ -142,30 +117,7 @@ impl Org {
     pub(super) fn forget(&self, job: &str) -> Result<()> {
         let path = format!("{JOBS}/{job}");
         self.ask(&path, &["--request", "PATCH", "--header", &self.bearer(), "--json", r#"{"state":"Aborted"}"#])?;
-        let url = format!("{}{path}", self.url);
-        process::output(curl().args(["--fail-with-body", "--request", "DELETE", "--header", &self.bearer(), &url])).map(drop)
+        let url = format!("{}{path}", self.url());
+        process::output(self.curl().args(["--fail-with-body", "--request", "DELETE", "--header", &self.bearer(), &url])).map(drop)
     }
-
-    fn ask(&self, path: &str, arguments: &[&str]) -> Result<Value> {
-        let said =
-            process::output(curl().args(["--fail-with-body", "--max-time", "60"]).args(arguments).arg(format!("{}{path}", self.url)))?;
-        serde_json::from_str(&said).with_context(|| format!("the emulator answered {said:.200}"))
-    }
-
-    fn bearer(&self) -> String {
-        format!("Authorization: Bearer {}", self.token)
-    }
-}
-
-impl Drop for Org {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn curl() -> Command {
-    let mut command = Command::new("curl");
-    command.args(["--silent", "--show-error", "--noproxy", "*", "--cacert"]).arg(certificate::authority());
-    command
 }

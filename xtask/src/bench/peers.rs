@@ -12,7 +12,7 @@ use super::figures::Series;
 use super::import::{Import, Results};
 use super::org::Org;
 use super::report::{Bound, Chapter, Figure, Goal};
-use crate::{certificate, process, workspace};
+use crate::{process, workspace};
 
 /// How often less memory than a peer.
 const MEMORY: f64 = 30.0;
@@ -99,8 +99,8 @@ impl Peer {
         let script = workspace::root().join("xtask/src/bench/clients").join(self.script);
         let mut command = Command::new(&self.program);
         command.arg(script).arg(file).arg(folder.join("peer-results.csv")).env("CLIENTS", &self.clients);
-        command.env("ORG_URL", &org.url).env("ORG_TOKEN", &org.token).env("NO_PROXY", "*").env("no_proxy", "*");
-        command.env("ORG_CA", certificate::authority()).env("NODE_EXTRA_CA_CERTS", certificate::authority());
+        command.env("ORG_URL", org.url()).env("ORG_TOKEN", &org.token).env("NO_PROXY", "*").env("no_proxy", "*");
+        command.env("ORG_CA", &org.authority).env("NODE_EXTRA_CA_CERTS", &org.authority);
         command
     }
 }

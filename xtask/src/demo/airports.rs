@@ -53,6 +53,11 @@ fn with_wrong_rows(text: &str) -> Result<(String, Expected)> {
     Ok((file, expected))
 }
 
+/// Of the wrong rows, those that an import sends: that a required field is left out only Salesforce says.
+pub(crate) fn refused_by_salesforce(expected: Expected) -> i64 {
+    expected.failed / 3
+}
+
 /// In turn: without the id that decides which Account it is, a name longer than the field, a required name left out.
 fn wrong_row(number: usize) -> String {
     let icao = format!("#{number:03}");
@@ -78,5 +83,10 @@ mod tests {
         assert_eq!(expected.succeeded(), 2 * EVERY as i64 - 1);
         assert_eq!(file.lines().count(), 1 + expected.read as usize);
         assert!(file.contains("without its id") && file.contains("very long name"));
+        assert_eq!(refused_by_salesforce(expected), 0);
+        let text = format!("{header}\n{}", row("DE").repeat(6 * EVERY));
+        let (file, expected) = with_wrong_rows(&text).unwrap();
+        assert_eq!(file.matches("\"\",\"Nowhere\"").count() as i64, refused_by_salesforce(expected));
+        assert_eq!(refused_by_salesforce(expected), 2);
     }
 }

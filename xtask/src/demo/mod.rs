@@ -1,7 +1,9 @@
 //! `cargo xtask demo`: from a bare checkout to two real imports in two regions, and a report in which every figure is
 //! checked against one that was counted elsewhere.
 
+mod accounting;
 mod airports;
+mod local;
 pub(crate) mod manifests;
 pub(crate) mod postgres;
 mod report;
@@ -12,7 +14,6 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
 
 use crate::cluster;
 use crate::image::Image;
@@ -20,10 +21,24 @@ use crate::kubectl::{Kubectl, condition};
 use crate::programs::{self, Optimized, Programs};
 use crate::progress::Progress;
 use crate::{certificate, packages, process, workspace};
+use accounting::Accounting;
 use manifests::SYSTEM;
 use report::{Report, RunReport};
 use salesforce_side::SalesforceSide;
 
+#[derive(clap::Args)]
+pub(crate) struct Choice {
+    /// Without a cluster and without root: one import by `dataimporter run` into a Salesforce of this machine
+    #[arg(long, conflicts_with_all = ["context", "unoptimized", "log_level"])]
+    local: bool,
+    /// With --local: keep that Salesforce until Ctrl-C, to try files of your own on it
+    #[arg(long, requires = "local")]
+    stay: bool,
+    #[command(flatten)]
+    on_a_cluster: Arguments,
+}
+
+// A demo on a cluster. (As a doc comment it would become the help of the whole command.)
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Use the cluster of this kubeconfig context instead of starting one; its nodes must have the images and the region labels
@@ -37,8 +52,11 @@ pub(crate) struct Arguments {
     pub(crate) log_level: String,
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
-    let mut demo = Demo::prepare(arguments)?;
+pub(crate) fn run(choice: Choice) -> Result<ExitCode> {
+    if choice.local {
+        return local::run(choice.stay);
+    }
+    let mut demo = Demo::prepare(choice.on_a_cluster)?;
     let report = demo.imports()?;
     report.print();
     Ok(if report.is_true() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -223,7 +241,8 @@ impl Demo {
     ) -> Result<RunReport> {
         let object = self.kubectl.json(&["get", "importrun", run, "-n", namespace])?;
         let failures = self.first_failures(namespace, run)?;
-        Ok(RunReport { namespace: namespace.to_owned(), name: run.to_owned(), region, expected, in_salesforce, object, failures })
+        let accounting = Accounting { rows: object["status"]["rows"].clone(), expected, in_salesforce, failures };
+        Ok(RunReport { namespace: namespace.to_owned(), name: run.to_owned(), region, accounting, object })
     }
 
     /// The first lines of the file of failed rows, as `kubectl import results` gives it.
@@ -363,9 +382,4 @@ fn systems(progress: &Progress, kubectl: &Kubectl, folder: &Path, tag: &str) -> 
         kubectl.run(&["rollout", "status", deployment, "-n", "demo", "--timeout=120s"])?;
     }
     Ok(())
-}
-
-/// A number in an object, 0 when it is not there.
-fn number(object: &Value, pointer: &str) -> i64 {
-    object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default()
 }

@@ -23,7 +23,7 @@ struct Stage {
 /// Levels that compile Rust come after `code` asked for it, which has most to do with it: cargo lets one at a time compile.
 const STAGES: [Stage; 3] = [
     Stage { shown: &[Level::Code], beside: &[Level::Go, Level::Chart, Level::Boundaries, Level::Lint, Level::Newcomers] },
-    Stage { shown: &[Level::Cluster], beside: &[Level::Clients, Level::Files] },
+    Stage { shown: &[Level::Cluster], beside: &[Level::Clients, Level::Files, Level::Local] },
     // Measures memory, and builds a server for minutes.
     Stage { shown: &[Level::Memory, Level::S3], beside: &[] },
 ];

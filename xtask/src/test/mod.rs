@@ -8,6 +8,7 @@ mod code;
 mod dependencies;
 mod files;
 mod lanes;
+mod local;
 mod manifests;
 mod newcomers;
 
@@ -50,6 +51,8 @@ enum Level {
     Clients,
     /// Other people's CSV files through the real program
     Files,
+    /// The demo without a cluster, and what it says to do next
+    Local,
     /// The demo and attacks on a real cluster
     Cluster,
     /// Only when it is named: the operator with as many and as large objects as there may be, within the chart's memory (several minutes)
@@ -63,14 +66,24 @@ impl Level {
     fn needs_cluster(self) -> bool {
         match self {
             Self::Code | Self::Go | Self::Chart | Self::Cluster | Self::Memory | Self::S3 => true,
-            Self::Lint | Self::Boundaries | Self::Newcomers | Self::Clients | Self::Files => false,
+            Self::Lint | Self::Boundaries | Self::Newcomers | Self::Clients | Self::Files | Self::Local => false,
         }
     }
 }
 
 /// What runs when no level is named.
-const ALL: [Level; 9] =
-    [Level::Lint, Level::Boundaries, Level::Newcomers, Level::Code, Level::Go, Level::Chart, Level::Clients, Level::Files, Level::Cluster];
+const ALL: [Level; 10] = [
+    Level::Lint,
+    Level::Boundaries,
+    Level::Newcomers,
+    Level::Code,
+    Level::Go,
+    Level::Chart,
+    Level::Clients,
+    Level::Files,
+    Level::Local,
+    Level::Cluster,
+];
 
 /// What a level did.
 struct Outcome {
@@ -108,6 +121,7 @@ fn attempt(progress: &Progress, level: Level, choice: &cluster::Choice) -> Outco
         Level::Chart => chart::check(progress),
         Level::Clients => clients(),
         Level::Files => files::check(progress),
+        Level::Local => local::check(),
         Level::Cluster => cluster::check(choice),
         Level::Memory => memory(progress),
         Level::S3 => s3(progress),

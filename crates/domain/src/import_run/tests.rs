@@ -103,16 +103,18 @@ fn before_the_start() {
     }
 }
 
+fn pod_of(o: &mut Observed) -> &mut PodFacts {
+    o.pod.as_mut().unwrap()
+}
+
+fn over(o: &mut Observed, phase: &str, exit: i32) {
+    let pod = pod_of(o);
+    (pod.phase, pod.exit_code) = (phase.into(), Some(exit));
+}
+
 #[test]
 fn while_a_worker_has_the_floor() {
     type Case = (&'static str, fn(&mut Observed), &'static str);
-    fn pod_of(o: &mut Observed) -> &mut PodFacts {
-        o.pod.as_mut().unwrap()
-    }
-    fn over(o: &mut Observed, phase: &str, exit: i32) {
-        let pod = pod_of(o);
-        (pod.phase, pod.exit_code) = (phase.into(), Some(exit));
-    }
     let table: [Case; 19] = [
         ("running", |_| (), "report Running"),
         ("running, cancelled", |o| spec(o).cancel = Some(true), "report Cancelling"),
