@@ -133,7 +133,7 @@ fn attempt(progress: &Progress, level: Level, choice: &cluster::Choice) -> Outco
 }
 
 fn show(outcomes: &[Outcome], took: Duration) {
-    println!("\nLevels, {:.0} s in all; some ran beside others", took.as_secs_f32());
+    println!("\n{:.0} s in all; some levels ran beside others\nLevels", took.as_secs_f32());
     for outcome in outcomes {
         let word = if outcome.result.is_ok() { "passed" } else { "FAILED" };
         println!("  {:<12}{word}  {:8.1} s", format!("{:?}", outcome.level), outcome.took.as_secs_f32());

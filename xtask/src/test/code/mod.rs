@@ -16,8 +16,8 @@ use crate::{cluster, workspace};
 
 /// How many parts are named as the slowest.
 const SLOWEST: usize = 20;
-/// Tests at a time for each processor: most of them wait. More would only make all of them slower, and each may hold an API server.
-const AT_ONCE: usize = 3;
+/// Tests at a time for each processor: most of them wait for half of their time. More would make each of them slower than it may be.
+const AT_ONCE: usize = 2;
 
 pub(super) fn check(progress: &Progress) -> Result<()> {
     // Both take minutes the first time, and neither uses all processors all the time.
