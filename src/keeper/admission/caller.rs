@@ -143,16 +143,23 @@ impl Admission {
         let run_namespace = caller.as_ref().and_then(|c| worker_namespace(&c.username)).unwrap_or_default().to_owned();
         let tenant_name = run_namespace.strip_prefix(names::RUN_NAMESPACE_PREFIX).unwrap_or_default();
         let pod_name = caller.as_ref().and_then(|c| c.pod_name.clone()).unwrap_or_default();
-        let (tenant, pod, namespace) = tokio::try_join!(
+        let named_run = match about {
+            About::Run { uid, .. } => Some(uid),
+            About::RunOfPod => None,
+        };
+        // Where the path names the run, its anchor is known by name already.
+        let anchor_of = async |run_uid: &str| self.namespaced::<ConfigMap>(&run_namespace, &names::snapshot_configmap(run_uid)).await;
+        let (tenant, pod, namespace, anchor) = tokio::try_join!(
             self.global::<Tenant>(tenant_name),
             self.namespaced::<Pod>(&run_namespace, &pod_name),
-            self.global::<Namespace>(&run_namespace)
+            self.global::<Namespace>(&run_namespace),
+            async { if let Some(uid) = named_run { anchor_of(uid).await } else { Ok(None) } },
         )?;
         let (run_uid, attempt) = match about {
             About::Run { uid, attempt } => (uid.to_owned(), Some(attempt)),
             About::RunOfPod => (pod.as_ref().and_then(|p| p.labels().get(names::RUN_UID_LABEL).cloned()).unwrap_or_default(), None),
         };
-        let anchor = self.namespaced::<ConfigMap>(&run_namespace, &names::snapshot_configmap(&run_uid)).await?;
+        let anchor = if named_run.is_some() { anchor } else { anchor_of(&run_uid).await? };
         let snapshot = anchor.and_then(|map| map.data?.remove(names::SNAPSHOT_KEY));
         // Only says where to look; what is found there must fit the digest in the run's status.
         let named: Option<Snapshot> = snapshot.as_deref().and_then(|text| serde_json::from_str(text).ok());
