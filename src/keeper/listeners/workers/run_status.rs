@@ -12,6 +12,7 @@ use api::keeper::{ChunkWrite, Control, OutcomeReport, Progress, WrittenFile};
 use axum::Json;
 use axum::extract::{Path, State};
 use domain::lease::{Admitted, Refusal};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use http::StatusCode;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, ResourceExt};
@@ -30,6 +31,8 @@ use crate::keeper::files::records::{FileRecord, IMPORT_RUN, State as FileState};
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// Somebody else's write between our read and ours is looked at again this often.
 const TRIES: usize = 8;
+/// Result files that are ended at the same time, however many a worker names: those that a run has.
+const FILES_AT_ONCE: usize = 3;
 
 pub(super) async fn chunk(
     State(workers): Kept,
@@ -54,13 +57,13 @@ pub(super) async fn progress(State(workers): Kept, call: Call, Path(uid): RunUid
             }
             Ok(())
         };
-        workers.write_run(&key, change).await
+        workers.write_run(&key, None, change).await
     } else if workers.progress_due(&uid) {
         let change = |ours: &mut Ours| {
             ours.rows = Some(progress.rows);
             Ok(())
         };
-        workers.write_run(&key, change).await
+        workers.write_run(&key, None, change).await
     } else {
         workers.live_run(&key).await
     };
@@ -76,6 +79,24 @@ pub(super) async fn outcome(
     let admitted = workers.admission.admit(&call, About::Run { uid: &uid, attempt: report.attempt }, "outcome").await?;
     let outcome = workers.write_outcome(&admitted, &report).await;
     workers.admission.judged(&RunKey::of(&admitted), "outcome", outcome).await.map(|()| StatusCode::NO_CONTENT)
+}
+
+/// What our part of the status becomes. Absent when it is that already.
+fn changed(run: &ImportRun, change: impl Fn(&mut Ours) -> Result<(), Rejection>) -> Result<Option<Ours>, Rejection> {
+    let before = Ours::of(&run.status.clone().unwrap_or_default());
+    let mut after = before.clone();
+    change(&mut after)?;
+    Ok((after != before).then_some(after))
+}
+
+/// The run, if the caller's attempt is its current one.
+fn current(key: &RunKey, run: ImportRun) -> Result<ImportRun, Refusal> {
+    if !has_uid(&run.metadata, &key.uid) {
+        return Err(Refusal::Run);
+    }
+    let current = run.status.as_ref().and_then(|s| s.current_attempt());
+    let holds = current.is_some_and(|a| a.number == key.attempt && a.pod_uid.as_deref() == Some(key.pod_uid.as_str()));
+    if holds { Ok(run) } else { Err(Refusal::StaleAttempt) }
 }
 
 fn control(run: &ImportRun) -> Control {
@@ -113,15 +134,14 @@ impl Workers {
             ours.chunks = Some(domain::chunk::accept(&before, chunk)?);
             Ok(())
         };
-        self.write_run(&RunKey::of(admitted), change).await
+        self.write_run(&RunKey::of(admitted), Some(admitted.run()), change).await
     }
 
     async fn write_outcome(&self, admitted: &Admitted, report: &OutcomeReport) -> Result<(), Rejection> {
         let now = self.cluster.now()?;
-        let mut results = Vec::new();
-        for written in &report.results {
-            results.extend(self.end_file(admitted, written, now).await?);
-        }
+        let ends: Vec<_> = report.results.iter().map(|written| self.end_file(admitted, written, now)).collect();
+        let ended: Vec<Option<ResultFile>> = stream::iter(ends).buffered(FILES_AT_ONCE).try_collect().await?;
+        let results: Vec<ResultFile> = ended.into_iter().flatten().collect();
         let change = |ours: &mut Ours| {
             ours.rows = Some(report.rows);
             for result in &results {
@@ -142,25 +162,37 @@ impl Workers {
             .with("run", admitted.run_uid().as_str())
             .with("attempt", report.attempt);
         self.audit.line(admitted.region(), event.with("reason", report.reason.to_string())).await?;
-        self.write_run(&RunKey::of(admitted), change).await.map(drop)
+        self.write_run(&RunKey::of(admitted), Some(admitted.run()), change).await.map(drop)
     }
 
     /// Changes our part of a run's status if the attempt is still the current one. Somebody else's write in between means: look again,
-    /// judge again, write again.
-    async fn write_run(&self, key: &RunKey, change: impl Fn(&mut Ours) -> Result<(), Rejection>) -> Result<ImportRun, Rejection> {
+    /// judge again, write again. `judged`: the run as the call was admitted by, if it was looked at for this very call; while it is the newest
+    /// there is no second look.
+    async fn write_run(
+        &self,
+        key: &RunKey,
+        judged: Option<&ImportRun>,
+        change: impl Fn(&mut Ours) -> Result<(), Rejection>,
+    ) -> Result<ImportRun, Rejection> {
         let runs: Api<ImportRun> = Api::namespaced(self.cluster.client.clone(), &key.namespace);
         // Chunks of a run are on their way at once: one after the other, they do not come in each other's way.
         let lock = self.run_locks.of(&key.uid);
         let _lock = lock.lock().await;
-        let mut conflict = None;
+        let (mut conflict, mut judged) = (None, judged);
         for _ in 0..TRIES {
-            let run = self.live_run(key).await?;
-            let before = Ours::of(&run.status.clone().unwrap_or_default());
-            let mut after = before.clone();
-            change(&mut after)?;
-            if after == before {
-                return Ok(run);
-            }
+            // A write says which version it saw. Nothing else is said on the word of an older look: it may lack what came since.
+            let known =
+                judged.take().and_then(|run| current(key, run.clone()).ok()).and_then(|run| Some((changed(&run, &change).ok()??, run)));
+            let (after, run) = match known {
+                Some(known) => known,
+                None => {
+                    let run = self.live_run(key).await?;
+                    match changed(&run, &change)? {
+                        Some(after) => (after, run),
+                        None => return Ok(run),
+                    }
+                }
+            };
             let at = ObjectKey::namespaced(&key.namespace, &key.name);
             match self.cluster.writer.apply_status(&runs, &at, run.resource_version().as_deref(), &after).await {
                 Ok(run) => return Ok(run),
@@ -175,12 +207,7 @@ impl Workers {
     async fn live_run(&self, key: &RunKey) -> Result<ImportRun, Rejection> {
         let runs: Api<ImportRun> = Api::namespaced(self.cluster.client.clone(), &key.namespace);
         let run = runs.get_opt(&key.name).await.map_err(kube("read the ImportRun"))?.ok_or(Refusal::Run)?;
-        if !has_uid(&run.metadata, &key.uid) {
-            return Err(Refusal::Run.into());
-        }
-        let current = run.status.as_ref().and_then(|s| s.current_attempt());
-        let holds = current.is_some_and(|a| a.number == key.attempt && a.pod_uid.as_deref() == Some(key.pod_uid.as_str()));
-        if holds { Ok(run) } else { Err(Refusal::StaleAttempt.into()) }
+        Ok(current(key, run)?)
     }
 
     fn progress_due(&self, uid: &str) -> bool {
