@@ -71,7 +71,10 @@ pub(super) fn run(progress: &Progress, folder: &Path, rounds: Option<u16>) -> Re
     field.one("warm", 0)?;
 
     progress.say("runs: one after another");
-    let idle = field.requests_of(|| Ok(thread::sleep(IDLE)))?;
+    let idle = field.requests_of(|| {
+        thread::sleep(IDLE);
+        Ok(())
+    })?;
     let (used, began) = (field.cluster.processor_seconds()?, Instant::now());
     let rounds = rounds.unwrap_or(ALONE);
     let mut uids = Vec::new();
