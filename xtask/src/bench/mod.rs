@@ -9,6 +9,7 @@ mod data;
 mod encryption;
 mod figures;
 mod import;
+mod instructions;
 mod machine;
 mod memory;
 mod org;
@@ -59,6 +60,8 @@ enum Scenario {
     Memory,
     /// P4: encrypted file streams against `openssl speed`
     Encryption,
+    /// Instructions of a row, which may not become more; only when it is named
+    Instructions,
     /// P5: runs from their creation to their end, on the cluster of `cargo xtask demo`; only when it is named
     Runs,
 }
@@ -67,6 +70,13 @@ enum Scenario {
 enum Output {
     Text,
     Json,
+}
+
+impl Scenario {
+    /// Whether it has no use for optimized programs and an org of this command.
+    fn is_apart(self) -> bool {
+        matches!(self, Self::Instructions | Self::Runs)
+    }
 }
 
 const ALL: [Scenario; 4] = [Scenario::Bulk, Scenario::Peers, Scenario::Memory, Scenario::Encryption];
@@ -87,7 +97,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     let folder = workspace::target().join("bench");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let scenarios = if arguments.scenarios.is_empty() { ALL.to_vec() } else { arguments.scenarios };
-    let (on_cluster, alone): (Vec<_>, Vec<_>) = scenarios.into_iter().partition(|scenario| *scenario == Scenario::Runs);
+    let (apart, alone): (Vec<_>, Vec<_>) = scenarios.into_iter().partition(|scenario| scenario.is_apart());
     let machine = Machine::look();
     if machine.was_busy() {
         progress.say("this machine is busy: the figures will be noisy");
@@ -103,8 +113,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
             chapters.push(bench.chapter(scenario)?);
         }
     }
-    for _ in on_cluster {
-        chapters.push(runs::run(&progress, &folder, arguments.rounds)?);
+    for scenario in apart {
+        chapters.push(if scenario == Scenario::Instructions {
+            instructions::run(&progress, &folder)?
+        } else {
+            runs::run(&progress, &folder, arguments.rounds)?
+        });
     }
     let report = Report { machine, chapters };
     match arguments.output {
@@ -122,6 +136,7 @@ impl Bench {
             Scenario::Peers => peers::run(self),
             Scenario::Memory => memory::run(self),
             Scenario::Encryption => encryption::run(self),
+            Scenario::Instructions => instructions::run(&self.progress, &self.folder),
             Scenario::Runs => runs::run(&self.progress, &self.folder, self.rounds),
         }
     }

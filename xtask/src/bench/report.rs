@@ -86,6 +86,14 @@ impl Goal {
         Self { id, what: what.to_owned(), bound, result, unit, met: bound.is_met_by(result) }
     }
 
+    pub(super) fn is_met(&self) -> bool {
+        self.met
+    }
+
+    pub(super) fn told(&self) -> String {
+        format!("{}: {} {}, {} wanted", self.what, shown(self.result), self.unit, self.bound.text())
+    }
+
     fn verdict(&self) -> String {
         if self.met { "met".to_owned() } else { format!("MISSED by {:.0} %", self.bound.missed_by(self.result) * 100.0) }
     }
