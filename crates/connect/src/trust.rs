@@ -99,7 +99,11 @@ mod tests {
     #[test]
     fn a_build_seeds_tls_without_timing_jitter() {
         let switch = option_env!("AWS_LC_SYS_NO_JITTER_ENTROPY");
-        assert_eq!(switch, Some("1"), "set it as .cargo/config.toml does, or each worker times its own instructions for 40 ms before it dials");
+        assert_eq!(
+            switch,
+            Some("1"),
+            "set it as .cargo/config.toml does, or each worker times its own instructions for 40 ms before it dials"
+        );
     }
 
     #[test]
