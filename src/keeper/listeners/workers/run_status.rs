@@ -57,13 +57,13 @@ pub(super) async fn progress(State(workers): Kept, call: Call, Path(uid): RunUid
             }
             Ok(())
         };
-        workers.write_run(&key, None, change).await
+        workers.write_run(&key, change).await
     } else if workers.progress_due(&uid) {
         let change = |ours: &mut Ours| {
             ours.rows = Some(progress.rows);
             Ok(())
         };
-        workers.write_run(&key, None, change).await
+        workers.write_run(&key, change).await
     } else {
         workers.live_run(&key).await
     };
@@ -134,7 +134,7 @@ impl Workers {
             ours.chunks = Some(domain::chunk::accept(&before, chunk)?);
             Ok(())
         };
-        self.write_run(&RunKey::of(admitted), Some(admitted.run()), change).await
+        self.write_run(&RunKey::of(admitted), change).await
     }
 
     async fn write_outcome(&self, admitted: &Admitted, report: &OutcomeReport) -> Result<(), Rejection> {
@@ -162,37 +162,21 @@ impl Workers {
             .with("run", admitted.run_uid().as_str())
             .with("attempt", report.attempt);
         self.audit.line(admitted.region(), event.with("reason", report.reason.to_string())).await?;
-        self.write_run(&RunKey::of(admitted), Some(admitted.run()), change).await.map(drop)
+        self.write_run(&RunKey::of(admitted), change).await.map(drop)
     }
 
     /// Changes our part of a run's status if the attempt is still the current one. Somebody else's write in between means: look again,
-    /// judge again, write again. `judged`: the run as the call was admitted by, if it was looked at for this very call; while it is the newest
-    /// there is no second look.
-    async fn write_run(
-        &self,
-        key: &RunKey,
-        judged: Option<&ImportRun>,
-        change: impl Fn(&mut Ours) -> Result<(), Rejection>,
-    ) -> Result<ImportRun, Rejection> {
+    /// judge again, write again.
+    async fn write_run(&self, key: &RunKey, change: impl Fn(&mut Ours) -> Result<(), Rejection>) -> Result<ImportRun, Rejection> {
         let runs: Api<ImportRun> = Api::namespaced(self.cluster.client.clone(), &key.namespace);
-        // Chunks of a run are on their way at once: one after the other, they do not come in each other's way.
+        // Chunks of a run are on their way at once: one after the other, they do not come in each other's way. Each looks once it has its
+        // turn: by what its call was admitted with, it would write in vain whenever another chunk went before it.
         let lock = self.run_locks.of(&key.uid);
         let _lock = lock.lock().await;
-        let (mut conflict, mut judged) = (None, judged);
+        let mut conflict = None;
         for _ in 0..TRIES {
-            // A write says which version it saw. Nothing else is said on the word of an older look: it may lack what came since.
-            let known =
-                judged.take().and_then(|run| current(key, run.clone()).ok()).and_then(|run| Some((changed(&run, &change).ok()??, run)));
-            let (after, run) = match known {
-                Some(known) => known,
-                None => {
-                    let run = self.live_run(key).await?;
-                    match changed(&run, &change)? {
-                        Some(after) => (after, run),
-                        None => return Ok(run),
-                    }
-                }
-            };
+            let run = self.live_run(key).await?;
+            let Some(after) = changed(&run, &change)? else { return Ok(run) };
             let at = ObjectKey::namespaced(&key.namespace, &key.name);
             match self.cluster.writer.apply_status(&runs, &at, run.resource_version().as_deref(), &after).await {
                 Ok(run) => return Ok(run),
