@@ -3,12 +3,15 @@
 use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 const LINES_SHOWN: usize = 15;
+/// How often it is asked whether a command has ended.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Runs the command and returns its standard output.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
@@ -22,13 +25,25 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 
 /// Runs the command with everything it says going to a log file.
 pub(crate) fn logged(command: &mut Command, log: &Path) -> Result<()> {
+    logged_unless(command, log, &AtomicBool::new(false))
+}
+
+/// The same, until somebody else sets `stopped`.
+pub(crate) fn logged_unless(command: &mut Command, log: &Path, stopped: &AtomicBool) -> Result<()> {
     let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-    let status = command
-        .stdin(Stdio::null())
-        .stdout(file.try_clone()?)
-        .stderr(file)
-        .status()
-        .with_context(|| format!("cannot start {}", shown(command)))?;
+    command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+    let mut child = command.spawn().with_context(|| format!("cannot start {}", shown(command)))?;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if stopped.load(Ordering::Relaxed) {
+            child.kill()?;
+            child.wait()?;
+            bail!("{} was stopped", shown(command));
+        }
+        thread::sleep(LOOK);
+    };
     if !status.success() {
         bail!("{} failed ({status}); {}", shown(command), tail(log));
     }
@@ -99,6 +114,22 @@ mod tests {
         for path in ["/home/two words", "/it's $HOME", "*"] {
             assert_eq!(output(Command::new("sh").args(["-c", &format!("printf %s {}", quoted(Path::new(path)))])).unwrap(), path);
         }
+    }
+
+    #[test]
+    fn a_logged_command_ends_early_when_it_is_stopped() {
+        let log = std::env::temp_dir().join(format!("stopped-{}", std::process::id()));
+        let (stopped, began) = (AtomicBool::new(false), Instant::now());
+        let error = thread::scope(|scope| {
+            let running = scope.spawn(|| logged_unless(Command::new("sleep").arg("60"), &log, &stopped));
+            thread::sleep(Duration::from_millis(100));
+            assert!(!running.is_finished());
+            stopped.store(true, Ordering::Relaxed);
+            running.join().unwrap().unwrap_err().to_string()
+        });
+        assert_eq!(error, "sleep 60 was stopped");
+        assert!(began.elapsed() < Duration::from_secs(30));
+        std::fs::remove_file(log).unwrap();
     }
 
     #[test]

@@ -29,7 +29,7 @@ use salesforce_side::SalesforceSide;
 #[derive(clap::Args)]
 pub(crate) struct Choice {
     /// Without a cluster and without root: one import by `dataimporter run` into a Salesforce of this machine
-    #[arg(long, conflicts_with_all = ["context", "unoptimized", "log_level"])]
+    #[arg(long, conflicts_with_all = ["context", "optimized", "log_level"])]
     local: bool,
     /// With --local: keep that Salesforce until Ctrl-C, to try files of your own on it
     #[arg(long, requires = "local")]
@@ -44,9 +44,9 @@ pub(crate) struct Arguments {
     /// Use the cluster of this kubeconfig context instead of starting one; its nodes must have the images and the region labels
     #[arg(long)]
     pub(crate) context: Option<String>,
-    /// Build without optimization: sooner there after a change, slower to run
+    /// Build with optimization, as published images are: minutes later there the first time, and faster to run
     #[arg(long)]
-    pub(crate) unoptimized: bool,
+    pub(crate) optimized: bool,
     /// What operator, keeper and workers say: info, debug, trace
     #[arg(long, default_value = "info")]
     pub(crate) log_level: String,
@@ -83,20 +83,16 @@ impl Demo {
         std::fs::create_dir_all(&bin).with_context(|| format!("cannot make {}", bin.display()))?;
 
         let began = Instant::now();
-        packages::install(&progress, &[packages::POSTGRESQL, packages::OPENSSL, packages::CURL, packages::CMAKE])?;
+        packages::install(&progress, &[&[packages::POSTGRESQL, packages::OPENSSL, packages::CURL], &cluster::PACKAGES[..]].concat())?;
         stage("packages", began);
 
         let began = Instant::now();
-        let optimized = if arguments.unoptimized { Optimized::No } else { Optimized::Yes };
-        let built = programs::build(&progress, &folder, optimized)?;
-        stage("build", began);
-
-        let began = Instant::now();
-        let place = match arguments.context {
-            Some(context) => Place::existing(&progress, context)?,
-            None => Place::own(&progress)?,
-        };
-        stage("cluster", began);
+        let optimized = if arguments.optimized { Optimized::Yes } else { Optimized::No };
+        let (built, place) = programs::build_beside(&progress, &folder, optimized, || match arguments.context {
+            Some(context) => Place::existing(&progress, context),
+            None => Place::own(&progress),
+        })?;
+        stage("programs, cluster", began);
 
         let began = Instant::now();
         let tag = images(&progress, &built, &folder, place.cluster.as_ref())?;

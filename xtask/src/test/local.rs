@@ -78,10 +78,11 @@ impl Staying {
         self.url.trim_start_matches("https://").parse().is_ok_and(|address| TcpStream::connect_timeout(&address, PATIENCE).is_ok())
     }
 
-    /// The signal goes to the demo alone: a terminal would send it to the Salesforce, too.
+    /// The signal goes to the demo alone, while Ctrl-C in a terminal goes to the Salesforce, too. It is another one than Ctrl-C's, because
+    /// programs that a shell starts in the background do not end by that.
     fn ends_with_everything(&mut self) -> Result<()> {
         ensure!(self.is_reached(), "control: there is no Salesforce at {}", self.url);
-        process::output(Command::new("kill").args(["-INT", &self.process.id().to_string()]))?;
+        process::output(Command::new("kill").args(["-TERM", &self.process.id().to_string()]))?;
         self.process.wait()?;
         process::wait_until("the Salesforce has ended", PATIENCE, || {
             ensure!(!self.is_reached(), "there still is one at {}", self.url);
@@ -169,7 +170,7 @@ fn a_figure_that_differs_is_told() -> Result<()> {
 }
 
 fn what_belongs_to_a_cluster_is_refused() -> Result<()> {
-    for options in [&["--context", "mine"][..], &["--unoptimized"], &["--log-level", "debug"]] {
+    for options in [&["--context", "mine"][..], &["--optimized"], &["--log-level", "debug"]] {
         let output = demo()?.args(options).output()?;
         let told = said(&output).contains(&format!("'--local' cannot be used with '{}", options[0]));
         ensure!(told && output.status.code() == Some(2), "{options:?} ended with {}:\n{}", output.status, said(&output));

@@ -109,7 +109,7 @@ fn prepare(choice: &Choice, failed: &mut Vec<&'static str>) -> Result<Demo> {
         // What an earlier demo left behind would be counted with what this one does.
         crate::cluster::down(&Progress::begin())?;
     }
-    let mut demo = Demo::prepare(Arguments { context: None, unoptimized: true, log_level: "trace".into() })?;
+    let mut demo = Demo::prepare(Arguments { context: None, optimized: false, log_level: "trace".into() })?;
     let imported = choice.reuse && demo.kubectl.exists(&["importrun", "contacts-once-1", "-n", "globex"]).unwrap_or_default();
     if !imported {
         let report = demo.imports()?;
