@@ -17,7 +17,6 @@ pub(super) const NOT_REASONS: &[&str] = &[
     "ClusterRole",
     "ConfigMap",
     "Connection",
-    "ImportJob",
     "ImportRun",
     "Pod",
     "Service",
