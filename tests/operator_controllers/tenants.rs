@@ -48,8 +48,10 @@ async fn of_tenants_that_list_the_same_namespace_exactly_one_gets_it() {
     })
     .await
     .unwrap();
-    let binding = world.namespaced::<RoleBinding>("shared").get("dataimporter-owner").await.unwrap();
-    assert_ne!(binding.labels()["dataimporter.io/tenant"], holder);
+    // Its status says so before its roles are there.
+    let bindings = world.namespaced::<RoleBinding>("shared");
+    let bound = wait_for("its role binding", SOON, async || Ok(bindings.get_opt("dataimporter-owner").await?));
+    assert_ne!(bound.await.unwrap().labels()["dataimporter.io/tenant"], holder);
     world.assert_conformant().await;
 }
 
