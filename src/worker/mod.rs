@@ -59,7 +59,7 @@ pub struct Args {
     /// Number of this attempt.
     #[arg(long, env = "ATTEMPT")]
     attempt: i32,
-    /// Input bytes of one chunk. Without it a sixteenth of the memory of the container, and at least 3 MiB.
+    /// Input bytes of one chunk. Without it a sixteenth of the memory of the container, and at least 4 MiB.
     #[arg(long, env = "CHUNK_BYTES")]
     chunk_bytes: Option<u64>,
     /// File with the token that says which pod this is; read anew for every call.

@@ -27,7 +27,7 @@ pub struct ChunkLimits {
 
 impl ChunkLimits {
     /// Of a process whose memory has no limit that is known.
-    pub const DEFAULT_INPUT_BYTES: u64 = 3 << 20;
+    pub const DEFAULT_INPUT_BYTES: u64 = 4 << 20;
 
     /// For a process that may use `limit` bytes: a sixteenth of it, and never less than the default. Four chunks are in flight while a fifth
     /// is built, each with its rows as they were read and as they are sent.
@@ -375,8 +375,8 @@ mod tests {
 
     #[test]
     fn more_memory_means_larger_chunks_and_never_more_than_salesforce_takes() {
-        assert_eq!(ChunkLimits::for_memory(None).input_bytes, 3 << 20);
-        assert_eq!(ChunkLimits::for_memory(Some(32 << 20)).input_bytes, 3 << 20);
+        assert_eq!(ChunkLimits::for_memory(None).input_bytes, 4 << 20);
+        assert_eq!(ChunkLimits::for_memory(Some(32 << 20)).input_bytes, 4 << 20);
         assert_eq!(ChunkLimits::for_memory(Some(256 << 20)).input_bytes, 16 << 20);
         assert!(ChunkLimits::for_memory(Some(64 << 30)).encoded_bytes(MAX_BYTES) + LONGEST_ROW <= MAX_BYTES);
     }
