@@ -19,6 +19,9 @@ use self::table::{Expected, FILES, File, TRAITS};
 use crate::progress::Progress;
 use crate::{process, workspace};
 
+/// Objects of manifests find each other within theirs.
+const NAMESPACE: &str = "files";
+
 /// What Python says of a file.
 #[derive(Clone, Deserialize)]
 struct Source {
@@ -82,7 +85,7 @@ pub(super) fn check(progress: &Progress) -> Result<()> {
     let control = Run::control(&runs, &scratch)?;
     let objects: Vec<Value> = runs.iter().chain([&control]).map(Run::object).collect();
     let org = Org::start(&workspace::built("debug").join("salesforce-emulator"), &objects, &scratch)?;
-    for (name, manifest) in ["secret.json", "connection.json"].iter().zip(org.manifests()?) {
+    for (name, manifest) in ["secret.json", "connection.json"].iter().zip(org.manifests()) {
         std::fs::write(scratch.join(name), manifest.to_string())?;
     }
 
@@ -165,7 +168,7 @@ impl<'a> Run<'a> {
     fn job(&self) -> Value {
         let mapping = self.source.own.iter().map(|column| json!({"from": self.source.header[*column], "to": Self::field(*column)}));
         let mut job = json!({
-            "apiVersion": "dataimporter.io/v1alpha1", "kind": "ImportJob", "metadata": {"name": "file"},
+            "apiVersion": "dataimporter.io/v1alpha1", "kind": "ImportJob", "metadata": {"name": "file", "namespace": NAMESPACE},
             "spec": {
                 "source": {"upload": {"name": "file"}},
                 "target": {"salesforce": {
