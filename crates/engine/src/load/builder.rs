@@ -18,6 +18,13 @@ const LONGEST_ROW: u64 = 8 << 20;
 /// Encoded rows may be larger than the input they come from (constants), but memory is memory.
 const ENCODED_PER_INPUT: u64 = 4;
 
+/// Rows of few bytes take memory by their number: each has a place, an outcome, a record's id and a fingerprint. A chunk takes no more rows
+/// than it would have if each were as long as this.
+const ROW: u64 = 128;
+
+/// What so few rows take is nothing, however small chunks are to be.
+const FEW_ROWS: u64 = 1_000;
+
 /// When a chunk is full.
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkLimits {
@@ -33,6 +40,10 @@ impl ChunkLimits {
     /// is built, each with its rows as they were read and as they are sent.
     pub fn for_memory(limit: Option<u64>) -> Self {
         Self { input_bytes: limit.map_or(0, |limit| limit / 16).max(Self::DEFAULT_INPUT_BYTES) }
+    }
+
+    fn rows(self) -> u64 {
+        (self.input_bytes / ROW).max(FEW_ROWS)
     }
 
     /// `max`: most bytes that the lane takes in one body.
@@ -207,7 +218,9 @@ impl ChunkBuilder {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        let full = self.input_bytes >= self.limits.input_bytes || self.body.bytes() >= self.encoded_bytes;
+        let full = self.input_bytes >= self.limits.input_bytes
+            || self.body.bytes() >= self.encoded_bytes
+            || u64::from(self.outcomes.len()) >= self.limits.rows();
         match self.cut {
             Cut::WhenFull => full,
             Cut::FullOrAfter(rows) => full || self.input_rows >= rows,
@@ -351,6 +364,24 @@ mod tests {
         assert!(chunk.is_full());
         chunk.close();
         chunk.send(read(&row(&["a", "b"]), &key()), &row(&[&"x".repeat(80)]));
+        assert!(chunk.is_full());
+    }
+
+    #[test]
+    fn rows_of_few_bytes_fill_a_chunk_by_their_number() {
+        let mut chunk = builder(ChunkLimits { input_bytes: 256_000 });
+        let mut rows = 0;
+        while !chunk.is_full() {
+            chunk.filtered(read(&row(&["left out", "1"]), &key()));
+            chunk.send(read(&row(&["a", ""]), &key()), &row(&["A"]));
+            rows += 1;
+        }
+        assert_eq!(rows, 2_000);
+        // Where chunks are to be small, as many as are nothing.
+        let mut chunk = builder(ChunkLimits { input_bytes: 20_000 });
+        (0..999).for_each(|_| chunk.send(read(&row(&["a", ""]), &key()), &row(&["A"])));
+        assert!(!chunk.is_full());
+        chunk.rejected(read(&row(&["a", ""]), &key()), "no");
         assert!(chunk.is_full());
     }
 
