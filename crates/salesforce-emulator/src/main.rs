@@ -91,6 +91,8 @@ async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let args = Args::parse();
     let stop_with_stdin = args.stop_with_stdin;
+    // Before the first line: who has read it may send a signal.
+    let stopped = stop_signals().context("signals cannot be waited for")?;
     let running = emulator(args)?.start().await?;
     let mut line = json!({"url": running.url, "clientId": running.client_id, "clientSecret": running.client_secret});
     if let Some(authority) = &running.ca_pem {
@@ -100,7 +102,7 @@ async fn main() -> anyhow::Result<()> {
     tracing::info!(address = %running.address, url = running.url, "listening");
     tokio::select! {
         () = running.forever() => {}
-        () = stopped() => {}
+        () = stopped => {}
         () = stdin_ended(), if stop_with_stdin => {}
     }
     Ok(())
@@ -117,18 +119,16 @@ async fn stdin_ended() {
     let _ = is_ended.await;
 }
 
-/// Ends on Ctrl-C and on the signal a container gets.
-async fn stopped() {
+/// Ctrl-C and the signal a container gets, heard from the moment this returns.
+fn stop_signals() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
-        },
-        Err(_) => {
-            let _ = tokio::signal::ctrl_c().await;
         }
-    }
+    })
 }
 
 fn emulator(args: Args) -> anyhow::Result<Emulator> {
