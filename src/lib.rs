@@ -1,9 +1,10 @@
 //! The processes of Dataimporter, one module per subcommand. They do I/O and call the crates; what they decide is in
-//! `crates/domain`. `main.rs` only reads the command line.
+//! `crates/domain`. `cli` reads the command line.
 
 // They panic when nobody reads.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
+pub mod cli;
 pub mod drain;
 pub mod file_grant;
 pub mod keeper;

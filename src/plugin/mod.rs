@@ -73,9 +73,11 @@ enum Verb {
     Audit(audit::Args),
 }
 
-/// Parses the command line and does it.
-pub async fn main(cli: Cli) -> ExitCode {
-    let Cli { common, verb } = cli;
+/// Parses the command line and does it; no `async fn` for the reason `cli::main` gives.
+#[tokio::main]
+pub async fn main() -> ExitCode {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let Cli { common, verb } = Cli::parse();
     let done = match verb {
         Verb::Upload(args) => upload::run(&common, args).await,
         Verb::Run(args) => run::run(&common, args).await,

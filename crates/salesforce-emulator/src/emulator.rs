@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
@@ -112,7 +113,12 @@ impl Emulator {
     /// # Errors
     ///
     /// The schema or the TLS key cannot be used, or the address is taken.
-    pub async fn start(mut self) -> Result<Running, StartError> {
+    pub fn start(self) -> BoxFuture<'static, Result<Running, StartError>> {
+        // Boxed, so that the server is compiled here and not in every program that starts it.
+        Box::pin(self.started())
+    }
+
+    async fn started(mut self) -> Result<Running, StartError> {
         if self.config.clients.is_empty() {
             self.config.clients.push(Client::random());
         }

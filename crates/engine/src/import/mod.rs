@@ -8,9 +8,9 @@ mod target;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::row::Record;
 use api::import_job::{Guards, ImportJobSpec, SalesforceTarget, StepKind};
 use api::import_run::{Chunks, Rows, RunReason};
+use futures::future::LocalBoxFuture;
 use salesforce::{Client, Describe};
 
 pub use self::feed::{Destination, feed};
@@ -20,6 +20,7 @@ use crate::load::{
 };
 use crate::pipeline::{self, Pipeline};
 use crate::results::{Escape, ResultsSink};
+use crate::row::Record;
 use crate::source::blob::BlobError;
 use crate::source::{self, ReadError, Replay, Source, Start};
 use crate::used;
@@ -79,8 +80,13 @@ impl From<Refusal> for Ending {
 }
 
 impl Import {
-    /// Tells the whole story. Whatever happens is in the ending.
-    pub async fn run(self) -> Ending {
+    /// Tells the whole story. Whatever happens is in the ending. Boxed, so that an import is compiled here and not in every program that
+    /// runs one.
+    pub fn run(self) -> LocalBoxFuture<'static, Ending> {
+        Box::pin(self.to_its_ending())
+    }
+
+    async fn to_its_ending(self) -> Ending {
         let stop_signal = self.stop_signal.clone();
         let deadline = tokio::spawn({
             let (stop_signal, left) = (stop_signal.clone(), self.time_left);

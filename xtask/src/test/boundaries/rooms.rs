@@ -50,7 +50,8 @@ const ROOMS: &Rooms = &[
     ("run", &["sources", "output", "terminal"]),
     ("plugin", &["output", "terminal"]),
     ("drain", &["terminal"]),
-    ("main", &["drain", "keeper", "operator", "run", "terminal", "worker"]),
+    ("cli", &["drain", "keeper", "operator", "run", "terminal", "worker"]),
+    ("main", &["cli"]),
     ("bin::kubectl-import", &["plugin"]),
 ];
 

@@ -1,0 +1,62 @@
+//! The command line: one subcommand per process, one module per subcommand.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+
+use crate::{drain, keeper, operator, run, terminal, worker};
+
+/// Loads data from files and databases into Salesforce, declared as Kubernetes resources.
+#[derive(Parser)]
+#[command(name = "dataimporter", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Watch regions, tenants, jobs and runs, and start the worker pods.
+    Operator(operator::Args),
+    /// Keep credentials and files sealed, hand workers what their run may have, pass files in and out, erase what has had its time.
+    Keeper(keeper::Args),
+    /// Run one attempt of one import, in a pod that the operator made.
+    Worker(worker::Args),
+    /// Check chains of the keeper's audit: nothing changed, removed or added.
+    VerifyAudit(keeper::VerifyAudit),
+    Run(run::Args),
+    /// Before an uninstall: list, release or erase what would be left behind.
+    Drain(drain::Args),
+}
+
+/// Does what the command line says. It is no `async fn`, so that everything behind it is compiled in this library and not once more in
+/// each program.
+#[tokio::main]
+pub async fn main() -> ExitCode {
+    // No core dump, and no look into our memory by another process of the same user: it may hold rows and secrets.
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable).context("the process cannot be made undumpable") {
+        terminal::error_line(format_args!("dataimporter: {error:#}"));
+        return ExitCode::FAILURE;
+    }
+    terminal::keep_panics_quiet();
+    // One cryptography provider for every TLS connection of the process.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let outcome = match Cli::parse().command {
+        Command::Operator(args) => operator::run(args).await,
+        Command::Keeper(args) => keeper::run(args).await,
+        Command::Worker(args) => return worker::run(args).await,
+        Command::VerifyAudit(args) => args.run(),
+        // Says more than whether it went well.
+        Command::Run(args) => return run::run(args).await,
+        Command::Drain(args) => drain::run(args).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal::error_line(format_args!("dataimporter: {}", runtime::causes::chain(error.as_ref())));
+            ExitCode::FAILURE
+        }
+    }
+}
