@@ -14,8 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// How long chunks may take to end once the run has to.
 const ENDING_TIME: Duration = Duration::from_secs(60);
 
-/// Looks at work in progress: close together at first, because small chunks are done soon.
-const LOOKS: Backoff = Backoff::new(Duration::from_millis(100), 1.5, Duration::from_secs(30));
+/// Looks at work in progress: close together at first, because small chunks are done soon, and because a chunk that is seen to be done late
+/// holds its place in memory for as long. The first one comes soon, because no job is seen done at once: the second one counts.
+const LOOKS: Backoff = Backoff::new(Duration::from_millis(50), 1.5, Duration::from_secs(30));
 
 /// After something went wrong that may pass.
 pub(crate) const TROUBLE: Backoff = Backoff::new(Duration::from_secs(1), 1.5, Duration::from_secs(60));
