@@ -83,10 +83,10 @@ impl Import {
     /// Tells the whole story. Whatever happens is in the ending. Boxed, so that an import is compiled here and not in every program that
     /// runs one.
     pub fn run(self) -> LocalBoxFuture<'static, Ending> {
-        Box::pin(self.to_its_ending())
+        Box::pin(self.whole())
     }
 
-    async fn to_its_ending(self) -> Ending {
+    async fn whole(self) -> Ending {
         let stop_signal = self.stop_signal.clone();
         let deadline = tokio::spawn({
             let (stop_signal, left) = (stop_signal.clone(), self.time_left);

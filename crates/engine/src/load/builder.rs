@@ -243,8 +243,7 @@ impl ChunkBuilder {
         let mut counted = std::mem::take(&mut self.counted);
         counted.read = input_rows;
         let kept = self.keeper.as_mut().map(RowKeeper::finish).map(Arc::new);
-        let mut expected = std::mem::replace(&mut self.expected, Expected::new(self.fingerprinter.clone()));
-        expected.seal();
+        let expected = std::mem::replace(&mut self.expected, Expected::new(self.fingerprinter.clone()));
         let last_key =
             (!self.last_key.is_empty()).then(|| self.last_key.iter().map(|cell| String::from_utf8_lossy(cell).into_owned()).collect());
         let outcomes = std::mem::replace(&mut self.outcomes, Outcomes::new(self.keeper.is_some()));
@@ -261,7 +260,6 @@ impl ChunkBuilder {
             body.push(cells);
             expected.push(place, cells);
         }
-        expected.seal();
         (body.finish(), expected)
     }
 
