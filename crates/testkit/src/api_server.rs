@@ -18,7 +18,8 @@ use tokio::sync::OnceCell;
 
 use crate::Line;
 
-const READY_LIMIT: Duration = Duration::from_secs(60);
+/// One that ends is noticed at once; this is for one that hangs, and is long because a busy machine may give a start few turns.
+const READY_LIMIT: Duration = Duration::from_secs(180);
 const POLL: Duration = Duration::from_millis(50);
 /// A port that was free a moment ago may be taken when a server asks for it.
 const ATTEMPTS: usize = 3;
