@@ -31,8 +31,8 @@ enum Command {
     Drain(drain::Args),
 }
 
-/// Does what the command line says. It is no `async fn`, so that everything behind it is compiled in this library and not once more in
-/// each program.
+/// Does what the command line says. `tokio::main` makes this a plain function, so everything behind it is compiled in this library: the body
+/// of an `async fn` would be compiled once more in each program that polls it.
 #[tokio::main]
 pub async fn main() -> ExitCode {
     // No core dump, and no look into our memory by another process of the same user: it may hold rows and secrets.

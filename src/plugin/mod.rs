@@ -73,7 +73,7 @@ enum Verb {
     Audit(audit::Args),
 }
 
-/// Parses the command line and does it; no `async fn` for the reason `cli::main` gives.
+/// Parses the command line and does it; a plain function for the reason that `cli::main` gives.
 #[tokio::main]
 pub async fn main() -> ExitCode {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
