@@ -154,6 +154,20 @@ impl Keeper {
         self.send(request).await.map(drop)
     }
 
+    /// The same of a file that is whole: it is sent again while the keeper is away. That it is complete is the answer when the keeper had
+    /// taken it before, and its word of that was lost.
+    pub(super) async fn write_whole_file(&self, uid: &str, sealed: Bytes) -> Result<(), CallError> {
+        let path = format!("v1/files/{uid}");
+        let send = || async {
+            let request = self.request(Method::PUT, &path)?.body(sealed.clone()).timeout(ANSWER_WITHIN);
+            self.send(request).await.map(drop)
+        };
+        match patiently(send).await {
+            Err(CallError::Answered(StatusCode::CONFLICT, _)) => Ok(()),
+            answer => answer,
+        }
+    }
+
     async fn ask<Q: Serialize, A: DeserializeOwned>(&self, method: Method, path: &str, question: &Q) -> Result<A, CallError> {
         patiently(|| async {
             let request = self.request(method.clone(), path)?.json(question).timeout(ANSWER_WITHIN);

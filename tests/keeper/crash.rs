@@ -277,7 +277,7 @@ impl Story for Run {
         let new = json!({"attempt": 1, "name": "succeeded.csv"});
         let grant = world.post(&token, &format!("{runs}/files"), &new).await?;
         let file = match grant.status() {
-            StatusCode::UNPROCESSABLE_ENTITY => result_id(worker),
+            StatusCode::CONFLICT => result_id(worker),
             _ => {
                 let grant: FileGrant = answer(grant).await?.json().await?;
                 let sealed = seal(&grant, RESULT.as_bytes())?;

@@ -5,7 +5,7 @@
 //! A round that fails says its seed. `CRASH_SEED=<seed>` tells that round alone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,7 +43,7 @@ pub(crate) const WRONG: usize = 20;
 
 pub(crate) struct Theatre {
     pub(crate) world: World,
-    line: Line,
+    pub(crate) line: Line,
     pub(crate) lanes: Vec<Lane>,
     files: tempfile::TempDir,
 }
@@ -119,6 +119,10 @@ impl<'a> Round<'a> {
 
     /// What the kubelet would do: the program with the token of its pod.
     pub(crate) async fn start(&self, chunk_bytes: &str) -> Result<Process> {
+        self.start_with_keeper_at(self.theatre.world.keeper.worker_address, chunk_bytes).await
+    }
+
+    pub(crate) async fn start_with_keeper_at(&self, keeper: SocketAddr, chunk_bytes: &str) -> Result<Process> {
         let world = &self.theatre.world;
         let path = self.theatre.files.path().join(format!("{}-{}", self.name, self.worker.attempt));
         std::fs::write(&path, world.worker_token(&self.worker).await?)?;
@@ -130,7 +134,7 @@ impl<'a> Round<'a> {
         let child = tokio::process::Command::new(env!("CARGO_BIN_EXE_dataimporter"))
             .arg("worker")
             .env_clear()
-            .env("KEEPER_URL", format!("https://{}", world.keeper.worker_address))
+            .env("KEEPER_URL", format!("https://{keeper}"))
             .env("KEEPER_CA", world.keeper.ca_pem())
             .env("RUN_UID", &self.worker.uid)
             .env("ATTEMPT", self.worker.attempt.to_string())
@@ -235,7 +239,7 @@ impl<'a> Round<'a> {
     }
 
     /// No row twice, no row lost, and every sum and every file says so. Leaves nothing of the run.
-    async fn check(self, status: &ImportRunStatus, locked: usize) -> Result<()> {
+    pub(crate) async fn check(self, status: &ImportRunStatus, locked: usize) -> Result<()> {
         let (world, n) = (&self.theatre.world, self.rows as i64);
         let outcome = status.outcome.as_ref().context("an outcome")?;
         ensure!(outcome.reason == RunReason::CompletedWithFailedRows, "{:?}: {}", outcome.reason, outcome.message);

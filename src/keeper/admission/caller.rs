@@ -1,13 +1,14 @@
 //! From a token and an address to a proof: reads everything the rules look at, live, and lets them judge.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use api::identity::is_same;
 use api::snapshot::Snapshot;
 use api::{ImportRun, Tenant, Uid, names};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::lease::{Admitted, Caller, Class, Observed, Peer, Refusal, admit};
+use domain::lease::{Admitted, Caller, Class, Observed, Peer, Refusal, admit, peer_of, too_early_for};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod};
 use kube::api::PostParams;
@@ -53,7 +54,13 @@ impl RunKey {
     }
 }
 
+/// How long a call is held that only came too early, and how often what it waits for is looked for. A kubelet tells the address of a new pod
+/// up to a second after its container began.
+const EARLY: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(40);
+
 /// Which run a call is about.
+#[derive(Clone, Copy)]
 pub(crate) enum About<'a> {
     /// The path names the run, the body the attempt.
     Run { uid: &'a str, attempt: i32 },
@@ -67,11 +74,11 @@ impl Admission {
     pub(crate) async fn admit(&self, call: &Call, about: About<'_>, what: &'static str) -> std::result::Result<Admitted, Rejection> {
         // Nothing is handed out while nobody knows what time it is.
         self.cluster.at_latest()?;
-        let observed = self.observe(call, about).await?;
+        let observed = self.observe_in_time(call, about).await?;
         let (run_uid, region) = (observed.run_uid.clone(), observed.tenant.as_ref().map(|t| t.spec.region.clone()));
         let tenant = observed.tenant.as_ref().and_then(|tenant| tenant.uid());
         let caller = observed.caller.clone().unwrap_or_default();
-        let peer = observed.pod.as_ref().map(|pod| domain::lease::peer_of(pod, observed.peer));
+        let peer = observed.pod.as_ref().map(|pod| peer_of(pod, observed.peer));
         let outcome = admit(observed);
         let event = Event::new(if outcome.is_ok() { "CallAdmitted" } else { "CallRefused" })
             .with("tenant", tenant.as_deref().unwrap_or_default())
@@ -138,21 +145,50 @@ impl Admission {
         outcome
     }
 
+    /// What a call is judged by. One that came before others wrote that down waits here for a moment, and is then judged by looks that are
+    /// all made anew: asking again would cost the API server as much each time.
+    async fn observe_in_time(&self, call: &Call, about: About<'_>) -> Result<Observed> {
+        let began = Instant::now();
+        loop {
+            let observed = self.observe(call, about).await?;
+            if too_early_for(&observed).is_none() || began.elapsed() >= EARLY {
+                return Ok(observed);
+            }
+            tokio::time::sleep(LOOK).await;
+            while began.elapsed() < EARLY && self.has_no_address_yet(&observed).await? {
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+    }
+
+    async fn has_no_address_yet(&self, observed: &Observed) -> Result<bool> {
+        let Some(known) = &observed.pod else { return Ok(false) };
+        let pod = self.namespaced::<Pod>(&known.namespace().unwrap_or_default(), &known.name_any()).await?;
+        Ok(pod.is_some_and(|pod| is_same(&pod.metadata, &known.metadata) && peer_of(&pod, observed.peer) == Peer::Unknown))
+    }
+
     async fn observe(&self, call: &Call, about: About<'_>) -> Result<Observed> {
         let caller = call.caller.clone();
         let run_namespace = caller.as_ref().and_then(|c| worker_namespace(&c.username)).unwrap_or_default().to_owned();
         let tenant_name = run_namespace.strip_prefix(names::RUN_NAMESPACE_PREFIX).unwrap_or_default();
         let pod_name = caller.as_ref().and_then(|c| c.pod_name.clone()).unwrap_or_default();
-        let (tenant, pod, namespace) = tokio::try_join!(
+        let named_run = match about {
+            About::Run { uid, .. } => Some(uid),
+            About::RunOfPod => None,
+        };
+        // Where the path names the run, its anchor is known by name already.
+        let anchor_of = async |run_uid: &str| self.namespaced::<ConfigMap>(&run_namespace, &names::snapshot_configmap(run_uid)).await;
+        let (tenant, pod, namespace, anchor) = tokio::try_join!(
             self.global::<Tenant>(tenant_name),
             self.namespaced::<Pod>(&run_namespace, &pod_name),
-            self.global::<Namespace>(&run_namespace)
+            self.global::<Namespace>(&run_namespace),
+            async { if let Some(uid) = named_run { anchor_of(uid).await } else { Ok(None) } },
         )?;
         let (run_uid, attempt) = match about {
             About::Run { uid, attempt } => (uid.to_owned(), Some(attempt)),
             About::RunOfPod => (pod.as_ref().and_then(|p| p.labels().get(names::RUN_UID_LABEL).cloned()).unwrap_or_default(), None),
         };
-        let anchor = self.namespaced::<ConfigMap>(&run_namespace, &names::snapshot_configmap(&run_uid)).await?;
+        let anchor = if named_run.is_some() { anchor } else { anchor_of(&run_uid).await? };
         let snapshot = anchor.and_then(|map| map.data?.remove(names::SNAPSHOT_KEY));
         // Only says where to look; what is found there must fit the digest in the run's status.
         let named: Option<Snapshot> = snapshot.as_deref().and_then(|text| serde_json::from_str(text).ok());

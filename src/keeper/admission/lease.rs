@@ -96,14 +96,10 @@ impl Leases {
     /// A connection of the run, judged, with its credential still sealed.
     async fn usable(&self, admitted: &Admitted, name: &str) -> Result<(Usable, Stored), Rejection> {
         let connection = self.cluster.connection(admitted.namespace(), name).await?;
-        let stored = match &connection {
-            Some(connection) => self.vault.stored(connection).await?,
-            None => None,
-        };
         let ledger = connection.as_ref().and_then(|c| c.status.as_ref()?.credential_version).unwrap_or_default();
-        let consent = match &connection {
-            Some(connection) => self.cluster.consent(connection).await?,
-            None => None,
+        let (stored, consent) = match &connection {
+            Some(connection) => tokio::try_join!(self.vault.stored(connection), self.cluster.consent(connection))?,
+            None => (None, None),
         };
         let observed = ConnectionObserved { connection, stored: stored.as_ref().map(|s| s.credential.clone()), consent, ledger };
         let refused = |refusal| Rejection::about(admitted, name, refusal);
@@ -181,8 +177,9 @@ impl Leases {
         // What is asked for is looked up only when it is the run's.
         let expected = admitted.snapshot().upload.as_ref().filter(|upload| upload.uid == *uid).ok_or(Refusal::File)?;
         let uploads: Api<Upload> = Api::namespaced(self.cluster.client.clone(), admitted.namespace());
-        let upload = uploads.get_opt(&expected.name).await.map_err(kube("read the Upload"))?;
-        let file = self.files.records.find(uid).await?.filter(|(record, _)| {
+        let upload = async { uploads.get_opt(&expected.name).await.map_err(kube("read the Upload")) };
+        let (upload, file) = tokio::try_join!(upload, self.files.records.find(uid))?;
+        let file = file.filter(|(record, _)| {
             record.kind == UPLOAD && record.namespace == admitted.namespace() && record.tenant_uid == admitted.snapshot().tenant.uid
         });
         let stored = file.as_ref().map(|(record, _)| StoredFile { state: record.state, not_after: record.not_after });

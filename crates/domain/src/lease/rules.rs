@@ -115,9 +115,18 @@ const RULES: &[Rule] = &[
     snapshot,
 ];
 
+/// What the call comes too early for, if that is all that is wrong with it so far: the caller may be judged anew in a moment.
+pub fn too_early_for(observed: &Observed) -> Option<Refusal> {
+    first_refusal(observed).filter(|refusal| refusal.is_early())
+}
+
+fn first_refusal(observed: &Observed) -> Option<Refusal> {
+    RULES.iter().find_map(|rule| rule(observed))
+}
+
 /// The proof that the caller is the current worker of the run, or the first rule that does not hold.
 pub fn admit(observed: Observed) -> Result<Admitted, Refusal> {
-    if let Some(refusal) = RULES.iter().find_map(|rule| rule(&observed)) {
+    if let Some(refusal) = first_refusal(&observed) {
         return Err(refusal);
     }
     let snapshot = read_snapshot(&observed).ok_or(Refusal::Snapshot)?;
@@ -398,6 +407,7 @@ mod tests {
         for (expected, name, edit) in cases {
             let mut o = observed();
             edit(&mut o);
+            assert_eq!(too_early_for(&o), expected.is_early().then_some(*expected), "{name}");
             assert_eq!(admit(o).err(), Some(*expected), "{name}");
             assert_eq!(expected.is_early(), name.contains("yet") && !name.contains("another"), "{name}");
         }

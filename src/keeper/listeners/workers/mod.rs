@@ -124,7 +124,7 @@ impl IntoResponse for Rejection {
             // The worker proved who it is: it may know what is wrong with what it sent.
             Self::Chunk(refusal) => (StatusCode::UNPROCESSABLE_ENTITY, refusal.to_string()).into_response(),
             Self::Full(full) => (StatusCode::PAYLOAD_TOO_LARGE, full.to_string()).into_response(),
-            Self::Taken => (StatusCode::UNPROCESSABLE_ENTITY, "the file is complete").into_response(),
+            Self::Taken => (StatusCode::CONFLICT, "the file is complete").into_response(),
             Self::Trouble(error) => {
                 tracing::error!(error = error.chain(), reason = error.reason(), "a worker's call failed");
                 come_again()

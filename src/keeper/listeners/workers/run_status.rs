@@ -12,6 +12,7 @@ use api::keeper::{ChunkWrite, Control, OutcomeReport, Progress, WrittenFile};
 use axum::Json;
 use axum::extract::{Path, State};
 use domain::lease::{Admitted, Refusal};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use http::StatusCode;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, ResourceExt};
@@ -30,6 +31,8 @@ use crate::keeper::files::records::{FileRecord, IMPORT_RUN, State as FileState};
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// Somebody else's write between our read and ours is looked at again this often.
 const TRIES: usize = 8;
+/// Result files that are ended at the same time, however many a worker names: those that a run has.
+const FILES_AT_ONCE: usize = 3;
 
 pub(super) async fn chunk(
     State(workers): Kept,
@@ -78,6 +81,24 @@ pub(super) async fn outcome(
     workers.admission.judged(&RunKey::of(&admitted), "outcome", outcome).await.map(|()| StatusCode::NO_CONTENT)
 }
 
+/// What our part of the status becomes. Absent when it is that already.
+fn changed(run: &ImportRun, change: impl Fn(&mut Ours) -> Result<(), Rejection>) -> Result<Option<Ours>, Rejection> {
+    let before = Ours::of(&run.status.clone().unwrap_or_default());
+    let mut after = before.clone();
+    change(&mut after)?;
+    Ok((after != before).then_some(after))
+}
+
+/// The run, if the caller's attempt is its current one.
+fn current(key: &RunKey, run: ImportRun) -> Result<ImportRun, Refusal> {
+    if !has_uid(&run.metadata, &key.uid) {
+        return Err(Refusal::Run);
+    }
+    let current = run.status.as_ref().and_then(|s| s.current_attempt());
+    let holds = current.is_some_and(|a| a.number == key.attempt && a.pod_uid.as_deref() == Some(key.pod_uid.as_str()));
+    if holds { Ok(run) } else { Err(Refusal::StaleAttempt) }
+}
+
 fn control(run: &ImportRun) -> Control {
     Control { cancel: run.spec.cancelled() || run.metadata.deletion_timestamp.is_some() }
 }
@@ -118,10 +139,9 @@ impl Workers {
 
     async fn write_outcome(&self, admitted: &Admitted, report: &OutcomeReport) -> Result<(), Rejection> {
         let now = self.cluster.now()?;
-        let mut results = Vec::new();
-        for written in &report.results {
-            results.extend(self.end_file(admitted, written, now).await?);
-        }
+        let ends: Vec<_> = report.results.iter().map(|written| self.end_file(admitted, written, now)).collect();
+        let ended: Vec<Option<ResultFile>> = stream::iter(ends).buffered(FILES_AT_ONCE).try_collect().await?;
+        let results: Vec<ResultFile> = ended.into_iter().flatten().collect();
         let change = |ours: &mut Ours| {
             ours.rows = Some(report.rows);
             for result in &results {
@@ -149,18 +169,14 @@ impl Workers {
     /// judge again, write again.
     async fn write_run(&self, key: &RunKey, change: impl Fn(&mut Ours) -> Result<(), Rejection>) -> Result<ImportRun, Rejection> {
         let runs: Api<ImportRun> = Api::namespaced(self.cluster.client.clone(), &key.namespace);
-        // Chunks of a run are on their way at once: one after the other, they do not come in each other's way.
+        // Chunks of a run are on their way at once: one after the other, they do not come in each other's way. Each looks once it has its
+        // turn: by what its call was admitted with, it would write in vain whenever another chunk went before it.
         let lock = self.run_locks.of(&key.uid);
         let _lock = lock.lock().await;
         let mut conflict = None;
         for _ in 0..TRIES {
             let run = self.live_run(key).await?;
-            let before = Ours::of(&run.status.clone().unwrap_or_default());
-            let mut after = before.clone();
-            change(&mut after)?;
-            if after == before {
-                return Ok(run);
-            }
+            let Some(after) = changed(&run, &change)? else { return Ok(run) };
             let at = ObjectKey::namespaced(&key.namespace, &key.name);
             match self.cluster.writer.apply_status(&runs, &at, run.resource_version().as_deref(), &after).await {
                 Ok(run) => return Ok(run),
@@ -175,12 +191,7 @@ impl Workers {
     async fn live_run(&self, key: &RunKey) -> Result<ImportRun, Rejection> {
         let runs: Api<ImportRun> = Api::namespaced(self.cluster.client.clone(), &key.namespace);
         let run = runs.get_opt(&key.name).await.map_err(kube("read the ImportRun"))?.ok_or(Refusal::Run)?;
-        if !has_uid(&run.metadata, &key.uid) {
-            return Err(Refusal::Run.into());
-        }
-        let current = run.status.as_ref().and_then(|s| s.current_attempt());
-        let holds = current.is_some_and(|a| a.number == key.attempt && a.pod_uid.as_deref() == Some(key.pod_uid.as_str()));
-        if holds { Ok(run) } else { Err(Refusal::StaleAttempt.into()) }
+        Ok(current(key, run)?)
     }
 
     fn progress_due(&self, uid: &str) -> bool {
