@@ -38,7 +38,7 @@ const VIEW_LAG: Duration = Duration::from_millis(500);
 const REFUSED_RETRY: Duration = Duration::from_secs(30);
 
 pub(super) async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Next, ReconcileError> {
-    let Some(observed) = observe(context, key).await? else { return Ok(Next::Idle) };
+    let Some(observed) = observe(context, key)? else { return Ok(Next::Idle) };
     if observed.tenant.metadata.deletion_timestamp.is_some() {
         return leave(context, key, &observed).await;
     }
@@ -51,7 +51,8 @@ pub(super) async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Next
     }
     claim(context, key).await?;
     // Observed again: the claim may have changed what is held.
-    let Some(mut observed) = observe(context, key).await? else { return Ok(Next::Idle) };
+    let Some(mut observed) = observe(context, key)? else { return Ok(Next::Idle) };
+    observed.services = services(context, &key.name, observed.region.as_deref()).await?;
     let (outcome, refused) = apply(context, &observed, plan::plan(&observed, &context.settings)).await?;
     let finding = match (tenant::decide(&observed), refused) {
         (finding, Some(refused)) if finding.standing == Standing::Ready => refused,
@@ -90,7 +91,8 @@ fn as_before(observed: &Observed) -> Outcome {
     Outcome { namespaces: before.namespaces, run_namespace: before.run_namespace }
 }
 
-async fn observe(context: &Context, key: &ObjectKey) -> Result<Option<Observed>, ReconcileError> {
+/// What is watched. Services are not: who needs them reads them.
+fn observe(context: &Context, key: &ObjectKey) -> Result<Option<Observed>, ReconcileError> {
     let caches = &context.caches;
     let Some(tenant) = caches.tenants.get(key) else { return Ok(None) };
     let held = tenant.status.iter().flat_map(|s| &s.namespaces).map(|b| &b.name);
@@ -119,7 +121,6 @@ async fn observe(context: &Context, key: &ObjectKey) -> Result<Option<Observed>,
         None => None,
     };
     let others = caches.tenants.all().into_iter().filter(|t| t.name_any() != key.name).collect();
-    let services = services(context, &key.name, region.as_deref()).await?;
     let allowance = context.settings.plans.allowance(&tenant.spec);
     let foreign = context.looks.last(&names::run_namespace(&key.name)).found;
     let system_namespace = context.settings.system_namespace.clone();
@@ -133,7 +134,7 @@ async fn observe(context: &Context, key: &ObjectKey) -> Result<Option<Observed>,
         run_namespace,
         unfinished_runs,
         foreign,
-        services,
+        services: BTreeMap::new(),
         allowance,
     }))
 }
@@ -183,7 +184,7 @@ async fn hold_finalizer(context: &Context, key: &ObjectKey, tenant: &Tenant) -> 
 /// tenants that list the same namespace never both get it.
 async fn claim(context: &Context, key: &ObjectKey) -> Result<(), ReconcileError> {
     let _turn = context.binding.lock().await;
-    let Some(observed) = observe(context, key).await? else { return Ok(()) };
+    let Some(observed) = observe(context, key)? else { return Ok(()) };
     let wanted = held_after(&observed);
     let before = observed.tenant.status.clone().unwrap_or_default();
     if wanted.iter().all(|bound| before.namespaces.contains(bound)) {
