@@ -79,7 +79,7 @@ fn build(progress: &Progress) -> Result<PathBuf> {
     fs::create_dir_all(&folder)?;
     let log = folder.join("build.log");
     progress.during("building the targets (several minutes the first time)", String::new, || {
-        let mut cargo = Command::new("cargo");
+        let mut cargo = process::cargo();
         cargo.args(["build", "--locked", "--release", "--features", "libfuzzer", "--manifest-path", "fuzz/Cargo.toml", "--target-dir"]);
         process::logged(cargo.arg(&folder).env("RUSTFLAGS", COVERAGE).env_remove("CARGO_TARGET_DIR").current_dir(workspace::root()), &log)
     })?;

@@ -2,7 +2,6 @@
 //! compiled twice.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -68,7 +67,7 @@ fn build_unless(progress: &Progress, folder: &Path, optimized: Optimized, stoppe
         what,
         || last_line(&log),
         || {
-            let mut cargo = Command::new("cargo");
+            let mut cargo = process::cargo();
             cargo.args(["build", "--locked", "--profile", profile]).args(CHOICE).current_dir(workspace::root());
             process::logged_unless(&mut cargo, &log, stopped)
         },

@@ -61,7 +61,7 @@ pub(super) fn run(bench: &Bench) -> Result<Chapter> {
 }
 
 fn cargo() -> Command {
-    let mut cargo = Command::new("cargo");
+    let mut cargo = process::cargo();
     cargo.current_dir(workspace::root());
     cargo
 }

@@ -51,7 +51,7 @@ fn told(goals: &[Goal]) -> String {
 }
 
 fn build() -> Result<String> {
-    let mut cargo = Command::new("cargo");
+    let mut cargo = process::cargo();
     cargo.args(["bench", "--locked", "-p", "engine", "--bench", "load", "--no-run", "--message-format", "json-render-diagnostics"]);
     let said = process::output(cargo.current_dir(workspace::root()))?;
     let program = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()).find_map(|artifact| {

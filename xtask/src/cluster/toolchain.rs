@@ -27,6 +27,10 @@ pub(crate) const PACKAGES: [Package; 11] = [
     Package::with_file("ca-certificates", "/etc/ssl/certs/ca-certificates.crt"),
 ];
 
+/// Of every compilation of the module: with others nothing in Go's own cache would fit, and everything would compile again. Nobody debugs
+/// Kubernetes here, and what a debugger needs takes an eighth of the processor time.
+pub(crate) const FLAGS: [&str; 2] = ["-trimpath", "-gcflags=all=-dwarf=false"];
+
 /// Names under which the one binary is also a command.
 const LINKS: [&str; 2] = ["kubectl", "helm"];
 
@@ -93,8 +97,7 @@ fn compile(sources: &Path, shelf: &Path, directory: &Path, progress: &Progress) 
     let log = shelf.join("build.log");
     // It fetches the modules that it needs by itself, less than half of those that `go.sum` names.
     let mut build = go(sources);
-    // Without -trimpath, or with other flags, nothing in Go's own cache would fit and everything would compile again.
-    build.args(["build", "-v", "-trimpath", "-ldflags", &stamp(sources)?, "-o"]).arg(&unfinished).arg("./cmd/...");
+    build.args(["build", "-v"]).args(FLAGS).args(["-ldflags", &stamp(sources)?, "-o"]).arg(&unfinished).arg("./cmd/...");
     let compiled = || how_far(&fs::read_to_string(&log).unwrap_or_default());
     progress
         .during("building Kubernetes and Helm (minutes the first time, seconds after)", compiled, || process::logged(&mut build, &log))?;

@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
@@ -54,7 +53,7 @@ pub(crate) fn check(manifests: &[&str]) -> Result<()> {
 }
 
 fn packages(manifest: &Path, targets: &[String]) -> Result<Vec<Package>> {
-    let mut cargo = Command::new("cargo");
+    let mut cargo = process::cargo();
     cargo.args(["metadata", "--locked", "--all-features", "--format-version", "1", "--manifest-path"]).arg(manifest);
     cargo.args(targets.iter().flat_map(|target| ["--filter-platform", target]));
     let said = process::output(cargo.current_dir(workspace::root()))?;

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -11,7 +10,7 @@ use serde_json::Value;
 use crate::{process, workspace};
 
 pub(crate) fn check() -> Result<()> {
-    let mut cargo = Command::new("cargo");
+    let mut cargo = process::cargo();
     cargo.args(["metadata", "--locked", "--no-deps", "--format-version", "1"]).current_dir(workspace::root());
     let metadata: Value = serde_json::from_str(&process::output(&mut cargo)?).context("cargo metadata prints JSON")?;
     let packages = metadata["packages"].as_array().context("cargo metadata lists packages")?;

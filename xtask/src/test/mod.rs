@@ -144,7 +144,7 @@ fn show(outcomes: &[Outcome], took: Duration) {
 
 /// Runs a program whose output belongs to the person or to CI.
 fn shown(program: &str, arguments: &[&str]) -> Result<()> {
-    let mut command = Command::new(program);
+    let mut command = if program == "cargo" { process::cargo() } else { Command::new(program) };
     shown_command(command.args(arguments).current_dir(workspace::root()))
 }
 
@@ -190,7 +190,9 @@ fn go(progress: &Progress) -> Result<()> {
     real_cluster::build(progress)?;
     shown_command(
         Command::new("go")
-            .args(["test", "-trimpath", "./netpol/...", "./pki/..."])
+            .arg("test")
+            .args(real_cluster::FLAGS)
+            .args(["./netpol/...", "./pki/..."])
             .env("CGO_ENABLED", "0")
             .current_dir(workspace::root().join("xtask/kube")),
     )

@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::workspace;
+use crate::{process, workspace};
 
 /// The table of what is asked.
 const LIST: &str = "docs/developing/unions.md";
@@ -189,7 +189,7 @@ impl std::fmt::Display for Question {
 /// What the compiler asks of the copy, in as many crates as it gets to. The crates of tests and tools answer for nothing.
 fn questions(copy: &Path) -> Result<Vec<Question>> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(workspace::target, PathBuf::from);
-    let mut cargo = Command::new("cargo");
+    let mut cargo = process::cargo();
     // The programs of the workspace and not of a package, which would check dependencies with other features than the lints do.
     cargo.args(["check", "--quiet", "--keep-going", "--workspace", "--bin", "dataimporter", "--bin", "kubectl-import"]);
     cargo.args(["--message-format", "json"]).env("CARGO_TARGET_DIR", target).current_dir(copy).stdin(Stdio::null());

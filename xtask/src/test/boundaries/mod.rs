@@ -3,8 +3,6 @@
 mod paths;
 mod rooms;
 
-use std::process::Command;
-
 use anyhow::{Result, bail};
 
 use crate::{process, workspace};
@@ -44,7 +42,7 @@ pub(crate) fn check() -> Result<()> {
 
 /// Names of everything that a crate links to, itself left out.
 fn dependencies(package: &str) -> Result<Vec<String>> {
-    let mut cargo = Command::new("cargo");
+    let mut cargo = process::cargo();
     cargo.args(["tree", "--locked", "--package", package, "--edges", "normal", "--prefix", "none", "--format", "{p}"]);
     let said = process::output(cargo.current_dir(workspace::root()))?;
     Ok(said.lines().skip(1).filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use super::suites::Suite;
-use crate::workspace;
+use crate::{process, workspace};
 
 /// Each test has a process, because each has an API server of its own: it waits for others more than it works.
 const BY_TEST: [&str; 1] = ["dataimporter::keeper"];
@@ -111,7 +111,7 @@ impl<'a> Part<'a> {
             }
             Runs::Program(suite) => suite.command(),
             Runs::Doctests => {
-                let mut command = Command::new("cargo");
+                let mut command = process::cargo();
                 command.args(["test", "--locked", "--workspace", "--no-fail-fast", "--doc", "--", "--test-threads", &threads]);
                 command.current_dir(workspace::root());
                 command

@@ -47,7 +47,7 @@ struct Profile {
 
 /// Builds every suite of the workspace, with what cargo says going to the person.
 pub(super) fn build() -> Result<Vec<Suite>> {
-    let mut cargo = Command::new("cargo");
+    let mut cargo = process::cargo();
     cargo.args(["test", "--locked", "--workspace", "--no-run", "--message-format", "json-render-diagnostics"]);
     cargo.current_dir(workspace::root()).stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = cargo.output().context("cannot start cargo")?;

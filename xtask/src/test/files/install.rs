@@ -110,8 +110,7 @@ fn unpack(folder: &Path) -> Result<()> {
 
 /// A crate of our own `Cargo.lock`, as cargo unpacked it.
 fn copy_crate(package: &Package, folder: &Path) -> Result<()> {
-    let said =
-        process::output(Command::new("cargo").args(["metadata", "--locked", "--format-version", "1"]).current_dir(workspace::root()))?;
+    let said = process::output(process::cargo().args(["metadata", "--locked", "--format-version", "1"]).current_dir(workspace::root()))?;
     let metadata: Value = serde_json::from_str(&said)?;
     let packages = metadata["packages"].as_array().context("cargo metadata lists packages")?;
     let found = packages.iter().find(|found| found["name"] == package.name && found["version"] == package.version);
