@@ -33,7 +33,7 @@ pub(super) struct SealedFiles {
 
 enum Writing {
     Small(BytesMut),
-    Streamed(Stream),
+    Streamed(Box<Stream>),
 }
 
 /// A file that is sent while it grows.
@@ -119,7 +119,7 @@ impl ResultsSink for SealedFiles {
                 return Ok(());
             }
             Writing::Small(plain) => {
-                let mut stream = Stream::begin(self.keeper.clone(), file).await?;
+                let mut stream = Box::new(Stream::begin(self.keeper.clone(), file).await?);
                 stream.write(&plain).await?;
                 stream
             }
