@@ -13,7 +13,9 @@
 //! | `GET /v1/namespaces/{ns}/importruns/{name}/results/{file}` | people | plain bytes over TLS |
 //!
 //! Every refusal of a worker's call is a `403`. Its body is empty for a caller that is not proved to be the current worker of the run: stop. That
-//! one is told [`Refused`] when the run cannot go on, or not yet.
+//! one is told [`Refused`] when the run cannot go on, or not yet. A call that comes before the API server knows the pod's address waits for that, for
+//! two seconds at most. Other answers: `409` to a file that is complete already, `413` to one that there is no room for, `422` to a chunk that does not
+//! follow from what is on record, `503` while the keeper is in trouble: come again.
 
 use std::collections::BTreeMap;
 

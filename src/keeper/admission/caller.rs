@@ -8,7 +8,7 @@ use api::snapshot::Snapshot;
 use api::{ImportRun, Tenant, Uid, names};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::lease::{Admitted, Caller, Class, Observed, Peer, Refusal, admit, peer_of, too_early_for};
+use domain::lease::{Admitted, Caller, Class, Observed, Peer, Refusal, admit, is_too_early, peer_of};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod};
 use kube::api::PostParams;
@@ -151,7 +151,7 @@ impl Admission {
         let began = Instant::now();
         loop {
             let observed = self.observe(call, about).await?;
-            if too_early_for(&observed).is_none() || began.elapsed() >= EARLY {
+            if !is_too_early(&observed) || began.elapsed() >= EARLY {
                 return Ok(observed);
             }
             tokio::time::sleep(LOOK).await;

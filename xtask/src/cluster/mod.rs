@@ -21,7 +21,7 @@ use clap::{Args, Subcommand};
 pub(crate) use layout::{API_PORT, API_SERVICE, BESIDE, NODES};
 pub(crate) use running::Cluster;
 use status::Format;
-pub(crate) use toolchain::{FLAGS, PACKAGES, Tools};
+pub(crate) use toolchain::{FLAGS, PACKAGES, Tools, go};
 
 use crate::progress::Progress;
 

@@ -60,7 +60,7 @@ pub(crate) fn link() -> PathBuf {
 
 /// Builds the Go programs unless they are in the cache.
 pub(crate) fn build(progress: &Progress) -> Result<Tools> {
-    let sources = workspace::root().join("xtask/kube");
+    let sources = sources();
     let shelf = workspace::cache()?.join("kube");
     fs::create_dir_all(&shelf).with_context(|| format!("cannot create {}", shelf.display()))?;
     let tools = Tools { directory: shelf.join(fingerprint(&sources)?) };
@@ -75,6 +75,10 @@ pub(crate) fn build(progress: &Progress) -> Result<Tools> {
     forget_old(&shelf)?;
     publish(&tools)?;
     Ok(tools)
+}
+
+fn sources() -> PathBuf {
+    workspace::root().join("xtask/kube")
 }
 
 /// Installs the Debian packages that are missing.
@@ -96,8 +100,8 @@ fn compile(sources: &Path, shelf: &Path, directory: &Path, progress: &Progress) 
     fs::create_dir_all(&unfinished)?;
     let log = shelf.join("build.log");
     // It fetches the modules that it needs by itself, less than half of those that `go.sum` names.
-    let mut build = go(sources);
-    build.args(["build", "-v"]).args(FLAGS).args(["-ldflags", &stamp(sources)?, "-o"]).arg(&unfinished).arg("./cmd/...");
+    let mut build = go();
+    build.args(["build", "-v"]).args(FLAGS).args(["-ldflags", &stamp()?, "-o"]).arg(&unfinished).arg("./cmd/...");
     let compiled = || how_far(&fs::read_to_string(&log).unwrap_or_default());
     progress
         .during("building Kubernetes and Helm (minutes the first time, seconds after)", compiled, || process::logged(&mut build, &log))?;
@@ -113,16 +117,17 @@ fn how_far(log: &str) -> String {
     format!(", {} modules fetched, {} packages compiled", fetched.len(), compiled.len())
 }
 
-fn go(sources: &Path) -> Command {
+/// Go, for the module that the cluster is built from.
+pub(crate) fn go() -> Command {
     let mut command = Command::new("go");
     // The compiler collects garbage seldom, which saves a fifth of the processor time that it takes.
-    command.current_dir(sources).env("CGO_ENABLED", "0").env("GOGC", "400");
+    command.current_dir(sources()).env("CGO_ENABLED", "0").env("GOGC", "400");
     command
 }
 
 /// Linker flags that make the programs report the version that go.mod pins.
-fn stamp(sources: &Path) -> Result<String> {
-    let version = process::output(go(sources).args(["list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes"]))?;
+fn stamp() -> Result<String> {
+    let version = process::output(go().args(["list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes"]))?;
     let version = version.trim();
     let minor = version.split('.').nth(1).context("a Kubernetes version has three parts")?;
     let fields =

@@ -142,13 +142,12 @@ fn show(outcomes: &[Outcome], took: Duration) {
     println!("levels: {} passed, {failed} failed", outcomes.len() - failed);
 }
 
-/// Runs a program whose output belongs to the person or to CI.
-fn shown(program: &str, arguments: &[&str]) -> Result<()> {
-    let mut command = if program == "cargo" { process::cargo() } else { Command::new(program) };
-    shown_command(command.args(arguments).current_dir(workspace::root()))
+fn cargo(arguments: &[&str]) -> Result<()> {
+    shown(process::cargo().args(arguments).current_dir(workspace::root()))
 }
 
-fn shown_command(command: &mut Command) -> Result<()> {
+/// Runs a program whose output belongs to the person or to CI.
+fn shown(command: &mut Command) -> Result<()> {
     let name = format!("{} {:?}", command.get_program().to_string_lossy(), command.get_args().collect::<Vec<_>>());
     let status = command.stdin(Stdio::null()).status().with_context(|| format!("cannot start {name}"))?;
     if !status.success() {
@@ -158,9 +157,9 @@ fn shown_command(command: &mut Command) -> Result<()> {
 }
 
 fn lint() -> Result<()> {
-    shown("cargo", &["fmt", "--all", "--check"])?;
-    shown("cargo", &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
-    shown("cargo", &["clippy", "--quiet", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
+    cargo(&["clippy", "--quiet", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
     dependencies::check(&["Cargo.toml", "fuzz/Cargo.toml"])?;
     docs::check()
 }
@@ -168,39 +167,26 @@ fn lint() -> Result<()> {
 /// A test of its own name, because it takes as long as all others together.
 fn memory(progress: &Progress) -> Result<()> {
     real_cluster::build(progress)?;
-    shown(
-        "cargo",
-        &["test", "--locked", "-p", "dataimporter", "--test", "operator_controllers", "--", "--ignored", "--nocapture", "memory::"],
-    )
+    cargo(&["test", "--locked", "-p", "dataimporter", "--test", "operator_controllers", "--", "--ignored", "--nocapture", "memory::"])
 }
 
 /// Tests of their own names, because building their server takes long.
 fn s3(progress: &Progress) -> Result<()> {
     minio::build(progress)?;
-    shown("cargo", &["test", "--locked", "-p", "connect", "--test", "s3", "--", "--ignored"])?;
-    shown("cargo", &["test", "--locked", "-p", "engine", "--test", "conformance", "--", "--include-ignored"])?;
+    cargo(&["test", "--locked", "-p", "connect", "--test", "s3", "--", "--ignored"])?;
+    cargo(&["test", "--locked", "-p", "engine", "--test", "conformance", "--", "--include-ignored"])?;
     real_cluster::build(progress)?;
-    shown(
-        "cargo",
-        &["test", "--locked", "-p", "dataimporter", "--lib", "--test", "keeper", "--test", "run", "--", "--ignored", "--nocapture"],
-    )
+    cargo(&["test", "--locked", "-p", "dataimporter", "--lib", "--test", "keeper", "--test", "run", "--", "--ignored", "--nocapture"])
 }
 
 fn go(progress: &Progress) -> Result<()> {
     real_cluster::build(progress)?;
-    shown_command(
-        Command::new("go")
-            .arg("test")
-            .args(real_cluster::FLAGS)
-            .args(["./netpol/...", "./pki/..."])
-            .env("CGO_ENABLED", "0")
-            .current_dir(workspace::root().join("xtask/kube")),
-    )
+    shown(real_cluster::go().arg("test").args(real_cluster::FLAGS).args(["./netpol/...", "./pki/..."]))
 }
 
 /// Builds the programs, as the demo does.
 fn build_programs() -> Result<()> {
-    shown("cargo", &[&["build", "--quiet", "--locked"], &programs::CHOICE[..]].concat())
+    cargo(&[&["build", "--quiet", "--locked"], &programs::CHOICE[..]].concat())
 }
 
 fn clients() -> Result<()> {
@@ -208,5 +194,5 @@ fn clients() -> Result<()> {
     process::output(Command::new("crates/salesforce-emulator/clients/install.sh").current_dir(workspace::root()))?;
     build_programs()?;
     let mut script = Command::new("crates/salesforce-emulator/clients/run.sh");
-    shown_command(script.arg(workspace::built("debug").join("salesforce-emulator")).current_dir(workspace::root()))
+    shown(script.arg(workspace::built("debug").join("salesforce-emulator")).current_dir(workspace::root()))
 }

@@ -15,7 +15,7 @@ mod upload;
 pub use class::Class;
 pub use connection::{ConnectionObserved, Usable, judge_connection};
 pub use observed::{Caller, Observed, PeerIpCheck};
-pub use rules::{Peer, Refusal, admit, peer_of, too_early_for};
+pub use rules::{Peer, Refusal, admit, is_too_early, peer_of};
 pub use upload::{FileState, StoredFile, UploadObserved, judge_upload};
 
 use api::snapshot::Snapshot;

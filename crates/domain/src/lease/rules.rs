@@ -115,9 +115,9 @@ const RULES: &[Rule] = &[
     snapshot,
 ];
 
-/// What the call comes too early for, if that is all that is wrong with it so far: the caller may be judged anew in a moment.
-pub fn too_early_for(observed: &Observed) -> Option<Refusal> {
-    first_refusal(observed).filter(|refusal| refusal.is_early())
+/// Whether the call would be refused only because it came too early: the caller may be judged anew in a moment.
+pub fn is_too_early(observed: &Observed) -> bool {
+    first_refusal(observed).is_some_and(Refusal::is_early)
 }
 
 fn first_refusal(observed: &Observed) -> Option<Refusal> {
@@ -407,7 +407,7 @@ mod tests {
         for (expected, name, edit) in cases {
             let mut o = observed();
             edit(&mut o);
-            assert_eq!(too_early_for(&o), expected.is_early().then_some(*expected), "{name}");
+            assert_eq!(is_too_early(&o), expected.is_early(), "{name}");
             assert_eq!(admit(o).err(), Some(*expected), "{name}");
             assert_eq!(expected.is_early(), name.contains("yet") && !name.contains("another"), "{name}");
         }
