@@ -3,7 +3,7 @@
 //! The general reader of crate `csv` finds a record in everything; here a space beside a quote or a quote that never
 //! closes is an error of the row.
 
-use memchr::{memchr, memchr2_iter};
+use memchr::{memchr, memchr_iter, memchr2_iter};
 
 /// How a job's data is delimited, the same in uploads and results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Dialect {
     pub(crate) fn line_endings_match(self, data: &[u8]) -> bool {
         if !self.crlf {
             // A carriage return counts only as part of a line ending: alone it is a character like any other.
-            return !data.contains(&b'\r') || !data.windows(2).any(|pair| pair == b"\r\n");
+            return !memchr_iter(b'\r', data).any(|at| data.get(at + 1) == Some(&b'\n'));
         }
         let lonely = |(at, byte): (usize, &u8)| *byte == b'\n' && (at == 0 || data[at - 1] != b'\r');
         !data.iter().enumerate().any(lonely)
@@ -126,7 +126,7 @@ fn plain(data: &[u8], at: usize, dialect: Dialect, after_quote: bool, record: &m
     let line_end = if dialect.crlf { b'\r' } else { b'\n' };
     let length = memchr2_iter(dialect.delimiter, line_end, rest).find(ends_line).unwrap_or(rest.len());
     let text = &rest[..length];
-    if !text.is_empty() && (after_quote || text.contains(&b'"')) && record.fault.is_none() {
+    if !text.is_empty() && (after_quote || memchr(b'"', text).is_some()) && record.fault.is_none() {
         record.fault = Some("a quote has characters beside it");
     }
     record.text.extend_from_slice(text);
