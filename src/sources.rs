@@ -8,15 +8,14 @@ use api::import_job::{ImportJobSpec, SourceKind};
 use bytes::Bytes;
 use connect::Dialer;
 use engine::source::blob::UploadBlob;
-use engine::source::{FileSource, Source};
+use engine::source::{FileSource, Said, Source};
 use futures::stream::BoxStream;
 
 use crate::systems::{Driver, Entries, Role, role};
 
 /// The bytes of an upload, from its start, as the job says that they are read.
 pub(crate) fn upload(spec: &ImportJobSpec, bytes: BoxStream<'static, std::io::Result<Bytes>>) -> Box<dyn Source> {
-    let format = spec.source.format().and_then(|(format, _)| format.cloned());
-    Box::new(FileSource::new(UploadBlob::new(bytes), format))
+    Box::new(FileSource::new(UploadBlob::new(bytes), Said::from(&spec.source)))
 }
 
 /// What the job reads through the Connection of this name. `time_left`: how long the run may still take.
@@ -38,7 +37,7 @@ pub(crate) fn connected(
             "answers no query: name one to a database in source.sql.connectionRef",
         ),
         Some(SourceKind::File(file)) => (
-            driver.map(|driver| driver.file(dialer, entries, &file.path, spec.source.format().and_then(|(format, _)| format))),
+            driver.map(|driver| driver.file(dialer, entries, &file.path, Said::from(&spec.source))),
             "has no files: name one to a store of files in source.file.connectionRef",
         ),
         Some(SourceKind::Upload(_)) | None => (None, "is not what this job reads from"),

@@ -157,6 +157,40 @@ async fn a_file_is_filtered_mapped_and_loaded_and_every_row_is_told() {
     assert_eq!(laptop.results("unprocessed.csv").lines().count(), 1);
 }
 
+/// A job that says JSON reads its own result file, which is CSV.
+#[tokio::test(flavor = "multi_thread")]
+async fn packed_json_is_loaded_and_its_failed_rows_come_back() {
+    let target = "object: Contact, operation: Insert, mapping: [{from: name.last, to: LastName}, {from: phone, to: Phone}, {from: more, to: Description}]";
+    let laptop = Laptop::new().await;
+    let file = "{\"name\":{\"first\":\"Ada\",\"last\":\"Lovelace\"},\"phone\":\"+49 30 901820\",\"more\":12345678901234567890.10}\n\
+                {\"name\":{\"first\":\"Grace\"},\"phone\":null,\"more\":[1]}\n\
+                {\"name\":{\"last\":\"Hopper\"},\"more\":1e3}\n\
+                {\"name\":{\"last\":\"Noether\"}\n";
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut packed, file.as_bytes()).unwrap();
+    let job = laptop.job("[]", target, "");
+    let output = laptop.run(&job, packed.finish().unwrap(), &["-o", "json"]).await;
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+    assert_eq!(["read", "succeeded", "failed"].map(|name| summary["rows"][name].as_i64().unwrap()), [4, 2, 2], "{summary:#}");
+    let mut contacts = laptop.org.rows("Contact", &["LastName", "Phone", "Description"]);
+    contacts.sort();
+    let cell = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        contacts,
+        [vec![cell("Hopper"), None, cell("1000")], vec![cell("Lovelace"), cell("+49 30 901820"), cell("12345678901234567890.10")]]
+    );
+    let failed = laptop.results("failed.csv");
+    let lines: Vec<&str> = failed.lines().collect();
+    assert!(lines[0].starts_with("name.first,name.last,phone,more,"), "{failed}");
+    assert!(lines[1].starts_with("Grace,,,,") && lines[1].contains("NOT_ONE_VALUE: row 2"), "{failed}");
+    assert!(lines[2].contains("Noether") && lines[2].contains("MALFORMED_JSON: row 4"), "{failed}");
+
+    let json = std::fs::read_to_string(&job).unwrap().replace("{name: airports}}", "{name: airports, format: {json: {}}}}");
+    let output = laptop.run(&laptop.write("again.yaml", json), failed.replace("Grace,,,,", "Grace,Hopper,,a,"), &["-o", "json"]).await;
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+    assert_eq!(["read", "succeeded", "failed"].map(|name| summary["rows"][name].as_i64().unwrap()), [2, 1, 1], "{summary:#}");
+}
+
 /// What nobody touched arrives as it was, whether apostrophes were added to the file or not.
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_rows_are_mended_and_loaded_again() {
@@ -625,7 +659,7 @@ async fn a_file_in_a_bucket_goes_into_the_org() {
     let server = minio::Minio::start(&leaf.pem(), &key.serialize_pem(), &authority.pem()).await;
     server.put("exports/air ports.csv", "icao,name,city,feet\nEDDF,Zoë ✈,Frankfurt,364\nKDFW,Dallas,Dallas,\nYSSY,,Sydney,21\n").await;
     server.put("exports/empty.csv", "").await;
-    server.put("exports/packed.csv", &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..]).await;
+    server.put("exports/cut.csv.gz", &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..]).await;
     let manifests = |edit: &dyn Fn(String) -> String| edit(lake(server.port, &authority.pem(), minio::REGION, "exports/air ports.csv"));
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.distinguished_name.push(DnType::CommonName, "another authority");
@@ -640,7 +674,7 @@ async fn a_file_in_a_bucket_goes_into_the_org() {
         (ours, &other, "put the PEM of its authority into tls.caBundle"),
         ("air ports.csv".to_owned(), "gone.csv", "correct source.file.path, or put the file there"),
         ("exports/air ports.csv".to_owned(), "exports/empty.csv", "the file is empty"),
-        ("exports/air ports.csv".to_owned(), "exports/packed.csv", "gzip"),
+        ("exports/air ports.csv".to_owned(), "exports/cut.csv.gz", "the file is gzip-compressed and cannot be unpacked"),
         ("exports/air ports.csv".to_owned(), "../nobodys/a.csv", "cannot be the key of an object"),
     ] {
         let output = laptop.run_query(&manifests(&|text| text.replace(&from, to))).await;

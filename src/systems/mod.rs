@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::connection::{ConnectionMetadata, Salesforce, System};
-use api::import_job::{Format, SqlSource};
+use api::import_job::SqlSource;
 use async_trait::async_trait;
 use connect::Dialer;
-use engine::source::Source;
+use engine::source::{Said, Source};
 use secrecy::SecretString;
 
 /// A system that jobs read.
@@ -31,8 +31,7 @@ pub(crate) trait Driver: Sync {
     ) -> Result<Option<Box<dyn Source>>, DriverError>;
 
     /// A file by its path there. `None`: the system has none.
-    fn file(&self, dialer: &Dialer, entries: &Entries, path: &str, format: Option<&Format>)
-    -> Result<Option<Box<dyn Source>>, DriverError>;
+    fn file(&self, dialer: &Dialer, entries: &Entries, path: &str, said: Said) -> Result<Option<Box<dyn Source>>, DriverError>;
 }
 
 /// What a system is for.

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use api::connection::{ConnectionMetadata, MySql};
-use api::import_job::{Format, SqlSource};
+use api::import_job::SqlSource;
 use async_trait::async_trait;
 use connect::{Dialer, MySqlParams};
-use engine::source::Source;
 use engine::source::mysql::MySqlSource;
+use engine::source::{Said, Source};
 
 use super::{Driver, DriverError, Entries};
 
@@ -35,7 +35,7 @@ impl Driver for MySql {
         Ok(Some(Box::new(MySqlSource { dialer: dialer.clone(), params: params(self), password, query: query.clone(), time_left })))
     }
 
-    fn file(&self, _: &Dialer, _: &Entries, _: &str, _: Option<&Format>) -> Result<Option<Box<dyn Source>>, DriverError> {
+    fn file(&self, _: &Dialer, _: &Entries, _: &str, _: Said) -> Result<Option<Box<dyn Source>>, DriverError> {
         Ok(None)
     }
 }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use api::connection::{ConnectionMetadata, Postgres};
-use api::import_job::{Format, SqlSource};
+use api::import_job::SqlSource;
 use async_trait::async_trait;
 use connect::{Dialer, PostgresParams};
-use engine::source::Source;
 use engine::source::postgres::PostgresSource;
+use engine::source::{Said, Source};
 
 use super::{Driver, DriverError, Entries};
 
@@ -29,7 +29,7 @@ impl Driver for Postgres {
         Ok(Some(Box::new(PostgresSource { dialer: dialer.clone(), params: params(self), password, query: query.clone() })))
     }
 
-    fn file(&self, _: &Dialer, _: &Entries, _: &str, _: Option<&Format>) -> Result<Option<Box<dyn Source>>, DriverError> {
+    fn file(&self, _: &Dialer, _: &Entries, _: &str, _: Said) -> Result<Option<Box<dyn Source>>, DriverError> {
         Ok(None)
     }
 }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use api::connection::{ConnectionMetadata, S3};
-use api::import_job::{Format, SqlSource};
+use api::import_job::SqlSource;
 use async_trait::async_trait;
 use connect::{Dialer, S3Bucket, S3Key, S3Params};
 use engine::source::blob::S3Blob;
-use engine::source::{FileSource, Source};
+use engine::source::{FileSource, Said, Source};
 
 use super::{Driver, DriverError, Entries};
 
@@ -23,15 +23,9 @@ impl Driver for S3 {
         Ok(None)
     }
 
-    fn file(
-        &self,
-        dialer: &Dialer,
-        entries: &Entries,
-        path: &str,
-        format: Option<&Format>,
-    ) -> Result<Option<Box<dyn Source>>, DriverError> {
+    fn file(&self, dialer: &Dialer, entries: &Entries, path: &str, said: Said) -> Result<Option<Box<dyn Source>>, DriverError> {
         let blob = S3Blob::new(bucket(self, dialer, entries)?, path.to_owned());
-        Ok(Some(Box::new(FileSource::new(blob, format.cloned()))))
+        Ok(Some(Box::new(FileSource::new(blob, said))))
     }
 }
 

@@ -46,6 +46,12 @@ async fn a_job_of_more_than_256_kib_is_refused_and_a_real_one_is_not() {
         let told = format!("{refused:#}");
         assert!(told.contains("at most 100 KiB of text"), "{told}");
     }
+    for (columns, fits) in [(400, true), (405, false)] {
+        let mut named = job("default", 1, 10);
+        let columns: Vec<String> = (0..columns).map(|number| format!("{number:255}")).collect();
+        named["spec"]["source"] = json!({"upload": {"name": "x", "format": {"json": {"columns": columns}}}});
+        assert_eq!(apply(named).await.is_ok(), fits, "the columns count, too");
+    }
     let mut control = job("default", 1, 10);
     control["spec"]["target"]["salesforce"]["mapping"][0]["formula"] = json!("a\u{1}b");
     assert!(format!("{:#}", apply(control).await.unwrap_err()).contains("formula"), "control characters take six bytes each");

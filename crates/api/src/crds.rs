@@ -127,7 +127,7 @@ mod tests {
 
     /// Lists whose texts a CEL rule bounds together, and the bytes it allows.
     const BOUNDED_TOGETHER: [(&str, &[&str], usize); 3] = [
-        ("ImportJob", &["query", "filter", "by", "to", "from", "value", "formula"], TEXTS_LIMIT),
+        ("ImportJob", &["query", "columns", "filter", "by", "to", "from", "value", "formula"], TEXTS_LIMIT),
         ("Tenant", &["email"], 32_768),
         ("Region", &["tenants"], 1024 * 43),
     ];

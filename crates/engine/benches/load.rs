@@ -18,7 +18,7 @@ use engine::load::{Body, Bulk, BulkLane, ChunkLimits, EachResult, LoadPorts, Loa
 use engine::pipeline::Pipeline;
 use engine::results::{Escape, FileKind, ResultsSink, SinkError};
 use engine::source::blob::MemoryBlob;
-use engine::source::{FileSource, Source, Start};
+use engine::source::{FileSource, Said, Source, Start};
 use salesforce::bulk::{JobId, JobInfo, ResultKind, ResultReader, ResultRow, Uploaded};
 use salesforce::{ApiUsage, Error};
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ fn main() {
 fn load(file: &Bytes, rows: u64, with_files: bool) {
     let plain: Vec<Value> = COLUMNS.iter().map(|column| json!({"from": column, "to": column})).collect();
     let job = job(json!([]), plain);
-    let source = FileSource::new(MemoryBlob::new(file.clone(), 64 << 10), None);
+    let source = FileSource::new(MemoryBlob::new(file.clone(), 64 << 10), Said::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let ending = runtime.block_on(async {
         let mut read = source.open(&Start::First, &BTreeSet::new()).await.unwrap();

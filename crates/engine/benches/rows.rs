@@ -15,7 +15,7 @@ use engine::load::{InputRow, StopSignal};
 use engine::pipeline::Pipeline;
 use engine::row::{Batch, Record};
 use engine::source::blob::MemoryBlob;
-use engine::source::{FileSource, Source, Start};
+use engine::source::{FileSource, Said, Source, Start};
 use futures::executor::block_on;
 use serde_json::{Value, json};
 use shared::{COLUMNS, describe, file, job};
@@ -62,7 +62,7 @@ fn timed(what: &str, megabytes: f64, peer: Option<f64>, work: impl Fn()) -> f64 
 
 /// How many rows came through.
 fn run(file: &Bytes, job: Option<ImportJobSpec>) -> u64 {
-    let source = FileSource::new(MemoryBlob::new(file.clone(), 64 << 10), None);
+    let source = FileSource::new(MemoryBlob::new(file.clone(), 64 << 10), Said::default());
     block_on(async {
         let mut rows = source.open(&Start::First, &BTreeSet::new()).await.unwrap();
         let mut counter = Counter(0);

@@ -4,7 +4,7 @@
 use formula::Shown;
 pub use salesforce::bulk::Record;
 
-use crate::taken::{self, Choice, Taken};
+use crate::taken::{self, Choice, Taken, TakenCsv};
 
 /// Names of the input columns, in input order. Names may repeat or be empty: such columns travel into the results but
 /// cannot be named by a job.
@@ -32,7 +32,11 @@ impl Header {
     pub fn described(&self) -> String {
         let names = taken::names(&self.names);
         match &self.taken {
-            Some(taken) => format!("the file, {taken}, has the columns {names}"),
+            Some(taken @ Taken::Csv(_)) => format!("the file, {taken}, has the columns {names}"),
+            Some(taken @ Taken::Json { told: true, .. }) => format!("of the file, {taken}, the format's `columns` names {names}"),
+            Some(taken @ Taken::Json { told: false, .. }) => {
+                format!("the first mebibyte of the file, {taken}, has the fields {names}; the format's `columns` can name others")
+            }
             None => format!("the columns are {names}"),
         }
     }
@@ -87,6 +91,9 @@ impl Header {
     /// Whether all names seem to stand in the one column of a file whose delimiter is another one.
     fn is_one_column_with(&self, name: &str) -> bool {
         let [only] = self.names.as_slice() else { return false };
+        if matches!(self.taken, Some(Taken::Json { .. })) {
+            return false;
+        }
         let separates = |c: Option<char>| c.is_none_or(|c| c.is_ascii_punctuation() && c != '_' || c == '\t');
         let name = formula::trim(name);
         !name.is_empty()
@@ -161,8 +168,10 @@ pub enum NotCut {
 impl NotCut {
     fn of(taken: Option<&Taken>) -> Self {
         match taken {
-            Some(Taken { quoted: true, .. }) => Self::Quoted,
-            Some(Taken { delimiter_by: Choice::Told | Choice::Marked, delimiter, .. }) => Self::OtherDelimiter(char::from(*delimiter)),
+            Some(Taken::Csv(TakenCsv { quoted: true, .. })) => Self::Quoted,
+            Some(Taken::Csv(TakenCsv { delimiter_by: Choice::Told | Choice::Marked, delimiter, .. })) => {
+                Self::OtherDelimiter(char::from(*delimiter))
+            }
             _ => Self::Undetected,
         }
     }
@@ -305,6 +314,20 @@ pub enum RowError {
     NotText { at: Position, column: Column, encoding: &'static str, remedy: &'static str },
     #[error("{at}: column {column} contains a NUL character, which Salesforce cannot store; remove it")]
     Nul { at: Position, column: Column },
+    #[error("{at}: the record stops being valid JSON at byte {from} of it")]
+    NotJson { at: Position, from: usize },
+    #[error("{at}: the record is {class}; a row is an object")]
+    NotAnObject { at: Position, class: &'static str },
+    #[error("{at}: the record has more than 32 objects within each other")]
+    TooDeep { at: Position },
+    #[error("{at}: field {column} comes twice in the record; keep one of them")]
+    FieldTwice { at: Position, column: Column },
+    #[error("{at}: field {column} is a list, and a column has one value; give each entry a field or a row of its own")]
+    List { at: Position, column: Column },
+    #[error("{at}: the number in field {column} takes more than 400 digits without its exponent, which Salesforce cannot store")]
+    NumberTooLong { at: Position, column: Column },
+    #[error("{at}: the text in field {column} has an escape that stands for no character: half of a surrogate pair")]
+    NoCharacter { at: Position, column: Column },
     #[error("row {row}: column {} holds a value that is {value}, which Salesforce cannot store", Shown(.column))]
     NoSuchValue { row: u64, column: String, value: String },
     #[error("{place}: {source}")]
@@ -340,7 +363,10 @@ impl RowError {
             }
             Self::NotText { .. } => "INVALID_ENCODING",
             Self::Nul { .. } => "NUL_CHARACTER",
-            Self::NoSuchValue { .. } => "UNSTORABLE_VALUE",
+            Self::NotJson { .. } | Self::NotAnObject { .. } | Self::TooDeep { .. } | Self::FieldTwice { .. } => "MALFORMED_JSON",
+            Self::List { .. } => "NOT_ONE_VALUE",
+            Self::NoCharacter { .. } => "INVALID_ENCODING",
+            Self::NoSuchValue { .. } | Self::NumberTooLong { .. } => "UNSTORABLE_VALUE",
             Self::Formula { .. } => "FORMULA_ERROR",
             Self::Blank { .. } => "BLANK_VALUE",
             Self::BlankRow { .. } => "BLANK_ROW",
@@ -355,8 +381,16 @@ impl RowError {
     }
 
     /// Codes of rows that could not be read: their cells are what could be made of them.
-    pub(crate) const OF_READERS: [&str; 6] =
-        ["RAGGED_ROW", "MALFORMED_QUOTE", "INVALID_ENCODING", "NUL_CHARACTER", "UNSTORABLE_VALUE", "REFUSED_ROW"];
+    pub(crate) const OF_READERS: [&str; 8] = [
+        "RAGGED_ROW",
+        "MALFORMED_QUOTE",
+        "MALFORMED_JSON",
+        "NOT_ONE_VALUE",
+        "INVALID_ENCODING",
+        "NUL_CHARACTER",
+        "UNSTORABLE_VALUE",
+        "REFUSED_ROW",
+    ];
 
     /// As a result file says it, in the manner of Salesforce's own errors.
     pub fn result_text(&self) -> String {

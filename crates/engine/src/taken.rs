@@ -15,9 +15,32 @@ pub enum Choice {
     Assumed,
 }
 
-/// What a file was read with.
+/// What a file was read as.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Taken {
+pub enum Taken {
+    /// CSV.
+    Csv(TakenCsv),
+    /// JSON.
+    Json {
+        /// How its objects stand in the file, in words.
+        layout: &'static str,
+        /// The job named the columns.
+        told: bool,
+    },
+}
+
+impl fmt::Display for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Csv(taken) => write!(f, "{taken}"),
+            Self::Json { layout, .. } => write!(f, "read as {layout}"),
+        }
+    }
+}
+
+/// What a CSV file was read with.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TakenCsv {
     /// The character between fields, an ASCII one.
     pub delimiter: u8,
     /// Who chose the delimiter.
@@ -30,7 +53,7 @@ pub struct Taken {
     pub quoted: bool,
 }
 
-impl fmt::Display for Taken {
+impl fmt::Display for TakenCsv {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let delimiter = match self.delimiter {
             b',' => "commas",
@@ -43,7 +66,7 @@ impl fmt::Display for Taken {
     }
 }
 
-impl Taken {
+impl TakenCsv {
     fn encoding(&self) -> String {
         let by = match self.encoding_by {
             Choice::Told => " (`encoding` says so)",

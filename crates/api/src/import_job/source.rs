@@ -30,9 +30,14 @@ pub struct UploadSource {
     /// Name of the Upload, in the same namespace.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// How the file is read. Absent: CSV with everything detected.
+    /// How the file is read. Absent: CSV or JSON, whichever it is, with everything detected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     format: Option<Format>,
+    /// Which file of a ZIP archive is read: its name in there, folders included, where `*` stands for any characters. Absent: the archive
+    /// has one file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = PATH))]
+    pub member: Option<String>,
 }
 
 /// How a file is read: exactly one key is set.
@@ -43,6 +48,9 @@ pub struct Format {
     /// Comma-separated values (RFC 4180) and its relatives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     csv: Option<CsvFormat>,
+    /// JSON (RFC 8259): an object a line (NDJSON), objects one after the other, or one array of objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    json: Option<JsonFormat>,
 }
 
 /// How a CSV file is written, where that is not to be detected.
@@ -69,6 +77,17 @@ pub struct CsvFormat {
     /// rows of their own is suspected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quote: Option<Quote>,
+}
+
+/// How a JSON file is read. Each object is a row; the fields of an object within it are columns by their path, as in `address.city`.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JsonFormat {
+    /// The columns, by name or path, in the order that result files have them; other fields are not read. Absent: the fields of the first
+    /// mebibyte, in the order in which they come.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000), inner(length(min = 1, max = 255), regex(pattern = TEXT)))]
+    pub columns: Vec<String>,
 }
 
 /// What quotes a field of a CSV file.
@@ -117,9 +136,14 @@ pub struct FileSource {
     /// The exact name of one file, folders included: the key of an object.
     #[schemars(length(min = 1, max = 1024), regex(pattern = PATH))]
     pub path: String,
-    /// How the file is read. Absent: CSV with everything detected.
+    /// How the file is read. Absent: CSV or JSON, whichever it is, with everything detected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     format: Option<Format>,
+    /// Which file of a ZIP archive is read: its name in there, folders included, where `*` stands for any characters. Absent: the archive
+    /// has one file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = PATH))]
+    pub member: Option<String>,
 }
 
 /// No control characters.
@@ -142,11 +166,10 @@ union! {
     pub enum FormatKind<'a> = Format::kind {
         /// Comma-separated values and its relatives.
         "csv" csv => Csv(&'a CsvFormat),
+        /// JSON.
+        "json" json => Json(&'a JsonFormat),
     }
 }
-
-/// Everything is detected.
-static DETECTED: CsvFormat = CsvFormat { delimiter: None, encoding: None, null_words: Vec::new(), quote: None };
 
 impl Source {
     /// The upload that is read, if one is.
@@ -175,11 +198,20 @@ impl Source {
         }
     }
 
+    /// Which file of an archive is read, if the job says so.
+    pub fn member(&self) -> Option<&str> {
+        match self.kind()? {
+            SourceKind::Upload(upload) => upload.member.as_deref(),
+            SourceKind::File(file) => file.member.as_deref(),
+            SourceKind::Sql(_) => None,
+        }
+    }
+
     /// Words that make a cell blank.
     pub fn null_words(&self) -> &[String] {
-        match self.format().and_then(|(format, _)| Format::read_as(format)) {
+        match self.format().and_then(|(format, _)| format?.kind()) {
             Some(FormatKind::Csv(csv)) => &csv.null_words,
-            None => &[],
+            Some(FormatKind::Json(_)) | None => &[],
         }
     }
 
@@ -188,17 +220,6 @@ impl Source {
         let Self { upload: _, sql, file: _ } = self;
         if let Some(sql) = sql {
             sql.query = String::new();
-        }
-    }
-}
-
-impl Format {
-    /// What a job says of a file; CSV, with everything detected, when it says nothing. `None`: a way that this version does not know, which
-    /// is never taken for CSV.
-    pub fn read_as(format: Option<&Self>) -> Option<FormatKind<'_>> {
-        match format {
-            Some(format) => format.kind(),
-            None => Some(FormatKind::Csv(&DETECTED)),
         }
     }
 }

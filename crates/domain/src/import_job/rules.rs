@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::import_job::{Format, ImportJobSpec, Schedule, TriggerKind};
+use api::import_job::{ImportJobSpec, Schedule, TriggerKind};
 use api::reasons::import_job as reasons;
 use api::{ImportJob, names};
 use jiff::Timestamp;
@@ -152,7 +152,7 @@ fn not_understood(o: &Observed, _: Timestamp) -> Option<Finding> {
     let (format, said) = spec.source.format().unwrap_or((None, "source.format"));
     let parts = [
         ("source", spec.source.kind().is_some()),
-        (said, Format::read_as(format).is_some()),
+        (said, format.is_none_or(|format| format.kind().is_some())),
         ("target", spec.target.kind().is_some()),
         ("trigger", !matches!(when(spec), When::Unknown)),
     ];

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::import_job::{Guards, ImportJobSpec, SalesforceTarget, StepKind};
-use api::import_run::{Chunks, Rows, RunReason};
+use api::import_run::{Chunks, Rows, RunReason, Warning};
 use futures::future::LocalBoxFuture;
 use salesforce::{Client, Describe};
 
@@ -128,7 +128,9 @@ impl Import {
         let input = rows.header().cells().clone();
         let mut loader = self.loader(&target, input, pipeline.fields().clone(), pipeline.key());
         feed(&mut *rows, &mut pipeline, &mut loader, &self.stop_signal).await;
-        loader.finish().await.map(|ending| Ending { warnings: pipeline.warnings(), ..ending }).map_err(not_ended)
+        let mut warnings = [rows.warnings(), pipeline.warnings()].concat();
+        warnings.truncate(Warning::MOST);
+        loader.finish().await.map(|ending| Ending { warnings, ..ending }).map_err(not_ended)
     }
 
     /// Everything that comes before the first row.

@@ -87,8 +87,33 @@ pub enum FileError {
     UnknownEncoding { label: String },
     #[error("the file is UTF-32; save it as UTF-8")]
     Utf32,
-    #[error("the file is {what}, not CSV: {remedy}")]
-    NotCsv { what: &'static str, remedy: &'static str },
+    #[error("the file is {what}, not {expected}: {remedy}")]
+    Unexpected { what: &'static str, expected: &'static str, remedy: &'static str },
+    #[error("the file is {what} and cannot be unpacked ({why}): it is damaged or cut off; pack it again")]
+    Unpack { what: &'static str, why: String },
+    #[error("the file is {what} and unpacks to more than {times} times its size; unpack it yourself, and look at what is in it")]
+    UnpacksTooFar { what: &'static str, times: u64 },
+    #[error(
+        "the file is a ZIP archive of more than {limit} MiB, which has to be held in memory; pack its file with gzip or Zstandard, which \
+         are read as they come"
+    )]
+    ArchiveTooLarge { limit: usize },
+    #[error("the file is a ZIP archive with more than {limit} files; take the one that is meant out of it")]
+    TooManyMembers { limit: usize },
+    #[error("the file is a ZIP archive without a file in it")]
+    EmptyArchive,
+    #[error("the file is a ZIP archive with {count} files ({names}); name the one that is meant in the source's `member`")]
+    ManyMembers { count: usize, names: String },
+    #[error("`member` matches none of the files in the ZIP archive ({names})")]
+    NoMember { names: String },
+    #[error("`member` matches {count} files in the ZIP archive ({names}); it must be one")]
+    ManyMatch { count: usize, names: String },
+    #[error("`member` is for ZIP archives, and the file is none")]
+    NoArchive,
+    #[error("the file in the ZIP archive is protected with a password; pack it without one")]
+    EncryptedMember,
+    #[error("the file in the ZIP archive is packed by {method}; pack it by Deflate, as ZIP programs do unless they are told otherwise")]
+    MemberMethod { method: String },
     #[error("the delimiter must be one ASCII character, neither quote nor line end")]
     Delimiter,
     #[error("{at}: the name of column {column} is not valid {encoding}; {remedy}")]
@@ -123,6 +148,16 @@ pub enum FileError {
     TooManyCells { at: Position, limit: usize },
     #[error("{at}: the record has more than {limit} characters in the columns that the job uses; Salesforce takes no more")]
     TooMuchToSend { at: Position, limit: usize },
+    #[error("{at}: the file is no valid JSON here: {why}")]
+    JsonBroken { at: Position, why: &'static str },
+    #[error("{at}: the file ends inside of this record: it is cut off")]
+    JsonCutOff { at: Position },
+    #[error("{at}: the record has more than {limit} MiB; look for a bracket or a quote that is never closed")]
+    JsonTooLong { at: Position, limit: usize },
+    #[error("the file has no object in its first mebibyte, so nothing tells its columns; name them in the format's `columns`")]
+    NoObject,
+    #[error("the objects of the file have more than {limit} different fields; name those that are meant in the format's `columns`")]
+    TooManyFields { limit: usize },
     #[error("the header has {found} columns, more than {limit}")]
     TooManyColumns { found: usize, limit: usize },
 }
@@ -130,14 +165,31 @@ pub enum FileError {
 impl FileError {
     fn remedy(&self) -> Remedy {
         match self {
-            Self::RecordTooLong { .. } | Self::TooManyCells { .. } | Self::TooMuchToSend { .. } | Self::TooManyColumns { .. } => {
-                Remedy::Shorten
-            }
+            Self::RecordTooLong { .. }
+            | Self::TooManyCells { .. }
+            | Self::TooMuchToSend { .. }
+            | Self::TooManyColumns { .. }
+            | Self::TooManyFields { .. }
+            | Self::JsonTooLong { .. }
+            | Self::UnpacksTooFar { .. }
+            | Self::ArchiveTooLarge { .. }
+            | Self::TooManyMembers { .. } => Remedy::Shorten,
             Self::Empty
             | Self::UnknownFormat
             | Self::UnknownEncoding { .. }
             | Self::Utf32
-            | Self::NotCsv { .. }
+            | Self::Unexpected { .. }
+            | Self::JsonBroken { .. }
+            | Self::JsonCutOff { .. }
+            | Self::NoObject
+            | Self::Unpack { .. }
+            | Self::EmptyArchive
+            | Self::ManyMembers { .. }
+            | Self::NoMember { .. }
+            | Self::ManyMatch { .. }
+            | Self::NoArchive
+            | Self::EncryptedMember
+            | Self::MemberMethod { .. }
             | Self::Delimiter
             | Self::HeaderNotText { .. }
             | Self::HeaderNul { .. }
@@ -159,7 +211,11 @@ impl FileError {
                     *column = header.column(number - 1);
                 }
             }
-            Self::RecordTooLong { at, .. } | Self::TooManyCells { at, .. } => at.row = row,
+            Self::RecordTooLong { at, .. }
+            | Self::TooManyCells { at, .. }
+            | Self::JsonBroken { at, .. }
+            | Self::JsonCutOff { at }
+            | Self::JsonTooLong { at, .. } => at.row = row,
             _ => {}
         }
         self

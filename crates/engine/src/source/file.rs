@@ -3,25 +3,41 @@
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-use api::import_job::Format as Said;
+use api::import_job;
 use async_trait::async_trait;
 
 use super::blob::{Blob, BlobError, Identity, whole};
-use super::{Format, QueryError, ReadError, Rows, Source, Start};
+use super::packed::{Packing, unpack};
+use super::peek::peek;
+use super::{FileError, Format, QueryError, ReadError, Rows, Source, Start};
 use crate::load::Reread;
+
+/// What a job says of its file; what is absent is detected.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    /// How the file is read.
+    pub format: Option<import_job::Format>,
+    /// Which file of an archive is read: its name, where `*` stands for any characters.
+    pub member: Option<String>,
+}
+
+impl From<&import_job::Source> for Said {
+    fn from(source: &import_job::Source) -> Self {
+        Self { format: source.format().and_then(|(format, _)| format.cloned()), member: source.member().map(str::to_owned) }
+    }
+}
 
 /// A [`Source`] whose rows stand in a file.
 pub struct FileSource {
     blob: Box<dyn Blob>,
-    /// What the job says of it; CSV, with everything detected, when it says nothing.
-    said: Option<Said>,
+    said: Said,
     /// What the blob was when it was first opened.
     first: OnceLock<Identity>,
 }
 
 impl FileSource {
-    /// `said`: the `format` of the job's source; absent, the file is CSV and everything about it is detected.
-    pub fn new(blob: impl Blob + 'static, said: Option<Said>) -> Self {
+    /// The file in this blob, as the job says that it is read.
+    pub fn new(blob: impl Blob + 'static, said: Said) -> Self {
         Self { blob: Box::new(blob), said, first: OnceLock::new() }
     }
 }
@@ -37,12 +53,22 @@ impl Source for FileSource {
         if let Start::Behind { key, .. } = start {
             return Err(QueryError::KeyShape { expected: 0, found: key.len() }.into());
         }
-        let format = Format::compile(self.said.as_ref())?;
+        let told = self.said.format.as_ref().map(Format::compile).transpose()?;
         let identity = self.blob.identity().await?;
         if *self.first.get_or_init(|| identity.clone()) != identity {
             return Err(BlobError::Changed.into());
         }
         let bytes = self.blob.open(0.., &identity).await?;
-        format.rows(whole(bytes, identity.length), used).await
+        let (head, bytes) = peek(whole(bytes, identity.length)).await?;
+        let packing = Packing::of(&head);
+        let member = self.said.member.as_deref();
+        if member.is_some() && packing != Some(Packing::Zip) {
+            return Err(FileError::NoArchive.into());
+        }
+        let (head, bytes) = match packing {
+            Some(packing) => peek(unpack(packing, bytes, member).await?).await?,
+            None => (head, bytes),
+        };
+        Format::of(told, &head).rows(bytes, used).await
     }
 }

@@ -5,21 +5,37 @@ use std::collections::BTreeSet;
 use api::import_job::{self, FormatKind};
 
 use super::blob::ByteStream;
-use super::csv::{CsvOptions, CsvSource};
-use super::{FileError, ReadError, Rows};
+use super::csv::{CsvOptions, CsvSource, is_result_file};
+use super::json::{JsonOptions, JsonSource};
+use super::{FileError, ReadError, Rows, kind};
 
 /// Every format that is understood. Whatever depends on the format matches all of them.
 #[derive(Clone, Debug)]
 pub enum Format {
     /// Comma-separated values, with whatever delimiter.
     Csv(CsvOptions),
+    /// An object for each row.
+    Json(JsonOptions),
 }
 
 impl Format {
-    /// What the job says of the file; CSV, with everything detected, when it says nothing.
-    pub fn compile(said: Option<&import_job::Format>) -> Result<Self, FileError> {
-        match import_job::Format::read_as(said).ok_or(FileError::UnknownFormat)? {
+    /// What the job says of the file.
+    pub fn compile(said: &import_job::Format) -> Result<Self, FileError> {
+        match said.kind().ok_or(FileError::UnknownFormat)? {
             FormatKind::Csv(csv) => Ok(Self::Csv(CsvOptions::compile(csv)?)),
+            FormatKind::Json(json) => Ok(Self::Json(JsonOptions::compile(json))),
+        }
+    }
+
+    /// What the job says, and without that what the file shows. A result file that comes back is CSV, whatever the job says of the file
+    /// that it was made from.
+    pub(super) fn of(told: Option<Self>, head: &[u8]) -> Self {
+        match told {
+            Some(told @ Self::Csv(_)) => told,
+            _ if is_result_file(head) => Self::Csv(CsvOptions::default()),
+            Some(told) => told,
+            None if kind::is_json(kind::without_mark(head)) => Self::Json(JsonOptions::default()),
+            None => Self::Csv(CsvOptions::default()),
         }
     }
 
@@ -27,6 +43,7 @@ impl Format {
     pub(super) async fn rows(self, bytes: ByteStream, used: &BTreeSet<String>) -> Result<Box<dyn Rows>, ReadError> {
         match self {
             Self::Csv(options) => Ok(Box::new(CsvSource::open(bytes, options.for_columns(used.clone())).await?)),
+            Self::Json(options) => Ok(Box::new(JsonSource::open(bytes, options, used).await?)),
         }
     }
 }

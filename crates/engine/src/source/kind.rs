@@ -1,85 +1,120 @@
-//! Files that are no CSV at all, by how they begin: what such a file is and what to do with it. Only what cannot be the
-//! header of a CSV file counts; a file that begins with `ID` is SYLK for some spreadsheets and a good CSV for everybody
-//! else.
+//! What a file is, by how it begins and never by its name. Only what cannot be the header of a CSV file counts as something
+//! else; a file that begins with `ID` is SYLK for some spreadsheets and a good CSV for everybody else.
 
 use memchr::memmem;
 
-use crate::source::FileError;
+use super::FileError;
 
 const SAVE: &str = "open it where it was made and save it as CSV (UTF-8)";
-const UNPACK: &str = "unpack it and take the CSV file in it";
+const EXPORT: &str = "export its table as CSV (UTF-8)";
+const UNPACK: &str = "unpack it and take the file in it";
 
-/// By the bytes of the file.
-pub(super) fn of_bytes(head: &[u8]) -> Result<(), FileError> {
-    let signs: [(&[u8], &str, &str); 15] = [
-        (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1", "an Excel workbook (.xls, or one with a password)", SAVE),
-        (b"\x09\x08\x10\x00\x00\x06", "an Excel workbook (.xls)", SAVE),
-        (b"\x09\x08\x08\x00\x00\x05", "an Excel workbook (.xls)", SAVE),
-        (b"\x1F\x8B", "gzip-compressed", UNPACK),
-        (b"BZh91AY&SY", "bzip2-compressed", UNPACK),
-        (b"\xFD7zXZ\0", "xz-compressed", UNPACK),
-        (b"\x28\xB5\x2F\xFD", "Zstandard-compressed", UNPACK),
-        (b"7z\xBC\xAF\x27\x1C", "a 7-Zip archive", UNPACK),
-        (b"Rar!\x1A\x07", "a RAR archive", UNPACK),
-        (b"%PDF-", "a PDF document", SAVE),
-        (b"SQLite format 3\0", "an SQLite database", "export its table as CSV (UTF-8)"),
-        (b"PAR1", "a Parquet file", "export it as CSV (UTF-8)"),
-        (b"Obj\x01", "an Avro file", "export it as CSV (UTF-8)"),
-        (b"{\\rtf", "a document in Rich Text Format", SAVE),
-        (b"\0\x01\0\0Standard ", "an Access database", "export its table as CSV (UTF-8)"),
+/// What a file is that is none of the expected format, and what to do about it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Foreign {
+    pub(super) what: &'static str,
+    pub(super) remedy: &'static str,
+}
+
+impl Foreign {
+    const fn new(what: &'static str, remedy: &'static str) -> Self {
+        Self { what, remedy }
+    }
+
+    /// As an error of a file that was taken for another format.
+    pub(super) fn instead_of(self, expected: &'static str) -> FileError {
+        let Self { what, remedy } = self;
+        FileError::Unexpected { what, expected, remedy }
+    }
+}
+
+/// By the bytes of the file; nothing for text.
+pub(super) fn of_bytes(head: &[u8]) -> Option<Foreign> {
+    let signs: [(&[u8], Foreign); 15] = [
+        (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1", Foreign::new("an Excel workbook (.xls, or one with a password)", SAVE)),
+        (b"\x09\x08\x10\x00\x00\x06", Foreign::new("an Excel workbook (.xls)", SAVE)),
+        (b"\x09\x08\x08\x00\x00\x05", Foreign::new("an Excel workbook (.xls)", SAVE)),
+        (b"\x1F\x8B", Foreign::new("gzip-compressed once more", UNPACK)),
+        (b"BZh91AY&SY", Foreign::new("bzip2-compressed", "pack it with gzip or Zstandard")),
+        (b"\xFD7zXZ\0", Foreign::new("xz-compressed", "pack it with gzip or Zstandard")),
+        (b"\x28\xB5\x2F\xFD", Foreign::new("Zstandard-compressed once more", UNPACK)),
+        (b"7z\xBC\xAF\x27\x1C", Foreign::new("a 7-Zip archive", UNPACK)),
+        (b"Rar!\x1A\x07", Foreign::new("a RAR archive", UNPACK)),
+        (b"%PDF-", Foreign::new("a PDF document", SAVE)),
+        (b"SQLite format 3\0", Foreign::new("an SQLite database", EXPORT)),
+        (b"PAR1", Foreign::new("a Parquet file", EXPORT)),
+        (b"Obj\x01", Foreign::new("an Avro file", EXPORT)),
+        (b"{\\rtf", Foreign::new("a document in Rich Text Format", SAVE)),
+        (b"\0\x01\0\0Standard ", Foreign::new("an Access database", EXPORT)),
     ];
-    if let Some((_, what, remedy)) = signs.into_iter().find(|(sign, ..)| head.starts_with(sign)) {
-        return Err(FileError::NotCsv { what, remedy });
+    if let Some((_, foreign)) = signs.into_iter().find(|(sign, _)| head.starts_with(sign)) {
+        return Some(foreign);
     }
-    if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
-        let (what, remedy) = zip(head);
-        return Err(FileError::NotCsv { what, remedy });
+    match zipped(head) {
+        Some(Zipped::Document(what)) => return Some(Foreign::new(what, SAVE)),
+        Some(Zipped::Archive) => return Some(Foreign::new("a ZIP archive in a packed file", UNPACK)),
+        None => {}
     }
-    if head.get(257..262) == Some(b"ustar") {
-        return Err(FileError::NotCsv { what: "a tar archive", remedy: UNPACK });
-    }
-    Ok(())
+    (head.get(257..262) == Some(b"ustar")).then_some(Foreign::new("a tar archive", UNPACK))
 }
 
-/// Formats that are ZIP archives inside are told by the names of their parts.
-fn zip(head: &[u8]) -> (&'static str, &'static str) {
+/// What a ZIP archive is: files of somebody, or a document that is one inside.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Zipped {
+    Archive,
+    Document(&'static str),
+}
+
+/// Documents that are ZIP archives inside are told by the names of their parts.
+pub(super) fn zipped(head: &[u8]) -> Option<Zipped> {
+    if !head.starts_with(b"PK\x03\x04") && !head.starts_with(b"PK\x05\x06") {
+        return None;
+    }
     let has = |part: &str| memmem::find(head, part.as_bytes()).is_some();
-    if has("application/vnd.oasis.opendocument") {
-        ("an OpenDocument file", SAVE)
+    Some(if has("application/vnd.oasis.opendocument") {
+        Zipped::Document("an OpenDocument file")
     } else if has("xl/") && (has("[Content_Types].xml") || has("xl/workbook")) {
-        ("an Excel workbook", SAVE)
+        Zipped::Document("an Excel workbook")
     } else if has("[Content_Types].xml") {
-        ("a document of Microsoft Office", SAVE)
+        Zipped::Document("a document of Microsoft Office")
     } else if has("Index/Document.iwa") || has("Index/Tables/") {
-        ("a Numbers spreadsheet", SAVE)
+        Zipped::Document("a Numbers spreadsheet")
     } else {
-        ("a ZIP archive", UNPACK)
-    }
+        Zipped::Archive
+    })
 }
 
-/// By its text.
-pub(super) fn of_text(head: &[u8]) -> Result<(), FileError> {
+/// By its text, where that cannot be CSV.
+pub(super) fn of_text(head: &[u8]) -> Option<Foreign> {
     let text = head.trim_ascii_start();
     let begins = |sign: &str| text.get(..sign.len()).is_some_and(|start| start.eq_ignore_ascii_case(sign.as_bytes()));
     let has = |part: &str| memmem::find(text, part.as_bytes()).is_some();
-    let (what, remedy) = if begins("<?xml") && has("urn:schemas-microsoft-com:office:spreadsheet") {
-        ("an Excel workbook in XML", SAVE)
+    if begins("<?xml") && has("urn:schemas-microsoft-com:office:spreadsheet") {
+        Some(Foreign::new("an Excel workbook in XML", SAVE))
     } else if ["<!doctype html", "<html", "<head", "<body", "<table", "<meta "].into_iter().any(begins) || begins("<?xml") && has("<html") {
-        ("an HTML page, even if it is called .xls", "open it in a spreadsheet and save it as CSV (UTF-8), or export it as CSV")
+        Some(Foreign::new(
+            "an HTML page, even if it is called .xls",
+            "open it in a spreadsheet and save it as CSV (UTF-8), or export it as CSV",
+        ))
     } else if begins("<?xml") {
-        ("XML", SAVE)
+        Some(Foreign::new("XML", SAVE))
     } else if is_json(text) {
-        ("JSON", "export it as CSV (UTF-8)")
+        Some(Foreign::new("JSON", "leave `format` out or set it to {json: {}}, and save the file as UTF-8"))
     } else if is_sylk(text) {
-        ("a SYLK spreadsheet", SAVE)
+        Some(Foreign::new("a SYLK spreadsheet", SAVE))
     } else {
-        return Ok(());
-    };
-    Err(FileError::NotCsv { what, remedy })
+        None
+    }
+}
+
+/// The text behind a byte order mark of UTF-8.
+pub(super) fn without_mark(head: &[u8]) -> &[u8] {
+    head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head)
 }
 
 /// An object, or an array of objects or arrays. `[name],[city]` is a header.
-fn is_json(text: &[u8]) -> bool {
+pub(super) fn is_json(text: &[u8]) -> bool {
+    let text = text.trim_ascii_start();
     let behind = |open: u8| text.strip_prefix(&[open]).map(|rest| rest.trim_ascii_start().first().copied());
     match (behind(b'{'), behind(b'[')) {
         (Some(next), _) => matches!(next, Some(b'"' | b'}')),
@@ -102,7 +137,7 @@ mod tests {
     use super::*;
 
     fn what(head: &[u8]) -> Option<String> {
-        of_bytes(head).and_then(|()| of_text(head)).err().map(|error| error.to_string())
+        of_bytes(head).or_else(|| of_text(head)).map(|foreign| foreign.instead_of("CSV").to_string())
     }
 
     #[test]
@@ -112,10 +147,10 @@ mod tests {
                 b"PK\x03\x04..[Content_Types].xml..xl/workbook.xml".as_slice(),
                 "the file is an Excel workbook, not CSV: open it where it was made",
             ),
-            (b"PK\x03\x04..Contact.csv", "the file is a ZIP archive, not CSV: unpack it"),
+            (b"PK\x03\x04..Contact.csv", "the file is a ZIP archive in a packed file, not CSV: unpack it"),
             (b"PK\x03\x04..mimetypeapplication/vnd.oasis.opendocument.spreadsheet", "the file is an OpenDocument file"),
             (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1\0\0", "the file is an Excel workbook (.xls"),
-            (b"\x1F\x8B\x08\0", "the file is gzip-compressed"),
+            (b"\x1F\x8B\x08\0", "the file is gzip-compressed once more"),
             (b"%PDF-1.7", "the file is a PDF document"),
             (b"\r\n<HTML><head>", "the file is an HTML page"),
             (

@@ -7,6 +7,9 @@ use crate::row::Batch;
 /// whole file.
 pub(super) const MAX_RECORD: usize = 8 << 20;
 
+/// Columns of a file.
+pub(super) const MAX_COLUMNS: usize = 5_000;
+
 /// Salesforce takes no longer records; it counts for what is sent.
 pub(super) const MAX_CHARACTERS: usize = 400_000;
 

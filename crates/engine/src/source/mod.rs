@@ -2,8 +2,8 @@
 //!
 //! | word | what | files |
 //! |---|---|---|
-//! | [`Blob`](blob::Blob) | bytes somewhere, with an identity | `blob` |
-//! | [`Format`] | how bytes become rows | `format`, `csv` |
+//! | [`Blob`](blob::Blob) | bytes somewhere, with an identity; they may be packed | `blob`, `packed` |
+//! | [`Format`] | how bytes become rows | `format`, `kind`, `csv`, `json` |
 //! | [`Rows`] | a header and batches of rows; a database has them without blob and format | `postgres`, `mysql` |
 //!
 //! A [`Source`] is what can be opened to rows: it knows where to begin and how it can be read once more. Nothing here
@@ -14,18 +14,23 @@ pub mod csv;
 mod error;
 mod file;
 mod format;
+pub mod json;
 mod keys;
+mod kind;
 mod limits;
 pub mod mysql;
+mod packed;
+mod peek;
 pub mod postgres;
 mod values;
 
 use std::collections::BTreeSet;
 
+use api::import_run::Warning;
 use async_trait::async_trait;
 
 pub use self::error::{FileError, QueryError, ReadError, Remedy};
-pub use self::file::FileSource;
+pub use self::file::{FileSource, Said};
 pub use self::format::Format;
 use crate::load::Reread;
 use crate::row::{Batch, Header};
@@ -55,6 +60,11 @@ pub trait Rows: Send {
     /// Lines without any text, skipped so far; they are not rows.
     fn blank_lines(&self) -> u64 {
         0
+    }
+
+    /// What is odd about the rows so far, and what became of it.
+    fn warnings(&self) -> Vec<Warning> {
+        Vec::new()
     }
 }
 

@@ -25,7 +25,7 @@ cases! {
     "the header is known before any row" => header,
     "every row comes once, in order, in batches" => batches,
     "a source without rows ends, and again" => empty,
-    "a ragged row is a fault of its own" => ragged,
+    "a broken row is a fault of its own" => ragged,
     "NULL is an empty cell" => null,
     "a read that is dropped does no harm" => cancelled,
     "it is read again from its start" => again,
@@ -128,7 +128,7 @@ async fn ragged(one: &dyn Implementation) -> Verdict {
     if one.kind() == Kind::Database {
         return Ok(Held::NotHere(TEXT_ONLY));
     }
-    let made = one.written("id,text\n1,a\n2\n3,c,d\n4,e\n", &[]).await;
+    let made = one.written(one.broken_rows(), &[]).await;
     let rows = all(&mut *first(&made).await?).await.map_err(told)?;
     let faults: Vec<bool> = rows.iter().map(|row| row.fault.is_some()).collect();
     held(faults == [false, true, true, false], || format!("{faults:?}"))

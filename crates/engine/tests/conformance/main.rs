@@ -36,7 +36,12 @@ trait Implementation: Send + Sync {
     /// Rows of `id`, from 1 to `count`, and `text`, as many `x` as `width`.
     async fn numbers(&self, count: u64, width: usize, order_by: &[&str]) -> Made;
 
-    /// What a person wrote: a CSV file, or a query in words that every database understands.
+    /// A file of `id` and `text` with four rows, of which the second and the third are broken.
+    fn broken_rows(&self) -> &'static str {
+        "id,text\n1,a\n2\n3,c,d\n4,e\n"
+    }
+
+    /// What a person wrote: a file, or a query in words that every database understands.
     async fn written(&self, text: &str, order_by: &[&str]) -> Made;
 }
 
@@ -91,7 +96,8 @@ async fn run(wanted: &[String], all: bool) -> ExitCode {
     let postgres = postgres::Postgres::start().await;
     let mysql = mysql::MySql::start();
     let s3 = if all { Some(s3::S3::start().await) } else { None };
-    let mut implementations: Vec<&dyn Implementation> = vec![&files::Memory, &files::Upload, &postgres, &mysql];
+    let mut implementations: Vec<&dyn Implementation> =
+        vec![&files::MEMORY, &files::UPLOAD, &files::GZIP, &files::ZSTD, &files::JSON, &postgres, &mysql];
     implementations.extend(s3.iter().map(|s3| s3 as &dyn Implementation));
     for one in &implementations {
         if let Some(server) = one.server().await {

@@ -8,8 +8,8 @@ use api::import_run::RunReason;
 use engine::import::Import;
 use engine::load::{ChunkLimits, Ending, NoJournal, StopSignal};
 use engine::results::{Escape, MemorySink};
-use engine::source::FileSource;
 use engine::source::blob::MemoryBlob;
+use engine::source::{FileSource, Said};
 use salesforce::Client;
 use salesforce_emulator::Running;
 use serde_json::{Value, json};
@@ -41,10 +41,7 @@ impl Org {
         let import = Import {
             spec: spec.clone(),
             target: self.client.clone(),
-            source: Some(Box::new(FileSource::new(
-                MemoryBlob::new(file.to_vec(), 64 << 10),
-                spec.source.format().and_then(|(format, _)| format.cloned()),
-            ))),
+            source: Some(Box::new(FileSource::new(MemoryBlob::new(file.to_vec(), 64 << 10), Said::from(&spec.source)))),
             cursors: Vec::new(),
             journal: Arc::new(NoJournal),
             chunks: Default::default(),

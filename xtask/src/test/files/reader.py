@@ -1,6 +1,6 @@
-"""Reads a CSV file with Python's own csv module and tells what is in it, as one JSON object.
+"""Reads a CSV or JSON file with Python's own modules and tells what is in it, as one JSON object.
 
-usage: reader.py --source FILE ENCODING DELIMITER [REFUSED_ROW ...]   a file as people have it
+usage: reader.py --source FILE ENCODING DELIMITER [REFUSED_ROW ...]   a file as people have it; DELIMITER json: JSON
        reader.py --results FILE COLUMNS                              a result file: its first COLUMNS are those of the input
 
 `file` is a digest of every row, in order. `taken` and `sent` leave out the refused rows: `taken` has the cells as they
@@ -39,7 +39,8 @@ def traits(raw, text, delimiter, records, header):
         "CR": bool(re.search("\r(?!\n)", outside)),
         "semicolons": delimiter == ";",
         "tabs": delimiter == "\t",
-        "another delimiter": delimiter not in ",;\t",
+        "JSON": delimiter == "json",
+        "another delimiter": delimiter not in (",", ";", "\t", "json"),
         "line ends in cells": any("\n" in cell or "\r" in cell for cell in cells),
         "non-ASCII": not text.isascii(),
         "ragged rows": any(record and len(record) != len(header) for record in records),
@@ -54,11 +55,19 @@ def traits(raw, text, delimiter, records, header):
     return [name for name, is_so in found.items() if is_so]
 
 
+def objects(text):
+    """The names and the values of an array of flat objects, numbers as they are written."""
+    rows = json.loads(text, parse_float=str, parse_int=str)
+    header = list(dict.fromkeys(name for row in rows for name in row))
+    words = {None: "", True: "true", False: "false"}
+    return [header] + [[words.get(row.get(name), row.get(name)) for name in header] for row in rows]
+
+
 def read(path, encoding, delimiter):
     """The text, all its records, and those that hold anything: the header and the rows."""
     with open(path, encoding=encoding, newline="") as file:
         text = file.read()
-    records = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    records = objects(text) if delimiter == "json" else list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     header, *rows = [record for record in records if any(cell.strip(" \t") for cell in record)]
     return text, records, header, rows
 

@@ -41,7 +41,7 @@ pub(super) const PACKAGES: [Package; 13] =
     [AGATE, CSVKIT, AIRPORTS, COUNTRIES, ORANGE, VEGA, WORLD, SPECTRUM, PAPAPARSE, DATA_TABLE, GDAL, CHIRP, CSV];
 
 /// What the files together must have.
-pub(super) const TRAITS: [&str; 13] = [
+pub(super) const TRAITS: [&str; 14] = [
     "byte order mark",
     "UTF-16",
     "legacy code page",
@@ -55,6 +55,7 @@ pub(super) const TRAITS: [&str; 13] = [
     "ragged rows",
     "empty lines",
     "NUL",
+    "JSON",
 ];
 
 /// A cell of the first file, and what the control makes of it.
@@ -157,8 +158,7 @@ pub(super) const FILES: [File; 38] = [
         "SourceFailed",
         "the file is an Excel workbook (.xls, or one with a password), not CSV: open it where it was made and save it as CSV (UTF-8)",
     ),
-    file(CSVKIT, "testjson.json", "6b74eb05fb82644b", 46, "b2199393c9f34484")
-        .unreadable("SourceFailed", "the file is JSON, not CSV: export it as CSV (UTF-8)"),
+    file(CSVKIT, "testjson.json", "6b74eb05fb82644b", 5, "6bb6516cc88760ba").read_as("utf-8", "json"),
     file(CSVKIT, "realdata/FY09_EDU_Recipients_by_State.csv", "809b938a927e1a21", 52, "e464e7646ab5cbd5"),
     file(CSVKIT, "realdata/census_2000/determination_schema.csv", "4667d36f09a47721", 21, "1f05a2ca6627152e"),
     file(AIRPORTS, "airports.csv", "516c57d9d999f7a3", 28298, "f3e06c74b5b81cba"),

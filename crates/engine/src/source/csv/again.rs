@@ -13,14 +13,25 @@ use super::sniff;
 use crate::own::{self, Own};
 use crate::row::Record;
 
-/// How a file is read that may be a result file: what the job says is about another file then.
-pub(super) fn written_by_us(head: &[u8], mut options: CsvOptions) -> CsvOptions {
-    let text = match Encoding::for_bom(head) {
+/// Whether the file is a result file.
+pub(in crate::source) fn is_result_file(head: &[u8]) -> bool {
+    let text = text_of(head);
+    delimiter(&text[sniff::excel_hint(&text).1..]).is_some()
+}
+
+/// As far as it can be told by the first bytes.
+fn text_of(head: &[u8]) -> Cow<'_, [u8]> {
+    match Encoding::for_bom(head) {
         Some((encoding, mark)) if encoding != UTF_8 => {
             Cow::Owned(encoding.decode_without_bom_handling(&head[mark..]).0.into_owned().into_bytes())
         }
         marked => Cow::Borrowed(&head[marked.map_or(0, |(_, mark)| mark)..]),
-    };
+    }
+}
+
+/// How a file is read that may be a result file: what the job says is about another file then.
+pub(super) fn written_by_us(head: &[u8], mut options: CsvOptions) -> CsvOptions {
+    let text = text_of(head);
     let (_, line) = sniff::excel_hint(&text);
     let Some(delimiter) = delimiter(&text[line..]) else { return options };
     // A spreadsheet may have left something else than UTF-8.

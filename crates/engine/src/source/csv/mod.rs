@@ -8,7 +8,6 @@
 mod again;
 mod contradiction;
 mod footer;
-mod kind;
 mod parser;
 mod quotes;
 mod rows;
@@ -24,13 +23,14 @@ use bytes::{Buf, Bytes, BytesMut};
 use encoding_rs::Encoding;
 use futures::{Stream, StreamExt};
 
+pub(super) use self::again::is_result_file;
 use self::parser::{Dialect, Parser};
 use self::rows::Records;
 use self::text::Text;
 use crate::row::{Batch, Header};
-use crate::source::blob::BlobError;
-use crate::source::{FileError, ReadError, Rows};
-use crate::taken::{Choice, Taken};
+use crate::source::peek::ENOUGH;
+use crate::source::{FileError, ReadError, Rows, kind};
+use crate::taken::{Choice, Taken, TakenCsv};
 
 /// How a file is read; what is absent is detected.
 #[derive(Clone, Debug, Default)]
@@ -96,12 +96,9 @@ pub struct CsvSource<S> {
 }
 
 impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
-    /// Enough to see the byte order mark and to tell the delimiter.
-    const SAMPLE: usize = 64 << 10;
-
     /// Reads up to the header.
     pub async fn open(stream: S, options: CsvOptions) -> Result<Self, ReadError> {
-        Self::open_with_sample(stream, options, Self::SAMPLE).await
+        Self::open_with_sample(stream, options, ENOUGH).await
     }
 
     async fn open_with_sample(mut stream: S, options: CsvOptions, sample: usize) -> Result<Self, ReadError> {
@@ -109,12 +106,14 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
         let mut ended = false;
         while head.len() < sample && !ended {
             match stream.next().await {
-                Some(bytes) => head.extend_from_slice(&bytes.map_err(BlobError::from)?),
+                Some(bytes) => head.extend_from_slice(&bytes?),
                 None => ended = true,
             }
         }
         let mut head = head.freeze();
-        kind::of_bytes(&head)?;
+        if let Some(foreign) = kind::of_bytes(&head) {
+            return Err(foreign.instead_of("CSV").into());
+        }
         let options = again::written_by_us(&head, options);
         let (mut text, mark) = Text::detect(&head, options.encoding)?;
         head.advance(mark);
@@ -122,7 +121,9 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
         if ended {
             pending = join(pending, text.finish());
         }
-        kind::of_text(&pending)?;
+        if let Some(foreign) = kind::of_text(&pending) {
+            return Err(foreign.instead_of("CSV").into());
+        }
         let (told, line) = sniff::excel_hint(&pending);
         let quote = quote(options.quote);
         let (delimiter, delimiter_by) = match (options.delimiter, told) {
@@ -148,7 +149,7 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
         source.hold_end_marks();
         let (names, quoted) = source.read_header(quote).await?;
         let (encoding, encoding_by) = (source.text.encoding(), source.text.by());
-        source.header = Header::of_file(names, Taken { delimiter, delimiter_by, encoding, encoding_by, quoted });
+        source.header = Header::of_file(names, Taken::Csv(TakenCsv { delimiter, delimiter_by, encoding, encoding_by, quoted }));
         source.parser.expect(source.header.len(), options.quote.is_none());
         if !options.columns.is_empty() {
             source.rows.used(options.columns.iter().filter_map(|name| source.header.find(name).ok()).collect());
@@ -193,7 +194,7 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
     /// Gets more text, or learns that there is none.
     async fn refill(&mut self) -> Result<(), ReadError> {
         let text = match self.stream.next().await {
-            Some(bytes) => self.text.decode(bytes.map_err(BlobError::from)?),
+            Some(bytes) => self.text.decode(bytes?),
             None => {
                 self.ended = true;
                 self.text.finish()

@@ -14,10 +14,8 @@ use super::text::CONTRADICTED;
 use crate::own::{self, Own};
 use crate::row::{Batch, Column, Header, Position, Record, RowError};
 use crate::source::FileError;
-use crate::source::limits::{MAX_CHARACTERS, characters};
+use crate::source::limits::{MAX_CHARACTERS, MAX_COLUMNS, characters};
 use crate::taken::{Choice, encoding_remedy};
-
-const MAX_COLUMNS: usize = 5_000;
 
 /// What Excel's `sep=;` is once the line is cut.
 const HINT: &[u8] = b"sep=";

@@ -416,7 +416,7 @@ fn advice_never_repeats_what_is_set() {
 fn what_is_no_csv_is_told_before_anything_is_read() {
     for (file, expected) in [
         (b"PK\x03\x04\x14\0..[Content_Types].xml..xl/workbook.xml".as_slice(), "the file is an Excel workbook, not CSV: "),
-        (b"\x1F\x8B\x08\0\x90", "the file is gzip-compressed, not CSV: unpack it"),
+        (b"\x1F\x8B\x08\0\x90", "the file is gzip-compressed once more, not CSV: unpack it"),
         (b"\xEF\xBB\xBF<html><body>", "the file is an HTML page"),
     ] {
         let error = read(file).unwrap_err().to_string();
