@@ -2,8 +2,6 @@
 
 use api::import_job::{CsvFormat, Quote};
 use bytes::Bytes;
-use engine::row::Batch;
-use engine::source::Rows;
 use engine::source::csv::{CsvOptions, CsvSource};
 use futures::executor::block_on;
 use futures::stream;
@@ -36,21 +34,8 @@ fn options(choice: u8) -> CsvOptions {
 fn read(choice: u8, pieces: Vec<Bytes>) -> (Vec<String>, Option<String>) {
     let mut told = Vec::new();
     let ended = block_on(async {
-        let mut source = CsvSource::open(stream::iter(pieces.into_iter().map(Ok)), options(choice)).await?;
-        let mut batch = Batch::new();
-        let (mut number, columns) = (0, source.header().len());
-        told.push(format!("{:?}", source.header().names()));
-        while source.next(&mut batch).await? {
-            for row in batch.rows() {
-                number += 1;
-                assert_eq!(row.number, number, "rows are counted one by one");
-                assert_eq!(row.cells.len(), columns, "as many cells as columns");
-                assert!(row.cells.iter().all(|cell| std::str::from_utf8(cell).is_ok()), "cells are text");
-                assert!(row.fault.is_some() || row.refused.is_empty(), "only a refused row is kept as it stood");
-                told.push(format!("{:?} {} {:?}", row.cells, row.skipped, row.fault));
-            }
-        }
-        told.push(format!("{} blank lines", source.blank_lines()));
+        let source = CsvSource::open(stream::iter(pieces.into_iter().map(Ok)), options(choice)).await?;
+        super::tell(Box::new(source), &mut told).await?;
         Ok::<_, engine::source::ReadError>(())
     });
     (told, ended.err().map(|error| error.to_string()))

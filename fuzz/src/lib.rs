@@ -2,21 +2,52 @@
 //! that says what must hold for every input.
 
 mod csv;
+mod file;
 mod formula;
+mod json;
 mod record;
 mod results;
 mod soql;
+
+use engine::row::Batch;
+use engine::source::{ReadError, Rows};
 
 /// The name of a target, and what feeds it.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target, in the order in which they are run.
-pub const TARGETS: [Target; 5] =
-    [("csv", csv::feed), ("formula", formula::feed), ("record", record::feed), ("soql", soql::feed), ("results", results::feed)];
+pub const TARGETS: [Target; 7] = [
+    ("csv", csv::feed),
+    ("json", json::feed),
+    ("file", file::feed),
+    ("formula", formula::feed),
+    ("record", record::feed),
+    ("soql", soql::feed),
+    ("results", results::feed),
+];
 
 /// The target of this name.
 pub fn target(name: &str) -> Option<fn(&[u8])> {
     TARGETS.iter().find(|(target, _)| *target == name).map(|(_, feed)| *feed)
+}
+
+/// Reads to the end, tells every row, and looks at what must hold for all of them.
+async fn tell(mut source: Box<dyn Rows>, told: &mut Vec<String>) -> Result<(), ReadError> {
+    let mut batch = Batch::new();
+    let (mut number, columns) = (0, source.header().len());
+    told.push(format!("{:?}", source.header().names()));
+    while source.next(&mut batch).await? {
+        for row in batch.rows() {
+            number += 1;
+            assert_eq!(row.number, number, "rows are counted one by one");
+            assert_eq!(row.cells.len(), columns, "as many cells as columns");
+            assert!(row.cells.iter().all(|cell| std::str::from_utf8(cell).is_ok()), "cells are text");
+            assert!(row.fault.is_some() || row.refused.is_empty(), "only a refused row is kept as it stood");
+            told.push(format!("{:?} {} {:?}", row.cells, row.skipped, row.fault));
+        }
+    }
+    told.push(format!("{} blank lines", source.blank_lines()));
+    Ok(())
 }
 
 /// Cuts `bytes` into pieces whose sizes repeat: 1 to 16 for each four bits of `sizes`.

@@ -31,6 +31,10 @@ pub(crate) struct Arguments {
 enum FuzzTarget {
     /// The CSV reader: any bytes, read in any way and in any pieces
     Csv,
+    /// The JSON reader: any bytes, in any pieces
+    Json,
+    /// A file as a job opens it: any bytes, packed or not
+    File,
     /// The formula language: any text, compiled and evaluated
     Formula,
     /// Sealed records and files: any change of one that is sealed
