@@ -4,7 +4,11 @@
 use formula::Shown;
 pub use salesforce::bulk::Record;
 
-use crate::taken::{self, Choice, Taken};
+use crate::source::excel::{Place, Problem};
+use crate::taken::{self, Choice, SheetTaken, Taken};
+
+/// Columns of a file.
+pub(crate) const MAX_COLUMNS: usize = 5_000;
 
 /// Names of the input columns, in input order. Names may repeat or be empty: such columns travel into the results but
 /// cannot be named by a job.
@@ -13,7 +17,14 @@ pub struct Header {
     cells: Record,
     names: Vec<String>,
     /// How the file was read that it stands in.
-    taken: Option<Taken>,
+    taken: Option<How>,
+}
+
+/// How a file was read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum How {
+    Text(Taken),
+    Sheet(SheetTaken),
 }
 
 impl Header {
@@ -25,14 +36,20 @@ impl Header {
 
     /// The header of a file.
     pub fn of_file<N: Into<String>>(names: impl IntoIterator<Item = N>, taken: Taken) -> Self {
-        Self { taken: Some(taken), ..Self::new(names) }
+        Self { taken: Some(How::Text(taken)), ..Self::new(names) }
+    }
+
+    /// The header of a sheet.
+    pub fn of_sheet<N: Into<String>>(names: impl IntoIterator<Item = N>, taken: SheetTaken) -> Self {
+        Self { taken: Some(How::Sheet(taken)), ..Self::new(names) }
     }
 
     /// What a person needs who looks for a column that is not there.
     pub fn described(&self) -> String {
         let names = taken::names(&self.names);
         match &self.taken {
-            Some(taken) => format!("the file, {taken}, has the columns {names}"),
+            Some(How::Text(taken)) => format!("the file, {taken}, has the columns {names}"),
+            Some(How::Sheet(taken)) => format!("the workbook, {taken}, has the columns {names}"),
             None => format!("the columns are {names}"),
         }
     }
@@ -156,13 +173,18 @@ pub enum NotCut {
         "the line is in quotes as a whole, which makes it one column; remove the quotes around the lines, and write quotes in them once"
     )]
     Quoted,
+    #[error("if these are several, divide the column in Excel (Data, Text to Columns)")]
+    Pasted,
 }
 
 impl NotCut {
-    fn of(taken: Option<&Taken>) -> Self {
+    fn of(taken: Option<&How>) -> Self {
         match taken {
-            Some(Taken { quoted: true, .. }) => Self::Quoted,
-            Some(Taken { delimiter_by: Choice::Told | Choice::Marked, delimiter, .. }) => Self::OtherDelimiter(char::from(*delimiter)),
+            Some(How::Sheet(_)) => Self::Pasted,
+            Some(How::Text(Taken { quoted: true, .. })) => Self::Quoted,
+            Some(How::Text(Taken { delimiter_by: Choice::Told | Choice::Marked, delimiter, .. })) => {
+                Self::OtherDelimiter(char::from(*delimiter))
+            }
             _ => Self::Undetected,
         }
     }
@@ -307,6 +329,14 @@ pub enum RowError {
     Nul { at: Position, column: Column },
     #[error("row {row}: column {} holds a value that is {value}, which Salesforce cannot store", Shown(.column))]
     NoSuchValue { row: u64, column: String, value: String },
+    /// `cell`: where the sheet has it.
+    #[error("row {row} (cell {cell}): column {column} {problem}")]
+    Cell { row: u64, cell: Place, column: Column, problem: Problem },
+    #[error(
+        "row {row} (cell {cell}): text behind the last column {last}; give its column a name in the header, clear the cell, or leave it out \
+         with the format's `range`"
+    )]
+    BehindHeader { row: u64, cell: Place, last: Column },
     #[error("{place}: {source}")]
     Formula { place: String, source: formula::EvalError },
     #[error("{field} is blank and must not be{}", .hint)]
@@ -334,7 +364,8 @@ impl RowError {
     /// A fixed word for counting and for the result file.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::TooFewFields { .. } | Self::TooManyFields { .. } | Self::LineInQuotes { .. } => "RAGGED_ROW",
+            Self::TooFewFields { .. } | Self::TooManyFields { .. } | Self::LineInQuotes { .. } | Self::BehindHeader { .. } => "RAGGED_ROW",
+            Self::Cell { .. } => "UNREADABLE_CELL",
             Self::TextBehindQuote { .. } | Self::BlankBeforeQuote { .. } | Self::StrayQuote { .. } | Self::QuoteInDoubt { .. } => {
                 "MALFORMED_QUOTE"
             }
@@ -355,8 +386,8 @@ impl RowError {
     }
 
     /// Codes of rows that could not be read: their cells are what could be made of them.
-    pub(crate) const OF_READERS: [&str; 6] =
-        ["RAGGED_ROW", "MALFORMED_QUOTE", "INVALID_ENCODING", "NUL_CHARACTER", "UNSTORABLE_VALUE", "REFUSED_ROW"];
+    pub(crate) const OF_READERS: [&str; 7] =
+        ["RAGGED_ROW", "MALFORMED_QUOTE", "INVALID_ENCODING", "NUL_CHARACTER", "UNSTORABLE_VALUE", "UNREADABLE_CELL", "REFUSED_ROW"];
 
     /// As a result file says it, in the manner of Salesforce's own errors.
     pub fn result_text(&self) -> String {

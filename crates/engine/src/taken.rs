@@ -43,6 +43,21 @@ impl fmt::Display for Taken {
     }
 }
 
+/// Which part of a workbook was read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SheetTaken {
+    /// Its name, as its tab shows it.
+    pub sheet: String,
+    /// Number of the row that names the columns, as the sheet shows it.
+    pub header_row: u32,
+}
+
+impl fmt::Display for SheetTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sheet {} with row {} as its header", quoted(&self.sheet, 60), self.header_row)
+    }
+}
+
 impl Taken {
     fn encoding(&self) -> String {
         let by = match self.encoding_by {

@@ -1,5 +1,6 @@
 //! `ImportJob`: what to load, how, from where, when.
 
+mod excel;
 mod source;
 mod step;
 mod target;
@@ -10,6 +11,7 @@ use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::excel::{ExcelFormat, Hidden};
 pub use self::source::{CsvFormat, FileSource, Format, FormatKind, Quote, Source, SourceKind, SqlSource, UploadSource};
 pub use self::step::{Dedupe, Step, StepKind};
 pub use self::target::{BlankCells, MappingEntry, Operation, SalesforceTarget, Target, TargetKind, ValueSource};
@@ -301,7 +303,7 @@ mod tests {
             let plain = source(&format!("{{{of}}}}}"));
             let (format, said) = plain.format().unwrap();
             assert_eq!((Format::read_as(format), said), (Some(FormatKind::Csv(&CsvFormat::default())), field));
-            for unknown in ["{}", r#"{"excel": {}}"#, r#"{"excel": {"sheet": "A"}}"#] {
+            for unknown in ["{}", r#"{"parquet": {}}"#, r#"{"parquet": {"columns": "A"}}"#] {
                 let source = source(&format!(r#"{{{of}, "format": {unknown}}}}}"#));
                 assert_eq!(source.format().map(|(format, _)| Format::read_as(format)), Some(None), "{unknown}");
                 assert!(source.null_words().is_empty());

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::excel::ExcelFormat;
 use crate::meta::LocalRef;
 use crate::schema::{self, TEXT, exactly_one, rule};
 use crate::union::union;
@@ -43,6 +44,9 @@ pub struct Format {
     /// Comma-separated values (RFC 4180) and its relatives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     csv: Option<CsvFormat>,
+    /// A workbook of Excel: one of its sheets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    excel: Option<ExcelFormat>,
 }
 
 /// How a CSV file is written, where that is not to be detected.
@@ -142,6 +146,8 @@ union! {
     pub enum FormatKind<'a> = Format::kind {
         /// Comma-separated values and its relatives.
         "csv" csv => Csv(&'a CsvFormat),
+        /// A sheet of a workbook.
+        "excel" excel => Excel(&'a ExcelFormat),
     }
 }
 
@@ -179,7 +185,8 @@ impl Source {
     pub fn null_words(&self) -> &[String] {
         match self.format().and_then(|(format, _)| Format::read_as(format)) {
             Some(FormatKind::Csv(csv)) => &csv.null_words,
-            None => &[],
+            // A cell that has nothing is empty.
+            Some(FormatKind::Excel(_)) | None => &[],
         }
     }
 

@@ -4,6 +4,7 @@
 use api::import_run::RunReason;
 
 use super::blob::BlobError;
+use super::excel::WorkbookError;
 use crate::row::{Column, ColumnError, Header, Position};
 
 /// Why a source cannot be read any further. Never holds a cell's text.
@@ -125,6 +126,8 @@ pub enum FileError {
     TooMuchToSend { at: Position, limit: usize },
     #[error("the header has {found} columns, more than {limit}")]
     TooManyColumns { found: usize, limit: usize },
+    #[error(transparent)]
+    Workbook(#[from] WorkbookError),
 }
 
 impl FileError {
@@ -133,6 +136,7 @@ impl FileError {
             Self::RecordTooLong { .. } | Self::TooManyCells { .. } | Self::TooMuchToSend { .. } | Self::TooManyColumns { .. } => {
                 Remedy::Shorten
             }
+            Self::Workbook(error) => error.remedy(),
             Self::Empty
             | Self::UnknownFormat
             | Self::UnknownEncoding { .. }

@@ -7,14 +7,16 @@ use memchr::memmem;
 use crate::source::FileError;
 
 const SAVE: &str = "open it where it was made and save it as CSV (UTF-8)";
+const EXCEL: &str = "set the source's format to {excel: {}}";
+const OLD_EXCEL: &str = "save it as .xlsx in Excel, without a password, and set the source's format to {excel: {}}";
 const UNPACK: &str = "unpack it and take the CSV file in it";
 
 /// By the bytes of the file.
-pub(super) fn of_bytes(head: &[u8]) -> Result<(), FileError> {
+pub(in crate::source) fn of_bytes(head: &[u8]) -> Result<(), FileError> {
     let signs: [(&[u8], &str, &str); 15] = [
-        (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1", "an Excel workbook (.xls, or one with a password)", SAVE),
-        (b"\x09\x08\x10\x00\x00\x06", "an Excel workbook (.xls)", SAVE),
-        (b"\x09\x08\x08\x00\x00\x05", "an Excel workbook (.xls)", SAVE),
+        (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1", "an Excel workbook (.xls, or one with a password)", OLD_EXCEL),
+        (b"\x09\x08\x10\x00\x00\x06", "an Excel workbook (.xls)", OLD_EXCEL),
+        (b"\x09\x08\x08\x00\x00\x05", "an Excel workbook (.xls)", OLD_EXCEL),
         (b"\x1F\x8B", "gzip-compressed", UNPACK),
         (b"BZh91AY&SY", "bzip2-compressed", UNPACK),
         (b"\xFD7zXZ\0", "xz-compressed", UNPACK),
@@ -47,7 +49,7 @@ fn zip(head: &[u8]) -> (&'static str, &'static str) {
     if has("application/vnd.oasis.opendocument") {
         ("an OpenDocument file", SAVE)
     } else if has("xl/") && (has("[Content_Types].xml") || has("xl/workbook")) {
-        ("an Excel workbook", SAVE)
+        ("an Excel workbook", EXCEL)
     } else if has("[Content_Types].xml") {
         ("a document of Microsoft Office", SAVE)
     } else if has("Index/Document.iwa") || has("Index/Tables/") {
@@ -58,7 +60,7 @@ fn zip(head: &[u8]) -> (&'static str, &'static str) {
 }
 
 /// By its text.
-pub(super) fn of_text(head: &[u8]) -> Result<(), FileError> {
+pub(in crate::source) fn of_text(head: &[u8]) -> Result<(), FileError> {
     let text = head.trim_ascii_start();
     let begins = |sign: &str| text.get(..sign.len()).is_some_and(|start| start.eq_ignore_ascii_case(sign.as_bytes()));
     let has = |part: &str| memmem::find(text, part.as_bytes()).is_some();
@@ -110,7 +112,7 @@ mod tests {
         for (head, expected) in [
             (
                 b"PK\x03\x04..[Content_Types].xml..xl/workbook.xml".as_slice(),
-                "the file is an Excel workbook, not CSV: open it where it was made",
+                "the file is an Excel workbook, not CSV: set the source's format to {excel: {}}",
             ),
             (b"PK\x03\x04..Contact.csv", "the file is a ZIP archive, not CSV: unpack it"),
             (b"PK\x03\x04..mimetypeapplication/vnd.oasis.opendocument.spreadsheet", "the file is an OpenDocument file"),

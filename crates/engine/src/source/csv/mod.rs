@@ -8,7 +8,7 @@
 mod again;
 mod contradiction;
 mod footer;
-mod kind;
+pub(in crate::source) mod kind;
 mod parser;
 mod quotes;
 mod rows;

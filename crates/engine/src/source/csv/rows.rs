@@ -12,12 +12,10 @@ use super::parser::{Dialect, Fault, RawRecord};
 use super::quotes::FaultKind;
 use super::text::CONTRADICTED;
 use crate::own::{self, Own};
-use crate::row::{Batch, Column, Header, Position, Record, RowError};
+use crate::row::{Batch, Column, Header, MAX_COLUMNS, Position, Record, RowError};
 use crate::source::FileError;
 use crate::source::limits::{MAX_CHARACTERS, characters};
 use crate::taken::{Choice, encoding_remedy};
-
-const MAX_COLUMNS: usize = 5_000;
 
 /// What Excel's `sep=;` is once the line is cut.
 const HINT: &[u8] = b"sep=";
