@@ -333,8 +333,8 @@ pub enum RowError {
     #[error("row {row} (cell {cell}): column {column} {problem}")]
     Cell { row: u64, cell: Place, column: Column, problem: Problem },
     #[error(
-        "row {row} (cell {cell}): text behind the last column {last}; give its column a name in the header, clear the cell, or leave it out \
-         with the format's `range`"
+        "row {row} (cell {cell}): text behind the last column {last}; if another row is the header, name it in the format's `headerRow`, else give the \
+         column a name, clear the cell, or leave it out with `range`"
     )]
     BehindHeader { row: u64, cell: Place, last: Column },
     #[error("{place}: {source}")]

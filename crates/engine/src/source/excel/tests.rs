@@ -107,7 +107,7 @@ fn a_cell_that_is_no_value_fails_its_row_and_says_where_it_is() {
         ),
         (
             r#"<c r="D2"><v>1</v></c>"#,
-            "RAGGED_ROW: row 1 (cell D2): text behind the last column \"c\"; give its column a name in the header, clear the cell, or leave it out with the format's `range`",
+            "RAGGED_ROW: row 1 (cell D2): text behind the last column \"c\"; if another row is the header, name it in the format's `headerRow`, else give the column a name, clear the cell, or leave it out with `range`",
         ),
     ] {
         assert_eq!(one(cell), expected, "{cell}");
