@@ -6,11 +6,14 @@ mod makers;
 
 use std::collections::BTreeSet;
 
+use api::import_run::RunReason;
 use futures::executor::block_on;
 use futures::{StreamExt, stream};
 
 use self::maker::{Book, sheet};
 use super::*;
+use crate::source::blob::MemoryBlob;
+use crate::source::{FileSource, Source, Start};
 
 /// A row as it is told: its cells joined by bars, or why it fails.
 fn told(book: Vec<u8>, format: &str, used: &[&str]) -> Result<Told, String> {
@@ -313,6 +316,33 @@ async fn rows_come_in_batches_from_a_thread_that_ends_with_them() {
     tokio::time::timeout(std::time::Duration::from_secs(10), thread).await.unwrap().unwrap();
 }
 
+/// As a job opens it.
+#[tokio::test]
+async fn a_workbook_is_a_file_like_any_other() {
+    let book = Book::of(&sheet(&format!(r#"{}<row r="2"><c r="A2"><v>1</v></c></row><row r="4"/>"#, maker::header(&["a"])))).bytes();
+    let open = async |bytes: Vec<u8>, format: Option<&str>| {
+        let source = FileSource::new(MemoryBlob::new(bytes, 100), format.map(|format| serde_json::from_str(format).unwrap()));
+        source.open(&Start::First, &["a".to_owned()].into()).await
+    };
+    let mut rows = open(book.clone(), Some(r#"{"excel": {}}"#)).await.unwrap();
+    let mut batch = Batch::new();
+    assert_eq!(rows.header().names(), ["a"]);
+    assert!(rows.next(&mut batch).await.unwrap());
+    assert_eq!(batch.rows().iter().map(|row| row.cells[0].to_vec()).collect::<Vec<_>>(), [b"1"]);
+    assert!(!rows.next(&mut batch).await.unwrap());
+    assert_eq!(rows.blank_lines(), 2);
+
+    let refused = async |bytes: Vec<u8>, format| open(bytes, format).await.err().map(|error| (error.to_string(), error.reason())).unwrap();
+    let (message, reason) = refused(book.clone(), None).await;
+    assert_eq!(message, "the file is an Excel workbook, not CSV: set the source's format to {excel: {}}");
+    assert_eq!(reason, RunReason::SourceFailed);
+    let (message, reason) = refused(book.clone(), Some(r#"{"excel": {"range": "A1"}}"#)).await;
+    assert!(message.starts_with("`range: \"A1\"` is no range of cells"), "{message}");
+    assert_eq!(reason, RunReason::SourceFailed);
+    let (message, reason) = refused(book[..book.len() - 1].to_vec(), Some(r#"{"excel": {}}"#)).await;
+    assert_eq!((message, reason), (WorkbookError::Damaged { part: Part::Archive }.to_string(), RunReason::SourceFailed));
+}
+
 #[test]
 fn a_file_beyond_the_limit_is_refused_before_it_is_read() {
     let piece = Bytes::from(vec![0; 1 << 20]);
@@ -323,5 +353,5 @@ fn a_file_beyond_the_limit_is_refused_before_it_is_read() {
     assert_eq!(read(64), Ok(64));
     let (message, reason) = read(65).unwrap_err();
     assert!(message.starts_with("the workbook has more than 64 MiB: save the sheet as CSV"), "{message}");
-    assert_eq!(reason, api::import_run::RunReason::FileTooComplex);
+    assert_eq!(reason, RunReason::FileTooComplex);
 }
