@@ -4,10 +4,14 @@ The values that are expected come from Python's own types, not from any reader o
 
 import datetime as dt
 import decimal
+import io
 import json
 
+import msoffcrypto.format.ooxml
 import openpyxl
 import xlsxwriter
+import xlwt
+from xlwt.Cell import FormulaCell
 from pyexcelerate import Format, Style, Workbook as Pyexcelerate
 
 HEADER = ["Text", "Id", "Number", "Percent", "Money", "Day", "Instant", "Time", "Passed", "Yes"]
@@ -20,6 +24,9 @@ ROWS = [
     ["  blanks  ", "1e5", 123456789.123456, 2.5, -42.25, dt.date(2000, 2, 29), dt.datetime(2038, 1, 19, 3, 14, 8), dt.time(12, 34, 56), dt.timedelta(minutes=59), False],
     ["😀 日本語", "=1+1", 0.666666666666667, 0, 99999999999.99, dt.date(1904, 3, 1), dt.datetime(2024, 12, 31, 0, 0, 1), dt.time(0, 0, 1), dt.timedelta(hours=1), True],
 ]
+
+
+LONG = ["Text"] + [f"{number} " + letter * 190 for number, letter in zip(range(120), "aé日😀" * 30)]
 
 
 def plain(number):
@@ -104,6 +111,64 @@ def with_pyexcelerate(name):
     book.save(name)
 
 
+def with_xlwt(name, epoch_1904=False):
+    book = xlwt.Workbook()
+    book.dates_1904 = epoch_1904
+    sheet = book.add_sheet("Accounts")
+    styles = [xlwt.easyxf(num_format_str=code or "General") for code in FORMATS]
+    for column, title in enumerate(HEADER):
+        sheet.write(0, column, title)
+    for number, row in enumerate(ROWS, 1):
+        for column, (value, style) in enumerate(zip(row, styles)):
+            if isinstance(value, dt.timedelta):
+                value = value / dt.timedelta(days=1)
+            sheet.write(number, column, value, style)
+    book.save(name)
+
+
+def long_texts(name):
+    """More texts than one record takes, narrow ones and wide ones, so that some are cut in two."""
+    book = xlwt.Workbook()
+    sheet = book.add_sheet("Long")
+    for number, text in enumerate(LONG):
+        sheet.write(number, 0, text)
+    book.save(name)
+
+
+def old_and_odd(name):
+    """Records that only some cells have, hidden ones too."""
+    book = xlwt.Workbook()
+    hidden = book.add_sheet("Notes")
+    hidden.write(0, 0, "nothing here")
+    hidden.visibility = 1
+    sheet = book.add_sheet("Data")
+    book.set_active_sheet(1)
+    for column, title in enumerate(["Name", "Sum", "State"], 1):
+        sheet.write(1, column, title)
+    sheet.write_rich_text(2, 1, ["half ", ("bold", xlwt.easyfont("bold on"))])
+    sheet.write(2, 2, -1.25)
+    sheet.write(2, 3, True)
+    sheet.row(3).set_cell_error(1, 0x2A)
+    # To be calculated when it is opened.
+    sheet.row(4).insert_cell(2, FormulaCell(4, 2, book.add_style(xlwt.XFStyle()), xlwt.Formula("1+1"), calc_flags=2))
+    sheet.write(6, 1, "hidden")
+    sheet.write(6, 2, 12345678)
+    sheet.write(6, 3, False)
+    sheet.row(6).hidden = True
+    sheet.col(2).hidden = True
+    sheet.write(8, 1, "far")
+    sheet.write(8, 5, "off")
+    book.save(name)
+
+
+def protected(name):
+    book = io.BytesIO()
+    plain = openpyxl.Workbook()
+    plain.save(book)
+    with open(name, "wb") as file:
+        msoffcrypto.format.ooxml.OOXMLFile(book).encrypt("hush", file)
+
+
 def odd(name):
     """What only some programs write: formulas, errors, merged and hidden cells, several sheets and runs of text."""
     book = xlsxwriter.Workbook(name)
@@ -142,7 +207,15 @@ def main():
     with_xlsxwriter("xlsxwriter-inline.xlsx", constant_memory=True)
     with_xlsxwriter("xlsxwriter-1904.xlsx", date_1904=True)
     with_pyexcelerate("pyexcelerate.xlsx")
+    with_xlwt("xlwt.xls")
+    with_xlwt("xlwt-1904.xls", epoch_1904=True)
+    long_texts("xlwt-long.xls")
+    old_and_odd("xlwt-odd.xls")
+    protected("protected.xlsx")
     odd("odd.xlsx")
+    with open("long.json", "w", encoding="utf-8") as file:
+        json.dump(LONG, file, ensure_ascii=False, indent=1)
+        file.write("\n")
     with open("expected.json", "w", encoding="utf-8") as file:
         json.dump([HEADER] + [[expected(value) for value in row] for row in ROWS], file, ensure_ascii=False, indent=1)
         file.write("\n")

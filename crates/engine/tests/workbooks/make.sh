@@ -25,7 +25,11 @@ cd "$here"
 # LibreOffice reads what openpyxl wrote, calculates its formulas and writes it in its own way.
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-for name in openpyxl openpyxl-1904; do
-    soffice "-env:UserInstallation=file://$scratch/profile" --headless --convert-to xlsx --outdir "$scratch" "$name.xlsx" >/dev/null
-    mv "$scratch/$name.xlsx" "libreoffice${name#openpyxl}.xlsx"
+saved() {
+    soffice "-env:UserInstallation=file://$scratch/profile" --headless --convert-to "$2" --outdir "$scratch" "$1.xlsx" >/dev/null
+    mv "$scratch/$1.$2" "$3.$2"
+}
+for kind in xlsx xls; do
+    saved openpyxl "$kind" libreoffice
+    saved openpyxl-1904 "$kind" libreoffice-1904
 done

@@ -8,15 +8,16 @@ use crate::source::FileError;
 
 const SAVE: &str = "open it where it was made and save it as CSV (UTF-8)";
 const EXCEL: &str = "set the source's format to {excel: {}}";
-const OLD_EXCEL: &str = "save it as .xlsx in Excel, without a password, and set the source's format to {excel: {}}";
+const OLD_EXCEL: &str = "remove its password if it has one, and set the source's format to {excel: {}}";
+const OLDER_EXCEL: &str = "save it as .xlsx, and set the source's format to {excel: {}}";
 const UNPACK: &str = "unpack it and take the CSV file in it";
 
 /// By the bytes of the file.
 pub(in crate::source) fn of_bytes(head: &[u8]) -> Result<(), FileError> {
     let signs: [(&[u8], &str, &str); 15] = [
         (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1", "an Excel workbook (.xls, or one with a password)", OLD_EXCEL),
-        (b"\x09\x08\x10\x00\x00\x06", "an Excel workbook (.xls)", OLD_EXCEL),
-        (b"\x09\x08\x08\x00\x00\x05", "an Excel workbook (.xls)", OLD_EXCEL),
+        (b"\x09\x08\x10\x00\x00\x06", "an Excel workbook (.xls)", OLDER_EXCEL),
+        (b"\x09\x08\x08\x00\x00\x05", "an Excel workbook (.xls)", OLDER_EXCEL),
         (b"\x1F\x8B", "gzip-compressed", UNPACK),
         (b"BZh91AY&SY", "bzip2-compressed", UNPACK),
         (b"\xFD7zXZ\0", "xz-compressed", UNPACK),

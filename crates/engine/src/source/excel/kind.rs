@@ -1,7 +1,6 @@
 //! What a file is that is said to be a workbook, by its content. Its name says nothing.
 
 use bytes::Bytes;
-use memchr::memmem;
 
 use super::error::WorkbookError;
 use super::package::Package;
@@ -12,28 +11,36 @@ use crate::source::csv::kind::{of_bytes, of_text};
 /// What workbooks of Excel 97, and encrypted ones of any age, begin with.
 const OLE: &[u8] = b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1";
 
-const XLSX: &str = "open it in Excel or LibreOffice and save it as .xlsx";
+/// What workbooks of Excel 95 and before begin with, that have no container.
+const BARE: &[u8] = b"\x09\x08";
+
+pub(super) const OLDER: &str = "a workbook of Excel 95 or older";
+pub(super) const SAVE: &str = "open it in Excel or LibreOffice and save it as .xlsx";
 const OTHER: &str = "name the format that it has, or save it as .xlsx";
 
-/// The archive of an .xlsx or .xlsm, and the part in it that is the workbook.
-pub(super) fn open(bytes: Bytes) -> Result<(Package, String), FileError> {
+/// What a workbook is made of.
+pub(super) enum Kind {
+    /// An archive of XML, and the part in it that is the workbook.
+    Xlsx(Package, String),
+    /// Records in a container, or an encrypted archive in one.
+    Xls(Bytes),
+}
+
+pub(super) fn of(bytes: Bytes) -> Result<Kind, FileError> {
     if bytes.starts_with(OLE) {
-        let name: Vec<u8> = "EncryptedPackage".encode_utf16().flat_map(u16::to_le_bytes).collect();
-        return Err(if memmem::find(&bytes, &name).is_some() {
-            WorkbookError::Protected
-        } else {
-            WorkbookError::NotAWorkbook { what: "a workbook of Excel 97 (.xls)", remedy: XLSX }
-        }
-        .into());
+        return Ok(Kind::Xls(bytes));
+    }
+    if bytes.starts_with(BARE) {
+        return Err(WorkbookError::NotAWorkbook { what: OLDER, remedy: SAVE }.into());
     }
     if !bytes.starts_with(b"PK") {
         return Err(other(&bytes));
     }
     let package = Package::open(bytes.clone())?;
     match workbook::find(&package)? {
-        Some(part) if part.ends_with(".bin") => Err(WorkbookError::NotAWorkbook { what: "a binary workbook (.xlsb)", remedy: XLSX }.into()),
-        Some(part) if package.has(&part) && !part.starts_with("word/") && !part.starts_with("ppt/") => Ok((package, part)),
-        _ if package.has("content.xml") => Err(WorkbookError::NotAWorkbook { what: "an OpenDocument file", remedy: XLSX }.into()),
+        Some(part) if part.ends_with(".bin") => Err(WorkbookError::NotAWorkbook { what: "a binary workbook (.xlsb)", remedy: SAVE }.into()),
+        Some(part) if package.has(&part) && !part.starts_with("word/") && !part.starts_with("ppt/") => Ok(Kind::Xlsx(package, part)),
+        _ if package.has("content.xml") => Err(WorkbookError::NotAWorkbook { what: "an OpenDocument file", remedy: SAVE }.into()),
         _ => Err(other(&bytes)),
     }
 }
@@ -43,7 +50,7 @@ fn other(bytes: &[u8]) -> FileError {
     let told = of_bytes(bytes).and_then(|()| of_text(&bytes[..bytes.len().min(64 << 10)]));
     let (what, remedy) = match told {
         Err(FileError::NotCsv { what, .. }) => (what, OTHER),
-        _ if bytes.is_empty() => ("empty", XLSX),
+        _ if bytes.is_empty() => ("empty", SAVE),
         _ => ("text, such as CSV", OTHER),
     };
     WorkbookError::NotAWorkbook { what, remedy }.into()

@@ -1,11 +1,13 @@
-//! Rows of a sheet of an Excel workbook (.xlsx, .xlsm).
+//! Rows of a sheet of an Excel workbook (.xlsx, .xlsm, .xls).
 //!
-//! bytes → `package` (the archive; every byte that inflates is counted) → `xml` → `workbook` (which sheet), `strings`, `styles` → `sheet`
-//! (cells as texts: `value`, `serial`, `shape`) → `rows` (header, faults, batches)
+//! bytes → `kind` → `package` (the archive; every byte that inflates is counted) → `xml` → `workbook` (which sheet), `strings`, `styles` →
+//! `sheet` (cells as texts: `value`, `serial`, `shape`) → `rows` (header, faults, batches). An old workbook goes through `xls` instead, up to
+//! the rows of its sheet (`cells`).
 //!
 //! The list of an archive's parts stands at its end, so the file is held in memory as it came, compressed and within a limit. From there
 //! it is read once, from its start, on a thread that may block; the rows are never held.
 
+mod cells;
 mod error;
 mod kind;
 mod limits;
@@ -21,6 +23,7 @@ mod strings;
 mod styles;
 mod value;
 mod workbook;
+mod xls;
 mod xml;
 
 use std::collections::BTreeSet;

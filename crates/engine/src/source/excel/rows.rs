@@ -5,16 +5,13 @@ use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
-use super::error::{Part, WorkbookError};
-use super::kind;
+use super::cells::{Sheet, SheetRow};
+use super::error::WorkbookError;
+use super::kind::{self, Kind};
 use super::limits::MAX_PIECE;
 use super::options::ExcelOptions;
 use super::place::Place;
-use super::sheet::{Sheet, SheetRow};
-use super::strings::Strings;
-use super::styles::Styles;
-use super::workbook::Workbook;
-use super::xml::Xml;
+use super::{sheet, xls};
 use crate::own::{self, Own};
 use crate::row::{Batch, Header, MAX_COLUMNS, Record, Row, RowError};
 use crate::source::FileError;
@@ -23,7 +20,7 @@ use crate::taken::SheetTaken;
 
 /// A sheet of a workbook that is held in memory as it came, compressed.
 pub struct SheetRows {
-    sheet: Sheet,
+    sheet: Box<dyn Sheet>,
     header: Header,
     /// Where the header's columns stand in the sheet.
     columns: Vec<u32>,
@@ -51,18 +48,16 @@ impl SheetRows {
     ///
     /// [`FileError::Workbook`] when the bytes are no workbook that can be read, or the sheet or its header is not there.
     pub fn open(bytes: Bytes, options: &ExcelOptions, used: &BTreeSet<String>) -> Result<Self, FileError> {
-        let (package, workbook) = kind::open(bytes)?;
-        let workbook = Workbook::read(&package, &workbook, &options.sheet)?;
-        let strings = Strings::read(&package, workbook.strings.as_deref())?;
-        let styles = Styles::read(&package, workbook.styles.as_deref())?;
-        let part = package.part(&workbook.sheet, Part::Sheet).ok_or(WorkbookError::Damaged { part: Part::Sheet })?;
-        let mut sheet = Sheet::open(Xml::new(part), strings, styles, workbook.epoch, options)?;
+        let (mut sheet, name) = match kind::of(bytes)? {
+            Kind::Xlsx(package, workbook) => sheet::open(&package, &workbook, options)?,
+            Kind::Xls(bytes) => xls::open(bytes, options)?,
+        };
         let mut row = SheetRow::default();
-        find_header(&mut sheet, &mut row, options, &workbook.name)?;
-        let (columns, names) = columns(&sheet, &row, options)?;
+        find_header(sheet.as_mut(), &mut row, options, &name)?;
+        let (columns, names) = columns(sheet.as_ref(), &row, options)?;
         let own = Own::of(&Record::from(names.as_slice()));
         let names = own.as_ref().map_or(names, Own::names);
-        let header = Header::of_sheet(names, SheetTaken { sheet: workbook.name, header_row: row.number });
+        let header = Header::of_sheet(names, SheetTaken { sheet: name, header_row: row.number });
         let used = (!used.is_empty()).then(|| {
             let used: Vec<usize> = used.iter().filter_map(|name| header.find(name).ok()).collect();
             (0..columns.len()).map(|column| used.contains(&column)).collect()
@@ -188,7 +183,7 @@ impl SheetRows {
 }
 
 /// The row that names the columns: the one that the job names, else the first with text that is shown.
-fn find_header(sheet: &mut Sheet, row: &mut SheetRow, options: &ExcelOptions, name: &str) -> Result<(), WorkbookError> {
+fn find_header(sheet: &mut dyn Sheet, row: &mut SheetRow, options: &ExcelOptions, name: &str) -> Result<(), WorkbookError> {
     while sheet.next(row)? {
         match options.header_row {
             None if row.hidden || row.is_blank() => continue,
@@ -206,7 +201,7 @@ fn find_header(sheet: &mut Sheet, row: &mut SheetRow, options: &ExcelOptions, na
 }
 
 /// Where the columns are and how they are called: from the first that is read to the last that has a name.
-fn columns(sheet: &Sheet, row: &SheetRow, options: &ExcelOptions) -> Result<(Vec<u32>, Vec<String>), FileError> {
+fn columns(sheet: &dyn Sheet, row: &SheetRow, options: &ExcelOptions) -> Result<(Vec<u32>, Vec<String>), FileError> {
     let named: Vec<_> = row.cells.iter().filter(|cell| !row.is_blank_cell(cell)).collect();
     let last = named.last().map_or(0, |cell| cell.column);
     let columns: Vec<u32> = (options.range.columns.0..=last).filter(|column| sheet.has_column(*column)).collect();

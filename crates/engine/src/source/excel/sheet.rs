@@ -1,10 +1,10 @@
 //! The cells of a sheet of an .xlsx, row by row, each as the text that it stands for.
 
-use std::ops::Range as Span;
-
-use super::error::WorkbookError;
-use super::limits::{MAX_CELLS, MAX_COLUMN, MAX_PIECE, MAX_ROW};
+use super::cells::{Sheet, SheetRow, read_columns};
+use super::error::{Part, WorkbookError};
+use super::limits::{MAX_CELLS, MAX_COLUMN, MAX_ROW};
 use super::options::{ExcelOptions, Range};
+use super::package::Package;
 use super::place;
 use super::problem::Problem;
 use super::serial::{self, Epoch};
@@ -12,54 +12,17 @@ use super::shape::Shape;
 use super::strings::{RichText, Strings, unescape};
 use super::styles::Styles;
 use super::value;
+use super::workbook::Workbook;
 use super::xml::{Element, Token, Xml, is_true};
 
-/// One row of a sheet: its cells that are not empty, from left to right.
-#[derive(Clone, Default)]
-pub(super) struct SheetRow {
-    /// As the sheet shows it.
-    pub(super) number: u32,
-    pub(super) hidden: bool,
-    pub(super) cells: Vec<SheetCell>,
-    text: String,
-}
-
-#[derive(Clone)]
-pub(super) struct SheetCell {
-    /// 0 is `A`.
-    pub(super) column: u32,
-    text: Span<usize>,
-    pub(super) problem: Option<Problem>,
-}
-
-impl SheetRow {
-    pub(super) fn text(&self, cell: &SheetCell) -> &str {
-        &self.text[cell.text.clone()]
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.text.len()
-    }
-
-    /// Only blanks in every cell, as spreadsheets leave behind.
-    pub(super) fn is_blank(&self) -> bool {
-        self.cells.iter().all(|cell| self.is_blank_cell(cell))
-    }
-
-    pub(super) fn is_blank_cell(&self, cell: &SheetCell) -> bool {
-        cell.problem.is_none() && self.text(cell).bytes().all(|byte| matches!(byte, b' ' | b'\t'))
-    }
-
-    fn begin(&mut self, number: u32, hidden: bool) {
-        // A row that was large gives its memory back.
-        if self.text.capacity() > 1 << 20 {
-            self.text = String::new();
-        }
-        self.number = number;
-        self.hidden = hidden;
-        self.cells.clear();
-        self.text.clear();
-    }
+/// The sheet that is wanted of an archive, and its name.
+pub(super) fn open(package: &Package, workbook: &str, options: &ExcelOptions) -> Result<(Box<dyn Sheet>, String), WorkbookError> {
+    let workbook = Workbook::read(package, workbook, &options.sheet)?;
+    let strings = Strings::read(package, workbook.strings.as_deref())?;
+    let styles = Styles::read(package, workbook.styles.as_deref())?;
+    let part = package.part(&workbook.sheet, Part::Sheet).ok_or(WorkbookError::Damaged { part: Part::Sheet })?;
+    let sheet = XlsxSheet::open(Xml::new(part), strings, styles, workbook.epoch, options)?;
+    Ok((Box::new(sheet), workbook.name))
 }
 
 /// What a cell says of its value: its attribute `t`.
@@ -77,7 +40,7 @@ enum Kind {
 }
 
 /// A sheet being read.
-pub(super) struct Sheet {
+pub(super) struct XlsxSheet {
     xml: Xml,
     strings: Strings,
     styles: Styles,
@@ -92,42 +55,12 @@ pub(super) struct Sheet {
     value: String,
 }
 
-impl Sheet {
-    /// Reads up to the first row.
-    pub(super) fn open(
-        mut xml: Xml,
-        strings: Strings,
-        styles: Styles,
-        epoch: Epoch,
-        options: &ExcelOptions,
-    ) -> Result<Self, WorkbookError> {
-        let (range, skips_hidden) = (options.range, options.skips_hidden);
-        let mut columns: Box<[bool]> = (0..MAX_COLUMN).map(|column| (range.columns.0..=range.columns.1).contains(&column)).collect();
-        loop {
-            match xml.next()? {
-                Token::Start(element) => match element.name() {
-                    b"col" if skips_hidden && element.says("hidden") => {
-                        let number = |name| element.attribute(name).and_then(|number| number.parse::<usize>().ok()).unwrap_or(0);
-                        let (first, last) = (number("min").max(1), number("max").min(columns.len()));
-                        columns.iter_mut().take(last).skip(first - 1).for_each(|column| *column = false);
-                    }
-                    b"sheetData" => break,
-                    _ => {}
-                },
-                Token::End(_) | Token::Text(_) | Token::Nothing => {}
-                Token::Over => return Err(xml.damaged()),
-            }
-        }
-        Ok(Self { xml, strings, styles, epoch, range, columns, skips_hidden, row: 0, cells: 0, value: String::new() })
-    }
-
-    /// Whether a column is read.
-    pub(super) fn has_column(&self, column: u32) -> bool {
+impl Sheet for XlsxSheet {
+    fn has_column(&self, column: u32) -> bool {
         self.columns.get(column as usize).copied().unwrap_or(false)
     }
 
-    /// The next row of the range. False: there is none, and the row is not to be looked at.
-    pub(super) fn next(&mut self, row: &mut SheetRow) -> Result<bool, WorkbookError> {
+    fn next(&mut self, row: &mut SheetRow) -> Result<bool, WorkbookError> {
         loop {
             match self.xml.next()? {
                 Token::Start(element) if element.name() == b"row" => {
@@ -155,6 +88,36 @@ impl Sheet {
             }
         }
     }
+}
+
+impl XlsxSheet {
+    /// Reads up to the first row.
+    pub(super) fn open(
+        mut xml: Xml,
+        strings: Strings,
+        styles: Styles,
+        epoch: Epoch,
+        options: &ExcelOptions,
+    ) -> Result<Self, WorkbookError> {
+        let (range, skips_hidden) = (options.range, options.skips_hidden);
+        let mut columns = read_columns(range);
+        loop {
+            match xml.next()? {
+                Token::Start(element) => match element.name() {
+                    b"col" if skips_hidden && element.says("hidden") => {
+                        let number = |name| element.attribute(name).and_then(|number| number.parse::<usize>().ok()).unwrap_or(0);
+                        let (first, last) = (number("min").max(1), number("max").min(columns.len()));
+                        columns.iter_mut().take(last).skip(first - 1).for_each(|column| *column = false);
+                    }
+                    b"sheetData" => break,
+                    _ => {}
+                },
+                Token::End(_) | Token::Text(_) | Token::Nothing => {}
+                Token::Over => return Err(xml.damaged()),
+            }
+        }
+        Ok(Self { xml, strings, styles, epoch, range, columns, skips_hidden, row: 0, cells: 0, value: String::new() })
+    }
 
     fn cells_of(&mut self, row: &mut SheetRow) -> Result<(), WorkbookError> {
         let (mut column, mut count) = (0, 0);
@@ -179,13 +142,7 @@ impl Sheet {
                 Token::Start(_) | Token::End(_) | Token::Text(_) | Token::Nothing => {}
             }
         }
-        if !row.cells.is_sorted_by(|left, right| left.column < right.column) {
-            row.cells.sort_by_key(|cell| cell.column);
-            if row.cells.windows(2).any(|two| two[0].column == two[1].column) {
-                return Err(self.xml.damaged());
-            }
-        }
-        Ok(())
+        if row.sort() { Ok(()) } else { Err(self.xml.damaged()) }
     }
 
     /// Reads up to the end of the cell, and adds it if it has a text.
@@ -213,27 +170,14 @@ impl Sheet {
         if !self.has_column(column) {
             return Ok(());
         }
-        let start = row.text.len();
-        let told = self.write(head, &inline.take(), formula, &mut row.text);
-        let problem = match told.ok_or_else(|| self.xml.damaged())? {
-            Ok(()) if row.text[start..].contains('\0') => {
-                row.text.truncate(start);
-                Some(Problem::Nul)
-            }
-            Ok(()) => None,
-            Err(problem) => {
-                row.text.truncate(start);
-                row.text.push_str(problem.shown());
-                Some(problem)
-            }
-        };
-        if row.text.len() > MAX_PIECE {
-            return Err(WorkbookError::RowTooLong { row: row.number, limit: MAX_PIECE });
-        }
-        if problem.is_some() || row.text.len() > start {
-            row.cells.push(SheetCell { column, text: start..row.text.len(), problem });
-        }
-        Ok(())
+        let (inline, mut is_damaged) = (inline.take(), false);
+        row.add(column, |text| {
+            self.write(head, &inline, formula, text).unwrap_or_else(|| {
+                is_damaged = true;
+                Ok(())
+            })
+        })?;
+        if is_damaged { Err(self.xml.damaged()) } else { Ok(()) }
     }
 
     /// Appends what the cell stands for. `None`: it is none of a workbook.

@@ -33,7 +33,7 @@ impl Strings {
         }
     }
 
-    fn push(&mut self, text: &str) -> Result<(), WorkbookError> {
+    pub(super) fn push(&mut self, text: &str) -> Result<(), WorkbookError> {
         if self.text.len() + text.len() > MAX_STRINGS {
             return Err(WorkbookError::TooMuchText { limit: MAX_STRINGS });
         }

@@ -273,22 +273,17 @@ fn what_is_no_workbook_is_called_what_it_is() {
         ..Book::default()
     };
     let xlsb = Book { parts: vec![("_rels/.rels", maker::top("xl/workbook.bin")), ("xl/workbook.bin", "x".into())], ..Book::default() };
-    let encrypted =
-        [b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1....".to_vec(), "EncryptedPackage".encode_utf16().flat_map(u16::to_le_bytes).collect()].concat();
     let save = "open it in Excel or LibreOffice and save it as .xlsx";
     let name = "name the format that it has, or save it as .xlsx";
     for (bytes, expected) in [
         (docx.archive(), format!("the file is a document of Microsoft Office, not an Excel workbook: {name}")),
         (ods.archive(), format!("the file is an OpenDocument file, not an Excel workbook: {save}")),
         (xlsb.archive(), format!("the file is a binary workbook (.xlsb), not an Excel workbook: {save}")),
-        (
-            b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1....".to_vec(),
-            format!("the file is a workbook of Excel 97 (.xls), not an Excel workbook: {save}"),
-        ),
+        (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1....".to_vec(), WorkbookError::Damaged { part: Part::Archive }.to_string()),
         (b"a,b\n1,2\n".to_vec(), format!("the file is text, such as CSV, not an Excel workbook: {name}")),
+        (b"\x09\x08\x08\0\0\x05".to_vec(), format!("the file is a workbook of Excel 95 or older, not an Excel workbook: {save}")),
         (b"\x1F\x8B\x08\0".to_vec(), format!("the file is gzip-compressed, not an Excel workbook: {name}")),
         (Vec::new(), format!("the file is empty, not an Excel workbook: {save}")),
-        (encrypted, WorkbookError::Protected.to_string()),
     ] {
         assert_eq!(told(bytes, "{}", &[]).unwrap_err(), expected);
     }

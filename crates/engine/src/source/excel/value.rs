@@ -15,9 +15,13 @@ pub(super) fn number(said: &str, text: &mut String) -> Option<()> {
         text.push_str(said);
         return Some(());
     }
-    let number = finite(said)?;
+    plain(said.parse().ok()?, text)
+}
+
+/// Appends a number. `None`: it is none.
+pub(super) fn plain(number: f64, text: &mut String) -> Option<()> {
     // There is no minus zero among values.
-    write!(text, "{}", if number == 0.0 { 0.0 } else { number }).ok()
+    number.is_finite().then(|| _ = write!(text, "{}", if number == 0.0 { 0.0 } else { number }))
 }
 
 /// What a text says that is a number.

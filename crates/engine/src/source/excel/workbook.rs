@@ -18,10 +18,30 @@ pub(super) struct Workbook {
     pub(super) styles: Option<String>,
 }
 
-struct Sheet {
-    name: String,
-    visible: bool,
-    relation: String,
+/// A sheet as the workbook lists it.
+pub(super) struct Listed<P> {
+    pub(super) name: String,
+    pub(super) visible: bool,
+    /// Where its cells are; a chart or a macro has none.
+    pub(super) cells: Option<P>,
+}
+
+/// The name of the sheet that is wanted, and where its cells are.
+pub(super) fn choose<P: Clone>(sheets: &[Listed<P>], wanted: &Wanted) -> Result<(String, P), WorkbookError> {
+    let names = || sheets.iter().map(|sheet| sheet.name.clone()).collect();
+    let found = match wanted {
+        Wanted::FirstVisible => sheets.iter().find(|sheet| sheet.visible && sheet.cells.is_some()).ok_or(WorkbookError::NoSheet)?,
+        Wanted::Named(name) => sheets
+            .iter()
+            // Excel keeps no two sheets whose names differ in case only.
+            .find(|sheet| sheet.name == *name || sheet.name.to_lowercase() == name.to_lowercase())
+            .ok_or_else(|| WorkbookError::NoSuchSheet { name: name.clone(), sheets: names() })?,
+        Wanted::Number(number) => sheets
+            .get((*number as usize).saturating_sub(1))
+            .ok_or_else(|| WorkbookError::NoSuchNumber { number: *number, sheets: names() })?,
+    };
+    let cells = found.cells.clone().ok_or_else(|| WorkbookError::NotCells { name: found.name.clone() })?;
+    Ok((found.name.clone(), cells))
 }
 
 struct Relation {
@@ -41,15 +61,21 @@ impl Workbook {
     pub(super) fn read(package: &Package, part: &str, wanted: &Wanted) -> Result<Self, WorkbookError> {
         let damaged = || WorkbookError::Damaged { part: Part::Workbook };
         let mut xml = Xml::new(package.part(part, Part::Workbook).ok_or_else(damaged)?);
+        let relations = relations(package, part)?;
+        let of_kind = |kind: &str| relations.iter().find(|relation| relation.kind == kind).map(|relation| relation.target.clone());
+        let cells = |id: &str| {
+            let found = relations.iter().find(|relation| relation.id == id && relation.kind == "worksheet")?;
+            Some(found.target.clone())
+        };
         let (mut sheets, mut epoch) = (Vec::new(), Epoch::From1900);
         loop {
             match xml.next()? {
                 Token::Start(element) => match element.name() {
                     b"workbookPr" if element.says("date1904") => epoch = Epoch::From1904,
-                    b"sheet" => sheets.push(Sheet {
+                    b"sheet" => sheets.push(Listed {
                         name: element.attribute("name").ok_or_else(damaged)?,
                         visible: element.attribute("state").is_none_or(|state| state == "visible"),
-                        relation: element.attribute("id").ok_or_else(damaged)?,
+                        cells: cells(&element.attribute("id").ok_or_else(damaged)?),
                     }),
                     _ => {}
                 },
@@ -57,34 +83,9 @@ impl Workbook {
                 Token::Over => break,
             }
         }
-        let relations = relations(package, part)?;
-        let of_kind = |kind: &str| relations.iter().find(|relation| relation.kind == kind).map(|relation| relation.target.clone());
-        let cells = |sheet: &Sheet| {
-            let found = relations.iter().find(|relation| relation.id == sheet.relation && relation.kind == "worksheet")?;
-            Some(found.target.clone())
-        };
-        let found = match wanted {
-            Wanted::FirstVisible => sheets.iter().find(|sheet| sheet.visible && cells(sheet).is_some()).ok_or(WorkbookError::NoSheet)?,
-            Wanted::Named(name) => sheets
-                .iter()
-                .find(|sheet| is_named(sheet, name))
-                .ok_or_else(|| WorkbookError::NoSuchSheet { name: name.clone(), sheets: names(&sheets) })?,
-            Wanted::Number(number) => sheets
-                .get((*number as usize).saturating_sub(1))
-                .ok_or_else(|| WorkbookError::NoSuchNumber { number: *number, sheets: names(&sheets) })?,
-        };
-        let sheet = cells(found).ok_or_else(|| WorkbookError::NotCells { name: found.name.clone() })?;
-        Ok(Self { epoch, name: found.name.clone(), sheet, strings: of_kind("sharedStrings"), styles: of_kind("styles") })
+        let (name, sheet) = choose(&sheets, wanted)?;
+        Ok(Self { epoch, name, sheet, strings: of_kind("sharedStrings"), styles: of_kind("styles") })
     }
-}
-
-/// Excel keeps no two sheets whose names differ in case only.
-fn is_named(sheet: &Sheet, name: &str) -> bool {
-    sheet.name == name || sheet.name.to_lowercase() == name.to_lowercase()
-}
-
-fn names(sheets: &[Sheet]) -> Vec<String> {
-    sheets.iter().map(|sheet| sheet.name.clone()).collect()
 }
 
 /// What the part leads to; the whole archive has no name.

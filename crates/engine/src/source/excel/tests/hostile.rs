@@ -273,3 +273,57 @@ fn no_refusal_shows_a_cell() {
         assert!(!told.contains("SECRET") && !told.contains("99999999"), "{told}");
     }
 }
+
+/// What xlwt wrote, changed.
+fn old(change: impl FnOnce(&mut Vec<u8>)) -> Result<usize, String> {
+    let mut bytes = xlwt();
+    change(&mut bytes);
+    told(bytes, "{}", &[]).map(|found| found.lines.len())
+}
+
+fn xlwt() -> Vec<u8> {
+    std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/workbooks/xlwt.xls")).unwrap()
+}
+
+fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) {
+    let at = memchr::memmem::find(bytes, from).unwrap();
+    bytes[at..at + to.len()].copy_from_slice(to);
+}
+
+#[test]
+fn old_workbooks_with_a_password_or_too_old_are_told_so() {
+    assert_eq!(old(|_| ()), Ok(5));
+    // CODEPAGE becomes FILEPASS, and BIFF8 becomes BIFF5.
+    assert_eq!(old(|bytes| replace(bytes, b"\x42\0\x02\0", b"\x2F\0")).unwrap_err(), WorkbookError::Protected.to_string());
+    let older = old(|bytes| replace(bytes, b"\x09\x08\x10\0\0\x06\x05\0", b"\x09\x08\x10\0\0\x05")).unwrap_err();
+    assert!(older.starts_with("the file is a workbook of Excel 95 or older, not an Excel workbook"), "{older}");
+}
+
+#[test]
+fn chains_of_sectors_that_lead_back_are_damaged() {
+    let number = |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    let leads_to = |next: Option<u32>| {
+        old(|bytes| {
+            let directory = number(bytes, 48);
+            let entry = (number(bytes, 76) as usize + 1) * 512 + directory as usize * 4;
+            let next = next.unwrap_or(directory);
+            bytes[entry..entry + 4].copy_from_slice(&next.to_le_bytes());
+        })
+    };
+    assert_eq!(leads_to(Some(0xFFFF_FFFE)), Ok(5));
+    assert_eq!(leads_to(None).unwrap_err(), WorkbookError::Damaged { part: Part::Archive }.to_string());
+}
+
+#[test]
+fn an_old_workbook_that_was_cut_off_or_changed_does_no_harm() {
+    let whole = xlwt();
+    for length in (8..whole.len() - 512).step_by(61) {
+        assert!(read_bytes(whole[..length].to_vec()).is_err(), "{length}");
+    }
+    // It has no checksums: a value may be another one, but nothing panics, and nothing takes long.
+    for at in 8..whole.len() {
+        let mut changed = whole.clone();
+        changed[at] ^= if at % 2 == 0 { 0xFF } else { 0x81 };
+        let _ = read_bytes(changed);
+    }
+}

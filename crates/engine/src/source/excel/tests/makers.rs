@@ -28,6 +28,10 @@ fn every_value_is_what_was_written() {
         "xlsxwriter-1904.xlsx",
         "libreoffice.xlsx",
         "libreoffice-1904.xlsx",
+        "libreoffice.xls",
+        "libreoffice-1904.xls",
+        "xlwt.xls",
+        "xlwt-1904.xls",
     ] {
         let (found, expected) = (table(name), expected());
         assert_eq!(found.len(), expected.len(), "{name}");
@@ -52,6 +56,13 @@ fn what_a_quick_writer_writes_is_read() {
 }
 
 #[test]
+fn texts_of_many_records_are_read() {
+    let expected: Vec<String> = serde_json::from_slice(&book("long.json")).unwrap();
+    let found = told(book("xlwt-long.xls"), "{}", &[]).unwrap();
+    assert_eq!([vec![found.header], found.lines].concat(), expected);
+}
+
+#[test]
 fn reports_of_people_are_read() {
     let format = r#"{"headerRow": 4, "skipFooterRows": 1, "range": "B1:E"}"#;
     let found = told(book("odd.xlsx"), format, &["Name", "Sum", "State"]).unwrap();
@@ -73,4 +84,34 @@ fn reports_of_people_are_read() {
     // A title above the header, merged: its text stands in the first cell alone.
     assert_eq!(told(book("odd.xlsx"), "{}", &[]).unwrap().header, "|A report of ours");
     assert_eq!(told(book("odd.xlsx"), r#"{"sheetNumber": 1}"#, &[]).unwrap().header, "nothing here");
+}
+
+#[test]
+fn odd_cells_of_an_old_workbook_are_read() {
+    let found = told(book("xlwt-odd.xls"), "{}", &[]).unwrap();
+    assert_eq!(
+        found.described,
+        "the workbook, sheet \"Data\" with row 2 as its header, has the columns \"\", \"Name\", \"Sum\", \"State\""
+    );
+    assert_eq!(
+        found.lines,
+        [
+            "|half bold|-1.25|true",
+            "UNREADABLE_CELL: row 2 (cell B4): column \"Name\" holds the error #N/A: correct its formula, or clear the cell",
+            "UNREADABLE_CELL: row 3 (cell C5): column \"Sum\" holds a formula without a result: open the workbook in Excel or LibreOffice and \
+             save it there, which calculates it",
+            "|hidden|12345678|false",
+            "RAGGED_ROW: row 5 (cell F9): text behind the last column \"State\"; if another row is the header, name it in the format's \
+             `headerRow`, else give the column a name, clear the cell, or leave it out with `range`",
+        ]
+    );
+    assert_eq!((found.skipped, found.blank), (0, 2));
+    let skip = told(book("xlwt-odd.xls"), r#"{"hidden": "Skip", "range": "B2:D"}"#, &["Name"]).unwrap();
+    assert_eq!((skip.header.as_str(), skip.skipped, skip.lines[2].as_str()), ("Name|State", 1, "hidden|false"));
+    assert_eq!(told(book("xlwt-odd.xls"), r#"{"sheet": "notes"}"#, &[]).unwrap().header, "nothing here");
+}
+
+#[test]
+fn a_workbook_with_a_password_is_told_so() {
+    assert_eq!(told(book("protected.xlsx"), "{}", &[]).unwrap_err(), WorkbookError::Protected.to_string());
 }
