@@ -2,6 +2,7 @@
 //! that says what must hold for every input.
 
 mod csv;
+mod excel;
 mod formula;
 mod record;
 mod results;
@@ -11,8 +12,14 @@ mod soql;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target, in the order in which they are run.
-pub const TARGETS: [Target; 5] =
-    [("csv", csv::feed), ("formula", formula::feed), ("record", record::feed), ("soql", soql::feed), ("results", results::feed)];
+pub const TARGETS: [Target; 6] = [
+    ("csv", csv::feed),
+    ("excel", excel::feed),
+    ("formula", formula::feed),
+    ("record", record::feed),
+    ("soql", soql::feed),
+    ("results", results::feed),
+];
 
 /// The target of this name.
 pub fn target(name: &str) -> Option<fn(&[u8])> {

@@ -31,6 +31,8 @@ pub(crate) struct Arguments {
 enum FuzzTarget {
     /// The CSV reader: any bytes, read in any way and in any pieces
     Csv,
+    /// The reader of workbooks: any bytes as one of a workbook's parts, or as the whole
+    Excel,
     /// The formula language: any text, compiled and evaluated
     Formula,
     /// Sealed records and files: any change of one that is sealed
