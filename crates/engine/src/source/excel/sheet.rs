@@ -52,7 +52,9 @@ pub(super) struct XlsxSheet {
     /// The row that was read last.
     row: u32,
     cells: u64,
+    /// What the cell says in its `v` and in its `is`.
     value: String,
+    inline: RichText,
 }
 
 impl Sheet for XlsxSheet {
@@ -116,7 +118,19 @@ impl XlsxSheet {
                 Token::Over => return Err(xml.damaged()),
             }
         }
-        Ok(Self { xml, strings, styles, epoch, range, columns, skips_hidden, row: 0, cells: 0, value: String::new() })
+        Ok(Self {
+            xml,
+            strings,
+            styles,
+            epoch,
+            range,
+            columns,
+            skips_hidden,
+            row: 0,
+            cells: 0,
+            value: String::new(),
+            inline: RichText::default(),
+        })
     }
 
     fn cells_of(&mut self, row: &mut SheetRow) -> Result<(), WorkbookError> {
@@ -147,21 +161,22 @@ impl XlsxSheet {
 
     /// Reads up to the end of the cell, and adds it if it has a text.
     fn cell(&mut self, row: &mut SheetRow, column: u32, head: &Head) -> Result<(), WorkbookError> {
-        let (mut inline, mut in_value, mut formula) = (RichText::default(), false, false);
+        let (mut in_value, mut formula) = (false, false);
         self.value.clear();
+        self.inline.clear();
         loop {
             match self.xml.next()? {
                 Token::Start(element) => match element.name() {
                     b"v" => in_value = true,
                     b"f" => formula = true,
-                    name => inline.start(name),
+                    name => self.inline.start(name),
                 },
                 Token::Text(piece) if in_value => self.value.push_str(&piece),
-                Token::Text(piece) => inline.piece(&piece),
+                Token::Text(piece) => self.inline.piece(&piece),
                 Token::End(element) => match element.name() {
                     b"v" => in_value = false,
                     b"c" => break,
-                    name => inline.end(name),
+                    name => self.inline.end(name),
                 },
                 Token::Nothing => {}
                 Token::Over => return Err(self.xml.damaged()),
@@ -170,9 +185,9 @@ impl XlsxSheet {
         if !self.has_column(column) {
             return Ok(());
         }
-        let (inline, mut is_damaged) = (inline.take(), false);
+        let mut is_damaged = false;
         row.add(column, |text| {
-            self.write(head, &inline, formula, text).unwrap_or_else(|| {
+            self.write(head, formula, text).unwrap_or_else(|| {
                 is_damaged = true;
                 Ok(())
             })
@@ -181,11 +196,11 @@ impl XlsxSheet {
     }
 
     /// Appends what the cell stands for. `None`: it is none of a workbook.
-    fn write(&self, head: &Head, inline: &str, formula: bool, text: &mut String) -> Option<Result<(), Problem>> {
+    fn write(&self, head: &Head, formula: bool, text: &mut String) -> Option<Result<(), Problem>> {
         let said = self.value.as_str();
         Some(match head.kind {
             Kind::Inline => {
-                text.push_str(inline);
+                text.push_str(&self.inline.whole());
                 Ok(())
             }
             Kind::Text => {

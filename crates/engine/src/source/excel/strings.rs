@@ -25,7 +25,10 @@ impl Strings {
             match xml.next()? {
                 Token::Start(element) => text.start(element.name()),
                 Token::Text(piece) => text.piece(&piece),
-                Token::End(element) if element.name() == b"si" => strings.push(&text.take())?,
+                Token::End(element) if element.name() == b"si" => {
+                    strings.push(&text.whole())?;
+                    text.clear();
+                }
                 Token::End(element) => text.end(element.name()),
                 Token::Nothing => {}
                 Token::Over => return Ok(strings),
@@ -83,13 +86,15 @@ impl RichText {
         }
     }
 
-    /// The whole, and nothing is left.
-    pub(super) fn take(&mut self) -> String {
-        let text = std::mem::take(self).text;
-        match unescape(&text) {
-            Cow::Owned(text) => text,
-            Cow::Borrowed(_) => text,
-        }
+    pub(super) fn whole(&self) -> Cow<'_, str> {
+        unescape(&self.text)
+    }
+
+    /// Another text begins.
+    pub(super) fn clear(&mut self) {
+        self.text.clear();
+        self.in_text = false;
+        self.in_pronunciation = false;
     }
 }
 
