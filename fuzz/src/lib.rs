@@ -2,6 +2,7 @@
 //! that says what must hold for every input.
 
 mod csv;
+mod excel;
 mod file;
 mod formula;
 mod json;
@@ -16,10 +17,11 @@ use engine::source::{ReadError, Rows};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target, in the order in which they are run.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("csv", csv::feed),
     ("json", json::feed),
     ("file", file::feed),
+    ("excel", excel::feed),
     ("formula", formula::feed),
     ("record", record::feed),
     ("soql", soql::feed),

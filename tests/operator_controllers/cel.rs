@@ -120,6 +120,18 @@ async fn what_the_schemas_refuse() {
             job_yaml("default", "accounts", "{upload: {name: accounts, format: {csv: {quote: '`'}}}}", "{manual: {}}"),
             "spec.source.upload.format.csv.quote: Unsupported value",
         ),
+        (
+            job_yaml("default", "accounts", "{upload: {name: accounts, format: {excel: {sheet: A, sheetNumber: 1}}}}", "{manual: {}}"),
+            "a sheet has a name or a number",
+        ),
+        (
+            job_yaml("default", "accounts", "{upload: {name: accounts, format: {excel: {range: 'B:H'}}}}", "{manual: {}}"),
+            "spec.source.upload.format.excel.range",
+        ),
+        (
+            job_yaml("default", "accounts", "{upload: {name: accounts, format: {csv: {}, excel: {}}}}", "{manual: {}}"),
+            "exactly one of csv, excel must be set",
+        ),
         (job_yaml("default", "accounts", UPLOAD, "{manual: {}, once: {id: a}}"), "exactly one of once, manual, schedule"),
         (job_yaml("default", "accounts", UPLOAD, "{once: {id: 'No Spaces'}}"), "id"),
         (edit(&job(), "operation: Insert", "operation: Upsert"), "matchBy names the external id field"),

@@ -35,6 +35,8 @@ enum FuzzTarget {
     Json,
     /// A file as a job opens it: any bytes, packed or not
     File,
+    /// The reader of workbooks: any bytes as one of a workbook's parts, or as the whole
+    Excel,
     /// The formula language: any text, compiled and evaluated
     Formula,
     /// Sealed records and files: any change of one that is sealed

@@ -2,9 +2,11 @@
 //! `failed.csv` in whatever program they have and load it again. All of it stands in names of columns and in cells, because delimiter,
 //! quotes, encoding and byte order mark do not survive a spreadsheet.
 
+use std::fmt;
+
 use sha2::{Digest, Sha256};
 
-use crate::row::{Position, Record, Row, RowError};
+use crate::row::{Record, Row, RowError};
 
 pub(crate) const ID: &str = "sf__Id";
 pub(crate) const CREATED: &str = "sf__Created";
@@ -163,7 +165,7 @@ impl Own {
 
     /// The row as it was before it was written: without the apostrophes that were added, and refused if it was refused and nobody has
     /// changed it since.
-    pub(crate) fn restore(&self, row: &mut Row, at: Position) {
+    pub(crate) fn restore(&self, row: &mut Row, at: impl fmt::Display) {
         if self.escaped && row.cells.iter().any(|cell| unescaped(cell).len() < cell.len()) {
             row.cells = row.cells.iter().map(unescaped).collect();
         }
@@ -212,6 +214,7 @@ fn reason(told: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::row::Position;
     use proptest::prelude::*;
 
     fn record(cells: &[&str]) -> Record {

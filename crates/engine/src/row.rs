@@ -4,6 +4,7 @@
 use formula::Shown;
 pub use salesforce::bulk::Record;
 
+use crate::source::excel::{Place, Problem};
 use crate::taken::{self, Choice, Taken, TakenCsv};
 
 /// Names of the input columns, in input order. Names may repeat or be empty: such columns travel into the results but
@@ -33,6 +34,7 @@ impl Header {
         let names = taken::names(&self.names);
         match &self.taken {
             Some(taken @ Taken::Csv(_)) => format!("the file, {taken}, has the columns {names}"),
+            Some(taken @ Taken::Sheet { .. }) => format!("the workbook, {taken}, has the columns {names}"),
             Some(taken @ Taken::Json { told: true, .. }) => format!("of the file, {taken}, the format's `columns` names {names}"),
             Some(taken @ Taken::Json { told: false, .. }) => {
                 format!("the first mebibyte of the file, {taken}, has the fields {names}; the format's `columns` can name others")
@@ -163,11 +165,14 @@ pub enum NotCut {
         "the line is in quotes as a whole, which makes it one column; remove the quotes around the lines, and write quotes in them once"
     )]
     Quoted,
+    #[error("if these are several, divide the column in Excel (Data, Text to Columns)")]
+    Pasted,
 }
 
 impl NotCut {
     fn of(taken: Option<&Taken>) -> Self {
         match taken {
+            Some(Taken::Sheet { .. }) => Self::Pasted,
             Some(Taken::Csv(TakenCsv { quoted: true, .. })) => Self::Quoted,
             Some(Taken::Csv(TakenCsv { delimiter_by: Choice::Told | Choice::Marked, delimiter, .. })) => {
                 Self::OtherDelimiter(char::from(*delimiter))
@@ -330,6 +335,14 @@ pub enum RowError {
     NoCharacter { at: Position, column: Column },
     #[error("row {row}: column {} holds a value that is {value}, which Salesforce cannot store", Shown(.column))]
     NoSuchValue { row: u64, column: String, value: String },
+    /// `cell`: where the sheet has it.
+    #[error("row {row} (cell {cell}): column {column} {problem}")]
+    Cell { row: u64, cell: Place, column: Column, problem: Problem },
+    #[error(
+        "row {row} (cell {cell}): text behind the last column {last}; if another row is the header, name it in the format's `headerRow`, else give the \
+         column a name, clear the cell, or leave it out with `range`"
+    )]
+    BehindHeader { row: u64, cell: Place, last: Column },
     #[error("{place}: {source}")]
     Formula { place: String, source: formula::EvalError },
     #[error("{field} is blank and must not be{}", .hint)]
@@ -357,7 +370,8 @@ impl RowError {
     /// A fixed word for counting and for the result file.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::TooFewFields { .. } | Self::TooManyFields { .. } | Self::LineInQuotes { .. } => "RAGGED_ROW",
+            Self::TooFewFields { .. } | Self::TooManyFields { .. } | Self::LineInQuotes { .. } | Self::BehindHeader { .. } => "RAGGED_ROW",
+            Self::Cell { .. } => "UNREADABLE_CELL",
             Self::TextBehindQuote { .. } | Self::BlankBeforeQuote { .. } | Self::StrayQuote { .. } | Self::QuoteInDoubt { .. } => {
                 "MALFORMED_QUOTE"
             }
@@ -381,7 +395,7 @@ impl RowError {
     }
 
     /// Codes of rows that could not be read: their cells are what could be made of them.
-    pub(crate) const OF_READERS: [&str; 8] = [
+    pub(crate) const OF_READERS: [&str; 9] = [
         "RAGGED_ROW",
         "MALFORMED_QUOTE",
         "MALFORMED_JSON",
@@ -389,6 +403,7 @@ impl RowError {
         "INVALID_ENCODING",
         "NUL_CHARACTER",
         "UNSTORABLE_VALUE",
+        "UNREADABLE_CELL",
         "REFUSED_ROW",
     ];
 

@@ -20,6 +20,13 @@ pub enum Choice {
 pub enum Taken {
     /// CSV.
     Csv(TakenCsv),
+    /// A sheet of a workbook.
+    Sheet {
+        /// Its name, as its tab shows it.
+        sheet: String,
+        /// Number of the row that names the columns, as the sheet shows it.
+        header_row: u32,
+    },
     /// JSON.
     Json {
         /// How its objects stand in the file, in words.
@@ -33,6 +40,7 @@ impl fmt::Display for Taken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Csv(taken) => write!(f, "{taken}"),
+            Self::Sheet { sheet, header_row } => write!(f, "sheet {} with row {header_row} as its header", quoted(sheet, 60)),
             Self::Json { layout, .. } => write!(f, "read as {layout}"),
         }
     }

@@ -1,5 +1,6 @@
 //! `ImportJob`: what to load, how, from where, when.
 
+mod excel;
 mod source;
 mod step;
 mod target;
@@ -10,6 +11,7 @@ use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::excel::{ExcelFormat, Hidden};
 pub use self::source::{CsvFormat, FileSource, Format, FormatKind, JsonFormat, Quote, Source, SourceKind, SqlSource, UploadSource};
 pub use self::step::{Dedupe, Step, StepKind};
 pub use self::target::{BlankCells, MappingEntry, Operation, SalesforceTarget, Target, TargetKind, ValueSource};
@@ -306,9 +308,11 @@ mod tests {
             let plain = source(&format!("{{{of}}}}}"));
             let (format, said) = plain.format().unwrap();
             assert_eq!((format, said), (None, field));
-            for (known, kind) in
-                [(r#"{"csv": {}}"#, FormatKind::Csv(&CsvFormat::default())), (r#"{"json": {}}"#, FormatKind::Json(&JsonFormat::default()))]
-            {
+            for (known, kind) in [
+                (r#"{"csv": {}}"#, FormatKind::Csv(&CsvFormat::default())),
+                (r#"{"excel": {}}"#, FormatKind::Excel(&ExcelFormat::default())),
+                (r#"{"json": {}}"#, FormatKind::Json(&JsonFormat::default())),
+            ] {
                 let source = source(&format!(r#"{{{of}, "format": {known}}}}}"#));
                 assert_eq!(source.format().and_then(|(format, _)| format?.kind()), Some(kind));
             }

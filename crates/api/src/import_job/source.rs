@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::excel::ExcelFormat;
 use crate::meta::LocalRef;
 use crate::schema::{self, TEXT, exactly_one, rule};
 use crate::union::union;
@@ -30,7 +31,7 @@ pub struct UploadSource {
     /// Name of the Upload, in the same namespace.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// How the file is read. Absent: CSV or JSON, whichever it is, with everything detected.
+    /// How the file is read. Absent: CSV, a workbook of Excel or JSON, whichever it is, with everything detected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     format: Option<Format>,
     /// Which file of a ZIP archive is read: its name in there, folders included, where `*` stands for any characters. Absent: the archive
@@ -51,6 +52,9 @@ pub struct Format {
     /// JSON (RFC 8259): an object a line (NDJSON), objects one after the other, or one array of objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     json: Option<JsonFormat>,
+    /// A workbook of Excel: one of its sheets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    excel: Option<ExcelFormat>,
 }
 
 /// How a CSV file is written, where that is not to be detected.
@@ -136,7 +140,7 @@ pub struct FileSource {
     /// The exact name of one file, folders included: the key of an object.
     #[schemars(length(min = 1, max = 1024), regex(pattern = PATH))]
     pub path: String,
-    /// How the file is read. Absent: CSV or JSON, whichever it is, with everything detected.
+    /// How the file is read. Absent: CSV, a workbook of Excel or JSON, whichever it is, with everything detected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     format: Option<Format>,
     /// Which file of a ZIP archive is read: its name in there, folders included, where `*` stands for any characters. Absent: the archive
@@ -168,6 +172,8 @@ union! {
         "csv" csv => Csv(&'a CsvFormat),
         /// JSON.
         "json" json => Json(&'a JsonFormat),
+        /// A sheet of a workbook.
+        "excel" excel => Excel(&'a ExcelFormat),
     }
 }
 
@@ -211,7 +217,8 @@ impl Source {
     pub fn null_words(&self) -> &[String] {
         match self.format().and_then(|(format, _)| format?.kind()) {
             Some(FormatKind::Csv(csv)) => &csv.null_words,
-            Some(FormatKind::Json(_)) | None => &[],
+            // A cell that has nothing is empty.
+            Some(FormatKind::Excel(_) | FormatKind::Json(_)) | None => &[],
         }
     }
 

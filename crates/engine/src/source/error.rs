@@ -4,6 +4,7 @@
 use api::import_run::RunReason;
 
 use super::blob::BlobError;
+use super::excel::WorkbookError;
 use crate::row::{Column, ColumnError, Header, Position};
 
 /// Why a source cannot be read any further. Never holds a cell's text.
@@ -160,6 +161,8 @@ pub enum FileError {
     TooManyFields { limit: usize },
     #[error("the header has {found} columns, more than {limit}")]
     TooManyColumns { found: usize, limit: usize },
+    #[error(transparent)]
+    Workbook(#[from] WorkbookError),
 }
 
 impl FileError {
@@ -174,6 +177,7 @@ impl FileError {
             | Self::UnpacksTooFar { .. }
             | Self::ArchiveTooLarge { .. }
             | Self::TooManyMembers { .. } => Remedy::Shorten,
+            Self::Workbook(error) => error.remedy(),
             Self::Empty
             | Self::UnknownFormat
             | Self::UnknownEncoding { .. }

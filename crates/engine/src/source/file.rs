@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::blob::{Blob, BlobError, Identity, whole};
 use super::packed::{Packing, unpack};
 use super::peek::peek;
-use super::{FileError, Format, QueryError, ReadError, Rows, Source, Start};
+use super::{FileError, Format, QueryError, ReadError, Rows, Source, Start, kind};
 use crate::load::Reread;
 
 /// What a job says of its file; what is absent is detected.
@@ -60,11 +60,12 @@ impl Source for FileSource {
         }
         let bytes = self.blob.open(0.., &identity).await?;
         let (head, bytes) = peek(whole(bytes, identity.length)).await?;
-        let packing = Packing::of(&head);
         let member = self.said.member.as_deref();
-        if member.is_some() && packing != Some(Packing::Zip) {
-            return Err(FileError::NoArchive.into());
-        }
+        let packing = match member {
+            None => Packing::of(&head),
+            Some(_) if kind::zipped(&head).is_some() => Some(Packing::Zip),
+            Some(_) => return Err(FileError::NoArchive.into()),
+        };
         let (head, bytes) = match packing {
             Some(packing) => peek(unpack(packing, bytes, member).await?).await?,
             None => (head, bytes),

@@ -6,6 +6,7 @@ use api::import_job::{self, FormatKind};
 
 use super::blob::ByteStream;
 use super::csv::{CsvOptions, CsvSource, is_result_file};
+use super::excel::{ExcelOptions, ExcelRows};
 use super::json::{JsonOptions, JsonSource};
 use super::{FileError, ReadError, Rows, kind};
 
@@ -14,6 +15,8 @@ use super::{FileError, ReadError, Rows, kind};
 pub enum Format {
     /// Comma-separated values, with whatever delimiter.
     Csv(CsvOptions),
+    /// A sheet of a workbook.
+    Excel(ExcelOptions),
     /// An object for each row.
     Json(JsonOptions),
 }
@@ -23,6 +26,7 @@ impl Format {
     pub fn compile(said: &import_job::Format) -> Result<Self, FileError> {
         match said.kind().ok_or(FileError::UnknownFormat)? {
             FormatKind::Csv(csv) => Ok(Self::Csv(CsvOptions::compile(csv)?)),
+            FormatKind::Excel(excel) => Ok(Self::Excel(ExcelOptions::compile(excel)?)),
             FormatKind::Json(json) => Ok(Self::Json(JsonOptions::compile(json))),
         }
     }
@@ -34,6 +38,7 @@ impl Format {
             Some(told @ Self::Csv(_)) => told,
             _ if is_result_file(head) => Self::Csv(CsvOptions::default()),
             Some(told) => told,
+            None if kind::is_workbook(head) => Self::Excel(ExcelOptions::default()),
             None if kind::is_json(kind::without_mark(head)) => Self::Json(JsonOptions::default()),
             None => Self::Csv(CsvOptions::default()),
         }
@@ -43,6 +48,7 @@ impl Format {
     pub(super) async fn rows(self, bytes: ByteStream, used: &BTreeSet<String>) -> Result<Box<dyn Rows>, ReadError> {
         match self {
             Self::Csv(options) => Ok(Box::new(CsvSource::open(bytes, options.for_columns(used.clone())).await?)),
+            Self::Excel(options) => Ok(Box::new(ExcelRows::open(bytes, options, used.clone()).await?)),
             Self::Json(options) => Ok(Box::new(JsonSource::open(bytes, options, used).await?)),
         }
     }

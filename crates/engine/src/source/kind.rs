@@ -6,6 +6,8 @@ use memchr::memmem;
 use super::FileError;
 
 const SAVE: &str = "open it where it was made and save it as CSV (UTF-8)";
+const EXCEL: &str = "leave `format` out, or set it to {excel: {}}";
+const OLDER_EXCEL: &str = "save it as .xlsx, and leave `format` out or set it to {excel: {}}";
 const EXPORT: &str = "export its table as CSV (UTF-8)";
 const UNPACK: &str = "unpack it and take the file in it";
 
@@ -31,9 +33,9 @@ impl Foreign {
 /// By the bytes of the file; nothing for text.
 pub(super) fn of_bytes(head: &[u8]) -> Option<Foreign> {
     let signs: [(&[u8], Foreign); 15] = [
-        (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1", Foreign::new("an Excel workbook (.xls, or one with a password)", SAVE)),
-        (b"\x09\x08\x10\x00\x00\x06", Foreign::new("an Excel workbook (.xls)", SAVE)),
-        (b"\x09\x08\x08\x00\x00\x05", Foreign::new("an Excel workbook (.xls)", SAVE)),
+        (OLE, Foreign::new("an Excel workbook (.xls, or one with a password)", EXCEL)),
+        (b"\x09\x08\x10\x00\x00\x06", Foreign::new("an Excel workbook (.xls)", OLDER_EXCEL)),
+        (b"\x09\x08\x08\x00\x00\x05", Foreign::new("an Excel workbook (.xls)", OLDER_EXCEL)),
         (b"\x1F\x8B", Foreign::new("gzip-compressed once more", UNPACK)),
         (b"BZh91AY&SY", Foreign::new("bzip2-compressed", "pack it with gzip or Zstandard")),
         (b"\xFD7zXZ\0", Foreign::new("xz-compressed", "pack it with gzip or Zstandard")),
@@ -51,6 +53,7 @@ pub(super) fn of_bytes(head: &[u8]) -> Option<Foreign> {
         return Some(foreign);
     }
     match zipped(head) {
+        Some(Zipped::Workbook) => return Some(Foreign::new("an Excel workbook", EXCEL)),
         Some(Zipped::Document(what)) => return Some(Foreign::new(what, SAVE)),
         Some(Zipped::Archive) => return Some(Foreign::new("a ZIP archive in a packed file", UNPACK)),
         None => {}
@@ -58,29 +61,45 @@ pub(super) fn of_bytes(head: &[u8]) -> Option<Foreign> {
     (head.get(257..262) == Some(b"ustar")).then_some(Foreign::new("a tar archive", UNPACK))
 }
 
+/// What workbooks of Excel 97 begin with, and encrypted ones of any age.
+const OLE: &[u8] = b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1";
+
+/// Whether the file is, in all likelihood, a workbook that Excel can read.
+pub(super) fn is_workbook(head: &[u8]) -> bool {
+    head.starts_with(OLE) || zipped(head) == Some(Zipped::Workbook)
+}
+
 /// What a ZIP archive is: files of somebody, or a document that is one inside.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Zipped {
     Archive,
+    Workbook,
     Document(&'static str),
 }
 
-/// Documents that are ZIP archives inside are told by the names of their parts.
+/// Documents that are ZIP archives inside are told by the name of their first part, whichever program wrote them: the names of others may stand
+/// in a document that somebody packed. Of what kind they are, the names of the next parts say.
 pub(super) fn zipped(head: &[u8]) -> Option<Zipped> {
-    if !head.starts_with(b"PK\x03\x04") && !head.starts_with(b"PK\x05\x06") {
-        return None;
+    if head.starts_with(b"PK\x05\x06") {
+        return Some(Zipped::Archive);
     }
+    let local = head.strip_prefix(b"PK\x03\x04")?;
+    let length = local.get(22..24).map_or(0, |two| usize::from(u16::from_le_bytes([two[0], two[1]])));
+    let first = local.get(26..26 + length).unwrap_or_default();
     let has = |part: &str| memmem::find(head, part.as_bytes()).is_some();
-    Some(if has("application/vnd.oasis.opendocument") {
-        Zipped::Document("an OpenDocument file")
-    } else if has("xl/") && (has("[Content_Types].xml") || has("xl/workbook")) {
-        Zipped::Document("an Excel workbook")
-    } else if has("[Content_Types].xml") {
-        Zipped::Document("a document of Microsoft Office")
-    } else if has("Index/Document.iwa") || has("Index/Tables/") {
-        Zipped::Document("a Numbers spreadsheet")
-    } else {
-        Zipped::Archive
+    Some(match first {
+        b"mimetype" if has("application/vnd.oasis.opendocument") => Zipped::Document("an OpenDocument file"),
+        b"[Content_Types].xml" if has("word/") || has("ppt/") => Zipped::Document("a document of Microsoft Office"),
+        b"[Content_Types].xml" => Zipped::Workbook,
+        _ if ["_rels/", "docProps/"].iter().any(|folder| first.starts_with(folder.as_bytes())) => match has("word/") || has("ppt/") {
+            true => Zipped::Document("a document of Microsoft Office"),
+            false => Zipped::Workbook,
+        },
+        _ if first.starts_with(b"xl/") => Zipped::Workbook,
+        _ if first.starts_with(b"Index/") && (has("Index/Document.iwa") || has("Index/Tables/")) => {
+            Zipped::Document("a Numbers spreadsheet")
+        }
+        _ => Zipped::Archive,
     })
 }
 
@@ -140,15 +159,26 @@ mod tests {
         of_bytes(head).or_else(|| of_text(head)).map(|foreign| foreign.instead_of("CSV").to_string())
     }
 
+    /// The first entry of an archive, and what is behind it.
+    fn zip(first: &str, next: &str) -> Vec<u8> {
+        let mut head = b"PK\x03\x04".to_vec();
+        head.extend_from_slice(&[0; 22]);
+        head.extend_from_slice(&(first.len() as u16).to_le_bytes());
+        head.extend_from_slice(&[0; 2]);
+        head.extend_from_slice(first.as_bytes());
+        head.extend_from_slice(next.as_bytes());
+        head
+    }
+
     #[test]
     fn what_is_no_csv_is_called_what_it_is() {
         for (head, expected) in [
-            (
-                b"PK\x03\x04..[Content_Types].xml..xl/workbook.xml".as_slice(),
-                "the file is an Excel workbook, not CSV: open it where it was made",
-            ),
-            (b"PK\x03\x04..Contact.csv", "the file is a ZIP archive in a packed file, not CSV: unpack it"),
-            (b"PK\x03\x04..mimetypeapplication/vnd.oasis.opendocument.spreadsheet", "the file is an OpenDocument file"),
+            (&zip("[Content_Types].xml", "xl/workbook.xml")[..], "the file is an Excel workbook, not CSV: leave `format` out"),
+            (&zip("docProps/app.xml", "xl/theme/theme1.xml"), "the file is an Excel workbook, not CSV"),
+            (&zip("_rels/.rels", "word/document.xml"), "the file is a document of Microsoft Office, not CSV: open it where it was made"),
+            (&zip("Contact.csv", "[Content_Types].xml"), "the file is a ZIP archive in a packed file, not CSV: unpack it"),
+            (&zip("mimetype", "application/vnd.oasis.opendocument.spreadsheet"), "the file is an OpenDocument file"),
+            (&zip("Index/Document.iwa", ""), "the file is a Numbers spreadsheet"),
             (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1\0\0", "the file is an Excel workbook (.xls"),
             (b"\x1F\x8B\x08\0", "the file is gzip-compressed once more"),
             (b"%PDF-1.7", "the file is a PDF document"),

@@ -3,7 +3,7 @@
 //! | word | what | files |
 //! |---|---|---|
 //! | [`Blob`](blob::Blob) | bytes somewhere, with an identity; they may be packed | `blob`, `packed` |
-//! | [`Format`] | how bytes become rows | `format`, `kind`, `csv`, `json` |
+//! | [`Format`] | how bytes become rows | `format`, `kind`, `csv`, `excel`, `json` |
 //! | [`Rows`] | a header and batches of rows; a database has them without blob and format | `postgres`, `mysql` |
 //!
 //! A [`Source`] is what can be opened to rows: it knows where to begin and how it can be read once more. Nothing here
@@ -12,6 +12,7 @@
 pub mod blob;
 pub mod csv;
 mod error;
+pub mod excel;
 mod file;
 mod format;
 pub mod json;
@@ -47,7 +48,7 @@ pub trait Source: Send + Sync {
 }
 
 /// Rows, once, in order. Nothing is read ahead of the batch that is asked for, but for what a connection holds on its
-/// way.
+/// way, and for a file that can only be read as a whole.
 #[async_trait]
 pub trait Rows: Send {
     /// Names of the columns of all the rows.

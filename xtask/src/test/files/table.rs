@@ -154,9 +154,9 @@ pub(super) const FILES: [File; 38] = [
     file(CSVKIT, "test_header_newline.csv", "036880c80a5e95fc", 1, "4e2754278dbec5c5"),
     file(CSVKIT, "optional_quote_characters.csv", "bd8f48f8188aa3b8", 1, "cec623bb0b8cbe2b"),
     file(CSVKIT, "test_empty_columns_long_row.csv", "ecfbeea1bdbcfecb", 0, "e3b0c44298fc1c14"),
-    file(CSVKIT, "sheets.xls", "465af98be168f182", 160, "8b3058a71ebb818a").read_as("latin-1", ",").unreadable(
+    file(CSVKIT, "sheets.xls", "465af98be168f182", 160, "8b3058a71ebb818a").read_as("latin-1", ",").with_delimiter(",").unreadable(
         "SourceFailed",
-        "the file is an Excel workbook (.xls, or one with a password), not CSV: open it where it was made and save it as CSV (UTF-8)",
+        "the file is an Excel workbook (.xls, or one with a password), not CSV: leave `format` out, or set it to {excel: {}}",
     ),
     file(CSVKIT, "testjson.json", "6b74eb05fb82644b", 5, "6bb6516cc88760ba").read_as("utf-8", "json"),
     file(CSVKIT, "realdata/FY09_EDU_Recipients_by_State.csv", "809b938a927e1a21", 52, "e464e7646ab5cbd5"),

@@ -415,7 +415,7 @@ fn advice_never_repeats_what_is_set() {
 #[test]
 fn what_is_no_csv_is_told_before_anything_is_read() {
     for (file, expected) in [
-        (b"PK\x03\x04\x14\0..[Content_Types].xml..xl/workbook.xml".as_slice(), "the file is an Excel workbook, not CSV: "),
+        (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1..".as_slice(), "the file is an Excel workbook (.xls, or one with a password), not CSV: "),
         (b"\x1F\x8B\x08\0\x90", "the file is gzip-compressed once more, not CSV: unpack it"),
         (b"\xEF\xBB\xBF<html><body>", "the file is an HTML page"),
     ] {

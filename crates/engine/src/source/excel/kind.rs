@@ -1,0 +1,57 @@
+//! What a file is that is said to be a workbook, by its content. Its name says nothing.
+
+use bytes::Bytes;
+
+use super::error::WorkbookError;
+use super::package::Package;
+use super::workbook;
+use crate::source::FileError;
+use crate::source::kind::{of_bytes, of_text};
+use crate::source::peek::ENOUGH;
+
+/// What workbooks of Excel 97, and encrypted ones of any age, begin with.
+const OLE: &[u8] = b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1";
+
+/// What workbooks of Excel 95 and before begin with, that have no container.
+const BARE: &[u8] = b"\x09\x08";
+
+pub(super) const OLDER: &str = "a workbook of Excel 95 or older";
+pub(super) const SAVE: &str = "open it in Excel or LibreOffice and save it as .xlsx";
+const OTHER: &str = "name the format that it has, or save it as .xlsx";
+
+/// What a workbook is made of.
+pub(super) enum Kind {
+    /// An archive of XML, and the part in it that is the workbook.
+    Xlsx(Package, String),
+    /// Records in a container, or an encrypted archive in one.
+    Xls(Bytes),
+}
+
+pub(super) fn of(bytes: Bytes) -> Result<Kind, FileError> {
+    if bytes.starts_with(OLE) {
+        return Ok(Kind::Xls(bytes));
+    }
+    if bytes.starts_with(BARE) {
+        return Err(WorkbookError::NotAWorkbook { what: OLDER, remedy: SAVE }.into());
+    }
+    if !bytes.starts_with(b"PK") {
+        return Err(other(&bytes));
+    }
+    let package = Package::open(bytes.clone())?;
+    match workbook::find(&package)? {
+        Some(part) if part.ends_with(".bin") => Err(WorkbookError::NotAWorkbook { what: "a binary workbook (.xlsb)", remedy: SAVE }.into()),
+        Some(part) if package.has(&part) && !part.starts_with("word/") && !part.starts_with("ppt/") => Ok(Kind::Xlsx(package, part)),
+        _ if package.has("content.xml") => Err(WorkbookError::NotAWorkbook { what: "an OpenDocument file", remedy: SAVE }.into()),
+        _ => Err(other(&bytes)),
+    }
+}
+
+/// In the words with which CSV refuses it; what CSV takes is text.
+fn other(bytes: &[u8]) -> FileError {
+    let (what, remedy) = match of_bytes(bytes).or_else(|| of_text(&bytes[..bytes.len().min(ENOUGH)])) {
+        Some(foreign) => (foreign.what, OTHER),
+        _ if bytes.is_empty() => ("empty", SAVE),
+        _ => ("text, such as CSV", OTHER),
+    };
+    WorkbookError::NotAWorkbook { what, remedy }.into()
+}

@@ -1,0 +1,49 @@
+//! What keeps a cell from being a value.
+
+/// Why a cell has no value that could be sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant's message says what it is")]
+pub enum Problem {
+    /// What Excel shows in place of a result, or of text that is no number.
+    #[error("holds the error {0}: correct its formula, or clear the cell")]
+    Error(&'static str),
+    #[error("holds a formula without a result: open the workbook in Excel or LibreOffice and save it there, which calculates it")]
+    NoResult,
+    #[error("is formatted as a date, and its number is no day of the calendar between 1900 and 9999: correct it, or format it as a number")]
+    NoDay,
+    #[error("contains a NUL character, which Salesforce cannot store: remove it")]
+    Nul,
+}
+
+/// Words that Excel and its relatives show; anything else that calls itself an error is not shown.
+const ERRORS: [&str; 15] = [
+    "#N/A",
+    "#NULL!",
+    "#DIV/0!",
+    "#VALUE!",
+    "#REF!",
+    "#NAME?",
+    "#NUM!",
+    "#GETTING_DATA",
+    "#SPILL!",
+    "#CALC!",
+    "#FIELD!",
+    "#BLOCKED!",
+    "#CONNECT!",
+    "#BUSY!",
+    "#UNKNOWN!",
+];
+
+impl Problem {
+    pub(super) fn error(word: &str) -> Self {
+        Self::Error(ERRORS.into_iter().find(|known| *known == word).unwrap_or("that Excel has no word for"))
+    }
+
+    /// As a result file shows the cell.
+    pub(super) fn shown(self) -> &'static str {
+        match self {
+            Self::Error(word) => word,
+            Self::NoResult | Self::NoDay | Self::Nul => "",
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Workbooks that other people's programs wrote (`crates/engine/tests/workbooks/make.sh`), value by value against what Python says of them.
+
+use super::*;
+
+fn book(name: &str) -> Vec<u8> {
+    std::fs::read(format!("{}/tests/workbooks/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+fn expected() -> Vec<Vec<String>> {
+    serde_json::from_slice(&book("expected.json")).unwrap()
+}
+
+/// The rows with their header, each as its cells.
+fn table(name: &str) -> Vec<Vec<String>> {
+    let found = told(book(name), "{}", &[]).unwrap_or_else(|error| panic!("{name}: {error}"));
+    assert_eq!(found.described.split(" has ").next(), Some("the workbook, sheet \"Accounts\" with row 1 as its header,"), "{name}");
+    [found.header].into_iter().chain(found.lines).map(|line| line.split('|').map(str::to_owned).collect()).collect()
+}
+
+#[test]
+fn every_value_is_what_was_written() {
+    for name in [
+        "openpyxl.xlsx",
+        "openpyxl-1904.xlsx",
+        "openpyxl-iso.xlsx",
+        "xlsxwriter.xlsx",
+        "xlsxwriter-inline.xlsx",
+        "xlsxwriter-1904.xlsx",
+        "libreoffice.xlsx",
+        "libreoffice-1904.xlsx",
+        "libreoffice.xls",
+        "libreoffice-1904.xls",
+        "xlwt.xls",
+        "xlwt-1904.xls",
+    ] {
+        let (found, expected) = (table(name), expected());
+        assert_eq!(found.len(), expected.len(), "{name}");
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_a_quick_writer_writes_is_read() {
+    let (found, expected) = (table("pyexcelerate.xlsx"), expected());
+    for (found, expected) in found.iter().zip(&expected) {
+        for (column, (found, expected)) in found.iter().zip(expected).enumerate() {
+            // It was not given these.
+            if !found.is_empty() {
+                assert_eq!(found, expected, "column {column}");
+            }
+        }
+    }
+    assert_eq!(found.len(), expected.len());
+}
+
+#[test]
+fn texts_of_many_records_are_read() {
+    let expected: Vec<String> = serde_json::from_slice(&book("long.json")).unwrap();
+    let found = told(book("xlwt-long.xls"), "{}", &[]).unwrap();
+    assert_eq!([vec![found.header], found.lines].concat(), expected);
+}
+
+#[test]
+fn reports_of_people_are_read() {
+    let format = r#"{"headerRow": 4, "skipFooterRows": 1, "range": "B1:E"}"#;
+    let found = told(book("odd.xlsx"), format, &["Name", "Sum", "State"]).unwrap();
+    assert_eq!(found.described, "the workbook, sheet \"Data 2024\" with row 4 as its header, has the columns \"Name\", \"Sum\", \"State\"");
+    assert_eq!(
+        found.lines,
+        [
+            "half bold text|2|A",
+            "UNREADABLE_CELL: row 2 (cell B6): column \"Name\" holds the error #N/A: correct its formula, or clear the cell",
+            "after a blank row|7|",
+            "hidden||",
+            "carriage\r\nreturn||_x000D_ is text",
+            "Total|9|",
+        ]
+    );
+    assert_eq!((found.skipped, found.blank), (1, 2));
+    let skip = told(book("odd.xlsx"), r#"{"headerRow": 4, "range": "B1:E", "hidden": "Skip"}"#, &["Name"]).unwrap();
+    assert_eq!((skip.header.as_str(), skip.skipped, skip.lines[3].as_str()), ("Name|Sum", 1, "hidden|"));
+    // A title above the header, merged: its text stands in the first cell alone.
+    assert_eq!(told(book("odd.xlsx"), "{}", &[]).unwrap().header, "|A report of ours");
+    assert_eq!(told(book("odd.xlsx"), r#"{"sheetNumber": 1}"#, &[]).unwrap().header, "nothing here");
+}
+
+#[test]
+fn odd_cells_of_an_old_workbook_are_read() {
+    let found = told(book("xlwt-odd.xls"), "{}", &[]).unwrap();
+    assert_eq!(
+        found.described,
+        "the workbook, sheet \"Data\" with row 2 as its header, has the columns \"\", \"Name\", \"Sum\", \"State\""
+    );
+    assert_eq!(
+        found.lines,
+        [
+            "|half bold|-1.25|true",
+            "UNREADABLE_CELL: row 2 (cell B4): column \"Name\" holds the error #N/A: correct its formula, or clear the cell",
+            "UNREADABLE_CELL: row 3 (cell C5): column \"Sum\" holds a formula without a result: open the workbook in Excel or LibreOffice and \
+             save it there, which calculates it",
+            "|hidden|12345678|false",
+            "RAGGED_ROW: row 5 (cell F9): text behind the last column \"State\"; if another row is the header, name it in the format's \
+             `headerRow`, else give the column a name, clear the cell, or leave it out with `range`",
+        ]
+    );
+    assert_eq!((found.skipped, found.blank), (0, 2));
+    let skip = told(book("xlwt-odd.xls"), r#"{"hidden": "Skip", "range": "B2:D"}"#, &["Name"]).unwrap();
+    assert_eq!((skip.header.as_str(), skip.skipped, skip.lines[2].as_str()), ("Name|State", 1, "hidden|false"));
+    assert_eq!(told(book("xlwt-odd.xls"), r#"{"sheet": "notes"}"#, &[]).unwrap().header, "nothing here");
+}
+
+#[test]
+fn a_workbook_with_a_password_is_told_so() {
+    assert_eq!(told(book("protected.xlsx"), "{}", &[]).unwrap_err(), WorkbookError::Protected.to_string());
+}

@@ -1,0 +1,224 @@
+"""Writes the same table with several libraries, and beside it what has to be read of it.
+
+The values that are expected come from Python's own types, not from any reader of workbooks."""
+
+import datetime as dt
+import decimal
+import io
+import json
+
+import msoffcrypto.format.ooxml
+import openpyxl
+import xlsxwriter
+import xlwt
+from xlwt.Cell import FormulaCell
+from pyexcelerate import Format, Style, Workbook as Pyexcelerate
+
+HEADER = ["Text", "Id", "Number", "Percent", "Money", "Day", "Instant", "Time", "Passed", "Yes"]
+FORMATS = [None, None, None, "0.00%", '#,##0.00 "EUR"', "dd/mm/yyyy", "yyyy-mm-dd hh:mm:ss", "hh:mm:ss", "[h]:mm:ss", None]
+
+ROWS = [
+    ["Zoë & Søn <AG>", "00123", 1, 0.125, 1234.5, dt.date(2024, 1, 31), dt.datetime(2024, 1, 31, 18, 30, 15), dt.time(9, 0), dt.timedelta(hours=26, minutes=30), True],
+    ["two\nlines", "001Qy00000AbCdEIAV", -0.1, 1, 0, dt.date(1904, 1, 2), dt.datetime(2024, 2, 29), dt.time(23, 59, 59), dt.timedelta(seconds=1), False],
+    ["tab\tin it", "12345678901234567890", 1e15, 0.3, 1e-7, dt.date(9999, 12, 31), dt.datetime(1999, 12, 31, 23, 59, 59), dt.time(0, 0), dt.timedelta(days=40), True],
+    ["  blanks  ", "1e5", 123456789.123456, 2.5, -42.25, dt.date(2000, 2, 29), dt.datetime(2038, 1, 19, 3, 14, 8), dt.time(12, 34, 56), dt.timedelta(minutes=59), False],
+    ["😀 日本語", "=1+1", 0.666666666666667, 0, 99999999999.99, dt.date(1904, 3, 1), dt.datetime(2024, 12, 31, 0, 0, 1), dt.time(0, 0, 1), dt.timedelta(hours=1), True],
+]
+
+
+LONG = ["Text"] + [f"{number} " + letter * 190 for number, letter in zip(range(120), "aé日😀" * 30)]
+
+
+def plain(number):
+    """All digits, no exponent."""
+    return format(decimal.Decimal(repr(number)), "f").removesuffix(".0")
+
+
+def passed(delta):
+    hours, rest = divmod(int(delta.total_seconds()), 3600)
+    minutes, seconds = divmod(rest, 60)
+    parts = [f"{count}{unit}" for count, unit in ((hours, "H"), (minutes, "M"), (seconds, "S")) if count]
+    return "PT" + "".join(parts)
+
+
+def expected(value):
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return plain(value)
+    if isinstance(value, dt.datetime):
+        return value.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    if isinstance(value, dt.time):
+        return value.strftime("%H:%M:%S.000Z")
+    if isinstance(value, dt.timedelta):
+        return passed(value)
+    return value
+
+
+def with_openpyxl(name, epoch=None, iso=False):
+    book = openpyxl.Workbook(iso_dates=iso)
+    if epoch:
+        book.epoch = epoch
+    sheet = book.active
+    sheet.title = "Accounts"
+    sheet.append(HEADER)
+    for number, row in enumerate(ROWS, 2):
+        for column, (value, code) in enumerate(zip(row, FORMATS), 1):
+            cell = sheet.cell(number, column, value)
+            if isinstance(value, str):
+                cell.data_type = "s"
+            if code:
+                cell.number_format = code
+    book.save(name)
+
+
+def with_xlsxwriter(name, **options):
+    book = xlsxwriter.Workbook(name, {"remove_timezone": True, **options})
+    sheet = book.add_worksheet("Accounts")
+    formats = [code and book.add_format({"num_format": code}) for code in FORMATS]
+    sheet.write_row(0, 0, HEADER)
+    for number, row in enumerate(ROWS, 1):
+        for column, (value, form) in enumerate(zip(row, formats)):
+            match value:
+                case bool():
+                    sheet.write_boolean(number, column, value, form)
+                case str():
+                    sheet.write_string(number, column, value, form)
+                case int() | float():
+                    sheet.write_number(number, column, value, form)
+                case _:
+                    sheet.write_datetime(number, column, value, form)
+    book.close()
+
+
+def with_pyexcelerate(name):
+    book = Pyexcelerate()
+    sheet = book.new_sheet("Accounts")
+    for column, title in enumerate(HEADER, 1):
+        sheet.set_cell_value(1, column, title)
+    # Durations and formulas it writes in ways of its own.
+    for number, row in enumerate(ROWS, 2):
+        for column, (value, code) in enumerate(zip(row, FORMATS), 1):
+            if isinstance(value, (dt.timedelta, dt.time)) or value == "=1+1":
+                continue
+            if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+                value = dt.datetime(value.year, value.month, value.day)
+            sheet.set_cell_value(number, column, value)
+            if code:
+                sheet.set_cell_style(number, column, Style(format=Format(code)))
+    book.save(name)
+
+
+def with_xlwt(name, epoch_1904=False):
+    book = xlwt.Workbook()
+    book.dates_1904 = epoch_1904
+    sheet = book.add_sheet("Accounts")
+    styles = [xlwt.easyxf(num_format_str=code or "General") for code in FORMATS]
+    for column, title in enumerate(HEADER):
+        sheet.write(0, column, title)
+    for number, row in enumerate(ROWS, 1):
+        for column, (value, style) in enumerate(zip(row, styles)):
+            if isinstance(value, dt.timedelta):
+                value = value / dt.timedelta(days=1)
+            sheet.write(number, column, value, style)
+    book.save(name)
+
+
+def long_texts(name):
+    """More texts than one record takes, narrow ones and wide ones, so that some are cut in two."""
+    book = xlwt.Workbook()
+    sheet = book.add_sheet("Long")
+    for number, text in enumerate(LONG):
+        sheet.write(number, 0, text)
+    book.save(name)
+
+
+def old_and_odd(name):
+    """Records that only some cells have, hidden ones too."""
+    book = xlwt.Workbook()
+    hidden = book.add_sheet("Notes")
+    hidden.write(0, 0, "nothing here")
+    hidden.visibility = 1
+    sheet = book.add_sheet("Data")
+    book.set_active_sheet(1)
+    for column, title in enumerate(["Name", "Sum", "State"], 1):
+        sheet.write(1, column, title)
+    sheet.write_rich_text(2, 1, ["half ", ("bold", xlwt.easyfont("bold on"))])
+    sheet.write(2, 2, -1.25)
+    sheet.write(2, 3, True)
+    sheet.row(3).set_cell_error(1, 0x2A)
+    # To be calculated when it is opened.
+    sheet.row(4).insert_cell(2, FormulaCell(4, 2, book.add_style(xlwt.XFStyle()), xlwt.Formula("1+1"), calc_flags=2))
+    sheet.write(6, 1, "hidden")
+    sheet.write(6, 2, 12345678)
+    sheet.write(6, 3, False)
+    sheet.row(6).hidden = True
+    sheet.col(2).hidden = True
+    sheet.write(8, 1, "far")
+    sheet.write(8, 5, "off")
+    book.save(name)
+
+
+def protected(name):
+    book = io.BytesIO()
+    plain = openpyxl.Workbook()
+    plain.save(book)
+    with open(name, "wb") as file:
+        msoffcrypto.format.ooxml.OOXMLFile(book).encrypt("hush", file)
+
+
+def odd(name):
+    """What only some programs write: formulas, errors, merged and hidden cells, several sheets and runs of text."""
+    book = xlsxwriter.Workbook(name)
+    hidden = book.add_worksheet("Notes")
+    hidden.write(0, 0, "nothing here")
+    sheet = book.add_worksheet("Data 2024")
+    sheet.activate()
+    sheet.set_first_sheet()
+    hidden.hide()
+    bold = book.add_format({"bold": True})
+    sheet.merge_range("B2:D2", "A report of ours")
+    sheet.write_row("B4", ["Name", "Sum", "State"])
+    sheet.write_rich_string("B5", "half ", bold, "bold", " text")
+    sheet.write_formula("C5", "=1+1", None, 2)
+    sheet.write_formula("D5", '=UPPER("a")', None, "A")
+    sheet.write_formula("B6", '=VLOOKUP("x",B1:B2,1)', None, "#N/A")
+    sheet.write_formula("D6", "=TRUE()", None, True)
+    sheet.write_string("B8", "after a blank row")
+    sheet.write_number("C8", 7)
+    sheet.set_row(8, None, None, {"hidden": True})
+    sheet.write_string("B9", "hidden")
+    sheet.set_column("D:D", None, None, {"hidden": True})
+    sheet.write_string("B10", "carriage\r\nreturn")
+    sheet.write_string("D10", "_x000D_ is text")
+    sheet.write_string("F10", "far off")
+    sheet.write_string("B12", "Total")
+    sheet.write_formula("C12", "=SUM(C5:C10)", None, 9)
+    book.close()
+
+
+def main():
+    with_openpyxl("openpyxl.xlsx")
+    with_openpyxl("openpyxl-1904.xlsx", epoch=openpyxl.utils.datetime.CALENDAR_MAC_1904)
+    with_openpyxl("openpyxl-iso.xlsx", iso=True)
+    with_xlsxwriter("xlsxwriter.xlsx")
+    with_xlsxwriter("xlsxwriter-inline.xlsx", constant_memory=True)
+    with_xlsxwriter("xlsxwriter-1904.xlsx", date_1904=True)
+    with_pyexcelerate("pyexcelerate.xlsx")
+    with_xlwt("xlwt.xls")
+    with_xlwt("xlwt-1904.xls", epoch_1904=True)
+    long_texts("xlwt-long.xls")
+    old_and_odd("xlwt-odd.xls")
+    protected("protected.xlsx")
+    odd("odd.xlsx")
+    with open("long.json", "w", encoding="utf-8") as file:
+        json.dump(LONG, file, ensure_ascii=False, indent=1)
+        file.write("\n")
+    with open("expected.json", "w", encoding="utf-8") as file:
+        json.dump([HEADER] + [[expected(value) for value in row] for row in ROWS], file, ensure_ascii=False, indent=1)
+        file.write("\n")
+
+
+main()
