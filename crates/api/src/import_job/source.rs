@@ -49,12 +49,12 @@ pub struct Format {
     /// Comma-separated values (RFC 4180) and its relatives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     csv: Option<CsvFormat>,
-    /// JSON (RFC 8259): an object a line (NDJSON), objects one after the other, or one array of objects.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    json: Option<JsonFormat>,
     /// A workbook of Excel: one of its sheets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     excel: Option<ExcelFormat>,
+    /// JSON (RFC 8259): an object a line (NDJSON), objects one after the other, or one array of objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    json: Option<JsonFormat>,
 }
 
 /// How a CSV file is written, where that is not to be detected.
@@ -170,10 +170,10 @@ union! {
     pub enum FormatKind<'a> = Format::kind {
         /// Comma-separated values and its relatives.
         "csv" csv => Csv(&'a CsvFormat),
-        /// JSON.
-        "json" json => Json(&'a JsonFormat),
         /// A sheet of a workbook.
         "excel" excel => Excel(&'a ExcelFormat),
+        /// JSON.
+        "json" json => Json(&'a JsonFormat),
     }
 }
 
