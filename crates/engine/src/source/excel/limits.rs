@@ -12,8 +12,11 @@ pub(super) const MAX_PARTS: usize = 10_000;
 /// Bytes of a sheet once it is inflated. It is never held as a whole.
 pub(super) const MAX_SHEET: u64 = 4 << 30;
 
-/// Bytes of any other part once it is inflated.
-pub(super) const MAX_PART: u64 = 256 << 20;
+/// Bytes of the texts that cells share once they are inflated, with their fonts.
+pub(super) const MAX_TEXTS: u64 = 256 << 20;
+
+/// Bytes of any other part once it is inflated: lists of sheets, parts and styles, of which much is held.
+pub(super) const MAX_LIST: u64 = 32 << 20;
 
 /// A part may grow so many times; sheets of people grow about ten times, sheets of equal rows a hundred times.
 pub(super) const MAX_RATIO: u64 = 200;

@@ -11,7 +11,7 @@ use memchr::memmem;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::error::{Part, WorkbookError};
-use super::limits::{FREE_OF_RATIO, MAX_PART, MAX_PARTS, MAX_PIECE, MAX_RATIO, MAX_SHEET};
+use super::limits::{FREE_OF_RATIO, MAX_LIST, MAX_PARTS, MAX_PIECE, MAX_RATIO, MAX_SHEET, MAX_TEXTS};
 
 /// What each entry of the archive's directory begins with.
 const ENTRY: &[u8] = b"PK\x01\x02";
@@ -70,10 +70,18 @@ impl Package {
         let entry = self.parts.get(&name.to_ascii_lowercase())?;
         let bytes = self.bytes.slice(entry.start..entry.start + entry.length);
         let packed = if entry.deflated { Packed::Deflated(DeflateDecoder::new(bytes.reader())) } else { Packed::Stored(bytes.reader()) };
-        let most = if part == Part::Sheet { MAX_SHEET } else { MAX_PART };
+        let most = most(part);
         let by_ratio = FREE_OF_RATIO.max((entry.length as u64).saturating_mul(MAX_RATIO));
         let counted = Counted { packed, left: most.min(by_ratio), is_ratio: by_ratio < most, crc: Crc::new(), expected: entry.crc, part };
         Some(Guarded { bytes: BufReader::with_capacity(64 << 10, counted), piece: 0, part })
+    }
+}
+
+fn most(part: Part) -> u64 {
+    match part {
+        Part::Sheet => MAX_SHEET,
+        Part::Strings => MAX_TEXTS,
+        Part::Archive | Part::Workbook | Part::Relations | Part::Styles => MAX_LIST,
     }
 }
 
@@ -108,7 +116,7 @@ impl Read for Counted {
             io::Error::other(if self.is_ratio {
                 WorkbookError::Inflates { part, limit: MAX_RATIO }
             } else {
-                WorkbookError::PartTooLarge { part, limit: if part == Part::Sheet { MAX_SHEET } else { MAX_PART } }
+                WorkbookError::PartTooLarge { part, limit: most(part) }
             })
         })?;
         Ok(read)

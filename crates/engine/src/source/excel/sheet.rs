@@ -171,8 +171,14 @@ impl XlsxSheet {
                     b"f" => formula = true,
                     name => self.inline.start(name),
                 },
-                Token::Text(piece) if in_value => self.value.push_str(&piece),
-                Token::Text(piece) => self.inline.piece(&piece),
+                Token::Text(piece) => {
+                    if in_value {
+                        self.value.push_str(&piece);
+                    } else {
+                        self.inline.piece(&piece);
+                    }
+                    self.xml.check_text(self.value.len() + self.inline.len())?;
+                }
                 Token::End(element) => match element.name() {
                     b"v" => in_value = false,
                     b"c" => break,

@@ -24,7 +24,10 @@ impl Strings {
         loop {
             match xml.next()? {
                 Token::Start(element) => text.start(element.name()),
-                Token::Text(piece) => text.piece(&piece),
+                Token::Text(piece) => {
+                    text.piece(&piece);
+                    xml.check_text(text.len())?;
+                }
                 Token::End(element) if element.name() == b"si" => {
                     strings.push(&text.whole())?;
                     text.clear();
@@ -84,6 +87,11 @@ impl RichText {
             b"t" => self.in_text = false,
             _ => {}
         }
+    }
+
+    /// In bytes, as it stands there.
+    pub(super) fn len(&self) -> usize {
+        self.text.len()
     }
 
     pub(super) fn whole(&self) -> Cow<'_, str> {

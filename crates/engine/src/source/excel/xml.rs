@@ -8,7 +8,7 @@ use quick_xml::escape::{resolve_predefined_entity, unescape};
 use quick_xml::events::{BytesEnd, BytesStart, Event};
 
 use super::error::WorkbookError;
-use super::limits::MAX_DEPTH;
+use super::limits::{MAX_DEPTH, MAX_PIECE};
 use super::package::Guarded;
 
 /// A piece that was larger gives its memory back.
@@ -84,6 +84,12 @@ impl Xml {
             Event::Eof if self.depth == 0 => Token::Over,
             Event::Empty(_) | Event::DocType(_) | Event::Eof => return Err(damaged()),
         })
+    }
+
+    /// A text that comes in several pieces, of so many bytes so far, is one all the same.
+    pub(super) fn check_text(&self, length: usize) -> Result<(), WorkbookError> {
+        let part = self.reader.get_ref().part();
+        if length > MAX_PIECE { Err(WorkbookError::PieceTooLong { part, limit: MAX_PIECE }) } else { Ok(()) }
     }
 
     /// Up to the end, where it shows whether the bytes are those that were packed.

@@ -2,7 +2,7 @@
 
 use super::maker::{Book, Lies, header, sheet};
 use super::*;
-use crate::source::excel::limits::{MAX_DEPTH, MAX_PARTS, MAX_RATIO, MAX_STRINGS, MAX_STYLES};
+use crate::source::excel::limits::{MAX_DEPTH, MAX_LIST, MAX_PARTS, MAX_RATIO, MAX_STRINGS, MAX_STYLES};
 
 fn read(book: &Book) -> Result<Vec<String>, String> {
     read_bytes(book.bytes())
@@ -97,6 +97,41 @@ fn shared_texts_are_held_within_a_limit() {
     };
     assert_eq!(strings(64, ""), good());
     assert_eq!(strings(64, "<si><t>x</t></si>").unwrap_err(), WorkbookError::TooMuchText { limit: MAX_STRINGS }.to_string());
+}
+
+#[test]
+fn lists_of_parts_and_styles_are_held_within_a_limit() {
+    for (name, part, root) in [
+        ("xl/styles.xml", Part::Styles, "styleSheet"),
+        ("xl/workbook.xml", Part::Workbook, "workbook"),
+        ("xl/_rels/workbook.xml.rels", Part::Relations, "Relationships"),
+    ] {
+        // Stored, so that it does not look like a bomb.
+        let list = format!("<{root}>{}</{root}>", blank(33));
+        let error = read(&Book { stored: true, ..small() }.with(name, list)).unwrap_err();
+        assert_eq!(error, WorkbookError::PartTooLarge { part, limit: MAX_LIST }.to_string());
+    }
+}
+
+#[test]
+fn a_text_of_many_pieces_is_held_within_the_same_limit() {
+    let run = format!("<r><t>{}</t></r>", "x".repeat(1 << 20));
+    let part = format!("{}<!-- -->", "1".repeat(1 << 20));
+    let cell = |cell: String| {
+        let body = format!(r#"{}<row r="2"><c r="A2"><v>1</v></c></row><row r="3">{cell}</row>"#, header(&["a"]));
+        read(&Book { stored: true, ..Book::of(&sheet(&body)) }).map(|rows| rows.len())
+    };
+    for (before, piece, behind) in [("<c r='B3' t='inlineStr'><is>", &run, "</is></c>"), ("<c r='B3'><v>", &part, "</v></c>")] {
+        assert_eq!(cell(format!("{before}{behind}")), Ok(1), "control");
+        let error = cell(format!("{before}{}{behind}", piece.repeat(9))).unwrap_err();
+        assert_eq!(error, WorkbookError::PieceTooLong { part: Part::Sheet, limit: 8 << 20 }.to_string(), "{before}");
+    }
+    let strings = |runs: usize| {
+        let book = Book { stored: true, ..small() };
+        read(&book.with("xl/sharedStrings.xml", format!("<sst><si>{}</si></sst>", run.repeat(runs))))
+    };
+    assert_eq!(strings(7), good());
+    assert_eq!(strings(9).unwrap_err(), WorkbookError::PieceTooLong { part: Part::Strings, limit: 8 << 20 }.to_string());
 }
 
 #[test]
