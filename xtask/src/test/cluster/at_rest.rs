@@ -163,7 +163,7 @@ impl Search<'_> {
             run.attempt_ended(1, "OOMKilled", "out of memory")?;
             beside.let_pass()?;
             run.ends("True", "Completed")?;
-            run.counted_every_row_once()?;
+            run.counted_every_row_once(3)?;
         }
         Ok(logs)
     }

@@ -20,6 +20,7 @@ use crate::process;
 pub(super) const CHECKS: &[Check] = &[
     ("a bucket, region, key or certificate that is wrong is told with the way out", refusals),
     ("an object is read through workers that die, each row once and none of it at rest, and another object in its place is not", deaths),
+    ("packed JSON is read through a worker that dies, and a workbook is read", formats),
     ("an object that is not there, or breaks off, ends its run with the way out", unreadable),
 ];
 
@@ -74,7 +75,7 @@ fn deaths(demo: &Demo) -> Result<()> {
     let cluster = Cluster::find()?;
     let folder = demo.folder.join("buckets");
     std::fs::create_dir_all(&folder)?;
-    bucket.put("in/contacts.csv", &contacts(&beside.marker))?;
+    bucket.put("in/contacts.csv", contacts(&beside.marker))?;
     job(&beside, "contacts", "in/contacts.csv")?;
 
     beside.hold_after(1, COMMIT, 120, 2)?;
@@ -92,7 +93,7 @@ fn deaths(demo: &Demo) -> Result<()> {
     run.attempt_ended(1, "OOMKilled", "out of memory")?;
     beside.let_pass()?;
     run.ends("True", "Completed")?;
-    run.counted_every_row_once()?;
+    run.counted_every_row_once(3)?;
 
     let canary = Canary::new(&beside.marker);
     canary.below(&logs)?.found_nothing("logs of workers", 1 << 8)?;
@@ -113,6 +114,35 @@ fn deaths(demo: &Demo) -> Result<()> {
     Ok(())
 }
 
+fn formats(demo: &Demo) -> Result<()> {
+    let (beside, bucket) = ready(demo)?;
+    let folder = demo.folder.join("buckets");
+    std::fs::create_dir_all(&folder)?;
+    let objects = (1..=2_000).map(|row| {
+        let contact = json!({"id": row, "first_name": format!("Given{row}"), "last_name": format!("Name{row}"), "more": {"padding": "x".repeat(20_000)}});
+        format!("{contact}\n")
+    });
+    bucket.put_packed("in/contacts.ndjson.gz", &objects.collect::<String>())?;
+    job(&beside, "json", "in/contacts.ndjson.gz")?;
+    beside.hold_after(1, COMMIT, 120, 1)?;
+    let run = Run::start(demo, TENANT, "json", &folder)?;
+    let (pod, _log) = run.worker(1)?;
+    run.holds_rows_behind_a_finished_chunk()?;
+    WorkerProcess::of(&Cluster::find()?, &pod)?.crash()?;
+    run.attempt_ended(0, "Error", "exit code 139")?;
+    beside.let_pass()?;
+    run.ends("True", "Completed")?;
+    run.counted_every_row_once(2)?;
+
+    bucket.put("in/contacts.xlsx", include_bytes!("contacts.xlsx"))?;
+    job(&beside, "workbook", "in/contacts.xlsx")?;
+    let run = Run::start(demo, TENANT, "workbook", &folder)?;
+    run.ends("True", "Completed")?;
+    let rows = run.object()?["status"]["rows"].clone();
+    ensure!(rows["read"] == 200 && rows["succeeded"] == 200, "it counts {rows}");
+    Ok(())
+}
+
 fn unreadable(demo: &Demo) -> Result<()> {
     let (beside, bucket) = ready(demo)?;
     let folder = demo.folder.join("buckets");
@@ -125,7 +155,7 @@ fn unreadable(demo: &Demo) -> Result<()> {
     let said = Run::start(demo, TENANT, "vanished", &folder)?.ends("False", "SourceFailed")?;
     ensure!(said.contains("bucket lake has no object \"in/gone.csv\": correct source.file.path"), "it says {said}");
 
-    bucket.put("in/cut.csv", &contacts(&beside.marker))?;
+    bucket.put("in/cut.csv", contacts(&beside.marker))?;
     bucket.cut("in/cut.csv")?;
     job(&beside, "cut", "in/cut.csv")?;
     let run = Run::start(demo, TENANT, "cut", &folder)?;

@@ -67,11 +67,21 @@ impl Bucket {
         Ok(server)
     }
 
-    pub(super) fn put(&self, key: &str, content: &str) -> Result<()> {
+    pub(super) fn put(&self, key: &str, content: impl AsRef<[u8]>) -> Result<()> {
         self.upload(&format!("{BUCKET}/{key}"), content)
     }
 
-    fn upload(&self, path: &str, content: &str) -> Result<()> {
+    /// The content as the program gzip packs it.
+    pub(super) fn put_packed(&self, key: &str, content: &str) -> Result<()> {
+        let file = self.folder.join("to-pack");
+        std::fs::write(&file, content)?;
+        let packed = Command::new("gzip").arg("-c").arg(&file).output().context("cannot start gzip")?;
+        std::fs::remove_file(&file)?;
+        ensure!(packed.status.success(), "gzip: {}", String::from_utf8_lossy(&packed.stderr));
+        self.put(key, packed.stdout)
+    }
+
+    fn upload(&self, path: &str, content: impl AsRef<[u8]>) -> Result<()> {
         let file = self.folder.join("to-put");
         std::fs::write(&file, content)?;
         let put = self.curl(path, &["--upload-file", &file.to_string_lossy()]).map(drop);
