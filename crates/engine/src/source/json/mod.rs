@@ -100,7 +100,8 @@ impl JsonSource {
         let mut sent = 0;
         batch.push(at.row, |row| {
             for (column, used) in used.iter().enumerate() {
-                let value = fields.get(column).filter(|_| readable).map(|place| &record[place]);
+                let place = if readable { fields.get(column) } else { None };
+                let value = place.map(|place| &record[place]);
                 let cell = value.map_or(Ok("".into()), |value| record::cell(value, *used, column));
                 match cell {
                     Ok(cell) => {

@@ -121,6 +121,19 @@ fn a_line_that_is_wrong_harms_no_other() {
 }
 
 #[test]
+fn bytes_that_are_no_text_fail_their_row_wherever_it_stands() {
+    for (text, row) in [
+        (b"[{\"Name\":\"Zo\xEB\"},{\"Name\":\"b\"}]".as_slice(), 1),
+        (b"{\"Name\":\"Zo\xEB\"}\n{\"Name\":\"b\"}", 1),
+        (b"{\"Name\":\"b\"}\n{\"Name\":\"Zo\xEB\"}\n", 2),
+    ] {
+        let read = read_in(7, text, json!({}), &["Name"]).unwrap();
+        assert_eq!((read.rows.len(), read.faults.len(), read.faults[0].0), (2, 1, row));
+        assert!(read.faults[0].1.ends_with("the record stops being valid JSON at byte 12 of it"), "{}", read.faults[0].1);
+    }
+}
+
+#[test]
 fn a_file_that_is_broken_as_a_whole_ends_there() {
     for (text, expected) in [
         (
