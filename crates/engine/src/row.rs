@@ -319,19 +319,21 @@ pub enum RowError {
     NotText { at: Position, column: Column, encoding: &'static str, remedy: &'static str },
     #[error("{at}: column {column} contains a NUL character, which Salesforce cannot store; remove it")]
     Nul { at: Position, column: Column },
-    #[error("{at}: the record stops being valid JSON at byte {from} of it")]
+    #[error("{at}: the record stops being valid JSON at byte {from} of it; correct it there")]
     NotJson { at: Position, from: usize },
-    #[error("{at}: the record is {class}; a row is an object")]
+    #[error("{at}: the record is {class}; a row is an object: give its values names")]
     NotAnObject { at: Position, class: &'static str },
-    #[error("{at}: the record has more than 32 objects within each other")]
+    #[error("{at}: the record has more than 32 objects within each other; move the fields that are meant further out")]
     TooDeep { at: Position },
     #[error("{at}: field {column} comes twice in the record; keep one of them")]
     FieldTwice { at: Position, column: Column },
     #[error("{at}: field {column} is a list, and a column has one value; give each entry a field or a row of its own")]
     List { at: Position, column: Column },
-    #[error("{at}: the number in field {column} takes more than 400 digits without its exponent, which Salesforce cannot store")]
+    #[error(
+        "{at}: the number in field {column} takes more than 400 digits without its exponent, which Salesforce cannot store; correct it"
+    )]
     NumberTooLong { at: Position, column: Column },
-    #[error("{at}: the text in field {column} has an escape that stands for no character: half of a surrogate pair")]
+    #[error("{at}: the text in field {column} has an escape that stands for no character: half of a surrogate pair; remove it")]
     NoCharacter { at: Position, column: Column },
     #[error("row {row}: column {} holds a value that is {value}, which Salesforce cannot store", Shown(.column))]
     NoSuchValue { row: u64, column: String, value: String },

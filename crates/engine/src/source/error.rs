@@ -101,7 +101,7 @@ pub enum FileError {
     ArchiveTooLarge { limit: usize },
     #[error("the file is a ZIP archive with more than {limit} files; take the one that is meant out of it")]
     TooManyMembers { limit: usize },
-    #[error("the file is a ZIP archive without a file in it")]
+    #[error("the file is a ZIP archive without a file in it; pack the file that is meant")]
     EmptyArchive,
     #[error("the file is a ZIP archive with {count} files ({names}); name the one that is meant in the source's `member`")]
     ManyMembers { count: usize, names: String },
@@ -109,7 +109,7 @@ pub enum FileError {
     NoMember { names: String },
     #[error("`member` matches {count} files in the ZIP archive ({names}); it must be one")]
     ManyMatch { count: usize, names: String },
-    #[error("`member` is for ZIP archives, and the file is none")]
+    #[error("`member` is for ZIP archives, and the file is none; leave it out")]
     NoArchive,
     #[error("the file in the ZIP archive is protected with a password; pack it without one")]
     EncryptedMember,
@@ -149,9 +149,9 @@ pub enum FileError {
     TooManyCells { at: Position, limit: usize },
     #[error("{at}: the record has more than {limit} characters in the columns that the job uses; Salesforce takes no more")]
     TooMuchToSend { at: Position, limit: usize },
-    #[error("{at}: the file is no valid JSON here: {why}")]
+    #[error("{at}: the file is no valid JSON here: {why}; correct it, or make the file again")]
     JsonBroken { at: Position, why: &'static str },
-    #[error("{at}: the file ends inside of this record: it is cut off")]
+    #[error("{at}: the file ends inside of this record: it is cut off; fetch or make it again")]
     JsonCutOff { at: Position },
     #[error("{at}: the record has more than {limit} MiB; look for a bracket or a quote that is never closed")]
     JsonTooLong { at: Position, limit: usize },

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use api::import_job::JsonFormat;
 use api::import_run::Warning;
+use api::text::cut;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
@@ -257,6 +258,9 @@ struct Others {
 impl Others {
     fn note(&mut self, path: &str, row: u64) {
         let row = row.cast_signed();
+        // A name may be as long as a record.
+        let short = (path.len() > Warning::TEXT_LIMIT).then(|| cut(path, Warning::TEXT_LIMIT));
+        let path = short.as_deref().unwrap_or(path);
         if let Some((rows, _)) = self.found.get_mut(path) {
             *rows += 1;
         } else if self.found.len() < Warning::MOST {

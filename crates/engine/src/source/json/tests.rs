@@ -86,9 +86,9 @@ fn a_line_that_is_wrong_harms_no_other() {
     for pieces in [1, 5, 4096] {
         let read = read_in(pieces, text.as_bytes(), json!({}), &["Name"]).unwrap();
         let expected = [
-            (2, "MALFORMED_JSON: row 2 (line 2, byte 19): the record stops being valid JSON at byte 11 of it"),
-            (3, "MALFORMED_JSON: row 3 (line 4, byte 32): the record stops being valid JSON at byte 13 of it"),
-            (4, "MALFORMED_JSON: row 4 (line 5, byte 46): the record is a list; a row is an object"),
+            (2, "MALFORMED_JSON: row 2 (line 2, byte 19): the record stops being valid JSON at byte 11 of it; correct it there"),
+            (3, "MALFORMED_JSON: row 3 (line 4, byte 32): the record stops being valid JSON at byte 13 of it; correct it there"),
+            (4, "MALFORMED_JSON: row 4 (line 5, byte 46): the record is a list; a row is an object: give its values names"),
             (5, "MALFORMED_JSON: row 5 (line 6, byte 50): field \"Name\" comes twice in the record; keep one of them"),
             (
                 6,
@@ -102,12 +102,12 @@ fn a_line_that_is_wrong_harms_no_other() {
             (
                 8,
                 "INVALID_ENCODING: row 8 (line 9, byte 117): the text in field \"Name\" has an escape that stands for no character: half of a \
-                 surrogate pair",
+                 surrogate pair; remove it",
             ),
             (
                 9,
                 "UNSTORABLE_VALUE: row 9 (line 10, byte 135): the number in field \"Name\" takes more than 400 digits without its exponent, \
-                 which Salesforce cannot store",
+                 which Salesforce cannot store; correct it",
             ),
         ];
         for (found, (row, text)) in read.faults.iter().zip(expected) {
@@ -129,7 +129,7 @@ fn bytes_that_are_no_text_fail_their_row_wherever_it_stands() {
     ] {
         let read = read_in(7, text, json!({}), &["Name"]).unwrap();
         assert_eq!((read.rows.len(), read.faults.len(), read.faults[0].0), (2, 1, row));
-        assert!(read.faults[0].1.ends_with("the record stops being valid JSON at byte 12 of it"), "{}", read.faults[0].1);
+        assert!(read.faults[0].1.ends_with("the record stops being valid JSON at byte 12 of it; correct it there"), "{}", read.faults[0].1);
     }
 }
 
@@ -138,12 +138,21 @@ fn a_file_that_is_broken_as_a_whole_ends_there() {
     for (text, expected) in [
         (
             "[{\"Name\":\"a\"} {\"Name\":\"b\"}]",
-            "row 2 (line 1, byte 14): the file is no valid JSON here: a comma or the end of the array is expected here",
+            "row 2 (line 1, byte 14): the file is no valid JSON here: a comma or the end of the array is expected here; correct it, or make the file again",
         ),
-        ("[{\"Name\":\"a\"},", "row 2 (line 1, byte 14): the file ends inside of this record: it is cut off"),
-        ("[{\"Name\":\"a\"},\n{\"Name\":\"b", "row 2 (line 2, byte 15): the file ends inside of this record: it is cut off"),
-        ("[{\"Name\":\"a\"}] x", "row 2 (line 1, byte 15): the file is no valid JSON here: the array has ended"),
-        ("{\"Name\":\n\"a\"}\nx", "row 2 (line 3, byte 14): the file is no valid JSON here: an object is expected here"),
+        ("[{\"Name\":\"a\"},", "row 2 (line 1, byte 14): the file ends inside of this record: it is cut off; fetch or make it again"),
+        (
+            "[{\"Name\":\"a\"},\n{\"Name\":\"b",
+            "row 2 (line 2, byte 15): the file ends inside of this record: it is cut off; fetch or make it again",
+        ),
+        (
+            "[{\"Name\":\"a\"}] x",
+            "row 2 (line 1, byte 15): the file is no valid JSON here: the array has ended; correct it, or make the file again",
+        ),
+        (
+            "{\"Name\":\n\"a\"}\nx",
+            "row 2 (line 3, byte 14): the file is no valid JSON here: an object is expected here; correct it, or make the file again",
+        ),
         ("[]", "the file has no object in its first mebibyte, so nothing tells its columns; name them in the format's `columns`"),
         ("[1,2]", "the file has no object in its first mebibyte, so nothing tells its columns; name them in the format's `columns`"),
         ("Name,City\nx,y\n", "the file is text of another kind, not JSON: if it is CSV, leave `format` out or set it to {csv: {}}"),
@@ -185,6 +194,8 @@ fn fields_that_come_late_are_told_and_columns_can_be_named() {
         "the first mebibyte of the file, read as JSON with an object on each line, has the fields \"Name\", \"n\"; the format's `columns` can \
          name others"
     );
+    let long = format!("{text}{{\"{}\":1}}\n", "k".repeat(1 << 20));
+    assert!(read(&long).unwrap().warnings.iter().all(|warning| warning.len() < 1000), "a name may be as long as a record");
     let named = read_in(4096, text.as_bytes(), json!({"columns": ["late.a", "Name"]}), &["Name"]).unwrap();
     assert_eq!((named.names, named.warnings), (vec!["late.a".to_owned(), "Name".to_owned()], vec![]));
     assert_eq!(

@@ -141,8 +141,11 @@ fn one_file_of_an_archive_is_read_and_the_system_s_own_are_none() {
     ] {
         assert_eq!(told(unpacked(&two, 9, member)), expected);
     }
-    assert_eq!(told(unpacked(&pack(&[("x/", b"")]), 9, None)), "the file is a ZIP archive without a file in it");
-    assert_eq!(told(unpacked(&pack(&[]), 9, None)), "the file is a ZIP archive without a file in it");
+    assert_eq!(
+        told(unpacked(&pack(&[("x/", b"")]), 9, None)),
+        "the file is a ZIP archive without a file in it; pack the file that is meant"
+    );
+    assert_eq!(told(unpacked(&pack(&[]), 9, None)), "the file is a ZIP archive without a file in it; pack the file that is meant");
 }
 
 #[test]
