@@ -1,9 +1,11 @@
 //! The systems that a Connection is to, as the keeper verifies them and as jobs read them. Each has a file, which says both.
 
+mod https;
 mod mysql;
 mod postgres;
 pub(crate) mod reach;
 mod s3;
+mod sftp;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -48,6 +50,8 @@ pub(crate) fn role(system: System<'_>) -> Role<'_> {
         System::Postgres(postgres) => Role::Source(postgres),
         System::MySql(mysql) => Role::Source(mysql),
         System::S3(s3) => Role::Source(s3),
+        System::Https(https) => Role::Source(https),
+        System::Sftp(sftp) => Role::Source(sftp),
     }
 }
 
@@ -70,6 +74,8 @@ impl FromIterator<(String, SecretString)> for Entries {
 pub(crate) enum DriverError {
     #[error("the credential has no entry {0}")]
     Entry(&'static str),
+    #[error("the Connection says no way to log in that this version knows")]
+    Login,
     #[error(transparent)]
     Connect(#[from] connect::Error),
 }

@@ -131,7 +131,7 @@ mod tests {
         #[test]
         fn the_dialer_lets_through_what_the_network_does(
             endpoints in prop::collection::vec(endpoint(), 0..4), address in address(), port in port(),
-            database in prop::sample::select(vec![None, Some(SystemKind::Postgres), Some(SystemKind::MySql)]),
+            database in prop::sample::select(vec![None, Some(SystemKind::Postgres), Some(SystemKind::MySql), Some(SystemKind::Sftp)]),
         ) {
             let (region, tenant) = (region(&endpoints), tenant());
             let policies = network::policies(&tenant, &region, &BTreeMap::new(), &settings());

@@ -6,7 +6,7 @@ use api::connection::{ConnectionMetadata, S3};
 use api::import_job::SqlSource;
 use async_trait::async_trait;
 use connect::{Dialer, S3Bucket, S3Key, S3Params};
-use engine::source::blob::S3Blob;
+use engine::source::blob::RemoteBlob;
 use engine::source::{FileSource, Said, Source};
 
 use super::{Driver, DriverError, Entries};
@@ -24,7 +24,7 @@ impl Driver for S3 {
     }
 
     fn file(&self, dialer: &Dialer, entries: &Entries, path: &str, said: Said) -> Result<Option<Box<dyn Source>>, DriverError> {
-        let blob = S3Blob::new(bucket(self, dialer, entries)?, path.to_owned());
+        let blob = RemoteBlob::new(bucket(self, dialer, entries)?, path.to_owned());
         Ok(Some(Box::new(FileSource::new(blob, said))))
     }
 }

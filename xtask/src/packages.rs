@@ -23,6 +23,8 @@ enum Brings {
 
 pub(crate) const POSTGRESQL: Package = Package::with_file("postgresql", "/usr/lib/postgresql/15/bin/postgres");
 pub(crate) const MARIADB: Package = Package::with_file("mariadb-server", "/usr/sbin/mariadbd");
+pub(crate) const NGINX: Package = Package::with_file("nginx-light", "/usr/sbin/nginx");
+pub(crate) const OPENSSH: Package = Package::with_file("openssh-server", "/usr/sbin/sshd");
 pub(crate) const OPENSSL: Package = Package::with_program("openssl", "openssl");
 pub(crate) const CURL: Package = Package::with_program("curl", "curl");
 /// Builds the cryptography library.

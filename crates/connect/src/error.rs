@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustls::CertificateError;
 
 use crate::address::AddressKind;
+use crate::download::HttpsRefusal;
 use crate::reasons;
 use crate::s3::S3Refusal;
 
@@ -80,6 +81,26 @@ pub enum Error {
     #[error("{target} does not behave like S3: {reason}")]
     S3Protocol { target: String, reason: String },
 
+    /// A server of files says no.
+    #[error("{target}: {refusal}")]
+    HttpsRefused { target: String, refusal: HttpsRefusal },
+
+    #[error(
+        "{target} shows the host key {fingerprint} ({algorithm}), which sftp.hostKeys does not list: put it there if the server's owner \
+         confirms it; else somebody may stand between us and the server"
+    )]
+    HostKey { target: String, fingerprint: String, algorithm: String },
+
+    #[error("{target} does not let the user read {path:?}: give the user the right to")]
+    SftpDenied { target: String, path: String },
+
+    #[error("{target} does not behave like SFTP: {reason}")]
+    SftpProtocol { target: String, reason: String },
+
+    /// The credential is none that could be shown to the server.
+    #[error("{target}: {reason}")]
+    Login { target: String, reason: String },
+
     /// An exchange over HTTPS did not come to its end.
     #[error("{}", .0.text)]
     Exchange(Diagnosis),
@@ -115,6 +136,11 @@ impl Error {
             Self::PostgresProtocol { .. } => reasons::NOT_POSTGRES,
             Self::S3Refused { refusal, .. } => refusal.reason(),
             Self::S3Protocol { .. } => reasons::NOT_S3,
+            Self::HttpsRefused { refusal, .. } => refusal.reason(),
+            Self::HostKey { .. } => reasons::HOST_KEY_REFUSED,
+            Self::SftpDenied { .. } => reasons::ACCESS_DENIED,
+            Self::SftpProtocol { .. } => reasons::NOT_SFTP,
+            Self::Login { .. } => reasons::LOGIN_REFUSED,
             Self::Exchange(diagnosis) => diagnosis.reason,
             Self::CaBundle { .. } | Self::NoRoots | Self::ServerName { .. } => reasons::TRUST_UNUSABLE,
             Self::NotHttps { .. } | Self::Http(_) => reasons::CLIENT_UNUSABLE,
@@ -130,6 +156,7 @@ impl Error {
             // Of resources, shutting down, of communication.
             Self::MySqlRefused { code, .. } => crate::mysql::is_passing(code),
             Self::S3Refused { refusal, .. } => refusal.is_passing(),
+            Self::HttpsRefused { refusal, .. } => refusal.is_passing(),
             Self::Exchange(diagnosis) => diagnosis.transient,
             _ => false,
         }

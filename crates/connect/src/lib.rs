@@ -7,7 +7,10 @@
 
 mod address;
 mod dial;
+mod download;
 mod error;
+mod exchange;
+mod files;
 mod https;
 mod mysql;
 mod names;
@@ -15,14 +18,18 @@ mod policy;
 mod postgres;
 pub mod reasons;
 mod s3;
+mod sftp;
 mod trust;
 
 pub use dial::Dialer;
+pub use download::{HttpsFiles, HttpsFilesParams, HttpsLogin, HttpsRefusal};
 pub use error::{DatabaseError, Diagnosis, Error, diagnose, explain, find, is_of_unknown_issuer};
+pub use files::{FileBytes, FileError, FileState, RemoteFiles};
 pub use https::{Https, HttpsOptions};
 pub use mysql::{MySqlColumn, MySqlKind, MySqlParams, MySqlRow, MySqlRows, MySqlSession};
 pub use names::{FixedNames, Names};
 pub use policy::{AddressPolicy, NotANetwork};
 pub use postgres::{PostgresColumn, PostgresCopy, PostgresParams, PostgresSession, PostgresType};
-pub use s3::{S3Bucket, S3Bytes, S3Error, S3Key, S3Object, S3Params, S3Refusal, S3Store};
+pub use s3::{S3Bucket, S3Key, S3Params, S3Refusal, S3Store};
+pub use sftp::{SftpFiles, SftpLogin, SftpParams};
 pub use trust::Trust;

@@ -10,6 +10,8 @@ pub const BUCKET_NOT_FOUND: &str = "BucketNotFound";
 pub const CLIENT_UNUSABLE: &str = "ClientUnusable";
 /// The server's clock and ours are more than 15 minutes apart: correct the one that is wrong.
 pub const CLOCKS_DIFFER: &str = "ClocksDiffer";
+/// The server shows an SSH host key that the Connection does not list, or not any more: have its owner confirm it, then put it there.
+pub const HOST_KEY_REFUSED: &str = "HostKeyRefused";
 /// The name of the host has no address: correct it, or the DNS.
 pub const HOST_NOT_FOUND: &str = "HostNotFound";
 /// The server asks for the password in a way that would give it away, and gets none: let it use a safe way, which the message names.
@@ -22,12 +24,16 @@ pub const NOT_MYSQL: &str = "NotMySql";
 pub const NOT_POSTGRES: &str = "NotPostgres";
 /// The server does not behave like S3: correct the endpoint.
 pub const NOT_S3: &str = "NotS3";
+/// The server does not behave like SFTP: correct host and port.
+pub const NOT_SFTP: &str = "NotSftp";
 /// The object is in an archive, or encrypted under a key of its owner's own: restore or copy it as the message says.
 pub const OBJECT_UNREADABLE: &str = "ObjectUnreadable";
 /// The bucket is in another region of its provider: correct the region.
 pub const OTHER_REGION: &str = "OtherRegion";
 /// Public addresses are dialed on one port only, and this is another one: serve it there, or let the Region's `privateEndpoints` list it.
 pub const PORT_REFUSED: &str = "PortRefused";
+/// The server sends us to another one that the Connection does not list: put it into `https.redirects` if files may come from it.
+pub const REDIRECT_REFUSED: &str = "RedirectRefused";
 /// The server refused the request; the message has its code.
 pub const REQUEST_REFUSED: &str = "RequestRefused";
 /// The connection is not safe, because of the certificate or because the server refuses TLS; the message says what to change.

@@ -6,7 +6,7 @@ mod answers;
 use answers::Answers;
 use api::import_run::RunReason;
 use connect::{AddressPolicy, Dialer, S3Key, S3Params};
-use engine::source::blob::{Blob, BlobError, Identity, S3Blob};
+use engine::source::blob::{Blob, BlobError, Identity, RemoteBlob};
 use engine::source::{ReadError, Remedy};
 use futures::StreamExt;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -20,7 +20,7 @@ const GONE: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 37\r\n\r\n<Error><
 const DENIED: &str = "HTTP/1.1 403 Forbidden\r\ncontent-length: 40\r\n\r\n<Error><Code>AccessDenied</Code></Error>";
 
 /// An object at a server that gives these answers.
-async fn object(answers: &'static [&'static str]) -> (S3Blob, Answers) {
+async fn object(answers: &'static [&'static str]) -> (RemoteBlob, Answers) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -35,10 +35,10 @@ async fn object(answers: &'static [&'static str]) -> (S3Blob, Answers) {
     };
     let key = S3Key { id: "AKIA".into(), secret: "hush".into() };
     let bucket = Dialer::new(AddressPolicy::unrestricted()).s3(&params, &key).unwrap();
-    (S3Blob::new(bucket, "a.csv".into()), server)
+    (RemoteBlob::new(bucket, "a.csv".into()), server)
 }
 
-async fn read(blob: &S3Blob) -> (String, Option<ReadError>) {
+async fn read(blob: &RemoteBlob) -> (String, Option<ReadError>) {
     let identity = Identity { length: Some(10), version: Some("\"v1\"".into()) };
     let mut bytes = match blob.open(0.., &identity).await {
         Ok(bytes) => bytes,

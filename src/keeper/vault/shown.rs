@@ -61,6 +61,7 @@ impl From<DriverError> for Error {
     fn from(error: DriverError) -> Self {
         match error {
             DriverError::Entry(_) => Self::Record { name: "credential".into(), detail: "it lacks an entry that the login needs" },
+            DriverError::Login => Self::Record { name: "connection".into(), detail: "it says no way to log in that this version knows" },
             DriverError::Connect(error) => Self::Connect(error),
         }
     }

@@ -95,7 +95,16 @@ struct Outcome {
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     let levels = if arguments.levels.is_empty() { ALL.to_vec() } else { arguments.levels };
     let progress = Progress::begin();
-    let wanted = [packages::POSTGRESQL, packages::MARIADB, packages::OPENSSL, packages::CURL, packages::CMAKE, packages::PYTHON_VENV];
+    let wanted = [
+        packages::POSTGRESQL,
+        packages::MARIADB,
+        packages::NGINX,
+        packages::OPENSSH,
+        packages::OPENSSL,
+        packages::CURL,
+        packages::CMAKE,
+        packages::PYTHON_VENV,
+    ];
     packages::install(&progress, &wanted)?;
     if levels.iter().any(|level| level.needs_cluster()) {
         // Now, because only one at a time may install packages.

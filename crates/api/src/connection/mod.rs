@@ -1,9 +1,11 @@
 //! `Connection`: one external system and who we are there. It never holds a secret in clear.
 
+mod https;
 mod mysql;
 mod postgres;
 mod s3;
 mod salesforce;
+mod sftp;
 mod status;
 mod system;
 
@@ -12,10 +14,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use self::https::{Https, HttpsAuth, HttpsAuthKind, HttpsBasic, HttpsBearer, HttpsHeader};
 pub use self::mysql::MySql;
 pub use self::postgres::Postgres;
 pub use self::s3::S3;
 pub use self::salesforce::{AuthFlow, ClientCredentials, JwtBearer, LoginAt, Salesforce, SalesforceAuth};
+pub use self::sftp::{Sftp, SftpAuth, SftpAuthKind, SftpWay};
 pub use self::status::{ConnectionMetadata, ConnectionStatus, Verification};
 pub use self::system::{CredentialKey, Endpoint, ExternalSystem, LoginProfile, Rows, System, SystemKind, SystemProfile};
 use crate::schema::{self, PEM, exactly_one, same_one};
@@ -60,6 +64,12 @@ pub struct ConnectionSpec {
     /// A bucket of S3 or of storage that speaks like it. Always TLS with full verification of the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     s3: Option<S3>,
+    /// Files at an HTTPS server, with full verification of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    https: Option<Https>,
+    /// An SFTP server. Always with a host key that is listed here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sftp: Option<Sftp>,
     /// Where the secret comes from.
     pub credentials: Credentials,
     /// No run may use this connection while true. Absent: false.
@@ -178,20 +188,21 @@ impl ConnectionSpec {
 
     /// Leaves out the certificates, which are large, for a caller that only asks what a Connection is to.
     pub fn forget_certificates(&mut self) {
-        let Self { salesforce, postgres, mysql, s3, credentials: _, suspend: _ } = self;
+        let Self { salesforce, postgres, mysql, s3, https, sftp: _, credentials: _, suspend: _ } = self;
         let of_salesforce = salesforce.as_mut().and_then(|salesforce| salesforce.tls.as_mut());
         let of_postgres = postgres.as_mut().and_then(|postgres| postgres.tls.as_mut());
         let of_mysql = mysql.as_mut().and_then(|mysql| mysql.tls.as_mut());
         let of_s3 = s3.as_mut().and_then(|s3| s3.tls.as_mut());
-        for tls in [of_salesforce, of_postgres, of_mysql, of_s3].into_iter().flatten() {
+        let of_https = https.as_mut().and_then(|https| https.tls.as_mut());
+        for tls in [of_salesforce, of_postgres, of_mysql, of_s3, of_https].into_iter().flatten() {
             tls.ca_bundle = None;
         }
     }
 
     /// Leaves out the system, for a caller that only asks which Connections there are.
     pub fn forget_system(&mut self) {
-        let Self { salesforce, postgres, mysql, s3, credentials: _, suspend: _ } = self;
-        (*salesforce, *postgres, *mysql, *s3) = (None, None, None, None);
+        let Self { salesforce, postgres, mysql, s3, https, sftp, credentials: _, suspend: _ } = self;
+        (*salesforce, *postgres, *mysql, *s3, *https, *sftp) = (None, None, None, None, None, None);
     }
 }
 

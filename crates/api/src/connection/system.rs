@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{ConnectionSpec, MySql, Postgres, S3, Salesforce, Tls};
+use super::{ConnectionSpec, Https, MySql, Postgres, S3, Salesforce, Sftp, Tls};
 use crate::union::union;
 
 union! {
@@ -16,6 +16,10 @@ union! {
         "mysql" mysql => MySql(&'a MySql),
         /// A bucket of S3 or of storage that speaks like it.
         "s3" s3 => S3(&'a S3),
+        /// Files at an HTTPS server.
+        "https" https => Https(&'a Https),
+        /// An SFTP server.
+        "sftp" sftp => Sftp(&'a Sftp),
     }
 }
 
@@ -27,6 +31,8 @@ impl<'a> System<'a> {
             Self::Postgres(postgres) => postgres,
             Self::MySql(mysql) => mysql,
             Self::S3(s3) => s3,
+            Self::Https(https) => https,
+            Self::Sftp(sftp) => sftp,
         }
     }
 
@@ -34,7 +40,7 @@ impl<'a> System<'a> {
     pub fn org(self) -> Option<&'a Salesforce> {
         match self {
             Self::Salesforce(salesforce) => Some(salesforce),
-            Self::Postgres(_) | Self::MySql(_) | Self::S3(_) => None,
+            Self::Postgres(_) | Self::MySql(_) | Self::S3(_) | Self::Https(_) | Self::Sftp(_) => None,
         }
     }
 }
@@ -47,6 +53,8 @@ impl SystemKind {
             Self::Postgres => &super::postgres::PROFILE,
             Self::MySql => &super::mysql::PROFILE,
             Self::S3 => &super::s3::PROFILE,
+            Self::Https => &super::https::PROFILE,
+            Self::Sftp => &super::sftp::PROFILE,
         }
     }
 }

@@ -100,6 +100,9 @@ fn what_has_no_system_that_we_know_or_two_of_them_is_none() {
     assert!(matches!(spec(json!({"postgres": database})).system(), Some(System::Postgres(_))));
     assert!(matches!(spec(json!({"mysql": database})).system(), Some(System::MySql(_))));
     assert!(matches!(spec(json!({"s3": {"bucket": "lake", "region": "r"}})).system(), Some(System::S3(_))));
+    let sftp = json!({"host": "h", "user": "u", "hostKeys": ["SHA256:a"], "auth": {"password": {}}});
+    assert!(matches!(spec(json!({"sftp": sftp})).system(), Some(System::Sftp(_))));
+    assert!(matches!(spec(json!({"https": {"url": "https://s", "auth": {"bearer": {}}}})).system(), Some(System::Https(_))));
     for unknown in [
         json!({}),
         json!({"oracle": {"host": "db"}}),
@@ -131,6 +134,7 @@ fn who_only_asks_what_it_is_to_gets_no_certificate() {
         json!({"postgres": {"host": "db", "database": "crm", "user": "reader", "tls": {"caBundle": "pem", "serverName": "s"}}}),
         json!({"mysql": {"host": "db", "database": "crm", "user": "reader", "tls": {"caBundle": "pem", "serverName": "s"}}}),
         json!({"s3": {"endpoint": "https://s", "bucket": "lake", "region": "r", "tls": {"caBundle": "pem"}}}),
+        json!({"https": {"url": "https://s", "auth": {"bearer": {}}, "tls": {"caBundle": "pem"}}}),
     ] {
         let mut spec = spec(system);
         let kind = spec.system().unwrap().kind();

@@ -8,8 +8,8 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::stream::{BoxStream, StreamExt};
+use async_trait::async_trait;
+use futures::stream::StreamExt;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore, RetryConfig};
@@ -20,6 +20,8 @@ pub use self::refusal::S3Refusal;
 use self::transport::{Failure, Transport};
 use crate::dial::Dialer;
 use crate::error::{Error, inner};
+use crate::exchange::Peer;
+use crate::files::{FileBytes, FileError, FileState, RemoteFiles};
 use crate::https::{Bodies, HttpsOptions};
 use crate::trust::Trust;
 
@@ -51,34 +53,7 @@ pub struct S3Key {
     pub secret: SecretString,
 }
 
-/// By what an object is known.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct S3Object {
-    /// In bytes.
-    pub length: u64,
-    /// As the server writes it, with its quotes.
-    pub etag: String,
-}
-
-/// The bytes of an object as they come; a piece that does not come ends them.
-pub type S3Bytes = BoxStream<'static, Result<Bytes, S3Error>>;
-
-/// Why an object is not read.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "each variant's message says what it is")]
-pub enum S3Error {
-    #[error("bucket {bucket} has no object {key:?}")]
-    NotFound { bucket: String, key: String },
-    /// It is not the one that was asked for any more.
-    #[error("object {key:?} has changed")]
-    Changed { key: String },
-    #[error("{key:?} cannot be the key of an object that is read: {reason}")]
-    Key { key: String, reason: String },
-    #[error(transparent)]
-    Failed(#[from] Error),
-}
-
-/// A bucket whose objects are read. Nothing is asked twice: who reads knows how often and how long.
+/// A bucket whose objects are read, known by their lengths and ETags.
 pub struct S3Bucket {
     store: AmazonS3,
     transport: Transport,
@@ -117,7 +92,7 @@ impl Dialer {
             Some(endpoint) => origin(endpoint)?,
             None => format!("s3.{region}.amazonaws.com"),
         };
-        let transport = Transport { https, target: format!("bucket {bucket} at {target}").into() };
+        let transport = Transport(Peer { https, target: format!("bucket {bucket} at {target}").into() });
         let mut builder = AmazonS3Builder::new()
             .with_http_connector(transport.clone())
             .with_bucket_name(bucket)
@@ -152,65 +127,61 @@ impl S3Bucket {
     ///
     /// The server cannot be reached, does not know the credential or the bucket, or does not speak S3.
     pub async fn verify(&self) -> Result<(), Error> {
-        match self.object(NOBODYS).await {
-            Ok(_) | Err(S3Error::NotFound { .. } | S3Error::Changed { .. } | S3Error::Key { .. }) => Ok(()),
+        match self.look(NOBODYS).await {
+            Ok(_) | Err(FileError::NotFound(_) | FileError::Changed { .. } | FileError::Path(_)) => Ok(()),
             // Who is denied was known.
-            Err(S3Error::Failed(Error::S3Refused { refusal: S3Refusal::Denied, .. })) => Ok(()),
-            Err(S3Error::Failed(error)) => Err(error),
+            Err(FileError::Failed(Error::S3Refused { refusal: S3Refusal::Denied, .. })) => Ok(()),
+            Err(FileError::Failed(error)) => Err(error),
         }
     }
 
-    /// Length and ETag of an object, told with its first byte: unlike a HEAD, a refused GET says why.
-    ///
-    /// # Errors
-    ///
-    /// [`S3Error::NotFound`], [`S3Error::Key`] for a key that the library would change, or what failed on the way. A server that tells no
-    /// strong ETag is refused: nobody could say later whether the object is still the same.
-    pub async fn object(&self, key: &str) -> Result<S3Object, S3Error> {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<object_store::GetResult, FileError> {
+        let path = path(key)?;
+        self.store.get_opts(&path, options).await.map_err(|error| file_error(&self.bucket, &self.transport, key, error))
+    }
+}
+
+#[async_trait]
+impl RemoteFiles for S3Bucket {
+    /// Told with the first byte: unlike a HEAD, a refused GET says why. A server that tells no strong ETag is refused: nobody could say
+    /// later whether the object is still the same.
+    async fn look(&self, key: &str) -> Result<FileState, FileError> {
         let first = GetOptions { range: Some(GetRange::Bounded(0..1)), ..GetOptions::default() };
         let found = match self.get(key, first).await {
             // There is no first byte.
-            Err(S3Error::Failed(Error::S3Refused { refusal: S3Refusal::BehindTheEnd, .. })) => {
+            Err(FileError::Failed(Error::S3Refused { refusal: S3Refusal::BehindTheEnd, .. })) => {
                 self.get(key, GetOptions { head: true, ..GetOptions::default() }).await
             }
             found => found,
         }?;
         match found.meta.e_tag {
-            Some(etag) if !etag.starts_with("W/") => Ok(S3Object { length: found.meta.size, etag }),
+            Some(etag) if !etag.starts_with("W/") => Ok(FileState { length: Some(found.meta.size), version: Some(etag) }),
             _ => Err(self.transport.protocol("it tells no ETag of an object that could be asked for again").into()),
         }
     }
 
-    /// The bytes of the object from a place on, if it is still the same.
-    ///
-    /// # Errors
-    ///
-    /// [`S3Error::Changed`]: the object has another ETag or length than `object`. Else as [`S3Bucket::object`]; what fails later comes as
-    /// the last item of the stream.
-    pub async fn open(&self, key: &str, from: u64, object: &S3Object) -> Result<S3Bytes, S3Error> {
-        if from >= object.length {
+    async fn open(&self, key: &str, from: u64, state: &FileState) -> Result<FileBytes, FileError> {
+        let FileState { length: Some(length), version: Some(etag) } = state else {
+            return Err(FileError::Changed { path: key.to_owned() });
+        };
+        if from >= *length {
             return Ok(futures::stream::empty().boxed());
         }
-        let range = (from > 0).then_some(GetRange::Bounded(from..object.length));
-        let options = GetOptions { range, if_match: Some(object.etag.clone()), ..GetOptions::default() };
+        let range = (from > 0).then_some(GetRange::Bounded(from..*length));
+        let options = GetOptions { range, if_match: Some(etag.clone()), ..GetOptions::default() };
         let found = self.get(key, options).await?;
         // A server may not know the condition, or answer from where it is not kept.
-        if found.meta.e_tag.as_deref() != Some(&object.etag) || found.meta.size != object.length {
-            return Err(S3Error::Changed { key: key.to_owned() });
+        if found.meta.e_tag.as_ref() != Some(etag) || found.meta.size != *length {
+            return Err(FileError::Changed { path: key.to_owned() });
         }
         let (bucket, transport, key) = (self.bucket.clone(), self.transport.clone(), key.to_owned());
-        Ok(found.into_stream().map(move |piece| piece.map_err(|error| s3_error(&bucket, &transport, &key, error))).boxed())
-    }
-
-    async fn get(&self, key: &str, options: GetOptions) -> Result<object_store::GetResult, S3Error> {
-        let path = path(key)?;
-        self.store.get_opts(&path, options).await.map_err(|error| s3_error(&self.bucket, &self.transport, key, error))
+        Ok(found.into_stream().map(move |piece| piece.map_err(|error| file_error(&bucket, &transport, &key, error))).boxed())
     }
 }
 
 /// The key as the library takes it, which changes none that it takes.
-fn path(key: &str) -> Result<Path, S3Error> {
-    let refused = |reason: &str| S3Error::Key { key: key.to_owned(), reason: reason.to_owned() };
+fn path(key: &str) -> Result<Path, FileError> {
+    let refused = |reason: &str| FileError::Path(format!("{key:?} cannot be the key of an object that is read: {reason}"));
     match Path::parse(key) {
         Ok(path) if path.as_ref() == key && !key.is_empty() => Ok(path),
         Ok(_) => Err(refused("it is empty, or begins or ends with a slash")),
@@ -218,11 +189,11 @@ fn path(key: &str) -> Result<Path, S3Error> {
     }
 }
 
-fn s3_error(bucket: &str, transport: &Transport, key: &str, error: object_store::Error) -> S3Error {
+fn file_error(bucket: &str, transport: &Transport, key: &str, error: object_store::Error) -> FileError {
     match error {
-        object_store::Error::NotFound { .. } => S3Error::NotFound { bucket: bucket.to_owned(), key: key.to_owned() },
-        object_store::Error::Precondition { .. } => S3Error::Changed { key: key.to_owned() },
-        error => S3Error::Failed(failure(transport, error)),
+        object_store::Error::NotFound { .. } => FileError::NotFound(format!("bucket {bucket} has no object {key:?}")),
+        object_store::Error::Precondition { .. } => FileError::Changed { path: key.to_owned() },
+        error => FileError::Failed(failure(transport, error)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Servers over TLS, each wrong in one way.
 
 use bytes::Bytes;
-use connect::{AddressPolicy, Dialer, Error, S3Error, S3Key, S3Object, S3Params, S3Refusal};
+use connect::{AddressPolicy, Dialer, Error, FileError, FileState, RemoteFiles, S3Key, S3Params, S3Refusal};
 use futures::StreamExt;
 
 use crate::answers::Answers;
@@ -38,11 +38,11 @@ async fn bucket(answers: &'static [&'static str]) -> (connect::S3Bucket, Answers
 const FIRST: &str = "HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 0-0/10\r\netag: \"v1\"\r\ncontent-length: 1\r\n\r\nh";
 const CUT: &str = "HTTP/1.1 200 OK\r\netag: \"v1\"\r\ncontent-length: 10\r\nconnection: close\r\n\r\nhell";
 
-fn object() -> S3Object {
-    S3Object { length: 10, etag: "\"v1\"".into() }
+fn object() -> FileState {
+    FileState { length: Some(10), version: Some("\"v1\"".into()) }
 }
 
-async fn read(bytes: Result<connect::S3Bytes, S3Error>) -> (Bytes, Option<S3Error>) {
+async fn read(bytes: Result<connect::FileBytes, FileError>) -> (Bytes, Option<FileError>) {
     let mut bytes = match bytes {
         Ok(bytes) => bytes,
         Err(error) => return (Bytes::new(), Some(error)),
@@ -60,7 +60,7 @@ async fn read(bytes: Result<connect::S3Bytes, S3Error>) -> (Bytes, Option<S3Erro
 #[tokio::test]
 async fn an_object_is_told_with_its_first_byte_and_asked_for_by_what_it_was() {
     let (bucket, server) = bucket(&[FIRST, CUT]).await;
-    assert_eq!(bucket.object("in/a b+c%.csv").await.unwrap(), object());
+    assert_eq!(bucket.look("in/a b+c%.csv").await.unwrap(), object());
     let (_, error) = read(bucket.open("in/a b+c%.csv", 0, &object()).await).await;
     assert!(error.is_some());
     let asked = server.asked();
@@ -77,7 +77,7 @@ async fn a_body_that_ends_early_is_an_error_that_may_pass_and_not_an_end() {
     let (bucket, _server) = bucket(&[CUT]).await;
     let (found, error) = read(bucket.open("a.csv", 0, &object()).await).await;
     assert_eq!(found, "hell");
-    let Some(S3Error::Failed(error)) = error else { panic!("{error:?}") };
+    let Some(FileError::Failed(error)) = error else { panic!("{error:?}") };
     assert!(error.is_transient() && error.to_string().contains("warehouse"), "{error}");
 }
 
@@ -92,7 +92,7 @@ async fn a_part_is_the_one_that_was_asked_for_or_an_error() {
     for wrong in [&[OTHER] as &'static [&'static str], &[ALL]] {
         let (bad, _server) = bucket(wrong).await;
         let (found, error) = read(bad.open("a.csv", 4, &object()).await).await;
-        assert!(found.is_empty() && matches!(error, Some(S3Error::Failed(Error::S3Protocol { .. }))), "{error:?}");
+        assert!(found.is_empty() && matches!(error, Some(FileError::Failed(Error::S3Protocol { .. }))), "{error:?}");
     }
 }
 
@@ -105,7 +105,7 @@ async fn another_object_in_its_place_is_seen_whether_the_server_knows_conditions
     ] {
         let (bucket, _server) = bucket(answer).await;
         let (found, error) = read(bucket.open("a.csv", 0, &object()).await).await;
-        assert!(found.is_empty() && matches!(error, Some(S3Error::Changed { .. })), "{error:?}");
+        assert!(found.is_empty() && matches!(error, Some(FileError::Changed { .. })), "{error:?}");
     }
 }
 
@@ -114,8 +114,8 @@ async fn an_object_without_bytes_has_an_identity() {
     const BEHIND: &str = "HTTP/1.1 416 Range Not Satisfiable\r\ncontent-length: 46\r\n\r\n<Error><Code>InvalidRange</Code></Error>      ";
     const EMPTY: &str = "HTTP/1.1 200 OK\r\netag: \"d41d\"\r\ncontent-length: 0\r\n\r\n";
     let (bucket, server) = bucket(&[BEHIND, EMPTY]).await;
-    let empty = bucket.object("a.csv").await.unwrap();
-    assert_eq!(empty, S3Object { length: 0, etag: "\"d41d\"".into() });
+    let empty = bucket.look("a.csv").await.unwrap();
+    assert_eq!(empty, FileState { length: Some(0), version: Some("\"d41d\"".into()) });
     let (found, error) = read(bucket.open("a.csv", 0, &empty).await).await;
     assert!(found.is_empty() && error.is_none() && server.asked()[1].starts_with("HEAD "));
 }
@@ -127,7 +127,7 @@ async fn an_object_that_cannot_be_asked_for_again_is_not_begun() {
         &["HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 0-0/10\r\netag: W/\"v1\"\r\ncontent-length: 1\r\n\r\nh"],
     ] {
         let (bucket, _server) = bucket(answer).await;
-        assert!(matches!(bucket.object("a.csv").await, Err(S3Error::Failed(Error::S3Protocol { .. }))));
+        assert!(matches!(bucket.look("a.csv").await, Err(FileError::Failed(Error::S3Protocol { .. }))));
     }
 }
 
@@ -138,11 +138,11 @@ async fn who_may_do_nothing_but_read_is_known_all_the_same() {
     const UNKNOWN: &str = "HTTP/1.1 403 Forbidden\r\ncontent-length: 46\r\n\r\n<Error><Code>InvalidAccessKeyId</Code></Error>";
     let (denied, _server) = bucket(&[DENIED]).await;
     denied.verify().await.unwrap();
-    let error = denied.object("a.csv").await.unwrap_err();
-    assert!(matches!(&error, S3Error::Failed(Error::S3Refused { refusal: S3Refusal::Denied, .. })), "{error}");
+    let error = denied.look("a.csv").await.unwrap_err();
+    assert!(matches!(&error, FileError::Failed(Error::S3Refused { refusal: S3Refusal::Denied, .. })), "{error}");
     let (missing, _server) = bucket(&[MISSING]).await;
     missing.verify().await.unwrap();
-    assert!(matches!(missing.object("a.csv").await, Err(S3Error::NotFound { .. })));
+    assert!(matches!(missing.look("a.csv").await, Err(FileError::NotFound(_))));
     let (unknown, _server) = bucket(&[UNKNOWN]).await;
     assert_eq!(unknown.verify().await.unwrap_err().reason(), "LoginRefused");
 }

@@ -1,7 +1,7 @@
 //! A MinIO, which nobody reaches without TLS: `cargo xtask test s3`.
 
 use bytes::Bytes;
-use connect::{Error, S3Error, S3Key, S3Params};
+use connect::{Error, FileError, RemoteFiles, S3Key, S3Params};
 use futures::TryStreamExt;
 use object_store::{ObjectStoreExt, PutMode, PutOptions};
 
@@ -26,17 +26,17 @@ async fn objects_come_as_they_are_kept_whatever_their_keys() {
     let bucket = bucket(&server.params(), &Minio::key());
     for key in ["a.csv", "in/a b+c%20d&e=f.csv", "in/Zoë ✓/é.csv", "a?b#c", "dots/.../x"] {
         server.put(key, format!("content of {key}")).await;
-        let object = bucket.object(key).await.unwrap_or_else(|error| panic!("{key}: {error}"));
+        let object = bucket.look(key).await.unwrap_or_else(|error| panic!("{key}: {error}"));
         let all: Vec<Bytes> = bucket.open(key, 0, &object).await.unwrap().try_collect().await.unwrap();
         assert_eq!(all.concat(), format!("content of {key}").into_bytes());
         let rest: Vec<Bytes> = bucket.open(key, 8, &object).await.unwrap().try_collect().await.unwrap();
         assert_eq!(rest.concat(), format!("of {key}").into_bytes());
     }
     server.put("empty", "").await;
-    assert_eq!(bucket.object("empty").await.unwrap().length, 0);
+    assert_eq!(bucket.look("empty").await.unwrap().length, Some(0));
     // Packed, and said to be: what is kept is what comes.
     server.put_encoded("packed", "\u{1f}not really", "gzip").await;
-    let packed = bucket.object("packed").await.unwrap();
+    let packed = bucket.look("packed").await.unwrap();
     let all: Vec<Bytes> = bucket.open("packed", 0, &packed).await.unwrap().try_collect().await.unwrap();
     assert_eq!(all.concat(), "\u{1f}not really".as_bytes());
 }
@@ -46,13 +46,13 @@ async fn objects_come_as_they_are_kept_whatever_their_keys() {
 async fn an_object_that_changed_or_went_is_told() {
     let server = start().await;
     let bucket = bucket(&server.params(), &Minio::key());
-    assert!(matches!(bucket.object("a.csv").await, Err(S3Error::NotFound { .. })));
+    assert!(matches!(bucket.look("a.csv").await, Err(FileError::NotFound(_))));
     server.put("a.csv", "one").await;
-    let first = bucket.object("a.csv").await.unwrap();
+    let first = bucket.look("a.csv").await.unwrap();
     server.put("a.csv", "two").await;
-    assert!(matches!(bucket.open("a.csv", 0, &first).await.err(), Some(S3Error::Changed { .. })));
+    assert!(matches!(bucket.open("a.csv", 0, &first).await.err(), Some(FileError::Changed { .. })));
     server.remove("a.csv").await;
-    assert!(matches!(bucket.open("a.csv", 0, &first).await.err(), Some(S3Error::NotFound { .. })));
+    assert!(matches!(bucket.open("a.csv", 0, &first).await.err(), Some(FileError::NotFound(_))));
 }
 
 #[tokio::test]

@@ -22,18 +22,23 @@ impl Authority {
     }
 
     pub(crate) fn leaf(&self, name: &str) -> Leaf {
-        self.leaf_with(name, |_| ())
+        self.leaf_for(&[name])
+    }
+
+    pub(crate) fn leaf_for(&self, names: &[&str]) -> Leaf {
+        self.leaf_with(names, |_| ())
     }
 
     pub(crate) fn expired(&self, name: &str) -> Leaf {
-        self.leaf_with(name, |params| {
+        self.leaf_with(&[name], |params| {
             params.not_before = date_time_ymd(2020, 1, 1);
             params.not_after = date_time_ymd(2021, 1, 1);
         })
     }
 
-    fn leaf_with(&self, name: &str, edit: impl Fn(&mut CertificateParams)) -> Leaf {
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    fn leaf_with(&self, names: &[&str], edit: impl Fn(&mut CertificateParams)) -> Leaf {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
         edit(&mut params);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();

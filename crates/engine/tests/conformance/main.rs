@@ -13,6 +13,9 @@ mod proxy;
 mod s3;
 #[path = "../support/s3.rs"]
 mod s3_support;
+mod served;
+#[path = "../support/served.rs"]
+mod served_support;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -95,9 +98,10 @@ fn main() -> ExitCode {
 async fn run(wanted: &[String], all: bool) -> ExitCode {
     let postgres = postgres::Postgres::start().await;
     let mysql = mysql::MySql::start();
+    let (https, sftp) = (served::Files::https(), served::Files::sftp());
     let s3 = if all { Some(s3::S3::start().await) } else { None };
     let mut implementations: Vec<&dyn Implementation> =
-        vec![&files::MEMORY, &files::UPLOAD, &files::GZIP, &files::ZSTD, &files::JSON, &postgres, &mysql];
+        vec![&files::MEMORY, &files::UPLOAD, &files::GZIP, &files::ZSTD, &files::JSON, &https, &sftp, &postgres, &mysql];
     implementations.extend(s3.iter().map(|s3| s3 as &dyn Implementation));
     for one in &implementations {
         if let Some(server) = one.server().await {

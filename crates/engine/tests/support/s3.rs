@@ -5,7 +5,7 @@
 mod minio;
 
 use connect::{AddressPolicy, Dialer};
-use engine::source::blob::S3Blob;
+use engine::source::blob::RemoteBlob;
 use engine::source::{FileSource, Said};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
@@ -26,6 +26,6 @@ impl Server {
         let mut params = self.0.params();
         params.endpoint = Some(format!("https://127.0.0.1:{port}"));
         let bucket = Dialer::new(AddressPolicy::unrestricted()).s3(&params, &minio::Minio::key()).expect("a client");
-        FileSource::new(S3Blob::new(bucket, key.to_owned()), Said::default())
+        FileSource::new(RemoteBlob::new(bucket, key.to_owned()), Said::default())
     }
 }

@@ -51,6 +51,7 @@ impl World {
             format!("{PUBLIC}:5432"),
             format!("{PUBLIC}:3306"),
             format!("{PUBLIC}:22"),
+            format!("{PUBLIC}:23"),
             format!("{BESIDE}:443"),
         ];
         let probe = cluster.tools().program("probe").to_string_lossy().into_owned();
@@ -118,13 +119,13 @@ fn address_of(kubectl: &Kubectl, namespace: &str, selector: &str) -> Result<Stri
     Ok(address)
 }
 
-/// Labels of a worker as the operator makes it. `database`: the kind of the one that it reads, if it reads any.
-fn worker_labels(database: Option<&str>) -> Value {
+/// Labels of a worker as the operator makes it. `system`: the kind of the one that it reads on a port of its own, if it reads any.
+fn worker_labels(system: Option<&str>) -> Value {
     let mut labels = json!({
         "app.kubernetes.io/name": "dataimporter", "app.kubernetes.io/managed-by": "dataimporter", "app.kubernetes.io/component": "worker",
         "dataimporter.io/tenant": "acme", "dataimporter.io/region": "eu-frankfurt",
     });
-    if let Some(kind) = database {
+    if let Some(kind) = system {
         labels[format!("dataimporter.io/egress-{kind}")] = json!("true");
     }
     labels
@@ -152,7 +153,8 @@ fn the_policies_stand_alone(demo: &Demo) -> Result<()> {
         (format!("{}:80", METADATA[0]), "the metadata service", false),
         (format!("{}:443", METADATA[0]), "the metadata service over TLS", false),
         (format!("{}:443", METADATA[1]), "Azure's host", false),
-        (format!("{PUBLIC}:22"), "another port of a public address", false),
+        (format!("{PUBLIC}:23"), "another port of a public address", false),
+        (format!("{PUBLIC}:22"), "a public SFTP server", false),
         (format!("{PUBLIC}:5432"), "a public PostgreSQL", false),
         (format!("{PUBLIC}:3306"), "a public MySQL", false),
     ];
@@ -171,10 +173,12 @@ fn the_policies_stand_alone(demo: &Demo) -> Result<()> {
     let file = reached(kubectl, namespace, "eu-frankfurt", "probe-file", &worker_labels(None), &targets)?;
     let postgres = reached(kubectl, namespace, "eu-frankfurt", "probe-postgres", &worker_labels(Some("postgres")), &targets)?;
     let mysql = reached(kubectl, namespace, "eu-frankfurt", "probe-mysql", &worker_labels(Some("mysql")), &targets)?;
+    let sftp = reached(kubectl, namespace, "eu-frankfurt", "probe-sftp", &worker_labels(Some("sftp")), &targets)?;
     off.end()?;
     differences("a worker that reads a file", &file, &expected(None))?;
     differences("a worker that reads PostgreSQL", &postgres, &expected(Some("a public PostgreSQL")))?;
-    differences("a worker that reads MySQL", &mysql, &expected(Some("a public MySQL")))
+    differences("a worker that reads MySQL", &mysql, &expected(Some("a public MySQL")))?;
+    differences("a worker that reads SFTP", &sftp, &expected(Some("a public SFTP server")))
 }
 
 /// A program in the place of the keeper, or of the operator.
@@ -191,7 +195,8 @@ fn the_keepers_walls_stand(demo: &Demo) -> Result<()> {
         (format!("{PUBLIC}:443"), "a public address", true, false),
         (format!("{PUBLIC}:5432"), "a public PostgreSQL", true, false),
         (format!("{PUBLIC}:3306"), "a public MySQL", true, false),
-        (format!("{PUBLIC}:22"), "another port of a public address", false, false),
+        (format!("{PUBLIC}:22"), "a public SFTP server", true, false),
+        (format!("{PUBLIC}:23"), "another port of a public address", false, false),
         (format!("{}:10250", NODES[1].address()), "a kubelet", false, false),
         (format!("{BESIDE}:443"), "a private address that nobody lists", false, false),
         (format!("{}:80", METADATA[0]), "the metadata service", false, false),

@@ -1,7 +1,7 @@
 //! Bytes somewhere, with an identity by which it shows whether they are still the same ones.
 
 mod memory;
-mod s3;
+mod remote;
 mod upload;
 mod whole;
 
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 
 pub use self::memory::MemoryBlob;
-pub use self::s3::S3Blob;
+pub use self::remote::RemoteBlob;
 pub use self::upload::UploadBlob;
 pub(super) use self::whole::whole;
 use super::Remedy;

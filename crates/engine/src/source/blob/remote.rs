@@ -1,4 +1,4 @@
-//! An object of a bucket.
+//! A file at a server.
 
 use std::io;
 use std::ops::RangeFrom;
@@ -6,49 +6,49 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connect::{S3Bucket, S3Bytes, S3Error, S3Object};
+use connect::{FileBytes, FileError, FileState, RemoteFiles};
 use futures::{StreamExt, stream};
 
 use super::{Blob, BlobError, ByteStream, Identity};
 use crate::load::TROUBLE;
 
-/// How often in a row an object is asked for in vain, or gives no byte, before a stream of it ends.
+/// How often in a row a file is asked for in vain, or gives no byte, before a stream of it ends.
 const IN_VAIN: u32 = 4;
 
 /// How often a stream goes on in all. A server that gives a byte for each request must not be asked for ever.
 const IN_ALL: u32 = 100;
 
-/// Known by its length and its ETag. A stream that breaks goes on where it is, if the object is still the same.
-pub struct S3Blob {
-    bucket: Arc<S3Bucket>,
-    key: String,
+/// A stream that breaks goes on where it is, if the file is still the same.
+pub struct RemoteBlob {
+    files: Arc<dyn RemoteFiles>,
+    path: String,
 }
 
-impl S3Blob {
-    /// The object with this key in a bucket. Nothing is asked of the server yet.
-    pub fn new(bucket: S3Bucket, key: String) -> Self {
-        Self { bucket: Arc::new(bucket), key }
+impl RemoteBlob {
+    /// The file with this path there. Nothing is asked of the server yet.
+    pub fn new(files: impl RemoteFiles + 'static, path: String) -> Self {
+        Self { files: Arc::new(files), path }
     }
 }
 
 #[async_trait]
-impl Blob for S3Blob {
+impl Blob for RemoteBlob {
     async fn identity(&self) -> Result<Identity, BlobError> {
         let mut troubles = Troubles::default();
         loop {
-            match self.bucket.object(&self.key).await {
-                Ok(S3Object { length, etag }) => return Ok(Identity { length: Some(length), version: Some(etag) }),
+            match self.files.look(&self.path).await {
+                Ok(FileState { length, version }) => return Ok(Identity { length, version }),
                 Err(error) => troubles.wait_after(error).await?,
             }
         }
     }
 
     async fn open(&self, range: RangeFrom<u64>, identity: &Identity) -> Result<ByteStream, BlobError> {
-        let Identity { length: Some(length), version: Some(etag) } = identity.clone() else { return Err(BlobError::Changed) };
+        let Identity { length, version } = identity.clone();
         let mut reading = Reading {
-            bucket: self.bucket.clone(),
-            key: self.key.clone(),
-            object: S3Object { length, etag },
+            files: self.files.clone(),
+            path: self.path.clone(),
+            state: FileState { length, version },
             at: range.start,
             bytes: None,
             troubles: Troubles::default(),
@@ -64,18 +64,18 @@ impl Blob for S3Blob {
 
 /// Where a stream is.
 struct Reading {
-    bucket: Arc<S3Bucket>,
-    key: String,
-    object: S3Object,
+    files: Arc<dyn RemoteFiles>,
+    path: String,
+    state: FileState,
     at: u64,
-    bytes: Option<S3Bytes>,
+    bytes: Option<FileBytes>,
     troubles: Troubles,
 }
 
 impl Reading {
     async fn begin(&mut self) -> Result<(), BlobError> {
         while self.bytes.is_none() {
-            match self.bucket.open(&self.key, self.at, &self.object).await {
+            match self.files.open(&self.path, self.at, &self.state).await {
                 Ok(bytes) => self.bytes = Some(bytes),
                 Err(error) => self.troubles.wait_after(error).await?,
             }
@@ -117,15 +117,15 @@ struct Troubles {
 
 impl Troubles {
     /// Comes back when it is time to ask again, with the error if there is no use in that.
-    async fn wait_after(&mut self, error: S3Error) -> Result<(), BlobError> {
+    async fn wait_after(&mut self, error: FileError) -> Result<(), BlobError> {
         self.in_vain += 1;
         self.in_all += 1;
-        let passing = matches!(&error, S3Error::Failed(error) if error.is_transient());
+        let passing = matches!(&error, FileError::Failed(error) if error.is_transient());
         if !passing || self.in_vain >= IN_VAIN || self.in_all >= IN_ALL {
             return Err(error.into());
         }
         let wait = TROUBLE.spread(self.in_vain, rand::random());
-        tracing::info!(error = %connect::explain(&error), ?wait, "an object is asked for again");
+        tracing::info!(error = %connect::explain(&error), ?wait, "a file is asked for again");
         tokio::time::sleep(wait).await;
         Ok(())
     }
@@ -135,12 +135,12 @@ impl Troubles {
     }
 }
 
-impl From<S3Error> for BlobError {
-    fn from(error: S3Error) -> Self {
+impl From<FileError> for BlobError {
+    fn from(error: FileError) -> Self {
         match error {
-            S3Error::Changed { .. } => Self::Changed,
-            S3Error::NotFound { .. } | S3Error::Key { .. } => Self::Missing(error.to_string()),
-            S3Error::Failed(error) => Self::Store(error),
+            FileError::Changed { .. } => Self::Changed,
+            FileError::NotFound(_) | FileError::Path(_) => Self::Missing(error.to_string()),
+            FileError::Failed(error) => Self::Store(error),
         }
     }
 }

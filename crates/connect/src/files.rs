@@ -1,0 +1,54 @@
+//! Files at a server, as every client of one reads them.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+
+use crate::error::Error;
+
+/// Files that are read over a network. Nothing is asked twice: who reads knows how often and how long.
+#[async_trait]
+pub trait RemoteFiles: Send + Sync {
+    /// By what the file is known now.
+    ///
+    /// # Errors
+    ///
+    /// It is not there, cannot be one that is read, or something failed on the way.
+    async fn look(&self, path: &str) -> Result<FileState, FileError>;
+
+    /// The bytes of the file from a place on, if it is still what `state` says.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError::Changed`], or as [`look`](RemoteFiles::look); what fails later comes as the last item of the stream.
+    async fn open(&self, path: &str, from: u64, state: &FileState) -> Result<FileBytes, FileError>;
+}
+
+/// By what a file is known; what its server does not tell is absent.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct FileState {
+    /// In bytes.
+    pub length: Option<u64>,
+    /// What changes with the bytes: an ETag or a time of modification, as the server writes it.
+    pub version: Option<String>,
+}
+
+/// The bytes of a file as they come; a piece that does not come ends them.
+pub type FileBytes = BoxStream<'static, Result<Bytes, FileError>>;
+
+/// Why a file is not read.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant's message says what it is")]
+pub enum FileError {
+    /// Where it should be, and what is missing there.
+    #[error("{0}")]
+    NotFound(String),
+    /// Its path is none that a file there can have, and why.
+    #[error("{0}")]
+    Path(String),
+    /// It is not the one that was asked for any more.
+    #[error("{path:?} has changed")]
+    Changed { path: String },
+    #[error(transparent)]
+    Failed(#[from] Error),
+}

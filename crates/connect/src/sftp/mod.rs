@@ -1,0 +1,200 @@
+//! Files of an SFTP server (version 3 of the protocol), known by their lengths and times of modification.
+
+mod login;
+mod session;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream;
+use russh_sftp::client::error::Error as SftpError;
+use russh_sftp::protocol::StatusCode;
+use secrecy::SecretString;
+use tokio::io::AsyncSeekExt;
+use tokio::sync::Mutex;
+use tokio_util::io::ReaderStream;
+
+use self::session::Session;
+use crate::dial::Dialer;
+use crate::error::Error;
+use crate::files::{FileBytes, FileError, FileState, RemoteFiles};
+
+/// How long the next piece of a file may take while it is waited for, and any other answer.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// As much as a server gives in one answer.
+const PIECE: usize = 256 << 10;
+
+/// Where a server is, and who we are there.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SftpParams {
+    /// Name or address.
+    pub host: String,
+    /// Mostly 22.
+    pub port: u16,
+    /// Who logs in.
+    pub user: String,
+    /// Fingerprints of the keys that the server may show, as `SHA256:` and 43 characters of Base64.
+    pub host_keys: Vec<String>,
+    /// Where paths begin. Absent: where the server puts who logs in.
+    pub directory: Option<String>,
+}
+
+/// What proves who we are.
+#[derive(Clone, Debug)]
+pub enum SftpLogin {
+    /// Sent to the server, which has proved itself by then.
+    Password(SecretString),
+    /// A private key, which stays here.
+    Key {
+        /// As `ssh-keygen` or PuTTY write it, or in PEM.
+        key: SecretString,
+        /// What the key is encrypted with, if it is.
+        passphrase: Option<SecretString>,
+        /// OpenSSH certificate for the key, as in `id_ed25519-cert.pub`.
+        certificate: Option<SecretString>,
+    },
+}
+
+/// Files below one folder of a server. They share a connection, which is opened when it is needed, and anew when it broke.
+pub struct SftpFiles {
+    dialer: Dialer,
+    params: SftpParams,
+    login: SftpLogin,
+    session: Mutex<Option<Arc<Session>>>,
+}
+
+impl Dialer {
+    /// Nothing is dialed yet.
+    pub fn sftp(&self, params: &SftpParams, login: &SftpLogin) -> SftpFiles {
+        SftpFiles { dialer: self.clone(), params: params.clone(), login: login.clone(), session: Mutex::default() }
+    }
+}
+
+impl SftpFiles {
+    /// Whether the server lets us in, and has the folder.
+    ///
+    /// # Errors
+    ///
+    /// The server cannot be reached, shows another key, or does not take the credential; or the folder is not there.
+    pub async fn verify(&self) -> Result<(), Error> {
+        let session = self.session().await?;
+        let folder = self.params.directory.as_deref().unwrap_or(".");
+        let found = self.answered(session.sftp.metadata(folder)).await?;
+        match found {
+            Ok(found) if found.is_dir() => Ok(()),
+            Ok(_) => Err(self.protocol(format!("sftp.directory {folder:?} is no folder there"))),
+            Err(error) => match self.file_error(folder, error).await {
+                FileError::Failed(error) => Err(error),
+                _ => Err(self.protocol(format!("there is no sftp.directory {folder:?}: correct it"))),
+            },
+        }
+    }
+
+    /// The connection, or a new one in place of one that has ended.
+    async fn session(&self) -> Result<Arc<Session>, Error> {
+        let mut shared = self.session.lock().await;
+        if let Some(session) = shared.as_ref().filter(|session| session.is_open()) {
+            return Ok(session.clone());
+        }
+        let session = Arc::new(Session::open(&self.dialer, &self.params, &self.login).await?);
+        *shared = Some(session.clone());
+        Ok(session)
+    }
+
+    fn target(&self) -> String {
+        format!("{}:{}", self.params.host, self.params.port)
+    }
+
+    fn protocol(&self, reason: impl Into<String>) -> Error {
+        Error::SftpProtocol { target: self.target(), reason: reason.into() }
+    }
+
+    fn path(&self, path: &str) -> String {
+        match &self.params.directory {
+            Some(directory) => format!("{}/{path}", directory.trim_end_matches('/')),
+            None => path.to_owned(),
+        }
+    }
+
+    /// An answer within its time; a connection without one is not used again.
+    async fn answered<T>(&self, answer: impl Future<Output = T>) -> Result<T, Error> {
+        match tokio::time::timeout(ANSWER, answer).await {
+            Ok(answer) => Ok(answer),
+            Err(_) => {
+                self.session.lock().await.take();
+                Err(Error::TimedOut { target: self.target(), after: ANSWER })
+            }
+        }
+    }
+
+    async fn file_error(&self, path: &str, error: SftpError) -> FileError {
+        let target = self.target();
+        let SftpError::Status(status) = error else {
+            self.session.lock().await.take();
+            return Error::Unreachable { target, source: std::io::Error::other(error) }.into();
+        };
+        match status.status_code {
+            StatusCode::NoSuchFile => FileError::NotFound(format!("{target} has no file {path:?}")),
+            StatusCode::PermissionDenied => Error::SftpDenied { target, path: path.to_owned() }.into(),
+            // Its own words may hold anything.
+            code => self.protocol(format!("it answers {path:?} with {code}")).into(),
+        }
+    }
+}
+
+#[async_trait]
+impl RemoteFiles for SftpFiles {
+    async fn look(&self, path: &str) -> Result<FileState, FileError> {
+        let path = self.path(path);
+        let session = self.session().await?;
+        let found = match self.answered(session.sftp.metadata(path.as_str())).await? {
+            Ok(found) => found,
+            Err(error) => return Err(self.file_error(&path, error).await),
+        };
+        if found.is_dir() {
+            return Err(FileError::Path(format!("{path:?} is a folder and not a file")));
+        }
+        Ok(FileState { length: found.size, version: found.mtime.map(|time| time.to_string()) })
+    }
+
+    async fn open(&self, path: &str, from: u64, state: &FileState) -> Result<FileBytes, FileError> {
+        // A file that is opened may be another one than was looked at; the handle stays at the one that it was opened for.
+        let full = self.path(path);
+        let session = self.session().await?;
+        let mut file = match self.answered(session.sftp.open(full.as_str())).await? {
+            Ok(file) => file,
+            Err(error) => return Err(self.file_error(&full, error).await),
+        };
+        let found = match self.answered(file.metadata()).await? {
+            Ok(found) => found,
+            Err(error) => return Err(self.file_error(&full, error).await),
+        };
+        let now = FileState { length: found.size, version: found.mtime.map(|time| time.to_string()) };
+        if now != *state {
+            return Err(FileError::Changed { path: full });
+        }
+        file.seek(std::io::SeekFrom::Start(from)).await.map_err(|error| self.broken(error))?;
+        let target = self.target();
+        // The session is held as long as its file is read.
+        let reading = (ReaderStream::with_capacity(file, PIECE), session, target);
+        Ok(stream::try_unfold(reading, |(mut pieces, session, target)| async move {
+            let piece = match tokio::time::timeout(ANSWER, pieces.next()).await {
+                Err(_) => return Err(Error::TimedOut { target, after: ANSWER }.into()),
+                Ok(None) => return Ok(None),
+                Ok(Some(Ok(piece))) => piece,
+                Ok(Some(Err(source))) => return Err(FileError::Failed(Error::Unreachable { target, source })),
+            };
+            Ok(Some((piece, (pieces, session, target))))
+        })
+        .boxed())
+    }
+}
+
+impl SftpFiles {
+    fn broken(&self, source: std::io::Error) -> Error {
+        Error::Unreachable { target: self.target(), source }
+    }
+}

@@ -1,0 +1,71 @@
+//! Servers that have a folder of files, as a job reads it.
+
+#[path = "../../../connect/tests/support/mod.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod authority;
+#[path = "../../../connect/tests/support/nginx.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod nginx;
+#[path = "../../../connect/tests/support/openssh.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod openssh;
+
+use std::path::PathBuf;
+
+use authority::Authority;
+use connect::{AddressPolicy, Dialer};
+use engine::source::blob::RemoteBlob;
+use engine::source::{FileSource, Said};
+pub(crate) use nginx::Nginx;
+pub(crate) use openssh::OpenSsh;
+
+/// A server whose files lie in a folder here.
+pub(crate) trait Served: Send + Sync {
+    fn port(&self) -> u16;
+
+    /// Where a file lies that the server has under this name.
+    fn file(&self, name: &str) -> PathBuf;
+
+    /// The file on the way through a port.
+    fn source(&self, name: &str, port: u16, said: Said) -> FileSource;
+}
+
+pub(crate) fn https() -> Nginx {
+    let ca = Authority::new("ca");
+    let leaf = ca.leaf("127.0.0.1");
+    Nginx::start(&leaf.certificate.pem(), &leaf.key.serialize_pem(), &ca.pem())
+}
+
+fn dialer() -> Dialer {
+    Dialer::new(AddressPolicy::unrestricted())
+}
+
+impl Served for Nginx {
+    fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.file(name)
+    }
+
+    fn source(&self, name: &str, port: u16, said: Said) -> FileSource {
+        let files = dialer().https_files(&self.params("basic", port), &Self::basic()).expect("a client");
+        FileSource::new(RemoteBlob::new(files, name.to_owned()), said)
+    }
+}
+
+impl Served for OpenSsh {
+    fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.file(name)
+    }
+
+    fn source(&self, name: &str, port: u16, said: Said) -> FileSource {
+        let files = dialer().sftp(&self.params("ed25519", port), &Self::password());
+        FileSource::new(RemoteBlob::new(files, name.to_owned()), said)
+    }
+}

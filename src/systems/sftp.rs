@@ -1,0 +1,48 @@
+//! Files of an SFTP server.
+
+use std::time::Duration;
+
+use api::connection::{ConnectionMetadata, Sftp, SftpAuthKind};
+use api::import_job::SqlSource;
+use async_trait::async_trait;
+use connect::{Dialer, SftpFiles, SftpLogin, SftpParams};
+use engine::source::blob::RemoteBlob;
+use engine::source::{FileSource, Said, Source};
+
+use super::{Driver, DriverError, Entries};
+
+#[async_trait]
+impl Driver for Sftp {
+    async fn verify(&self, dialer: &Dialer, entries: &Entries) -> Result<ConnectionMetadata, DriverError> {
+        files(self, dialer, entries)?.verify().await?;
+        Ok(ConnectionMetadata { system: Some("SFTP".to_owned()), user: Some(self.user.clone()), org_id: None, instance_url: None })
+    }
+
+    fn query(&self, _: &Dialer, _: &Entries, _: &SqlSource, _: Duration) -> Result<Option<Box<dyn Source>>, DriverError> {
+        Ok(None)
+    }
+
+    fn file(&self, dialer: &Dialer, entries: &Entries, path: &str, said: Said) -> Result<Option<Box<dyn Source>>, DriverError> {
+        let blob = RemoteBlob::new(files(self, dialer, entries)?, path.to_owned());
+        Ok(Some(Box::new(FileSource::new(blob, said))))
+    }
+}
+
+fn files(sftp: &Sftp, dialer: &Dialer, entries: &Entries) -> Result<SftpFiles, DriverError> {
+    let params = SftpParams {
+        host: sftp.host.clone(),
+        port: sftp.port(),
+        user: sftp.user.clone(),
+        host_keys: sftp.host_keys.clone(),
+        directory: sftp.directory.clone(),
+    };
+    let key =
+        |passphrase, certificate| Ok::<_, DriverError>(SftpLogin::Key { key: entries.text(Sftp::PRIVATE_KEY)?, passphrase, certificate });
+    let login = match sftp.auth.kind().ok_or(DriverError::Login)? {
+        SftpAuthKind::Password(_) => SftpLogin::Password(entries.text(Sftp::PASSWORD)?),
+        SftpAuthKind::PrivateKey(_) => key(None, None)?,
+        SftpAuthKind::EncryptedPrivateKey(_) => key(Some(entries.text(Sftp::PASSPHRASE)?), None)?,
+        SftpAuthKind::Certificate(_) => key(None, Some(entries.text(Sftp::CERTIFICATE)?))?,
+    };
+    Ok(dialer.sftp(&params, &login))
+}
