@@ -1,5 +1,7 @@
 //! The systems that a Connection is to, as the keeper verifies them and as jobs read them. Each has a file, which says both.
 
+mod azure;
+mod gcs;
 mod https;
 mod mysql;
 mod postgres;
@@ -50,6 +52,8 @@ pub(crate) fn role(system: System<'_>) -> Role<'_> {
         System::Postgres(postgres) => Role::Source(postgres),
         System::MySql(mysql) => Role::Source(mysql),
         System::S3(s3) => Role::Source(s3),
+        System::Gcs(gcs) => Role::Source(gcs),
+        System::AzureBlob(azure) => Role::Source(azure),
         System::Https(https) => Role::Source(https),
         System::Sftp(sftp) => Role::Source(sftp),
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use api::connection::{ConnectionMetadata, S3};
 use api::import_job::SqlSource;
 use async_trait::async_trait;
-use connect::{Dialer, S3Bucket, S3Key, S3Params};
+use connect::{Dialer, ObjectFiles, S3Key, S3Params};
 use engine::source::blob::RemoteBlob;
 use engine::source::{FileSource, Said, Source};
 
@@ -29,7 +29,7 @@ impl Driver for S3 {
     }
 }
 
-fn bucket(s3: &S3, dialer: &Dialer, entries: &Entries) -> Result<S3Bucket, DriverError> {
+fn bucket(s3: &S3, dialer: &Dialer, entries: &Entries) -> Result<ObjectFiles, DriverError> {
     let params = S3Params {
         endpoint: s3.endpoint.clone(),
         region: s3.region.clone(),

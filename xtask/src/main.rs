@@ -14,11 +14,11 @@ mod emulator;
 mod fuzz;
 mod image;
 mod kubectl;
-mod minio;
 mod packages;
 mod process;
 mod programs;
 mod progress;
+mod stores;
 mod test;
 mod workspace;
 

@@ -9,8 +9,8 @@ use rustls::CertificateError;
 
 use crate::address::AddressKind;
 use crate::download::HttpsRefusal;
+use crate::objects::{ObjectsRefusal, S3Refusal};
 use crate::reasons;
-use crate::s3::S3Refusal;
 
 /// Why a connection did not come about or an exchange over it did not end well. The messages are for the people who set the connection up:
 /// they name the target as `host:port` and, where there is one, the remedy. Certificates are told of, secrets and bodies never.
@@ -81,6 +81,13 @@ pub enum Error {
     #[error("{target} does not behave like S3: {reason}")]
     S3Protocol { target: String, reason: String },
 
+    /// The server of another store of objects says no.
+    #[error("{target}: {refusal}")]
+    ObjectsRefused { target: String, refusal: ObjectsRefusal },
+
+    #[error("{target} does not behave like {system}: {reason}")]
+    ObjectsProtocol { target: String, system: &'static str, reason: String },
+
     /// A server of files says no.
     #[error("{target}: {refusal}")]
     HttpsRefused { target: String, refusal: HttpsRefusal },
@@ -136,6 +143,8 @@ impl Error {
             Self::PostgresProtocol { .. } => reasons::NOT_POSTGRES,
             Self::S3Refused { refusal, .. } => refusal.reason(),
             Self::S3Protocol { .. } => reasons::NOT_S3,
+            Self::ObjectsRefused { refusal, .. } => refusal.reason(),
+            Self::ObjectsProtocol { .. } => reasons::NOT_A_STORE,
             Self::HttpsRefused { refusal, .. } => refusal.reason(),
             Self::HostKey { .. } => reasons::HOST_KEY_REFUSED,
             Self::SftpDenied { .. } => reasons::ACCESS_DENIED,
@@ -156,6 +165,7 @@ impl Error {
             // Of resources, shutting down, of communication.
             Self::MySqlRefused { code, .. } => crate::mysql::is_passing(code),
             Self::S3Refused { refusal, .. } => refusal.is_passing(),
+            Self::ObjectsRefused { refusal, .. } => refusal.is_passing(),
             Self::HttpsRefused { refusal, .. } => refusal.is_passing(),
             Self::Exchange(diagnosis) => diagnosis.transient,
             _ => false,

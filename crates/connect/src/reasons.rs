@@ -18,6 +18,8 @@ pub const HOST_NOT_FOUND: &str = "HostNotFound";
 pub const INSECURE_PASSWORD_REFUSED: &str = "InsecurePasswordRefused";
 /// The system does not take the credential: correct it, or the user it is of.
 pub const LOGIN_REFUSED: &str = "LoginRefused";
+/// The server is no store of objects of the kind that the Connection says: correct the endpoint.
+pub const NOT_A_STORE: &str = "NotAStore";
 /// The server does not behave like MySQL: correct host and port.
 pub const NOT_MYSQL: &str = "NotMySql";
 /// The server does not behave like PostgreSQL: correct host and port.

@@ -19,7 +19,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::progress::Progress;
-use crate::{cluster as real_cluster, docs, minio, packages, process, programs, workspace};
+use crate::{cluster as real_cluster, docs, packages, process, programs, stores, workspace};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -181,8 +181,9 @@ fn memory(progress: &Progress) -> Result<()> {
 
 /// Tests of their own names, because building their server takes long.
 fn s3(progress: &Progress) -> Result<()> {
-    minio::build(progress)?;
-    cargo(&["test", "--locked", "-p", "connect", "--test", "s3", "--", "--ignored"])?;
+    stores::minio(progress)?;
+    stores::clouds(progress)?;
+    cargo(&["test", "--locked", "-p", "connect", "--test", "s3", "--test", "clouds", "--", "--ignored"])?;
     cargo(&["test", "--locked", "-p", "engine", "--test", "conformance", "--", "--include-ignored"])?;
     real_cluster::build(progress)?;
     cargo(&["test", "--locked", "-p", "dataimporter", "--lib", "--test", "keeper", "--test", "run", "--", "--ignored", "--nocapture"])

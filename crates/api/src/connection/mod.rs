@@ -1,5 +1,7 @@
 //! `Connection`: one external system and who we are there. It never holds a secret in clear.
 
+mod azure;
+mod gcs;
 mod https;
 mod mysql;
 mod postgres;
@@ -14,6 +16,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use self::azure::{AzureAuth, AzureAuthKind, AzureBlob, AzureWay};
+pub use self::gcs::Gcs;
 pub use self::https::{Https, HttpsAuth, HttpsAuthKind, HttpsBasic, HttpsBearer, HttpsHeader};
 pub use self::mysql::MySql;
 pub use self::postgres::Postgres;
@@ -64,6 +68,12 @@ pub struct ConnectionSpec {
     /// A bucket of S3 or of storage that speaks like it. Always TLS with full verification of the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     s3: Option<S3>,
+    /// A bucket of Google Cloud Storage. Always TLS with full verification of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gcs: Option<Gcs>,
+    /// A container of Azure Blob Storage. Always TLS with full verification of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    azure_blob: Option<AzureBlob>,
     /// Files at an HTTPS server, with full verification of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     https: Option<Https>,
@@ -188,21 +198,24 @@ impl ConnectionSpec {
 
     /// Leaves out the certificates, which are large, for a caller that only asks what a Connection is to.
     pub fn forget_certificates(&mut self) {
-        let Self { salesforce, postgres, mysql, s3, https, sftp: _, credentials: _, suspend: _ } = self;
+        let Self { salesforce, postgres, mysql, s3, gcs, azure_blob, https, sftp: _, credentials: _, suspend: _ } = self;
         let of_salesforce = salesforce.as_mut().and_then(|salesforce| salesforce.tls.as_mut());
         let of_postgres = postgres.as_mut().and_then(|postgres| postgres.tls.as_mut());
         let of_mysql = mysql.as_mut().and_then(|mysql| mysql.tls.as_mut());
         let of_s3 = s3.as_mut().and_then(|s3| s3.tls.as_mut());
+        let of_gcs = gcs.as_mut().and_then(|gcs| gcs.tls.as_mut());
+        let of_azure = azure_blob.as_mut().and_then(|azure| azure.tls.as_mut());
         let of_https = https.as_mut().and_then(|https| https.tls.as_mut());
-        for tls in [of_salesforce, of_postgres, of_mysql, of_s3, of_https].into_iter().flatten() {
+        for tls in [of_salesforce, of_postgres, of_mysql, of_s3, of_gcs, of_azure, of_https].into_iter().flatten() {
             tls.ca_bundle = None;
         }
     }
 
     /// Leaves out the system, for a caller that only asks which Connections there are.
     pub fn forget_system(&mut self) {
-        let Self { salesforce, postgres, mysql, s3, https, sftp, credentials: _, suspend: _ } = self;
-        (*salesforce, *postgres, *mysql, *s3, *https, *sftp) = (None, None, None, None, None, None);
+        let Self { salesforce, postgres, mysql, s3, gcs, azure_blob, https, sftp, credentials: _, suspend: _ } = self;
+        (*salesforce, *postgres, *mysql, *s3) = (None, None, None, None);
+        (*gcs, *azure_blob, *https, *sftp) = (None, None, None, None);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{ConnectionSpec, Https, MySql, Postgres, S3, Salesforce, Sftp, Tls};
+use super::{AzureBlob, ConnectionSpec, Gcs, Https, MySql, Postgres, S3, Salesforce, Sftp, Tls};
 use crate::union::union;
 
 union! {
@@ -16,6 +16,10 @@ union! {
         "mysql" mysql => MySql(&'a MySql),
         /// A bucket of S3 or of storage that speaks like it.
         "s3" s3 => S3(&'a S3),
+        /// A bucket of Google Cloud Storage.
+        "gcs" gcs => Gcs(&'a Gcs),
+        /// A container of Azure Blob Storage.
+        "azureBlob" azure_blob => AzureBlob(&'a AzureBlob),
         /// Files at an HTTPS server.
         "https" https => Https(&'a Https),
         /// An SFTP server.
@@ -31,6 +35,8 @@ impl<'a> System<'a> {
             Self::Postgres(postgres) => postgres,
             Self::MySql(mysql) => mysql,
             Self::S3(s3) => s3,
+            Self::Gcs(gcs) => gcs,
+            Self::AzureBlob(azure) => azure,
             Self::Https(https) => https,
             Self::Sftp(sftp) => sftp,
         }
@@ -40,7 +46,7 @@ impl<'a> System<'a> {
     pub fn org(self) -> Option<&'a Salesforce> {
         match self {
             Self::Salesforce(salesforce) => Some(salesforce),
-            Self::Postgres(_) | Self::MySql(_) | Self::S3(_) | Self::Https(_) | Self::Sftp(_) => None,
+            Self::Postgres(_) | Self::MySql(_) | Self::S3(_) | Self::Gcs(_) | Self::AzureBlob(_) | Self::Https(_) | Self::Sftp(_) => None,
         }
     }
 }
@@ -53,6 +59,8 @@ impl SystemKind {
             Self::Postgres => &super::postgres::PROFILE,
             Self::MySql => &super::mysql::PROFILE,
             Self::S3 => &super::s3::PROFILE,
+            Self::Gcs => &super::gcs::PROFILE,
+            Self::AzureBlob => &super::azure::PROFILE,
             Self::Https => &super::https::PROFILE,
             Self::Sftp => &super::sftp::PROFILE,
         }

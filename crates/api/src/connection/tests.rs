@@ -134,6 +134,8 @@ fn who_only_asks_what_it_is_to_gets_no_certificate() {
         json!({"postgres": {"host": "db", "database": "crm", "user": "reader", "tls": {"caBundle": "pem", "serverName": "s"}}}),
         json!({"mysql": {"host": "db", "database": "crm", "user": "reader", "tls": {"caBundle": "pem", "serverName": "s"}}}),
         json!({"s3": {"endpoint": "https://s", "bucket": "lake", "region": "r", "tls": {"caBundle": "pem"}}}),
+        json!({"gcs": {"endpoint": "https://s", "bucket": "lake", "tls": {"caBundle": "pem"}}}),
+        json!({"azureBlob": {"endpoint": "https://s", "account": "acme", "container": "lake", "auth": {"sas": {}}, "tls": {"caBundle": "pem"}}}),
         json!({"https": {"url": "https://s", "auth": {"bearer": {}}, "tls": {"caBundle": "pem"}}}),
     ] {
         let mut spec = spec(system);

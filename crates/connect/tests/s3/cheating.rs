@@ -29,7 +29,7 @@ fn key() -> S3Key {
 }
 
 /// A bucket of a server that gives these answers.
-async fn bucket(answers: &'static [&'static str]) -> (connect::S3Bucket, Answers) {
+async fn bucket(answers: &'static [&'static str]) -> (connect::ObjectFiles, Answers) {
     let ca = Authority::new("ca");
     let server = start(ca.leaf("127.0.0.1"), answers).await;
     (dialer().s3(&params(&server, &ca), &key()).unwrap(), server)

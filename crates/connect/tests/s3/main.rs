@@ -10,12 +10,12 @@ mod real;
 #[path = "../support/mod.rs"]
 mod support;
 
-use connect::{AddressPolicy, Dialer, S3Bucket, S3Key, S3Params};
+use connect::{AddressPolicy, Dialer, ObjectFiles, S3Key, S3Params};
 
 fn dialer() -> Dialer {
     Dialer::new(AddressPolicy::unrestricted())
 }
 
-fn bucket(params: &S3Params, key: &S3Key) -> S3Bucket {
+fn bucket(params: &S3Params, key: &S3Key) -> ObjectFiles {
     dialer().s3(params, key).unwrap()
 }

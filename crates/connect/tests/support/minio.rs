@@ -90,7 +90,7 @@ impl Minio {
         files(&self.folder.path().join("data/.minio.sys/multipart"))
     }
 
-    fn bucket(&self) -> connect::S3Bucket {
+    fn bucket(&self) -> connect::ObjectFiles {
         Dialer::new(AddressPolicy::unrestricted()).s3(&self.params(), &Self::key()).expect("a client")
     }
 

@@ -3,6 +3,9 @@
 //! `--` runs the cases that have it in their names. `--include-ignored` adds the implementations whose server takes long to build: `cargo xtask
 //! test s3` does.
 
+#[path = "../../../connect/tests/support/mod.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod authority;
 mod cases;
 mod files;
 mod mysql;
@@ -10,12 +13,12 @@ mod mysql;
 mod mysql_support;
 mod postgres;
 mod proxy;
-mod s3;
-#[path = "../support/s3.rs"]
-mod s3_support;
 mod served;
 #[path = "../support/served.rs"]
 mod served_support;
+mod stores;
+#[path = "../support/stores.rs"]
+mod stores_support;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -99,10 +102,10 @@ async fn run(wanted: &[String], all: bool) -> ExitCode {
     let postgres = postgres::Postgres::start().await;
     let mysql = mysql::MySql::start();
     let (https, sftp) = (served::Files::https(), served::Files::sftp());
-    let s3 = if all { Some(s3::S3::start().await) } else { None };
+    let stores = if all { stores::Bucket::all().await } else { Vec::new() };
     let mut implementations: Vec<&dyn Implementation> =
         vec![&files::MEMORY, &files::UPLOAD, &files::GZIP, &files::ZSTD, &files::JSON, &https, &sftp, &postgres, &mysql];
-    implementations.extend(s3.iter().map(|s3| s3 as &dyn Implementation));
+    implementations.extend(stores.iter().map(|store| store as &dyn Implementation));
     for one in &implementations {
         if let Some(server) = one.server().await {
             println!("{}: {}", one.name(), server.trim());

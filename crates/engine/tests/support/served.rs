@@ -1,8 +1,5 @@
 //! Servers that have a folder of files, as a job reads it.
 
-#[path = "../../../connect/tests/support/mod.rs"]
-#[allow(dead_code, reason = "other tests use the rest of it")]
-mod authority;
 #[path = "../../../connect/tests/support/nginx.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod nginx;
@@ -12,10 +9,11 @@ mod openssh;
 
 use std::path::PathBuf;
 
-use authority::Authority;
 use connect::{AddressPolicy, Dialer};
 use engine::source::blob::RemoteBlob;
 use engine::source::{FileSource, Said};
+
+use super::authority::Authority;
 pub(crate) use nginx::Nginx;
 pub(crate) use openssh::OpenSsh;
 

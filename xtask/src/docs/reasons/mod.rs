@@ -57,7 +57,12 @@ const ERRORS: [(&str, &str, &[&str]); 4] = [
     (
         "Connection: on the way to the system, and what a database or an S3 server answered",
         "crates/connect/src/reasons.rs",
-        &["crates/connect/src/error.rs", "crates/connect/src/download/refusal.rs", "crates/connect/src/s3/refusal.rs"],
+        &[
+            "crates/connect/src/error.rs",
+            "crates/connect/src/download/refusal.rs",
+            "crates/connect/src/objects/refusal.rs",
+            "crates/connect/src/objects/s3/refusal.rs",
+        ],
     ),
     ("Connection: what Salesforce answered", "crates/salesforce/src/reasons.rs", &["crates/salesforce/src/error.rs"]),
 ];

@@ -1,4 +1,4 @@
-//! A Salesforce, a PostgreSQL, a MariaDB and a MinIO that are not in the cluster, as a tenant's are not: what they hold lies on none of its
+//! A Salesforce, databases and servers of files that are not in the cluster, as a tenant's are not: what they hold lies on none of its
 //! disks, so a value that is found there came through us. And a tenant who uses them.
 
 use std::collections::BTreeMap;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::mariadb;
 use super::minio::{self, Bucket};
+use super::served;
 use crate::certificate::{self, Certificate};
 use crate::cluster::{BESIDE, Cluster};
 use crate::demo::manifests::list;
@@ -24,12 +25,22 @@ const SALESFORCE: &str = "salesforce.beside.svc";
 const DATABASE: &str = "warehouse.beside.svc";
 pub(super) const SHOP: &str = "shop.beside.svc";
 pub(super) const LAKE: &str = "lake.beside.svc";
+const PARTNER: &str = "partner.beside.svc";
+const EXPORTS: &str = "exports.beside.svc";
 const CLIENT: &str = "canary";
 /// A call of a worker that has nothing yet, and one of a worker with rows in memory.
 pub(super) const DESCRIBE: (&str, &str) = ("GET", "*/sobjects/*/describe*");
 pub(super) const COMMIT: (&str, &str) = ("PATCH", "*/jobs/ingest/*");
 /// Tenants that the Region lets through to the address beside the cluster.
 const TENANTS: [&str; 6] = ["canary", "keeping", "lakeside", "moving", "phoenix", "shopper"];
+
+/// An SFTP server.
+pub(super) struct Partner {
+    /// Where its files lie.
+    pub(super) files: PathBuf,
+    /// Fingerprint of its key.
+    pub(super) host_key: String,
+}
 
 /// The servers; they end with it.
 pub(super) struct Beside<'a> {
@@ -152,6 +163,43 @@ impl<'a> Beside<'a> {
         self.connection(namespace, name, &[("accessKeyId", minio::KEY_ID), ("secretAccessKey", secret)], json!({"s3": s3}))
     }
 
+    /// An OpenSSH with an empty folder.
+    pub(super) fn openssh(&mut self) -> Result<Partner> {
+        let (layout, host_key) = served::openssh(&self.folder.join("partner"), &self.password(), BESIDE)?;
+        self.serve(&layout, 2222, "OpenSSH")?;
+        Ok(Partner { files: layout.files, host_key })
+    }
+
+    /// An nginx with an empty folder, which it answers.
+    pub(super) fn nginx(&mut self) -> Result<PathBuf> {
+        let layout = served::nginx(&self.folder.join("exports"), &self.password(), &self.certificate("exports", EXPORTS)?, BESIDE)?;
+        self.serve(&layout, 9443, "nginx")?;
+        Ok(layout.files)
+    }
+
+    fn serve(&mut self, layout: &served::Layout, port: u16, name: &str) -> Result<()> {
+        let mut server = Cluster::find()?.in_network(&layout.command.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let log = std::fs::File::create(layout.files.with_extension("log"))?;
+        server.current_dir("/").stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        self.servers.push(server.spawn().with_context(|| format!("cannot start {name}"))?);
+        listens(port, name)
+    }
+
+    /// A Connection to the OpenSSH with this password, and the key that it has to show.
+    pub(super) fn partner(&self, namespace: &str, name: &str, password: &str, host_key: &str) -> Result<()> {
+        let sftp = json!({"host": PARTNER, "port": 2222, "user": served::USER, "hostKeys": [host_key], "auth": {"password": {}}});
+        self.connection(namespace, name, &[("password", password)], json!({"sftp": sftp}))
+    }
+
+    /// A Connection to the nginx. `trusted`: whether it knows the authority of the one here.
+    pub(super) fn exports(&self, namespace: &str, name: &str, token: &str, trusted: bool) -> Result<()> {
+        let mut https = json!({"url": format!("https://{EXPORTS}:9443/out"), "auth": {"bearer": {}}});
+        if trusted {
+            https["tls"] = json!({"caBundle": authority()?});
+        }
+        self.connection(namespace, name, &[("token", token)], json!({"https": https}))
+    }
+
     /// Names in the cluster's DNS for the address beside it, and the leave of Dallas' Region for the tenants here to go there.
     fn names(&self) -> Result<()> {
         let kubectl = &self.demo.kubectl;
@@ -160,6 +208,8 @@ impl<'a> Beside<'a> {
         point(kubectl, "warehouse", BESIDE, 5432)?;
         point(kubectl, "shop", BESIDE, 3306)?;
         point(kubectl, "lake", BESIDE, 9000)?;
+        point(kubectl, "partner", BESIDE, 2222)?;
+        point(kubectl, "exports", BESIDE, 9443)?;
         self.let_through(REGION)
     }
 
@@ -167,7 +217,7 @@ impl<'a> Beside<'a> {
     pub(super) fn let_through(&self, region: &str) -> Result<()> {
         let spec = json!({"spec": {
             "allowedLoginHosts": [SALESFORCE],
-            "privateEndpoints": [{"cidr": format!("{BESIDE}/32"), "ports": [8443, 5432, 3306, 9000], "tenants": TENANTS}],
+            "privateEndpoints": [{"cidr": format!("{BESIDE}/32"), "ports": [8443, 5432, 3306, 9000, 2222, 9443], "tenants": TENANTS}],
         }});
         self.demo.kubectl.run(&["patch", "region", region, "--type=merge", "-p", &spec.to_string()]).map(drop)
     }

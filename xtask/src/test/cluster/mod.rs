@@ -8,6 +8,7 @@ mod bucket_region;
 mod buckets;
 mod canary;
 mod databases;
+mod file_servers;
 mod files;
 mod first_hour;
 mod goodbye;
@@ -21,6 +22,7 @@ mod refusal;
 mod rights;
 mod runs;
 mod seen;
+mod served;
 mod worker;
 mod worker_process;
 
@@ -42,6 +44,7 @@ const GROUPS: &[(&str, &[Check])] = &[
     ("placement", placement::CHECKS),
     ("network", network::CHECKS),
     ("databases", databases::CHECKS),
+    ("file-servers", file_servers::CHECKS),
     ("at-rest", at_rest::CHECKS),
     ("leases", leases::CHECKS),
     ("files", files::CHECKS),
@@ -71,7 +74,7 @@ impl Choice {
 pub(crate) fn check(choice: &Choice) -> Result<()> {
     let with_minio = WITH_MINIO.iter().filter(|(group, _)| choice.only.as_deref() == Some(group));
     if with_minio.clone().count() > 0 {
-        crate::minio::build(&Progress::begin())?;
+        crate::stores::minio(&Progress::begin())?;
     }
     let mut failed = Vec::new();
     let demo = prepare(choice, &mut failed)?;

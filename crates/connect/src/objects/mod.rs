@@ -1,115 +1,42 @@
-//! Buckets of S3 and of storage that speaks like it. The library signs requests and reads answers; what it sends goes through the one HTTPS
-//! client, and what it knows of credentials is what it is given: it asks neither the environment nor the metadata of a machine.
+//! Stores of objects. The library signs requests and reads answers; what it sends goes through the one HTTPS client, and what it knows of
+//! credentials is what it is given: it asks neither the environment nor the metadata of a machine.
 
+mod azure;
+mod gcs;
 mod refusal;
+mod s3;
 mod transport;
 
 use std::error::Error as StdError;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::StreamExt;
-use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStore, RetryConfig};
+use object_store::{GetOptions, GetRange, ObjectStore};
 use reqwest::Url;
-use secrecy::{ExposeSecret, SecretString};
 
-pub use self::refusal::S3Refusal;
+pub use self::azure::{AzureKey, AzureParams};
+pub use self::gcs::GcsParams;
+pub use self::refusal::ObjectsRefusal;
+pub use self::s3::{S3Key, S3Params, S3Refusal, S3Store};
 use self::transport::{Failure, Transport};
-use crate::dial::Dialer;
 use crate::error::{Error, inner};
-use crate::exchange::Peer;
 use crate::files::{FileBytes, FileError, FileState, RemoteFiles};
-use crate::https::{Bodies, HttpsOptions};
-use crate::trust::Trust;
 
 /// A name that nobody gives to an object: whether there is one is not what is asked.
 const NOBODYS: &str = "dataimporter-asks-who-it-is";
 
-/// Where a bucket is.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct S3Params {
-    /// `https://host` or `https://host:port`. Absent: AWS, by the region.
-    pub endpoint: Option<String>,
-    /// Region of the bucket, as in `eu-central-1`; requests are signed for it.
-    pub region: String,
-    /// Name of the bucket. With an endpoint it follows in the path; at AWS it is part of the host's name unless it has a dot.
-    pub bucket: String,
-    /// PEM of authorities besides the system's.
-    pub ca_bundle: Option<String>,
-}
-
-/// A bucket as a place for objects.
-pub type S3Store = AmazonS3;
-
-/// Who we are there.
-#[derive(Clone, Debug)]
-pub struct S3Key {
-    /// Access key id: tells who asks, and goes into every request.
-    pub id: SecretString,
-    /// Secret access key: signs, and is sent to nobody.
-    pub secret: SecretString,
-}
-
-/// A bucket whose objects are read, known by their lengths and ETags.
-pub struct S3Bucket {
-    store: AmazonS3,
+/// A bucket or container whose objects are read, known by their lengths and ETags.
+pub struct ObjectFiles {
+    store: Arc<dyn ObjectStore>,
     transport: Transport,
-    bucket: String,
-}
-
-impl Dialer {
-    /// Nothing is dialed yet.
-    ///
-    /// # Errors
-    ///
-    /// The endpoint is no `https://host` with or without a port, or the CA bundle cannot be used.
-    pub fn s3(&self, params: &S3Params, key: &S3Key) -> Result<S3Bucket, Error> {
-        let once = RetryConfig { max_retries: 0, ..RetryConfig::default() };
-        let (builder, transport) = self.s3_builder(params, key)?;
-        let store = builder.with_retry(once).build().map_err(|error| transport.protocol(error.to_string()))?;
-        Ok(S3Bucket { store, transport, bucket: params.bucket.clone() })
-    }
-
-    /// The same bucket as a place for files, where what failed for a moment is tried a few times. [`find`](crate::find) tells why something
-    /// failed.
-    ///
-    /// # Errors
-    ///
-    /// As [`Dialer::s3`].
-    pub fn s3_store(&self, params: &S3Params, key: &S3Key) -> Result<S3Store, Error> {
-        let retries = RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(60), ..RetryConfig::default() };
-        let (builder, transport) = self.s3_builder(params, key)?;
-        builder.with_retry(retries).build().map_err(|error| transport.protocol(error.to_string()))
-    }
-
-    fn s3_builder(&self, params: &S3Params, key: &S3Key) -> Result<(AmazonS3Builder, Transport), Error> {
-        let S3Params { endpoint, region, bucket, ca_bundle } = params;
-        let https = self.https_with(HttpsOptions { trust: Trust::SystemAnd(ca_bundle.as_deref()) }, Bodies::AsTheyAre)?;
-        let target = match endpoint {
-            Some(endpoint) => origin(endpoint)?,
-            None => format!("s3.{region}.amazonaws.com"),
-        };
-        let transport = Transport(Peer { https, target: format!("bucket {bucket} at {target}").into() });
-        let mut builder = AmazonS3Builder::new()
-            .with_http_connector(transport.clone())
-            .with_bucket_name(bucket)
-            .with_region(region)
-            .with_access_key_id(key.id.expose_secret())
-            .with_secret_access_key(key.secret.expose_secret());
-        builder = match endpoint {
-            Some(endpoint) => builder.with_endpoint(endpoint.trim_end_matches('/')),
-            // A name with dots has no certificate at AWS.
-            None => builder.with_virtual_hosted_style_request(!bucket.contains('.')),
-        };
-        Ok((builder, transport))
-    }
+    /// What it is, and its name.
+    place: String,
 }
 
 /// The host and the port of an endpoint, which has nothing else.
-fn origin(endpoint: &str) -> Result<String, Error> {
+fn endpoint(endpoint: &str) -> Result<String, Error> {
     let url = Url::parse(endpoint).ok().filter(|url| {
         url.scheme() == "https" && url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty()
     });
@@ -119,38 +46,43 @@ fn origin(endpoint: &str) -> Result<String, Error> {
     }
 }
 
-impl S3Bucket {
+impl ObjectFiles {
+    fn new(store: impl ObjectStore, transport: Transport, place: String) -> Self {
+        Self { store: Arc::new(store), transport, place }
+    }
+
     /// Whether the server knows us, asked with the least that a credential can be for: one that may do nothing but read objects passes, and
     /// a bucket that is not there is found.
     ///
     /// # Errors
     ///
-    /// The server cannot be reached, does not know the credential or the bucket, or does not speak S3.
+    /// The server cannot be reached, does not know the credential or the bucket, or is no such store.
     pub async fn verify(&self) -> Result<(), Error> {
         match self.look(NOBODYS).await {
             Ok(_) | Err(FileError::NotFound(_) | FileError::Changed { .. } | FileError::Path(_)) => Ok(()),
             // Who is denied was known.
-            Err(FileError::Failed(Error::S3Refused { refusal: S3Refusal::Denied, .. })) => Ok(()),
+            Err(FileError::Failed(error)) if self.transport.dialect.is_denied(&error) => Ok(()),
             Err(FileError::Failed(error)) => Err(error),
         }
     }
 
     async fn get(&self, key: &str, options: GetOptions) -> Result<object_store::GetResult, FileError> {
         let path = path(key)?;
-        self.store.get_opts(&path, options).await.map_err(|error| file_error(&self.bucket, &self.transport, key, error))
+        self.store.get_opts(&path, options).await.map_err(|error| file_error(&self.place, &self.transport, key, error))
     }
 }
 
 #[async_trait]
-impl RemoteFiles for S3Bucket {
+impl RemoteFiles for ObjectFiles {
     /// Told with the first byte: unlike a HEAD, a refused GET says why. A server that tells no strong ETag is refused: nobody could say
     /// later whether the object is still the same.
     async fn look(&self, key: &str) -> Result<FileState, FileError> {
         let first = GetOptions { range: Some(GetRange::Bounded(0..1)), ..GetOptions::default() };
         let found = match self.get(key, first).await {
-            // There is no first byte.
-            Err(FileError::Failed(Error::S3Refused { refusal: S3Refusal::BehindTheEnd, .. })) => {
-                self.get(key, GetOptions { head: true, ..GetOptions::default() }).await
+            // There is no first byte; servers say so in many ways.
+            Err(FileError::Failed(error)) if self.transport.dialect.may_be_empty(&error) => {
+                let found = self.get(key, GetOptions { head: true, ..GetOptions::default() }).await?;
+                if found.meta.size == 0 { Ok(found) } else { Err(FileError::Failed(error)) }
             }
             found => found,
         }?;
@@ -174,8 +106,8 @@ impl RemoteFiles for S3Bucket {
         if found.meta.e_tag.as_ref() != Some(etag) || found.meta.size != *length {
             return Err(FileError::Changed { path: key.to_owned() });
         }
-        let (bucket, transport, key) = (self.bucket.clone(), self.transport.clone(), key.to_owned());
-        Ok(found.into_stream().map(move |piece| piece.map_err(|error| file_error(&bucket, &transport, &key, error))).boxed())
+        let (place, transport, key) = (self.place.clone(), self.transport.clone(), key.to_owned());
+        Ok(found.into_stream().map(move |piece| piece.map_err(|error| file_error(&place, &transport, &key, error))).boxed())
     }
 }
 
@@ -189,9 +121,9 @@ fn path(key: &str) -> Result<Path, FileError> {
     }
 }
 
-fn file_error(bucket: &str, transport: &Transport, key: &str, error: object_store::Error) -> FileError {
+fn file_error(place: &str, transport: &Transport, key: &str, error: object_store::Error) -> FileError {
     match error {
-        object_store::Error::NotFound { .. } => FileError::NotFound(format!("bucket {bucket} has no object {key:?}")),
+        object_store::Error::NotFound { .. } => FileError::NotFound(format!("{place} has no object {key:?}")),
         object_store::Error::Precondition { .. } => FileError::Changed { path: key.to_owned() },
         error => FileError::Failed(failure(transport, error)),
     }
@@ -226,11 +158,11 @@ mod tests {
 
     #[test]
     fn an_endpoint_is_a_host_and_a_port() {
-        assert_eq!(origin("https://minio.example:9000/").unwrap(), "minio.example:9000");
-        assert_eq!(origin("https://minio.example").unwrap(), "minio.example:443");
+        assert_eq!(endpoint("https://minio.example:9000/").unwrap(), "minio.example:9000");
+        assert_eq!(endpoint("https://minio.example").unwrap(), "minio.example:443");
         for wrong in ["http://minio.example", "https://u:p@minio.example", "https://minio.example/a", "https://minio.example?a=b", "minio"]
         {
-            assert!(origin(wrong).is_err(), "{wrong}");
+            assert!(endpoint(wrong).is_err(), "{wrong}");
         }
     }
 }

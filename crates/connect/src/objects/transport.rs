@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::Method;
+use http::{HeaderMap, Method, StatusCode};
 use object_store::ClientOptions;
 use object_store::client::{HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService};
 use reqwest::Response;
 
-use super::refusal::refusal;
+use crate::dial::Dialer;
 use crate::error::Error;
 use crate::exchange::{ANSWER, Peer, Pieces};
+use crate::https::{Bodies, HttpsOptions};
+use crate::trust::Trust;
 
 /// A body of ours that goes more slowly is given up.
 const SLOWEST_BYTES_A_SECOND: u64 = 64 << 10;
@@ -44,12 +46,30 @@ impl Failure {
     }
 }
 
+/// What differs between stores.
+pub(super) trait Dialect: Send + Sync {
+    /// What an answer means that is no success. `None`: the library understands it.
+    fn refusal(&self, target: &str, method: &Method, status: StatusCode, headers: &HeaderMap, body: &str) -> Option<Error>;
+
+    /// An error about a server that is no such store.
+    fn protocol(&self, target: &str, reason: String) -> Error;
+
+    /// Whether the credential was accepted and may not do what was asked.
+    fn is_denied(&self, error: &Error) -> bool;
+
+    /// Whether an empty object answers like this when it is asked for its first byte.
+    fn may_be_empty(&self, error: &Error) -> bool;
+}
+
 #[derive(Clone)]
-pub(super) struct Transport(pub(super) Peer);
+pub(super) struct Transport {
+    peer: Peer,
+    pub(super) dialect: &'static dyn Dialect,
+}
 
 impl std::fmt::Debug for Transport {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "Transport({})", self.0.target)
+        write!(formatter, "Transport({})", self.peer.target)
     }
 }
 
@@ -67,15 +87,21 @@ impl HttpService for Transport {
 }
 
 impl Transport {
+    /// `target`: whom errors name.
+    pub(super) fn new(dialer: &Dialer, dialect: &'static dyn Dialect, ca_bundle: Option<&str>, target: String) -> Result<Self, Error> {
+        let https = dialer.https_with(HttpsOptions { trust: Trust::SystemAnd(ca_bundle) }, Bodies::AsTheyAre)?;
+        Ok(Self { peer: Peer { https, target: target.into() }, dialect })
+    }
+
     async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, Error> {
         let (parts, body) = request.into_parts();
         let url = parts.uri.to_string().parse().map_err(|_| self.protocol("its address is none"))?;
         let limit = ANSWER + Duration::from_secs(body.content_length() as u64 / SLOWEST_BYTES_A_SECOND);
-        let request = self.0.https.request(parts.method.clone(), url)?.headers(parts.headers).body(reqwest::Body::wrap(body));
-        let answer = self.0.send(request, limit).await?;
+        let request = self.peer.https.request(parts.method.clone(), url)?.headers(parts.headers).body(reqwest::Body::wrap(body));
+        let answer = self.peer.send(request, limit).await?;
         if answer.status().is_success() {
             let answer: http::Response<reqwest::Body> = answer.into();
-            return Ok(answer.map(|body| HttpResponseBody::new(Pieces::new(body, self.0.clone(), Failure::http))));
+            return Ok(answer.map(|body| HttpResponseBody::new(Pieces::new(body, self.peer.clone(), Failure::http))));
         }
         self.refused(&parts.method, answer).await
     }
@@ -83,9 +109,9 @@ impl Transport {
     /// An answer that says no, with its body if it is one that the library understands.
     async fn refused(&self, method: &Method, answer: Response) -> Result<HttpResponse, Error> {
         let (status, headers) = (answer.status(), answer.headers().clone());
-        let body = tokio::time::timeout(ANSWER, beginning(answer)).await.map_err(|_| self.0.timed_out(ANSWER))?;
-        match refusal(method, status, &headers, &String::from_utf8_lossy(&body)) {
-            Some(refusal) => Err(Error::S3Refused { target: self.0.target.to_string(), refusal }),
+        let body = tokio::time::timeout(ANSWER, beginning(answer)).await.map_err(|_| self.peer.timed_out(ANSWER))?;
+        match self.dialect.refusal(&self.peer.target, method, status, &headers, &String::from_utf8_lossy(&body)) {
+            Some(refusal) => Err(refusal),
             None => {
                 let mut answer = http::Response::new(body.into());
                 (*answer.status_mut(), *answer.headers_mut()) = (status, headers);
@@ -95,7 +121,7 @@ impl Transport {
     }
 
     pub(super) fn protocol(&self, reason: impl Into<String>) -> Error {
-        Error::S3Protocol { target: self.0.target.to_string(), reason: reason.into() }
+        self.dialect.protocol(&self.peer.target, reason.into())
     }
 }
 

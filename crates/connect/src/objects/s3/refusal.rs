@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, Method, StatusCode};
 
+use crate::objects::refusal::{code, element, is_word};
 use crate::reasons;
 
 /// An S3 server says no. Of its answer only the code is kept: its words may hold what it was sent.
@@ -65,12 +66,11 @@ fn in_words(region: Option<&str>) -> String {
 /// What an answer means that is no success. `None`: a plain no that the caller understands by the status alone, because it asked for what
 /// may not be there (404), or made a condition (304, 409, 412).
 pub(super) fn refusal(method: &Method, status: StatusCode, headers: &HeaderMap, body: &str) -> Option<S3Refusal> {
-    let code = element(body, "Code");
     let region = || {
         let told = headers.get("x-amz-bucket-region").and_then(|value| value.to_str().ok());
         told.filter(|text| is_word(text)).or_else(|| element(body, "Region")).map(str::to_owned)
     };
-    let Some(code) = code else {
+    let Some(code) = code(body) else {
         // These methods have answers without a body; other than that, S3 always says why.
         let wordless = [Method::HEAD, Method::DELETE].contains(method) || body.is_empty() && status != StatusCode::NOT_FOUND;
         return match status {
@@ -104,17 +104,6 @@ pub(super) fn refusal(method: &Method, status: StatusCode, headers: &HeaderMap, 
 
 fn busy(status: StatusCode) -> bool {
     status.is_server_error() || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status)
-}
-
-/// The text of the first element of that name, if it is one word.
-fn element<'a>(body: &'a str, name: &str) -> Option<&'a str> {
-    let (_, rest) = body.split_once(&format!("<{name}>"))?;
-    let (text, _) = rest.split_once(&format!("</{name}>"))?;
-    Some(text.trim()).filter(|text| is_word(text))
-}
-
-fn is_word(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
 }
 
 #[cfg(test)]

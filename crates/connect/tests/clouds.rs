@@ -1,0 +1,132 @@
+//! Objects of Google Cloud Storage and Azure Blob Storage: a fake-gcs-server, an Azurite (`cargo xtask test s3`), and servers that cheat.
+
+#[path = "support/answers.rs"]
+mod answers;
+#[path = "support/clouds.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod clouds;
+#[path = "support/mod.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod support;
+
+use connect::{AddressPolicy, AzureKey, AzureParams, Dialer, Error, FileError, FileState, GcsParams, ObjectFiles, RemoteFiles, reasons};
+use futures::TryStreamExt;
+
+use crate::answers::Answers;
+use crate::clouds::{Azure, BUCKET, Gcs};
+use crate::support::Authority;
+
+fn dialer() -> Dialer {
+    Dialer::new(AddressPolicy::unrestricted())
+}
+
+async fn read(files: &ObjectFiles, path: &str, from: u64, state: &FileState) -> Result<String, FileError> {
+    let pieces: Vec<_> = files.open(path, from, state).await?.try_collect().await?;
+    Ok(String::from_utf8(pieces.concat()).unwrap())
+}
+
+/// What every store has to do. `put` and `remove` are its administrator's.
+async fn behaves(files: &ObjectFiles, put: impl Fn(&str, &str), remove: impl Fn(&str)) {
+    files.verify().await.unwrap();
+    for key in ["a.csv", "in/a b+c%20d&e=f.csv", "in/Zoë ✓/é.csv"] {
+        put(key, &format!("content of {key}"));
+        let object = files.look(key).await.unwrap_or_else(|error| panic!("{key}: {error}"));
+        assert_eq!(read(files, key, 0, &object).await.unwrap(), format!("content of {key}"));
+        assert_eq!(read(files, key, 8, &object).await.unwrap(), format!("of {key}"));
+    }
+    put("empty", "");
+    assert_eq!(files.look("empty").await.unwrap().length, Some(0));
+    match files.look("nothing.csv").await {
+        Err(FileError::NotFound(text)) => assert!(text.contains(BUCKET) && text.contains("nothing.csv"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+    put("b.csv", "one");
+    let first = files.look("b.csv").await.unwrap();
+    put("b.csv", "two");
+    assert!(matches!(read(files, "b.csv", 0, &first).await, Err(FileError::Changed { .. })));
+    remove("b.csv");
+    // A server may look at the condition first.
+    assert!(matches!(read(files, "b.csv", 0, &first).await, Err(FileError::NotFound(_) | FileError::Changed { .. })));
+    assert!(matches!(files.look("b.csv").await, Err(FileError::NotFound(_))));
+}
+
+async fn refusal(files: &ObjectFiles) -> Error {
+    files.verify().await.expect_err("it is taken")
+}
+
+#[tokio::test]
+#[ignore = "needs fake-gcs-server: cargo xtask test s3"]
+async fn buckets_of_google_are_read() {
+    let ca = Authority::new("ca");
+    let leaf = ca.leaf("127.0.0.1");
+    let server = Gcs::start(&leaf.certificate.pem(), &leaf.key.serialize_pem(), &ca.pem());
+    let files = dialer().gcs(&server.params(server.port()), &Gcs::key()).unwrap();
+    behaves(&files, |key, content| server.put(key, content), |key| server.remove(key)).await;
+}
+
+#[tokio::test]
+#[ignore = "needs Azurite: cargo xtask test s3"]
+async fn containers_of_azure_are_read_with_a_key_and_with_a_signature() {
+    let ca = Authority::new("ca");
+    let leaf = ca.leaf("127.0.0.1");
+    let server = Azure::start(&leaf.certificate.pem(), &leaf.key.serialize_pem(), &ca.pem());
+    let params = server.params(server.port());
+    for key in [Azure::account_key(), Azure::sas("r", "2099-01-01T00:00:00Z")] {
+        let files = dialer().azure(&params, &key).unwrap();
+        behaves(&files, |key, content| server.put(key, content), |key| server.remove(key)).await;
+    }
+    let other = AzureParams { container: "pond".into(), ..params.clone() };
+    for (params, key, reason) in [
+        (&params, AzureKey::Account("YW5vdGhlciBrZXk=".into()), reasons::LOGIN_REFUSED),
+        (&params, Azure::sas("r", "2020-01-01T00:00:00Z"), reasons::LOGIN_REFUSED),
+        (&other, Azure::account_key(), reasons::BUCKET_NOT_FOUND),
+    ] {
+        let error = refusal(&dialer().azure(params, &key).unwrap()).await;
+        assert_eq!(error.reason(), reason, "{error}");
+        assert!(!error.is_transient(), "{error}");
+    }
+    // Known, and allowed to write only: verified, and told when a file is read.
+    let writer = dialer().azure(&params, &Azure::sas("w", "2099-01-01T00:00:00Z")).unwrap();
+    writer.verify().await.unwrap();
+    match writer.look("a.csv").await {
+        Err(FileError::Failed(error)) => assert_eq!(error.reason(), reasons::ACCESS_DENIED, "{error}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_google_refuses_is_told_by_name() {
+    const MISSING: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 40\r\n\r\n<Error><Code>NoSuchBucket</Code></Error>";
+    const WRONG: &str = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 50\r\n\r\n<Error><Code>AuthenticationRequired</Code></Error>";
+    const DENIED: &str = "HTTP/1.1 403 Forbidden\r\ncontent-length: 40\r\n\r\n<Error><Code>AccessDenied</Code></Error>";
+    const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 46\r\n\r\n<Error><Code>ServiceUnavailable</Code></Error>";
+    const NONE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
+    let key = Gcs::key();
+    for (answers, reason) in [
+        (&[MISSING] as &'static [&'static str], Some(reasons::BUCKET_NOT_FOUND)),
+        (&[WRONG], Some(reasons::LOGIN_REFUSED)),
+        (&[DENIED], None),
+        (&[BUSY], Some(reasons::UNREACHABLE)),
+        (&[NONE], Some(reasons::NOT_A_STORE)),
+    ] {
+        let ca = Authority::new("ca");
+        let leaf = ca.leaf("127.0.0.1");
+        let server = Answers::start(&leaf.certificate, &leaf.key, answers).await;
+        let endpoint = Some(format!("https://127.0.0.1:{}", server.port));
+        let params = GcsParams { endpoint, bucket: BUCKET.into(), ca_bundle: Some(ca.pem()) };
+        let found = dialer().gcs(&params, &key).unwrap().verify().await;
+        assert_eq!(found.as_ref().err().map(Error::reason), reason, "{found:?}");
+        let asked = server.asked().remove(0);
+        assert!(asked.contains("authorization: Bearer ey") && !asked.contains("PRIVATE KEY"), "{asked}");
+    }
+    for broken in ["{}", "hello", "{\"private_key\": \"top secret\", \"private_key_id\": \"1\", \"client_email\": \"a\"}"] {
+        let params = GcsParams { endpoint: None, bucket: BUCKET.into(), ca_bundle: None };
+        let error = dialer().gcs(&params, &broken.into()).err().unwrap();
+        assert_eq!(error.reason(), reasons::LOGIN_REFUSED);
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+    for broken in ["", "sv=1", "hello"] {
+        let params = AzureParams { endpoint: None, account: "acme".into(), container: BUCKET.into(), ca_bundle: None };
+        assert!(dialer().azure(&params, &AzureKey::Sas(broken.into())).is_err(), "{broken}");
+    }
+}

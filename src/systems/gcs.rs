@@ -1,0 +1,45 @@
+//! A bucket of Google Cloud Storage: who we are to it, and its objects as files.
+
+use std::time::Duration;
+
+use api::connection::{ConnectionMetadata, Gcs};
+use api::import_job::SqlSource;
+use async_trait::async_trait;
+use connect::{Dialer, GcsParams, ObjectFiles};
+use engine::source::blob::RemoteBlob;
+use engine::source::{FileSource, Said, Source};
+
+use super::{Driver, DriverError, Entries};
+
+#[async_trait]
+impl Driver for Gcs {
+    /// Asks for nothing that a credential which may only read objects would be refused for. Whether it may read those of a job, the job finds
+    /// out.
+    async fn verify(&self, dialer: &Dialer, entries: &Entries) -> Result<ConnectionMetadata, DriverError> {
+        objects(self, dialer, entries)?.verify().await?;
+        Ok(ConnectionMetadata {
+            system: Some(format!("Google Cloud Storage bucket {}", self.bucket)),
+            user: None,
+            org_id: None,
+            instance_url: None,
+        })
+    }
+
+    fn query(&self, _: &Dialer, _: &Entries, _: &SqlSource, _: Duration) -> Result<Option<Box<dyn Source>>, DriverError> {
+        Ok(None)
+    }
+
+    fn file(&self, dialer: &Dialer, entries: &Entries, path: &str, said: Said) -> Result<Option<Box<dyn Source>>, DriverError> {
+        let blob = RemoteBlob::new(objects(self, dialer, entries)?, path.to_owned());
+        Ok(Some(Box::new(FileSource::new(blob, said))))
+    }
+}
+
+fn objects(gcs: &Gcs, dialer: &Dialer, entries: &Entries) -> Result<ObjectFiles, DriverError> {
+    let params = GcsParams {
+        endpoint: gcs.endpoint.clone(),
+        bucket: gcs.bucket.clone(),
+        ca_bundle: gcs.tls.as_ref().and_then(|tls| tls.ca_bundle.clone()),
+    };
+    Ok(dialer.gcs(&params, &entries.text(Gcs::KEY)?)?)
+}

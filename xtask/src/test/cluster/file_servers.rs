@@ -1,0 +1,107 @@
+//! Files of an SFTP and of an HTTPS server beside the cluster: what is wrong about them is told, a neighbour does not reach them, and their
+//! rows come through workers that die.
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+
+use super::Check;
+use super::beside::{Beside, COMMIT};
+use super::canary::Canary;
+use super::runs::Run;
+use super::worker_process::WorkerProcess;
+use crate::cluster::Cluster;
+use crate::demo::Demo;
+
+pub(super) const CHECKS: &[Check] = &[
+    ("an SFTP or HTTPS server, key or credential that is wrong is told with the way out, and a neighbour's is out of reach", refusals),
+    ("files of an SFTP and an HTTPS server are read through workers that die, each row once and none of it at rest", deaths),
+];
+
+const TENANT: &str = "lakeside";
+/// Whom no Region lets through to the address beside the cluster.
+const NEIGHBOUR: &str = "acme";
+
+fn refusals(demo: &Demo) -> Result<()> {
+    let mut beside = Beside::start(demo)?;
+    let partner = beside.openssh()?;
+    beside.nginx()?;
+    beside.tenant(TENANT)?;
+    let secret = beside.password();
+    let unknown = format!("SHA256:{}", "A".repeat(43));
+    // The control, and what is wrong with each of the others.
+    for (name, password, host_key, reason, words) in [
+        ("right", secret.as_str(), partner.host_key.as_str(), "Verified", "SFTP"),
+        ("password", "another", &partner.host_key, "LoginRefused", "correct entry password of Secret password"),
+        ("host-key", &secret, &unknown, "HostKeyRefused", &partner.host_key),
+    ] {
+        beside.partner(TENANT, name, password, host_key)?;
+        beside.permit(TENANT, name)?;
+        beside.connection_says(TENANT, name, reason, words)?;
+    }
+    for (name, token, trusted, reason, words) in [
+        ("right-token", secret.as_str(), true, "Verified", "HTTPS"),
+        ("token", "another", true, "LoginRefused", "correct entry token of Secret token"),
+        ("certificate", &secret, false, "TlsRefused", "exports.beside.svc"),
+    ] {
+        beside.exports(TENANT, name, token, trusted)?;
+        beside.permit(TENANT, name)?;
+        beside.connection_says(TENANT, name, reason, words)?;
+    }
+    let kubectl = &demo.kubectl;
+    beside.partner(NEIGHBOUR, "partner", &secret, &partner.host_key)?;
+    beside.permit(NEIGHBOUR, "partner")?;
+    let refused = beside.connection_says(NEIGHBOUR, "partner", "AddressRefused", "privateEndpoints");
+    kubectl.run(&["delete", "connection", "partner", "-n", NEIGHBOUR])?;
+    refused
+}
+
+/// Two thousand rows of two chunks of the worker's memory, with the marker in each.
+fn contacts(marker: &str) -> String {
+    let rows = (1..=2_000).map(|row| format!("{row},Given{marker}{row},{marker}{row},{}\n", marker.repeat(1_200)));
+    std::iter::once("id,first_name,last_name,padding\n".to_owned()).chain(rows).collect()
+}
+
+fn deaths(demo: &Demo) -> Result<()> {
+    let mut beside = Beside::start(demo)?;
+    let partner = beside.openssh()?;
+    let exports = beside.nginx()?;
+    beside.tenant(TENANT)?;
+    beside.org(TENANT)?;
+    beside.partner(TENANT, "partner", &beside.password(), &partner.host_key)?;
+    beside.exports(TENANT, "exports", &beside.password(), true)?;
+    beside.intake(TENANT, &["crm", "partner", "exports"])?;
+    let cluster = Cluster::find()?;
+    let folder = demo.folder.join("file-servers");
+    std::fs::create_dir_all(&folder)?;
+    let mut logs = Vec::new();
+    for (name, files) in [("partner", &partner.files), ("exports", &exports)] {
+        std::fs::write(files.join("contacts.csv"), contacts(&beside.marker))?;
+        beside.job_from(TENANT, name, &json!({"file": {"connectionRef": {"name": name}, "path": "contacts.csv"}}))?;
+        beside.hold_after(1, COMMIT, 120, 1)?;
+        let run = Run::start(demo, TENANT, name, &folder)?;
+        let (pod, log) = run.worker(1)?;
+        run.holds_rows_behind_a_finished_chunk()?;
+        WorkerProcess::of(&cluster, &pod)?.crash()?;
+        logs.push(log.ended()?);
+        run.attempt_ended(0, "Error", "exit code 139")?;
+        beside.let_pass()?;
+        run.ends("True", "Completed")?;
+        run.counted_every_row_once(2)?;
+    }
+    let canary = Canary::new(&beside.marker);
+    canary.below(&logs)?.found_nothing("logs of workers", 1 << 8)?;
+    canary.below(&cluster.disks())?.found_nothing("disks of the nodes", 100 << 20)?;
+
+    // Another file in its place is not read as the same one.
+    beside.job_from(TENANT, "replaced", &json!({"file": {"connectionRef": {"name": "partner"}, "path": "contacts.csv"}}))?;
+    beside.hold_after(1, COMMIT, 120, 1)?;
+    let run = Run::start(demo, TENANT, "replaced", &folder)?;
+    let (pod, _log) = run.worker(1)?;
+    run.holds_rows_behind_a_finished_chunk()?;
+    std::fs::write(partner.files.join("contacts.csv"), "id,first_name,last_name\n1,Somebody,Else\n")?;
+    WorkerProcess::of(&cluster, &pod)?.crash()?;
+    beside.let_pass()?;
+    let said = run.ends("False", "")?;
+    ensure!(said.contains("not what it was"), "it says {said}");
+    Ok(())
+}
