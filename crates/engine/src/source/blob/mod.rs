@@ -1,6 +1,7 @@
 //! Bytes somewhere, with an identity by which it shows whether they are still the same ones.
 
 mod memory;
+mod pace;
 mod remote;
 mod upload;
 mod whole;
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 
 pub use self::memory::MemoryBlob;
+pub(super) use self::pace::paced;
 pub use self::remote::RemoteBlob;
 pub use self::upload::UploadBlob;
 pub(super) use self::whole::whole;
@@ -53,6 +55,12 @@ pub enum BlobError {
     /// Its [`Identity`] is another one than when it was first opened.
     #[error("the file is not what it was when this run first opened it: start a new run")]
     Changed,
+    /// It comes so slowly that the run would not end.
+    #[error(
+        "the source gave {bytes} bytes within {minutes} minutes, and {least} KiB is the least: look at its server, or at the way there"
+    )]
+    #[allow(missing_docs, reason = "the message says what they are")]
+    TooSlow { bytes: u64, minutes: u64, least: u64 },
     /// It is not where it is said to be.
     #[error("{0}: correct source.file.path, or put the file there")]
     Missing(String),
@@ -76,6 +84,7 @@ impl BlobError {
                 Kind::InvalidData | Kind::InvalidInput | Kind::PermissionDenied | Kind::NotFound => Remedy::Correct,
                 _ => Remedy::Wait,
             },
+            Self::TooSlow { .. } => Remedy::Wait,
             Self::Store(error) if error.is_transient() => Remedy::Wait,
             Self::Spent | Self::Changed | Self::Missing(_) | Self::Store(_) => Remedy::Correct,
         }
