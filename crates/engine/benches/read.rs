@@ -1,0 +1,58 @@
+//! Reads a file of a server to its end and throws its rows away: what a source takes by itself. `cargo xtask bench sources` has it beside the
+//! programs of other people. Secrets are in the environment, and of servers that a benchmark made.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use connect::{AddressPolicy, Dialer, HttpsFilesParams, HttpsLogin, S3Key, S3Params, SftpLogin, SftpParams};
+use engine::row::Batch;
+use engine::source::blob::RemoteBlob;
+use engine::source::{FileSource, Said, Source, Start};
+
+fn env(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"))
+}
+
+fn blob(place: &str, path: String) -> RemoteBlob {
+    let dialer = Dialer::new(AddressPolicy::unrestricted());
+    let ca_bundle = || std::env::var("READ_CA").ok().map(|file| std::fs::read_to_string(file).expect("an authority"));
+    match place {
+        "sftp" => {
+            let (host, port) = ("127.0.0.1".to_owned(), env("READ_PORT").parse().expect("a port"));
+            let params = SftpParams { host, port, user: env("READ_USER"), host_keys: vec![env("READ_HOST_KEY")], directory: None };
+            let key = std::fs::read_to_string(env("READ_KEY")).expect("a private key").into();
+            RemoteBlob::new(dialer.sftp(&params, &SftpLogin::Key { key, passphrase: None, certificate: None }), path)
+        }
+        "https" => {
+            let params = HttpsFilesParams { url: env("READ_URL"), redirects: Vec::new(), ca_bundle: ca_bundle() };
+            RemoteBlob::new(dialer.https_files(&params, &HttpsLogin::Bearer(env("READ_SECRET").into())).expect("a client"), path)
+        }
+        "s3" => {
+            let (endpoint, bucket) = (Some(env("READ_URL")), env("READ_BUCKET"));
+            let params = S3Params { endpoint, region: "us-east-1".to_owned(), bucket, ca_bundle: ca_bundle() };
+            let key = S3Key { id: env("READ_USER").into(), secret: env("READ_SECRET").into() };
+            RemoteBlob::new(dialer.s3(&params, &key).expect("a client"), path)
+        }
+        other => panic!("{other} is no place that is known here"),
+    }
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    // `cargo test` runs benches without arguments.
+    let (Some(place), Some(path)) = (arguments.next(), arguments.next()) else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let began = Instant::now();
+    let rows = runtime.block_on(async {
+        let source = FileSource::new(blob(&place, path), Said::default());
+        let mut rows = source.open(&Start::First, &BTreeSet::new()).await.unwrap_or_else(|error| panic!("{}", connect::explain(&error)));
+        let (mut batch, mut read) = (Batch::new(), 0);
+        while rows.next(&mut batch).await.unwrap_or_else(|error| panic!("{}", connect::explain(&error))) {
+            read += batch.rows().len();
+        }
+        read
+    });
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default().trim().to_owned();
+    println!("{rows} rows, {:.3} s, {peak} at most", began.elapsed().as_secs_f64());
+}
