@@ -84,10 +84,8 @@ pub enum FileError {
         "the source's format has no key that this version knows, or more than one: set exactly one that it knows, or upgrade Dataimporter"
     )]
     UnknownFormat,
-    #[error("`encoding: {label}` is not a WHATWG encoding name such as windows-1252 or utf-16le")]
+    #[error("`encoding: {label}` is not a WHATWG encoding name such as windows-1252 or utf-16le, nor utf-32le or utf-32be")]
     UnknownEncoding { label: String },
-    #[error("the file is UTF-32; save it as UTF-8")]
-    Utf32,
     #[error("the file is {what}, not {expected}: {remedy}")]
     Unexpected { what: &'static str, expected: &'static str, remedy: &'static str },
     #[error("the file is {what} and cannot be unpacked ({why}): it is damaged or cut off; pack it again")]
@@ -181,7 +179,6 @@ impl FileError {
             Self::Empty
             | Self::UnknownFormat
             | Self::UnknownEncoding { .. }
-            | Self::Utf32
             | Self::Unexpected { .. }
             | Self::JsonBroken { .. }
             | Self::JsonCutOff { .. }

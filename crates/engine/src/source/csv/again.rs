@@ -4,10 +4,10 @@
 use std::borrow::Cow;
 
 use api::import_job::Quote;
-use encoding_rs::{Encoding, UTF_8};
 use memchr::memmem;
 
 use super::CsvOptions;
+use super::charset::Charset;
 use super::parser::{Dialect, Parser, RawRecord};
 use super::sniff;
 use crate::own::{self, Own};
@@ -21,11 +21,10 @@ pub(in crate::source) fn is_result_file(head: &[u8]) -> bool {
 
 /// As far as it can be told by the first bytes.
 fn text_of(head: &[u8]) -> Cow<'_, [u8]> {
-    match Encoding::for_bom(head) {
-        Some((encoding, mark)) if encoding != UTF_8 => {
-            Cow::Owned(encoding.decode_without_bom_handling(&head[mark..]).0.into_owned().into_bytes())
-        }
-        marked => Cow::Borrowed(&head[marked.map_or(0, |(_, mark)| mark)..]),
+    let (charset, mark) = Charset::of_mark(head).unwrap_or((Charset::UTF_8, 0));
+    match charset.decoder() {
+        Some(mut decoder) => Cow::Owned(decoder.decode(&head[mark..], false).into()),
+        None => Cow::Borrowed(&head[mark..]),
     }
 }
 

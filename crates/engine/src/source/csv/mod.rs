@@ -6,6 +6,7 @@
 //! `again`: result files that come back
 
 mod again;
+mod charset;
 mod contradiction;
 mod footer;
 mod parser;
@@ -14,16 +15,17 @@ mod rows;
 mod sniff;
 mod suspect;
 mod text;
+mod utf32;
 
 use std::collections::BTreeSet;
 
 use api::import_job::{CsvFormat, Quote};
 use async_trait::async_trait;
 use bytes::{Buf, Bytes, BytesMut};
-use encoding_rs::Encoding;
 use futures::{Stream, StreamExt};
 
 pub(super) use self::again::is_result_file;
+use self::charset::Charset;
 use self::parser::{Dialect, Parser};
 use self::rows::Records;
 use self::text::Text;
@@ -36,7 +38,7 @@ use crate::taken::{Choice, Taken, TakenCsv};
 #[derive(Clone, Debug, Default)]
 pub struct CsvOptions {
     delimiter: Option<u8>,
-    encoding: Option<&'static Encoding>,
+    encoding: Option<Charset>,
     quote: Option<Quote>,
     /// Columns that the job uses, by their names; none when nobody said.
     columns: BTreeSet<String>,
@@ -48,7 +50,7 @@ impl CsvOptions {
     /// # Errors
     ///
     /// [`FileError::Delimiter`] unless the delimiter is one ASCII character and neither the quote nor a line end, and [`FileError::UnknownEncoding`]
-    /// if the encoding is no label of the WHATWG.
+    /// if the encoding is neither a label of the WHATWG nor UTF-32.
     pub fn compile(format: &CsvFormat) -> Result<Self, FileError> {
         let quote = quote(format.quote);
         let delimiter = format.delimiter.as_deref().map(|text| match text.as_bytes() {
@@ -56,7 +58,7 @@ impl CsvOptions {
             _ => Err(FileError::Delimiter),
         });
         let encoding = format.encoding.as_deref().map(|label| {
-            let known = Encoding::for_label(label.as_bytes());
+            let known = Charset::of_label(label);
             known.ok_or_else(|| FileError::UnknownEncoding { label: label.to_owned() })
         });
         Ok(Self { delimiter: delimiter.transpose()?, encoding: encoding.transpose()?, quote: format.quote, columns: BTreeSet::new() })
@@ -115,7 +117,7 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
             return Err(foreign.instead_of("CSV").into());
         }
         let options = again::written_by_us(&head, options);
-        let (mut text, mark) = Text::detect(&head, options.encoding)?;
+        let (mut text, mark) = Text::detect(&head, options.encoding);
         head.advance(mark);
         let mut pending = text.decode(head);
         if ended {

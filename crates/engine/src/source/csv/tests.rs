@@ -114,9 +114,13 @@ fn a_mark_split_over_two_reads_does_not_end_up_in_the_first_name() {
 }
 
 #[test]
-fn utf_16_and_code_pages_are_decoded() {
+fn utf_16_utf_32_and_code_pages_are_decoded() {
     let utf16: Vec<u8> = [0xFEFF].into_iter().chain("Name;Ort\nJörg;Köln\n".encode_utf16()).flat_map(u16::to_be_bytes).collect();
     assert_eq!(read(&utf16).unwrap().1, good(&[&["Jörg", "Köln"]]));
+    let utf32: Vec<u8> = "\u{FEFF}Name;Ort\nJörg;Köln\n".chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
+    assert_eq!(read(&utf32).unwrap().1, good(&[&["Jörg", "Köln"]]));
+    let cut_off = read_with(&utf32[4..utf32.len() - 6], options(None, Some("utf-32le")).unwrap()).unwrap();
+    assert_eq!(cut_off.1[0].1.as_ref().unwrap().code(), "INVALID_ENCODING");
     let latin = options(None, Some("windows-1252")).unwrap();
     assert_eq!(read_pieces(b"Name\nJ\xF6rg\n", latin, &[1], 4).unwrap().1, good(&[&["Jörg"]]));
 }
@@ -512,7 +516,7 @@ fn impossible_options_are_refused() {
         assert!(matches!(options(Some(delimiter), None), Err(FileError::Delimiter)), "{delimiter:?}");
     }
     let error = options(None, Some("klingon-8")).err().unwrap().to_string();
-    assert_eq!(error, "`encoding: klingon-8` is not a WHATWG encoding name such as windows-1252 or utf-16le");
+    assert_eq!(error, "`encoding: klingon-8` is not a WHATWG encoding name such as windows-1252 or utf-16le, nor utf-32le or utf-32be");
 }
 
 /// Cells made of what is special somewhere.
