@@ -68,7 +68,8 @@ pub struct CsvFormat {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1))]
     pub delimiter: Option<String>,
-    /// Character encoding by its WHATWG name, e.g. `windows-1252`. Absent: the byte order mark decides, else UTF-8.
+    /// Character encoding by its WHATWG name, e.g. `windows-1252`, or `utf-32le`, `utf-32be`. Absent: the byte order mark decides; without
+    /// one UTF-8, unless the first mebibyte is none: then it is detected, and a warning says what was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 40))]
     pub encoding: Option<String>,

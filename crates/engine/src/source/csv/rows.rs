@@ -4,10 +4,11 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use api::import_run::Warning;
 use memchr::memchr;
 
-use super::END_MARK;
 use super::footer::Footer;
+use super::input::END_MARK;
 use super::parser::{Dialect, Fault, RawRecord};
 use super::quotes::FaultKind;
 use super::text::CONTRADICTED;
@@ -39,6 +40,8 @@ pub(super) struct Records {
     doubts: Doubts,
     /// The file is a result file of an earlier run.
     own: Option<Own>,
+    /// Rows with letters that another encoding would have as others, and the number of the first: of a file whose encoding was detected.
+    guessed: (u64, u64),
 }
 
 /// Quoted cells that may be rows.
@@ -53,7 +56,7 @@ struct Doubts {
 impl Records {
     pub(super) fn new(encoding: &'static str, encoding_by: Choice, dialect: Dialect) -> Self {
         let (footer, doubts) = (Footer::default(), Doubts::default());
-        Self { encoding, encoding_by, dialect, read: 0, blank: 0, blank_before: 0, footer, used: None, doubts, own: None }
+        Self { encoding, encoding_by, dialect, read: 0, blank: 0, blank_before: 0, footer, used: None, doubts, own: None, guessed: (0, 0) }
     }
 
     /// Only in these columns a record may be too long for Salesforce.
@@ -68,6 +71,17 @@ impl Records {
 
     pub(super) fn blank_lines(&self) -> u64 {
         self.blank
+    }
+
+    /// What the rows were read as, if nobody said so.
+    pub(super) fn warnings(&self) -> Vec<Warning> {
+        let (rows, first_row) = self.guessed;
+        let what = format!(
+            "the file is no UTF-8; it was read as {} (detected), which these rows have letters of: set format.csv.encoding if they are wrong",
+            self.encoding
+        );
+        let warning = Warning { field: "encoding".to_owned(), what, rows: rows.cast_signed(), first_row: first_row.cast_signed() };
+        if rows > 0 { vec![warning] } else { Vec::new() }
     }
 
     /// The names of the header, unless the record is blank.
@@ -88,7 +102,7 @@ impl Records {
         if memchr(0, record.text).is_some() {
             return Err(match self.encoding_by {
                 Choice::Assumed => FileError::HeaderNul { at },
-                Choice::Told | Choice::Marked => FileError::HeaderNulTold { at, encoding },
+                Choice::Told | Choice::Marked | Choice::Detected => FileError::HeaderNulTold { at, encoding },
             });
         }
         let not_text = |name: &[u8], number| match memchr(CONTRADICTED, name) {
@@ -194,6 +208,10 @@ impl Records {
         self.read += 1;
         if record.text.len() > MAX_CHARACTERS {
             self.check_length(record)?;
+        }
+        if self.encoding_by == Choice::Detected && !record.known_ascii && !record.text.is_ascii() {
+            let (rows, first) = self.guessed;
+            self.guessed = (rows + 1, if rows == 0 { self.read } else { first });
         }
         if let Some(Fault { kind: FaultKind::Suspected { lines }, at, field }) = record.fault {
             self.doubt(Position { row: self.read, ..at }, header.column(field), lines)?;

@@ -172,15 +172,20 @@ fn lines_are_counted_whichever_way_they_end_also_inside_quotes() {
 
 #[test]
 fn text_that_is_no_text_fails_its_row_and_names_the_column_and_the_remedy() {
-    let (_, rows, _) = read(b"a,b\nx,J\xF6rg\ny,z\n").unwrap();
-    assert_eq!(rows[0].0, ["x", "J\u{FFFD}rg"]);
+    // Behind what the encoding is told by.
+    let far = [b"a,b\n".as_slice(), &b"1,2\n".repeat(detect::JUDGED / 4), b"x,J\xF6rg\ny,z\n"].concat();
+    let (_, rows, _) = read(far).unwrap();
+    let [.., (cells, Some(broken)), (_, None)] = rows.as_slice() else { panic!("the last row but one fails") };
+    assert_eq!(*cells, ["x", "J\u{FFFD}rg"]);
     assert_eq!(
-        rows[0].1.as_ref().unwrap().to_string(),
-        "row 1 (line 2, byte 4): column \"b\" is not valid UTF-8; save the file as UTF-8 or set the format's `encoding`"
+        broken.to_string(),
+        "row 262145 (line 262146, byte 1048580): column \"b\" is not valid UTF-8; save the file as UTF-8 or set the format's `encoding`"
     );
-    assert!(rows[1].1.is_none());
+    // UTF-8 with a place that is none.
+    let (_, rows, _) = read(b"a,b\nx,Zo\xC3\xAB\ny,J\xF6rg\n").unwrap();
+    assert_eq!(rows.iter().map(|(_, fault)| fault.is_some()).collect::<Vec<_>>(), [false, true]);
     // Two halves that would make a character if the cells were looked at together.
-    assert!(read(b"a,b\n\xC3,\xA9\n").unwrap().1[0].1.is_some());
+    assert!(read_with(b"a,b\n\xC3,\xA9\n", options(None, Some("utf-8")).unwrap()).unwrap().1[0].1.is_some());
     assert!(fault("a,b\nx,y\0\n").contains("column \"b\" contains a NUL"));
 }
 
@@ -205,8 +210,8 @@ fn what_cannot_be_read_at_all_is_an_error_with_its_place() {
         let error = read(file).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{error}");
     }
-    let latin = read(b"a;J\xF6rg\nx;y\n").unwrap_err().to_string();
-    assert!(latin.starts_with("header (line 1, byte 0): the name of column number 2 is not valid UTF-8; save"), "{latin}");
+    let latin = read_with(b"a;J\xF6rg\nx;y\n", options(None, Some("utf-8")).unwrap()).unwrap_err().to_string();
+    assert!(latin.starts_with("header (line 1, byte 0): the name of column number 2 is not valid UTF-8; name"), "{latin}");
     assert_eq!(read(&long).unwrap_err().reason(), api::import_run::RunReason::FileTooComplex);
 }
 
@@ -451,6 +456,53 @@ fn bytes_that_contradict_the_declared_code_page_refuse_the_file() {
     for file in [b"Name\nCAF\xC9\x99\n".as_slice(), b"Name\nZo\xEB\nZo\xC3\xAB\n"] {
         assert!(read_with(file, latin()).unwrap().1.iter().all(|(_, fault)| fault.is_none()), "{file:?}");
     }
+}
+
+fn warnings(file: &[u8], options: CsvOptions, size: usize) -> (Vec<String>, Vec<String>) {
+    let pieces: Vec<_> = file.chunks(size).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+    block_on(async {
+        let mut source = CsvSource::open(stream::iter(pieces), options).await.unwrap();
+        let mut batch = Batch::new();
+        let mut last = Vec::new();
+        while source.next(&mut batch).await.unwrap() {
+            let row = batch.rows().last().unwrap();
+            last = row.cells.iter().map(|cell| String::from_utf8(cell.to_vec()).unwrap()).collect();
+        }
+        (last, source.warnings().iter().map(ToString::to_string).collect())
+    })
+}
+
+#[test]
+fn an_encoding_that_was_detected_is_told_with_the_rows_that_have_its_letters() {
+    let file = b"Name;Ort\nA;B\nJ\xF6rg M\xFCller;K\xF6ln\nZo\xEB;Oslo\nC;D\nRen\xE9;Orl\xE9ans\n";
+    for size in [1, 7, 4096] {
+        let (last, told) = warnings(file, CsvOptions::default(), size);
+        assert_eq!(last, ["René", "Orléans"]);
+        assert_eq!(
+            told,
+            ["encoding: the file is no UTF-8; it was read as windows-1252 (detected), which these rows have letters of: set \
+                 format.csv.encoding if they are wrong (3 rows, the first is row 2)"]
+        );
+    }
+    assert_eq!(warnings("Name;Ort\nJörg;Köln\n".as_bytes(), CsvOptions::default(), 7).1, [] as [&str; 0]);
+    assert_eq!(warnings(file, options(None, Some("windows-1252")).unwrap(), 7).1, [] as [&str; 0]);
+}
+
+#[test]
+fn an_encoding_is_told_by_the_same_first_mebibyte_whatever_the_pieces() {
+    // The letters begin far behind the first piece, and end before the last.
+    let plain = b"Ada;London\n".repeat(70_000);
+    let file =
+        [b"Name;Ort\n", plain.as_slice(), b"J\xF6rg;K\xF6ln\n", &plain[..11 * 20_000], b"Zo\xEB;Oslo\n", &plain[..11 * 10_000]].concat();
+    assert!(file.len() > detect::JUDGED);
+    for size in [1000, 64 << 10, detect::JUDGED - 1, file.len()] {
+        let (_, told) = warnings(&file, CsvOptions::default(), size);
+        assert!(told[0].contains("windows-1252") && told[0].ends_with("(2 rows, the first is row 70001)"), "{size}: {told:?}");
+    }
+    let utf16: Vec<u8> = "Name;Ort\nJörg;Köln\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let (last, told) = warnings(&utf16, CsvOptions::default(), 3);
+    assert_eq!(last, ["Jörg", "Köln"]);
+    assert!(told[0].contains("read as UTF-16LE (detected)"), "{told:?}");
 }
 
 fn skipped(file: impl AsRef<[u8]>) -> (Found, Vec<u64>) {

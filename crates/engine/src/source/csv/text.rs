@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::charset::{Charset, Decoder};
 use super::contradiction::Watch;
+use super::detect;
 use crate::taken::Choice;
 
 /// Stands where the input can only be UTF-8, although the job says otherwise.
@@ -21,15 +22,27 @@ pub(super) struct Text {
 }
 
 impl Text {
-    /// The encoding by the byte order mark, else as wished, else UTF-8; and the length of the mark.
-    pub(super) fn detect(head: &[u8], wished: Option<Charset>) -> (Self, usize) {
-        let ((charset, mark), by) = match (Charset::of_mark(head), wished) {
-            (Some(marked), _) => (marked, Choice::Marked),
-            (None, Some(wished)) => ((wished, 0), Choice::Told),
-            (None, None) => ((Charset::UTF_8, 0), Choice::Assumed),
-        };
-        let watch = charset.is_single_byte().then(Watch::default);
-        (Self { charset, by, watch, decoder: charset.decoder() }, mark)
+    /// The encoding by the byte order mark, else as wished; and the length of the mark. Nothing: it has to be detected.
+    pub(super) fn known(head: &[u8], wished: Option<Charset>) -> Option<(Self, usize)> {
+        match (Charset::of_mark(head), wished) {
+            (Some((charset, mark)), _) => Some((Self::new(charset, Choice::Marked), mark)),
+            (None, Some(wished)) => Some((Self::new(wished, Choice::Told), 0)),
+            (None, None) => None,
+        }
+    }
+
+    /// The encoding by the first bytes of a file without a mark, [`detect::JUDGED`] of them or all.
+    pub(super) fn detect(head: &[u8]) -> Self {
+        match detect::charset(head) {
+            Some(charset) => Self::new(charset, Choice::Detected),
+            None => Self::new(Charset::UTF_8, Choice::Assumed),
+        }
+    }
+
+    fn new(charset: Charset, by: Choice) -> Self {
+        // What was detected is no UTF-8 already.
+        let watch = (charset.is_single_byte() && by == Choice::Told).then(Watch::default);
+        Self { charset, by, watch, decoder: charset.decoder() }
     }
 
     pub(super) fn encoding(&self) -> &'static str {
@@ -73,7 +86,7 @@ mod tests {
 
     fn whole(bytes: &[u8], wished: Option<&str>, step: usize) -> Vec<u8> {
         let wished = wished.map(|label| Charset::of_label(label).unwrap());
-        let (mut text, mark) = Text::detect(bytes, wished);
+        let (mut text, mark) = Text::known(bytes, wished).unwrap_or_else(|| (Text::detect(bytes), 0));
         let mut out = Vec::new();
         for piece in bytes[mark..].chunks(step) {
             out.extend_from_slice(&text.decode(Bytes::copy_from_slice(piece)));

@@ -1,0 +1,153 @@
+//! The bytes of a file as they arrive → text in pieces, without what only ends it.
+
+use std::io;
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures::{Stream, StreamExt};
+
+use super::text::Text;
+
+/// Ctrl-Z, with which CP/M and DOS end a text.
+pub(super) const END_MARK: u8 = 0x1A;
+
+/// They fill up a block of an old disk or transfer; more of them are no end.
+const MOST_END_MARKS: usize = 4096;
+
+/// The first bytes of a file, as many as somebody has to see before anything can be read. How many are shown does not depend on the
+/// pieces in which they come, so that another attempt judges the file alike.
+pub(super) struct Head<S> {
+    stream: S,
+    bytes: BytesMut,
+    ended: bool,
+}
+
+impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Head<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self { stream, bytes: BytesMut::new(), ended: false }
+    }
+
+    /// So many bytes, or all of them if there are fewer.
+    pub(super) async fn look(&mut self, most: usize) -> io::Result<&[u8]> {
+        while self.bytes.len() < most && !self.ended {
+            match self.stream.next().await {
+                Some(bytes) => self.bytes.extend_from_slice(&bytes?),
+                None => self.ended = true,
+            }
+        }
+        Ok(&self.bytes[..self.bytes.len().min(most)])
+    }
+
+    /// The text behind the first `mark` bytes. What was looked at is decoded `block` by `block`.
+    pub(super) fn text(mut self, text: Text, mark: usize, block: usize) -> Input<S> {
+        self.bytes.advance(mark);
+        let Self { stream, bytes, ended } = self;
+        let mut input = Input {
+            stream,
+            stream_ended: ended,
+            seen: bytes.freeze(),
+            block,
+            text,
+            end_marks: 0,
+            many_marks: false,
+            pending: Bytes::new(),
+            ended: false,
+        };
+        let first = input.seen.split_to(block.saturating_sub(mark).min(input.seen.len()));
+        input.pending = input.text.decode(first);
+        if input.seen.is_empty() && input.stream_ended {
+            input.pending = join(std::mem::take(&mut input.pending), input.end());
+        }
+        input
+    }
+}
+
+/// Text that comes in pieces.
+pub(super) struct Input<S> {
+    stream: S,
+    stream_ended: bool,
+    /// What was looked at and is not decoded yet.
+    seen: Bytes,
+    block: usize,
+    text: Text,
+    /// End marks of DOS at the end of what was read; they are text only if more follows.
+    end_marks: usize,
+    /// There were too many of them: they are text.
+    many_marks: bool,
+    pending: Bytes,
+    ended: bool,
+}
+
+impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Input<S> {
+    /// Text that was not used yet.
+    pub(super) fn pending(&self) -> &[u8] {
+        &self.pending
+    }
+
+    /// No text comes behind what is pending.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// The file ends in end marks.
+    pub(super) fn has_end_marks(&self) -> bool {
+        self.end_marks > 0
+    }
+
+    /// So many bytes of what is pending were used.
+    pub(super) fn advance(&mut self, bytes: usize) {
+        self.pending.advance(bytes);
+    }
+
+    /// Comes before what is pending.
+    pub(super) fn push_front(&mut self, text: Vec<u8>) {
+        self.pending = join(text.into(), std::mem::take(&mut self.pending));
+    }
+
+    /// Gets more text, or learns that there is none. What was pending must be used up.
+    pub(super) async fn refill(&mut self) -> io::Result<()> {
+        let text = if !self.seen.is_empty() {
+            let block = self.seen.split_to(self.block.min(self.seen.len()));
+            self.text.decode(block)
+        } else {
+            let next = if self.stream_ended { None } else { self.stream.next().await };
+            match next {
+                Some(bytes) => self.text.decode(bytes?),
+                None => self.end(),
+            }
+        };
+        self.pending = if self.end_marks > 0 && !text.is_empty() {
+            let marks = vec![END_MARK; std::mem::take(&mut self.end_marks)];
+            join(marks.into(), text)
+        } else {
+            text
+        };
+        self.hold_end_marks();
+        Ok(())
+    }
+
+    fn end(&mut self) -> Bytes {
+        self.ended = true;
+        self.text.finish()
+    }
+
+    /// Holds end marks at the end of the pending text back.
+    pub(super) fn hold_end_marks(&mut self) {
+        let marks = self.pending.iter().rev().take_while(|byte| **byte == END_MARK).count();
+        let goes_on = self.many_marks && marks == self.pending.len();
+        self.many_marks = goes_on || marks > MOST_END_MARKS;
+        if !self.many_marks {
+            self.end_marks += marks;
+            self.pending.truncate(self.pending.len() - marks);
+        }
+    }
+}
+
+fn join(first: Bytes, second: Bytes) -> Bytes {
+    if second.is_empty() {
+        first
+    } else if first.is_empty() {
+        second
+    } else {
+        [first, second].concat().into()
+    }
+}
