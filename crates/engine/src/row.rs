@@ -33,6 +33,7 @@ impl Header {
     pub fn described(&self) -> String {
         let names = taken::names(&self.names);
         match &self.taken {
+            Some(taken @ Taken::Csv(TakenCsv { named: true, .. })) => format!("of the file, {taken}, the format's `columns` names {names}"),
             Some(taken @ Taken::Csv(_)) => format!("the file, {taken}, has the columns {names}"),
             Some(taken @ Taken::Sheet { .. }) => format!("the workbook, {taken}, has the columns {names}"),
             Some(taken @ Taken::Json { told: true, .. }) => format!("of the file, {taken}, the format's `columns` names {names}"),

@@ -61,6 +61,8 @@ pub struct TakenCsv {
     pub encoding_by: Choice,
     /// The first field of the header stands in quotes.
     pub quoted: bool,
+    /// The job named the columns.
+    pub named: bool,
 }
 
 impl fmt::Display for TakenCsv {

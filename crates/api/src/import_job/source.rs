@@ -62,12 +62,30 @@ pub struct Format {
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
     rule("!has(self.delimiter) || !has(self.quote) || self.delimiter != self.quote", "delimiter and quote must be two characters"),
+    rule("!has(self.columns) || !has(self.headerRow)", "columns is for files without a header: leave out columns or headerRow"),
 ]))]
 pub struct CsvFormat {
     /// One ASCII character between fields. Absent: detected among comma, semicolon, tab and bar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1))]
     pub delimiter: Option<String>,
+    /// Number of the line at which the header begins, as an editor counts them. What stands before it is not read, whatever it is. Absent: 1,
+    /// or the line behind `sep=`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub header_row: Option<u32>,
+    /// Names of the columns of a file without a header, whose first line is a row. Absent: the header names them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000), inner(length(min = 1, max = 255), regex(pattern = TEXT)))]
+    pub columns: Vec<String>,
+    /// How many lines behind the header are not read; with `columns`, at the start of the file. Absent: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub skip_rows: Option<u32>,
+    /// How many of the last rows are none, such as totals and notes. They are counted as `skipped`. Absent: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub skip_footer_rows: Option<u32>,
     /// Character encoding by its WHATWG name, e.g. `windows-1252`, or `utf-32le`, `utf-32be`. Absent: the byte order mark decides; without
     /// one UTF-8, unless the first mebibyte is none: then it is detected, and a warning says what was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]

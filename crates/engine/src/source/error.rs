@@ -115,6 +115,12 @@ pub enum FileError {
     MemberMethod { method: String },
     #[error("the delimiter must be one ASCII character, neither quote nor line end")]
     Delimiter,
+    #[error("`columns` is for files without a header, and `headerRow` says where one is: leave out one of them")]
+    ColumnsAndHeader,
+    #[error("the file has no text from line {line} on, where the header is to be; correct the format's `headerRow`")]
+    NoHeader { line: u64 },
+    #[error("{at}: the last rows up to here, which the format's `skipFooterRows` holds back, take more than {limit} MiB; make it smaller")]
+    FooterTooLong { at: Position, limit: usize },
     #[error("{at}: the name of column {column} is not valid {encoding}; {remedy}")]
     HeaderNotText { at: Position, column: Column, encoding: &'static str, remedy: &'static str },
     #[error("{at}: the header has NUL characters; if the file is UTF-16 set the format's `encoding` to utf-16le or utf-16be")]
@@ -169,6 +175,7 @@ impl FileError {
             Self::RecordTooLong { .. }
             | Self::TooManyCells { .. }
             | Self::TooMuchToSend { .. }
+            | Self::FooterTooLong { .. }
             | Self::TooManyColumns { .. }
             | Self::TooManyFields { .. }
             | Self::JsonTooLong { .. }
@@ -192,6 +199,8 @@ impl FileError {
             | Self::EncryptedMember
             | Self::MemberMethod { .. }
             | Self::Delimiter
+            | Self::ColumnsAndHeader
+            | Self::NoHeader { .. }
             | Self::HeaderNotText { .. }
             | Self::HeaderNul { .. }
             | Self::HeaderNulTold { .. }

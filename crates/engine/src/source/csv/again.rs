@@ -6,9 +6,10 @@ use std::borrow::Cow;
 use api::import_job::Quote;
 use memchr::memmem;
 
-use super::CsvOptions;
 use super::charset::Charset;
-use super::parser::{Dialect, Parser, RawRecord};
+use super::options::{CsvOptions, RowOptions};
+use super::parser::{Dialect, Parser};
+use super::record::RawRecord;
 use super::sniff;
 use crate::own::{self, Own};
 use crate::row::Record;
@@ -38,6 +39,7 @@ pub(super) fn written_by_us(head: &[u8], mut options: CsvOptions) -> CsvOptions 
     options.delimiter = Some(delimiter);
     options.quote = Some(Quote::Double);
     options.encoding = options.encoding.filter(|_| !is_utf8);
+    options.rows = RowOptions::default();
     options
 }
 

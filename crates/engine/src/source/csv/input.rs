@@ -4,6 +4,7 @@ use std::io;
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures::{Stream, StreamExt};
+use memchr::memchr2;
 
 use super::text::Text;
 
@@ -96,6 +97,40 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Input<S> {
     /// So many bytes of what is pending were used.
     pub(super) fn advance(&mut self, bytes: usize) {
         self.pending.advance(bytes);
+    }
+
+    /// Leaves out so many lines, whatever is in them, and tells how many bytes they had. `behind_cr`: an LF that comes next belongs to
+    /// the line before.
+    pub(super) async fn skip_lines(&mut self, mut lines: u64, mut behind_cr: bool) -> io::Result<u64> {
+        let mut skipped = 0;
+        while (lines > 0 || behind_cr) && !(self.pending.is_empty() && self.ended) {
+            let used = match memchr2(b'\r', b'\n', &self.pending) {
+                _ if self.pending.is_empty() => {
+                    self.refill().await?;
+                    continue;
+                }
+                _ if std::mem::take(&mut behind_cr) => usize::from(self.pending[0] == b'\n'),
+                Some(end) => {
+                    lines -= 1;
+                    behind_cr = self.pending[end] == b'\r';
+                    end + 1
+                }
+                None => self.pending.len(),
+            };
+            self.pending.advance(used);
+            skipped += used as u64;
+        }
+        Ok(skipped)
+    }
+
+    /// Gets more text until so much is pending, or there is no more.
+    pub(super) async fn fill(&mut self, most: usize) -> io::Result<()> {
+        while self.pending.len() < most && !self.ended {
+            let before = std::mem::take(&mut self.pending);
+            self.refill().await?;
+            self.pending = join(before, std::mem::take(&mut self.pending));
+        }
+        Ok(())
     }
 
     /// Comes before what is pending.

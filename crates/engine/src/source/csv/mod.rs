@@ -11,76 +11,33 @@ mod contradiction;
 mod detect;
 mod footer;
 mod input;
+mod options;
 mod parser;
 mod quotes;
+mod record;
 mod rows;
 mod sniff;
 mod suspect;
+mod tail;
 mod text;
 mod utf32;
 
-use std::collections::BTreeSet;
-
-use api::import_job::{CsvFormat, Quote};
 use api::import_run::Warning;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::Stream;
 
 pub(super) use self::again::is_result_file;
-use self::charset::Charset;
 use self::input::{Head, Input};
+pub use self::options::CsvOptions;
 use self::parser::{Dialect, Parser};
+use self::record::RawRecord;
 use self::rows::Records;
 use self::text::Text;
 use crate::row::{Batch, Header};
 use crate::source::peek::ENOUGH;
 use crate::source::{FileError, ReadError, Rows, kind};
 use crate::taken::{Choice, Taken, TakenCsv};
-
-/// How a file is read; what is absent is detected.
-#[derive(Clone, Debug, Default)]
-pub struct CsvOptions {
-    delimiter: Option<u8>,
-    encoding: Option<Charset>,
-    quote: Option<Quote>,
-    /// Columns that the job uses, by their names; none when nobody said.
-    columns: BTreeSet<String>,
-}
-
-impl CsvOptions {
-    /// The options of a job's `format.csv`.
-    ///
-    /// # Errors
-    ///
-    /// [`FileError::Delimiter`] unless the delimiter is one ASCII character and neither the quote nor a line end, and [`FileError::UnknownEncoding`]
-    /// if the encoding is neither a label of the WHATWG nor UTF-32.
-    pub fn compile(format: &CsvFormat) -> Result<Self, FileError> {
-        let quote = quote(format.quote);
-        let delimiter = format.delimiter.as_deref().map(|text| match text.as_bytes() {
-            [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n' | 0) && Some(*byte) != quote => Ok(*byte),
-            _ => Err(FileError::Delimiter),
-        });
-        let encoding = format.encoding.as_deref().map(|label| {
-            let known = Charset::of_label(label);
-            known.ok_or_else(|| FileError::UnknownEncoding { label: label.to_owned() })
-        });
-        Ok(Self { delimiter: delimiter.transpose()?, encoding: encoding.transpose()?, quote: format.quote, columns: BTreeSet::new() })
-    }
-
-    /// Columns that the job uses: they tell which reading of the header is meant, and what has to fit into Salesforce.
-    pub fn for_columns(self, columns: BTreeSet<String>) -> Self {
-        Self { columns, ..self }
-    }
-}
-
-fn quote(format: Option<Quote>) -> Option<u8> {
-    match format {
-        Some(Quote::None) => None,
-        None | Some(Quote::Double) => Some(b'"'),
-        Some(Quote::Single) => Some(b'\''),
-    }
-}
 
 /// A CSV file being read.
 pub struct CsvSource<S> {
@@ -114,39 +71,60 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
         if let Some(foreign) = kind::of_text(input.pending()) {
             return Err(foreign.instead_of("CSV").into());
         }
-        let (told, line) = sniff::excel_hint(input.pending());
-        let quote = quote(options.quote);
+        let (told, hint) = sniff::excel_hint(input.pending());
+        input.hold_end_marks();
+        let named = !options.rows.columns.is_empty();
+        let hint = u64::from(hint > 0);
+        let lines = if named { hint + options.rows.skipped } else { hint.max(options.rows.before_header) };
+        let skipped = input.skip_lines(lines, false).await?;
+        if lines > 0 {
+            input.fill(sample).await?;
+        }
         let (delimiter, delimiter_by) = match (options.delimiter, told) {
             (Some(delimiter), _) => (delimiter, Choice::Told),
             (None, Some(delimiter)) => (delimiter, Choice::Marked),
-            (None, None) => (sniff::delimiter(&input.pending()[line..], input.has_ended(), quote, &options.columns), Choice::Detected),
+            (None, None) => (sniff::delimiter(input.pending(), input.has_ended(), &options), Choice::Detected),
         };
-        input.advance(line);
-        input.hold_end_marks();
-
+        let quote = options.quote();
         let dialect = Dialect { delimiter, quote };
         let mut source = Self {
             input,
-            parser: Parser::new(dialect, (mark + line) as u64, u64::from(line > 0)),
+            parser: Parser::new(dialect, mark as u64 + skipped, lines),
             rows: Records::new(encoding, encoding_by, dialect),
             finished: false,
             header: Header::new([] as [&str; 0]),
         };
-        let (names, quoted) = source.read_header(quote).await?;
-        source.header = Header::of_file(names, Taken::Csv(TakenCsv { delimiter, delimiter_by, encoding, encoding_by, quoted }));
+        let (names, quoted) = if named {
+            (options.rows.columns, false)
+        } else {
+            let header = source.read_header(quote, options.rows.before_header).await?;
+            source.skip(options.rows.skipped).await?;
+            header
+        };
+        source.header = Header::of_file(names, Taken::Csv(TakenCsv { delimiter, delimiter_by, encoding, encoding_by, quoted, named }));
         source.parser.expect(source.header.len(), options.quote.is_none());
-        if !options.columns.is_empty() {
-            source.rows.used(options.columns.iter().filter_map(|name| source.header.find(name).ok()).collect());
+        source.rows.leave_out_last(options.rows.footer);
+        if !options.used.is_empty() {
+            source.rows.used(options.used.iter().filter_map(|name| source.header.find(name).ok()).collect());
         }
         Ok(source)
     }
 
-    /// The names, and whether the line begins with a quote.
-    async fn read_header(&mut self, quote: Option<u8>) -> Result<(Vec<String>, bool), ReadError> {
+    /// Leaves out the next lines.
+    async fn skip(&mut self, lines: u64) -> Result<(), ReadError> {
+        if lines > 0 {
+            let bytes = self.input.skip_lines(lines, self.parser.is_behind_cr()).await?;
+            self.parser.skip(bytes, lines);
+        }
+        Ok(())
+    }
+
+    /// The names, and whether the line begins with a quote. `behind`: how many lines were left out before it.
+    async fn read_header(&mut self, quote: Option<u8>, behind: u64) -> Result<(Vec<String>, bool), ReadError> {
         loop {
             let mut header = None;
             let rows = &mut self.rows;
-            let mut take = |record: parser::RawRecord<'_>| {
+            let mut take = |record: RawRecord<'_>| {
                 header = rows.header(record)?.map(|names| (names, record.begins_with(quote)));
                 Ok(false)
             };
@@ -165,6 +143,7 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
             match header {
                 Some(header) => return Ok(header),
                 None if more => continue,
+                None if behind > 0 => return Err(FileError::NoHeader { line: behind + 1 }.into()),
                 None => return Err(FileError::Empty.into()),
             }
         }
@@ -194,7 +173,7 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> Rows for CsvSource
         batch.clear();
         loop {
             let (rows, header) = (&mut self.rows, &self.header);
-            let mut take = |record: parser::RawRecord<'_>| {
+            let mut take = |record: RawRecord<'_>| {
                 rows.data(header, record, batch)?;
                 Ok(!batch.is_full())
             };

@@ -8,6 +8,7 @@ use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use memchr::{memchr, memchr_iter, memchr2, memchr3};
 
 use super::quotes::{FaultKind, Quotes};
+use super::record::{Fault, RawRecord};
 use super::suspect;
 use crate::row::{Column, Position};
 use crate::source::FileError;
@@ -25,70 +26,6 @@ pub(super) struct Dialect {
     pub(super) delimiter: u8,
     /// Absent: quotes are text.
     pub(super) quote: Option<u8>,
-}
-
-/// A record, unescaped, until the next one is parsed.
-#[derive(Clone, Copy)]
-pub(super) struct RawRecord<'a> {
-    /// Where it begins; the row number is the caller's.
-    pub(super) at: Position,
-    /// The cells one after the other.
-    pub(super) text: &'a [u8],
-    /// Where each ends in `text`.
-    pub(super) ends: &'a [usize],
-    /// What stands between two cells in `text`: the delimiter, when the line was cut where it stands.
-    gap: Option<u8>,
-    /// As it came: in earlier pieces, and in the last one.
-    raw: [&'a [u8]; 2],
-    /// It has no character beyond ASCII and no NUL. Otherwise nobody has looked yet.
-    pub(super) known_ascii: bool,
-    pub(super) fault: Option<Fault>,
-    /// It begins behind a byte order mark that is not the file's first.
-    pub(super) marked: bool,
-    /// Blank lines before it, from the start of the file.
-    pub(super) blank_lines: u64,
-}
-
-/// What is wrong with the quotes of a record.
-#[derive(Clone, Copy)]
-pub(super) struct Fault {
-    pub(super) kind: FaultKind,
-    pub(super) at: Position,
-    /// The field that it is in, counted from zero.
-    pub(super) field: usize,
-}
-
-impl<'a> RawRecord<'a> {
-    /// A record of one cell, kept from earlier.
-    pub(super) fn of_cell(at: Position, text: &'a [u8], ends: &'a [usize; 1]) -> Self {
-        Self { at, text, ends, gap: None, raw: [b"", text], known_ascii: false, fault: None, marked: false, blank_lines: 0 }
-    }
-
-    /// Whether it begins with this byte.
-    pub(super) fn begins_with(self, byte: Option<u8>) -> bool {
-        byte.is_some() && self.raw[0].first().or(self.raw[1].first()).copied() == byte
-    }
-
-    /// What stands in the file, without the line end.
-    pub(super) fn raw(self) -> Vec<u8> {
-        let mut raw = self.raw.concat();
-        raw.pop_if(|last| matches!(last, b'\n' | b'\r'));
-        raw
-    }
-
-    pub(super) fn cells(self) -> impl Iterator<Item = &'a [u8]> {
-        let (mut start, gap) = (0, usize::from(self.gap.is_some()));
-        self.ends.iter().map(move |end| {
-            let cell = &self.text[start..*end];
-            start = end + gap;
-            cell
-        })
-    }
-
-    /// The cells with a comma between each two, if that is how they stand in `text`.
-    pub(super) fn joined_by_commas(self) -> Option<&'a [u8]> {
-        (self.gap == Some(b',')).then_some(self.text)
-    }
 }
 
 /// Takes a record; false: stop behind it.
@@ -158,6 +95,18 @@ impl Parser {
     pub(super) fn expect(&mut self, columns: usize, suspects: bool) {
         self.columns = Some(columns);
         self.suspects = suspects;
+    }
+
+    /// The last line ended with a CR; an LF that follows belongs to it.
+    pub(super) fn is_behind_cr(&self) -> bool {
+        self.behind_cr
+    }
+
+    /// The caller has left out so much, up to the end of a line.
+    pub(super) fn skip(&mut self, bytes: u64, lines: u64) {
+        self.byte += bytes;
+        self.line += lines;
+        self.behind_cr = false;
     }
 
     pub(super) fn blank_lines(&self) -> u64 {

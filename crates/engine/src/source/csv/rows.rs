@@ -9,8 +9,10 @@ use memchr::memchr;
 
 use super::footer::Footer;
 use super::input::END_MARK;
-use super::parser::{Dialect, Fault, RawRecord};
+use super::parser::Dialect;
 use super::quotes::FaultKind;
+use super::record::{Fault, RawRecord};
+use super::tail::Tail;
 use super::text::CONTRADICTED;
 use crate::own::{self, Own};
 use crate::row::{Batch, Column, Header, Position, Record, RowError};
@@ -42,6 +44,8 @@ pub(super) struct Records {
     own: Option<Own>,
     /// Rows with letters that another encoding would have as others, and the number of the first: of a file whose encoding was detected.
     guessed: (u64, u64),
+    /// The last records, if the job says that they are no rows.
+    tail: Option<Tail>,
 }
 
 /// Quoted cells that may be rows.
@@ -56,7 +60,20 @@ struct Doubts {
 impl Records {
     pub(super) fn new(encoding: &'static str, encoding_by: Choice, dialect: Dialect) -> Self {
         let (footer, doubts) = (Footer::default(), Doubts::default());
-        Self { encoding, encoding_by, dialect, read: 0, blank: 0, blank_before: 0, footer, used: None, doubts, own: None, guessed: (0, 0) }
+        Self {
+            encoding,
+            encoding_by,
+            dialect,
+            read: 0,
+            blank: 0,
+            blank_before: 0,
+            footer,
+            used: None,
+            doubts,
+            own: None,
+            guessed: (0, 0),
+            tail: None,
+        }
     }
 
     /// Only in these columns a record may be too long for Salesforce.
@@ -64,9 +81,14 @@ impl Records {
         self.used = Some(columns);
     }
 
+    /// So many of the last records are no rows.
+    pub(super) fn leave_out_last(&mut self, count: usize) {
+        self.tail = (count > 0).then(|| Tail::new(count));
+    }
+
     /// The number that the next record gets.
     pub(super) fn next(&self) -> u64 {
-        self.read + self.footer.len() as u64 + 1
+        self.read + (self.footer.len() + self.tail.as_ref().map_or(0, Tail::len)) as u64 + 1
     }
 
     pub(super) fn blank_lines(&self) -> u64 {
@@ -116,14 +138,27 @@ impl Records {
         Ok(Some(self.own.as_ref().map_or(names, Own::names)))
     }
 
-    /// Adds a row, unless the record is blank.
-    pub(super) fn data(&mut self, header: &Header, record: RawRecord<'_>, batch: &mut Batch) -> Result<(), FileError> {
-        let first = record.cells().next().unwrap_or_default();
+    /// Adds a row, unless the record is blank or among the last ones that are left out.
+    pub(super) fn data(&mut self, header: &Header, mut record: RawRecord<'_>, batch: &mut Batch) -> Result<(), FileError> {
         if is_blank(record) {
             self.blank += 1;
             return Ok(());
         }
-        let blank_before = std::mem::replace(&mut self.blank_before, record.blank_lines + self.blank);
+        record.blank_lines += self.blank;
+        let next = self.next();
+        match &mut self.tail {
+            None => self.with_text(header, record, batch),
+            Some(tail) => match tail.push(record, next)? {
+                Some(kept) => self.with_text(header, kept.record(), batch),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// A record with text, which knows how many blank ones stand before it.
+    fn with_text(&mut self, header: &Header, record: RawRecord<'_>, batch: &mut Batch) -> Result<(), FileError> {
+        let first = record.cells().next().unwrap_or_default();
+        let blank_before = std::mem::replace(&mut self.blank_before, record.blank_lines);
         let behind_blank = blank_before != self.blank_before;
         if behind_blank
             || record.marked
@@ -177,6 +212,8 @@ impl Records {
             let record = RawRecord::of_cell(at, &cell, &ends);
             if is_footer { self.skip(header, record, batch) } else { self.row(header, record, batch)? }
         }
+        let last = self.tail.as_mut().map(Tail::take).unwrap_or_default();
+        last.iter().for_each(|kept| self.skip(header, kept.record(), batch));
         self.judge()
     }
 
