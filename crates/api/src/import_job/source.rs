@@ -62,6 +62,10 @@ pub struct Format {
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
     rule("!has(self.delimiter) || !has(self.quote) || self.delimiter != self.quote", "delimiter and quote must be two characters"),
+    rule(
+        "!has(self.comment) || (!has(self.delimiter) || self.comment != self.delimiter) && self.comment != (has(self.quote) ? self.quote : '\"')",
+        "comment must be another character than delimiter and quote",
+    ),
     rule("!has(self.columns) || !has(self.headerRow)", "columns is for files without a header: leave out columns or headerRow"),
 ]))]
 pub struct CsvFormat {
@@ -69,6 +73,10 @@ pub struct CsvFormat {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1))]
     pub delimiter: Option<String>,
+    /// One ASCII character: a line that begins with it is neither header nor row, unless it is within quotes. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1), regex(pattern = MARK))]
+    pub comment: Option<String>,
     /// Number of the line at which the header begins, as an editor counts them. What stands before it is not read, whatever it is. Absent: 1,
     /// or the line behind `sep=`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -168,6 +176,9 @@ pub struct FileSource {
     #[schemars(length(min = 1, max = 1024), regex(pattern = PATH))]
     pub member: Option<String>,
 }
+
+/// One character of ASCII that shows.
+const MARK: &str = "^[!-~]$";
 
 /// No control characters.
 const PATH: &str = r"^[^\x00-\x1f\x7f]*$";

@@ -115,6 +115,8 @@ pub enum FileError {
     MemberMethod { method: String },
     #[error("the delimiter must be one ASCII character, neither quote nor line end")]
     Delimiter,
+    #[error("the format's `{option}` must be one ASCII character that shows and stands for nothing else in the file")]
+    Mark { option: &'static str },
     #[error("`columns` is for files without a header, and `headerRow` says where one is: leave out one of them")]
     ColumnsAndHeader,
     #[error("the file has no text from line {line} on, where the header is to be; correct the format's `headerRow`")]
@@ -199,6 +201,7 @@ impl FileError {
             | Self::EncryptedMember
             | Self::MemberMethod { .. }
             | Self::Delimiter
+            | Self::Mark { .. }
             | Self::ColumnsAndHeader
             | Self::NoHeader { .. }
             | Self::HeaderNotText { .. }

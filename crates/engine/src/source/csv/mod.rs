@@ -30,7 +30,7 @@ use futures::Stream;
 pub(super) use self::again::is_result_file;
 use self::input::{Head, Input};
 pub use self::options::CsvOptions;
-use self::parser::{Dialect, Parser};
+use self::parser::Parser;
 use self::record::RawRecord;
 use self::rows::Records;
 use self::text::Text;
@@ -72,6 +72,7 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
             return Err(foreign.instead_of("CSV").into());
         }
         let (told, hint) = sniff::excel_hint(input.pending());
+        let told = told.filter(|delimiter| options.may_delimit(*delimiter));
         input.hold_end_marks();
         let named = !options.rows.columns.is_empty();
         let hint = u64::from(hint > 0);
@@ -86,7 +87,7 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
             (None, None) => (sniff::delimiter(input.pending(), input.has_ended(), &options), Choice::Detected),
         };
         let quote = options.quote();
-        let dialect = Dialect { delimiter, quote };
+        let dialect = options.dialect(delimiter);
         let mut source = Self {
             input,
             parser: Parser::new(dialect, mark as u64 + skipped, lines),
@@ -183,7 +184,7 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> Rows for CsvSource
             } else if !self.input.has_ended() {
                 self.input.refill().await?;
             } else if !self.finished {
-                let alone = self.input.has_end_marks() && !self.parser.in_record();
+                let alone = self.input.has_end_marks() && !self.parser.in_line();
                 self.parser.finish(&mut take).map_err(|error| self.in_row(error))?;
                 self.used(0);
                 self.finished = self.input.pending().is_empty();

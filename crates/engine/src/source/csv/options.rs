@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use api::import_job::{CsvFormat, Quote};
 
 use super::charset::Charset;
+use super::parser::Dialect;
 use crate::source::FileError;
 
 /// How a file is read; what is absent is detected.
@@ -13,6 +14,7 @@ pub struct CsvOptions {
     pub(super) delimiter: Option<u8>,
     pub(super) encoding: Option<Charset>,
     pub(super) quote: Option<Quote>,
+    pub(super) comment: Option<u8>,
     pub(super) rows: RowOptions,
     /// Columns that the job uses, by their names; none when nobody said.
     pub(super) used: BTreeSet<String>,
@@ -37,7 +39,8 @@ impl CsvOptions {
     /// # Errors
     ///
     /// [`FileError::Delimiter`] unless the delimiter is one ASCII character and neither the quote nor a line end, [`FileError::UnknownEncoding`]
-    /// if the encoding is neither a label of the WHATWG nor UTF-32, and [`FileError::ColumnsAndHeader`] if a file without a header is to have one.
+    /// if the encoding is neither a label of the WHATWG nor UTF-32, [`FileError::Mark`] if a character is not one or stands for two things, and
+    /// [`FileError::ColumnsAndHeader`] if a file without a header is to have one.
     pub fn compile(format: &CsvFormat) -> Result<Self, FileError> {
         let quote = quote(format.quote);
         let delimiter = format.delimiter.as_deref().map(|text| match text.as_bytes() {
@@ -57,7 +60,9 @@ impl CsvOptions {
             skipped: u64::from(format.skip_rows.unwrap_or(0)),
             footer: format.skip_footer_rows.unwrap_or(0) as usize,
         };
-        Ok(Self { delimiter: delimiter.transpose()?, encoding: encoding.transpose()?, quote: format.quote, rows, used: BTreeSet::new() })
+        let (delimiter, encoding) = (delimiter.transpose()?, encoding.transpose()?);
+        let comment = mark("comment", format.comment.as_deref(), &[delimiter, quote])?;
+        Ok(Self { delimiter, encoding, quote: format.quote, comment, rows, used: BTreeSet::new() })
     }
 
     /// Columns that the job uses: they tell which reading of the header is meant, and what has to fit into Salesforce.
@@ -68,6 +73,25 @@ impl CsvOptions {
     /// The character that quotes, unless quotes are text.
     pub(super) fn quote(&self) -> Option<u8> {
         quote(self.quote)
+    }
+
+    /// How records are cut, once the delimiter is known.
+    pub(super) fn dialect(&self, delimiter: u8) -> Dialect {
+        Dialect { delimiter, quote: self.quote(), comment: self.comment }
+    }
+
+    /// Whether the character may be the delimiter that nobody named: it stands for nothing else.
+    pub(super) fn may_delimit(&self, byte: u8) -> bool {
+        self.comment != Some(byte)
+    }
+}
+
+/// A character of the option of this name; `others` stand for something else.
+fn mark(option: &'static str, text: Option<&str>, others: &[Option<u8>]) -> Result<Option<u8>, FileError> {
+    let Some(text) = text else { return Ok(None) };
+    match text.as_bytes() {
+        [byte] if byte.is_ascii_graphic() && !others.contains(&Some(*byte)) => Ok(Some(*byte)),
+        _ => Err(FileError::Mark { option }),
     }
 }
 

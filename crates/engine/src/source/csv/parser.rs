@@ -26,6 +26,8 @@ pub(super) struct Dialect {
     pub(super) delimiter: u8,
     /// Absent: quotes are text.
     pub(super) quote: Option<u8>,
+    /// A line that begins with it where a record would begin is none.
+    pub(super) comment: Option<u8>,
 }
 
 /// Takes a record; false: stop behind it.
@@ -52,6 +54,7 @@ pub(super) struct Parser {
     /// Bytes parsed twice.
     repeated: u64,
     in_record: bool,
+    in_comment: bool,
     /// Bytes of a byte order mark, matched at the start of a record.
     mark: usize,
     behind_mark: bool,
@@ -81,6 +84,7 @@ impl Parser {
             again: Vec::new(),
             repeated: 0,
             in_record: false,
+            in_comment: false,
             mark: 0,
             behind_mark: false,
             behind_cr: false,
@@ -113,8 +117,9 @@ impl Parser {
         self.blank_lines
     }
 
-    pub(super) fn in_record(&self) -> bool {
-        self.in_record
+    /// The text goes on in a line that has begun.
+    pub(super) fn in_line(&self) -> bool {
+        self.in_record || self.in_comment
     }
 
     /// Text that comes before all other, if there is any.
@@ -124,7 +129,7 @@ impl Parser {
 
     /// Parses until the input ends, `take` has enough or there is text to parse again; tells how much was used.
     pub(super) fn feed(&mut self, input: &[u8], take: Take<'_>) -> Result<usize, FileError> {
-        let mut used = 0;
+        let mut used = if self.in_comment { self.skip_comment(input) } else { 0 };
         let ascii = ascii_prefix(input);
         // Where the record under way begins in the input, or goes on.
         let mut from = 0;
@@ -140,6 +145,10 @@ impl Parser {
                 if !self.in_record {
                     if self.skip_line_end(input[used]) {
                         used += 1;
+                        continue;
+                    }
+                    if self.dialect.comment == Some(input[used]) {
+                        used += self.skip_comment(&input[used..]);
                         continue;
                     }
                     if let Some(end) = whole_line(&input[used..], self.dialect.quote) {
@@ -243,6 +252,19 @@ impl Parser {
             self.behind_cr = byte == b'\r';
         }
         true
+    }
+
+    /// The rest of a line that is a comment, as far as it is there. Tells how much was used.
+    fn skip_comment(&mut self, input: &[u8]) -> usize {
+        let end = memchr2(b'\n', b'\r', input);
+        self.in_comment = end.is_none();
+        if let Some(end) = end {
+            self.line += 1;
+            self.behind_cr = input[end] == b'\r';
+        }
+        let used = end.map_or(input.len(), |end| end + 1);
+        self.byte += used as u64;
+        used
     }
 
     /// A line without quotes, without a copy.

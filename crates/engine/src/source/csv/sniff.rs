@@ -24,10 +24,10 @@ pub(super) fn excel_hint(text: &[u8]) -> (Option<u8>, usize) {
 /// records most evenly, then the one whose header has more of those columns, then the one with the most fields. A comma
 /// when none cuts at all.
 pub(super) fn delimiter(sample: &[u8], whole: bool, options: &CsvOptions) -> u8 {
-    let (used, columns, quote) = (&options.used, options.rows.columns.len(), options.quote());
+    let (used, columns) = (&options.used, options.rows.columns.len());
     let mut best = ((false, 0, 0, 0), b',');
-    for delimiter in CANDIDATES {
-        let Some(reading) = read(sample, whole, Dialect { delimiter, quote }) else { continue };
+    for delimiter in CANDIDATES.into_iter().filter(|delimiter| options.may_delimit(*delimiter)) {
+        let Some(reading) = read(sample, whole, options.dialect(delimiter)) else { continue };
         let named_here = match columns {
             0 => used.iter().filter(|name| reading.header.contains(name.trim())).count(),
             _ => 0,

@@ -99,3 +99,28 @@ fn the_last_records_are_counted_as_skipped_as_told() {
     let error = read_with(long, CsvOptions { used: ["b".to_owned()].into(), ..format(json!({"skipFooterRows": 9})) }).unwrap_err();
     assert!(error.to_string().contains("which the format's `skipFooterRows` holds back, take more than 16 MiB"), "{error}");
 }
+
+#[test]
+fn lines_that_are_comments_are_no_rows_wherever_a_record_would_begin() {
+    let comment = format(json!({"comment": "#"}));
+    for end in ["\n", "\r\n", "\r"] {
+        let lines = ["#made by \"x", "# a;b;c;d", "a,b", "#", "1,#2", "\"x", "#y\",3", "", "#,", " #,4", "5", "# end"].join(end);
+        let ((header, rows, blank), skipped) = read_as(&lines, &comment).unwrap();
+        assert_eq!((header.len(), blank, skipped), (2, 1, vec![]), "{end:?}");
+        assert_eq!(rows[..3], good(&[&["1", "#2"], &[&format!("x{end}#y"), "3"], &[" #", "4"]]));
+        let told = rows[3].1.as_ref().unwrap().to_string();
+        assert!(told.starts_with(&format!("row 4 (line 11, byte {})", lines.find("5").unwrap())), "{told}");
+    }
+    // One of the delimiters that are detected, and the only one in the line.
+    assert_eq!(read_as(";x;y;z\na,b\n1,2\n", &format(json!({"comment": ";"}))).unwrap().0.1, good(&[&["1", "2"]]));
+    // A comment does not hide that the lines behind a stray quote are rows.
+    let ((_, rows, _), _) = read_as("id,name,note\n1,b,\"never closed\n# x\n2,c,z\n", &comment).unwrap();
+    assert_eq!(rows.iter().map(|(_, fault)| fault.is_some()).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(read_as("a,b\n1,2\n#\x1A", &comment).unwrap().1, [] as [u64; 0]);
+    for (taken, why) in
+        [(json!({"comment": ","}), false), (json!({"comment": ",", "delimiter": ","}), true), (json!({"comment": "\""}), true)]
+    {
+        let refused = CsvOptions::compile(&serde_json::from_value(taken).unwrap()).is_err();
+        assert_eq!(refused, why);
+    }
+}
