@@ -66,6 +66,10 @@ pub struct Format {
         "!has(self.comment) || (!has(self.delimiter) || self.comment != self.delimiter) && self.comment != (has(self.quote) ? self.quote : '\"')",
         "comment must be another character than delimiter and quote",
     ),
+    rule(
+        "!has(self.escape) || (!has(self.delimiter) || self.escape != self.delimiter) && (!has(self.comment) || self.escape != self.comment) && self.escape != (has(self.quote) ? self.quote : '\"')",
+        "escape must be another character than delimiter, comment and quote; a quote that is written twice needs no escape",
+    ),
     rule("!has(self.columns) || !has(self.headerRow)", "columns is for files without a header: leave out columns or headerRow"),
 ]))]
 pub struct CsvFormat {
@@ -73,6 +77,11 @@ pub struct CsvFormat {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1))]
     pub delimiter: Option<String>,
+    /// One ASCII character that makes the next one text: a quote, a delimiter, a line end or itself, inside and outside of quotes; before others
+    /// it is text. `\` in files of MySQL and Hive. Absent: none, and quotes are written twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1), regex(pattern = MARK))]
+    pub escape: Option<String>,
     /// One ASCII character: a line that begins with it is neither header nor row, unless it is within quotes. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1), regex(pattern = MARK))]

@@ -104,7 +104,7 @@ mod tests {
         let (header, found) = rows(&utf16, options(Some(";"), None), 500);
         assert_eq!((header.len(), &found[0].cells[0]), (4, "Zoë".as_bytes()));
         // Nothing before it, behind it or in it is left out.
-        let format = serde_json::json!({"headerRow": 3, "skipRows": 1, "skipFooterRows": 1, "comment": "N"});
+        let format = serde_json::json!({"headerRow": 3, "skipRows": 1, "skipFooterRows": 1, "comment": "N", "escape": "E"});
         let other = CsvOptions::compile(&serde_json::from_value(format).unwrap()).unwrap();
         let (header, found) = rows(b"Name,sf__Id,sf__Created,sf__Error\nNora,,,E\n", other, 500);
         assert_eq!((header.len(), found.len(), found[0].skipped), (4, 1, false));

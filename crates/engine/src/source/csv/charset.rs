@@ -7,7 +7,7 @@ use encoding_rs::{DecoderResult, Encoding, UTF_8};
 use super::utf32::{self, Utf32};
 
 /// Stands where the input was malformed; UTF-8 never contains it.
-const MALFORMED: u8 = 0xFF;
+pub(super) const MALFORMED: u8 = 0xFF;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Charset {

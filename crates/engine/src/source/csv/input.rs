@@ -6,6 +6,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 use memchr::memchr2;
 
+use super::escapes::{self, Escapes, Mask};
 use super::text::Text;
 
 /// Ctrl-Z, with which CP/M and DOS end a text.
@@ -52,6 +53,7 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Head<S> {
             many_marks: false,
             pending: Bytes::new(),
             ended: false,
+            mask: None,
         };
         let first = input.seen.split_to(block.saturating_sub(mark).min(input.seen.len()));
         input.pending = input.text.decode(first);
@@ -76,6 +78,8 @@ pub(super) struct Input<S> {
     many_marks: bool,
     pending: Bytes,
     ended: bool,
+    /// Exchanges what is escaped, if the file has escapes.
+    mask: Option<Mask>,
 }
 
 impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Input<S> {
@@ -104,15 +108,15 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Input<S> {
     pub(super) async fn skip_lines(&mut self, mut lines: u64, mut behind_cr: bool) -> io::Result<u64> {
         let mut skipped = 0;
         while (lines > 0 || behind_cr) && !(self.pending.is_empty() && self.ended) {
-            let used = match memchr2(b'\r', b'\n', &self.pending) {
+            let used = match self.line_end() {
                 _ if self.pending.is_empty() => {
                     self.refill().await?;
                     continue;
                 }
-                _ if std::mem::take(&mut behind_cr) => usize::from(self.pending[0] == b'\n'),
+                _ if std::mem::take(&mut behind_cr) => usize::from(matches!(self.pending[0], b'\n' | escapes::LF)),
                 Some(end) => {
                     lines -= 1;
-                    behind_cr = self.pending[end] == b'\r';
+                    behind_cr = matches!(self.pending[end], b'\r' | escapes::CR);
                     end + 1
                 }
                 None => self.pending.len(),
@@ -121,6 +125,14 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Input<S> {
             skipped += used as u64;
         }
         Ok(skipped)
+    }
+
+    /// Where the first line ends that is pending, escaped or not.
+    fn line_end(&self) -> Option<usize> {
+        match self.mask {
+            None => memchr2(b'\r', b'\n', &self.pending),
+            Some(_) => self.pending.iter().position(|byte| matches!(byte, b'\r' | b'\n' | &escapes::LF | &escapes::CR)),
+        }
     }
 
     /// Gets more text until so much is pending, or there is no more.
@@ -157,7 +169,22 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Input<S> {
             text
         };
         self.hold_end_marks();
+        self.mask_pending();
         Ok(())
+    }
+
+    /// From here on, what is escaped is exchanged.
+    pub(super) fn mask(&mut self, escapes: Escapes) {
+        self.mask = Some(Mask::new(escapes));
+        self.mask_pending();
+    }
+
+    fn mask_pending(&mut self) {
+        let Some(mask) = &mut self.mask else { return };
+        self.pending = mask.mask(std::mem::take(&mut self.pending));
+        if self.ended {
+            self.pending = join(std::mem::take(&mut self.pending), mask.finish());
+        }
     }
 
     fn end(&mut self) -> Bytes {

@@ -1,7 +1,7 @@
 //! Rows of a CSV file, from bytes as they arrive. Strict where `csv-core` is generous: a quote that is never closed is
 //! an error, ragged rows and text that is no text are faults of their row, each with its place.
 //!
-//! bytes → `input` (pieces; `text` decodes, `detect` tells the encoding) → `parser` (records; `quotes` and `suspect` watch over it) → `rows` (faults, batches)
+//! bytes → `input` (pieces; `text` decodes, `detect` tells the encoding, `escapes` hides what is escaped) → `parser` (records; `quotes` and `suspect` watch over it) → `rows` (faults, batches)
 //!
 //! `again`: result files that come back
 
@@ -9,6 +9,7 @@ mod again;
 mod charset;
 mod contradiction;
 mod detect;
+mod escapes;
 mod footer;
 mod input;
 mod options;
@@ -28,6 +29,7 @@ use bytes::Bytes;
 use futures::Stream;
 
 pub(super) use self::again::is_result_file;
+use self::escapes::Escapes;
 use self::input::{Head, Input};
 pub use self::options::CsvOptions;
 use self::parser::Parser;
@@ -44,6 +46,7 @@ pub struct CsvSource<S> {
     input: Input<S>,
     /// The last record was looked at.
     finished: bool,
+    escapes: Option<Escapes>,
     parser: Parser,
     rows: Records,
     header: Header,
@@ -88,8 +91,13 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
         };
         let quote = options.quote();
         let dialect = options.dialect(delimiter);
+        let escapes = Escapes::of(dialect);
+        if let Some(escapes) = escapes {
+            input.mask(escapes);
+        }
         let mut source = Self {
             input,
+            escapes,
             parser: Parser::new(dialect, mark as u64 + skipped, lines),
             rows: Records::new(encoding, encoding_by, dialect),
             finished: false,
@@ -124,9 +132,9 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
     async fn read_header(&mut self, quote: Option<u8>, behind: u64) -> Result<(Vec<String>, bool), ReadError> {
         loop {
             let mut header = None;
-            let rows = &mut self.rows;
+            let (rows, escapes) = (&mut self.rows, self.escapes);
             let mut take = |record: RawRecord<'_>| {
-                header = rows.header(record)?.map(|names| (names, record.begins_with(quote)));
+                header = escapes::restore(escapes, record, |record| rows.header(record))?.map(|names| (names, record.begins_with(quote)));
                 Ok(false)
             };
             let more = if !self.input.pending().is_empty() {
@@ -173,9 +181,9 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> Rows for CsvSource
     async fn next(&mut self, batch: &mut Batch) -> Result<bool, ReadError> {
         batch.clear();
         loop {
-            let (rows, header) = (&mut self.rows, &self.header);
+            let (rows, header, escapes) = (&mut self.rows, &self.header, self.escapes);
             let mut take = |record: RawRecord<'_>| {
-                rows.data(header, record, batch)?;
+                escapes::restore(escapes, record, |record| rows.data(header, record, batch))?;
                 Ok(!batch.is_full())
             };
             if !self.input.pending().is_empty() {

@@ -15,6 +15,7 @@ pub struct CsvOptions {
     pub(super) encoding: Option<Charset>,
     pub(super) quote: Option<Quote>,
     pub(super) comment: Option<u8>,
+    pub(super) escape: Option<u8>,
     pub(super) rows: RowOptions,
     /// Columns that the job uses, by their names; none when nobody said.
     pub(super) used: BTreeSet<String>,
@@ -62,7 +63,8 @@ impl CsvOptions {
         };
         let (delimiter, encoding) = (delimiter.transpose()?, encoding.transpose()?);
         let comment = mark("comment", format.comment.as_deref(), &[delimiter, quote])?;
-        Ok(Self { delimiter, encoding, quote: format.quote, comment, rows, used: BTreeSet::new() })
+        let escape = mark("escape", format.escape.as_deref(), &[delimiter, quote, comment])?;
+        Ok(Self { delimiter, encoding, quote: format.quote, comment, escape, rows, used: BTreeSet::new() })
     }
 
     /// Columns that the job uses: they tell which reading of the header is meant, and what has to fit into Salesforce.
@@ -77,12 +79,12 @@ impl CsvOptions {
 
     /// How records are cut, once the delimiter is known.
     pub(super) fn dialect(&self, delimiter: u8) -> Dialect {
-        Dialect { delimiter, quote: self.quote(), comment: self.comment }
+        Dialect { delimiter, quote: self.quote(), comment: self.comment, escape: self.escape }
     }
 
     /// Whether the character may be the delimiter that nobody named: it stands for nothing else.
     pub(super) fn may_delimit(&self, byte: u8) -> bool {
-        self.comment != Some(byte)
+        ![self.comment, self.escape].contains(&Some(byte))
     }
 }
 

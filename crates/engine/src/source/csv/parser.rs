@@ -7,7 +7,8 @@ use std::borrow::Cow;
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use memchr::{memchr, memchr_iter, memchr2, memchr3};
 
-use super::quotes::{FaultKind, Quotes};
+use super::escapes;
+use super::quotes::{FaultKind, Place, Quotes};
 use super::record::{Fault, RawRecord};
 use super::suspect;
 use crate::row::{Column, Position};
@@ -28,6 +29,8 @@ pub(super) struct Dialect {
     pub(super) quote: Option<u8>,
     /// A line that begins with it where a record would begin is none.
     pub(super) comment: Option<u8>,
+    /// What it escapes was exchanged (`escapes`) before the text comes here.
+    pub(super) escape: Option<u8>,
 }
 
 /// Takes a record; false: stop behind it.
@@ -203,7 +206,8 @@ impl Parser {
             if self.recover(&raw, true, take)? {
                 return Ok(());
             }
-            return Err(FileError::UnbalancedQuote { at: self.position(place), column: Column::Number(place.field + 1) });
+            let at = self.position(place, &raw);
+            return Err(FileError::UnbalancedQuote { at, column: Column::Number(place.field + 1) });
         }
         while self.advance(&[]).0 == ReadRecordResult::OutputEndsFull {
             self.grow_ends()?;
@@ -274,7 +278,7 @@ impl Parser {
             return Err(FileError::RecordTooLong { at, limit: MAX_RECORD >> 20 });
         }
         self.byte += line.len() as u64 + 1;
-        self.line += 1;
+        self.line += 1 + if known_ascii { 0 } else { self.escaped_lines(line) };
         self.behind_cr = end == b'\r';
         self.give(at, line, known_ascii, None, take)
     }
@@ -320,23 +324,26 @@ impl Parser {
 
     /// A record is whole; `raw` is the rest of it as it came.
     fn emit(&mut self, raw: &[u8], take: Take<'_>) -> Result<bool, FileError> {
-        let mut fault = self.quotes.fault().map(|(kind, place)| self.fault(kind, place));
+        let mut fault = self.quotes.fault().map(|(kind, place)| self.fault(kind, place, &whole(&self.begun, raw)));
         if let Some(columns) = self.columns.filter(|_| self.quotes.lines() > 0) {
             let wrong = fault.is_some() || self.ends_len != columns;
             if wrong || self.suspects {
-                let whole = if self.begun.is_empty() { Cow::Borrowed(raw) } else { Cow::Owned([&self.begun, raw].concat()) };
+                let whole = whole(&self.begun, raw);
                 if wrong {
                     if self.recover(&whole, true, take)? {
                         return Ok(true);
                     }
                 } else if let Some(lines) = suspect::swallowed(&whole, self.dialect, columns) {
-                    fault = Some(self.fault(FaultKind::Suspected { lines }, self.quotes.opened()));
+                    fault = Some(self.fault(FaultKind::Suspected { lines }, self.quotes.opened(), &whole));
                 }
             }
         }
         self.in_record = false;
         self.behind_cr = raw.last() == Some(&b'\r');
         self.line += self.quotes.lines() + 1;
+        if self.dialect.escape.is_some() {
+            self.line += self.escaped_lines(&whole(&self.begun, raw));
+        }
         take(RawRecord {
             at: self.start,
             text: &self.text[..self.text_len],
@@ -363,20 +370,27 @@ impl Parser {
         self.in_record = false;
         self.behind_cr = false;
         self.core = core(self.dialect);
-        let place = super::quotes::Place { byte: self.start.byte + stray.quote.byte, ..stray.quote };
-        let fault = self.fault(FaultKind::Stray, place);
+        let place = Place { byte: self.start.byte + stray.quote.byte, ..stray.quote };
+        let fault = self.fault(FaultKind::Stray, place, raw);
         self.byte = self.start.byte + stray.next as u64;
-        self.line = self.start.line + 1;
+        self.line = self.start.line + 1 + self.escaped_lines(&raw[..stray.line]);
         self.give(self.start, &raw[..stray.line], false, Some(fault), take)?;
         Ok(true)
     }
 
-    fn fault(&self, kind: FaultKind, place: super::quotes::Place) -> Fault {
-        Fault { kind, at: self.position(place), field: place.field }
+    /// `raw`: the record as it came.
+    fn fault(&self, kind: FaultKind, place: Place, raw: &[u8]) -> Fault {
+        Fault { kind, at: self.position(place, raw), field: place.field }
     }
 
-    fn position(&self, place: super::quotes::Place) -> Position {
-        Position { row: 0, line: self.start.line + place.lines, byte: place.byte }
+    fn position(&self, place: Place, raw: &[u8]) -> Position {
+        let before = &raw[..(place.byte - self.start.byte) as usize];
+        Position { row: 0, line: self.start.line + place.lines + self.escaped_lines(before), byte: place.byte }
+    }
+
+    /// Line ends that are text, and that an editor counts all the same.
+    fn escaped_lines(&self, text: &[u8]) -> u64 {
+        if self.dialect.escape.is_some() { escapes::lines(text) } else { 0 }
     }
 
     fn grow_ends(&mut self) -> Result<(), FileError> {
@@ -386,6 +400,11 @@ impl Parser {
         self.ends.resize(self.ends.len() * 2, 0);
         Ok(())
     }
+}
+
+/// A record as it came, in earlier pieces and in the last one.
+fn whole<'r>(begun: &[u8], raw: &'r [u8]) -> Cow<'r, [u8]> {
+    if begun.is_empty() { Cow::Borrowed(raw) } else { Cow::Owned([begun, raw].concat()) }
 }
 
 /// How far the input is known to have no character beyond ASCII and no NUL: looked at in one go, not row by row.

@@ -70,10 +70,10 @@ impl<'a> RawRecord<'a> {
 /// A record that outlives the buffers it was parsed in.
 pub(super) struct Kept {
     at: Position,
-    text: Vec<u8>,
-    ends: Vec<usize>,
-    gap: Option<u8>,
-    raw: Vec<u8>,
+    pub(super) text: Vec<u8>,
+    pub(super) ends: Vec<usize>,
+    pub(super) gap: Option<u8>,
+    pub(super) raw: Vec<u8>,
     known_ascii: bool,
     fault: Option<Fault>,
     marked: bool,

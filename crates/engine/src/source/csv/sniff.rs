@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::escapes::{self, Escapes};
 use super::options::CsvOptions;
 use super::parser::{Dialect, Parser};
 use super::record::RawRecord;
@@ -54,12 +55,15 @@ struct Reading {
 }
 
 fn read(sample: &[u8], whole: bool, dialect: Dialect) -> Option<Reading> {
+    let escapes = Escapes::of(dialect);
+    let sample = &*escapes::masked(escapes, sample);
     let mut parser = Parser::new(dialect, 0, 0);
     let mut counts = Vec::new();
     let mut header = BTreeSet::new();
     let mut take = |record: RawRecord<'_>| {
         if counts.is_empty() {
-            header = record.cells().map(|cell| String::from_utf8_lossy(cell).trim().to_owned()).collect();
+            let names = |record: RawRecord<'_>| record.cells().map(|cell| String::from_utf8_lossy(cell).trim().to_owned()).collect();
+            header = escapes::restore(escapes, record, names);
         }
         counts.push(record.ends.len());
         Ok(counts.len() < RECORDS)

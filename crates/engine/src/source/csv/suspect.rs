@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     fn dialect(delimiter: u8) -> Dialect {
-        Dialect { delimiter, quote: Some(b'"'), comment: None }
+        Dialect { delimiter, quote: Some(b'"'), comment: None, escape: None }
     }
 
     #[test]

@@ -124,3 +124,92 @@ fn lines_that_are_comments_are_no_rows_wherever_a_record_would_begin() {
         assert_eq!(refused, why);
     }
 }
+
+#[test]
+fn an_escape_makes_the_next_character_text_inside_and_outside_of_quotes() {
+    let escape = format(json!({"escape": "\\"}));
+    for (file, expected) in [
+        ("a,b\nx\\,y,2\n", ["x,y", "2"]),
+        ("a,b\n\"say \\\"hi\\\"\",\\\"2\n", ["say \"hi\"", "\"2"]),
+        ("a,b\n\"two\\\nlines\",a\\\r\nb\n", ["two\nlines", "a\r\nb"]),
+        ("a,b\n\"C:\\\\\",\\\\\\\\\n", ["C:\\", "\\\\"]),
+        // Quotes that are written twice are read, too.
+        ("a,b\n\"x \"\"y\"\"\",\\N\n", ["x \"y\"", "\\N"]),
+        // Before other characters it is text, and so it is at the end.
+        ("a,b\n\\t\\0\\x,C:\\new\\", ["\\t\\0\\x", "C:\\new\\"]),
+        ("a,b\n\\\"x,5\" pipe\\", ["\"x", "5\" pipe\\"]),
+    ] {
+        assert_eq!(read_as(file, &escape).unwrap(), ((vec!["a".into(), "b".into()], good(&[&expected]), 0), vec![]), "{file:?}");
+    }
+    let text = format(json!({"escape": "\\", "quote": "none", "delimiter": "\t"}));
+    let ((header, rows, _), _) = read_as("a\\\tb\tc\n\\N\tsay \\\"hi\n1\\\n2\t\"x\\\\\n", &text).unwrap();
+    assert_eq!((header, rows), (vec!["a\tb".into(), "c".into()], good(&[&["\\N", "say \\\"hi"], &["1\n2", "\"x\\"]])));
+    // The delimiter is detected although it stands escaped in cells, and another one cuts as evenly without escapes.
+    assert_eq!(read_as("a;b,c\n1\\,\\,;2,3\n\\,;4,5\n", &escape).unwrap().0.0, ["a;b", "c"]);
+    for taken in [json!({"escape": "\""}), json!({"escape": ";", "delimiter": ";"}), json!({"escape": "#", "comment": "#"})] {
+        let error = CsvOptions::compile(&serde_json::from_value(taken).unwrap()).err().unwrap().to_string();
+        assert_eq!(error, "the format's `escape` must be one ASCII character that shows and stands for nothing else in the file");
+    }
+}
+
+#[test]
+fn places_behind_escaped_line_ends_are_those_of_the_file() {
+    let escape = format(json!({"escape": "\\", "skipRows": 2}));
+    for end in ["\n", "\r\n", "\r"] {
+        let file = ["a,b", "left\\", "out", "1\\", "2,\"x\\", "y", "z\"", "3", "\"\\", "\" 4,5", "", "\"6,7"].join(end);
+        let read = |file: &str| read_as(file, &escape).unwrap().0.1;
+        let at = |text: &str| file.rfind(text).unwrap();
+        let rows = read(&file[..at("\"6")]);
+        let told: Vec<String> = rows.iter().filter_map(|(_, fault)| Some(fault.as_ref()?.to_string())).collect();
+        assert!(told[0].starts_with(&format!("row 2 (line 8, byte {}): no field", at("3"))), "{told:?}");
+        assert!(told[1].starts_with(&format!("row 3 (line 10, byte {}): column \"a\" has text behind", at(" 4"))), "{told:?}");
+        assert_eq!((rows.len(), &rows[0].0[0]), (3, &format!("1{end}2")));
+        let open = read_as(&file, &escape).unwrap_err().to_string();
+        assert!(open.starts_with(&format!("row 4 (line 12, byte {})", at("\"6"))), "{open}");
+    }
+    // A row that fails is shown as it stood.
+    let pieces = [Ok(Bytes::from_static(b"a,b\nx\\,y\\\"\n"))];
+    block_on(async {
+        let mut source = CsvSource::open(stream::iter(pieces), format(json!({"escape": "\\"}))).await.unwrap();
+        let mut batch = Batch::new();
+        source.next(&mut batch).await.unwrap();
+        assert!(batch.rows()[0].refused.ends_with("x\\\\,y\\\\\""), "{}", batch.rows()[0].refused);
+    });
+}
+
+#[test]
+fn bytes_that_are_no_text_stay_so_beside_escapes() {
+    let (_, rows, _) = read_as(b"a,b\n\xFD\\,x,y\n\xF8,z\n", &format(json!({"escape": "\\", "encoding": "utf-8"}))).unwrap().0;
+    assert!(rows.iter().all(|(_, fault)| fault.as_ref().is_some_and(|fault| fault.code() == "INVALID_ENCODING")), "{rows:?}");
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_with_escapes_is_read_back_whatever_the_pieces(
+        rows in proptest::collection::vec((cell(), cell(), any::<[bool; 2]>()), 1..8), delimiter in prop_oneof![Just(','), Just('\t'), Just(';')],
+        quote in any::<bool>(), end in prop_oneof![Just("\n"), Just("\r\n"), Just("\r")], sizes in proptest::collection::vec(1..9usize, 1..4),
+    ) {
+        // An escaped CR before the LF that ends a line would take it along.
+        prop_assume!(end != "\n" || rows.iter().all(|(_, second, _)| !second.ends_with('\r')));
+        let special = |c: char| matches!(c, '\\' | '\n' | '\r') || c == delimiter || (quote && c == '"');
+        // As MySQL does it: what could be taken for something else is escaped, in quotes or not.
+        let write = |text: &str, quoted: bool| {
+            let escaped: String = text.chars().flat_map(|c| [special(c).then_some('\\'), Some(c)]).flatten().collect();
+            if quoted && quote { format!("\"{escaped}\"") } else { escaped }
+        };
+        let mut file = format!("a{delimiter}b{end}");
+        for (first, second, [quote_first, quote_second]) in &rows {
+            file += &format!("x{}{delimiter}{}{end}", write(first, false), write(second, *quote_second));
+            file += &format!("{}{delimiter}x{end}", write(&format!("x{first}"), *quote_first));
+        }
+        let quote = if quote { Quote::Double } else { Quote::None };
+        let options = CsvOptions { escape: Some(b'\\'), delimiter: Some(delimiter as u8), quote: Some(quote), ..CsvOptions::default() };
+        let expected: Found = rows
+            .iter()
+            .flat_map(|(first, second, _)| [vec![format!("x{first}"), second.clone()], vec![format!("x{first}"), "x".to_owned()]])
+            .map(|cells| (cells, None))
+            .collect();
+        let (header, found, _) = read_pieces(file.as_bytes(), options, &sizes, 4).unwrap();
+        prop_assert_eq!((header, found), (vec!["a".to_owned(), "b".to_owned()], expected), "{:?}", file);
+    }
+}
