@@ -12,7 +12,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::excel::{ExcelFormat, Hidden};
-pub use self::source::{CsvFormat, FileSource, Format, FormatKind, JsonFormat, Quote, Source, SourceKind, SqlSource, UploadSource};
+pub use self::source::{
+    BlanksAround, CsvFormat, FileSource, Format, FormatKind, JsonFormat, Quote, Source, SourceKind, SqlSource, UploadSource,
+};
 pub use self::step::{Dedupe, Step, StepKind};
 pub use self::target::{BlankCells, MappingEntry, Operation, SalesforceTarget, Target, TargetKind, ValueSource};
 pub use self::trigger::{Once, Schedule, Trigger, TriggerKind};

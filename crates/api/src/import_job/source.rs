@@ -113,6 +113,10 @@ pub struct CsvFormat {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 40), regex(pattern = TEXT)))]
     pub null_words: Vec<String>,
+    /// What becomes of blanks around the value of a cell, quoted or not. Absent: `Keep`; keys, ids, numbers, dates, booleans and picklist values
+    /// are sent without them anyway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blanks_around: Option<BlanksAround>,
     /// What quotes a field: `none` where quotes are text like any other, `"` or `'`. Absent: `"`, and a quoted field whose lines look like
     /// rows of their own is suspected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -128,6 +132,17 @@ pub struct JsonFormat {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000), inner(length(min = 1, max = 255), regex(pattern = TEXT)))]
     pub columns: Vec<String>,
+}
+
+/// What becomes of blanks around the value of a cell.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::words)]
+pub enum BlanksAround {
+    /// They are part of a text.
+    #[default]
+    Keep,
+    /// They are left out as the cell is read, for steps, formulas and result files, too.
+    Remove,
 }
 
 /// What quotes a field of a CSV file.

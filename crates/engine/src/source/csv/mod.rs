@@ -104,7 +104,7 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
             header: Header::new([] as [&str; 0]),
         };
         let (names, quoted) = if named {
-            (options.rows.columns, false)
+            (options.rows.columns.clone(), false)
         } else {
             let header = source.read_header(quote, options.rows.before_header).await?;
             source.skip(options.rows.skipped).await?;
@@ -112,7 +112,7 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
         };
         source.header = Header::of_file(names, Taken::Csv(TakenCsv { delimiter, delimiter_by, encoding, encoding_by, quoted, named }));
         source.parser.expect(source.header.len(), options.quote.is_none());
-        source.rows.leave_out_last(options.rows.footer);
+        source.rows.leave_out(&options.rows);
         if !options.used.is_empty() {
             source.rows.used(options.used.iter().filter_map(|name| source.header.find(name).ok()).collect());
         }

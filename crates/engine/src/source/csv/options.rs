@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use api::import_job::{CsvFormat, Quote};
+use api::import_job::{BlanksAround, CsvFormat, Quote};
 
 use super::charset::Charset;
 use super::parser::Dialect;
@@ -21,7 +21,7 @@ pub struct CsvOptions {
     pub(super) used: BTreeSet<String>,
 }
 
-/// Which lines of a file are its header and its rows.
+/// Which lines of a file are its header and its rows, and what of their cells is read.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RowOptions {
     /// Names of the columns of a file without a header; none: it has one.
@@ -32,6 +32,8 @@ pub(super) struct RowOptions {
     pub(super) skipped: u64,
     /// How many of the last records are no rows.
     pub(super) footer: usize,
+    /// Cells are read without the blanks around them.
+    pub(super) trims: bool,
 }
 
 impl CsvOptions {
@@ -60,6 +62,7 @@ impl CsvOptions {
             before_header: u64::from(format.header_row.unwrap_or(1).saturating_sub(1)),
             skipped: u64::from(format.skip_rows.unwrap_or(0)),
             footer: format.skip_footer_rows.unwrap_or(0) as usize,
+            trims: format.blanks_around.unwrap_or_default() == BlanksAround::Remove,
         };
         let (delimiter, encoding) = (delimiter.transpose()?, encoding.transpose()?);
         let comment = mark("comment", format.comment.as_deref(), &[delimiter, quote])?;

@@ -9,11 +9,13 @@ use memchr::memchr;
 
 use super::footer::Footer;
 use super::input::END_MARK;
+use super::options::RowOptions;
 use super::parser::Dialect;
 use super::quotes::FaultKind;
 use super::record::{Fault, RawRecord};
 use super::tail::Tail;
 use super::text::CONTRADICTED;
+use crate::cells::trim;
 use crate::own::{self, Own};
 use crate::row::{Batch, Column, Header, Position, Record, RowError};
 use crate::source::FileError;
@@ -46,6 +48,8 @@ pub(super) struct Records {
     guessed: (u64, u64),
     /// The last records, if the job says that they are no rows.
     tail: Option<Tail>,
+    /// Cells are read without the blanks around them.
+    trims: bool,
 }
 
 /// Quoted cells that may be rows.
@@ -73,6 +77,7 @@ impl Records {
             own: None,
             guessed: (0, 0),
             tail: None,
+            trims: false,
         }
     }
 
@@ -81,9 +86,10 @@ impl Records {
         self.used = Some(columns);
     }
 
-    /// So many of the last records are no rows.
-    pub(super) fn leave_out_last(&mut self, count: usize) {
-        self.tail = (count > 0).then(|| Tail::new(count));
+    /// What the job says of them.
+    pub(super) fn leave_out(&mut self, options: &RowOptions) {
+        self.tail = (options.footer > 0).then(|| Tail::new(options.footer));
+        self.trims = options.trims;
     }
 
     /// The number that the next record gets.
@@ -257,7 +263,7 @@ impl Records {
         batch.push(self.read, |row| {
             let text = self.check_text(header, record, self.read);
             row.fault = self.check_shape(header, record, self.read).or(text.as_ref().err().cloned());
-            if let Some(line) = record.joined_by_commas().filter(|_| text.is_ok() && record.ends.len() == header.len()) {
+            if let Some(line) = record.joined_by_commas().filter(|_| text.is_ok() && record.ends.len() == header.len() && !self.trims) {
                 row.cells.set_line(line, record.ends);
                 // A line that was cut where it stands has no quote in it, unless quotes are text or one is its fault.
                 if self.dialect.quote == Some(b'"') && record.fault.is_none() {
@@ -265,6 +271,7 @@ impl Records {
                 }
             } else {
                 for cell in record.cells().take(header.len()) {
+                    let cell = if self.trims { trim(cell) } else { cell };
                     match text {
                         Ok(()) => row.cells.push_field(cell),
                         Err(_) => row.cells.push_field(readable(cell).as_bytes()),

@@ -183,6 +183,16 @@ fn bytes_that_are_no_text_stay_so_beside_escapes() {
     assert!(rows.iter().all(|(_, fault)| fault.as_ref().is_some_and(|fault| fault.code() == "INVALID_ENCODING")), "{rows:?}");
 }
 
+#[test]
+fn blanks_around_cells_are_left_out_where_the_job_says_so() {
+    let file = " a ,b\n x y\t,\" \u{A0}z\n \"\n,  1\n";
+    let (header, rows, _) = read_as(file, &format(json!({"blanksAround": "Remove"}))).unwrap().0;
+    assert_eq!((header, rows), (vec![" a ".into(), "b".into()], good(&[&["x y", "z"], &["", "1"]])));
+    for options in [json!({}), json!({"blanksAround": "Keep"})] {
+        assert_eq!(read_as(file, &format(options)).unwrap().0.1, good(&[&[" x y\t", " \u{A0}z\n "], &["", "  1"]]));
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_written_with_escapes_is_read_back_whatever_the_pieces(
