@@ -1,6 +1,7 @@
 //! `ImportJob`: what to load, how, from where, when.
 
 mod excel;
+mod number;
 mod source;
 mod step;
 mod target;
@@ -12,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::excel::{ExcelFormat, Hidden};
+pub use self::number::{Decimal, NumberFormat, Thousands};
 pub use self::source::{
     BlanksAround, CsvFormat, FileSource, Format, FormatKind, JsonFormat, Quote, Source, SourceKind, SqlSource, UploadSource,
 };
