@@ -89,6 +89,11 @@ pub(super) fn lines(text: &[u8]) -> u64 {
     memchr2_iter(CR, LF, text).filter(|at| !is_crlf(*at)).count() as u64
 }
 
+/// The first line end, escaped or not.
+pub(super) fn line_end(text: &[u8]) -> Option<usize> {
+    text.iter().position(|byte| matches!(*byte, b'\r' | b'\n' | CR | LF))
+}
+
 /// Exchanges what is escaped in text that comes in pieces.
 pub(super) struct Mask {
     escapes: Escapes,

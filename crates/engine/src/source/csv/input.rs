@@ -131,7 +131,7 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Input<S> {
     fn line_end(&self) -> Option<usize> {
         match self.mask {
             None => memchr2(b'\r', b'\n', &self.pending),
-            Some(_) => self.pending.iter().position(|byte| matches!(byte, b'\r' | b'\n' | &escapes::LF | &escapes::CR)),
+            Some(_) => escapes::line_end(&self.pending),
         }
     }
 

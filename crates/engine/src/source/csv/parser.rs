@@ -243,12 +243,14 @@ impl Parser {
 
     /// Line ends between records: the rest of a CRLF, or a blank line.
     fn skip_line_end(&mut self, byte: u8) -> bool {
-        if !matches!(byte, b'\r' | b'\n') {
+        // The rest of a CRLF that stands escaped at the end of a comment.
+        let escaped = byte == escapes::LF && self.behind_cr && self.dialect.escape.is_some();
+        if !matches!(byte, b'\r' | b'\n') && !escaped {
             self.behind_cr = false;
             return false;
         }
         self.byte += 1;
-        if self.behind_cr && byte == b'\n' {
+        if self.behind_cr && byte != b'\r' {
             self.behind_cr = false;
         } else {
             self.line += 1;
@@ -260,11 +262,15 @@ impl Parser {
 
     /// The rest of a line that is a comment, as far as it is there. Tells how much was used.
     fn skip_comment(&mut self, input: &[u8]) -> usize {
-        let end = memchr2(b'\n', b'\r', input);
+        // An escape does not make the next line a part of it.
+        let end = match self.dialect.escape {
+            None => memchr2(b'\n', b'\r', input),
+            Some(_) => escapes::line_end(input),
+        };
         self.in_comment = end.is_none();
         if let Some(end) = end {
             self.line += 1;
-            self.behind_cr = input[end] == b'\r';
+            self.behind_cr = matches!(input[end], b'\r' | escapes::CR);
         }
         let used = end.map_or(input.len(), |end| end + 1);
         self.byte += used as u64;
