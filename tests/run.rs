@@ -222,7 +222,7 @@ async fn rows_that_could_not_be_read_do_not_pass_by_standing_in_a_result_file() 
                   {from: note, to: Description}]";
     let job = laptop.job("[]", target, "");
     let csv =
-        b"id,name,note\n1,Quotes,\"say \\\"hi\\\" now\"\n2,Weird,\"Weird Al\" Yankovic\n3,Short\n4,Long,a,b\n5,Zo\xEB,latin\n6,Nul,a\0b\n";
+        b"id,name,note\n1,Quotes,\"say \\\"hi\\\" now\"\n2,Weird,\"Weird Al\" Yankovic\n3,Short\n4,Long,a,b\n5,Zo\xEB,latin\n6,N\xC3\xBCl,a\0b\n";
     let output = laptop.run(&job, csv, &["-o", "json"]).await;
     let counts = |output: &Output| {
         let summary: Value = serde_json::from_slice(&output.stdout).unwrap();

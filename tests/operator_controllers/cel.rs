@@ -57,6 +57,9 @@ async fn what_the_schemas_refuse() {
         assert!(yaml.contains(from), "{from:?} is not in\n{yaml}");
         yaml.replace(from, to)
     };
+    let csv = |said: &str| {
+        job_yaml("default", "accounts", &format!("{{upload: {{name: accounts, format: {{csv: {{{said}}}}}}}}}"), "{manual: {}}")
+    };
     let named = |yaml: &str, from: &str| edit(yaml, &format!("name: {from}"), "name: other");
     let new_tenant = tenant_yaml("other", &["default"]);
     let schedule = "{schedule: {cron: '0 6 * * *'}}";
@@ -120,6 +123,15 @@ async fn what_the_schemas_refuse() {
             job_yaml("default", "accounts", "{upload: {name: accounts, format: {csv: {quote: '`'}}}}", "{manual: {}}"),
             "spec.source.upload.format.csv.quote: Unsupported value",
         ),
+        (csv("comment: ';', delimiter: ';'"), "comment must be another character than delimiter and quote"),
+        (csv("comment: '\"'"), "comment must be another character than delimiter and quote"),
+        (csv("comment: \"'\", quote: \"'\""), "comment must be another character than delimiter and quote"),
+        (csv("comment: ' '"), "spec.source.upload.format.csv.comment"),
+        (csv("escape: ';', delimiter: ';'"), "escape must be another character than delimiter, comment and quote"),
+        (csv("escape: '#', comment: '#'"), "escape must be another character than delimiter, comment and quote"),
+        (csv("escape: '\"'"), "escape must be another character than delimiter, comment and quote"),
+        (csv("columns: [a], headerRow: 2"), "columns is for files without a header"),
+        (csv("skipFooterRows: 101"), "spec.source.upload.format.csv.skipFooterRows"),
         (
             job_yaml("default", "accounts", "{upload: {name: accounts, format: {excel: {sheet: A, sheetNumber: 1}}}}", "{manual: {}}"),
             "a sheet has a name or a number",
@@ -138,6 +150,11 @@ async fn what_the_schemas_refuse() {
         (edit(&job(), "operation: Insert", "operation: Insert, matchBy: [X__c]"), "matchBy names the external id field"),
         (edit(&job(), "operation: Insert", "operation: Delete"), "need a mapping to Id"),
         (edit(&job(), "{from: Company, to: Name}", "{from: Company, value: x, to: Name}"), "exactly one of from, value, formula"),
+        (edit(&job(), "{from: Company, to: Name}", "{value: '1', to: Name, number: {decimal: '.'}}"), "number says how a column writes"),
+        (
+            edit(&job(), "{from: Company, to: Name}", "{from: Company, to: Name, number: {decimal: '.', thousands: '.'}}"),
+            "decimal and thousands must be two signs",
+        ),
         (edit(&job(), "{from: Company, to: Name}", "{from: A, to: Name}, {from: B, to: Name}"), "duplicate"),
         (edit(&job(), "source:", "steps: [{filter: 'TRUE', dedupe: {by: [A]}}]\n  source:"), "exactly one of filter, dedupe"),
         (edit(&job(), "source:", "results: {}\n  source:"), "none stands alone"),
@@ -154,6 +171,8 @@ async fn what_the_schemas_refuse() {
     world.apply(&edit(RUN, "action:", "cancel: true, action:")).await;
     refused(client, &edit(RUN, "action:", "cancel: false, action:"), "a cancelled run stays cancelled").await;
     refused(client, RUN, "a cancelled run stays cancelled").await;
+    world.apply(&csv("quote: none, comment: '\"', escape: '\\', skipRows: 1, skipFooterRows: 2, columns: [a], blanksAround: Remove")).await;
+    world.apply(&edit(&job(), "{from: Company, to: Name}", "{from: Company, to: Name, number: {decimal: ',', thousands: ' '}}")).await;
     // A schedule over a database is fine, and so is everything once more.
     world.apply(&job_yaml("default", "accounts", SQL, schedule)).await;
     world.apply(&edit(&job_yaml("default", "accounts", SQL, schedule), "source:", "results: {escapeFormulas: false}\n  source:")).await;

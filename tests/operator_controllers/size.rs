@@ -46,11 +46,18 @@ async fn a_job_of_more_than_256_kib_is_refused_and_a_real_one_is_not() {
         let told = format!("{refused:#}");
         assert!(told.contains("at most 100 KiB of text"), "{told}");
     }
-    for (columns, fits) in [(400, true), (405, false)] {
+    for (format, columns, fits) in [("json", 400, true), ("json", 405, false), ("csv", 400, true), ("csv", 405, false)] {
         let mut named = job("default", 1, 10);
         let columns: Vec<String> = (0..columns).map(|number| format!("{number:255}")).collect();
-        named["spec"]["source"] = json!({"upload": {"name": "x", "format": {"json": {"columns": columns}}}});
+        named["spec"]["source"] = json!({"upload": {"name": "x", "format": {format: {"columns": columns}}}});
         assert_eq!(apply(named).await.is_ok(), fits, "the columns count, too");
+    }
+    for (numbers, fits) in [(20, true), (30, false)] {
+        let mut job = largest_job("default");
+        for entry in job["spec"]["target"]["salesforce"]["mapping"].as_array_mut().unwrap().iter_mut().take(numbers) {
+            *entry = json!({"to": entry["to"], "from": entry["formula"], "number": {"decimal": ",", "thousands": "."}});
+        }
+        assert_eq!(apply(job).await.is_ok(), fits, "what says how numbers are written counts, too");
     }
     let mut control = job("default", 1, 10);
     control["spec"]["target"]["salesforce"]["mapping"][0]["formula"] = json!("a\u{1}b");

@@ -47,6 +47,10 @@ pub enum Problem {
     StepShape,
     #[error("an entry has exactly one of from, value and formula")]
     EntryShape,
+    #[error("`number` says how a column writes its numbers, and goes with `from` only; in a formula use SUBSTITUTE")]
+    NumberWithoutColumn,
+    #[error("the signs in `number` are one: what stands before the fraction cannot stand between thousands, too")]
+    NumberSigns,
     #[error("the job has no Salesforce target")]
     NoTarget,
     #[error("{object} does not allow {operation:?} for this user")]

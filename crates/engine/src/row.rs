@@ -33,6 +33,7 @@ impl Header {
     pub fn described(&self) -> String {
         let names = taken::names(&self.names);
         match &self.taken {
+            Some(taken @ Taken::Csv(TakenCsv { named: true, .. })) => format!("of the file, {taken}, the format's `columns` names {names}"),
             Some(taken @ Taken::Csv(_)) => format!("the file, {taken}, has the columns {names}"),
             Some(taken @ Taken::Sheet { .. }) => format!("the workbook, {taken}, has the columns {names}"),
             Some(taken @ Taken::Json { told: true, .. }) => format!("of the file, {taken}, the format's `columns` names {names}"),
@@ -359,6 +360,8 @@ pub enum RowError {
     BadId { field: String, why: &'static str, relationship: Option<String> },
     #[error("{field} takes {forms}, not {}{hint}", Shown(.found))]
     WrongType { field: String, forms: &'static str, found: String, hint: String },
+    #[error("{field}: column {} is not written as the mapping's `number` says: {why}; correct the cell, or `number` if all are written so{hint}", Shown(.column))]
+    NumberForm { field: String, column: String, why: &'static str, hint: String },
     #[error("{field} is a restricted picklist without the value {}; {advice}", Shown(.found))]
     NotInPicklist { field: String, found: String, advice: String },
     /// As an earlier run told it.
@@ -389,7 +392,7 @@ impl RowError {
             Self::NotAvailable { .. } => "NOT_AVAILABLE",
             Self::TooLong { .. } => "VALUE_TOO_LONG",
             Self::BadId { .. } => "MALFORMED_RECORD_ID",
-            Self::WrongType { .. } => "WRONG_TYPE",
+            Self::WrongType { .. } | Self::NumberForm { .. } => "WRONG_TYPE",
             Self::NotInPicklist { .. } => "NOT_IN_PICKLIST",
             Self::RefusedBefore { .. } => "REFUSED_ROW",
             Self::TooManyToRemember { .. } => "DEDUPE_LIMIT",

@@ -11,7 +11,9 @@ pub enum Choice {
     Told,
     /// The file itself: a byte order mark, or Excel's `sep=`.
     Marked,
-    /// Nobody: it was detected, or is what most files have.
+    /// Nobody: what the file holds shows it.
+    Detected,
+    /// Nobody: it is what most files have.
     Assumed,
 }
 
@@ -59,6 +61,8 @@ pub struct TakenCsv {
     pub encoding_by: Choice,
     /// The first field of the header stands in quotes.
     pub quoted: bool,
+    /// The job named the columns.
+    pub named: bool,
 }
 
 impl fmt::Display for TakenCsv {
@@ -79,6 +83,7 @@ impl TakenCsv {
         let by = match self.encoding_by {
             Choice::Told => " (`encoding` says so)",
             Choice::Marked => " (its byte order mark says so)",
+            Choice::Detected => " (detected)",
             Choice::Assumed => "",
         };
         format!("{}{by}", self.encoding)
@@ -89,7 +94,7 @@ fn by(delimiter: Choice) -> &'static str {
     match delimiter {
         Choice::Told => " (`delimiter` says so)",
         Choice::Marked => " (its first line says so)",
-        Choice::Assumed => " (detected)",
+        Choice::Detected | Choice::Assumed => " (detected)",
     }
 }
 
@@ -97,6 +102,7 @@ fn by(delimiter: Choice) -> &'static str {
 pub(crate) fn encoding_remedy(by: Choice) -> &'static str {
     match by {
         Choice::Assumed => "save the file as UTF-8 or set the format's `encoding`",
+        Choice::Detected => "name the encoding that it has in the format's `encoding`, or save it as UTF-8",
         Choice::Told => "name the encoding that the file is in, or save it as UTF-8 and leave out `encoding`",
         Choice::Marked => "its byte order mark says so: save the file again as UTF-8",
     }

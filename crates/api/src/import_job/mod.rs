@@ -1,6 +1,7 @@
 //! `ImportJob`: what to load, how, from where, when.
 
 mod excel;
+mod number;
 mod source;
 mod step;
 mod target;
@@ -12,7 +13,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::excel::{ExcelFormat, Hidden};
-pub use self::source::{CsvFormat, FileSource, Format, FormatKind, JsonFormat, Quote, Source, SourceKind, SqlSource, UploadSource};
+pub use self::number::{Decimal, NumberFormat, Thousands};
+pub use self::source::{
+    BlanksAround, CsvFormat, FileSource, Format, FormatKind, JsonFormat, Quote, Source, SourceKind, SqlSource, UploadSource,
+};
 pub use self::step::{Dedupe, Step, StepKind};
 pub use self::target::{BlankCells, MappingEntry, Operation, SalesforceTarget, Target, TargetKind, ValueSource};
 pub use self::trigger::{Once, Schedule, Trigger, TriggerKind};
@@ -23,20 +27,25 @@ use crate::tenant::ResultRetention;
 /// The query, the columns, the steps and the mapping together, in bytes: with it no job takes more than 256 KiB, and its snapshot always fits.
 pub const TEXTS_LIMIT: usize = 100 << 10;
 
+/// What the `number` of a mapping's entry counts as, in bytes: half of what it takes, as a text may take twice its bytes.
+pub(crate) const NUMBER_SIZE: usize = 16;
+
 /// Each text has a limit of its own, but a list of long ones would be larger than anybody can hold in memory for every job.
 fn texts_within_limit() -> serde_json::Value {
     let bytes = |field: &str| format!("(has({field}) ? bytes({field}).size() : 0)");
     let query = "(has(self.source.sql) ? bytes(self.source.sql.query).size() : 0)";
-    let columns = |source: &str| {
-        let fields = ["", ".format", ".format.json", ".format.json.columns"].map(|field| format!("has(self.source.{source}{field})"));
-        format!("({} ? self.source.{source}.format.json.columns.map(c, bytes(c).size()).sum() : 0)", fields.join(" && "))
+    let columns = |source: &str, format: &str| {
+        let path = format!("self.source.{source}.format.{format}.columns");
+        let there = format!("has(self.source.{source}) && has(self.source.{source}.format) && has(self.source.{source}.format.{format})");
+        format!("({there} && has({path}) ? {path}.map(c, bytes(c).size()).sum() : 0)")
     };
-    let columns = format!("{} + {}", columns("upload"), columns("file"));
+    let columns = ["upload", "file"].map(|source| ["csv", "json"].map(|format| columns(source, format)).join(" + ")).join(" + ");
     let steps = format!(
         "(has(self.steps) ? self.steps.map(s, {} + (has(s.dedupe) ? s.dedupe.by.map(c, bytes(c).size()).sum() : 0)).sum() : 0)",
         bytes("s.filter")
     );
-    let entry = ["m.to", "m.from", "m.value", "m.formula"].map(bytes).join(" + ");
+    let texts = ["m.to", "m.from", "m.value", "m.formula"].map(bytes).join(" + ");
+    let entry = format!("{texts} + (has(m.number) ? {NUMBER_SIZE} : 0)");
     let mapping = format!("(has(self.target.salesforce) ? self.target.salesforce.mapping.map(m, {entry}).sum() : 0)");
     rule(
         &format!("{query} + {columns} + {steps} + {mapping} <= {TEXTS_LIMIT}"),

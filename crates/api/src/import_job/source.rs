@@ -62,13 +62,49 @@ pub struct Format {
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
     rule("!has(self.delimiter) || !has(self.quote) || self.delimiter != self.quote", "delimiter and quote must be two characters"),
+    rule(
+        "!has(self.comment) || (!has(self.delimiter) || self.comment != self.delimiter) && self.comment != (has(self.quote) ? self.quote : '\"')",
+        "comment must be another character than delimiter and quote",
+    ),
+    rule(
+        "!has(self.escape) || (!has(self.delimiter) || self.escape != self.delimiter) && (!has(self.comment) || self.escape != self.comment) && self.escape != (has(self.quote) ? self.quote : '\"')",
+        "escape must be another character than delimiter, comment and quote; a quote that is written twice needs no escape",
+    ),
+    rule("!has(self.columns) || !has(self.headerRow)", "columns is for files without a header: leave out columns or headerRow"),
 ]))]
 pub struct CsvFormat {
     /// One ASCII character between fields. Absent: detected among comma, semicolon, tab and bar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1))]
     pub delimiter: Option<String>,
-    /// Character encoding by its WHATWG name, e.g. `windows-1252`. Absent: the byte order mark decides, else UTF-8.
+    /// One ASCII character that makes the next one text: a quote, a delimiter, a line end or itself, inside and outside of quotes; before others
+    /// it is text. `\` in files of MySQL and Hive. Absent: none, and quotes are written twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1), regex(pattern = MARK))]
+    pub escape: Option<String>,
+    /// One ASCII character: a line that begins with it is neither header nor row, unless it is within quotes. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1), regex(pattern = MARK))]
+    pub comment: Option<String>,
+    /// Number of the line at which the header begins, as an editor counts them. What stands before it is not read, whatever it is. Absent: 1,
+    /// or the line behind `sep=`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub header_row: Option<u32>,
+    /// Names of the columns of a file without a header, whose first line is a row. Absent: the header names them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000), inner(length(min = 1, max = 255), regex(pattern = TEXT)))]
+    pub columns: Vec<String>,
+    /// How many lines behind the header are not read; with `columns`, at the start of the file. Absent: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub skip_rows: Option<u32>,
+    /// How many of the last rows are none, such as totals and notes. They are counted as `skipped`. Absent: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub skip_footer_rows: Option<u32>,
+    /// Character encoding by its WHATWG name, e.g. `windows-1252`, or `utf-32le`, `utf-32be`. Absent: the byte order mark decides; without
+    /// one UTF-8, unless the first mebibyte is none: then it is detected, and a warning says what was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 40))]
     pub encoding: Option<String>,
@@ -77,6 +113,10 @@ pub struct CsvFormat {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 40), regex(pattern = TEXT)))]
     pub null_words: Vec<String>,
+    /// What becomes of blanks around the value of a cell, quoted or not. Absent: `Keep`; keys, ids, numbers, dates, booleans and picklist values
+    /// are sent without them anyway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blanks_around: Option<BlanksAround>,
     /// What quotes a field: `none` where quotes are text like any other, `"` or `'`. Absent: `"`, and a quoted field whose lines look like
     /// rows of their own is suspected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,6 +132,17 @@ pub struct JsonFormat {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000), inner(length(min = 1, max = 255), regex(pattern = TEXT)))]
     pub columns: Vec<String>,
+}
+
+/// What becomes of blanks around the value of a cell.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::words)]
+pub enum BlanksAround {
+    /// They are part of a text.
+    #[default]
+    Keep,
+    /// They are left out as the cell is read, for steps, formulas and result files, too.
+    Remove,
 }
 
 /// What quotes a field of a CSV file.
@@ -149,6 +200,9 @@ pub struct FileSource {
     #[schemars(length(min = 1, max = 1024), regex(pattern = PATH))]
     pub member: Option<String>,
 }
+
+/// One character of ASCII that shows.
+const MARK: &str = "^[!-~]$";
 
 /// No control characters.
 const PATH: &str = r"^[^\x00-\x1f\x7f]*$";

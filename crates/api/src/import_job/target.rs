@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::number::NumberFormat;
 use crate::meta::LocalRef;
 use crate::schema::{self, TEXT, exactly_one, rule};
 use crate::union::union;
@@ -73,7 +74,10 @@ pub enum BlankCells {
 /// One field and where its value comes from.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [exactly_one(ValueSource::KEYS)]))]
+#[schemars(extend("x-kubernetes-validations" = [
+    exactly_one(ValueSource::KEYS),
+    rule("!has(self.number) || has(self.from)", "number says how a column writes its numbers: it goes with from"),
+]))]
 pub struct MappingEntry {
     /// API name of the field, or `Relationship.ExternalIdField`.
     #[schemars(length(min = 1, max = 255), regex(pattern = TEXT))]
@@ -90,6 +94,9 @@ pub struct MappingEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096), regex(pattern = TEXT))]
     formula: Option<String>,
+    /// How the column writes its numbers. Absent: as Salesforce takes them, such as `1234.5`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<NumberFormat>,
     /// What an empty cell means for this field. Absent: the target's `blankCells`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blank_cells: Option<BlankCells>,

@@ -8,6 +8,7 @@ use salesforce::FieldType;
 use super::doubt::{self, Doubt};
 use super::field::MappedField;
 use super::id;
+use super::number::Number;
 use super::picklist::{Picklist, Stranger};
 use super::value::Typed;
 use crate::cells::trim;
@@ -28,6 +29,8 @@ pub(super) struct CellRule {
     compare: Compare,
     /// The author of the job may write `#N/A` and words like `null`; in data they are an accident.
     literal: bool,
+    /// How the column writes its numbers, if the job says so.
+    number: Option<Number>,
 }
 
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -76,7 +79,12 @@ impl CellRule {
             _ => Compare::Exactly,
         };
         let trimmed = finds || !matches!(check, Check::Text(_) | Check::Nothing);
-        Self { field: target.name.clone(), blank, check, trimmed, compare, literal: false }
+        Self { field: target.name.clone(), blank, check, trimmed, compare, literal: false, number: None }
+    }
+
+    /// The same for a column that writes its numbers in its own way.
+    pub(super) fn with_number(self, number: Number) -> Self {
+        Self { number: Some(number), ..self }
     }
 
     /// The same for a value that stands in the job itself.
@@ -90,6 +98,11 @@ impl CellRule {
 
     pub(super) fn compare(&self) -> Compare {
         self.compare
+    }
+
+    /// Whether the cell itself is sent, if it is good.
+    pub(super) fn sends_cells(&self) -> bool {
+        self.number.is_none()
     }
 
     /// Whether the cell is sent as it stands, without a doubt. It holds no CR. Not all cells of which that is so are told: the others are
@@ -112,6 +125,12 @@ impl CellRule {
         if value.is_empty() || value == CLEAR {
             mapped.push_field(self.cleared(value)?);
             return Ok(None);
+        }
+        if let Some(number) = &self.number {
+            let plain = number.read(value).map_err(|why| self.wrong_number(number, why, value))?;
+            let doubt = self.check(plain.as_bytes())?;
+            mapped.push_field(plain.as_bytes());
+            return Ok(doubt);
         }
         let doubt = if self.is_plain(value) { None } else { self.check(value)? };
         let sent = if self.trimmed { value } else { cell };
@@ -188,11 +207,20 @@ impl CellRule {
         }
     }
 
+    fn wrong_number(&self, number: &Number, why: &'static str, value: &[u8]) -> RowError {
+        RowError::NumberForm { field: self.field.clone(), column: number.column.clone(), why, hint: null_hint(value) }
+    }
+
     fn wrong_type(&self, typed: Typed, value: &[u8]) -> RowError {
-        let hint = doubt::null(value).map_or(String::new(), |_| format!("; {}", doubt::REMEDY));
+        let hint = null_hint(value);
         let found = formula::shown(&String::from_utf8_lossy(value));
         RowError::WrongType { field: self.field.clone(), forms: typed.forms(), found, hint }
     }
+}
+
+/// The way out for a word that stands for nothing.
+fn null_hint(value: &[u8]) -> String {
+    doubt::null(value).map_or(String::new(), |_| format!("; {}", doubt::REMEDY))
 }
 
 /// Salesforce describes a field of any length with zero.
@@ -228,7 +256,7 @@ mod tests {
     use super::*;
 
     fn rule(blank: Blank, check: Check) -> CellRule {
-        CellRule { field: "Name".to_owned(), blank, check, trimmed: false, compare: Compare::Exactly, literal: false }
+        CellRule { field: "Name".to_owned(), blank, check, trimmed: false, compare: Compare::Exactly, literal: false, number: None }
     }
 
     fn sent(rule: &CellRule, cell: &str) -> Result<String, String> {

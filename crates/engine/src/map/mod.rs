@@ -1,17 +1,18 @@
 //! Input row → the cells that Salesforce gets: one entry a field, from a column, a constant or a formula. `field` knows
-//! which fields there are, `cell` what a cell may be: `id`, `picklist` and `value` know the forms, `doubt` counts what is
+//! which fields there are, `cell` what a cell may be: `id`, `picklist` and `value` know the forms, `number` those of people, `doubt` counts what is
 //! sent although it looks like a mistake.
 
 mod cell;
 mod doubt;
 mod field;
 mod id;
+mod number;
 mod picklist;
 mod value;
 
 use std::ops::Range;
 
-use api::import_job::{MappingEntry, Operation, SalesforceTarget, ValueSource};
+use api::import_job::{Decimal, MappingEntry, Operation, SalesforceTarget, Thousands, ValueSource};
 use api::import_run::Warning;
 use formula::Value;
 use memchr::memchr;
@@ -20,6 +21,7 @@ use salesforce::Describe;
 use self::cell::CellRule;
 use self::doubt::{Doubt, Doubts};
 use self::field::MappedField;
+use self::number::Number;
 use crate::cells::{Cells, Columns};
 use crate::dedupe::Compare;
 use crate::finding::{Place, PreflightFinding, Problem};
@@ -87,8 +89,16 @@ impl Mapping {
                     None
                 }
             };
+            let number = compile_number(entry).unwrap_or_else(|problem| {
+                note(problem);
+                None
+            });
             let (Some(resolved), Some(source)) = (resolved, source) else { continue };
             let rule = CellRule::new(&resolved, entry.blank_cells.unwrap_or(target.blank_cells()));
+            let rule = match number {
+                Some(number) => rule.with_number(number),
+                None => rule,
+            };
             fields.push_field(resolved.name.as_bytes());
             match finish(source, rule) {
                 Ok(entry) => entries.push(entry),
@@ -189,11 +199,14 @@ impl Mapping {
     }
 }
 
-/// The columns of a mapping that knows nothing but columns.
+/// The columns of a mapping that knows nothing but columns, and sends what is in them.
 fn stretches(entries: &[Entry]) -> Option<Vec<Range<usize>>> {
     let mut stretches: Vec<Range<usize>> = Vec::new();
     for entry in entries {
         let Source::Column(column) = entry.source else { return None };
+        if !entry.rule.sends_cells() {
+            return None;
+        }
         match stretches.last_mut() {
             Some(stretch) if stretch.end == column => stretch.end += 1,
             _ => stretches.push(column..column + 1),
@@ -214,6 +227,15 @@ fn compile_source(entry: &MappingEntry, header: &Header) -> Result<Source, Probl
         Some(ValueSource::Formula(source)) => Ok(Source::Formula(Value::compile(source, &Columns(header))?)),
         None => Err(Problem::EntryShape),
     }
+}
+
+/// How the column of an entry writes its numbers, if the job says so.
+fn compile_number(entry: &MappingEntry) -> Result<Option<Number>, Problem> {
+    let Some(format) = entry.number else { return Ok(None) };
+    let Some(ValueSource::From(column)) = entry.source() else { return Err(Problem::NumberWithoutColumn) };
+    let one_sign =
+        matches!((format.decimal, format.thousands), (Decimal::Point, Some(Thousands::Point)) | (Decimal::Comma, Some(Thousands::Comma)));
+    if one_sign { Err(Problem::NumberSigns) } else { Ok(Some(Number { column: column.to_owned(), format })) }
 }
 
 /// Constants are what they will be for every row, and are judged now.

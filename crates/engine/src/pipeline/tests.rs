@@ -395,6 +395,38 @@ fn typed_fields_and_lists_are_checked_and_doubts_are_counted() {
 }
 
 #[test]
+fn numbers_that_a_column_writes_in_its_own_way_are_sent_as_salesforce_takes_them() {
+    let number = json!({"decimal": ",", "thousands": "."});
+    let target = json!({"mapping": [
+        {"from": "name", "to": "Name"}, {"from": "beds", "to": "Beds__c", "number": number, "blankCells": "Clear"},
+    ]});
+    let mut pipeline = compile_company(json!({"nullWords": ["-"]}), json!([]), target).unwrap();
+    for (cell, sent) in [("1.234,56", "1234.56"), (" -0,5\u{A0}", "-0.5"), ("", "#N/A"), ("-", "#N/A")] {
+        assert_eq!(process(&mut pipeline, ["", "a", "", cell, ""]).unwrap(), ["a", sent], "{cell}");
+    }
+    // Rows of which nothing had to be changed are not copied unseen.
+    let mut row = Record::from(vec!["", "a", "", "1.234", ""]);
+    row.mark_plain();
+    let mut mapped = Record::new();
+    assert_eq!(pipeline.process(1, &row, &mut mapped), Outcome::Mapped);
+    assert_eq!(&mapped[1], b"1234");
+    assert_eq!(
+        failure(&mut pipeline, ["", "a", "", "1,2,3", ""]),
+        "Beds__c: column \"beds\" is not written as the mapping's `number` says: it has other characters than digits and the signs that \
+         `number` names; correct the cell, or `number` if all are written so"
+    );
+    assert!(failure(&mut pipeline, ["", "a", "", "NaN", ""]).ends_with("make it blank: by format.csv.nullWords, or by NULLIF in a query"));
+    for (entry, found) in [
+        (json!({"value": "1", "to": "Beds__c", "number": number}), "goes with `from` only"),
+        (json!({"formula": "1", "to": "Beds__c", "number": number}), "goes with `from` only"),
+        (json!({"from": "beds", "to": "Beds__c", "number": {"decimal": ".", "thousands": "."}}), "the signs in `number` are one"),
+    ] {
+        let findings = compile_company(json!({}), json!([]), json!({"mapping": [entry]})).err().unwrap();
+        assert!(findings.len() == 1 && findings[0].contains(found), "{findings:?}");
+    }
+}
+
+#[test]
 fn constants_are_judged_once_and_counted_with_every_row() {
     let target = |to: &str, value: &str| json!({"mapping": [{"from": "name", "to": "Name"}, {"value": value, "to": to}]});
     let found = compile_company(json!({}), json!([]), target("Tier__c", "Bronze")).err().unwrap();

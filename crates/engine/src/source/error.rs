@@ -84,10 +84,8 @@ pub enum FileError {
         "the source's format has no key that this version knows, or more than one: set exactly one that it knows, or upgrade Dataimporter"
     )]
     UnknownFormat,
-    #[error("`encoding: {label}` is not a WHATWG encoding name such as windows-1252 or utf-16le")]
+    #[error("`encoding: {label}` is not a WHATWG encoding name such as windows-1252 or utf-16le, nor utf-32le or utf-32be")]
     UnknownEncoding { label: String },
-    #[error("the file is UTF-32; save it as UTF-8")]
-    Utf32,
     #[error("the file is {what}, not {expected}: {remedy}")]
     Unexpected { what: &'static str, expected: &'static str, remedy: &'static str },
     #[error("the file is {what} and cannot be unpacked ({why}): it is damaged or cut off; pack it again")]
@@ -117,6 +115,14 @@ pub enum FileError {
     MemberMethod { method: String },
     #[error("the delimiter must be one ASCII character, neither quote nor line end")]
     Delimiter,
+    #[error("the format's `{option}` must be one ASCII character that shows and stands for nothing else in the file")]
+    Mark { option: &'static str },
+    #[error("`columns` is for files without a header, and `headerRow` says where one is: leave out one of them")]
+    ColumnsAndHeader,
+    #[error("the file has no text from line {line} on, where the header is to be; correct the format's `headerRow`")]
+    NoHeader { line: u64 },
+    #[error("{at}: the last rows up to here, which the format's `skipFooterRows` holds back, take more than {limit} MiB; make it smaller")]
+    FooterTooLong { at: Position, limit: usize },
     #[error("{at}: the name of column {column} is not valid {encoding}; {remedy}")]
     HeaderNotText { at: Position, column: Column, encoding: &'static str, remedy: &'static str },
     #[error("{at}: the header has NUL characters; if the file is UTF-16 set the format's `encoding` to utf-16le or utf-16be")]
@@ -171,6 +177,7 @@ impl FileError {
             Self::RecordTooLong { .. }
             | Self::TooManyCells { .. }
             | Self::TooMuchToSend { .. }
+            | Self::FooterTooLong { .. }
             | Self::TooManyColumns { .. }
             | Self::TooManyFields { .. }
             | Self::JsonTooLong { .. }
@@ -181,7 +188,6 @@ impl FileError {
             Self::Empty
             | Self::UnknownFormat
             | Self::UnknownEncoding { .. }
-            | Self::Utf32
             | Self::Unexpected { .. }
             | Self::JsonBroken { .. }
             | Self::JsonCutOff { .. }
@@ -195,6 +201,9 @@ impl FileError {
             | Self::EncryptedMember
             | Self::MemberMethod { .. }
             | Self::Delimiter
+            | Self::Mark { .. }
+            | Self::ColumnsAndHeader
+            | Self::NoHeader { .. }
             | Self::HeaderNotText { .. }
             | Self::HeaderNul { .. }
             | Self::HeaderNulTold { .. }

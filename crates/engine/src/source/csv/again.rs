@@ -4,11 +4,12 @@
 use std::borrow::Cow;
 
 use api::import_job::Quote;
-use encoding_rs::{Encoding, UTF_8};
 use memchr::memmem;
 
-use super::CsvOptions;
-use super::parser::{Dialect, Parser, RawRecord};
+use super::charset::Charset;
+use super::options::CsvOptions;
+use super::parser::Parser;
+use super::record::RawRecord;
 use super::sniff;
 use crate::own::{self, Own};
 use crate::row::Record;
@@ -21,25 +22,22 @@ pub(in crate::source) fn is_result_file(head: &[u8]) -> bool {
 
 /// As far as it can be told by the first bytes.
 fn text_of(head: &[u8]) -> Cow<'_, [u8]> {
-    match Encoding::for_bom(head) {
-        Some((encoding, mark)) if encoding != UTF_8 => {
-            Cow::Owned(encoding.decode_without_bom_handling(&head[mark..]).0.into_owned().into_bytes())
-        }
-        marked => Cow::Borrowed(&head[marked.map_or(0, |(_, mark)| mark)..]),
+    let (charset, mark) = Charset::of_mark(head).unwrap_or((Charset::UTF_8, 0));
+    match charset.decoder() {
+        Some(mut decoder) => Cow::Owned(decoder.decode(&head[mark..], false).into()),
+        None => Cow::Borrowed(&head[mark..]),
     }
 }
 
 /// How a file is read that may be a result file: what the job says is about another file then.
-pub(super) fn written_by_us(head: &[u8], mut options: CsvOptions) -> CsvOptions {
+pub(super) fn written_by_us(head: &[u8], options: CsvOptions) -> CsvOptions {
     let text = text_of(head);
     let (_, line) = sniff::excel_hint(&text);
     let Some(delimiter) = delimiter(&text[line..]) else { return options };
     // A spreadsheet may have left something else than UTF-8.
     let is_utf8 = std::str::from_utf8(&text).map_or_else(|error| error.error_len().is_none(), |_| true);
-    options.delimiter = Some(delimiter);
-    options.quote = Some(Quote::Double);
-    options.encoding = options.encoding.filter(|_| !is_utf8);
-    options
+    let encoding = options.encoding.filter(|_| !is_utf8);
+    CsvOptions { delimiter: Some(delimiter), quote: Some(Quote::Double), encoding, ..CsvOptions::default().for_columns(options.used) }
 }
 
 /// The delimiter of a result file; nothing for other files.
@@ -54,7 +52,7 @@ fn first_record(sample: &[u8], delimiter: u8) -> Record {
         record.cells().for_each(|name| names.push_field(name));
         Ok(false)
     };
-    let mut parser = Parser::new(Dialect { delimiter, quote: Some(b'"') }, 0, 0);
+    let mut parser = Parser::new(CsvOptions::default().dialect(delimiter), 0, 0);
     // An error means that this delimiter makes no sense of the sample.
     if parser.feed(sample, &mut take).is_ok_and(|used| used == sample.len()) {
         let _ = parser.finish(&mut take);
@@ -105,6 +103,11 @@ mod tests {
             "\u{FEFF}Name\tsf__Id\tsf__Created\tsf__Error\nZoë\t\t\tE\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
         let (header, found) = rows(&utf16, options(Some(";"), None), 500);
         assert_eq!((header.len(), &found[0].cells[0]), (4, "Zoë".as_bytes()));
+        // Nothing before it, behind it or in it is left out.
+        let format = serde_json::json!({"headerRow": 3, "skipRows": 1, "skipFooterRows": 1, "comment": "N", "escape": "E"});
+        let other = CsvOptions::compile(&serde_json::from_value(format).unwrap()).unwrap();
+        let (header, found) = rows(b"Name,sf__Id,sf__Created,sf__Error\nNora,,,E\n", other, 500);
+        assert_eq!((header.len(), found.len(), found[0].skipped), (4, 1, false));
         // Any other file is what the job says.
         let (header, _) = rows(b"Name;sf__Id,sf__Created,sf__Error\nx;y\n", options(Some(";"), None), 500);
         assert_eq!(header, ["Name", "sf__Id,sf__Created,sf__Error"]);
@@ -114,7 +117,7 @@ mod tests {
     fn a_refused_row_keeps_its_text_whatever_the_pieces() {
         let file = b"a,b\n1,\"x\ny\" z\n2\n3,\xEB\r\n4,\"fine\"\n5,\"v\" w";
         for step in 1..file.len() {
-            let (_, found) = rows(file, options(None, None), step);
+            let (_, found) = rows(file, options(None, Some("utf-8")), step);
             let shown: Vec<&str> = found.iter().map(|row| row.refused.split_once("] ").map_or("", |(_, shown)| shown)).collect();
             assert_eq!(shown, ["1,\"x\\ny\" z", "2", "3,\\xEB", "", "5,\"v\" w"], "{step}");
         }

@@ -1,30 +1,39 @@
 //! Rows of a CSV file, from bytes as they arrive. Strict where `csv-core` is generous: a quote that is never closed is
 //! an error, ragged rows and text that is no text are faults of their row, each with its place.
 //!
-//! bytes → `text` (encoding) → `parser` (records; `quotes` and `suspect` watch over it) → `rows` (faults, batches)
+//! bytes → `input` (pieces; `text` decodes, `detect` tells the encoding, `escapes` hides what is escaped) → `parser` (records; `quotes` and `suspect` watch over it) → `rows` (faults, batches)
 //!
 //! `again`: result files that come back
 
 mod again;
+mod charset;
 mod contradiction;
+mod detect;
+mod escapes;
 mod footer;
+mod input;
+mod options;
 mod parser;
 mod quotes;
+mod record;
 mod rows;
 mod sniff;
 mod suspect;
+mod tail;
 mod text;
+mod utf32;
 
-use std::collections::BTreeSet;
-
-use api::import_job::{CsvFormat, Quote};
+use api::import_run::Warning;
 use async_trait::async_trait;
-use bytes::{Buf, Bytes, BytesMut};
-use encoding_rs::Encoding;
-use futures::{Stream, StreamExt};
+use bytes::Bytes;
+use futures::Stream;
 
 pub(super) use self::again::is_result_file;
-use self::parser::{Dialect, Parser};
+use self::escapes::Escapes;
+use self::input::{Head, Input};
+pub use self::options::CsvOptions;
+use self::parser::Parser;
+use self::record::RawRecord;
 use self::rows::Records;
 use self::text::Text;
 use crate::row::{Batch, Header};
@@ -32,64 +41,12 @@ use crate::source::peek::ENOUGH;
 use crate::source::{FileError, ReadError, Rows, kind};
 use crate::taken::{Choice, Taken, TakenCsv};
 
-/// How a file is read; what is absent is detected.
-#[derive(Clone, Debug, Default)]
-pub struct CsvOptions {
-    delimiter: Option<u8>,
-    encoding: Option<&'static Encoding>,
-    quote: Option<Quote>,
-    /// Columns that the job uses, by their names; none when nobody said.
-    columns: BTreeSet<String>,
-}
-
-impl CsvOptions {
-    /// The options of a job's `format.csv`.
-    ///
-    /// # Errors
-    ///
-    /// [`FileError::Delimiter`] unless the delimiter is one ASCII character and neither the quote nor a line end, and [`FileError::UnknownEncoding`]
-    /// if the encoding is no label of the WHATWG.
-    pub fn compile(format: &CsvFormat) -> Result<Self, FileError> {
-        let quote = quote(format.quote);
-        let delimiter = format.delimiter.as_deref().map(|text| match text.as_bytes() {
-            [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n' | 0) && Some(*byte) != quote => Ok(*byte),
-            _ => Err(FileError::Delimiter),
-        });
-        let encoding = format.encoding.as_deref().map(|label| {
-            let known = Encoding::for_label(label.as_bytes());
-            known.ok_or_else(|| FileError::UnknownEncoding { label: label.to_owned() })
-        });
-        Ok(Self { delimiter: delimiter.transpose()?, encoding: encoding.transpose()?, quote: format.quote, columns: BTreeSet::new() })
-    }
-
-    /// Columns that the job uses: they tell which reading of the header is meant, and what has to fit into Salesforce.
-    pub fn for_columns(self, columns: BTreeSet<String>) -> Self {
-        Self { columns, ..self }
-    }
-}
-
-fn quote(format: Option<Quote>) -> Option<u8> {
-    match format {
-        Some(Quote::None) => None,
-        None | Some(Quote::Double) => Some(b'"'),
-        Some(Quote::Single) => Some(b'\''),
-    }
-}
-
 /// A CSV file being read.
 pub struct CsvSource<S> {
-    stream: S,
-    text: Text,
-    /// End marks of DOS at the end of what was read; they are text only if more follows.
-    end_marks: usize,
-    /// There were too many of them: they are text.
-    many_marks: bool,
-    /// Text that is not parsed yet.
-    pending: Bytes,
-    /// The stream has ended.
-    ended: bool,
+    input: Input<S>,
     /// The last record was looked at.
     finished: bool,
+    escapes: Option<Escapes>,
     parser: Parser,
     rows: Records,
     header: Header,
@@ -101,77 +58,91 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
         Self::open_with_sample(stream, options, ENOUGH).await
     }
 
-    async fn open_with_sample(mut stream: S, options: CsvOptions, sample: usize) -> Result<Self, ReadError> {
-        let mut head = BytesMut::new();
-        let mut ended = false;
-        while head.len() < sample && !ended {
-            match stream.next().await {
-                Some(bytes) => head.extend_from_slice(&bytes?),
-                None => ended = true,
-            }
-        }
-        let mut head = head.freeze();
-        if let Some(foreign) = kind::of_bytes(&head) {
+    async fn open_with_sample(stream: S, options: CsvOptions, sample: usize) -> Result<Self, ReadError> {
+        let mut head = Head::new(stream);
+        let first = head.look(sample).await?;
+        if let Some(foreign) = kind::of_bytes(first) {
             return Err(foreign.instead_of("CSV").into());
         }
-        let options = again::written_by_us(&head, options);
-        let (mut text, mark) = Text::detect(&head, options.encoding)?;
-        head.advance(mark);
-        let mut pending = text.decode(head);
-        if ended {
-            pending = join(pending, text.finish());
-        }
-        if let Some(foreign) = kind::of_text(&pending) {
+        let options = again::written_by_us(first, options);
+        let (text, mark) = match Text::known(first, options.encoding) {
+            Some(known) => known,
+            None => (Text::detect(head.look(detect::JUDGED).await?), 0),
+        };
+        let (encoding, encoding_by) = (text.encoding(), text.by());
+        let mut input = head.text(text, mark, sample);
+        if let Some(foreign) = kind::of_text(input.pending()) {
             return Err(foreign.instead_of("CSV").into());
         }
-        let (told, line) = sniff::excel_hint(&pending);
-        let quote = quote(options.quote);
+        let (told, hint) = sniff::excel_hint(input.pending());
+        let told = told.filter(|delimiter| options.may_delimit(*delimiter));
+        input.hold_end_marks();
+        let named = !options.rows.columns.is_empty();
+        let hint = u64::from(hint > 0);
+        let lines = if named { hint + options.rows.skipped } else { hint.max(options.rows.before_header) };
+        let skipped = input.skip_lines(lines, false).await?;
+        if lines > 0 {
+            input.fill(sample).await?;
+        }
         let (delimiter, delimiter_by) = match (options.delimiter, told) {
             (Some(delimiter), _) => (delimiter, Choice::Told),
             (None, Some(delimiter)) => (delimiter, Choice::Marked),
-            (None, None) => (sniff::delimiter(&pending[line..], ended, quote, &options.columns), Choice::Assumed),
+            (None, None) => (sniff::delimiter(input.pending(), input.has_ended(), &options), Choice::Detected),
         };
-        pending.advance(line);
-
-        let dialect = Dialect { delimiter, quote };
+        let quote = options.quote();
+        let dialect = options.dialect(delimiter);
+        let escapes = Escapes::of(dialect);
+        if let Some(escapes) = escapes {
+            input.mask(escapes);
+        }
         let mut source = Self {
-            stream,
-            parser: Parser::new(dialect, (mark + line) as u64, u64::from(line > 0)),
-            rows: Records::new(text.encoding(), text.by(), dialect),
-            text,
-            end_marks: 0,
-            many_marks: false,
-            pending,
-            ended,
+            input,
+            escapes,
+            parser: Parser::new(dialect, mark as u64 + skipped, lines),
+            rows: Records::new(encoding, encoding_by, dialect),
             finished: false,
             header: Header::new([] as [&str; 0]),
         };
-        source.hold_end_marks();
-        let (names, quoted) = source.read_header(quote).await?;
-        let (encoding, encoding_by) = (source.text.encoding(), source.text.by());
-        source.header = Header::of_file(names, Taken::Csv(TakenCsv { delimiter, delimiter_by, encoding, encoding_by, quoted }));
+        let (names, quoted) = if named {
+            (options.rows.columns.clone(), false)
+        } else {
+            let header = source.read_header(quote, options.rows.before_header).await?;
+            source.skip(options.rows.skipped).await?;
+            header
+        };
+        source.header = Header::of_file(names, Taken::Csv(TakenCsv { delimiter, delimiter_by, encoding, encoding_by, quoted, named }));
         source.parser.expect(source.header.len(), options.quote.is_none());
-        if !options.columns.is_empty() {
-            source.rows.used(options.columns.iter().filter_map(|name| source.header.find(name).ok()).collect());
+        source.rows.leave_out(&options.rows);
+        if !options.used.is_empty() {
+            source.rows.used(options.used.iter().filter_map(|name| source.header.find(name).ok()).collect());
         }
         Ok(source)
     }
 
-    /// The names, and whether the line begins with a quote.
-    async fn read_header(&mut self, quote: Option<u8>) -> Result<(Vec<String>, bool), ReadError> {
+    /// Leaves out the next lines.
+    async fn skip(&mut self, lines: u64) -> Result<(), ReadError> {
+        if lines > 0 {
+            let bytes = self.input.skip_lines(lines, self.parser.is_behind_cr()).await?;
+            self.parser.skip(bytes, lines);
+        }
+        Ok(())
+    }
+
+    /// The names, and whether the line begins with a quote. `behind`: how many lines were left out before it.
+    async fn read_header(&mut self, quote: Option<u8>, behind: u64) -> Result<(Vec<String>, bool), ReadError> {
         loop {
             let mut header = None;
-            let rows = &mut self.rows;
-            let mut take = |record: parser::RawRecord<'_>| {
-                header = rows.header(record)?.map(|names| (names, record.begins_with(quote)));
+            let (rows, escapes) = (&mut self.rows, self.escapes);
+            let mut take = |record: RawRecord<'_>| {
+                header = escapes::restore(escapes, record, |record| rows.header(record))?.map(|names| (names, record.begins_with(quote)));
                 Ok(false)
             };
-            let more = if !self.pending.is_empty() {
-                let used = self.parser.feed(&self.pending, &mut take)?;
-                self.pending.advance(used);
+            let more = if !self.input.pending().is_empty() {
+                let used = self.parser.feed(self.input.pending(), &mut take)?;
+                self.input.advance(used);
                 true
-            } else if !self.ended {
-                self.refill().await?;
+            } else if !self.input.has_ended() {
+                self.input.refill().await?;
                 true
             } else {
                 let more = !std::mem::replace(&mut self.finished, true);
@@ -181,6 +152,7 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
             match header {
                 Some(header) => return Ok(header),
                 None if more => continue,
+                None if behind > 0 => return Err(FileError::NoHeader { line: behind + 1 }.into()),
                 None => return Err(FileError::Empty.into()),
             }
         }
@@ -191,41 +163,11 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
         error.in_row(self.rows.next(), &self.header)
     }
 
-    /// Gets more text, or learns that there is none.
-    async fn refill(&mut self) -> Result<(), ReadError> {
-        let text = match self.stream.next().await {
-            Some(bytes) => self.text.decode(bytes?),
-            None => {
-                self.ended = true;
-                self.text.finish()
-            }
-        };
-        self.pending = if self.end_marks > 0 && !text.is_empty() {
-            let marks = vec![END_MARK; std::mem::take(&mut self.end_marks)];
-            join(marks.into(), text)
-        } else {
-            text
-        };
-        self.hold_end_marks();
-        Ok(())
-    }
-
-    /// Holds end marks at the end of the pending text back.
-    fn hold_end_marks(&mut self) {
-        let marks = self.pending.iter().rev().take_while(|byte| **byte == END_MARK).count();
-        let goes_on = self.many_marks && marks == self.pending.len();
-        self.many_marks = goes_on || marks > MOST_END_MARKS;
-        if !self.many_marks {
-            self.end_marks += marks;
-            self.pending.truncate(self.pending.len() - marks);
-        }
-    }
-
     /// What the parser wants to see again comes first.
     fn used(&mut self, bytes: usize) {
-        self.pending.advance(bytes);
+        self.input.advance(bytes);
         if let Some(again) = self.parser.take_again() {
-            self.pending = join(again.into(), std::mem::take(&mut self.pending));
+            self.input.push_front(again);
         }
     }
 }
@@ -239,21 +181,21 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> Rows for CsvSource
     async fn next(&mut self, batch: &mut Batch) -> Result<bool, ReadError> {
         batch.clear();
         loop {
-            let (rows, header) = (&mut self.rows, &self.header);
-            let mut take = |record: parser::RawRecord<'_>| {
-                rows.data(header, record, batch)?;
+            let (rows, header, escapes) = (&mut self.rows, &self.header, self.escapes);
+            let mut take = |record: RawRecord<'_>| {
+                escapes::restore(escapes, record, |record| rows.data(header, record, batch))?;
                 Ok(!batch.is_full())
             };
-            if !self.pending.is_empty() {
-                let used = self.parser.feed(&self.pending, &mut take).map_err(|error| self.in_row(error))?;
+            if !self.input.pending().is_empty() {
+                let used = self.parser.feed(self.input.pending(), &mut take).map_err(|error| self.in_row(error))?;
                 self.used(used);
-            } else if !self.ended {
-                self.refill().await?;
+            } else if !self.input.has_ended() {
+                self.input.refill().await?;
             } else if !self.finished {
-                let alone = self.end_marks > 0 && !self.parser.in_record();
+                let alone = self.input.has_end_marks() && !self.parser.in_line();
                 self.parser.finish(&mut take).map_err(|error| self.in_row(error))?;
                 self.used(0);
-                self.finished = self.pending.is_empty();
+                self.finished = self.input.pending().is_empty();
                 if self.finished {
                     self.rows.finish(&self.header, batch)?;
                     if alone {
@@ -272,16 +214,10 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> Rows for CsvSource
     fn blank_lines(&self) -> u64 {
         self.parser.blank_lines() + self.rows.blank_lines()
     }
-}
 
-/// Ctrl-Z, with which CP/M and DOS end a text.
-const END_MARK: u8 = 0x1A;
-
-/// They fill up a block of an old disk or transfer; more of them are no end.
-const MOST_END_MARKS: usize = 4096;
-
-fn join(first: Bytes, second: Bytes) -> Bytes {
-    if second.is_empty() { first } else { [first, second].concat().into() }
+    fn warnings(&self) -> Vec<Warning> {
+        self.rows.warnings()
+    }
 }
 
 #[cfg(test)]

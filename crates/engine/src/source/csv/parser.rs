@@ -7,7 +7,9 @@ use std::borrow::Cow;
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use memchr::{memchr, memchr_iter, memchr2, memchr3};
 
-use super::quotes::{FaultKind, Quotes};
+use super::escapes;
+use super::quotes::{FaultKind, Place, Quotes};
+use super::record::{Fault, RawRecord};
 use super::suspect;
 use crate::row::{Column, Position};
 use crate::source::FileError;
@@ -25,70 +27,10 @@ pub(super) struct Dialect {
     pub(super) delimiter: u8,
     /// Absent: quotes are text.
     pub(super) quote: Option<u8>,
-}
-
-/// A record, unescaped, until the next one is parsed.
-#[derive(Clone, Copy)]
-pub(super) struct RawRecord<'a> {
-    /// Where it begins; the row number is the caller's.
-    pub(super) at: Position,
-    /// The cells one after the other.
-    pub(super) text: &'a [u8],
-    /// Where each ends in `text`.
-    pub(super) ends: &'a [usize],
-    /// What stands between two cells in `text`: the delimiter, when the line was cut where it stands.
-    gap: Option<u8>,
-    /// As it came: in earlier pieces, and in the last one.
-    raw: [&'a [u8]; 2],
-    /// It has no character beyond ASCII and no NUL. Otherwise nobody has looked yet.
-    pub(super) known_ascii: bool,
-    pub(super) fault: Option<Fault>,
-    /// It begins behind a byte order mark that is not the file's first.
-    pub(super) marked: bool,
-    /// Blank lines before it, from the start of the file.
-    pub(super) blank_lines: u64,
-}
-
-/// What is wrong with the quotes of a record.
-#[derive(Clone, Copy)]
-pub(super) struct Fault {
-    pub(super) kind: FaultKind,
-    pub(super) at: Position,
-    /// The field that it is in, counted from zero.
-    pub(super) field: usize,
-}
-
-impl<'a> RawRecord<'a> {
-    /// A record of one cell, kept from earlier.
-    pub(super) fn of_cell(at: Position, text: &'a [u8], ends: &'a [usize; 1]) -> Self {
-        Self { at, text, ends, gap: None, raw: [b"", text], known_ascii: false, fault: None, marked: false, blank_lines: 0 }
-    }
-
-    /// Whether it begins with this byte.
-    pub(super) fn begins_with(self, byte: Option<u8>) -> bool {
-        byte.is_some() && self.raw[0].first().or(self.raw[1].first()).copied() == byte
-    }
-
-    /// What stands in the file, without the line end.
-    pub(super) fn raw(self) -> Vec<u8> {
-        let mut raw = self.raw.concat();
-        raw.pop_if(|last| matches!(last, b'\n' | b'\r'));
-        raw
-    }
-
-    pub(super) fn cells(self) -> impl Iterator<Item = &'a [u8]> {
-        let (mut start, gap) = (0, usize::from(self.gap.is_some()));
-        self.ends.iter().map(move |end| {
-            let cell = &self.text[start..*end];
-            start = end + gap;
-            cell
-        })
-    }
-
-    /// The cells with a comma between each two, if that is how they stand in `text`.
-    pub(super) fn joined_by_commas(self) -> Option<&'a [u8]> {
-        (self.gap == Some(b',')).then_some(self.text)
-    }
+    /// A line that begins with it where a record would begin is none.
+    pub(super) comment: Option<u8>,
+    /// What it escapes was exchanged (`escapes`) before the text comes here.
+    pub(super) escape: Option<u8>,
 }
 
 /// Takes a record; false: stop behind it.
@@ -115,6 +57,7 @@ pub(super) struct Parser {
     /// Bytes parsed twice.
     repeated: u64,
     in_record: bool,
+    in_comment: bool,
     /// Bytes of a byte order mark, matched at the start of a record.
     mark: usize,
     behind_mark: bool,
@@ -144,6 +87,7 @@ impl Parser {
             again: Vec::new(),
             repeated: 0,
             in_record: false,
+            in_comment: false,
             mark: 0,
             behind_mark: false,
             behind_cr: false,
@@ -160,12 +104,25 @@ impl Parser {
         self.suspects = suspects;
     }
 
+    /// The last line ended with a CR; an LF that follows belongs to it.
+    pub(super) fn is_behind_cr(&self) -> bool {
+        self.behind_cr
+    }
+
+    /// The caller has left out so much, up to the end of a line.
+    pub(super) fn skip(&mut self, bytes: u64, lines: u64) {
+        self.byte += bytes;
+        self.line += lines;
+        self.behind_cr = false;
+    }
+
     pub(super) fn blank_lines(&self) -> u64 {
         self.blank_lines
     }
 
-    pub(super) fn in_record(&self) -> bool {
-        self.in_record
+    /// The text goes on in a line that has begun.
+    pub(super) fn in_line(&self) -> bool {
+        self.in_record || self.in_comment
     }
 
     /// Text that comes before all other, if there is any.
@@ -175,7 +132,7 @@ impl Parser {
 
     /// Parses until the input ends, `take` has enough or there is text to parse again; tells how much was used.
     pub(super) fn feed(&mut self, input: &[u8], take: Take<'_>) -> Result<usize, FileError> {
-        let mut used = 0;
+        let mut used = if self.in_comment { self.skip_comment(input) } else { 0 };
         let ascii = ascii_prefix(input);
         // Where the record under way begins in the input, or goes on.
         let mut from = 0;
@@ -191,6 +148,10 @@ impl Parser {
                 if !self.in_record {
                     if self.skip_line_end(input[used]) {
                         used += 1;
+                        continue;
+                    }
+                    if self.dialect.comment == Some(input[used]) {
+                        used += self.skip_comment(&input[used..]);
                         continue;
                     }
                     if let Some(end) = whole_line(&input[used..], self.dialect.quote) {
@@ -245,7 +206,8 @@ impl Parser {
             if self.recover(&raw, true, take)? {
                 return Ok(());
             }
-            return Err(FileError::UnbalancedQuote { at: self.position(place), column: Column::Number(place.field + 1) });
+            let at = self.position(place, &raw);
+            return Err(FileError::UnbalancedQuote { at, column: Column::Number(place.field + 1) });
         }
         while self.advance(&[]).0 == ReadRecordResult::OutputEndsFull {
             self.grow_ends()?;
@@ -281,12 +243,14 @@ impl Parser {
 
     /// Line ends between records: the rest of a CRLF, or a blank line.
     fn skip_line_end(&mut self, byte: u8) -> bool {
-        if !matches!(byte, b'\r' | b'\n') {
+        // The rest of a CRLF that stands escaped at the end of a comment.
+        let escaped = byte == escapes::LF && self.behind_cr && self.dialect.escape.is_some();
+        if !matches!(byte, b'\r' | b'\n') && !escaped {
             self.behind_cr = false;
             return false;
         }
         self.byte += 1;
-        if self.behind_cr && byte == b'\n' {
+        if self.behind_cr && byte != b'\r' {
             self.behind_cr = false;
         } else {
             self.line += 1;
@@ -296,6 +260,23 @@ impl Parser {
         true
     }
 
+    /// The rest of a line that is a comment, as far as it is there. Tells how much was used.
+    fn skip_comment(&mut self, input: &[u8]) -> usize {
+        // An escape does not make the next line a part of it.
+        let end = match self.dialect.escape {
+            None => memchr2(b'\n', b'\r', input),
+            Some(_) => escapes::line_end(input),
+        };
+        self.in_comment = end.is_none();
+        if let Some(end) = end {
+            self.line += 1;
+            self.behind_cr = matches!(input[end], b'\r' | escapes::CR);
+        }
+        let used = end.map_or(input.len(), |end| end + 1);
+        self.byte += used as u64;
+        used
+    }
+
     /// A line without quotes, without a copy.
     fn cut(&mut self, line: &[u8], end: u8, known_ascii: bool, take: Take<'_>) -> Result<bool, FileError> {
         let at = Position { row: 0, line: self.line, byte: self.byte };
@@ -303,7 +284,7 @@ impl Parser {
             return Err(FileError::RecordTooLong { at, limit: MAX_RECORD >> 20 });
         }
         self.byte += line.len() as u64 + 1;
-        self.line += 1;
+        self.line += 1 + if known_ascii { 0 } else { self.escaped_lines(line) };
         self.behind_cr = end == b'\r';
         self.give(at, line, known_ascii, None, take)
     }
@@ -349,23 +330,26 @@ impl Parser {
 
     /// A record is whole; `raw` is the rest of it as it came.
     fn emit(&mut self, raw: &[u8], take: Take<'_>) -> Result<bool, FileError> {
-        let mut fault = self.quotes.fault().map(|(kind, place)| self.fault(kind, place));
+        let mut fault = self.quotes.fault().map(|(kind, place)| self.fault(kind, place, &whole(&self.begun, raw)));
         if let Some(columns) = self.columns.filter(|_| self.quotes.lines() > 0) {
             let wrong = fault.is_some() || self.ends_len != columns;
             if wrong || self.suspects {
-                let whole = if self.begun.is_empty() { Cow::Borrowed(raw) } else { Cow::Owned([&self.begun, raw].concat()) };
+                let whole = whole(&self.begun, raw);
                 if wrong {
                     if self.recover(&whole, true, take)? {
                         return Ok(true);
                     }
                 } else if let Some(lines) = suspect::swallowed(&whole, self.dialect, columns) {
-                    fault = Some(self.fault(FaultKind::Suspected { lines }, self.quotes.opened()));
+                    fault = Some(self.fault(FaultKind::Suspected { lines }, self.quotes.opened(), &whole));
                 }
             }
         }
         self.in_record = false;
         self.behind_cr = raw.last() == Some(&b'\r');
         self.line += self.quotes.lines() + 1;
+        if self.dialect.escape.is_some() {
+            self.line += self.escaped_lines(&whole(&self.begun, raw));
+        }
         take(RawRecord {
             at: self.start,
             text: &self.text[..self.text_len],
@@ -392,20 +376,27 @@ impl Parser {
         self.in_record = false;
         self.behind_cr = false;
         self.core = core(self.dialect);
-        let place = super::quotes::Place { byte: self.start.byte + stray.quote.byte, ..stray.quote };
-        let fault = self.fault(FaultKind::Stray, place);
+        let place = Place { byte: self.start.byte + stray.quote.byte, ..stray.quote };
+        let fault = self.fault(FaultKind::Stray, place, raw);
         self.byte = self.start.byte + stray.next as u64;
-        self.line = self.start.line + 1;
+        self.line = self.start.line + 1 + self.escaped_lines(&raw[..stray.line]);
         self.give(self.start, &raw[..stray.line], false, Some(fault), take)?;
         Ok(true)
     }
 
-    fn fault(&self, kind: FaultKind, place: super::quotes::Place) -> Fault {
-        Fault { kind, at: self.position(place), field: place.field }
+    /// `raw`: the record as it came.
+    fn fault(&self, kind: FaultKind, place: Place, raw: &[u8]) -> Fault {
+        Fault { kind, at: self.position(place, raw), field: place.field }
     }
 
-    fn position(&self, place: super::quotes::Place) -> Position {
-        Position { row: 0, line: self.start.line + place.lines, byte: place.byte }
+    fn position(&self, place: Place, raw: &[u8]) -> Position {
+        let before = &raw[..(place.byte - self.start.byte) as usize];
+        Position { row: 0, line: self.start.line + place.lines + self.escaped_lines(before), byte: place.byte }
+    }
+
+    /// Line ends that are text, and that an editor counts all the same.
+    fn escaped_lines(&self, text: &[u8]) -> u64 {
+        if self.dialect.escape.is_some() { escapes::lines(text) } else { 0 }
     }
 
     fn grow_ends(&mut self) -> Result<(), FileError> {
@@ -415,6 +406,11 @@ impl Parser {
         self.ends.resize(self.ends.len() * 2, 0);
         Ok(())
     }
+}
+
+/// A record as it came, in earlier pieces and in the last one.
+fn whole<'r>(begun: &[u8], raw: &'r [u8]) -> Cow<'r, [u8]> {
+    if begun.is_empty() { Cow::Borrowed(raw) } else { Cow::Owned([begun, raw].concat()) }
 }
 
 /// How far the input is known to have no character beyond ASCII and no NUL: looked at in one go, not row by row.

@@ -216,7 +216,7 @@ fn last_char(text: &[u8]) -> Option<char> {
 }
 
 /// How many bytes at the end begin a character and do not end it.
-fn begun_char(text: &[u8]) -> usize {
+pub(super) fn begun_char(text: &[u8]) -> usize {
     let Some(start) = text.iter().rposition(|byte| byte & 0xC0 != 0x80) else { return 0 };
     let begun = &text[start..];
     if std::str::from_utf8(begun).is_err_and(|error| error.error_len().is_none()) { begun.len() } else { 0 }

@@ -4,13 +4,18 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use api::import_run::Warning;
 use memchr::memchr;
 
-use super::END_MARK;
 use super::footer::Footer;
-use super::parser::{Dialect, Fault, RawRecord};
+use super::input::END_MARK;
+use super::options::RowOptions;
+use super::parser::Dialect;
 use super::quotes::FaultKind;
+use super::record::{Fault, RawRecord};
+use super::tail::Tail;
 use super::text::CONTRADICTED;
+use crate::cells::trim;
 use crate::own::{self, Own};
 use crate::row::{Batch, Column, Header, Position, Record, RowError};
 use crate::source::FileError;
@@ -39,6 +44,12 @@ pub(super) struct Records {
     doubts: Doubts,
     /// The file is a result file of an earlier run.
     own: Option<Own>,
+    /// Rows with letters that another encoding would have as others, and the number of the first: of a file whose encoding was detected.
+    guessed: (u64, u64),
+    /// The last records, if the job says that they are no rows.
+    tail: Option<Tail>,
+    /// Cells are read without the blanks around them.
+    trims: bool,
 }
 
 /// Quoted cells that may be rows.
@@ -53,7 +64,21 @@ struct Doubts {
 impl Records {
     pub(super) fn new(encoding: &'static str, encoding_by: Choice, dialect: Dialect) -> Self {
         let (footer, doubts) = (Footer::default(), Doubts::default());
-        Self { encoding, encoding_by, dialect, read: 0, blank: 0, blank_before: 0, footer, used: None, doubts, own: None }
+        Self {
+            encoding,
+            encoding_by,
+            dialect,
+            read: 0,
+            blank: 0,
+            blank_before: 0,
+            footer,
+            used: None,
+            doubts,
+            own: None,
+            guessed: (0, 0),
+            tail: None,
+            trims: false,
+        }
     }
 
     /// Only in these columns a record may be too long for Salesforce.
@@ -61,13 +86,30 @@ impl Records {
         self.used = Some(columns);
     }
 
+    /// What the job says of them.
+    pub(super) fn leave_out(&mut self, options: &RowOptions) {
+        self.tail = (options.footer > 0).then(|| Tail::new(options.footer));
+        self.trims = options.trims;
+    }
+
     /// The number that the next record gets.
     pub(super) fn next(&self) -> u64 {
-        self.read + self.footer.len() as u64 + 1
+        self.read + (self.footer.len() + self.tail.as_ref().map_or(0, Tail::len)) as u64 + 1
     }
 
     pub(super) fn blank_lines(&self) -> u64 {
         self.blank
+    }
+
+    /// What the rows were read as, if nobody said so.
+    pub(super) fn warnings(&self) -> Vec<Warning> {
+        let (rows, first_row) = self.guessed;
+        let what = format!(
+            "the file is no UTF-8; it was read as {} (detected), which these rows have letters of: set format.csv.encoding if they are wrong",
+            self.encoding
+        );
+        let warning = Warning { field: "encoding".to_owned(), what, rows: rows.cast_signed(), first_row: first_row.cast_signed() };
+        if rows > 0 { vec![warning] } else { Vec::new() }
     }
 
     /// The names of the header, unless the record is blank.
@@ -88,7 +130,7 @@ impl Records {
         if memchr(0, record.text).is_some() {
             return Err(match self.encoding_by {
                 Choice::Assumed => FileError::HeaderNul { at },
-                Choice::Told | Choice::Marked => FileError::HeaderNulTold { at, encoding },
+                Choice::Told | Choice::Marked | Choice::Detected => FileError::HeaderNulTold { at, encoding },
             });
         }
         let not_text = |name: &[u8], number| match memchr(CONTRADICTED, name) {
@@ -102,14 +144,27 @@ impl Records {
         Ok(Some(self.own.as_ref().map_or(names, Own::names)))
     }
 
-    /// Adds a row, unless the record is blank.
-    pub(super) fn data(&mut self, header: &Header, record: RawRecord<'_>, batch: &mut Batch) -> Result<(), FileError> {
-        let first = record.cells().next().unwrap_or_default();
+    /// Adds a row, unless the record is blank or among the last ones that are left out.
+    pub(super) fn data(&mut self, header: &Header, mut record: RawRecord<'_>, batch: &mut Batch) -> Result<(), FileError> {
         if is_blank(record) {
             self.blank += 1;
             return Ok(());
         }
-        let blank_before = std::mem::replace(&mut self.blank_before, record.blank_lines + self.blank);
+        record.blank_lines += self.blank;
+        let next = self.next();
+        match &mut self.tail {
+            None => self.with_text(header, record, batch),
+            Some(tail) => match tail.push(record, next)? {
+                Some(kept) => self.with_text(header, kept.record(), batch),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// A record with text, which knows how many blank ones stand before it.
+    fn with_text(&mut self, header: &Header, record: RawRecord<'_>, batch: &mut Batch) -> Result<(), FileError> {
+        let first = record.cells().next().unwrap_or_default();
+        let blank_before = std::mem::replace(&mut self.blank_before, record.blank_lines);
         let behind_blank = blank_before != self.blank_before;
         if behind_blank
             || record.marked
@@ -163,6 +218,8 @@ impl Records {
             let record = RawRecord::of_cell(at, &cell, &ends);
             if is_footer { self.skip(header, record, batch) } else { self.row(header, record, batch)? }
         }
+        let last = self.tail.as_mut().map(Tail::take).unwrap_or_default();
+        last.iter().for_each(|kept| self.skip(header, kept.record(), batch));
         self.judge()
     }
 
@@ -195,6 +252,10 @@ impl Records {
         if record.text.len() > MAX_CHARACTERS {
             self.check_length(record)?;
         }
+        if self.encoding_by == Choice::Detected && !record.known_ascii && !record.text.is_ascii() {
+            let (rows, first) = self.guessed;
+            self.guessed = (rows + 1, if rows == 0 { self.read } else { first });
+        }
         if let Some(Fault { kind: FaultKind::Suspected { lines }, at, field }) = record.fault {
             self.doubt(Position { row: self.read, ..at }, header.column(field), lines)?;
         }
@@ -202,7 +263,7 @@ impl Records {
         batch.push(self.read, |row| {
             let text = self.check_text(header, record, self.read);
             row.fault = self.check_shape(header, record, self.read).or(text.as_ref().err().cloned());
-            if let Some(line) = record.joined_by_commas().filter(|_| text.is_ok() && record.ends.len() == header.len()) {
+            if let Some(line) = record.joined_by_commas().filter(|_| text.is_ok() && record.ends.len() == header.len() && !self.trims) {
                 row.cells.set_line(line, record.ends);
                 // A line that was cut where it stands has no quote in it, unless quotes are text or one is its fault.
                 if self.dialect.quote == Some(b'"') && record.fault.is_none() {
@@ -210,6 +271,7 @@ impl Records {
                 }
             } else {
                 for cell in record.cells().take(header.len()) {
+                    let cell = if self.trims { trim(cell) } else { cell };
                     match text {
                         Ok(()) => row.cells.push_field(cell),
                         Err(_) => row.cells.push_field(readable(cell).as_bytes()),

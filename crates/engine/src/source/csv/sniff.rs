@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::parser::{Dialect, Parser, RawRecord};
+use super::escapes::{self, Escapes};
+use super::options::CsvOptions;
+use super::parser::{Dialect, Parser};
+use super::record::RawRecord;
 
 pub(super) const CANDIDATES: [u8; 4] = [b',', b';', b'\t', b'|'];
 const RECORDS: usize = 20;
@@ -17,15 +20,20 @@ pub(super) fn excel_hint(text: &[u8]) -> (Option<u8>, usize) {
     }
 }
 
-/// The candidate whose header has all columns that the job names, if there is one; else the one that cuts the first
+/// The candidate whose header has all columns that the job names, or whose first record has as many fields as it names columns, if
+/// there is one; else the one that cuts the first
 /// records most evenly, then the one whose header has more of those columns, then the one with the most fields. A comma
 /// when none cuts at all.
-pub(super) fn delimiter(sample: &[u8], whole: bool, quote: Option<u8>, named: &BTreeSet<String>) -> u8 {
+pub(super) fn delimiter(sample: &[u8], whole: bool, options: &CsvOptions) -> u8 {
+    let (used, columns) = (&options.used, options.rows.columns.len());
     let mut best = ((false, 0, 0, 0), b',');
-    for delimiter in CANDIDATES {
-        let Some(reading) = read(sample, whole, Dialect { delimiter, quote }) else { continue };
-        let named_here = named.iter().filter(|name| reading.header.contains(name.trim())).count();
-        let all = !named.is_empty() && named_here == named.len();
+    for delimiter in CANDIDATES.into_iter().filter(|delimiter| options.may_delimit(*delimiter)) {
+        let Some(reading) = read(sample, whole, options.dialect(delimiter)) else { continue };
+        let named_here = match columns {
+            0 => used.iter().filter(|name| reading.header.contains(name.trim())).count(),
+            _ => 0,
+        };
+        let all = if columns > 0 { reading.fields == columns } else { !used.is_empty() && named_here == used.len() };
         // What does not cut says nothing, unless the job knows the one column.
         if reading.fields == 1 && !all {
             continue;
@@ -47,12 +55,15 @@ struct Reading {
 }
 
 fn read(sample: &[u8], whole: bool, dialect: Dialect) -> Option<Reading> {
+    let escapes = Escapes::of(dialect);
+    let sample = &*escapes::masked(escapes, sample);
     let mut parser = Parser::new(dialect, 0, 0);
     let mut counts = Vec::new();
     let mut header = BTreeSet::new();
     let mut take = |record: RawRecord<'_>| {
         if counts.is_empty() {
-            header = record.cells().map(|cell| String::from_utf8_lossy(cell).trim().to_owned()).collect();
+            let names = |record: RawRecord<'_>| record.cells().map(|cell| String::from_utf8_lossy(cell).trim().to_owned()).collect();
+            header = escapes::restore(escapes, record, names);
         }
         counts.push(record.ends.len());
         Ok(counts.len() < RECORDS)
@@ -83,13 +94,13 @@ mod tests {
             ("", b','),
             ("a;b", b';'),
         ] {
-            assert_eq!(delimiter(sample.as_bytes(), true, Some(b'"'), &BTreeSet::new()) as char, expected as char, "{sample:?}");
+            assert_eq!(delimiter(sample.as_bytes(), true, &CsvOptions::default()) as char, expected as char, "{sample:?}");
         }
     }
 
     #[test]
     fn a_sample_that_ends_in_the_middle_is_judged_by_its_whole_records() {
-        assert_eq!(delimiter(b"a;b\n1;2\n3;\"x,y,z,", false, Some(b'"'), &BTreeSet::new()), b';');
+        assert_eq!(delimiter(b"a;b\n1;2\n3;\"x,y,z,", false, &CsvOptions::default()), b';');
     }
 
     #[test]
@@ -103,11 +114,11 @@ mod tests {
             // Some of the names stand in no reading: the one with more of them wins a tie.
             ("Name, Vorname;E-Mail\nLovelace, Ada;a@example.org\n", &["E-Mail", "Phone"], b';'),
         ] {
-            let named = named.iter().map(|name| name.to_string()).collect();
-            assert_eq!(delimiter(sample.as_bytes(), true, Some(b'"'), &named) as char, expected as char, "{sample:?}");
+            let named = CsvOptions::default().for_columns(named.iter().map(|name| name.to_string()).collect());
+            assert_eq!(delimiter(sample.as_bytes(), true, &named) as char, expected as char, "{sample:?}");
         }
-        let one = ["Name, Vorname".to_owned()].into();
-        assert_ne!(delimiter(b"Name, Vorname\nLovelace, Ada\n", true, Some(b'"'), &one), b',');
+        let one = CsvOptions::default().for_columns(["Name, Vorname".to_owned()].into());
+        assert_ne!(delimiter(b"Name, Vorname\nLovelace, Ada\n", true, &one), b',');
     }
 
     #[test]

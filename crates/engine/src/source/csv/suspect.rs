@@ -82,7 +82,7 @@ pub(super) fn stray(raw: &[u8], dialect: Dialect, columns: usize, whole: bool) -
             None => break,
         };
         next += behind;
-        if line.is_empty() {
+        if line.is_empty() || line.first().copied() == dialect.comment {
             continue;
         }
         if !rows.has(line) && !rows.has_quoted(line, quote) {
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     fn dialect(delimiter: u8) -> Dialect {
-        Dialect { delimiter, quote: Some(b'"') }
+        Dialect { delimiter, quote: Some(b'"'), comment: None, escape: None }
     }
 
     #[test]

@@ -1,9 +1,13 @@
+use api::import_job::{CsvFormat, Quote};
 use futures::executor::block_on;
 use futures::stream;
 use proptest::prelude::*;
 
 use super::*;
 use crate::row::RowError;
+
+mod encodings;
+mod options;
 
 type Found = Vec<(Vec<String>, Option<RowError>)>;
 type Read = (Vec<String>, Found, u64);
@@ -114,9 +118,13 @@ fn a_mark_split_over_two_reads_does_not_end_up_in_the_first_name() {
 }
 
 #[test]
-fn utf_16_and_code_pages_are_decoded() {
+fn utf_16_utf_32_and_code_pages_are_decoded() {
     let utf16: Vec<u8> = [0xFEFF].into_iter().chain("Name;Ort\nJörg;Köln\n".encode_utf16()).flat_map(u16::to_be_bytes).collect();
     assert_eq!(read(&utf16).unwrap().1, good(&[&["Jörg", "Köln"]]));
+    let utf32: Vec<u8> = "\u{FEFF}Name;Ort\nJörg;Köln\n".chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
+    assert_eq!(read(&utf32).unwrap().1, good(&[&["Jörg", "Köln"]]));
+    let cut_off = read_with(&utf32[4..utf32.len() - 6], options(None, Some("utf-32le")).unwrap()).unwrap();
+    assert_eq!(cut_off.1[0].1.as_ref().unwrap().code(), "INVALID_ENCODING");
     let latin = options(None, Some("windows-1252")).unwrap();
     assert_eq!(read_pieces(b"Name\nJ\xF6rg\n", latin, &[1], 4).unwrap().1, good(&[&["Jörg"]]));
 }
@@ -168,15 +176,20 @@ fn lines_are_counted_whichever_way_they_end_also_inside_quotes() {
 
 #[test]
 fn text_that_is_no_text_fails_its_row_and_names_the_column_and_the_remedy() {
-    let (_, rows, _) = read(b"a,b\nx,J\xF6rg\ny,z\n").unwrap();
-    assert_eq!(rows[0].0, ["x", "J\u{FFFD}rg"]);
+    // Behind what the encoding is told by.
+    let far = [b"a,b\n".as_slice(), &b"1,2\n".repeat(detect::JUDGED / 4), b"x,J\xF6rg\ny,z\n"].concat();
+    let (_, rows, _) = read(far).unwrap();
+    let [.., (cells, Some(broken)), (_, None)] = rows.as_slice() else { panic!("the last row but one fails") };
+    assert_eq!(*cells, ["x", "J\u{FFFD}rg"]);
     assert_eq!(
-        rows[0].1.as_ref().unwrap().to_string(),
-        "row 1 (line 2, byte 4): column \"b\" is not valid UTF-8; save the file as UTF-8 or set the format's `encoding`"
+        broken.to_string(),
+        "row 262145 (line 262146, byte 1048580): column \"b\" is not valid UTF-8; save the file as UTF-8 or set the format's `encoding`"
     );
-    assert!(rows[1].1.is_none());
+    // UTF-8 with a place that is none.
+    let (_, rows, _) = read(b"a,b\nx,Zo\xC3\xAB\ny,J\xF6rg\n").unwrap();
+    assert_eq!(rows.iter().map(|(_, fault)| fault.is_some()).collect::<Vec<_>>(), [false, true]);
     // Two halves that would make a character if the cells were looked at together.
-    assert!(read(b"a,b\n\xC3,\xA9\n").unwrap().1[0].1.is_some());
+    assert!(read_with(b"a,b\n\xC3,\xA9\n", options(None, Some("utf-8")).unwrap()).unwrap().1[0].1.is_some());
     assert!(fault("a,b\nx,y\0\n").contains("column \"b\" contains a NUL"));
 }
 
@@ -201,8 +214,8 @@ fn what_cannot_be_read_at_all_is_an_error_with_its_place() {
         let error = read(file).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{error}");
     }
-    let latin = read(b"a;J\xF6rg\nx;y\n").unwrap_err().to_string();
-    assert!(latin.starts_with("header (line 1, byte 0): the name of column number 2 is not valid UTF-8; save"), "{latin}");
+    let latin = read_with(b"a;J\xF6rg\nx;y\n", options(None, Some("utf-8")).unwrap()).unwrap_err().to_string();
+    assert!(latin.starts_with("header (line 1, byte 0): the name of column number 2 is not valid UTF-8; name"), "{latin}");
     assert_eq!(read(&long).unwrap_err().reason(), api::import_run::RunReason::FileTooComplex);
 }
 
@@ -512,7 +525,7 @@ fn impossible_options_are_refused() {
         assert!(matches!(options(Some(delimiter), None), Err(FileError::Delimiter)), "{delimiter:?}");
     }
     let error = options(None, Some("klingon-8")).err().unwrap().to_string();
-    assert_eq!(error, "`encoding: klingon-8` is not a WHATWG encoding name such as windows-1252 or utf-16le");
+    assert_eq!(error, "`encoding: klingon-8` is not a WHATWG encoding name such as windows-1252 or utf-16le, nor utf-32le or utf-32be");
 }
 
 /// Cells made of what is special somewhere.

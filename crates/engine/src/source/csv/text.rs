@@ -3,20 +3,17 @@
 //! knows the column.
 
 use bytes::Bytes;
-use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8};
 
+use super::charset::{Charset, Decoder};
 use super::contradiction::Watch;
-use crate::source::FileError;
+use super::detect;
 use crate::taken::Choice;
-
-/// Stands where the input was malformed.
-const MALFORMED: u8 = 0xFF;
 
 /// Stands where the input can only be UTF-8, although the job says otherwise.
 pub(super) const CONTRADICTED: u8 = 0xFE;
 
 pub(super) struct Text {
-    encoding: &'static Encoding,
+    charset: Charset,
     by: Choice,
     /// Absent: nothing to contradict, or not any more.
     watch: Option<Watch>,
@@ -25,23 +22,31 @@ pub(super) struct Text {
 }
 
 impl Text {
-    /// The encoding by the byte order mark, else as wished, else UTF-8; and the length of the mark.
-    pub(super) fn detect(head: &[u8], wished: Option<&'static Encoding>) -> Result<(Self, usize), FileError> {
-        if head.starts_with(&[0xFF, 0xFE, 0, 0]) || head.starts_with(&[0, 0, 0xFE, 0xFF]) {
-            return Err(FileError::Utf32);
+    /// The encoding by the byte order mark, else as wished; and the length of the mark. Nothing: it has to be detected.
+    pub(super) fn known(head: &[u8], wished: Option<Charset>) -> Option<(Self, usize)> {
+        match (Charset::of_mark(head), wished) {
+            (Some((charset, mark)), _) => Some((Self::new(charset, Choice::Marked), mark)),
+            (None, Some(wished)) => Some((Self::new(wished, Choice::Told), 0)),
+            (None, None) => None,
         }
-        let ((encoding, mark), by) = match (Encoding::for_bom(head), wished) {
-            (Some(marked), _) => (marked, Choice::Marked),
-            (None, Some(wished)) => ((wished, 0), Choice::Told),
-            (None, None) => ((UTF_8, 0), Choice::Assumed),
-        };
-        let decoder = (encoding != UTF_8).then(|| encoding.new_decoder_without_bom_handling());
-        let watch = encoding.is_single_byte().then(Watch::default);
-        Ok((Self { encoding, by, watch, decoder }, mark))
+    }
+
+    /// The encoding by the first bytes of a file without a mark, [`detect::JUDGED`] of them or all.
+    pub(super) fn detect(head: &[u8]) -> Self {
+        match detect::charset(head) {
+            Some(charset) => Self::new(charset, Choice::Detected),
+            None => Self::new(Charset::UTF_8, Choice::Assumed),
+        }
+    }
+
+    fn new(charset: Charset, by: Choice) -> Self {
+        // What was detected is no UTF-8 already.
+        let watch = (charset.is_single_byte() && by == Choice::Told).then(Watch::default);
+        Self { charset, by, watch, decoder: charset.decoder() }
     }
 
     pub(super) fn encoding(&self) -> &'static str {
-        self.encoding.name()
+        self.charset.name()
     }
 
     /// Who chose the encoding.
@@ -57,37 +62,20 @@ impl Text {
                 Some(Err(_)) => self.watch = None,
                 Some(Ok(at)) => {
                     self.watch = None;
-                    let before = decode(decoder, &bytes[..at], false);
-                    let behind = decode(decoder, &bytes[at..], false);
+                    let before = decoder.decode(&bytes[..at], false);
+                    let behind = decoder.decode(&bytes[at..], false);
                     return [&before, [CONTRADICTED].as_slice(), &behind].concat().into();
                 }
             }
         }
-        decode(decoder, &bytes, false)
+        decoder.decode(&bytes, false)
     }
 
     /// What an unfinished character at the end leaves.
     pub(super) fn finish(&mut self) -> Bytes {
         match &mut self.decoder {
             None => Bytes::new(),
-            Some(decoder) => decode(decoder, &[], true),
-        }
-    }
-}
-
-fn decode(decoder: &mut Decoder, mut bytes: &[u8], last: bool) -> Bytes {
-    let mut out = Vec::new();
-    loop {
-        let start = out.len();
-        let room = decoder.max_utf8_buffer_length_without_replacement(bytes.len()).unwrap_or(bytes.len().saturating_mul(3)).max(16);
-        out.resize(start + room, 0);
-        let (result, read, written) = decoder.decode_to_utf8_without_replacement(bytes, &mut out[start..], last);
-        bytes = &bytes[read..];
-        out.truncate(start + written);
-        match result {
-            DecoderResult::InputEmpty => return out.into(),
-            DecoderResult::OutputFull => {}
-            DecoderResult::Malformed(..) => out.push(MALFORMED),
+            Some(decoder) => decoder.decode(&[], true),
         }
     }
 }
@@ -97,8 +85,8 @@ mod tests {
     use super::*;
 
     fn whole(bytes: &[u8], wished: Option<&str>, step: usize) -> Vec<u8> {
-        let wished = wished.map(|label| Encoding::for_label(label.as_bytes()).unwrap());
-        let (mut text, mark) = Text::detect(bytes, wished).unwrap();
+        let wished = wished.map(|label| Charset::of_label(label).unwrap());
+        let (mut text, mark) = Text::known(bytes, wished).unwrap_or_else(|| (Text::detect(bytes), 0));
         let mut out = Vec::new();
         for piece in bytes[mark..].chunks(step) {
             out.extend_from_slice(&text.decode(Bytes::copy_from_slice(piece)));
@@ -116,6 +104,16 @@ mod tests {
     }
 
     #[test]
+    fn utf_32_is_read_by_its_mark_or_as_told() {
+        let marked: Vec<u8> = "\u{FEFF}Zoë 🛫\n".chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
+        let told: Vec<u8> = "Zoë 🛫\n".chars().flat_map(|c| u32::from(c).to_be_bytes()).collect();
+        for step in 1..9 {
+            assert_eq!(whole(&marked, None, step), "Zoë 🛫\n".as_bytes());
+            assert_eq!(whole(&told, Some("utf-32be"), step), "Zoë 🛫\n".as_bytes());
+        }
+    }
+
+    #[test]
     fn a_legacy_code_page_is_read_as_told_unless_a_mark_says_otherwise() {
         assert_eq!(whole(b"Zo\xEB", Some("windows-1252"), 1), "Zoë".as_bytes());
         assert_eq!(whole(b"\xEF\xBB\xBFZo\xC3\xAB", Some("windows-1252"), 2), "Zoë".as_bytes());
@@ -126,6 +124,5 @@ mod tests {
         let lone_surrogate: Vec<u8> = [0x41u16, 0xD800, 0x42].into_iter().flat_map(u16::to_le_bytes).collect();
         assert_eq!(whole(&lone_surrogate, Some("utf-16le"), 3), b"A\xFFB");
         assert_eq!(whole(&[0x41, 0x00, 0x42], Some("utf-16le"), 3), b"A\xFF");
-        assert!(matches!(Text::detect(&[0xFF, 0xFE, 0, 0, 0x41, 0, 0, 0], None), Err(FileError::Utf32)));
     }
 }
