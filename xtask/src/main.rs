@@ -18,6 +18,7 @@ mod packages;
 mod process;
 mod programs;
 mod progress;
+mod served;
 mod stores;
 mod test;
 mod workspace;

@@ -16,6 +16,7 @@ mod org;
 mod peers;
 mod report;
 mod runs;
+mod sources;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,6 +63,8 @@ enum Scenario {
     Encryption,
     /// Instructions of a row, which may not become more; only when it is named
     Instructions,
+    /// P7: files of an SFTP and an HTTPS server against `sftp` and `curl`; needs root, only when it is named
+    Sources,
     /// P5: runs from their creation to their end, on the cluster of `cargo xtask demo`; only when it is named
     Runs,
 }
@@ -75,7 +78,7 @@ enum Output {
 impl Scenario {
     /// Whether it has no use for optimized programs and an org of this command.
     fn is_apart(self) -> bool {
-        matches!(self, Self::Instructions | Self::Runs)
+        matches!(self, Self::Instructions | Self::Sources | Self::Runs)
     }
 }
 
@@ -114,10 +117,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         }
     }
     for scenario in apart {
-        chapters.push(if scenario == Scenario::Instructions {
-            instructions::run(&progress, &folder)?
-        } else {
-            runs::run(&progress, &folder, arguments.rounds)?
+        chapters.push(match scenario {
+            Scenario::Instructions => instructions::run(&progress, &folder)?,
+            Scenario::Sources => sources::run(&progress, &folder, arguments.rows, arguments.rounds)?,
+            _ => runs::run(&progress, &folder, arguments.rounds)?,
         });
     }
     let report = Report { machine, chapters };
@@ -137,6 +140,7 @@ impl Bench {
             Scenario::Memory => memory::run(self),
             Scenario::Encryption => encryption::run(self),
             Scenario::Instructions => instructions::run(&self.progress, &self.folder),
+            Scenario::Sources => sources::run(&self.progress, &self.folder, self.rows, self.rounds),
             Scenario::Runs => runs::run(&self.progress, &self.folder, self.rounds),
         }
     }

@@ -11,13 +11,12 @@ use serde_json::{Value, json};
 
 use super::mariadb;
 use super::minio::{self, Bucket};
-use super::served;
 use crate::certificate::{self, Certificate};
 use crate::cluster::{BESIDE, Cluster};
 use crate::demo::manifests::list;
 use crate::demo::{Demo, postgres};
 use crate::kubectl::{Kubectl, condition};
-use crate::process;
+use crate::{process, served};
 
 const NAMESPACE: &str = "beside";
 const REGION: &str = "us-dallas";
@@ -165,14 +164,14 @@ impl<'a> Beside<'a> {
 
     /// An OpenSSH with an empty folder.
     pub(super) fn openssh(&mut self) -> Result<Partner> {
-        let (layout, host_key) = served::openssh(&self.folder.join("partner"), &self.password(), BESIDE)?;
+        let (layout, host_key) = served::openssh(&self.folder.join("partner"), &self.password(), BESIDE, 2222)?;
         self.serve(&layout, 2222, "OpenSSH")?;
         Ok(Partner { files: layout.files, host_key })
     }
 
     /// An nginx with an empty folder, which it answers.
     pub(super) fn nginx(&mut self) -> Result<PathBuf> {
-        let layout = served::nginx(&self.folder.join("exports"), &self.password(), &self.certificate("exports", EXPORTS)?, BESIDE)?;
+        let layout = served::nginx(&self.folder.join("exports"), &self.password(), &self.certificate("exports", EXPORTS)?, BESIDE, 9443)?;
         self.serve(&layout, 9443, "nginx")?;
         Ok(layout.files)
     }

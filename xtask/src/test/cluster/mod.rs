@@ -22,7 +22,6 @@ mod refusal;
 mod rights;
 mod runs;
 mod seen;
-mod served;
 mod worker;
 mod worker_process;
 

@@ -1,5 +1,4 @@
-//! Servers beside the cluster that have a folder of files: OpenSSH and nginx from the binaries of the Debian packages, each with users of its
-//! own.
+//! Servers that have a folder of files: OpenSSH and nginx from the binaries of the Debian packages, each with users of its own.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,12 +10,12 @@ use anyhow::{Context, Result};
 use crate::certificate::Certificate;
 use crate::process;
 
-pub(super) const USER: &str = "importer";
+pub(crate) const USER: &str = "importer";
 
 /// A folder of files, and the command that serves it.
-pub(super) struct Layout {
-    pub(super) files: PathBuf,
-    pub(super) command: Vec<String>,
+pub(crate) struct Layout {
+    pub(crate) files: PathBuf,
+    pub(crate) command: Vec<String>,
 }
 
 fn write(folder: &Path, files: &[(&str, String)]) -> Result<()> {
@@ -26,8 +25,9 @@ fn write(folder: &Path, files: &[(&str, String)]) -> Result<()> {
     Ok(())
 }
 
-/// An SFTP server on port 2222 of `address`, and the fingerprint of its key. Users and passwords are mounted over the machine's for it alone.
-pub(super) fn openssh(folder: &Path, password: &str, address: &str) -> Result<(Layout, String)> {
+/// An SFTP server, and the fingerprint of its key. Users and passwords are mounted over the machine's for it alone; `user_key` in the folder
+/// lets its user in, too.
+pub(crate) fn openssh(folder: &Path, password: &str, address: &str, port: u16) -> Result<(Layout, String)> {
     let (files, here) = (folder.join("files"), folder.display());
     fs::create_dir_all(&files)?;
     // Its user passes through them.
@@ -35,7 +35,9 @@ pub(super) fn openssh(folder: &Path, password: &str, address: &str) -> Result<(L
         fs::set_permissions(passed, fs::Permissions::from_mode(0o755))?;
     }
     let host_key = folder.join("host_key");
-    process::output(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&host_key))?;
+    for key in [&host_key, &folder.join("user_key")] {
+        process::output(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(key))?;
+    }
     let told = process::output(Command::new("ssh-keygen").arg("-lf").arg(&host_key))?;
     let fingerprint = told.split_whitespace().nth(1).context("ssh-keygen tells a fingerprint")?.to_owned();
     let hash = process::output(Command::new("openssl").args(["passwd", "-6", password]))?;
@@ -45,7 +47,7 @@ pub(super) fn openssh(folder: &Path, password: &str, address: &str) -> Result<(L
             (
                 "sshd_config",
                 format!(
-                    "ListenAddress {address}:2222\nPidFile none\nHostKey {here}/host_key\nUsePAM no\nPasswordAuthentication yes\n\
+                    "ListenAddress {address}:{port}\nPidFile none\nHostKey {here}/host_key\nUsePAM no\nPasswordAuthentication yes\nStrictModes no\nAuthorizedKeysFile {here}/user_key.pub\n\
              Subsystem sftp internal-sftp\nForceCommand internal-sftp\n"
                 ),
             ),
@@ -71,8 +73,8 @@ pub(super) fn openssh(folder: &Path, password: &str, address: &str) -> Result<(L
     Ok((Layout { files, command }, fingerprint))
 }
 
-/// An HTTPS server on port 9443 of `address` that gives its files to who knows the token.
-pub(super) fn nginx(folder: &Path, token: &str, tls: &Certificate, address: &str) -> Result<Layout> {
+/// An HTTPS server that gives its files, below `/out/`, to who knows the token.
+pub(crate) fn nginx(folder: &Path, token: &str, tls: &Certificate, address: &str, port: u16) -> Result<Layout> {
     let (files, here) = (folder.join("files"), folder.display());
     fs::create_dir_all(&files)?;
     fs::create_dir_all(folder.join("work"))?;
@@ -85,7 +87,7 @@ http {{
   client_body_temp_path {here}/work; proxy_temp_path {here}/work; fastcgi_temp_path {here}/work;
   uwsgi_temp_path {here}/work; scgi_temp_path {here}/work;
   server {{
-    listen {address}:9443 ssl; ssl_certificate {certificate}; ssl_certificate_key {key};
+    listen {address}:{port} ssl; ssl_certificate {certificate}; ssl_certificate_key {key};
     location /out/ {{ alias {here}/files/; if ($http_authorization != "Bearer {token}") {{ return 401; }} }}
   }}
 }}
