@@ -162,8 +162,8 @@ fn program(progress: &Progress) -> Result<PathBuf> {
     ]);
     let said = progress.during("building what reads", String::new, || process::output(&mut build))?;
     let messages = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let programs = messages
+    let mut programs = messages
         .filter(|message| message["target"]["name"] == "read")
         .filter_map(|message| message["executable"].as_str().map(PathBuf::from));
-    programs.last().context("cargo names no program")
+    programs.next().context("cargo names no program")
 }
