@@ -3,6 +3,7 @@
 mod cel;
 mod crash;
 mod frozen;
+mod guides;
 mod held;
 mod history;
 mod jobs;

@@ -180,6 +180,23 @@ async fn a_server_that_is_none_or_offers_no_sftp_is_told_so() {
     assert!([reasons::NOT_SFTP, reasons::UNREACHABLE].contains(&error.reason()), "{error}");
 }
 
+/// The keeper, which lives for months, verifies and goes.
+#[tokio::test]
+async fn a_connection_ends_with_who_used_it() {
+    let server = OpenSsh::start();
+    let files = files(&server.params("ed25519", server.port), &OpenSsh::password());
+    files.verify().await.unwrap();
+    assert!(server.connections() > 0, "control: there is one");
+    drop(files);
+    for _ in 0..100 {
+        if server.connections() == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{} connections are left", server.connections());
+}
+
 #[tokio::test]
 async fn a_connection_that_broke_is_opened_anew() {
     let server = OpenSsh::start();

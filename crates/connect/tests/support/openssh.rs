@@ -116,6 +116,12 @@ impl OpenSsh {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
+    /// How many connections there are: it has a process for each.
+    pub(crate) fn connections(&self) -> usize {
+        let found = Command::new("pgrep").args(["-P", &self.process.id().to_string()]).output().expect("running pgrep").stdout;
+        String::from_utf8(found).expect("text").lines().count()
+    }
+
     /// Ends the connections that there are.
     pub(crate) fn hang_up(&self) {
         let ended = Command::new("pkill").args(["-KILL", "-P", &self.process.id().to_string()]).status().expect("running pkill");

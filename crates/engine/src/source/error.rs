@@ -36,6 +36,8 @@ pub enum Remedy {
     Correct,
     /// There has to be less in one place: shorter records, fewer columns.
     Shorten,
+    /// The file, which is held in memory, has to become smaller, or of a kind that is read as it comes.
+    Split,
 }
 
 impl Remedy {
@@ -45,6 +47,7 @@ impl Remedy {
             Self::Wait => RunReason::Interrupted,
             Self::Correct => RunReason::SourceFailed,
             Self::Shorten => RunReason::FileTooComplex,
+            Self::Split => RunReason::FileTooLarge,
         }
     }
 }
@@ -56,8 +59,9 @@ impl ReadError {
             Self::File(error) => error.remedy(),
             Self::Query(error) => error.remedy(),
             Self::Blob(error) => error.remedy(),
-            // An address, a certificate or a login that was refused is refused again; that a host is not there can be either, and a
-            // person looks at it.
+            // An address, a certificate or a login that was refused is refused again. A host that does not answer, or a server that starts
+            // or has too many guests, may be there when the next attempt looks.
+            Self::Unreachable(error) if error.is_transient() => Remedy::Wait,
             Self::Unreachable(_) => Remedy::Correct,
             Self::Lost(_) => Remedy::Wait,
         }
@@ -182,8 +186,8 @@ impl FileError {
             | Self::TooManyFields { .. }
             | Self::JsonTooLong { .. }
             | Self::UnpacksTooFar { .. }
-            | Self::ArchiveTooLarge { .. }
             | Self::TooManyMembers { .. } => Remedy::Shorten,
+            Self::ArchiveTooLarge { .. } => Remedy::Split,
             Self::Workbook(error) => error.remedy(),
             Self::Empty
             | Self::UnknownFormat
@@ -282,6 +286,28 @@ impl QueryError {
             | Self::KeyKind { .. }
             | Self::KeyText { .. }
             | Self::Protocol { .. } => Remedy::Correct,
+        }
+    }
+}
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_database_that_may_be_there_in_a_moment_is_worth_another_attempt() {
+        let target = || "db:5432".to_owned();
+        let refused = |code: &str| connect::Error::PostgresRefused { target: target(), code: code.to_owned(), reason: String::new() };
+        for (error, remedy) in [
+            (connect::Error::Unreachable { target: target(), source: io::ErrorKind::ConnectionRefused.into() }, Remedy::Wait),
+            (refused("53300"), Remedy::Wait),
+            (refused("57P03"), Remedy::Wait),
+            (refused("28P01"), Remedy::Correct),
+            (connect::Error::Tls { target: target(), reason: String::new() }, Remedy::Correct),
+        ] {
+            let words = error.to_string();
+            assert_eq!(ReadError::from(error).remedy(), remedy, "{words}");
         }
     }
 }

@@ -302,7 +302,7 @@ async fn memory(one: &dyn Implementation) -> Verdict {
     held(read == 100_000 && grown < MEMORY, || format!("{read} rows of 100 MB took {grown} bytes"))
 }
 
-fn status(field: &str) -> Result<u64, String> {
+pub(crate) fn status(field: &str) -> Result<u64, String> {
     let text = std::fs::read_to_string("/proc/self/status").map_err(|error| error.to_string())?;
     let line = text.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_default();
     let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().map_err(|_| format!("{field} cannot be read"))?;

@@ -50,7 +50,7 @@ fn zstd(bytes: ByteStream) -> ByteStream {
 }
 
 /// A frame of one raw block at a time (RFC 8878, 3.1.1): its header tells the window only.
-fn zstd_stored(text: &[u8]) -> Bytes {
+pub(crate) fn zstd_stored(text: &[u8]) -> Bytes {
     let mut frame = b"\x28\xB5\x2F\xFD\x00\x58".to_vec();
     let blocks = text.chunks(64 << 10).collect::<Vec<_>>();
     for (number, block) in blocks.iter().enumerate() {

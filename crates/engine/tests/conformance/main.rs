@@ -7,6 +7,7 @@
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod authority;
 mod cases;
+mod everywhere;
 mod files;
 mod mysql;
 #[path = "../support/mysql.rs"]
@@ -139,6 +140,12 @@ async fn run(wanted: &[String], all: bool) -> ExitCode {
     }
     for (at, why) in reasons.iter().enumerate() {
         println!("({}) {why}", at + 1);
+    }
+    if wanted.is_empty() || wanted.iter().any(|part| "every format at every place".contains(part.as_str())) {
+        let uploads = everywhere::Uploads::new();
+        let mut places = vec![uploads.place(), https.place(), sftp.place()];
+        places.extend(stores.iter().map(stores::Bucket::place));
+        misses.extend(everywhere::table(&places).await);
     }
     for miss in &misses {
         println!("MISSED: {miss}");

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use engine::source::Said;
 
+use super::everywhere::Place;
 use super::files::lines;
 use super::proxy::Proxy;
 use super::served_support::{OpenSsh, Served, https};
@@ -28,6 +29,10 @@ impl Files {
 
     pub(crate) fn sftp() -> Self {
         Self { name: "SFTP", server: Arc::new(OpenSsh::start()), words: "OpenSSH of the Debian package", made: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn place(&self) -> Place<'_> {
+        Place::served(self.name, &*self.server)
     }
 
     async fn made(&self, pieces: impl Iterator<Item = bytes::Bytes>) -> Made {

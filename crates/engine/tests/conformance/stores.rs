@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use engine::source::Said;
 
+use super::everywhere::Place;
 use super::files::lines;
 use super::proxy::Proxy;
 use super::stores_support::{Store, azure, gcs, s3};
@@ -26,6 +27,10 @@ impl Bucket {
             bucket("GCS", "fake-gcs-server as xtask/fake-gcs-server/go.mod has it", Arc::new(gcs())),
             bucket("Azure", "Azurite as xtask/azurite/package.json has it", Arc::new(azure())),
         ]
+    }
+
+    pub(crate) fn place(&self) -> Place<'_> {
+        Place::store(self.name, &*self.store)
     }
 
     async fn made(&self, content: Vec<u8>) -> Made {

@@ -9,7 +9,7 @@ mod openssh;
 
 use std::path::PathBuf;
 
-use connect::{AddressPolicy, Dialer};
+use connect::{AddressPolicy, Dialer, HttpsLogin, SftpLogin};
 use engine::source::blob::RemoteBlob;
 use engine::source::{FileSource, Said};
 
@@ -26,6 +26,9 @@ pub(crate) trait Served: Send + Sync {
 
     /// The file on the way through a port.
     fn source(&self, name: &str, port: u16, said: Said) -> FileSource;
+
+    /// The file for somebody with another password.
+    fn wrong(&self, name: &str) -> FileSource;
 }
 
 pub(crate) fn https() -> Nginx {
@@ -51,6 +54,12 @@ impl Served for Nginx {
         let files = dialer().https_files(&self.params("basic", port), &Self::basic()).expect("a client");
         FileSource::new(RemoteBlob::new(files, name.to_owned()), said)
     }
+
+    fn wrong(&self, name: &str) -> FileSource {
+        let login = HttpsLogin::Basic { user: "reader".into(), password: "another".into() };
+        let files = dialer().https_files(&self.params("basic", self.port), &login).expect("a client");
+        FileSource::new(RemoteBlob::new(files, name.to_owned()), Said::default())
+    }
 }
 
 impl Served for OpenSsh {
@@ -65,5 +74,10 @@ impl Served for OpenSsh {
     fn source(&self, name: &str, port: u16, said: Said) -> FileSource {
         let files = dialer().sftp(&self.params("ed25519", port), &Self::password());
         FileSource::new(RemoteBlob::new(files, name.to_owned()), said)
+    }
+
+    fn wrong(&self, name: &str) -> FileSource {
+        let files = dialer().sftp(&self.params("ed25519", self.port), &SftpLogin::Password("another".into()));
+        FileSource::new(RemoteBlob::new(files, name.to_owned()), Said::default())
     }
 }

@@ -8,7 +8,7 @@ mod clouds;
 mod minio;
 
 use clouds::{Azure, Gcs};
-use connect::{AddressPolicy, Dialer, ObjectFiles};
+use connect::{AddressPolicy, AzureKey, Dialer, ObjectFiles, S3Key};
 use engine::source::blob::RemoteBlob;
 use engine::source::{FileSource, Said};
 use minio::Minio;
@@ -24,6 +24,18 @@ pub(crate) trait Store: Send + Sync {
 
     /// The bucket on the way through a port.
     fn files(&self, port: u16) -> ObjectFiles;
+
+    /// The bucket for somebody with another credential.
+    fn others(&self) -> ObjectFiles;
+
+    /// Whether it looks at credentials at all.
+    fn has_credentials(&self) -> bool {
+        true
+    }
+
+    fn wrong(&self, key: &str) -> FileSource {
+        FileSource::new(RemoteBlob::new(self.others(), key.to_owned()), Said::default())
+    }
 
     fn source(&self, key: &str, port: u16, said: Said) -> FileSource {
         FileSource::new(RemoteBlob::new(self.files(port), key.to_owned()), said)
@@ -71,6 +83,10 @@ impl Store for Minio {
         params.endpoint = Some(format!("https://127.0.0.1:{port}"));
         dialer().s3(&params, &Self::key()).expect("a client")
     }
+
+    fn others(&self) -> ObjectFiles {
+        dialer().s3(&self.params(), &S3Key { secret: "another".into(), ..Self::key() }).expect("a client")
+    }
 }
 
 impl Store for (Gcs, SecretString) {
@@ -85,6 +101,14 @@ impl Store for (Gcs, SecretString) {
     fn files(&self, port: u16) -> ObjectFiles {
         dialer().gcs(&self.0.params(port), &self.1).expect("a client")
     }
+
+    fn others(&self) -> ObjectFiles {
+        self.files(self.0.port())
+    }
+
+    fn has_credentials(&self) -> bool {
+        false
+    }
 }
 
 impl Store for Azure {
@@ -98,5 +122,9 @@ impl Store for Azure {
 
     fn files(&self, port: u16) -> ObjectFiles {
         dialer().azure(&self.params(port), &Self::account_key()).expect("a client")
+    }
+
+    fn others(&self) -> ObjectFiles {
+        dialer().azure(&self.params(self.port()), &AzureKey::Account("YW5vdGhlciBrZXk=".into())).expect("a client")
     }
 }

@@ -53,7 +53,9 @@ impl Org {
         };
         let ending = import.run().await;
         match ending.reason {
-            RunReason::PreflightFailed | RunReason::SourceFailed | RunReason::FileTooComplex => Err(ending.message),
+            RunReason::PreflightFailed | RunReason::SourceFailed | RunReason::FileTooComplex | RunReason::FileTooLarge => {
+                Err(ending.message)
+            }
             _ => Ok((ending, sink)),
         }
     }

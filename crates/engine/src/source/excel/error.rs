@@ -66,8 +66,8 @@ pub enum WorkbookError {
 impl WorkbookError {
     pub(in crate::source) fn remedy(&self) -> Remedy {
         match self {
-            Self::TooLarge { .. }
-            | Self::TooManyParts { .. }
+            Self::TooLarge { .. } => Remedy::Split,
+            Self::TooManyParts { .. }
             | Self::PartTooLarge { .. }
             | Self::Inflates { .. }
             | Self::PieceTooLong { .. }

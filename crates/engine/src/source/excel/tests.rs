@@ -351,5 +351,5 @@ fn a_file_beyond_the_limit_is_refused_before_it_is_read() {
     assert_eq!(read(64), Ok(64));
     let (message, reason) = read(65).unwrap_err();
     assert!(message.starts_with("the workbook has more than 64 MiB: save the sheet as CSV"), "{message}");
-    assert_eq!(reason, RunReason::FileTooComplex);
+    assert_eq!(reason, RunReason::FileTooLarge);
 }
