@@ -15,8 +15,8 @@ use crate::results::Tally;
 /// How often the same rows are sent again because a job ended before it tried any of them.
 const MAX_RESENDS: u8 = 4;
 
-/// How often results that Salesforce refuses to give are asked for.
-const MAX_READINGS: u32 = 3;
+/// How often results that Salesforce refuses to give, or gives in part only, are asked for: a person who has to decide is the last resort.
+const MAX_READINGS: u32 = 8;
 
 /// Over. Next: read its results.
 pub(super) struct Ended {
