@@ -44,13 +44,16 @@ fn formats() -> Vec<(&'static str, Said, Vec<u8>)> {
     ]
 }
 
+type Put<'a> = Box<dyn Fn(&str, &[u8]) + 'a>;
+type Get<'a> = Box<dyn Fn(&str, Said) -> FileSource + 'a>;
+
 /// Somewhere that a file can be put.
 pub(crate) struct Place<'a> {
-    pub(crate) name: &'static str,
-    pub(crate) put: Box<dyn Fn(&str, &[u8]) + 'a>,
-    pub(crate) source: Box<dyn Fn(&str, Said) -> FileSource + 'a>,
+    name: &'static str,
+    put: Put<'a>,
+    source: Get<'a>,
     /// The same with a credential that is wrong; absent where there is none, or any is taken.
-    pub(crate) wrong: Option<Box<dyn Fn(&str) -> FileSource + 'a>>,
+    wrong: Option<Get<'a>>,
 }
 
 impl<'a> Place<'a> {
@@ -59,7 +62,7 @@ impl<'a> Place<'a> {
             name,
             put: Box::new(|name, content| std::fs::write(server.file(name), content).expect("a file of the server")),
             source: Box::new(|name, said| server.source(name, server.port(), said)),
-            wrong: Some(Box::new(|name| server.wrong(name))),
+            wrong: Some(Box::new(|name, _| server.wrong(name))),
         }
     }
 
@@ -68,7 +71,7 @@ impl<'a> Place<'a> {
             name,
             put: Box::new(|name, content| store.put(name, content.to_vec())),
             source: Box::new(|name, said| store.source(name, store.port(), said)),
-            wrong: store.has_credentials().then(|| Box::new(|name: &str| store.wrong(name)) as Box<dyn Fn(&str) -> FileSource + 'a>),
+            wrong: store.has_credentials().then(|| Box::new(|name: &str, _| store.wrong(name)) as Get<'a>),
         }
     }
 }
@@ -119,7 +122,7 @@ pub(crate) async fn table(places: &[Place<'_>]) -> Vec<String> {
     }
     for place in places {
         let Some(wrong) = &place.wrong else { continue };
-        match rows(&wrong("file 0")).await {
+        match rows(&wrong("file 0", Said::default())).await {
             Ok(_) => misses.push(format!("{}: a wrong credential reads", place.name)),
             Err(error) => println!("{}, a wrong credential: {}", place.name, connect::explain(&error)),
         }
