@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use api::connection::System;
 use api::import_job::{ImportJobSpec, SourceKind};
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use engine::source::blob::UploadBlob;
 use engine::source::{FileSource, Said, Source};
 use futures::stream::BoxStream;
 
-use crate::systems::{Driver, Entries, Role, role};
+use crate::systems::{Entries, Role, role};
 
 /// The bytes of an upload, from its start, as the job says that they are read.
 pub(crate) fn upload(spec: &ImportJobSpec, bytes: BoxStream<'static, std::io::Result<Bytes>>) -> Box<dyn Source> {
@@ -27,21 +27,18 @@ pub(crate) fn connected(
     spec: &ImportJobSpec,
     time_left: Duration,
 ) -> anyhow::Result<Box<dyn Source>> {
-    let driver: Option<&dyn Driver> = match role(system) {
-        Role::Source(driver) => Some(driver),
-        Role::Target(_) => None,
+    let of_connection = || format!("Connection {connection}");
+    let way_out = match (spec.source.kind(), role(system)) {
+        (Some(SourceKind::Sql(query)), Role::Database(database)) => {
+            return database.query(dialer, entries, query, time_left).with_context(of_connection);
+        }
+        (Some(SourceKind::File(file)), Role::Files(server)) => {
+            let blob = server.file(dialer, entries, &file.path).with_context(of_connection)?;
+            return Ok(Box::new(FileSource::new(blob, Said::from(&spec.source))));
+        }
+        (Some(SourceKind::Sql(_)), _) => "answers no query: name one to a database in source.sql.connectionRef",
+        (Some(SourceKind::File(_)), _) => "has no files: name one to a store of files in source.file.connectionRef",
+        (Some(SourceKind::Upload(_)) | None, _) => "is not what this job reads from",
     };
-    let (source, way_out) = match spec.source.kind() {
-        Some(SourceKind::Sql(query)) => (
-            driver.map(|driver| driver.query(dialer, entries, query, time_left)),
-            "answers no query: name one to a database in source.sql.connectionRef",
-        ),
-        Some(SourceKind::File(file)) => (
-            driver.map(|driver| driver.file(dialer, entries, &file.path, Said::from(&spec.source))),
-            "has no files: name one to a store of files in source.file.connectionRef",
-        ),
-        Some(SourceKind::Upload(_)) | None => (None, "is not what this job reads from"),
-    };
-    let source = source.transpose().with_context(|| format!("Connection {connection}"))?.flatten();
-    source.with_context(|| format!("Connection {connection} is to {}, which {way_out}", system.kind().profile().name))
+    bail!("Connection {connection} is to {}, which {way_out}", system.kind().profile().name)
 }

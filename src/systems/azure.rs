@@ -1,18 +1,14 @@
 //! A container of Azure Blob Storage: who we are to it, and its blobs as files.
 
-use std::time::Duration;
-
 use api::connection::{AzureAuthKind, AzureBlob, ConnectionMetadata};
-use api::import_job::SqlSource;
 use async_trait::async_trait;
 use connect::{AzureKey, AzureParams, Dialer, ObjectFiles};
 use engine::source::blob::RemoteBlob;
-use engine::source::{FileSource, Said, Source};
 
-use super::{Driver, DriverError, Entries};
+use super::{DriverError, Entries, FileServer};
 
 #[async_trait]
-impl Driver for AzureBlob {
+impl FileServer for AzureBlob {
     /// Asks for nothing that a credential which may only read objects would be refused for. Whether it may read those of a job, the job finds
     /// out.
     async fn verify(&self, dialer: &Dialer, entries: &Entries) -> Result<ConnectionMetadata, DriverError> {
@@ -25,13 +21,8 @@ impl Driver for AzureBlob {
         })
     }
 
-    fn query(&self, _: &Dialer, _: &Entries, _: &SqlSource, _: Duration) -> Result<Option<Box<dyn Source>>, DriverError> {
-        Ok(None)
-    }
-
-    fn file(&self, dialer: &Dialer, entries: &Entries, path: &str, said: Said) -> Result<Option<Box<dyn Source>>, DriverError> {
-        let blob = RemoteBlob::new(objects(self, dialer, entries)?, path.to_owned());
-        Ok(Some(Box::new(FileSource::new(blob, said))))
+    fn file(&self, dialer: &Dialer, entries: &Entries, path: &str) -> Result<RemoteBlob, DriverError> {
+        Ok(RemoteBlob::new(objects(self, dialer, entries)?, path.to_owned()))
     }
 }
 

@@ -1,18 +1,14 @@
 //! Files at an HTTPS server.
 
-use std::time::Duration;
-
 use api::connection::{ConnectionMetadata, Https, HttpsAuthKind, HttpsBearer};
-use api::import_job::SqlSource;
 use async_trait::async_trait;
 use connect::{Dialer, HttpsFiles, HttpsFilesParams, HttpsLogin};
 use engine::source::blob::RemoteBlob;
-use engine::source::{FileSource, Said, Source};
 
-use super::{Driver, DriverError, Entries};
+use super::{DriverError, Entries, FileServer};
 
 #[async_trait]
-impl Driver for Https {
+impl FileServer for Https {
     async fn verify(&self, dialer: &Dialer, entries: &Entries) -> Result<ConnectionMetadata, DriverError> {
         files(self, dialer, entries)?.verify().await?;
         let user = match self.auth.kind() {
@@ -22,13 +18,8 @@ impl Driver for Https {
         Ok(ConnectionMetadata { system: Some("HTTPS".to_owned()), user, org_id: None, instance_url: None })
     }
 
-    fn query(&self, _: &Dialer, _: &Entries, _: &SqlSource, _: Duration) -> Result<Option<Box<dyn Source>>, DriverError> {
-        Ok(None)
-    }
-
-    fn file(&self, dialer: &Dialer, entries: &Entries, path: &str, said: Said) -> Result<Option<Box<dyn Source>>, DriverError> {
-        let blob = RemoteBlob::new(files(self, dialer, entries)?, path.to_owned());
-        Ok(Some(Box::new(FileSource::new(blob, said))))
+    fn file(&self, dialer: &Dialer, entries: &Entries, path: &str) -> Result<RemoteBlob, DriverError> {
+        Ok(RemoteBlob::new(files(self, dialer, entries)?, path.to_owned()))
     }
 }
 

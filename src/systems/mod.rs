@@ -16,46 +16,50 @@ use api::connection::{ConnectionMetadata, Salesforce, System};
 use api::import_job::SqlSource;
 use async_trait::async_trait;
 use connect::Dialer;
-use engine::source::{Said, Source};
+use engine::source::Source;
+use engine::source::blob::RemoteBlob;
 use secrecy::SecretString;
 
-/// A system that jobs read.
+/// A system that answers queries.
 #[async_trait]
-pub(crate) trait Driver: Sync {
+pub(crate) trait Database: Sync {
     /// Shows the credential to the system, and tells who we are there.
     async fn verify(&self, dialer: &Dialer, entries: &Entries) -> Result<ConnectionMetadata, DriverError>;
 
-    /// The rows of a query. `None`: the system answers none. `time_left`: how long the run may still take.
-    fn query(
-        &self,
-        dialer: &Dialer,
-        entries: &Entries,
-        query: &SqlSource,
-        time_left: Duration,
-    ) -> Result<Option<Box<dyn Source>>, DriverError>;
+    /// The rows of a query. `time_left`: how long the run may still take.
+    fn query(&self, dialer: &Dialer, entries: &Entries, query: &SqlSource, time_left: Duration) -> Result<Box<dyn Source>, DriverError>;
+}
 
-    /// A file by its path there. `None`: the system has none.
-    fn file(&self, dialer: &Dialer, entries: &Entries, path: &str, said: Said) -> Result<Option<Box<dyn Source>>, DriverError>;
+/// A system that has files.
+#[async_trait]
+pub(crate) trait FileServer: Sync {
+    /// Shows the credential to the system, and tells who we are there.
+    async fn verify(&self, dialer: &Dialer, entries: &Entries) -> Result<ConnectionMetadata, DriverError>;
+
+    /// A file by its path there. Nothing is asked of the system yet.
+    fn file(&self, dialer: &Dialer, entries: &Entries, path: &str) -> Result<RemoteBlob, DriverError>;
 }
 
 /// What a system is for.
 pub(crate) enum Role<'a> {
     /// Rows are loaded into it, in sessions that the keeper opens.
     Target(&'a Salesforce),
-    /// Rows come from it.
-    Source(&'a dyn Driver),
+    /// Rows come from it, by a query.
+    Database(&'a dyn Database),
+    /// Rows come from its files.
+    Files(&'a dyn FileServer),
 }
 
 pub(crate) fn role(system: System<'_>) -> Role<'_> {
     match system {
         System::Salesforce(salesforce) => Role::Target(salesforce),
-        System::Postgres(postgres) => Role::Source(postgres),
-        System::MySql(mysql) => Role::Source(mysql),
-        System::S3(s3) => Role::Source(s3),
-        System::Gcs(gcs) => Role::Source(gcs),
-        System::AzureBlob(azure) => Role::Source(azure),
-        System::Https(https) => Role::Source(https),
-        System::Sftp(sftp) => Role::Source(sftp),
+        System::Postgres(postgres) => Role::Database(postgres),
+        System::MySql(mysql) => Role::Database(mysql),
+        System::S3(s3) => Role::Files(s3),
+        System::Gcs(gcs) => Role::Files(gcs),
+        System::AzureBlob(azure) => Role::Files(azure),
+        System::Https(https) => Role::Files(https),
+        System::Sftp(sftp) => Role::Files(sftp),
     }
 }
 

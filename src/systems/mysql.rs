@@ -6,13 +6,13 @@ use api::connection::{ConnectionMetadata, MySql};
 use api::import_job::SqlSource;
 use async_trait::async_trait;
 use connect::{Dialer, MySqlParams};
+use engine::source::Source;
 use engine::source::mysql::MySqlSource;
-use engine::source::{Said, Source};
 
-use super::{Driver, DriverError, Entries};
+use super::{Database, DriverError, Entries};
 
 #[async_trait]
-impl Driver for MySql {
+impl Database for MySql {
     async fn verify(&self, dialer: &Dialer, entries: &Entries) -> Result<ConnectionMetadata, DriverError> {
         let session = dialer.mysql(&params(self), &entries.text("password")?).await?;
         Ok(ConnectionMetadata {
@@ -24,19 +24,9 @@ impl Driver for MySql {
         })
     }
 
-    fn query(
-        &self,
-        dialer: &Dialer,
-        entries: &Entries,
-        query: &SqlSource,
-        time_left: Duration,
-    ) -> Result<Option<Box<dyn Source>>, DriverError> {
+    fn query(&self, dialer: &Dialer, entries: &Entries, query: &SqlSource, time_left: Duration) -> Result<Box<dyn Source>, DriverError> {
         let password = entries.text("password")?;
-        Ok(Some(Box::new(MySqlSource { dialer: dialer.clone(), params: params(self), password, query: query.clone(), time_left })))
-    }
-
-    fn file(&self, _: &Dialer, _: &Entries, _: &str, _: Said) -> Result<Option<Box<dyn Source>>, DriverError> {
-        Ok(None)
+        Ok(Box::new(MySqlSource { dialer: dialer.clone(), params: params(self), password, query: query.clone(), time_left }))
     }
 }
 

@@ -6,13 +6,13 @@ use api::connection::{ConnectionMetadata, Postgres};
 use api::import_job::SqlSource;
 use async_trait::async_trait;
 use connect::{Dialer, PostgresParams};
+use engine::source::Source;
 use engine::source::postgres::PostgresSource;
-use engine::source::{Said, Source};
 
-use super::{Driver, DriverError, Entries};
+use super::{Database, DriverError, Entries};
 
 #[async_trait]
-impl Driver for Postgres {
+impl Database for Postgres {
     async fn verify(&self, dialer: &Dialer, entries: &Entries) -> Result<ConnectionMetadata, DriverError> {
         let session = dialer.postgres(&params(self), &entries.text("password")?).await?;
         let version = session.server_version.split_whitespace().next().unwrap_or_default();
@@ -24,13 +24,9 @@ impl Driver for Postgres {
         })
     }
 
-    fn query(&self, dialer: &Dialer, entries: &Entries, query: &SqlSource, _: Duration) -> Result<Option<Box<dyn Source>>, DriverError> {
+    fn query(&self, dialer: &Dialer, entries: &Entries, query: &SqlSource, _: Duration) -> Result<Box<dyn Source>, DriverError> {
         let password = entries.text("password")?;
-        Ok(Some(Box::new(PostgresSource { dialer: dialer.clone(), params: params(self), password, query: query.clone() })))
-    }
-
-    fn file(&self, _: &Dialer, _: &Entries, _: &str, _: Said) -> Result<Option<Box<dyn Source>>, DriverError> {
-        Ok(None)
+        Ok(Box::new(PostgresSource { dialer: dialer.clone(), params: params(self), password, query: query.clone() }))
     }
 }
 

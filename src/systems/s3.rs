@@ -1,31 +1,22 @@
 //! A bucket: who we are to it, and its objects as files.
 
-use std::time::Duration;
-
 use api::connection::{ConnectionMetadata, S3};
-use api::import_job::SqlSource;
 use async_trait::async_trait;
 use connect::{Dialer, ObjectFiles, S3Key, S3Params};
 use engine::source::blob::RemoteBlob;
-use engine::source::{FileSource, Said, Source};
 
-use super::{Driver, DriverError, Entries};
+use super::{DriverError, Entries, FileServer};
 
 #[async_trait]
-impl Driver for S3 {
+impl FileServer for S3 {
     /// Asks for nothing that a key which may only read objects would be refused for. Whether it may read those of a job, the job finds out.
     async fn verify(&self, dialer: &Dialer, entries: &Entries) -> Result<ConnectionMetadata, DriverError> {
         bucket(self, dialer, entries)?.verify().await?;
         Ok(ConnectionMetadata { system: Some(format!("S3 bucket {}", self.bucket)), user: None, org_id: None, instance_url: None })
     }
 
-    fn query(&self, _: &Dialer, _: &Entries, _: &SqlSource, _: Duration) -> Result<Option<Box<dyn Source>>, DriverError> {
-        Ok(None)
-    }
-
-    fn file(&self, dialer: &Dialer, entries: &Entries, path: &str, said: Said) -> Result<Option<Box<dyn Source>>, DriverError> {
-        let blob = RemoteBlob::new(bucket(self, dialer, entries)?, path.to_owned());
-        Ok(Some(Box::new(FileSource::new(blob, said))))
+    fn file(&self, dialer: &Dialer, entries: &Entries, path: &str) -> Result<RemoteBlob, DriverError> {
+        Ok(RemoteBlob::new(bucket(self, dialer, entries)?, path.to_owned()))
     }
 }
 

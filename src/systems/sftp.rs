@@ -1,30 +1,21 @@
 //! Files of an SFTP server.
 
-use std::time::Duration;
-
 use api::connection::{ConnectionMetadata, Sftp, SftpAuthKind};
-use api::import_job::SqlSource;
 use async_trait::async_trait;
 use connect::{Dialer, SftpFiles, SftpLogin, SftpParams};
 use engine::source::blob::RemoteBlob;
-use engine::source::{FileSource, Said, Source};
 
-use super::{Driver, DriverError, Entries};
+use super::{DriverError, Entries, FileServer};
 
 #[async_trait]
-impl Driver for Sftp {
+impl FileServer for Sftp {
     async fn verify(&self, dialer: &Dialer, entries: &Entries) -> Result<ConnectionMetadata, DriverError> {
         files(self, dialer, entries)?.verify().await?;
         Ok(ConnectionMetadata { system: Some("SFTP".to_owned()), user: Some(self.user.clone()), org_id: None, instance_url: None })
     }
 
-    fn query(&self, _: &Dialer, _: &Entries, _: &SqlSource, _: Duration) -> Result<Option<Box<dyn Source>>, DriverError> {
-        Ok(None)
-    }
-
-    fn file(&self, dialer: &Dialer, entries: &Entries, path: &str, said: Said) -> Result<Option<Box<dyn Source>>, DriverError> {
-        let blob = RemoteBlob::new(files(self, dialer, entries)?, path.to_owned());
-        Ok(Some(Box::new(FileSource::new(blob, said))))
+    fn file(&self, dialer: &Dialer, entries: &Entries, path: &str) -> Result<RemoteBlob, DriverError> {
+        Ok(RemoteBlob::new(files(self, dialer, entries)?, path.to_owned()))
     }
 }
 

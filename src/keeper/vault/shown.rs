@@ -23,14 +23,13 @@ impl Vault {
         endpoints: &[PrivateEndpoint],
     ) -> Result<ConnectionMetadata> {
         let entries = self.open(keys, connection, stored, Event::new("CredentialOpened").with("for", "Verification")).await?;
+        let wanted = connection.spec.login().map(|login| login.keys).unwrap_or_default();
+        let read = || wanted.iter().filter_map(|key| Some((key.name.to_owned(), entries.text(key.name)?))).collect();
+        let dialer = || self.dialer.with_policy(address_policy(system.kind(), endpoints));
         match role(system) {
             Role::Target(salesforce) => self.org(&self.org_login(keys, connection, salesforce, &entries, stored.credential.version)?).await,
-            Role::Source(driver) => {
-                let wanted = connection.spec.login().map(|login| login.keys).unwrap_or_default();
-                let entries = wanted.iter().filter_map(|key| Some((key.name.to_owned(), entries.text(key.name)?))).collect();
-                let dialer = self.dialer.with_policy(address_policy(system.kind(), endpoints));
-                Ok(driver.verify(&dialer, &entries).await?)
-            }
+            Role::Database(database) => Ok(database.verify(&dialer(), &read()).await?),
+            Role::Files(server) => Ok(server.verify(&dialer(), &read()).await?),
         }
     }
 
