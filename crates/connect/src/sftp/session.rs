@@ -148,6 +148,10 @@ pub(super) fn ssh_error(target: &str, error: russh::Error) -> Error {
         }
         russh::Error::Version => protocol("it does not greet as an SSH server does".to_owned()),
         russh::Error::NoCommonAlgo { kind, theirs, .. } => {
+            // The server wrote them, and a terminal may obey what it shows.
+            let is_name =
+                |name: &&String| name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@+".contains(&byte));
+            let theirs: Vec<&str> = theirs.iter().filter(is_name).take(8).map(String::as_str).collect();
             protocol(format!("it offers nothing for {kind:?} that is safe, only {}", theirs.join(", ")))
         }
         // Its texts are of the library, and quote nothing that was sent.
@@ -175,5 +179,18 @@ impl client::Handler for HostKeys {
         let PublicKeyOrCertificate::PublicKey { key, .. } = shown else { return Ok(false) };
         let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
         if self.0.contains(&fingerprint) { Ok(true) } else { Err(Refused::Key { fingerprint, algorithm: key.algorithm() }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_a_server_offers_are_shown_if_they_are_names() {
+        let theirs = ["3des-cbc", "\u{1b}[2Jevil", "a b", &"x".repeat(65), "chacha20@openssh.com"].map(str::to_owned).to_vec();
+        let error = russh::Error::NoCommonAlgo { kind: russh::AlgorithmKind::Cipher, ours: Vec::new(), theirs };
+        let said = ssh_error("sftp.example:22", error).to_string();
+        assert!(said.ends_with("that is safe, only 3des-cbc, chacha20@openssh.com"), "{said:?}");
     }
 }

@@ -97,6 +97,8 @@ impl Reading {
                     self.troubles.are_over();
                     return Ok(Some(piece));
                 }
+                // Whether it is still the same file nobody could tell; the next attempt compares rows.
+                Some(Err(error)) if self.state.version.is_none() => return Err(error.into()),
                 Some(Err(error)) => {
                     self.bytes = None;
                     self.troubles.wait_after(error).await?;
@@ -142,5 +144,62 @@ impl From<FileError> for BlobError {
             FileError::NotFound(_) | FileError::Path(_) => Self::Missing(error.to_string()),
             FileError::Failed(error) => Self::Store(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::source::Remedy;
+
+    /// A file of ten bytes whose stream breaks after four of them.
+    struct Breaks {
+        version: Option<String>,
+        opened: Arc<AtomicUsize>,
+    }
+
+    #[async_trait]
+    impl RemoteFiles for Breaks {
+        async fn look(&self, _: &str) -> Result<FileState, FileError> {
+            Ok(FileState { length: Some(10), version: self.version.clone() })
+        }
+
+        async fn open(&self, _: &str, from: u64, state: &FileState) -> Result<FileBytes, FileError> {
+            self.opened.fetch_add(1, Ordering::SeqCst);
+            if from > 0 {
+                assert!(state.version.is_some(), "nobody can tell whether it is the same file");
+                return Ok(stream::iter([Ok(Bytes::from_static(b"o, you"))]).boxed());
+            }
+            let source = io::ErrorKind::ConnectionReset.into();
+            let broken = connect::Error::Unreachable { target: "data.example:443".into(), source };
+            Ok(stream::iter([Ok(Bytes::from_static(b"hell")), Err(broken.into())]).boxed())
+        }
+    }
+
+    async fn read(version: Option<&str>) -> (Result<Vec<u8>, BlobError>, usize) {
+        let opened = Arc::new(AtomicUsize::new(0));
+        let blob = RemoteBlob::new(Breaks { version: version.map(str::to_owned), opened: opened.clone() }, "a.csv".into());
+        let identity = blob.identity().await.unwrap();
+        let mut bytes = blob.open(0.., &identity).await.unwrap();
+        let mut found = Vec::new();
+        while let Some(piece) = bytes.next().await {
+            match piece {
+                Ok(piece) => found.extend_from_slice(&piece),
+                Err(error) => return (Err(error.into()), opened.load(Ordering::SeqCst)),
+            }
+        }
+        (Ok(found), opened.load(Ordering::SeqCst))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_without_a_version_is_left_to_the_next_attempt_and_not_called_another_one() {
+        let (found, opened) = read(Some("v1")).await;
+        assert_eq!((found.unwrap(), opened), (b"hello, you".to_vec(), 2));
+        let (error, opened) = read(None).await;
+        let error = error.unwrap_err();
+        assert_eq!((error.remedy(), opened), (Remedy::Wait, 1), "{error}");
+        assert!(!matches!(error, BlobError::Changed));
     }
 }
