@@ -24,25 +24,20 @@ const PASSWORD: LoginProfile = LoginProfile {
     refused: "user in spec.sftp",
 };
 
-const KEY: LoginProfile = LoginProfile {
-    field: "spec.sftp.auth.privateKey",
-    keys: &[CredentialKey { name: Sftp::PRIVATE_KEY, holds: "a private key as ssh-keygen writes it" }],
-    refused: "user in spec.sftp",
-};
+const PRIVATE_KEY: CredentialKey = CredentialKey { name: Sftp::PRIVATE_KEY, holds: "a private key as ssh-keygen writes it" };
+
+const KEY: LoginProfile = LoginProfile { field: "spec.sftp.auth.privateKey", keys: &[PRIVATE_KEY], refused: "user in spec.sftp" };
 
 const ENCRYPTED_KEY: LoginProfile = LoginProfile {
     field: "spec.sftp.auth.encryptedPrivateKey",
-    keys: &[
-        CredentialKey { name: Sftp::PRIVATE_KEY, holds: "a private key as ssh-keygen writes it" },
-        CredentialKey { name: Sftp::PASSPHRASE, holds: "the passphrase of the key" },
-    ],
+    keys: &[PRIVATE_KEY, CredentialKey { name: Sftp::PASSPHRASE, holds: "the passphrase of the key" }],
     refused: "user in spec.sftp",
 };
 
 const CERTIFIED_KEY: LoginProfile = LoginProfile {
     field: "spec.sftp.auth.certificate",
     keys: &[
-        CredentialKey { name: Sftp::PRIVATE_KEY, holds: "a private key as ssh-keygen writes it" },
+        PRIVATE_KEY,
         CredentialKey { name: Sftp::CERTIFICATE, holds: "the OpenSSH certificate of the key, as in `id_ed25519-cert.pub`" },
     ],
     refused: "user in spec.sftp",

@@ -79,3 +79,35 @@ impl Wire for Proxy {
         false
     }
 }
+
+/// The way to a file that its server lets us replace.
+pub(crate) struct Replaceable {
+    proxy: Proxy,
+    replace: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Replaceable {
+    /// `replace` puts a file of other content in place of this one.
+    pub(crate) fn new(proxy: Proxy, replace: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { proxy, replace: Box::new(replace) }
+    }
+}
+
+impl Wire for Replaceable {
+    fn carried(&self) -> u64 {
+        self.proxy.carried()
+    }
+
+    fn cut(&self) {
+        self.proxy.cut();
+    }
+
+    fn end_early(&self) {
+        self.proxy.end_early();
+    }
+
+    fn replace(&self) -> bool {
+        (self.replace)();
+        true
+    }
+}

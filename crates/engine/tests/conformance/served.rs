@@ -1,7 +1,7 @@
 //! CSV files of servers that have a folder of them: a real nginx over HTTPS, a real OpenSSH over SFTP.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -11,9 +11,9 @@ use engine::source::Said;
 
 use super::everywhere::Place;
 use super::files::lines;
-use super::proxy::Proxy;
+use super::proxy::{Proxy, Replaceable};
 use super::served_support::{OpenSsh, Served, https};
-use super::{Implementation, Kind, Made, Wire};
+use super::{Implementation, Kind, Made};
 
 pub(crate) struct Files {
     name: &'static str,
@@ -41,7 +41,7 @@ impl Files {
         fs::write(&file, pieces.collect::<Vec<_>>().concat()).expect("a file of the server");
         let proxy = Proxy::before(self.server.port()).await;
         let source = self.server.source(&name, proxy.port, Said::default());
-        Made { source: Box::new(source), wire: Box::new(Folder { file, proxy }) }
+        Made { source: Box::new(source), wire: Box::new(Replaceable::new(proxy, move || replace(&file))) }
     }
 }
 
@@ -68,29 +68,9 @@ impl Implementation for Files {
     }
 }
 
-struct Folder {
-    file: PathBuf,
-    proxy: Proxy,
-}
-
-impl Wire for Folder {
-    fn carried(&self) -> u64 {
-        self.proxy.carried()
-    }
-
-    fn cut(&self) {
-        self.proxy.cut();
-    }
-
-    fn end_early(&self) {
-        self.proxy.cut();
-    }
-
-    /// Some seconds later: SFTP tells no parts of one.
-    fn replace(&self) -> bool {
-        fs::write(&self.file, "id,text\n9,other\n").expect("a file of the server");
-        let file = fs::File::options().write(true).open(&self.file).expect("the same file");
-        file.set_modified(SystemTime::now() + Duration::from_secs(5)).expect("its time");
-        true
-    }
+/// Some seconds later: SFTP tells no parts of one.
+fn replace(file: &Path) {
+    fs::write(file, "id,text\n9,other\n").expect("a file of the server");
+    let file = fs::File::options().write(true).open(file).expect("the same file");
+    file.set_modified(SystemTime::now() + Duration::from_secs(5)).expect("its time");
 }

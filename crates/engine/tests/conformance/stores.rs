@@ -8,9 +8,9 @@ use engine::source::Said;
 
 use super::everywhere::Place;
 use super::files::lines;
-use super::proxy::Proxy;
+use super::proxy::{Proxy, Replaceable};
 use super::stores_support::{Store, azure, gcs, s3};
-use super::{Implementation, Kind, Made, Wire};
+use super::{Implementation, Kind, Made};
 
 pub(crate) struct Bucket {
     name: &'static str,
@@ -38,7 +38,9 @@ impl Bucket {
         self.store.put(&key, content);
         let proxy = Proxy::before(self.store.port()).await;
         let source = self.store.source(&key, proxy.port, Said::default());
-        Made { source: Box::new(source), wire: Box::new(Object { store: self.store.clone(), key, proxy }) }
+        let store = self.store.clone();
+        let wire = Replaceable::new(proxy, move || store.put(&key, b"id,text\n9,other\n".to_vec()));
+        Made { source: Box::new(source), wire: Box::new(wire) }
     }
 }
 
@@ -62,30 +64,5 @@ impl Implementation for Bucket {
 
     async fn written(&self, text: &str, _: &[&str]) -> Made {
         self.made(text.as_bytes().to_vec()).await
-    }
-}
-
-struct Object {
-    store: Arc<dyn Store>,
-    key: String,
-    proxy: Proxy,
-}
-
-impl Wire for Object {
-    fn carried(&self) -> u64 {
-        self.proxy.carried()
-    }
-
-    fn cut(&self) {
-        self.proxy.cut();
-    }
-
-    fn end_early(&self) {
-        self.proxy.cut();
-    }
-
-    fn replace(&self) -> bool {
-        self.store.put(&self.key, b"id,text\n9,other\n".to_vec());
-        true
     }
 }
