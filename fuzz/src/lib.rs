@@ -6,6 +6,7 @@ mod excel;
 mod file;
 mod formula;
 mod json;
+mod parquet;
 mod record;
 mod results;
 mod soql;
@@ -17,11 +18,12 @@ use engine::source::{ReadError, Rows};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target, in the order in which they are run.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("csv", csv::feed),
     ("json", json::feed),
     ("file", file::feed),
     ("excel", excel::feed),
+    ("parquet", parquet::feed),
     ("formula", formula::feed),
     ("record", record::feed),
     ("soql", soql::feed),

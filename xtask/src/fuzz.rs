@@ -37,6 +37,8 @@ enum FuzzTarget {
     File,
     /// The reader of workbooks: any bytes as one of a workbook's parts, or as the whole
     Excel,
+    /// The reader of Parquet files: any bytes as one
+    Parquet,
     /// The formula language: any text, compiled and evaluated
     Formula,
     /// Sealed records and files: any change of one that is sealed

@@ -34,7 +34,7 @@ impl Header {
         let names = taken::names(&self.names);
         match &self.taken {
             Some(taken @ Taken::Csv(TakenCsv { named: true, .. })) => format!("of the file, {taken}, the format's `columns` names {names}"),
-            Some(taken @ Taken::Csv(_)) => format!("the file, {taken}, has the columns {names}"),
+            Some(taken @ (Taken::Csv(_) | Taken::Parquet)) => format!("the file, {taken}, has the columns {names}"),
             Some(taken @ Taken::Sheet { .. }) => format!("the workbook, {taken}, has the columns {names}"),
             Some(taken @ Taken::Json { told: true, .. }) => format!("of the file, {taken}, the format's `columns` names {names}"),
             Some(taken @ Taken::Json { told: false, .. }) => {
@@ -94,7 +94,7 @@ impl Header {
     /// Whether all names seem to stand in the one column of a file whose delimiter is another one.
     fn is_one_column_with(&self, name: &str) -> bool {
         let [only] = self.names.as_slice() else { return false };
-        if matches!(self.taken, Some(Taken::Json { .. })) {
+        if matches!(self.taken, Some(Taken::Json { .. } | Taken::Parquet)) {
             return false;
         }
         let separates = |c: Option<char>| c.is_none_or(|c| c.is_ascii_punctuation() && c != '_' || c == '\t');
@@ -320,6 +320,10 @@ pub enum RowError {
     NotText { at: Position, column: Column, encoding: &'static str, remedy: &'static str },
     #[error("{at}: column {column} contains a NUL character, which Salesforce cannot store; remove it")]
     Nul { at: Position, column: Column },
+    #[error("row {row}: column {column} is not valid UTF-8; write it as text, or leave it out of the mapping")]
+    NotUtf8 { row: u64, column: Column },
+    #[error("row {row}: column {column} contains a NUL character, which Salesforce cannot store; remove it")]
+    NulInColumn { row: u64, column: Column },
     #[error("{at}: the record stops being valid JSON at byte {from} of it; correct it there")]
     NotJson { at: Position, from: usize },
     #[error("{at}: the record is {class}; a row is an object: give its values names")]
@@ -380,8 +384,8 @@ impl RowError {
             Self::TextBehindQuote { .. } | Self::BlankBeforeQuote { .. } | Self::StrayQuote { .. } | Self::QuoteInDoubt { .. } => {
                 "MALFORMED_QUOTE"
             }
-            Self::NotText { .. } => "INVALID_ENCODING",
-            Self::Nul { .. } => "NUL_CHARACTER",
+            Self::NotText { .. } | Self::NotUtf8 { .. } => "INVALID_ENCODING",
+            Self::Nul { .. } | Self::NulInColumn { .. } => "NUL_CHARACTER",
             Self::NotJson { .. } | Self::NotAnObject { .. } | Self::TooDeep { .. } | Self::FieldTwice { .. } => "MALFORMED_JSON",
             Self::List { .. } => "NOT_ONE_VALUE",
             Self::NoCharacter { .. } => "INVALID_ENCODING",

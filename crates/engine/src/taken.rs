@@ -36,6 +36,8 @@ pub enum Taken {
         /// The job named the columns.
         told: bool,
     },
+    /// Parquet.
+    Parquet,
 }
 
 impl fmt::Display for Taken {
@@ -44,6 +46,7 @@ impl fmt::Display for Taken {
             Self::Csv(taken) => write!(f, "{taken}"),
             Self::Sheet { sheet, header_row } => write!(f, "sheet {} with row {header_row} as its header", quoted(sheet, 60)),
             Self::Json { layout, .. } => write!(f, "read as {layout}"),
+            Self::Parquet => f.write_str("read as Parquet"),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod excel;
 mod number;
+mod parquet;
 mod source;
 mod step;
 mod target;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::excel::{ExcelFormat, Hidden};
 pub use self::number::{Decimal, NumberFormat, Thousands};
+pub use self::parquet::ParquetFormat;
 pub use self::source::{
     BlanksAround, CsvFormat, FileSource, Format, FormatKind, JsonFormat, Quote, Source, SourceKind, SqlSource, UploadSource,
 };
@@ -321,6 +323,7 @@ mod tests {
                 (r#"{"csv": {}}"#, FormatKind::Csv(&CsvFormat::default())),
                 (r#"{"excel": {}}"#, FormatKind::Excel(&ExcelFormat::default())),
                 (r#"{"json": {}}"#, FormatKind::Json(&JsonFormat::default())),
+                (r#"{"parquet": {}}"#, FormatKind::Parquet(&ParquetFormat::default())),
             ] {
                 let source = source(&format!(r#"{{{of}, "format": {known}}}}}"#));
                 assert_eq!(source.format().and_then(|(format, _)| format?.kind()), Some(kind));

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::excel::ExcelFormat;
+use super::parquet::ParquetFormat;
 use crate::meta::LocalRef;
 use crate::schema::{self, TEXT, exactly_one, rule};
 use crate::union::union;
@@ -31,7 +32,7 @@ pub struct UploadSource {
     /// Name of the Upload, in the same namespace.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// How the file is read. Absent: CSV, a workbook of Excel or JSON, whichever it is, with everything detected.
+    /// How the file is read. Absent: CSV, a workbook of Excel, JSON or Parquet, whichever it is, with everything detected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     format: Option<Format>,
     /// Which file of a ZIP archive is read: its name in there, folders included, where `*` stands for any characters. Absent: the archive
@@ -55,6 +56,9 @@ pub struct Format {
     /// JSON (RFC 8259): an object a line (NDJSON), objects one after the other, or one array of objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     json: Option<JsonFormat>,
+    /// Apache Parquet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parquet: Option<ParquetFormat>,
 }
 
 /// How a CSV file is written, where that is not to be detected.
@@ -191,7 +195,7 @@ pub struct FileSource {
     /// The exact name of one file, folders included: the key of an object.
     #[schemars(length(min = 1, max = 1024), regex(pattern = PATH))]
     pub path: String,
-    /// How the file is read. Absent: CSV, a workbook of Excel or JSON, whichever it is, with everything detected.
+    /// How the file is read. Absent: CSV, a workbook of Excel, JSON or Parquet, whichever it is, with everything detected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     format: Option<Format>,
     /// Which file of a ZIP archive is read: its name in there, folders included, where `*` stands for any characters. Absent: the archive
@@ -228,6 +232,8 @@ union! {
         "excel" excel => Excel(&'a ExcelFormat),
         /// JSON.
         "json" json => Json(&'a JsonFormat),
+        /// Parquet.
+        "parquet" parquet => Parquet(&'a ParquetFormat),
     }
 }
 
@@ -272,7 +278,7 @@ impl Source {
         match self.format().and_then(|(format, _)| format?.kind()) {
             Some(FormatKind::Csv(csv)) => &csv.null_words,
             // A cell that has nothing is empty.
-            Some(FormatKind::Excel(_) | FormatKind::Json(_)) | None => &[],
+            Some(FormatKind::Excel(_) | FormatKind::Json(_) | FormatKind::Parquet(_)) | None => &[],
         }
     }
 

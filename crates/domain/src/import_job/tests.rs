@@ -113,7 +113,7 @@ fn how_a_job_stands() {
         ("a source that a newer version reads", "{topic: {name: accounts}}", MANUAL, |_| (), "NotUnderstood", Standing::Stalled),
         (
             "a format that a newer version reads",
-            "{upload: {name: accounts, format: {parquet: {}}}}",
+            "{upload: {name: accounts, format: {avro: {}}}}",
             MANUAL,
             |_| (),
             "NotUnderstood",

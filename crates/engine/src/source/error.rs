@@ -5,6 +5,7 @@ use api::import_run::RunReason;
 
 use super::blob::BlobError;
 use super::excel::WorkbookError;
+use super::parquet::ParquetError;
 use crate::row::{Column, ColumnError, Header, Position};
 
 /// Why a source cannot be read any further. Never holds a cell's text.
@@ -173,6 +174,8 @@ pub enum FileError {
     TooManyColumns { found: usize, limit: usize },
     #[error(transparent)]
     Workbook(#[from] WorkbookError),
+    #[error(transparent)]
+    Parquet(#[from] ParquetError),
 }
 
 impl FileError {
@@ -189,6 +192,7 @@ impl FileError {
             | Self::TooManyMembers { .. } => Remedy::Shorten,
             Self::ArchiveTooLarge { .. } => Remedy::Split,
             Self::Workbook(error) => error.remedy(),
+            Self::Parquet(error) => error.remedy(),
             Self::Empty
             | Self::UnknownFormat
             | Self::UnknownEncoding { .. }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use api::import_job::{self, FormatKind};
+use api::import_job::{self, FormatKind, ParquetFormat};
 
 use super::blob::ByteStream;
 use super::csv::{CsvOptions, CsvSource, is_result_file};
-use super::excel::{ExcelOptions, ExcelRows};
+use super::excel::{self, ExcelOptions};
 use super::json::{JsonOptions, JsonSource};
-use super::{FileError, ReadError, Rows, kind};
+use super::{FileError, ReadError, Rows, kind, parquet};
 
 /// Every format that is understood. Whatever depends on the format matches all of them.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub enum Format {
     Excel(ExcelOptions),
     /// An object for each row.
     Json(JsonOptions),
+    /// Parquet.
+    Parquet,
 }
 
 impl Format {
@@ -28,6 +30,7 @@ impl Format {
             FormatKind::Csv(csv) => Ok(Self::Csv(CsvOptions::compile(csv)?)),
             FormatKind::Excel(excel) => Ok(Self::Excel(ExcelOptions::compile(excel)?)),
             FormatKind::Json(json) => Ok(Self::Json(JsonOptions::compile(json))),
+            FormatKind::Parquet(ParquetFormat {}) => Ok(Self::Parquet),
         }
     }
 
@@ -39,6 +42,7 @@ impl Format {
             _ if is_result_file(head) => Self::Csv(CsvOptions::default()),
             Some(told) => told,
             None if kind::is_workbook(head) => Self::Excel(ExcelOptions::default()),
+            None if kind::is_parquet(head) => Self::Parquet,
             None if kind::is_json(kind::without_mark(head)) => Self::Json(JsonOptions::default()),
             None => Self::Csv(CsvOptions::default()),
         }
@@ -48,8 +52,9 @@ impl Format {
     pub(super) async fn rows(self, bytes: ByteStream, used: &BTreeSet<String>) -> Result<Box<dyn Rows>, ReadError> {
         match self {
             Self::Csv(options) => Ok(Box::new(CsvSource::open(bytes, options.for_columns(used.clone())).await?)),
-            Self::Excel(options) => Ok(Box::new(ExcelRows::open(bytes, options, used.clone()).await?)),
+            Self::Excel(options) => Ok(Box::new(excel::open(bytes, options, used.clone()).await?)),
             Self::Json(options) => Ok(Box::new(JsonSource::open(bytes, options, used).await?)),
+            Self::Parquet => Ok(Box::new(parquet::open(bytes, used.clone()).await?)),
         }
     }
 }

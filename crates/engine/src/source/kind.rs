@@ -8,6 +8,7 @@ use super::FileError;
 const SAVE: &str = "open it where it was made and save it as CSV (UTF-8)";
 const EXCEL: &str = "leave `format` out, or set it to {excel: {}}";
 const OLDER_EXCEL: &str = "save it as .xlsx, and leave `format` out or set it to {excel: {}}";
+const PARQUET: &str = "leave `format` out, or set it to {parquet: {}}";
 const EXPORT: &str = "export its table as CSV (UTF-8)";
 const UNPACK: &str = "unpack it and take the file in it";
 
@@ -32,7 +33,7 @@ impl Foreign {
 
 /// By the bytes of the file; nothing for text.
 pub(super) fn of_bytes(head: &[u8]) -> Option<Foreign> {
-    let signs: [(&[u8], Foreign); 15] = [
+    let signs: [(&[u8], Foreign); 16] = [
         (OLE, Foreign::new("an Excel workbook (.xls, or one with a password)", EXCEL)),
         (b"\x09\x08\x10\x00\x00\x06", Foreign::new("an Excel workbook (.xls)", OLDER_EXCEL)),
         (b"\x09\x08\x08\x00\x00\x05", Foreign::new("an Excel workbook (.xls)", OLDER_EXCEL)),
@@ -44,7 +45,8 @@ pub(super) fn of_bytes(head: &[u8]) -> Option<Foreign> {
         (b"Rar!\x1A\x07", Foreign::new("a RAR archive", UNPACK)),
         (b"%PDF-", Foreign::new("a PDF document", SAVE)),
         (b"SQLite format 3\0", Foreign::new("an SQLite database", EXPORT)),
-        (b"PAR1", Foreign::new("a Parquet file", EXPORT)),
+        (b"PAR1", Foreign::new("a Parquet file", PARQUET)),
+        (b"PARE", Foreign::new("an encrypted Parquet file", "write it without encryption")),
         (b"Obj\x01", Foreign::new("an Avro file", EXPORT)),
         (b"{\\rtf", Foreign::new("a document in Rich Text Format", SAVE)),
         (b"\0\x01\0\0Standard ", Foreign::new("an Access database", EXPORT)),
@@ -67,6 +69,11 @@ const OLE: &[u8] = b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1";
 /// Whether the file is, in all likelihood, a workbook that Excel can read.
 pub(super) fn is_workbook(head: &[u8]) -> bool {
     head.starts_with(OLE) || zipped(head) == Some(Zipped::Workbook)
+}
+
+/// Whether the file begins as Parquet does, encrypted or not. How it ends, its reader looks at.
+pub(super) fn is_parquet(head: &[u8]) -> bool {
+    head.starts_with(b"PAR1") || head.starts_with(b"PARE")
 }
 
 /// What a ZIP archive is: files of somebody, or a document that is one inside.
@@ -182,6 +189,7 @@ mod tests {
             (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1\0\0", "the file is an Excel workbook (.xls"),
             (b"\x1F\x8B\x08\0", "the file is gzip-compressed once more"),
             (b"%PDF-1.7", "the file is a PDF document"),
+            (b"PAR1\x15\x04", "the file is a Parquet file, not CSV: leave `format` out, or set it to {parquet: {}}"),
             (b"\r\n<HTML><head>", "the file is an HTML page"),
             (
                 b"<?xml version=\"1.0\"?><Workbook xmlns=\"urn:schemas-microsoft-com:office:spreadsheet\">",

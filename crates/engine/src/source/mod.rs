@@ -3,7 +3,7 @@
 //! | word | what | files |
 //! |---|---|---|
 //! | [`Blob`](blob::Blob) | bytes somewhere, with an identity; they may be packed | `blob`, `packed` |
-//! | [`Format`] | how bytes become rows | `format`, `kind`, `csv`, `excel`, `json` |
+//! | [`Format`] | how bytes become rows | `format`, `kind`, `csv`, `excel`, `json`, `parquet`, `whole_file` |
 //! | [`Rows`] | a header and batches of rows; a database has them without blob and format | `postgres`, `mysql` |
 //!
 //! A [`Source`] is what can be opened to rows: it knows where to begin and how it can be read once more. Nothing here
@@ -21,9 +21,11 @@ mod kind;
 mod limits;
 pub mod mysql;
 mod packed;
+pub mod parquet;
 mod peek;
 pub mod postgres;
 mod values;
+mod whole_file;
 
 use std::collections::BTreeSet;
 

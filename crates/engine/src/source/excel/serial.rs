@@ -4,12 +4,13 @@ use std::fmt::Write;
 
 use super::problem::Problem;
 use super::shape::Shape;
+use crate::source::values;
 
 const DAY: f64 = 86_400_000.0;
 const DAY_MS: i64 = 86_400_000;
 
-/// 9999-12-31 in the system of 1900.
-const LAST: i64 = 2_958_465;
+/// Days from 1899-12-30 to 1970-01-01.
+const DAYS_TO_1970: i64 = 25_569;
 
 /// Days from 1900-01-00 to 1904-01-01.
 const DAYS_TO_1904: i64 = 1462;
@@ -53,8 +54,8 @@ pub(super) fn write(days: f64, shape: Shape, epoch: Epoch, text: &mut String) ->
 
 /// `09:00:00.000Z`, as databases give a time: nothing says which zone it is of, and it is taken for UTC.
 fn clock(time: i64, text: &mut String) {
-    let (seconds, milliseconds) = (time / 1000, time % 1000);
-    let _ = write!(text, "{:02}:{:02}:{:02}.{milliseconds:03}Z", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    values::clock(time, text);
+    text.push('Z');
 }
 
 fn date(day: i64, epoch: Epoch, text: &mut String) -> Result<(), Problem> {
@@ -65,25 +66,7 @@ fn date(day: i64, epoch: Epoch, text: &mut String) -> Result<(), Problem> {
         Epoch::From1900 if day == 0 || day == 60 => return Err(Problem::NoDay),
         Epoch::From1900 => day,
     };
-    if day > LAST {
-        return Err(Problem::NoDay);
-    }
-    let (year, month, day) = civil(day);
-    let _ = write!(text, "{year:04}-{month:02}-{day:02}");
-    Ok(())
-}
-
-/// Of days since 1899-12-30. Years begin with March here, so that the day of a leap year is the last one.
-fn civil(day: i64) -> (i64, i64, i64) {
-    // Days since 1600-03-01, which begins 400 years that are like any other.
-    let day = day + 109_511;
-    let (era, day) = (day / 146_097, day % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (1600 + era * 400 + year + next, month, day)
+    values::day(day - DAYS_TO_1970, text).map_err(|_| Problem::NoDay)
 }
 
 /// `PT26H30M`, as PostgreSQL writes an interval in ISO 8601.
@@ -113,6 +96,9 @@ mod tests {
     use jiff::civil::date as day;
 
     use super::*;
+
+    /// 9999-12-31 in the system of 1900.
+    const LAST: i64 = 2_958_465;
 
     fn told(days: f64, shape: Shape, epoch: Epoch) -> Result<String, Problem> {
         let mut text = String::new();

@@ -7,13 +7,13 @@ mod makers;
 use std::collections::BTreeSet;
 
 use api::import_run::RunReason;
-use futures::executor::block_on;
+use bytes::Bytes;
 use futures::{StreamExt, stream};
 
 use self::maker::{Book, sheet};
 use super::*;
 use crate::source::blob::MemoryBlob;
-use crate::source::{FileSource, Said, Source, Start};
+use crate::source::{FileSource, Rows, Said, Source, Start};
 
 /// A row as it is told: its cells joined by bars, or why it fails.
 fn told(book: Vec<u8>, format: &str, used: &[&str]) -> Result<Told, String> {
@@ -291,11 +291,11 @@ fn what_is_no_workbook_is_called_what_it_is() {
 
 /// Through the thread, in pieces.
 #[tokio::test]
-async fn rows_come_in_batches_from_a_thread_that_ends_with_them() {
+async fn rows_come_in_batches() {
     let body: String = (2..=5000).map(|row| format!(r#"<row r="{row}"><c r="A{row}"><v>{row}</v></c></row>"#)).collect();
     let book = Book::of(&sheet(&format!("{}{body}", maker::header(&["a"])))).bytes();
     let stream = |book: &[u8]| stream::iter(book.chunks(1000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect::<Vec<_>>()).boxed();
-    let mut rows = ExcelRows::open(stream(&book), ExcelOptions::default(), BTreeSet::new()).await.unwrap();
+    let mut rows = open(stream(&book), ExcelOptions::default(), BTreeSet::new()).await.unwrap();
     let (mut batch, mut batches, mut found) = (Batch::new(), 0, Vec::new());
     while rows.next(&mut batch).await.unwrap() {
         batches += 1;
@@ -303,12 +303,6 @@ async fn rows_come_in_batches_from_a_thread_that_ends_with_them() {
     }
     assert!(batch.is_empty() && batches == 5);
     assert_eq!(found, (2..=5000).map(|row| (row - 1, row.to_string())).collect::<Vec<_>>());
-
-    let mut rows = ExcelRows::open(stream(&book), ExcelOptions::default(), BTreeSet::new()).await.unwrap();
-    let thread = rows.thread.take().unwrap();
-    assert!(!thread.is_finished(), "it waits for room");
-    drop(rows);
-    tokio::time::timeout(std::time::Duration::from_secs(10), thread).await.unwrap().unwrap();
 }
 
 /// As a job opens it.
@@ -341,15 +335,16 @@ async fn a_workbook_is_a_file_like_any_other() {
     assert_eq!((message, reason), (WorkbookError::Damaged { part: Part::Archive }.to_string(), RunReason::SourceFailed));
 }
 
-#[test]
-fn a_file_beyond_the_limit_is_refused_before_it_is_read() {
+#[tokio::test]
+async fn a_file_beyond_the_limit_is_refused_before_it_is_read() {
     let piece = Bytes::from(vec![0; 1 << 20]);
-    let read = |mebibytes: usize| {
+    let refused = async |mebibytes: usize| {
         let pieces = stream::iter(std::iter::repeat_n(piece.clone(), mebibytes).map(Ok)).boxed();
-        block_on(whole(pieces)).map(|bytes| bytes.len() >> 20).map_err(|error| (error.to_string(), error.reason()))
+        open(pieces, ExcelOptions::default(), BTreeSet::new()).await.err().map(|error| (error.to_string(), error.reason())).unwrap()
     };
-    assert_eq!(read(64), Ok(64));
-    let (message, reason) = read(65).unwrap_err();
+    let (message, _) = refused(64).await;
+    assert!(message.contains("not an Excel workbook"), "control: {message}");
+    let (message, reason) = refused(65).await;
     assert!(message.starts_with("the workbook has more than 64 MiB: save the sheet as CSV"), "{message}");
     assert_eq!(reason, RunReason::FileTooLarge);
 }

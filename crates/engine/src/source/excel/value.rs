@@ -1,10 +1,8 @@
 //! Numbers and dates that a workbook has as text.
 
-use std::fmt::Write;
-
 use super::problem::Problem;
 use super::shape::Shape;
-use crate::source::values::{check_date, milliseconds};
+use crate::source::values::{check_date, milliseconds, plain};
 
 /// Appends a number in all its digits: without an exponent, without `.0`. `None`: it is no number.
 pub(super) fn number(said: &str, text: &mut String) -> Option<()> {
@@ -15,13 +13,7 @@ pub(super) fn number(said: &str, text: &mut String) -> Option<()> {
         text.push_str(said);
         return Some(());
     }
-    plain(said.parse().ok()?, text)
-}
-
-/// Appends a number. `None`: it is none.
-pub(super) fn plain(number: f64, text: &mut String) -> Option<()> {
-    // There is no minus zero among values.
-    number.is_finite().then(|| _ = write!(text, "{}", if number == 0.0 { 0.0 } else { number }))
+    plain::<f64>(said.parse().ok()?, text)
 }
 
 /// What a text says that is a number.

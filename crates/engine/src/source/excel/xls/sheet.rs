@@ -14,7 +14,7 @@ use crate::source::excel::options::{ExcelOptions, Range};
 use crate::source::excel::problem::Problem;
 use crate::source::excel::serial;
 use crate::source::excel::shape::Shape;
-use crate::source::excel::value;
+use crate::source::values::plain;
 
 const FORMULA: u16 = 0x0006;
 const EOF: u16 = 0x000A;
@@ -147,7 +147,7 @@ impl XlsSheet {
         let shape = self.workbook.shapes.get(usize::from(style)).copied().unwrap_or_default();
         let told = match shape {
             Shape::Number => {
-                value::plain(number, &mut text)?;
+                plain(number, &mut text)?;
                 Ok(())
             }
             shape => serial::write(Some(number).filter(|number| number.is_finite())?, shape, self.workbook.epoch, &mut text),

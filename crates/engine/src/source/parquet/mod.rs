@@ -1,0 +1,53 @@
+//! Rows of a Parquet file.
+//!
+//! bytes → `footer` (what the file consists of; `thrift`) → `columns` (which of it are columns; `shape`) → `pages` (checked and unpacked within
+//! a `budget`; `header`, `inflate`, `differences`) → the crate `parquet`, which decodes them (`decoder`) → `cells` (values; `value`, `decimal`) → `rows`
+//! (header, faults, batches)
+//!
+//! What a file consists of stands at its end, so it is held in memory as it came, and read on a thread that may block (`whole_file`).
+
+mod budget;
+mod cells;
+mod columns;
+mod decimal;
+mod decoder;
+mod differences;
+mod error;
+mod footer;
+mod header;
+mod inflate;
+mod limits;
+mod pages;
+mod rows;
+mod shape;
+mod thrift;
+mod value;
+
+use std::collections::BTreeSet;
+
+pub use self::error::{ParquetError, Part};
+use self::limits::MAX_FILE;
+pub use self::rows::ParquetRows;
+use super::blob::ByteStream;
+use super::whole_file::{HeldRows, Threaded, whole};
+use super::{FileError, ReadError};
+use crate::row::{Batch, Header};
+
+/// Reads up to the header.
+pub(super) async fn open(bytes: ByteStream, used: BTreeSet<String>) -> Result<Threaded, ReadError> {
+    let bytes = whole(bytes, MAX_FILE, || ParquetError::TooLarge { limit: MAX_FILE }.into()).await?;
+    Threaded::open(move || ParquetRows::open(bytes, &used)).await
+}
+
+impl HeldRows for ParquetRows {
+    fn header(&self) -> &Header {
+        self.header()
+    }
+
+    fn next(&mut self, batch: &mut Batch) -> Result<bool, FileError> {
+        self.next(batch)
+    }
+}
+
+#[cfg(test)]
+mod tests;
