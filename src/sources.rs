@@ -7,6 +7,7 @@ use api::connection::System;
 use api::import_job::{ImportJobSpec, SourceKind};
 use bytes::Bytes;
 use connect::Dialer;
+use engine::Memory;
 use engine::source::blob::UploadBlob;
 use engine::source::{FileSource, Said, Source};
 use futures::stream::BoxStream;
@@ -14,8 +15,8 @@ use futures::stream::BoxStream;
 use crate::systems::{Entries, Role, role};
 
 /// The bytes of an upload, from its start, as the job says that they are read.
-pub(crate) fn upload(spec: &ImportJobSpec, bytes: BoxStream<'static, std::io::Result<Bytes>>) -> Box<dyn Source> {
-    Box::new(FileSource::new(UploadBlob::new(bytes), Said::from(&spec.source)))
+pub(crate) fn upload(spec: &ImportJobSpec, bytes: BoxStream<'static, std::io::Result<Bytes>>, memory: Memory) -> Box<dyn Source> {
+    Box::new(FileSource::new(UploadBlob::new(bytes), Said::from(&spec.source)).within(memory))
 }
 
 /// What the job reads through the Connection of this name. `time_left`: how long the run may still take.
@@ -26,6 +27,7 @@ pub(crate) fn connected(
     entries: &Entries,
     spec: &ImportJobSpec,
     time_left: Duration,
+    memory: Memory,
 ) -> anyhow::Result<Box<dyn Source>> {
     let of_connection = || format!("Connection {connection}");
     let way_out = match (spec.source.kind(), role(system)) {
@@ -34,7 +36,7 @@ pub(crate) fn connected(
         }
         (Some(SourceKind::File(file)), Role::Files(server)) => {
             let blob = server.file(dialer, entries, &file.path).with_context(of_connection)?;
-            return Ok(Box::new(FileSource::new(blob, Said::from(&spec.source))));
+            return Ok(Box::new(FileSource::new(blob, Said::from(&spec.source)).within(memory)));
         }
         (Some(SourceKind::Sql(_)), _) => "answers no query: name one to a database in source.sql.connectionRef",
         (Some(SourceKind::File(_)), _) => "has no files: name one to a store of files in source.file.connectionRef",

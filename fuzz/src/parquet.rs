@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::panic;
 use std::sync::Once;
 
+use engine::Memory;
 use engine::row::Batch;
 use engine::source::parquet::ParquetRows;
 
@@ -32,7 +33,7 @@ fn let_the_decoder_panic() {
 fn read(file: &[u8]) -> (Vec<String>, Option<String>) {
     let mut told = Vec::new();
     let used: BTreeSet<String> = ["a".to_owned(), "name".to_owned()].into();
-    let mut rows = match ParquetRows::open(file.to_vec().into(), &used) {
+    let mut rows = match ParquetRows::open(file.to_vec().into(), &used, Memory::of(Some(256 << 20))) {
         Ok(rows) => rows,
         Err(error) => return (told, Some(error.to_string())),
     };

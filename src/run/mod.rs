@@ -16,8 +16,9 @@ use api::connection::{AuthFlow, ConnectionSpec, CredentialKey, LoginAt, Salesfor
 use api::import_job::{FileSource, SourceKind, SqlSource};
 use api::import_run::RunReason;
 use connect::{AddressPolicy, Dialer, HttpsOptions, Trust};
+use engine::Memory;
 use engine::import::Import;
-use engine::load::{ChunkLimits, Ending, NoJournal, StopSignal};
+use engine::load::{Ending, NoJournal, StopSignal};
 use engine::results::Escape;
 use engine::source::Source;
 use futures::StreamExt;
@@ -109,7 +110,7 @@ async fn prepare(args: &Args) -> anyhow::Result<Import> {
         journal: Arc::new(NoJournal),
         chunks: Default::default(),
         results,
-        limits: ChunkLimits::default(),
+        memory: Memory::default(),
         stop_signal: StopSignal::default(),
         watch: Box::new(move |ledger| {
             if !quiet {
@@ -162,7 +163,7 @@ async fn source(args: &Args, manifests: &Manifests, job: &Job, dialer: &Dialer) 
     match (job.spec.source.kind(), &args.file) {
         (Some(SourceKind::Upload(_)), Some(path)) => {
             let file = tokio::fs::File::open(path).await.with_context(|| format!("the file {} cannot be read", path.display()))?;
-            Ok(sources::upload(&job.spec, ReaderStream::with_capacity(file, READ).boxed()))
+            Ok(sources::upload(&job.spec, ReaderStream::with_capacity(file, READ).boxed(), Memory::default()))
         }
         (Some(SourceKind::Upload(upload)), None) => {
             bail!("job {} reads the upload {}: say which file stands for it with --file", job.name, upload.name)
@@ -176,7 +177,7 @@ async fn source(args: &Args, manifests: &Manifests, job: &Job, dialer: &Dialer) 
             let keys = connection.login().map(|login| login.keys).unwrap_or_default();
             let entry = |key: &CredentialKey| Ok((key.name.to_owned(), manifests.secret(job, name, connection, key.name)?));
             let entries = keys.iter().map(entry).collect::<anyhow::Result<_>>()?;
-            sources::connected(dialer, name, system, &entries, &job.spec, time_left(job))
+            sources::connected(dialer, name, system, &entries, &job.spec, time_left(job), Memory::default())
         }
         (None, _) => bail!("job {}: source needs {}", job.name, SourceKind::KEYS.join(" or ")),
     }

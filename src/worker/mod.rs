@@ -27,8 +27,9 @@ use api::region::PrivateEndpoint;
 use api::snapshot::SnapshotConnection;
 use connect::{Dialer, HttpsOptions, Trust};
 use domain::retention::writes_results;
+use engine::Memory;
 use engine::import::Import;
-use engine::load::{ChunkLimits, Ending, StopSignal};
+use engine::load::{Ending, StopSignal};
 use engine::results::{Escape, ResultsSink};
 use engine::source::Source;
 use runtime::logs;
@@ -59,7 +60,7 @@ pub struct Args {
     /// Number of this attempt.
     #[arg(long, env = "ATTEMPT")]
     attempt: i32,
-    /// Input bytes of one chunk. Without it a sixteenth of the memory of the container, and at least 4 MiB.
+    /// Input bytes of one chunk. Without it a part of the memory of the container, and at least 4 MiB.
     #[arg(long, env = "CHUNK_BYTES")]
     chunk_bytes: Option<u64>,
     /// File with the token that says which pod this is; read anew for every call.
@@ -101,10 +102,10 @@ async fn attempt(args: Args) -> anyhow::Result<ExitCode> {
         other => other,
     };
     let lease = lease.context("the keeper gives no lease")?;
-    let limits = args.chunk_bytes.map_or_else(|| ChunkLimits::for_memory(memory_limit()), |input_bytes| ChunkLimits { input_bytes });
+    let memory = Memory::of(memory_limit()).with_chunks_of(args.chunk_bytes);
     let (run, attempt, chunks) = (lease.snapshot.run.uid.as_str(), keeper.attempt(), lease.chunks.total);
     tracing::info!(run, attempt, chunks, "the keeper gave the lease, the import begins behind what earlier attempts wrote down");
-    let import = prepare(&keeper, lease, stop_signal.clone(), limits)?;
+    let import = prepare(&keeper, lease, stop_signal.clone(), memory)?;
     let ending = import.run().await;
     let rows = &ending.rows;
     tracing::info!(reason = %ending.reason, read = rows.read, succeeded = rows.succeeded, failed = rows.failed, "the import ended");
@@ -150,7 +151,7 @@ async fn report_interruption(keeper: &Keeper, ending: Ending) {
 }
 
 /// Makes an import of what the lease holds.
-fn prepare(keeper: &Arc<Keeper>, lease: Lease, stop_signal: StopSignal, limits: ChunkLimits) -> anyhow::Result<Import> {
+fn prepare(keeper: &Arc<Keeper>, lease: Lease, stop_signal: StopSignal, memory: Memory) -> anyhow::Result<Import> {
     let Lease { snapshot, source, target, chunks, cursors, now, private_endpoints } = lease;
     let dialer = Dialer::new(address_policy(SystemKind::Salesforce, &private_endpoints));
     let spec = snapshot.job_spec;
@@ -170,13 +171,15 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, stop_signal: StopSignal, limits: 
     let time_left = Duration::try_from(snapshot.deadline.duration_since(now)).unwrap_or_default();
     let source = match source {
         None => None,
-        Some(SourceCredential::Upload(grant)) => Some(sources::upload(&spec, upload::stream(keeper.clone(), grant, stop_signal.clone()))),
+        Some(SourceCredential::Upload(grant)) => {
+            Some(sources::upload(&spec, upload::stream(keeper.clone(), grant, stop_signal.clone()), memory))
+        }
         Some(SourceCredential::Database { password }) => {
             let entries = [("password".to_owned(), password)].into();
-            Some(connected(&dialer, &private_endpoints, &snapshot.connections, entries, &spec, time_left)?)
+            Some(connected(&dialer, &private_endpoints, &snapshot.connections, entries, &spec, time_left, memory)?)
         }
         Some(SourceCredential::Entries(entries)) => {
-            Some(connected(&dialer, &private_endpoints, &snapshot.connections, entries, &spec, time_left)?)
+            Some(connected(&dialer, &private_endpoints, &snapshot.connections, entries, &spec, time_left, memory)?)
         }
     };
     let opened = |cursor: api::keeper::ChunkCursor| (cursor.chunk, cursor.last_key.iter().map(|part| part.expose().to_owned()).collect());
@@ -193,7 +196,7 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, stop_signal: StopSignal, limits: 
         journal: Arc::new(journal::AtKeeper::new(keeper.clone())),
         chunks,
         results,
-        limits,
+        memory,
         time_left,
         stop_signal,
         watch: Box::new(move |ledger| progress::report(watched.0, watched.1, ledger)),
@@ -208,13 +211,14 @@ fn connected(
     entries: BTreeMap<String, SecretText>,
     spec: &ImportJobSpec,
     time_left: Duration,
+    memory: Memory,
 ) -> anyhow::Result<Box<dyn Source>> {
     let name = &spec.source.connection().context("the lease has a credential for a source, the job reads through no Connection")?.name;
     let system = connections.get(name).and_then(|known| known.spec.system());
     let system = system.with_context(|| format!("the snapshot has no Connection {name} that this version knows"))?;
     let dialer = dialer.with_policy(address_policy(system.kind(), private_endpoints));
     let entries = entries.into_iter().map(|(name, entry)| (name, entry.into_secret())).collect();
-    sources::connected(&dialer, name, system, &entries, spec, time_left)
+    sources::connected(&dialer, name, system, &entries, spec, time_left, memory)
 }
 
 /// What this container may use, in bytes; from either version of control groups.

@@ -11,6 +11,7 @@ pub mod finding;
 pub mod import;
 pub mod load;
 mod map;
+mod memory;
 mod own;
 pub mod pipeline;
 pub mod results;
@@ -18,3 +19,5 @@ pub mod row;
 pub mod source;
 pub mod taken;
 pub mod used;
+
+pub use self::memory::Memory;

@@ -14,6 +14,7 @@ use futures::future::LocalBoxFuture;
 use salesforce::{Client, Describe};
 
 pub use self::feed::{Destination, feed};
+use crate::Memory;
 use crate::finding::PreflightFinding;
 use crate::load::{
     BulkLane, ChunkLimits, Ending, Journal, Ledger, LoadPorts, LoadSettings, Loader, Reread, Restart, SalesforceBulk, StopSignal,
@@ -41,8 +42,8 @@ pub struct Import {
     pub chunks: Chunks,
     /// `None`: no result files.
     pub results: Option<(Box<dyn ResultsSink>, Escape)>,
-    /// When a chunk of rows is full and is sent.
-    pub limits: ChunkLimits,
+    /// What this process may use; how many rows are sent at a time is a part of it.
+    pub memory: Memory,
     /// How long the run may still take.
     pub time_left: Duration,
     /// Ends the import early when it is raised, by the caller or by a part of the import.
@@ -126,7 +127,8 @@ impl Import {
             }
         };
         let input = rows.header().cells().clone();
-        let mut loader = self.loader(&target, input, pipeline.fields().clone(), pipeline.key());
+        let limits = self.memory.chunks(rows.holds_file());
+        let mut loader = self.loader(&target, limits, input, pipeline.fields().clone(), pipeline.key());
         feed(&mut *rows, &mut pipeline, &mut loader, &self.stop_signal).await;
         let mut warnings = [rows.warnings(), pipeline.warnings()].concat();
         warnings.truncate(Warning::MOST);
@@ -197,16 +199,23 @@ impl Import {
     /// Nothing more can be read, or may be; what was committed is still waited for and counted.
     async fn bring_to_its_end(mut self, target: &SalesforceTarget) -> Result<Ending, Refusal> {
         self.results = None;
-        let loader = self.loader(target, Record::new(), Record::new(), None);
+        let loader = self.loader(target, self.memory.chunks(false), Record::new(), Record::new(), None);
         loader.finish().await.map_err(not_ended)
     }
 
-    fn loader(&mut self, target: &SalesforceTarget, input: Record, columns: Record, key_column: Option<usize>) -> Loader {
+    fn loader(
+        &mut self,
+        target: &SalesforceTarget,
+        limits: ChunkLimits,
+        input: Record,
+        columns: Record,
+        key_column: Option<usize>,
+    ) -> Loader {
         let settings = LoadSettings {
             input,
             columns,
             key_column,
-            limits: self.limits,
+            limits,
             results: self.results.take(),
             reread: self.reread(),
             max_failed_percent: self.spec.guards.as_ref().and_then(|guards| guards.max_failed_percent),

@@ -36,12 +36,6 @@ impl ChunkLimits {
     /// Of a process whose memory has no limit that is known.
     pub const DEFAULT_INPUT_BYTES: u64 = 4 << 20;
 
-    /// For a process that may use `limit` bytes: a sixteenth of it, and never less than the default. Four chunks are in flight while a fifth
-    /// is built, each with its rows as they were read and as they are sent.
-    pub fn for_memory(limit: Option<u64>) -> Self {
-        Self { input_bytes: limit.map_or(0, |limit| limit / 16).max(Self::DEFAULT_INPUT_BYTES) }
-    }
-
     fn rows(self) -> u64 {
         (self.input_bytes / ROW).max(FEW_ROWS)
     }
@@ -302,6 +296,7 @@ fn one_line_ending(row: &Record, out: &mut Record) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Memory;
     use crate::load::lane::bulk::MAX_BYTES;
     use crate::results::Escape;
 
@@ -403,10 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn more_memory_means_larger_chunks_and_never_more_than_salesforce_takes() {
-        assert_eq!(ChunkLimits::for_memory(None).input_bytes, 4 << 20);
-        assert_eq!(ChunkLimits::for_memory(Some(32 << 20)).input_bytes, 4 << 20);
-        assert_eq!(ChunkLimits::for_memory(Some(256 << 20)).input_bytes, 16 << 20);
-        assert!(ChunkLimits::for_memory(Some(64 << 30)).encoded_bytes(MAX_BYTES) + LONGEST_ROW <= MAX_BYTES);
+    fn a_chunk_is_never_more_than_salesforce_takes() {
+        assert!(Memory::of(Some(64 << 30)).chunks(false).encoded_bytes(MAX_BYTES) + LONGEST_ROW <= MAX_BYTES);
     }
 }

@@ -10,6 +10,7 @@ use super::blob::{Blob, BlobError, Identity, paced, whole};
 use super::packed::{Packing, unpack};
 use super::peek::peek;
 use super::{FileError, Format, QueryError, ReadError, Rows, Source, Start, kind};
+use crate::Memory;
 use crate::load::Reread;
 
 /// What a job says of its file; what is absent is detected.
@@ -31,6 +32,7 @@ impl From<&import_job::Source> for Said {
 pub struct FileSource {
     blob: Box<dyn Blob>,
     said: Said,
+    memory: Memory,
     /// What the blob was when it was first opened.
     first: OnceLock<Identity>,
 }
@@ -38,7 +40,13 @@ pub struct FileSource {
 impl FileSource {
     /// The file in this blob, as the job says that it is read.
     pub fn new(blob: impl Blob + 'static, said: Said) -> Self {
-        Self { blob: Box::new(blob), said, first: OnceLock::new() }
+        Self { blob: Box::new(blob), said, memory: Memory::default(), first: OnceLock::new() }
+    }
+
+    /// Of a file that has to be held, no more is than fits into this.
+    #[must_use]
+    pub fn within(self, memory: Memory) -> Self {
+        Self { memory, ..self }
     }
 }
 
@@ -67,9 +75,9 @@ impl Source for FileSource {
             Some(_) => return Err(FileError::NoArchive.into()),
         };
         let (head, bytes) = match packing {
-            Some(packing) => peek(unpack(packing, bytes, member).await?).await?,
+            Some(packing) => peek(unpack(packing, bytes, member, self.memory).await?).await?,
             None => (head, bytes),
         };
-        Format::of(told, &head).rows(bytes, used).await
+        Format::of(told, &head).rows(bytes, used, self.memory).await
     }
 }

@@ -9,6 +9,7 @@ use super::csv::{CsvOptions, CsvSource, is_result_file};
 use super::excel::{self, ExcelOptions};
 use super::json::{JsonOptions, JsonSource};
 use super::{FileError, ReadError, Rows, kind, parquet};
+use crate::Memory;
 
 /// Every format that is understood. Whatever depends on the format matches all of them.
 #[derive(Clone, Debug)]
@@ -49,12 +50,12 @@ impl Format {
     }
 
     /// Reads up to the header.
-    pub(super) async fn rows(self, bytes: ByteStream, used: &BTreeSet<String>) -> Result<Box<dyn Rows>, ReadError> {
+    pub(super) async fn rows(self, bytes: ByteStream, used: &BTreeSet<String>, memory: Memory) -> Result<Box<dyn Rows>, ReadError> {
         match self {
             Self::Csv(options) => Ok(Box::new(CsvSource::open(bytes, options.for_columns(used.clone())).await?)),
-            Self::Excel(options) => Ok(Box::new(excel::open(bytes, options, used.clone()).await?)),
+            Self::Excel(options) => Ok(Box::new(excel::open(bytes, options, used.clone(), memory).await?)),
             Self::Json(options) => Ok(Box::new(JsonSource::open(bytes, options, used).await?)),
-            Self::Parquet => Ok(Box::new(parquet::open(bytes, used.clone()).await?)),
+            Self::Parquet => Ok(Box::new(parquet::open(bytes, used.clone(), memory).await?)),
         }
     }
 }

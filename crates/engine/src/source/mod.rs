@@ -60,6 +60,11 @@ pub trait Rows: Send {
     /// it is done loses the rows that it had begun with, and no rows may be asked for after it.
     async fn next(&mut self, batch: &mut Batch) -> Result<bool, ReadError>;
 
+    /// The whole file is in memory beside the rows that are under way.
+    fn holds_file(&self) -> bool {
+        false
+    }
+
     /// Lines without any text, skipped so far; they are not rows.
     fn blank_lines(&self) -> u64 {
         0

@@ -29,12 +29,12 @@ pub(super) trait HeldRows: 'static {
 }
 
 /// All bytes of the file, unless they are more than the limit.
-pub(super) async fn whole(mut bytes: ByteStream, limit: usize, too_large: impl FnOnce() -> FileError) -> Result<Bytes, ReadError> {
+pub(super) async fn whole(mut bytes: ByteStream, limit: usize, too_large: impl FnOnce(usize) -> FileError) -> Result<Bytes, ReadError> {
     let mut all = BytesMut::new();
     while let Some(piece) = bytes.next().await {
         let piece = piece.map_err(BlobError::from)?;
         if all.len() + piece.len() > limit {
-            return Err(too_large().into());
+            return Err(too_large(limit).into());
         }
         all.extend_from_slice(&piece);
     }
@@ -116,6 +116,10 @@ impl Rows for Threaded {
         // Without room for it, it is one to be made anew.
         let _ = self.used.try_send(used);
         Ok(!piece.ended)
+    }
+
+    fn holds_file(&self) -> bool {
+        true
     }
 
     fn blank_lines(&self) -> u64 {

@@ -17,7 +17,7 @@ use super::files::zstd_stored;
 use super::served_support::Served;
 use super::stores_support::Store;
 
-/// Files by their names, each about eight megabytes of text inside, but for the workbook.
+/// Files by their names, each about eight megabytes of text inside, but for workbooks and Parquet.
 fn formats() -> Vec<(&'static str, Said, Vec<u8>)> {
     let rows = 1..=60_000;
     let text = "x".repeat(120);
@@ -41,6 +41,7 @@ fn formats() -> Vec<(&'static str, Said, Vec<u8>)> {
         ("JSON array", detected(), array.into_bytes()),
         ("xlsx", detected(), include_bytes!("../workbooks/openpyxl.xlsx").to_vec()),
         ("xls", detected(), include_bytes!("../workbooks/xlwt.xls").to_vec()),
+        ("Parquet", detected(), include_bytes!("../parquet/pyarrow-zstd-integers-v1.parquet").to_vec()),
     ]
 }
 

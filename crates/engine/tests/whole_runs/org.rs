@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use api::import_job::ImportJobSpec;
 use api::import_run::RunReason;
+use engine::Memory;
 use engine::import::Import;
-use engine::load::{ChunkLimits, Ending, NoJournal, StopSignal};
+use engine::load::{Ending, NoJournal, StopSignal};
 use engine::results::{Escape, MemorySink};
 use engine::source::blob::MemoryBlob;
 use engine::source::{FileSource, Said};
@@ -46,7 +47,7 @@ impl Org {
             journal: Arc::new(NoJournal),
             chunks: Default::default(),
             results: Some((Box::new(sink.clone()), escape)),
-            limits: ChunkLimits::default(),
+            memory: Memory::default(),
             time_left: Duration::from_secs(600),
             stop_signal: StopSignal::default(),
             watch: Box::new(|_| ()),

@@ -3,9 +3,6 @@
 
 use crate::source::limits::MAX_RECORD;
 
-/// Bytes of the file as it comes: they are held in memory, as the list of its parts stands at its end.
-pub(super) const MAX_FILE: usize = 64 << 20;
-
 /// Parts of the file: sheets, drawings, pictures.
 pub(super) const MAX_PARTS: usize = 10_000;
 

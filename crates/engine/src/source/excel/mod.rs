@@ -29,7 +29,6 @@ mod xml;
 use std::collections::BTreeSet;
 
 pub use self::error::{Part, WorkbookError};
-use self::limits::MAX_FILE;
 pub use self::options::ExcelOptions;
 pub use self::place::Place;
 pub use self::problem::Problem;
@@ -37,11 +36,12 @@ pub use self::rows::SheetRows;
 use super::blob::ByteStream;
 use super::whole_file::{HeldRows, Threaded, whole};
 use super::{FileError, ReadError};
+use crate::Memory;
 use crate::row::{Batch, Header};
 
 /// Reads up to the header.
-pub(super) async fn open(bytes: ByteStream, options: ExcelOptions, used: BTreeSet<String>) -> Result<Threaded, ReadError> {
-    let bytes = whole(bytes, MAX_FILE, || WorkbookError::TooLarge { limit: MAX_FILE }.into()).await?;
+pub(super) async fn open(bytes: ByteStream, options: ExcelOptions, used: BTreeSet<String>, memory: Memory) -> Result<Threaded, ReadError> {
+    let bytes = whole(bytes, memory.file(), |limit| WorkbookError::TooLarge { limit }.into()).await?;
     Threaded::open(move || SheetRows::open(bytes, &options, &used)).await
 }
 

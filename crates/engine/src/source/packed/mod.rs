@@ -17,6 +17,7 @@ use tokio_util::io::{ReaderStream, StreamReader};
 use super::blob::{BlobError, ByteStream};
 use super::kind::{self, Zipped};
 use super::{FileError, ReadError};
+use crate::Memory;
 
 /// How a file is packed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -71,11 +72,17 @@ fn is_skippable_frame(head: &[u8]) -> bool {
 }
 
 /// The bytes of the file that is packed in there. `member`: which one of an archive.
-pub(super) async fn unpack(packing: Packing, bytes: ByteStream, member: Option<&str>) -> Result<ByteStream, ReadError> {
-    unpack_within(BOUNDS, packing, bytes, member).await
+pub(super) async fn unpack(packing: Packing, bytes: ByteStream, member: Option<&str>, memory: Memory) -> Result<ByteStream, ReadError> {
+    unpack_within(BOUNDS, packing, bytes, member, memory).await
 }
 
-async fn unpack_within(bounds: Bounds, packing: Packing, bytes: ByteStream, member: Option<&str>) -> Result<ByteStream, ReadError> {
+async fn unpack_within(
+    bounds: Bounds,
+    packing: Packing,
+    bytes: ByteStream,
+    member: Option<&str>,
+    memory: Memory,
+) -> Result<ByteStream, ReadError> {
     match packing {
         Packing::Gzip => Ok(inflate(bounds, packing, bytes, |reader| {
             let mut decoder = GzipDecoder::new(reader);
@@ -88,7 +95,7 @@ async fn unpack_within(bounds: Bounds, packing: Packing, bytes: ByteStream, memb
             decoder.multiple_members(true);
             decoder
         })),
-        Packing::Zip => zip::member(bounds, bytes, member).await,
+        Packing::Zip => zip::member(bounds, bytes, member, memory).await,
     }
 }
 

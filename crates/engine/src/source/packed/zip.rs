@@ -4,16 +4,14 @@
 use std::io::{self, Cursor};
 
 use ::zip::{CompressionMethod, ZipArchive};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use flate2::Crc;
 use futures::stream::{self, StreamExt, try_unfold};
 use memchr::memmem;
 
 use super::{Bounds, ByteStream, DeflateDecoder, FileError, PIECE, Packing, ReadError, inflate};
-use crate::taken;
-
-/// Longest archive, in bytes.
-pub(super) const LARGEST: usize = 64 << 20;
+use crate::source::whole_file::whole;
+use crate::{Memory, taken};
 
 /// Most files in an archive; each takes memory before one is chosen.
 const MOST_FILES: usize = 10_000;
@@ -35,24 +33,13 @@ struct Member {
 }
 
 /// The bytes of the one file whose name `wanted` matches; without it, of the only file.
-pub(super) async fn member(bounds: Bounds, bytes: ByteStream, wanted: Option<&str>) -> Result<ByteStream, ReadError> {
-    let archive = collect(bytes).await?;
+pub(super) async fn member(bounds: Bounds, bytes: ByteStream, wanted: Option<&str>, memory: Memory) -> Result<ByteStream, ReadError> {
+    let archive = whole(bytes, memory.file(), |limit| FileError::ArchiveTooLarge { limit: limit >> 20 }).await?;
     let Member { start, packed, deflated, unpacked, crc } = find(&archive, wanted)?;
     let end = start.checked_add(packed).filter(|end| *end <= archive.len()).ok_or_else(|| broken("a file in it ends behind its end"))?;
     let bytes = stream::iter(pieces(archive.slice(start..end)).map(Ok)).boxed();
     let bytes = if deflated { inflate(bounds, Packing::Zip, bytes, DeflateDecoder::new) } else { bytes };
     Ok(checked(bytes, unpacked, crc))
-}
-
-async fn collect(mut bytes: ByteStream) -> Result<Bytes, ReadError> {
-    let mut archive = BytesMut::new();
-    while let Some(piece) = bytes.next().await.transpose()? {
-        if archive.len() + piece.len() > LARGEST {
-            return Err(FileError::ArchiveTooLarge { limit: LARGEST >> 20 }.into());
-        }
-        archive.extend_from_slice(&piece);
-    }
-    Ok(archive.freeze())
 }
 
 fn find(archive: &Bytes, wanted: Option<&str>) -> Result<Member, FileError> {

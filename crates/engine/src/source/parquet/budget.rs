@@ -6,25 +6,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 
 use super::error::ParquetError;
-use super::limits::MAX_PAGES;
 
 /// Bytes that are still free.
 #[derive(Clone)]
 pub(super) struct Budget {
+    limit: usize,
     left: Arc<AtomicUsize>,
 }
 
-impl Default for Budget {
-    fn default() -> Self {
-        Self { left: Arc::new(AtomicUsize::new(MAX_PAGES)) }
-    }
-}
-
 impl Budget {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, left: Arc::new(AtomicUsize::new(limit)) }
+    }
+
     /// Takes so many bytes until the share is dropped.
     pub(super) fn take(&self, bytes: usize) -> Result<Share, ParquetError> {
         let taken = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
-        taken.map_err(|_| ParquetError::PagesTooLarge { limit: MAX_PAGES })?;
+        taken.map_err(|_| ParquetError::PagesTooLarge { limit: self.limit })?;
         Ok(Share { budget: self.clone(), bytes })
     }
 }
@@ -60,14 +58,14 @@ mod tests {
 
     #[test]
     fn what_is_dropped_is_free_again() {
-        let budget = Budget::default();
-        let all = budget.take(MAX_PAGES).unwrap();
+        let budget = Budget::new(1 << 20);
+        let all = budget.take(1 << 20).unwrap();
         assert!(budget.take(1).is_err());
         let bytes = all.hold(vec![1, 2, 3]);
         let part = bytes.slice(1..2);
         drop(bytes);
         assert!(budget.take(1).is_err(), "a part of it is still shown");
         drop(part);
-        assert!(budget.take(MAX_PAGES).is_ok());
+        assert!(budget.take(1 << 20).is_ok());
     }
 }

@@ -47,8 +47,8 @@ pub enum ParquetError {
 impl ParquetError {
     pub(in crate::source) fn remedy(&self) -> Remedy {
         match self {
-            Self::TooLarge { .. }
-            | Self::FooterTooLarge { .. }
+            Self::TooLarge { .. } => Remedy::Split,
+            Self::FooterTooLarge { .. }
             | Self::TooMuch { .. }
             | Self::PagesTooLarge { .. }
             | Self::RowTooLong { .. }

@@ -3,9 +3,6 @@
 
 use crate::source::limits::MAX_COLUMNS;
 
-/// Bytes of the file as it comes: they are held in memory, as what it consists of stands at its end.
-pub(super) const MAX_FILE: usize = 64 << 20;
-
 /// Bytes of the footer, which says where each column of each row group stands.
 pub(super) const MAX_FOOTER: usize = 16 << 20;
 
@@ -23,9 +20,6 @@ pub(super) const MAX_DEPTH: usize = 64;
 
 /// Bytes of the paths of all columns.
 pub(super) const MAX_PATHS: usize = 16 << 20;
-
-/// Bytes of the pages that are unpacked at a time: one of each column, and its dictionary.
-pub(super) const MAX_PAGES: usize = 128 << 20;
 
 /// Values of the file: its rows times its columns.
 pub(super) const MAX_VALUES: u64 = 4_000_000_000;

@@ -26,17 +26,17 @@ mod value;
 use std::collections::BTreeSet;
 
 pub use self::error::{ParquetError, Part};
-use self::limits::MAX_FILE;
 pub use self::rows::ParquetRows;
 use super::blob::ByteStream;
 use super::whole_file::{HeldRows, Threaded, whole};
 use super::{FileError, ReadError};
+use crate::Memory;
 use crate::row::{Batch, Header};
 
 /// Reads up to the header.
-pub(super) async fn open(bytes: ByteStream, used: BTreeSet<String>) -> Result<Threaded, ReadError> {
-    let bytes = whole(bytes, MAX_FILE, || ParquetError::TooLarge { limit: MAX_FILE }.into()).await?;
-    Threaded::open(move || ParquetRows::open(bytes, &used)).await
+pub(super) async fn open(bytes: ByteStream, used: BTreeSet<String>, memory: Memory) -> Result<Threaded, ReadError> {
+    let bytes = whole(bytes, memory.file(), |limit| ParquetError::TooLarge { limit }.into()).await?;
+    Threaded::open(move || ParquetRows::open(bytes, &used, memory)).await
 }
 
 impl HeldRows for ParquetRows {

@@ -16,6 +16,7 @@ use super::limits::{MAX_AHEAD, MAX_COLUMN_AHEAD, MAX_VALUES};
 use super::pages::{Pages, continues};
 use super::shape::{NoText, Shape};
 use super::value::Wrong;
+use crate::Memory;
 use crate::own;
 use crate::row::{Batch, Header, Row, RowError};
 use crate::source::FileError;
@@ -44,12 +45,14 @@ pub struct ParquetRows {
 }
 
 impl ParquetRows {
-    /// Reads the footer. `used`: the columns that the job uses, by their names; nobody said means all of them.
+    /// Reads the footer. `used`: the columns that the job uses, by their names; nobody said means all of them. `memory`: what the file and its
+    /// pages may take.
     ///
     /// # Errors
     ///
     /// [`FileError::Parquet`] when the bytes are no Parquet file that can be read, or the job uses a column that is no text.
-    pub fn open(file: Bytes, used: &BTreeSet<String>) -> Result<Self, FileError> {
+    pub fn open(file: Bytes, used: &BTreeSet<String>, memory: Memory) -> Result<Self, FileError> {
+        let budget = Budget::new(memory.held().saturating_sub(file.len()));
         let metadata = footer::read(&file)?;
         let found = Columns::of(metadata.file_metadata().schema_descr());
         if found.columns.is_empty() {
@@ -77,7 +80,7 @@ impl ParquetRows {
             header,
             columns: found.columns,
             used: is_used,
-            budget: Budget::default(),
+            budget,
             cells: Vec::new(),
             left: 0,
             group: 0,

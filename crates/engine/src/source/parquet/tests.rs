@@ -8,6 +8,7 @@ mod makers;
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::Memory;
 use crate::row::RowError;
 
 /// What is read of a file.
@@ -24,7 +25,7 @@ fn names(used: &[&str]) -> BTreeSet<String> {
 }
 
 fn told(file: impl Into<bytes::Bytes>, used: &[&str]) -> Result<Told, String> {
-    let mut rows = ParquetRows::open(file.into(), &names(used)).map_err(|error| error.to_string())?;
+    let mut rows = ParquetRows::open(file.into(), &names(used), Memory::of(Some(256 << 20))).map_err(|error| error.to_string())?;
     let columns = rows.header().names().to_vec();
     let mut told = Told { columns, described: rows.header().described(), rows: Vec::new(), faults: Vec::new() };
     let mut batch = Batch::new();

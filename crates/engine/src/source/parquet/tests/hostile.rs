@@ -147,7 +147,7 @@ fn a_page_unpacks_to_what_it_says_and_no_further() {
         // A page that says so is not even tried.
         assert_eq!(
             refused(of((128 << 20) + 1)),
-            "the pages of the columns take more than 128 MiB at a time: write the file with smaller row groups or pages"
+            "the pages of the columns take more than 127 MiB at a time: write the file with smaller row groups or pages"
         );
     }
     // A gibibyte of zeros in two kilobytes, which nothing in Brotli tells beforehand.
@@ -190,7 +190,7 @@ fn texts_that_continue_each_other_are_made_one_at_a_time() {
     let text = vec![b'x'; 100_000];
     let lengths = |first: i32, others: i32| differences(&[vec![first], vec![others; 999]].concat());
     let body = [lengths(0, 100_000), lengths(100_000, 0), text.clone()].concat();
-    let mut rows = ParquetRows::open(one_page(1_000, DELTA_TEXT, &body).bytes().into(), &names(&["a"])).unwrap();
+    let mut rows = ParquetRows::open(one_page(1_000, DELTA_TEXT, &body).bytes().into(), &names(&["a"]), Memory::default()).unwrap();
     let (mut batch, mut read) = (Batch::new(), 0);
     while rows.next(&mut batch).unwrap() {
         read += batch.rows().len();

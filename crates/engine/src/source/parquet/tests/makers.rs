@@ -66,6 +66,25 @@ fn a_value_that_is_none_fails_its_row() {
     assert!(told(fixture("pyarrow-faults.parquet"), &["other"]).unwrap().faults.is_empty(), "only what is used counts");
 }
 
+/// The file that fits, and its pages, are parts of what the process may use.
+#[tokio::test]
+async fn a_file_beyond_the_memory_of_a_process_is_refused_before_it_is_read() {
+    use api::import_run::RunReason;
+
+    use crate::source::blob::MemoryBlob;
+    use crate::source::{FileSource, Said, Source, Start};
+
+    let file = fixture("pyarrow-none-plain-v1.parquet");
+    let open = async |limit: usize| {
+        let source = FileSource::new(MemoryBlob::new(file.clone(), 1000), Said::default()).within(Memory::of(Some(limit as u64)));
+        source.open(&Start::First, &BTreeSet::new()).await.map(drop).map_err(|error| (error.to_string(), error.reason()))
+    };
+    assert_eq!(open(4 * file.len()).await, Ok(()), "control");
+    let (message, reason) = open(4 * file.len() - 4).await.unwrap_err();
+    assert!(message.starts_with("the Parquet file has more than 0 MiB, which have to be held in memory"), "{message}");
+    assert_eq!(reason, RunReason::FileTooLarge);
+}
+
 /// As a job opens it.
 #[tokio::test]
 async fn a_parquet_file_is_a_file_like_any_other() {
