@@ -54,6 +54,9 @@ struct Summary<'a> {
     unmatched: u64,
     /// What was sent although it looks like a mistake.
     warnings: &'a [Warning],
+    /// Which file was read, where the path of the job has a `*`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -86,6 +89,7 @@ fn summary(ending: &Ending) -> Summary<'_> {
         results: ending.results.iter().map(|file| File { path: &file.location, rows: file.rows, bytes: file.bytes }).collect(),
         unmatched: ending.unmatched,
         warnings: &ending.warnings,
+        file: ending.file.as_deref(),
     }
 }
 
@@ -93,6 +97,9 @@ fn text(ending: &Ending) -> String {
     let mut text = format!("{}\n", ending.reason);
     if !ending.message.is_empty() {
         let _ = writeln!(text, "{}", ending.message);
+    }
+    if let Some(file) = &ending.file {
+        let _ = writeln!(text, "read from {file}");
     }
     let _ = writeln!(text, "{}", rows(&ending.rows));
     if !ending.failed_rows.is_empty() {
@@ -134,13 +141,14 @@ mod tests {
             failed_rows: vec![engine::load::FailedRow { row: 7, reason: "TOO_LONG: Name".into() }],
             unmatched: 0,
             warnings: vec![Warning { field: "Industry".into(), what: "odd".into(), rows: 3, first_row: 5 }],
+            file: Some("in/a-3.csv".into()),
             fenced: false,
         }
     }
 
     #[test]
     fn a_person_reads_the_accounting_the_reasons_and_where_the_results_are() {
-        let expected = "CompletedWithFailedRows\n1,002 read · 1 filtered · 1,000 succeeded · 1 failed\n\n\
+        let expected = "CompletedWithFailedRows\nread from in/a-3.csv\n1,002 read · 1 filtered · 1,000 succeeded · 1 failed\n\n\
                         The first failed rows\n  row 7: TOO_LONG: Name\n\nWarnings\n  Industry: odd (3 rows, the first is row 5)\n\nResults\n  r/failed.csv (1 rows)\n";
         assert_eq!(text(&ending()), expected);
     }
@@ -150,6 +158,7 @@ mod tests {
         let json = serde_json::to_value(summary(&ending())).unwrap();
         assert_eq!(json["reason"], "CompletedWithFailedRows");
         assert_eq!(json["rows"]["succeeded"], 1_000);
+        assert_eq!(json["file"], "in/a-3.csv");
         assert_eq!(json["failedRows"][0]["row"], 7);
         assert_eq!(json["results"][0]["path"], "r/failed.csv");
         assert_eq!(json["warnings"], serde_json::json!([{"field": "Industry", "what": "odd", "rows": 3, "firstRow": 5}]));

@@ -136,6 +136,7 @@ async fn report(keeper: &Keeper, ending: Ending) -> anyhow::Result<ExitCode> {
         rows: ending.rows,
         results: results.collect(),
         warnings: ending.warnings,
+        file: ending.file,
     };
     keeper.outcome(&report).await.context("the keeper does not take the outcome")?;
     Ok(ExitCode::SUCCESS)

@@ -114,7 +114,6 @@ async fn what_the_schemas_refuse() {
         (job_yaml("default", "files", &file("in//a.csv"), schedule), "has no part that is empty"),
         (job_yaml("default", "files", &file("in/../a.csv"), schedule), "has no part that is empty, . or .."),
         (job_yaml("default", "files", &file("in/a\n.csv"), schedule), "spec.source.file.path"),
-        (job_yaml("default", "files", &file("in/*.csv"), schedule), "there are no wildcards"),
         (
             job_yaml("default", "accounts", "{upload: {name: accounts, format: {csv: {delimiter: \"'\", quote: \"'\"}}}}", "{manual: {}}"),
             "delimiter and quote must be two characters",

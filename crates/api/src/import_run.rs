@@ -369,11 +369,17 @@ pub struct Outcome {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub warnings: Vec<Warning>,
+    /// Which file was read, where the path of the job has a `*`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub file: Option<String>,
 }
 
 impl Outcome {
     /// The schema's limit for a message, in characters.
     pub const MESSAGE_LIMIT: usize = 4096;
+    /// The schema's limit for the name of a file, in characters.
+    pub const FILE_LIMIT: usize = 1024;
 }
 
 /// Rows whose values look like a mistake in one field, in one way. Holds nothing of the rows themselves.

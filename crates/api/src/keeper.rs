@@ -260,6 +260,9 @@ pub struct OutcomeReport {
     /// What was sent although it looks like a mistake; the first [`Warning::MOST`] are kept.
     #[serde(default)]
     pub warnings: Vec<Warning>,
+    /// As in [`Outcome::file`](crate::import_run::Outcome::file).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
 }
 
 /// A result file whose bytes are all stored.

@@ -6,6 +6,9 @@ use futures::stream::BoxStream;
 
 use crate::error::Error;
 
+/// Names that are looked at before a server's list is given up. Who has more files than this in a folder names them more narrowly.
+pub const MOST_NAMES: usize = 1_000_000;
+
 /// Files that are read over a network. Nothing is asked twice: who reads knows how often and how long.
 #[async_trait]
 pub trait RemoteFiles: Send + Sync {
@@ -22,6 +25,41 @@ pub trait RemoteFiles: Send + Sync {
     ///
     /// [`FileError::Changed`], or as [`look`](RemoteFiles::look); what fails later comes as the last item of the stream.
     async fn open(&self, path: &str, from: u64, state: &FileState) -> Result<FileBytes, FileError>;
+
+    /// What a folder has, in no order and by and by; the folder without a name is where paths begin. Names that do not begin with `start` may
+    /// be left out.
+    async fn list<'a>(&'a self, folder: &'a str, start: &'a str) -> Result<Entries<'a>, FileError>;
+
+    /// A file may be seen here while it is still being written.
+    fn shows_unfinished(&self) -> bool {
+        false
+    }
+}
+
+/// What a folder has, as it comes.
+pub type Entries<'a> = BoxStream<'a, Result<Entry, FileError>>;
+
+/// Something in a folder.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Entry {
+    /// Its name in the folder, without a slash.
+    pub name: String,
+    /// A file, or a folder.
+    pub kind: EntryKind,
+}
+
+/// What is in a folder.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EntryKind {
+    /// More names.
+    Folder,
+    /// A file.
+    File {
+        /// When it was last written, in seconds of Unix.
+        modified: i64,
+        /// In bytes.
+        length: u64,
+    },
 }
 
 /// By what a file is known; what its server does not tell is absent.

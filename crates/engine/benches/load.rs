@@ -58,6 +58,7 @@ fn load(file: &Bytes, rows: u64, with_files: bool) {
             limits: ChunkLimits::default(),
             results: with_files.then(|| (Box::new(Nowhere) as Box<dyn ResultsSink>, Escape::Formulas)),
             reread: Reread::FromStart,
+            origin: Vec::new(),
             max_failed_percent: None,
             api_budget_percent: 80,
             random: Arc::new(|| 0.5),

@@ -187,12 +187,13 @@ pub struct SqlSource {
         "!self.path.startsWith('/') && !self.path.endsWith('/') && self.path.split('/').all(part, !(part in ['', '.', '..']))",
         "path begins and ends without a slash, and has no part that is empty, . or ..",
     ),
-    rule("!self.path.contains('*')", "path is the exact name of one file: there are no wildcards"),
 ]))]
 pub struct FileSource {
     /// Connection to where the file is, in the same namespace.
     pub connection_ref: LocalRef,
-    /// The exact name of one file, folders included: the key of an object.
+    /// The name of one file, folders included: the key of an object. A `*` stands for any characters but a slash, and not for a dot at the
+    /// beginning of a name; of the files that match, the one that was written last is read, and of those written in the same second the one
+    /// whose name sorts last.
     #[schemars(length(min = 1, max = 1024), regex(pattern = PATH))]
     pub path: String,
     /// How the file is read. Absent: CSV, a workbook of Excel, JSON or Parquet, whichever it is, with everything detected.

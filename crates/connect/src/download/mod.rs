@@ -18,7 +18,7 @@ pub use self::refusal::HttpsRefusal;
 use crate::dial::Dialer;
 use crate::error::Error;
 use crate::exchange::{ANSWER, Peer, Pieces};
-use crate::files::{FileBytes, FileError, FileState, RemoteFiles};
+use crate::files::{Entries, FileBytes, FileError, FileState, RemoteFiles};
 use crate::https::{Bodies, HttpsOptions};
 use crate::trust::Trust;
 
@@ -230,6 +230,11 @@ impl RemoteFiles for HttpsFiles {
             answer => answer,
         }?;
         Ok(Told::of(&answer).state)
+    }
+
+    async fn list<'a>(&'a self, _: &'a str, _: &'a str) -> Result<Entries<'a>, FileError> {
+        let target = &self.peer.target;
+        Err(FileError::Path(format!("{target} is an HTTPS server, which has no list of its files: name one file exactly, without *")))
     }
 
     async fn open(&self, path: &str, from: u64, state: &FileState) -> Result<FileBytes, FileError> {

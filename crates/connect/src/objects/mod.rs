@@ -11,7 +11,8 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::stream::StreamExt;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore};
 use reqwest::Url;
@@ -22,7 +23,7 @@ pub use self::refusal::ObjectsRefusal;
 pub use self::s3::{S3Key, S3Params, S3Refusal, S3Store};
 use self::transport::{Failure, Transport};
 use crate::error::{Error, inner};
-use crate::files::{FileBytes, FileError, FileState, RemoteFiles};
+use crate::files::{Entries, Entry, EntryKind, FileBytes, FileError, FileState, RemoteFiles};
 
 /// A name that nobody gives to an object: whether there is one is not what is asked.
 const NOBODYS: &str = "dataimporter-asks-who-it-is";
@@ -30,6 +31,7 @@ const NOBODYS: &str = "dataimporter-asks-who-it-is";
 /// A bucket or container whose objects are read, known by their lengths and ETags.
 pub struct ObjectFiles {
     store: Arc<dyn ObjectStore>,
+    lists: Arc<dyn PaginatedListStore>,
     transport: Transport,
     /// What it is, and its name.
     place: String,
@@ -47,8 +49,9 @@ fn endpoint(endpoint: &str) -> Result<String, Error> {
 }
 
 impl ObjectFiles {
-    fn new(store: impl ObjectStore, transport: Transport, place: String) -> Self {
-        Self { store: Arc::new(store), transport, place }
+    fn new(store: impl ObjectStore + PaginatedListStore, transport: Transport, place: String) -> Self {
+        let store = Arc::new(store);
+        Self { store: store.clone(), lists: store, transport, place }
     }
 
     /// Whether the server knows us, asked with the least that a credential can be for: one that may do nothing but read objects passes, and
@@ -97,7 +100,7 @@ impl RemoteFiles for ObjectFiles {
             return Err(FileError::Changed { path: key.to_owned() });
         };
         if from >= *length {
-            return Ok(futures::stream::empty().boxed());
+            return Ok(stream::empty().boxed());
         }
         let range = (from > 0).then_some(GetRange::Bounded(from..*length));
         let options = GetOptions { range, if_match: Some(etag.clone()), ..GetOptions::default() };
@@ -109,6 +112,37 @@ impl RemoteFiles for ObjectFiles {
         let (place, transport, key) = (self.place.clone(), self.transport.clone(), key.to_owned());
         Ok(found.into_stream().map(move |piece| piece.map_err(|error| file_error(&place, &transport, &key, error))).boxed())
     }
+
+    /// A page at a time, and never what lies in folders within the folder: a bucket may have millions of objects elsewhere.
+    async fn list<'a>(&'a self, folder: &'a str, start: &'a str) -> Result<Entries<'a>, FileError> {
+        let prefix = if folder.is_empty() { start.to_owned() } else { format!("{folder}/{start}") };
+        let pages = stream::try_unfold(Some(None), move |page| {
+            let prefix = prefix.clone();
+            async move {
+                let Some(page_token) = page else { return Ok(None) };
+                let options = PaginatedListOptions { delimiter: Some("/".into()), page_token, ..PaginatedListOptions::default() };
+                let listed = self.lists.list_paginated(Some(&prefix), options).await;
+                let listed = listed.map_err(|error| match known(error) {
+                    Ok(error) => error,
+                    // What the library says of an answer that it cannot read would quote it.
+                    Err(_) => self.transport.protocol("it answers a request for a list as no such store does"),
+                })?;
+                Ok::<_, FileError>(Some((listed.result, listed.page_token.map(Some))))
+            }
+        });
+        let names = pages.map_ok(|page| {
+            let folders = page.common_prefixes.into_iter().filter_map(|path| entry(&path, EntryKind::Folder));
+            let files = page.objects.into_iter().filter_map(|object| {
+                entry(&object.location, EntryKind::File { modified: object.last_modified.timestamp(), length: object.size })
+            });
+            stream::iter(folders.chain(files).map(Ok::<_, FileError>).collect::<Vec<_>>())
+        });
+        Ok(names.try_flatten().boxed())
+    }
+}
+
+fn entry(path: &Path, kind: EntryKind) -> Option<Entry> {
+    Some(Entry { name: path.filename()?.to_owned(), kind })
 }
 
 /// The key as the library takes it, which changes none that it takes.
@@ -131,6 +165,11 @@ fn file_error(place: &str, transport: &Transport, key: &str, error: object_store
 
 /// The cause that the transport knew, or what the library says of an answer.
 fn failure(transport: &Transport, error: object_store::Error) -> Error {
+    known(error).unwrap_or_else(|innermost| transport.protocol(innermost))
+}
+
+/// The cause that the transport knew; without it the innermost words of the library.
+fn known(error: object_store::Error) -> Result<Error, String> {
     let mut next: Option<&(dyn StdError + 'static)> = Some(&error);
     let (mut known, mut innermost) = (None, String::new());
     while let Some(current) = next {
@@ -139,7 +178,7 @@ fn failure(transport: &Transport, error: object_store::Error) -> Error {
         next = inner(current);
     }
     drop(error);
-    known.and_then(Arc::into_inner).unwrap_or_else(|| transport.protocol(innermost))
+    known.and_then(Arc::into_inner).ok_or(innermost)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ pub enum ObjectsRefusal {
     #[error("it does not take the credential: correct it; it may have ended, be of another account, or not be taken from here")]
     UnknownKey,
     #[error(
-        "the credential was accepted, and may not do this: let it read the objects that jobs read; what is not there may look the same to it"
+        "the credential was accepted, and may not do this: let it read the objects that jobs read, and list them for a path with *; what is not there may look the same to it"
     )]
     Denied,
     #[error("its clock and ours are too far apart: correct the one that is wrong")]

@@ -1,11 +1,15 @@
 //! The library's requests, sent through the one HTTPS client: it signs, we dial. Refusals are read here, where their bodies are bounded.
 
 use std::error::Error as StdError;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::BytesMut;
 use http::{HeaderMap, Method, StatusCode};
+use http_body::Body as _;
 use object_store::ClientOptions;
 use object_store::client::{HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService};
 use reqwest::Response;
@@ -18,6 +22,12 @@ use crate::trust::Trust;
 
 /// A body of ours that goes more slowly is given up.
 const SLOWEST_BYTES_A_SECOND: u64 = 64 << 10;
+
+/// So much of a list comes in one answer: a thousand names of at most a thousand bytes, and what is said of each.
+const LIST_BYTES: usize = 8 << 20;
+
+/// And as long may it take.
+const LIST_TIME: Duration = Duration::from_secs(120);
 
 /// So much is read of an answer that says no.
 const REFUSAL_BYTES: usize = 16 << 10;
@@ -95,15 +105,38 @@ impl Transport {
 
     async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, Error> {
         let (parts, body) = request.into_parts();
+        let is_list = parts.uri.query().is_some_and(|query| query.split('&').any(|part| matches!(part, "list-type=2" | "comp=list")));
         let url = parts.uri.to_string().parse().map_err(|_| self.protocol("its address is none"))?;
         let limit = ANSWER + Duration::from_secs(body.content_length() as u64 / SLOWEST_BYTES_A_SECOND);
         let request = self.peer.https.request(parts.method.clone(), url)?.headers(parts.headers).body(reqwest::Body::wrap(body));
         let answer = self.peer.send(request, limit).await?;
         if answer.status().is_success() {
             let answer: http::Response<reqwest::Body> = answer.into();
+            if is_list {
+                return self.list(answer).await;
+            }
             return Ok(answer.map(|body| HttpResponseBody::new(Pieces::new(body, self.peer.clone(), Failure::http))));
         }
         self.refused(&parts.method, answer).await
+    }
+
+    async fn list(&self, answer: http::Response<reqwest::Body>) -> Result<HttpResponse, Error> {
+        tokio::time::timeout(LIST_TIME, self.whole_list(answer)).await.map_err(|_| self.peer.timed_out(LIST_TIME))?
+    }
+
+    /// The library reads a list as a whole, however long it is.
+    async fn whole_list(&self, answer: http::Response<reqwest::Body>) -> Result<HttpResponse, Error> {
+        let (parts, body) = answer.into_parts();
+        let mut pieces = Pieces::new(body, self.peer.clone(), |error| error);
+        let mut list = BytesMut::new();
+        while let Some(frame) = poll_fn(|context| Pin::new(&mut pieces).poll_frame(context)).await.transpose()? {
+            let Ok(piece) = frame.into_data() else { continue };
+            if list.len() + piece.len() > LIST_BYTES {
+                return Err(self.protocol(format!("a page of its list has more than {} MiB", LIST_BYTES >> 20)));
+            }
+            list.extend_from_slice(&piece);
+        }
+        Ok(http::Response::from_parts(parts, list.freeze().into()))
     }
 
     /// An answer that says no, with its body if it is one that the library understands.

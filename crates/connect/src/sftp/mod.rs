@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::StreamExt;
-use futures::stream;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use russh_sftp::client::RawSftpSession;
 use russh_sftp::client::error::Error as SftpError;
-use russh_sftp::protocol::StatusCode;
+use russh_sftp::protocol::{File, StatusCode};
 use secrecy::SecretString;
 use tokio::io::AsyncSeekExt;
 use tokio::sync::Mutex;
@@ -19,7 +19,7 @@ use tokio_util::io::ReaderStream;
 use self::session::Session;
 use crate::dial::Dialer;
 use crate::error::Error;
-use crate::files::{FileBytes, FileError, FileState, RemoteFiles};
+use crate::files::{Entries, Entry, EntryKind, FileBytes, FileError, FileState, RemoteFiles};
 
 /// How long the next piece of a file may take while it is waited for, and any other answer.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -191,9 +191,69 @@ impl RemoteFiles for SftpFiles {
         })
         .boxed())
     }
+
+    async fn list<'a>(&'a self, folder: &'a str, _: &'a str) -> Result<Entries<'a>, FileError> {
+        let listed = if folder.is_empty() { self.params.directory.clone().unwrap_or_else(|| ".".to_owned()) } else { self.path(folder) };
+        let session = self.session().await?;
+        let lists = self.answered(session.lists(&self.target())).await??;
+        let handle = match self.answered(lists.opendir(listed.as_str())).await? {
+            Ok(opened) => opened.handle,
+            Err(error) => return Err(self.folder_error(&listed, error).await),
+        };
+        let reading = Some((lists, session, listed, handle));
+        let names = stream::try_unfold(reading, move |reading| async move {
+            let Some((lists, session, listed, handle)) = reading else { return Ok(None) };
+            let names = match self.answered(lists.readdir(handle.as_str())).await? {
+                Ok(names) => names.files,
+                Err(SftpError::Status(status)) if status.status_code == StatusCode::Eof => return Ok(None),
+                Err(error) => return Err(self.folder_error(&listed, error).await),
+            };
+            let mut entries = Vec::with_capacity(names.len());
+            for file in names {
+                entries.extend(self.entry(&lists, &listed, file).await?.map(Ok));
+            }
+            Ok(Some((stream::iter(entries), Some((lists, session, listed, handle)))))
+        });
+        Ok(names.try_flatten().boxed())
+    }
+
+    fn shows_unfinished(&self) -> bool {
+        true
+    }
 }
 
 impl SftpFiles {
+    /// What a name stands for. `None`: for nothing that could be read, such as a link that leads nowhere.
+    async fn entry(&self, lists: &RawSftpSession, folder: &str, file: File) -> Result<Option<Entry>, FileError> {
+        let File { filename: name, mut attrs, .. } = file;
+        if name.contains('/') || matches!(name.as_str(), "." | "..") {
+            return Ok(None);
+        }
+        // A list speaks of links and not of what they lead to, and need not speak of anything.
+        if attrs.is_symlink() || attrs.permissions.is_none() || attrs.mtime.is_none() || attrs.size.is_none() {
+            match self.answered(lists.stat(format!("{folder}/{name}"))).await? {
+                Ok(found) => attrs = found.attrs,
+                Err(SftpError::Status(_)) => return Ok(None),
+                Err(error) => return Err(self.folder_error(folder, error).await),
+            }
+        }
+        let is_file = attrs.is_regular() || attrs.permissions.is_none();
+        Ok(match (attrs.mtime, attrs.size) {
+            _ if attrs.is_dir() => Some(Entry { name, kind: EntryKind::Folder }),
+            (Some(modified), Some(length)) if is_file => {
+                Some(Entry { name, kind: EntryKind::File { modified: i64::from(modified), length } })
+            }
+            _ => None,
+        })
+    }
+
+    async fn folder_error(&self, folder: &str, error: SftpError) -> FileError {
+        match self.file_error(folder, error).await {
+            FileError::NotFound(_) => FileError::NotFound(format!("{} has no folder {folder:?}", self.target())),
+            error => error,
+        }
+    }
+
     fn broken(&self, source: std::io::Error) -> Error {
         Error::Unreachable { target: self.target(), source }
     }

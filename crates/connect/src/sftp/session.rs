@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use russh::client::{self, Config, Handle};
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKeyOrCertificate};
-use russh::{ChannelMsg, Preferred, cipher, compression};
-use russh_sftp::client::SftpSession;
+use russh::{ChannelMsg, ChannelStream, Preferred, cipher, compression};
+use russh_sftp::client::{RawSftpSession, SftpSession};
 
 use super::login::log_in;
 use super::{ANSWER, SftpLogin, SftpParams};
@@ -52,8 +52,16 @@ impl Session {
         let late = |after| Error::TimedOut { target: target.clone(), after };
         let mut connection = greet(dialer, params).await?;
         tokio::time::timeout(GREETING, log_in(&mut connection, &target, &params.user, login)).await.map_err(|_| late(GREETING))??;
-        let sftp = tokio::time::timeout(ANSWER, subsystem(&connection, &target)).await.map_err(|_| late(ANSWER))??;
-        Ok(Self { connection, sftp })
+        let channel = tokio::time::timeout(ANSWER, subsystem(&connection, &target)).await.map_err(|_| late(ANSWER))??;
+        let sftp = tokio::time::timeout(ANSWER, SftpSession::new_with_config(channel, protocol())).await.map_err(|_| late(ANSWER))?;
+        Ok(Self { connection, sftp: sftp.map_err(|_| no_sftp(&target))? })
+    }
+
+    /// A channel of its own for what the other one cannot do: a folder's names by and by, not all at once.
+    pub(super) async fn lists(&self, target: &str) -> Result<RawSftpSession, Error> {
+        let lists = RawSftpSession::new_with_config(subsystem(&self.connection, target).await?, protocol());
+        lists.init().await.map_err(|_| no_sftp(target))?;
+        Ok(lists)
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -112,26 +120,30 @@ fn config(kinds: &[Algorithm]) -> Config {
     Config { preferred, keepalive_interval: Some(KEEPALIVE), keepalive_max: 2, ..Config::default() }
 }
 
-async fn subsystem(connection: &Handle<HostKeys>, target: &str) -> Result<SftpSession, Error> {
-    let none = || Error::SftpProtocol { target: target.to_owned(), reason: "it lets the user in, and offers no SFTP".to_owned() };
-    let mut channel = connection.channel_open_session().await.map_err(|error| ssh_error(target, error))?;
-    channel.request_subsystem(true, "sftp").await.map_err(|error| ssh_error(target, error))?;
-    loop {
-        match channel.wait().await {
-            Some(ChannelMsg::Success) => break,
-            Some(ChannelMsg::WindowAdjusted { .. }) => {}
-            _ => return Err(none()),
-        }
-    }
-    let config = russh_sftp::client::Config {
+fn no_sftp(target: &str) -> Error {
+    Error::SftpProtocol { target: target.to_owned(), reason: "it lets the user in, and offers no SFTP".to_owned() }
+}
+
+fn protocol() -> russh_sftp::client::Config {
+    russh_sftp::client::Config {
         max_packet_len: LONGEST,
         max_concurrent_reads: AHEAD,
         // The one who waits counts; an answer far back in the queue may take longer than that.
         request_timeout_secs: 10 * ANSWER.as_secs(),
         ..Default::default()
-    };
-    let session = SftpSession::new_with_config(channel.into_stream(), config).await;
-    session.map_err(|_| none())
+    }
+}
+
+async fn subsystem(connection: &Handle<HostKeys>, target: &str) -> Result<ChannelStream<client::Msg>, Error> {
+    let mut channel = connection.channel_open_session().await.map_err(|error| ssh_error(target, error))?;
+    channel.request_subsystem(true, "sftp").await.map_err(|error| ssh_error(target, error))?;
+    loop {
+        match channel.wait().await {
+            Some(ChannelMsg::Success) => return Ok(channel.into_stream()),
+            Some(ChannelMsg::WindowAdjusted { .. }) => {}
+            _ => return Err(no_sftp(target)),
+        }
+    }
 }
 
 /// What a failure of the connection comes down to.

@@ -75,6 +75,7 @@ impl From<Refusal> for Ending {
             failed_rows: Vec::new(),
             unmatched: 0,
             warnings: Vec::new(),
+            file: None,
             fenced: false,
         }
     }
@@ -87,7 +88,7 @@ impl Import {
         Box::pin(self.whole())
     }
 
-    async fn whole(self) -> Ending {
+    async fn whole(mut self) -> Ending {
         let stop_signal = self.stop_signal.clone();
         let deadline = tokio::spawn({
             let (stop_signal, left) = (stop_signal.clone(), self.time_left);
@@ -98,10 +99,10 @@ impl Import {
         });
         let ending = self.attempt().await.unwrap_or_else(Ending::from);
         deadline.abort();
-        ending
+        Ending { file: self.source.and_then(|source| source.name()), ..ending }
     }
 
-    async fn attempt(mut self) -> Result<Ending, Refusal> {
+    async fn attempt(&mut self) -> Result<Ending, Refusal> {
         let target = self
             .spec
             .target
@@ -152,7 +153,11 @@ impl Import {
     }
 
     fn start(&self, behind: Option<i64>) -> Result<Start, Refusal> {
-        let Some(chunk) = behind else { return Ok(Start::First) };
+        let Some(chunk) = behind else {
+            // Each chunk of a source that is read from its start keeps the same: what it was when it was first opened.
+            let origin = self.cursors.last().filter(|_| self.reread() == Reread::FromStart).map(|(_, origin)| origin.clone());
+            return Ok(origin.map_or(Start::First, |origin| Start::Again { origin }));
+        };
         let (_, key) = self.cursors.iter().find(|(number, _)| *number == chunk).ok_or_else(|| {
             let text = format!("the journal has no cursor for chunk {chunk}: compare the result with the org and start a new run");
             Refusal::new(RunReason::NeedsDecision, text)
@@ -197,7 +202,7 @@ impl Import {
     }
 
     /// Nothing more can be read, or may be; what was committed is still waited for and counted.
-    async fn bring_to_its_end(mut self, target: &SalesforceTarget) -> Result<Ending, Refusal> {
+    async fn bring_to_its_end(&mut self, target: &SalesforceTarget) -> Result<Ending, Refusal> {
         self.results = None;
         let loader = self.loader(target, self.memory.chunks(false), Record::new(), Record::new(), None);
         loader.finish().await.map_err(not_ended)
@@ -218,6 +223,7 @@ impl Import {
             limits,
             results: self.results.take(),
             reread: self.reread(),
+            origin: self.source.as_ref().map(|source| source.origin()).unwrap_or_default(),
             max_failed_percent: self.spec.guards.as_ref().and_then(|guards| guards.max_failed_percent),
             api_budget_percent: self.api_budget_percent(),
             random: Arc::new(rand::random::<f64>),

@@ -59,6 +59,8 @@ pub(crate) struct ChunkShape {
     /// Column of what is sent that identifies a row.
     pub(crate) key_column: Option<usize>,
     pub(crate) limits: ChunkLimits,
+    /// What every chunk has for its cursor while its rows have no keys.
+    pub(crate) origin: Record,
     /// Most bytes that the lane takes in one body.
     pub(crate) max_bytes: u64,
     /// Keep input rows for result files that look like this.
@@ -154,7 +156,7 @@ impl ChunkBuilder {
             numbers: Vec::new(),
             expected: Expected::new(fingerprinter.clone()),
             fingerprinter,
-            last_key: Record::new(),
+            last_key: shape.origin,
             cut: Cut::WhenFull,
             scratch: Record::new(),
         }
@@ -306,6 +308,7 @@ mod tests {
             columns,
             key_column: None,
             limits,
+            origin: Record::new(),
             max_bytes: MAX_BYTES,
             keep: Some(Layout::new(Escape::Formulas, &row(&["Name", "N"]))),
         };

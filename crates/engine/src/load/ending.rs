@@ -24,6 +24,8 @@ pub struct Ending {
     pub unmatched: u64,
     /// What was sent although it looks like a mistake; the caller, who maps the rows, adds them.
     pub warnings: Vec<Warning>,
+    /// The file that was read, where the job leaves open which one; the caller, who opens it, adds it.
+    pub file: Option<String>,
     /// Another attempt has taken over: nothing may be reported.
     pub fenced: bool,
 }
@@ -71,6 +73,6 @@ impl Ending {
         let fenced = fenced || matches!(lost, Some(SinkError::Fenced));
         let rows = context.ledger.progress().rows;
         let (failed_rows, unmatched) = (totals.failed_rows, totals.unmatched);
-        Self { reason, message, rows, results, failed_rows, unmatched, warnings: Vec::new(), fenced }
+        Self { reason, message, rows, results, failed_rows, unmatched, warnings: Vec::new(), file: None, fenced }
     }
 }

@@ -43,6 +43,8 @@ pub struct LoadSettings {
     pub results: Option<(Box<dyn ResultsSink>, Escape)>,
     /// How the source can be read once more.
     pub reread: Reread,
+    /// By what a later attempt knows the source that was opened; kept with every chunk whose rows have no keys.
+    pub origin: Vec<String>,
     /// The run stops when a larger share of its rows failed, 0 to 100; `guards.maxFailedPercent` of the job.
     pub max_failed_percent: Option<i32>,
     /// The run stops when a larger share of the org's API calls of the day is used, by anybody, 0 to 100.
@@ -84,10 +86,18 @@ struct Folding {
 impl Loader {
     /// `chunks`: what earlier attempts left in the journal.
     pub fn start(settings: LoadSettings, ports: LoadPorts, chunks: &Chunks) -> Self {
-        let LoadSettings { input, columns, key_column, limits, results, reread, max_failed_percent, api_budget_percent, random } = settings;
+        let LoadSettings { input, columns, key_column, limits, results, reread, origin, max_failed_percent, api_budget_percent, random } =
+            settings;
         let mut plan = ResumePlan::new(chunks, reread);
         let keep = results.as_ref().map(|(_, escape)| Layout::new(*escape, &input));
-        let shape = ChunkShape { columns: columns.clone(), key_column, limits, max_bytes: ports.lane.max_bytes(), keep };
+        let shape = ChunkShape {
+            columns: columns.clone(),
+            key_column,
+            limits,
+            origin: Record::from(&origin[..]),
+            max_bytes: ports.lane.max_bytes(),
+            keep,
+        };
         let builder = ChunkBuilder::new(shape, plan.first_row);
         let folding = plan.folded.take().map(|expected| Folding { expected, rows: 0, sha256: String::new() });
         let ledger = Arc::new(Ledger::going_on(plan.next_number, std::mem::take(&mut plan.resent)));

@@ -52,18 +52,32 @@ impl FileSource {
 
 #[async_trait]
 impl Source for FileSource {
-    /// Records have no keys that could be gone on behind. Whether a later attempt finds the same bytes, the loader tells by the rows.
+    /// Records have no keys that could be gone on behind. Whether a later attempt finds the same bytes, the loader tells by the rows, too.
     fn reread(&self) -> Reread {
         Reread::FromStart
+    }
+
+    fn origin(&self) -> Vec<String> {
+        self.first.get().map(Identity::texts).unwrap_or_default()
+    }
+
+    fn name(&self) -> Option<String> {
+        self.first.get()?.name.clone()
     }
 
     async fn open(&self, start: &Start, used: &BTreeSet<String>) -> Result<Box<dyn Rows>, ReadError> {
         if let Start::Behind { key, .. } = start {
             return Err(QueryError::KeyShape { expected: 0, found: key.len() }.into());
         }
+        let again = match start {
+            Start::Again { origin } => Identity::of(origin),
+            _ => None,
+        };
+        let known = self.first.get().or(again.as_ref()).cloned();
         let told = self.said.format.as_ref().map(Format::compile).transpose()?;
-        let identity = self.blob.identity().await?;
-        if *self.first.get_or_init(|| identity.clone()) != identity {
+        let identity = self.blob.identity(known.as_ref().and_then(|known| known.name.as_deref())).await?;
+        let first = self.first.get_or_init(|| known.unwrap_or_else(|| identity.clone()));
+        if *first != identity {
             return Err(BlobError::Changed.into());
         }
         let bytes = self.blob.open(0.., &identity).await?;

@@ -44,6 +44,17 @@ pub trait Source: Send + Sync {
     /// How the rows can be read once more by a later attempt.
     fn reread(&self) -> Reread;
 
+    /// By what a later attempt knows what this one has opened, so that it reads that and nothing else; empty when there is nothing to know.
+    /// It is kept sealed.
+    fn origin(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What was opened, where the job leaves that to what is there.
+    fn name(&self) -> Option<String> {
+        None
+    }
+
     /// Opens the source; the header is known then, no row was read. `used`: the columns that the job uses, by their
     /// names; only in these a row may be too long for Salesforce.
     async fn open(&self, start: &Start, used: &BTreeSet<String>) -> Result<Box<dyn Rows>, ReadError>;
@@ -82,6 +93,11 @@ pub enum Start {
     /// With the first row.
     #[default]
     First,
+    /// With the first row of what an earlier attempt opened.
+    Again {
+        /// What that attempt's [`Source::origin`] was.
+        origin: Vec<String>,
+    },
     /// Behind the row with this key, as an earlier attempt recorded it.
     Behind {
         /// Texts of the `orderBy` columns, in that order, as the database wrote them.

@@ -50,9 +50,11 @@ type Get<'a> = Box<dyn Fn(&str, Said) -> FileSource + 'a>;
 
 /// Somewhere that a file can be put.
 pub(crate) struct Place<'a> {
-    name: &'static str,
-    put: Put<'a>,
-    source: Get<'a>,
+    pub(crate) name: &'static str,
+    /// It can tell which files there are.
+    pub(crate) has_lists: bool,
+    pub(crate) put: Put<'a>,
+    pub(crate) source: Get<'a>,
     /// The same with a credential that is wrong; absent where there is none, or any is taken.
     wrong: Option<Get<'a>>,
 }
@@ -61,6 +63,7 @@ impl<'a> Place<'a> {
     pub(crate) fn served(name: &'static str, server: &'a dyn Served) -> Self {
         Self {
             name,
+            has_lists: server.has_lists(),
             put: Box::new(|name, content| std::fs::write(server.file(name), content).expect("a file of the server")),
             source: Box::new(|name, said| server.source(name, server.port(), said)),
             wrong: Some(Box::new(|name, _| server.wrong(name))),
@@ -70,6 +73,7 @@ impl<'a> Place<'a> {
     pub(crate) fn store(name: &'static str, store: &'a dyn Store) -> Self {
         Self {
             name,
+            has_lists: true,
             put: Box::new(|name, content| store.put(name, content.to_vec())),
             source: Box::new(|name, said| store.source(name, store.port(), said)),
             wrong: store.has_credentials().then(|| Box::new(|name: &str, _| store.wrong(name)) as Get<'a>),
@@ -147,6 +151,7 @@ impl Uploads {
     pub(crate) fn place(&self) -> Place<'_> {
         Place {
             name: "upload",
+            has_lists: false,
             put: Box::new(|name, content| _ = self.0.lock().unwrap().insert(name.to_owned(), Bytes::copy_from_slice(content))),
             source: Box::new(|name, said| {
                 let content = self.0.lock().unwrap()[name].clone();

@@ -173,8 +173,8 @@ struct Watched {
 
 #[async_trait]
 impl Blob for Watched {
-    async fn identity(&self) -> Result<Identity, BlobError> {
-        self.blob.identity().await
+    async fn identity(&self, name: Option<&str>) -> Result<Identity, BlobError> {
+        self.blob.identity(name).await
     }
 
     async fn open(&self, range: RangeFrom<u64>, identity: &Identity) -> Result<ByteStream, BlobError> {

@@ -12,6 +12,7 @@ mod files;
 mod mysql;
 #[path = "../support/mysql.rs"]
 mod mysql_support;
+mod newest;
 mod postgres;
 mod proxy;
 mod served;
@@ -146,6 +147,7 @@ async fn run(wanted: &[String], all: bool) -> ExitCode {
         let mut places = vec![uploads.place(), https.place(), sftp.place()];
         places.extend(stores.iter().map(stores::Bucket::place));
         misses.extend(everywhere::table(&places).await);
+        misses.extend(newest::misses(&places[1..]).await);
     }
     for miss in &misses {
         println!("MISSED: {miss}");

@@ -24,6 +24,11 @@ pub(crate) trait Served: Send + Sync {
     /// Where a file lies that the server has under this name.
     fn file(&self, name: &str) -> PathBuf;
 
+    /// Whether it can tell which files there are.
+    fn has_lists(&self) -> bool {
+        true
+    }
+
     /// The file on the way through a port.
     fn source(&self, name: &str, port: u16, said: Said) -> FileSource;
 
@@ -42,6 +47,10 @@ fn dialer() -> Dialer {
 }
 
 impl Served for Nginx {
+    fn has_lists(&self) -> bool {
+        false
+    }
+
     fn port(&self) -> u16 {
         self.port
     }

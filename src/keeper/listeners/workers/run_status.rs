@@ -153,7 +153,8 @@ impl Workers {
             let at = known.map_or(Time(now), |o| o.at.clone());
             let message = api::text::cut(&report.message, Outcome::MESSAGE_LIMIT);
             let warnings = report.warnings.iter().take(Warning::MOST).map(Warning::within_limits).collect();
-            ours.outcome = Some(Outcome { attempt: report.attempt, reason: report.reason, message, at, warnings });
+            let file = report.file.as_deref().map(|file| api::text::cut(file, Outcome::FILE_LIMIT));
+            ours.outcome = Some(Outcome { attempt: report.attempt, reason: report.reason, message, at, warnings, file });
             Ok(())
         };
         // The line comes first: once the outcome stands in the status the run is over, and its worker may not come again for the line.

@@ -18,7 +18,7 @@ pub enum S3Refusal {
     #[error("the secret access key is not that of the access key id")]
     WrongSecret,
     #[error(
-        "the credential was accepted, and may not do this: let its policy allow s3:GetObject on the objects that jobs read; what is not there may look the same to it"
+        "the credential was accepted, and may not do this: let its policy allow s3:GetObject on the objects that jobs read, and s3:ListBucket for a path with *; what is not there may look the same to it"
     )]
     Denied,
     #[error("its clock and ours are more than 15 minutes apart: correct the one that is wrong")]

@@ -122,6 +122,7 @@ async fn attempt(model: &Model, setup: &Setup, source: &[Record]) -> Ending {
         limits: ChunkLimits { input_bytes: 180 },
         results: setup.sink.clone().map(|sink| (setup.boxed(sink), Escape::Formulas)),
         reread: setup.reread,
+        origin: Vec::new(),
         max_failed_percent: setup.max_failed_percent,
         api_budget_percent: setup.api_budget_percent,
         random: Arc::new(move || random.lock().unwrap().below(1000) as f64 / 1000.0),

@@ -31,14 +31,14 @@ impl MemoryBlob {
 
     fn now(&self) -> (Bytes, Identity) {
         let (bytes, version) = self.content.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let identity = Identity { length: Some(bytes.len() as u64), version: Some(version.to_string()) };
+        let identity = Identity { length: Some(bytes.len() as u64), version: Some(version.to_string()), name: None };
         (bytes, identity)
     }
 }
 
 #[async_trait]
 impl Blob for MemoryBlob {
-    async fn identity(&self) -> Result<Identity, BlobError> {
+    async fn identity(&self, _: Option<&str>) -> Result<Identity, BlobError> {
         Ok(self.now().1)
     }
 

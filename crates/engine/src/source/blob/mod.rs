@@ -1,7 +1,9 @@
 //! Bytes somewhere, with an identity by which it shows whether they are still the same ones.
 
 mod memory;
+mod newest;
 mod pace;
+mod pattern;
 mod remote;
 mod upload;
 mod whole;
@@ -11,10 +13,13 @@ use std::ops::RangeFrom;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use connect::MOST_NAMES;
+use formula::Shown;
 use futures::stream::BoxStream;
 
 pub use self::memory::MemoryBlob;
 pub(super) use self::pace::paced;
+pub(super) use self::pattern::matches;
 pub use self::remote::RemoteBlob;
 pub use self::upload::UploadBlob;
 pub(super) use self::whole::whole;
@@ -27,8 +32,8 @@ pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
 /// A file somewhere: on a disk, at a keeper, in an S3 bucket. What each implementation owes is tested by `tests/conformance`.
 #[async_trait]
 pub trait Blob: Send + Sync {
-    /// What can be told without reading the bytes.
-    async fn identity(&self) -> Result<Identity, BlobError>;
+    /// What can be told without reading the bytes. `name`: the one that an earlier attempt of the run took, where several may be meant.
+    async fn identity(&self, name: Option<&str>) -> Result<Identity, BlobError>;
 
     /// The bytes from a place on, provided that the blob is still what `identity` said.
     async fn open(&self, range: RangeFrom<u64>, identity: &Identity) -> Result<ByteStream, BlobError>;
@@ -41,6 +46,25 @@ pub struct Identity {
     pub length: Option<u64>,
     /// What changes with the bytes: an ETag, a version, a time of modification, as the store writes it.
     pub version: Option<String>,
+    /// Which file it is, where several may be meant.
+    pub name: Option<String>,
+}
+
+impl Identity {
+    /// As a list of texts, for another attempt of the run; empty when nothing is known.
+    pub(super) fn texts(&self) -> Vec<String> {
+        let Self { length, version, name } = self;
+        let texts = [length.map(|length| length.to_string()), version.clone(), name.clone()];
+        if texts.iter().all(Option::is_none) { Vec::new() } else { texts.into_iter().map(Option::unwrap_or_default).collect() }
+    }
+
+    /// `None`: another version of this program wrote them.
+    pub(super) fn of(texts: &[String]) -> Option<Self> {
+        let [length, version, name] = texts else { return None };
+        let known = |text: &String| (!text.is_empty()).then(|| text.clone());
+        let length = if length.is_empty() { None } else { Some(length.parse().ok()?) };
+        Some(Self { length, version: known(version), name: known(name) })
+    }
 }
 
 /// Why the bytes of a file do not come.
@@ -61,6 +85,18 @@ pub enum BlobError {
     )]
     #[allow(missing_docs, reason = "the message says what they are")]
     TooSlow { bytes: u64, minutes: u64, least: u64 },
+    /// None is meant.
+    #[error("no file matches {} ({looked_at} names were looked at): correct source.file.path, or put the file there", Shown(.pattern))]
+    #[allow(missing_docs, reason = "the message says what they are")]
+    NoMatch { pattern: String, looked_at: usize },
+    /// All that are meant have changed between two looks.
+    #[error("every file that matches {} is still being written: it may be there in a moment", Shown(.pattern))]
+    #[allow(missing_docs, reason = "the message says what it is")]
+    Unfinished { pattern: String },
+    /// Who meant them meant less.
+    #[error("more than {MOST_NAMES} names would have to be looked at for {}: name its folders more narrowly in source.file.path", Shown(.pattern))]
+    #[allow(missing_docs, reason = "the message says what it is")]
+    TooManyNames { pattern: String },
     /// It is not where it is said to be.
     #[error("{0}: correct source.file.path, or put the file there")]
     Missing(String),
@@ -84,9 +120,11 @@ impl BlobError {
                 Kind::InvalidData | Kind::InvalidInput | Kind::PermissionDenied | Kind::NotFound => Remedy::Correct,
                 _ => Remedy::Wait,
             },
-            Self::TooSlow { .. } => Remedy::Wait,
+            Self::TooSlow { .. } | Self::Unfinished { .. } => Remedy::Wait,
             Self::Store(error) if error.is_transient() => Remedy::Wait,
-            Self::Spent | Self::Changed | Self::Missing(_) | Self::Store(_) => Remedy::Correct,
+            Self::Spent | Self::Changed | Self::NoMatch { .. } | Self::TooManyNames { .. } | Self::Missing(_) | Self::Store(_) => {
+                Remedy::Correct
+            }
         }
     }
 }

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use connect::{FileBytes, FileError, FileState, RemoteFiles};
 use futures::{StreamExt, stream};
 
+use super::newest::{NotChosen, newest};
+use super::pattern::Pattern;
 use super::{Blob, BlobError, ByteStream, Identity};
 use crate::load::TROUBLE;
 
@@ -25,29 +27,46 @@ pub struct RemoteBlob {
 }
 
 impl RemoteBlob {
-    /// The file with this path there. Nothing is asked of the server yet.
+    /// The file with this path there; where it has a `*`, the newest that matches. Nothing is asked of the server yet.
     pub fn new(files: impl RemoteFiles + 'static, path: String) -> Self {
         Self { files: Arc::new(files), path }
+    }
+
+    /// Which file is meant, where several may be.
+    async fn chosen(&self, name: Option<&str>) -> Result<Option<String>, BlobError> {
+        let Some(pattern) = Pattern::of(&self.path) else { return Ok(None) };
+        if let Some(name) = name {
+            return Ok(Some(name.to_owned()));
+        }
+        let mut troubles = Troubles::default();
+        loop {
+            match newest(&*self.files, &pattern).await {
+                Ok(path) => return Ok(Some(path)),
+                Err(NotChosen::Names(error)) => return Err(error),
+                Err(NotChosen::Server(error)) => troubles.wait_after(error).await?,
+            }
+        }
     }
 }
 
 #[async_trait]
 impl Blob for RemoteBlob {
-    async fn identity(&self) -> Result<Identity, BlobError> {
+    async fn identity(&self, name: Option<&str>) -> Result<Identity, BlobError> {
+        let name = self.chosen(name).await?;
         let mut troubles = Troubles::default();
         loop {
-            match self.files.look(&self.path).await {
-                Ok(FileState { length, version }) => return Ok(Identity { length, version }),
+            match self.files.look(name.as_ref().unwrap_or(&self.path)).await {
+                Ok(FileState { length, version }) => return Ok(Identity { length, version, name }),
                 Err(error) => troubles.wait_after(error).await?,
             }
         }
     }
 
     async fn open(&self, range: RangeFrom<u64>, identity: &Identity) -> Result<ByteStream, BlobError> {
-        let Identity { length, version } = identity.clone();
+        let Identity { length, version, name } = identity.clone();
         let mut reading = Reading {
             files: self.files.clone(),
-            path: self.path.clone(),
+            path: name.unwrap_or_else(|| self.path.clone()),
             state: FileState { length, version },
             at: range.start,
             bytes: None,
@@ -166,6 +185,10 @@ mod tests {
             Ok(FileState { length: Some(10), version: self.version.clone() })
         }
 
+        async fn list<'a>(&'a self, _: &'a str, _: &'a str) -> Result<connect::Entries<'a>, FileError> {
+            unreachable!("the path names one file")
+        }
+
         async fn open(&self, _: &str, from: u64, state: &FileState) -> Result<FileBytes, FileError> {
             self.opened.fetch_add(1, Ordering::SeqCst);
             if from > 0 {
@@ -181,7 +204,7 @@ mod tests {
     async fn read(version: Option<&str>) -> (Result<Vec<u8>, BlobError>, usize) {
         let opened = Arc::new(AtomicUsize::new(0));
         let blob = RemoteBlob::new(Breaks { version: version.map(str::to_owned), opened: opened.clone() }, "a.csv".into());
-        let identity = blob.identity().await.unwrap();
+        let identity = blob.identity(None).await.unwrap();
         let mut bytes = blob.open(0.., &identity).await.unwrap();
         let mut found = Vec::new();
         while let Some(piece) = bytes.next().await {

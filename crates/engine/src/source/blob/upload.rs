@@ -20,7 +20,7 @@ impl UploadBlob {
 
 #[async_trait]
 impl Blob for UploadBlob {
-    async fn identity(&self) -> Result<Identity, BlobError> {
+    async fn identity(&self, _: Option<&str>) -> Result<Identity, BlobError> {
         Ok(Identity::default())
     }
 

@@ -10,6 +10,7 @@ use futures::stream::{self, StreamExt, try_unfold};
 use memchr::memmem;
 
 use super::{Bounds, ByteStream, DeflateDecoder, FileError, PIECE, Packing, ReadError, inflate};
+use crate::source::blob::matches;
 use crate::source::whole_file::whole;
 use crate::{Memory, taken};
 
@@ -91,20 +92,6 @@ fn list<'f>(files: impl ExactSizeIterator<Item = &'f (usize, String)>) -> String
 fn is_of_the_system(name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap_or(name);
     name.starts_with("__MACOSX/") || matches!(file, ".DS_Store" | "Thumbs.db" | "desktop.ini")
-}
-
-/// Whether the pattern is the name, where `*` stands for any characters.
-fn matches(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else { return false };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else { return rest.is_empty() };
-    for part in parts {
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
 }
 
 /// The same bytes; an error in place of an end if they are not those that the list tells of.
