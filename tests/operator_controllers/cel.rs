@@ -141,7 +141,7 @@ async fn what_the_schemas_refuse() {
         ),
         (
             job_yaml("default", "accounts", "{upload: {name: accounts, format: {csv: {}, excel: {}}}}", "{manual: {}}"),
-            "exactly one of csv, excel, json must be set",
+            "exactly one of csv, excel, json, parquet must be set",
         ),
         (job_yaml("default", "accounts", UPLOAD, "{manual: {}, once: {id: a}}"), "exactly one of once, manual, schedule"),
         (job_yaml("default", "accounts", UPLOAD, "{once: {id: 'No Spaces'}}"), "id"),

@@ -23,6 +23,7 @@ enum Brings {
 
 pub(crate) const POSTGRESQL: Package = Package::with_file("postgresql", "/usr/lib/postgresql/15/bin/postgres");
 pub(crate) const MARIADB: Package = Package::with_file("mariadb-server", "/usr/sbin/mariadbd");
+pub(crate) const PGBOUNCER: Package = Package::with_file("pgbouncer", "/usr/sbin/pgbouncer");
 pub(crate) const NGINX: Package = Package::with_file("nginx-light", "/usr/sbin/nginx");
 pub(crate) const OPENSSH: Package = Package::with_file("openssh-server", "/usr/sbin/sshd");
 pub(crate) const OPENSSL: Package = Package::with_program("openssl", "openssl");

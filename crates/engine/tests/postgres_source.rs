@@ -173,10 +173,11 @@ async fn keys_that_cannot_be_resumed_behind_are_refused_even_after_a_restart() {
     let server = Server::start();
     let _admin = server.administrator().await;
     let nulls = "SELECT * FROM (VALUES (1, 'a'), (2, 'b'), (NULL, 'c')) v(id, name)";
-    for start in [Start::First, behind(&["2"], Replay::None)] {
-        let error = read(&server, nulls, &["id"], start).await.err().unwrap();
-        assert!(matches!(&error, ReadError::Query(QueryError::KeyIsNull { column, .. }) if column == "id"), "{error}");
-    }
+    let error =
+        server.source(nulls, &["id"]).open(&Start::First, &BTreeSet::new()).await.err().expect("it is refused before the first row");
+    assert!(matches!(&error, ReadError::Query(QueryError::KeyHasNull { column }) if column == "id"), "{error}");
+    let error = read(&server, nulls, &["id"], behind(&["2"], Replay::None)).await.err().unwrap();
+    assert!(matches!(&error, ReadError::Query(QueryError::KeyIsNull { column, .. }) if column == "id"), "{error}");
     let twice = "SELECT * FROM (VALUES (1, 'a'), (2, 'b'), (2, 'c')) v(id, name)";
     let error = read(&server, twice, &["id"], Start::First).await.err().unwrap();
     assert_eq!(error.to_string(), "row 3: the row before has the same id; orderBy needs columns that together identify each row");
@@ -186,6 +187,63 @@ async fn keys_that_cannot_be_resumed_behind_are_refused_even_after_a_restart() {
     assert_eq!(error.to_string(), "orderBy: there is no column \"ID_\", did you mean \"id\"?; the columns are \"id\", \"name\"");
     let error = read(&server, twice, &["id"], behind(&["1", "2"], Replay::None)).await.err().unwrap();
     assert!(matches!(error, ReadError::Query(QueryError::KeyShape { expected: 1, found: 2 })));
+}
+
+#[tokio::test]
+async fn what_no_cell_can_hold_is_refused_if_the_job_uses_it() {
+    let server = Server::start();
+    let admin = server.administrator().await;
+    admin.batch_execute("CREATE TYPE place AS (street text, city text); CREATE DOMAIN photo AS bytea").await.unwrap();
+    let query = "SELECT 1 AS id, '\\xff'::photo AS photo, ROW('a', 'b')::place AS place, ROW(1, 2) AS pair, ARRAY[1, 2] AS list";
+    let open = async |used: &str| {
+        let used = BTreeSet::from(["id".to_owned(), used.to_owned()]);
+        server.source(query, &["id"]).open(&Start::First, &used).await.map(drop).map_err(|error| (error.to_string(), error.reason()))
+    };
+    for used in ["id", "list"] {
+        assert_eq!(open(used).await, Ok(()), "control");
+    }
+    for (used, expected) in [
+        ("photo", "column \"photo\" is bytes (bytea), which is no text: write encode(column, 'base64')"),
+        ("place", "column \"place\" is a composite type, which is no text: take it apart"),
+        ("pair", "column \"pair\" is a composite type, which is no text: take it apart"),
+    ] {
+        let (message, reason) = open(used).await.unwrap_err();
+        assert!(message.starts_with(expected) && reason == RunReason::SourceFailed, "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_query_that_waits_for_a_lock_is_tried_again() {
+    let server = Server::start();
+    let mut admin = server.administrator().await;
+    admin.batch_execute("CREATE TABLE accounts (id int)").await.unwrap();
+    let altering = admin.transaction().await.unwrap();
+    altering.batch_execute("ALTER TABLE accounts ADD name text").await.unwrap();
+    let error = read(&server, "SELECT * FROM accounts", &[], Start::First).await.err().unwrap();
+    assert!(error.is_transient() && error.to_string().contains("lock_not_available"), "{error}");
+    altering.commit().await.unwrap();
+    assert!(read(&server, "SELECT * FROM accounts", &[], Start::First).await.is_ok(), "control");
+}
+
+#[tokio::test]
+async fn a_pooler_gives_each_transaction_another_connection_and_that_is_enough() {
+    let server = Server::start();
+    let admin = server.administrator().await;
+    admin.batch_execute("CREATE TYPE mood AS ENUM ('sad', 'ok'); ALTER ROLE reader SET timezone = 'Asia/Kolkata'").await.unwrap();
+    let pooler = server.pooled();
+    let query = "SELECT id, 'ok'::mood AS mood, timestamptz '2026-11-24 00:00Z' AS at FROM generate_series(1, 3000) id";
+    for _ in 0..3 {
+        let mut source = server.source(query, &["id"]);
+        source.params.port = pooler.port;
+        let mut rows = source.open(&behind(&["1000"], Replay::None), &BTreeSet::new()).await.unwrap();
+        let (mut batch, mut count) = (Batch::new(), 0);
+        while rows.next(&mut batch).await.unwrap() {
+            count += batch.rows().len();
+            let first = &batch.rows()[0];
+            assert_eq!((&first.cells[1], &first.cells[2]), (&b"ok"[..], &b"2026-11-24T00:00:00.000Z"[..]));
+        }
+        assert_eq!(count, 2_000);
+    }
 }
 
 #[tokio::test]

@@ -97,6 +97,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     let progress = Progress::begin();
     let wanted = [
         packages::POSTGRESQL,
+        packages::PGBOUNCER,
         packages::MARIADB,
         packages::NGINX,
         packages::OPENSSH,

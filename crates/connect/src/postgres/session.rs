@@ -50,6 +50,8 @@ pub struct PostgresType {
     /// Name of PostgreSQL's own type whose text the values have: of a domain, what it is made of in the end. Absent for other people's
     /// types.
     pub built_in: Option<String>,
+    /// It has fields: a row type, or the type of a `ROW(…)`.
+    pub composite: bool,
 }
 
 /// What `COPY … TO STDOUT` sends, piece by piece.
@@ -81,6 +83,16 @@ impl PostgresSession {
         Ok(statement.columns().iter().map(column).collect())
     }
 
+    /// Whether the query, whose one value is a boolean, says so.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`execute`](Self::execute).
+    pub async fn is_true(&self, query: &str) -> Result<bool, DatabaseError> {
+        let row = self.client.query_one(query, &[]).await.map_err(|error| self.end.database_error(error))?;
+        row.try_get(0).map_err(|error| self.end.database_error(error))
+    }
+
     /// Starts a `COPY … TO STDOUT`. Nothing is read ahead of who takes the pieces, but for what the network holds.
     ///
     /// # Errors
@@ -105,7 +117,8 @@ impl PostgresType {
             base = inner;
         }
         let built_in = (base.schema() == "pg_catalog").then(|| base.name().to_owned());
-        Self { schema: kind.schema().to_owned(), name: kind.name().to_owned(), built_in }
+        let composite = matches!(base.kind(), Kind::Composite(_)) || *base == Type::RECORD;
+        Self { schema: kind.schema().to_owned(), name: kind.name().to_owned(), built_in, composite }
     }
 }
 
@@ -135,7 +148,7 @@ impl End {
     }
 }
 
-/// Shutdown, crash, failover, too many connections, conflict with recovery.
+/// Shutdown, crash, failover, too many connections, conflict with recovery; a lock that somebody else holds.
 fn is_passing(code: &str) -> bool {
-    ["57P", "08", "53", "40"].iter().any(|class| code.starts_with(class))
+    ["57P", "08", "53", "40", "55P03"].iter().any(|class| code.starts_with(class))
 }

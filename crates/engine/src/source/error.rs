@@ -257,6 +257,10 @@ pub enum QueryError {
     NoColumns,
     #[error("orderBy: {problem}; {header}")]
     OrderBy { problem: ColumnError, header: String },
+    #[error("column {column:?} is {kind}, which is no text: {remedy}")]
+    ColumnKind { column: String, kind: &'static str, remedy: &'static str },
+    #[error("orderBy: {column} is NULL in some rows; name columns that are never NULL, or leave such rows out with WHERE")]
+    KeyHasNull { column: String },
     #[error("row {row}: {column} is NULL; orderBy needs columns that are never NULL")]
     KeyIsNull { row: u64, column: String },
     #[error("row {row}: the row before has the same {columns}; orderBy needs columns that together identify each row")]
@@ -284,6 +288,8 @@ impl QueryError {
             | Self::Stopped { passing: false, .. }
             | Self::NoColumns
             | Self::OrderBy { .. }
+            | Self::ColumnKind { .. }
+            | Self::KeyHasNull { .. }
             | Self::KeyIsNull { .. }
             | Self::KeyRepeats { .. }
             | Self::KeyShape { .. }

@@ -231,7 +231,7 @@ async fn keys(one: &dyn Implementation) -> Verdict {
     let null = "SELECT 1 AS id, 'a' AS text UNION ALL SELECT NULL, 'b'";
     let twice = "SELECT 1 AS id, 'a' AS text UNION ALL SELECT 2, 'b' UNION ALL SELECT 2, 'c'";
     for (query, key, start, expected) in [
-        (null, "id", Start::First, "id is NULL; orderBy needs"),
+        (null, "id", Start::First, "id is NULL"),
         (null, "id", behind(&["1"], Replay::None), "id is NULL; orderBy needs"),
         (twice, "id", Start::First, "has the same id; orderBy needs"),
         (twice, "ID_", Start::First, "there is no column \"ID_\", did you mean \"id\"?"),

@@ -49,7 +49,7 @@ impl Server {
         let ca = certificate(&data, user);
         fs::write(data.join("pg_hba.conf"), "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n")
             .expect("the server's rules");
-        let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("its number").port();
+        let port = free_port();
         let process = command(&bin.join("postgres"), user)
             .arg("-D")
             .arg(&data)
@@ -90,6 +90,41 @@ impl Server {
         PostgresSource { dialer: Dialer::new(AddressPolicy::unrestricted()), params, password: PASSWORD.into(), query }
     }
 
+    /// A PgBouncer before the server, which gives each transaction whatever connection is free.
+    #[allow(dead_code, reason = "one test needs it")]
+    pub(crate) fn pooled(&self) -> Pooler {
+        let user = postgres_user();
+        let here = self.directory.path().join("pooler");
+        fs::create_dir(&here).expect("the pooler's directory");
+        let port = free_port();
+        let (data, socket) = (self.directory.path().join("data"), self.directory.path().display());
+        let config = format!(
+            "[databases]\npostgres = host={socket} port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
+             pool_mode = transaction\ndefault_pool_size = 1\nauth_type = scram-sha-256\nauth_file = {}\n\
+             client_tls_sslmode = require\nclient_tls_cert_file = {}\nclient_tls_key_file = {}\nserver_tls_sslmode = disable\n",
+            self.port,
+            here.join("users").display(),
+            data.join("server.crt").display(),
+            data.join("server.key").display(),
+        );
+        for (name, text) in [("pgbouncer.ini", config), ("users", format!("\"reader\" \"{PASSWORD}\"\n"))] {
+            fs::write(here.join(name), text).expect("a file of the pooler");
+        }
+        let process = command(Path::new("/usr/sbin/pgbouncer"), user)
+            .arg(here.join("pgbouncer.ini"))
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(here.join("log")).expect("the pooler's log"))
+            .spawn()
+            .expect("this test needs PgBouncer: apt-get install pgbouncer");
+        let begun = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let log = || fs::read_to_string(here.join("log")).unwrap_or_default();
+            assert!(begun.elapsed() < Duration::from_secs(60), "PgBouncer did not start: {}", log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Pooler { process, port }
+    }
+
     /// The administrator, once the server is there.
     pub(crate) async fn administrator(&self) -> Client {
         let begun = Instant::now();
@@ -112,6 +147,20 @@ impl Server {
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }
+    }
+}
+
+/// Ends with this.
+pub(crate) struct Pooler {
+    process: Child,
+    #[allow(dead_code, reason = "one test needs it")]
+    pub(crate) port: u16,
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
@@ -140,6 +189,10 @@ fn certificate(data: &Path, user: Option<(u32, u32)>) -> String {
         }
     }
     ca.pem()
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("its number").port()
 }
 
 fn binaries() -> PathBuf {

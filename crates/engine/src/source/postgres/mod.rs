@@ -21,7 +21,7 @@ use secrecy::SecretString;
 use self::copy::{Lines, unescape};
 use self::sql::Query;
 use self::sqlstate::SqlState;
-use self::value::Shape;
+use self::value::{Shape, no_cell};
 use super::keys::Keys;
 use super::limits::{MAX_CHARACTERS, MAX_RECORD, check_length};
 use super::{QueryError, ReadError, Replay, Rows, Source, Start};
@@ -29,11 +29,12 @@ use crate::load::Reread;
 use crate::own;
 use crate::row::{Batch, Header, Row, RowError};
 
-/// Makes every value's text independent of the server's settings.
+/// Makes every value's text independent of the server's settings. A query may take as long as its run; but one that waits for a lock, which only a
+/// change of the table itself holds against readers, is better tried again than waited for.
 const SESSION: &str = "BEGIN READ ONLY; \
     SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL timezone = 'UTC'; SET LOCAL intervalstyle = 'iso_8601'; \
     SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 1; SET LOCAL standard_conforming_strings = on; \
-    SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
+    SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '30s'; SET LOCAL idle_in_transaction_session_timeout = 0";
 
 /// A query at a database that nobody has logged in to yet.
 pub struct PostgresSource {
@@ -88,15 +89,30 @@ impl PostgresRows {
             return Err(QueryError::NoColumns.into());
         }
         let keys = Keys::find(&spec.order_by, &header)?;
+        let used: Vec<usize> = used.iter().filter_map(|name| header.find(name).ok()).collect();
         let types: Vec<_> = columns.into_iter().map(|column| column.kind).collect();
-        let copy = Query { text: &spec.query, types: &types, keys: keys.columns() }.copy(start)?;
+        for column in &used {
+            if let Some((kind, remedy)) = no_cell(&types[*column]) {
+                return Err(QueryError::ColumnKind { column: header.names()[*column].clone(), kind, remedy }.into());
+            }
+        }
+        let query = Query { text: &spec.query, types: &types, keys: keys.columns() };
+        // NULL comes last in the order, after all other rows were sent. An interrupted run has looked already.
+        if *start == Start::First {
+            for column in keys.columns() {
+                if session.is_true(&query.has_null(*column)).await.map_err(refused)? {
+                    return Err(QueryError::KeyHasNull { column: header.names()[*column].clone() }.into());
+                }
+            }
+        }
+        let copy = query.copy(start)?;
         let stream = session.copy_out(&copy).await.map_err(refused)?;
         Ok(Self {
             _session: session,
             stream,
             lines: Lines::default(),
             shapes: types.iter().map(Shape::of).collect(),
-            used: used.iter().filter_map(|name| header.find(name).ok()).collect(),
+            used,
             header,
             keys,
             marks_seen: matches!(start, Start::Behind { replay: Replay::Seen, .. }),

@@ -40,6 +40,12 @@ impl Query<'_> {
         Ok(format!("COPY (SELECT {select} FROM (\n{}\n) AS q({aliases}){rest}) TO STDOUT (FORMAT text)", self.text))
     }
 
+    /// Tells whether a column is NULL somewhere.
+    pub(super) fn has_null(&self, column: usize) -> String {
+        let aliases = list(0..self.types.len(), |column| format!("c{column}"));
+        format!("SELECT EXISTS (SELECT FROM (\n{}\n) AS q({aliases}) WHERE c{column} IS NULL)", self.text)
+    }
+
     /// Money is written in the server's currency otherwise.
     fn expression(&self, column: usize) -> String {
         if is_money(&self.types[column]) { format!("c{column}::numeric") } else { format!("c{column}") }
@@ -83,7 +89,7 @@ mod tests {
     use super::*;
 
     fn built_in(name: &str) -> PostgresType {
-        PostgresType { schema: "pg_catalog".into(), name: name.into(), built_in: Some(name.into()) }
+        PostgresType { schema: "pg_catalog".into(), name: name.into(), built_in: Some(name.into()), composite: false }
     }
 
     #[test]

@@ -22,6 +22,15 @@ pub(super) enum Shape {
     Timestamp,
 }
 
+/// What a column is that no cell can hold, and what the query can do about it.
+pub(super) fn no_cell(kind: &PostgresType) -> Option<(&'static str, &'static str)> {
+    match kind.built_in.as_deref() {
+        Some("bytea") => Some(("bytes (bytea)", "write encode(column, 'base64') for a base64 field, or 'hex' for a text")),
+        _ if kind.composite => Some(("a composite type", "take it apart: write (column).field for each field, or to_jsonb(column)")),
+        _ => None,
+    }
+}
+
 impl Shape {
     pub(super) fn of(kind: &PostgresType) -> Self {
         match kind.built_in.as_deref() {
@@ -84,7 +93,7 @@ mod tests {
 
     fn write(kind: &str, value: &str) -> Result<String, &'static str> {
         let mut cells = Record::new();
-        let kind = PostgresType { schema: "pg_catalog".into(), name: kind.into(), built_in: Some(kind.into()) };
+        let kind = PostgresType { schema: "pg_catalog".into(), name: kind.into(), built_in: Some(kind.into()), composite: false };
         Shape::of(&kind).write(value.as_bytes(), &mut cells)?;
         Ok(String::from_utf8(cells[0].to_vec()).unwrap())
     }
