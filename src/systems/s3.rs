@@ -26,7 +26,9 @@ fn bucket(s3: &S3, dialer: &Dialer, entries: &Entries) -> Result<ObjectFiles, Dr
         region: s3.region.clone(),
         bucket: s3.bucket.clone(),
         ca_bundle: s3.tls.as_ref().and_then(|tls| tls.ca_bundle.clone()),
+        requester_pays: s3.requester_pays.unwrap_or(false),
     };
-    let key = S3Key { id: entries.text(S3::KEY_ID)?, secret: entries.text(S3::SECRET)? };
+    let customer_key = s3.is_under_customer_key().then(|| entries.text(S3::CUSTOMER_KEY)).transpose()?;
+    let key = S3Key { id: entries.text(S3::KEY_ID)?, secret: entries.text(S3::SECRET)?, customer_key };
     Ok(dialer.s3(&params, &key)?)
 }

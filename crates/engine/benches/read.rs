@@ -29,8 +29,8 @@ fn blob(place: &str, path: String) -> RemoteBlob {
         }
         "s3" => {
             let (endpoint, bucket) = (Some(env("READ_URL")), env("READ_BUCKET"));
-            let params = S3Params { endpoint, region: "us-east-1".to_owned(), bucket, ca_bundle: ca_bundle() };
-            let key = S3Key { id: env("READ_USER").into(), secret: env("READ_SECRET").into() };
+            let params = S3Params { endpoint, region: "us-east-1".to_owned(), bucket, ca_bundle: ca_bundle(), requester_pays: false };
+            let key = S3Key { id: env("READ_USER").into(), secret: env("READ_SECRET").into(), customer_key: None };
             RemoteBlob::new(dialer.s3(&params, &key).expect("a client"), path)
         }
         other => panic!("{other} is no place that is known here"),

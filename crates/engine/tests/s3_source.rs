@@ -32,8 +32,9 @@ async fn object(answers: &'static [&'static str]) -> (RemoteBlob, Answers) {
         region: "eu-central-1".into(),
         bucket: "lake".into(),
         ca_bundle: Some(ca.pem()),
+        requester_pays: false,
     };
-    let key = S3Key { id: "AKIA".into(), secret: "hush".into() };
+    let key = S3Key { id: "AKIA".into(), secret: "hush".into(), customer_key: None };
     let bucket = Dialer::new(AddressPolicy::unrestricted()).s3(&params, &key).unwrap();
     (RemoteBlob::new(bucket, "a.csv".into()), server)
 }

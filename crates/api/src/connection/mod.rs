@@ -21,7 +21,7 @@ pub use self::gcs::Gcs;
 pub use self::https::{Https, HttpsAuth, HttpsAuthKind, HttpsBasic, HttpsBearer, HttpsHeader};
 pub use self::mysql::MySql;
 pub use self::postgres::Postgres;
-pub use self::s3::S3;
+pub use self::s3::{CustomerKey, S3, S3Encryption, S3EncryptionKind};
 pub use self::salesforce::{AuthFlow, ClientCredentials, JwtBearer, LoginAt, Salesforce, SalesforceAuth};
 pub use self::sftp::{Sftp, SftpAuth, SftpAuthKind, SftpWay};
 pub use self::status::{ConnectionMetadata, ConnectionStatus, Verification};

@@ -21,7 +21,7 @@ pub use self::azure::{AzureKey, AzureParams};
 pub use self::gcs::GcsParams;
 pub use self::refusal::ObjectsRefusal;
 pub use self::s3::{S3Key, S3Params, S3Refusal, S3Store};
-use self::transport::{Failure, Transport};
+use self::transport::{Failure, NO_LIST, Transport};
 use crate::error::{Error, inner};
 use crate::files::{Entries, Entry, EntryKind, FileBytes, FileError, FileState, RemoteFiles};
 
@@ -125,7 +125,7 @@ impl RemoteFiles for ObjectFiles {
                 let listed = listed.map_err(|error| match known(error) {
                     Ok(error) => error,
                     // What the library says of an answer that it cannot read would quote it.
-                    Err(_) => self.transport.protocol("it answers a request for a list as no such store does"),
+                    Err(_) => self.transport.protocol(NO_LIST),
                 })?;
                 Ok::<_, FileError>(Some((listed.result, listed.page_token.map(Some))))
             }

@@ -26,6 +26,14 @@ const SLOWEST_BYTES_A_SECOND: u64 = 64 << 10;
 /// So much of a list comes in one answer: a thousand names of at most a thousand bytes, and what is said of each.
 const LIST_BYTES: usize = 8 << 20;
 
+/// With what a list begins: S3's and Google's, and Azure's.
+const LISTS: [&[u8]; 2] = [b"<ListBucketResult", b"<EnumerationResults"];
+
+/// How far from its start, behind what XML begins with.
+const LIST_BEGINS: usize = 1024;
+
+pub(super) const NO_LIST: &str = "it answers a request for a list as no such store does";
+
 /// And as long may it take.
 const LIST_TIME: Duration = Duration::from_secs(120);
 
@@ -135,6 +143,10 @@ impl Transport {
                 return Err(self.protocol(format!("a page of its list has more than {} MiB", LIST_BYTES >> 20)));
             }
             list.extend_from_slice(&piece);
+        }
+        // The library takes a page of anything else for a list with nothing in it.
+        if !LISTS.iter().any(|root| list.windows(root.len()).take(LIST_BEGINS).any(|window| window == *root)) {
+            return Err(self.protocol(NO_LIST));
         }
         Ok(http::Response::from_parts(parts, list.freeze().into()))
     }

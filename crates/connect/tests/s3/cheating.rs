@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use connect::{AddressPolicy, Dialer, Error, FileError, FileState, RemoteFiles, S3Key, S3Params, S3Refusal};
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 
 use crate::answers::Answers;
 use crate::dialer;
@@ -17,6 +17,7 @@ fn params(server: &Answers, ca: &Authority) -> S3Params {
         region: "eu-central-1".into(),
         bucket: "warehouse".into(),
         ca_bundle: Some(ca.pem()),
+        requester_pays: false,
     }
 }
 
@@ -25,7 +26,7 @@ async fn start(leaf: Leaf, answers: &'static [&'static str]) -> Answers {
 }
 
 fn key() -> S3Key {
-    S3Key { id: "AKIAIOSFODNN7EXAMPLE".into(), secret: SECRET.into() }
+    S3Key { id: "AKIAIOSFODNN7EXAMPLE".into(), secret: SECRET.into(), customer_key: None }
 }
 
 /// A bucket of a server that gives these answers.
@@ -69,6 +70,49 @@ async fn an_object_is_told_with_its_first_byte_and_asked_for_by_what_it_was() {
     for request in &asked {
         assert!(request.contains("AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/") && !request.contains(SECRET));
         assert!(!request.contains("accept-encoding"), "nobody asks for a body other than the one that is kept: {request}");
+    }
+}
+
+#[tokio::test]
+async fn who_pays_says_so_with_each_request() {
+    let ca = Authority::new("ca");
+    for requester_pays in [false, true] {
+        let server = start(ca.leaf("127.0.0.1"), &[FIRST]).await;
+        let params = S3Params { requester_pays, ..params(&server, &ca) };
+        dialer().s3(&params, &key()).unwrap().look("a.csv").await.unwrap();
+        assert_eq!(server.asked()[0].contains("x-amz-request-payer: requester"), requester_pays, "{:?}", server.asked());
+    }
+}
+
+#[tokio::test]
+async fn a_list_is_read_a_page_at_a_time_and_to_a_bound() {
+    const PAGE: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<ListBucketResult><IsTruncated>true</IsTruncated>\
+        <NextContinuationToken>more</NextContinuationToken><Contents><Key>in/a.csv</Key><LastModified>2026-11-28T00:00:00.000Z</LastModified>\
+        <ETag>e</ETag><Size>3</Size></Contents></ListBucketResult>";
+    const LAST: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<ListBucketResult><IsTruncated>false</IsTruncated>\
+        <CommonPrefixes><Prefix>in/old/</Prefix></CommonPrefixes></ListBucketResult>";
+    let (good, server) = bucket(&[PAGE, LAST]).await;
+    let found: Vec<_> = good.list("in", "a").await.unwrap().try_collect().await.unwrap();
+    let names: Vec<_> = found.iter().map(|entry| entry.name.as_str()).collect();
+    assert_eq!(names, ["a.csv", "old"]);
+    let asked = server.asked();
+    assert!(
+        asked[0].contains("prefix=in%2Fa") && asked[0].contains("delimiter=%2F") && asked[1].contains("continuation-token=more"),
+        "{asked:?}"
+    );
+
+    static ENDLESS: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
+        format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<ListBucketResult>{}", "<Contents><Key>hush</Key></Contents>".repeat(300_000))
+    });
+    for (answer, expected) in [
+        (ENDLESS.as_str(), "a page of its list has more than 8 MiB"),
+        ("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<html>hush</html>", "as no such store does"),
+    ] {
+        let answers: &'static [&'static str] = Vec::leak(vec![answer]);
+        let (bad, _server) = bucket(answers).await;
+        let listed: Result<Vec<_>, _> = bad.list("in", "a").await.unwrap().try_collect().await;
+        let error = listed.unwrap_err().to_string();
+        assert!(error.contains(expected) && !error.contains("hush"), "{error}");
     }
 }
 

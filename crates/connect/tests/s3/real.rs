@@ -1,7 +1,9 @@
 //! A MinIO, which nobody reaches without TLS: `cargo xtask test s3`.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use connect::{Error, FileError, RemoteFiles, S3Key, S3Params};
+use connect::{EntryKind, Error, FileError, RemoteFiles, S3Key, S3Params};
 use futures::TryStreamExt;
 use object_store::{ObjectStoreExt, PutMode, PutOptions};
 
@@ -73,6 +75,64 @@ async fn what_is_wrong_is_told_by_name() {
     let error = refusal(&good, &S3Key { secret: "wrong horse".into(), ..key }).await;
     assert!(error.reason() == "LoginRefused" && error.to_string().contains("secret access key"), "{error}");
     assert!(!error.to_string().contains("wrong horse"));
+}
+
+#[tokio::test]
+#[ignore = "needs MinIO: cargo xtask test s3"]
+async fn an_object_under_a_key_of_its_owners_own_is_read_with_it_and_with_no_other() {
+    let server = start().await;
+    let key = |byte: u8| S3Key { customer_key: Some(BASE64.encode([byte; 32]).into()), ..Minio::key() };
+    let store = dialer().s3_store(&server.params(), &key(7)).unwrap();
+    store.put(&object_store::path::Path::from("in/a.csv"), "a,b\n1,2\n".into()).await.unwrap();
+    server.put("in/plain.csv", "a\n").await;
+
+    let ours = bucket(&server.params(), &key(7));
+    ours.verify().await.unwrap();
+    let object = ours.look("in/a.csv").await.unwrap();
+    let all: Vec<Bytes> = ours.open("in/a.csv", 0, &object).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(all.concat(), b"a,b\n1,2\n");
+    let listed: Vec<_> = ours.list("in", "").await.unwrap().try_collect().await.unwrap();
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    for wrong in [Minio::key(), key(8)] {
+        match bucket(&server.params(), &wrong).look("in/a.csv").await {
+            Err(FileError::Failed(error)) => {
+                assert!(["ObjectUnreadable", "AccessDenied"].contains(&error.reason()), "{} {error}", error.reason());
+                assert!(!error.to_string().contains(&BASE64.encode([8; 32])));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    for none in ["", "hush", &BASE64.encode([7; 31])] {
+        let key = S3Key { customer_key: Some(none.into()), ..Minio::key() };
+        let error = dialer().s3(&server.params(), &key).err().expect("a key that is none");
+        assert!(error.to_string().ends_with("the customer key is none: it is 32 bytes in Base64"), "{error}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs MinIO: cargo xtask test s3"]
+async fn a_folder_of_many_objects_is_listed_a_page_at_a_time_and_nothing_below_it() {
+    let server = start().await;
+    let bucket = bucket(&server.params(), &Minio::key());
+    for number in 0..1_203 {
+        server.put(&format!("many/a-{number}.csv"), "x").await;
+    }
+    for key in ["many/b.csv", "many/deeper/a-1.csv", "many/a-folder/a.csv", "manyother.csv", "a.csv"] {
+        server.put(key, "xyz").await;
+    }
+    let list = async |folder: &'static str, start: &'static str| {
+        let mut found: Vec<_> = bucket.list(folder, start).await.unwrap().try_collect().await.unwrap();
+        found.sort_by(|one, other| one.name.cmp(&other.name));
+        found
+    };
+    let all = list("many", "a-").await;
+    let files =
+        all.iter().filter(|entry| matches!(entry.kind, EntryKind::File { length: 1, modified } if modified > 1_700_000_000)).count();
+    assert_eq!((all.len(), files), (1_204, 1_203));
+    assert!(all.iter().any(|entry| entry.name == "a-folder" && entry.kind == EntryKind::Folder));
+    let names: Vec<_> = list("", "").await.into_iter().map(|entry| entry.name).collect();
+    assert_eq!(names, ["a.csv", "many", "manyother.csv"]);
+    assert!(list("nowhere", "").await.is_empty());
 }
 
 /// What the keeper's storage asks for besides.

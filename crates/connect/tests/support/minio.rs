@@ -70,11 +70,12 @@ impl Minio {
             region: REGION.into(),
             bucket: BUCKET.into(),
             ca_bundle: Some(self.ca.clone()),
+            requester_pays: false,
         }
     }
 
     pub(crate) fn key() -> S3Key {
-        S3Key { id: KEY_ID.into(), secret: SECRET.into() }
+        S3Key { id: KEY_ID.into(), secret: SECRET.into(), customer_key: None }
     }
 
     /// Files that hold parts of uploads which are neither completed nor aborted.

@@ -97,6 +97,7 @@ impl Bucket {
             region: region.clone(),
             bucket: bucket.clone(),
             ca_bundle: tls.as_ref().and_then(|tls| tls.ca_bundle.clone()),
+            requester_pays: false,
         }
     }
 
@@ -109,6 +110,7 @@ impl Bucket {
         Ok(S3Key {
             id: entry(BucketStorage::KEY_ID, "has no text under accessKeyId")?,
             secret: entry(BucketStorage::SECRET, "has no text under secretAccessKey")?,
+            customer_key: None,
         })
     }
 

@@ -4,10 +4,13 @@ mod refusal;
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderMap, Method, StatusCode};
 use object_store::RetryConfig;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
 
 pub use self::refusal::S3Refusal;
 use super::transport::{Dialect, Transport};
@@ -26,6 +29,8 @@ pub struct S3Params {
     pub bucket: String,
     /// PEM of authorities besides the system's.
     pub ca_bundle: Option<String>,
+    /// We pay for what is read, which the owner of such a bucket asks everybody to say.
+    pub requester_pays: bool,
 }
 
 /// A bucket as a place for objects.
@@ -38,7 +43,11 @@ pub struct S3Key {
     pub id: SecretString,
     /// Secret access key: signs, and is sent to nobody.
     pub secret: SecretString,
+    /// Key that objects are encrypted under (SSE-C): 32 bytes in Base64. It goes into every request for them.
+    pub customer_key: Option<SecretString>,
 }
+
+const NO_CUSTOMER_KEY: &str = "the customer key is none: it is 32 bytes in Base64";
 
 pub(super) struct S3;
 
@@ -87,7 +96,7 @@ impl Dialer {
     }
 
     fn s3_builder(&self, params: &S3Params, key: &S3Key) -> Result<(AmazonS3Builder, Transport), Error> {
-        let S3Params { endpoint: at, region, bucket, ca_bundle } = params;
+        let S3Params { endpoint: at, region, bucket, ca_bundle, requester_pays } = params;
         let target = match at {
             Some(at) => endpoint(at)?,
             None => format!("s3.{region}.amazonaws.com"),
@@ -99,6 +108,18 @@ impl Dialer {
             .with_region(region)
             .with_access_key_id(key.id.expose_secret())
             .with_secret_access_key(key.secret.expose_secret());
+        if *requester_pays {
+            builder = builder.with_request_payer(true);
+        }
+        if let Some(key) = &key.customer_key {
+            // What the library says of a key could quote it.
+            let key = key.expose_secret().trim();
+            let is_key = BASE64.decode(key).map(Zeroizing::new).is_ok_and(|bytes| bytes.len() == 32);
+            if !is_key {
+                return Err(Error::Login { target: format!("bucket {bucket} at {target}"), reason: NO_CUSTOMER_KEY.to_owned() });
+            }
+            builder = builder.with_ssec_encryption(key);
+        }
         builder = match at {
             Some(at) => builder.with_endpoint(at.trim_end_matches('/')),
             // A name with dots has no certificate at AWS.

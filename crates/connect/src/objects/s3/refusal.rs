@@ -25,7 +25,9 @@ pub enum S3Refusal {
     Clocks,
     #[error("the object is in an archive (such as GLACIER) and cannot be read: restore it first, or copy it to another storage class")]
     Archived,
-    #[error("the object is encrypted under a key of its owner's own (SSE-C), which is not supported: copy it without")]
+    #[error(
+        "the object is encrypted under a key of its owner's own (SSE-C), and not this one: give that key with spec.s3.encryption.customerKey, or copy the object without one"
+    )]
     CustomerKey,
     #[error("it is busy or in trouble ({code}): it may answer later")]
     Busy { code: String },
