@@ -14,6 +14,7 @@ mod emulator;
 mod fuzz;
 mod image;
 mod kubectl;
+mod mariadb;
 mod packages;
 mod process;
 mod programs;

@@ -1,12 +1,14 @@
-//! Reads a file of a server to its end and throws its rows away: what a source takes by itself. `cargo xtask bench sources` has it beside the
+//! Reads a file of a server, or a query of a database, to its end and throws its rows away: what a source takes by itself. `cargo xtask bench sources databases` has it beside the
 //! programs of other people. Secrets are in the environment, and of servers that a benchmark made.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use connect::{AddressPolicy, Dialer, HttpsFilesParams, HttpsLogin, S3Key, S3Params, SftpLogin, SftpParams};
+use connect::{AddressPolicy, Dialer, HttpsFilesParams, HttpsLogin, MySqlParams, PostgresParams, S3Key, S3Params, SftpLogin, SftpParams};
 use engine::row::Batch;
 use engine::source::blob::RemoteBlob;
+use engine::source::mysql::MySqlSource;
+use engine::source::postgres::PostgresSource;
 use engine::source::{FileSource, Said, Source, Start};
 
 fn env(name: &str) -> String {
@@ -37,6 +39,28 @@ fn blob(place: &str, path: String) -> RemoteBlob {
     }
 }
 
+/// `what`: the path of a file, or a query.
+fn source(place: &str, what: String) -> Box<dyn Source> {
+    let dialer = Dialer::new(AddressPolicy::unrestricted());
+    let ca_bundle = || Some(std::fs::read_to_string(env("READ_CA")).expect("an authority"));
+    let (host, port) = ("127.0.0.1".to_owned(), || env("READ_PORT").parse().expect("a port"));
+    let query = || serde_json::from_value(serde_json::json!({"connectionRef": {"name": "db"}, "query": what})).expect("a query");
+    let (user, password) = ("importer".to_owned(), || env("READ_SECRET").into());
+    match place {
+        "postgres" => {
+            let (database, ca_bundle) = ("warehouse".to_owned(), ca_bundle());
+            let params =
+                PostgresParams { host, port: port(), database, user, ca_bundle, server_name: None, allow_insecure_password: false };
+            Box::new(PostgresSource { dialer, params, password: password(), query: query() })
+        }
+        "mysql" => {
+            let params = MySqlParams { host, port: port(), database: "bench".to_owned(), user, ca_bundle: ca_bundle(), server_name: None };
+            Box::new(MySqlSource { dialer, params, password: password(), query: query(), time_left: Duration::from_secs(3_600) })
+        }
+        place => Box::new(FileSource::new(blob(place, what), Said::default())),
+    }
+}
+
 fn main() {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     // `cargo test` runs benches without arguments.
@@ -44,7 +68,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let began = Instant::now();
     let rows = runtime.block_on(async {
-        let source = FileSource::new(blob(&place, path), Said::default());
+        let source = source(&place, path);
         let mut rows = source.open(&Start::First, &BTreeSet::new()).await.unwrap_or_else(|error| panic!("{}", connect::explain(&error)));
         let (mut batch, mut read) = (Batch::new(), 0);
         while rows.next(&mut batch).await.unwrap_or_else(|error| panic!("{}", connect::explain(&error))) {

@@ -6,6 +6,7 @@
 mod bulk;
 mod child;
 mod data;
+mod databases;
 mod encryption;
 mod figures;
 mod import;
@@ -14,6 +15,7 @@ mod machine;
 mod memory;
 mod org;
 mod peers;
+mod readers;
 mod report;
 mod runs;
 mod sources;
@@ -65,6 +67,8 @@ enum Scenario {
     Instructions,
     /// P7: files of an SFTP and an HTTPS server against `sftp` and `curl`; needs root, only when it is named
     Sources,
+    /// P7: a table of PostgreSQL and of MariaDB against `psql` and `mariadb`; needs root, only when it is named
+    Databases,
     /// P5: runs from their creation to their end, on the cluster of `cargo xtask demo`; only when it is named
     Runs,
 }
@@ -78,7 +82,7 @@ enum Output {
 impl Scenario {
     /// Whether it has no use for optimized programs and an org of this command.
     fn is_apart(self) -> bool {
-        matches!(self, Self::Instructions | Self::Sources | Self::Runs)
+        matches!(self, Self::Instructions | Self::Sources | Self::Databases | Self::Runs)
     }
 }
 
@@ -120,6 +124,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         chapters.push(match scenario {
             Scenario::Instructions => instructions::run(&progress, &folder)?,
             Scenario::Sources => sources::run(&progress, &folder, arguments.rows, arguments.rounds)?,
+            Scenario::Databases => databases::run(&progress, &folder, arguments.rows, arguments.rounds)?,
             _ => runs::run(&progress, &folder, arguments.rounds)?,
         });
     }
@@ -141,6 +146,7 @@ impl Bench {
             Scenario::Encryption => encryption::run(self),
             Scenario::Instructions => instructions::run(&self.progress, &self.folder),
             Scenario::Sources => sources::run(&self.progress, &self.folder, self.rows, self.rounds),
+            Scenario::Databases => databases::run(&self.progress, &self.folder, self.rows, self.rounds),
             Scenario::Runs => runs::run(&self.progress, &self.folder, self.rounds),
         }
     }

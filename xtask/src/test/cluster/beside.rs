@@ -9,14 +9,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::mariadb;
 use super::minio::{self, Bucket};
 use crate::certificate::{self, Certificate};
 use crate::cluster::{BESIDE, Cluster};
 use crate::demo::manifests::list;
 use crate::demo::{Demo, postgres};
 use crate::kubectl::{Kubectl, condition};
-use crate::{process, served};
+use crate::{mariadb, process, served};
 
 const NAMESPACE: &str = "beside";
 const REGION: &str = "us-dallas";
@@ -130,7 +129,7 @@ impl<'a> Beside<'a> {
             "GRANT SELECT ON shop.contacts TO importer@'%';".to_owned(),
         ];
         let folder = self.folder.join("mariadb");
-        let arguments = mariadb::lay_out(&folder, &statements, &self.certificate("shop", SHOP)?, BESIDE)?;
+        let arguments = mariadb::lay_out(&folder, &statements, &self.certificate("shop", SHOP)?, BESIDE, 3306)?;
         let mut server = Cluster::find()?.in_network(&arguments.iter().map(String::as_str).collect::<Vec<_>>())?;
         server.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(folder.join("log"))?);
         self.servers.push(server.spawn().context("cannot start MariaDB")?);

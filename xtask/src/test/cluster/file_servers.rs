@@ -2,7 +2,7 @@
 //! rows come through workers that die.
 
 use anyhow::{Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Check;
 use super::beside::{Beside, COMMIT};
@@ -14,7 +14,7 @@ use crate::demo::Demo;
 
 pub(super) const CHECKS: &[Check] = &[
     ("an SFTP or HTTPS server, key or credential that is wrong is told with the way out, and a neighbour's is out of reach", refusals),
-    ("files of an SFTP and an HTTPS server are read through workers that die, each row once and none of it at rest", deaths),
+    ("files of an SFTP and an HTTPS server are read through workers that die, each row once, the newest one or the one that is named, and none of it at rest", deaths),
 ];
 
 const TENANT: &str = "lakeside";
@@ -74,9 +74,11 @@ fn deaths(demo: &Demo) -> Result<()> {
     let folder = demo.folder.join("file-servers");
     std::fs::create_dir_all(&folder)?;
     let mut logs = Vec::new();
-    for (name, files) in [("partner", &partner.files), ("exports", &exports)] {
-        std::fs::write(files.join("contacts.csv"), contacts(&beside.marker))?;
-        beside.job_from(TENANT, name, &json!({"file": {"connectionRef": {"name": name}, "path": "contacts.csv"}}))?;
+    for (name, files, file, path) in
+        [("partner", &partner.files, "contacts-2.csv", "contacts-*.csv"), ("exports", &exports, "contacts.csv", "contacts.csv")]
+    {
+        std::fs::write(files.join(file), contacts(&beside.marker))?;
+        beside.job_from(TENANT, name, &json!({"file": {"connectionRef": {"name": name}, "path": path}}))?;
         beside.hold_after(1, COMMIT, 120, 1)?;
         let run = Run::start(demo, TENANT, name, &folder)?;
         let (pod, log) = run.worker(1)?;
@@ -84,15 +86,20 @@ fn deaths(demo: &Demo) -> Result<()> {
         WorkerProcess::of(&cluster, &pod)?.crash()?;
         logs.push(log.ended()?);
         run.attempt_ended(0, "Error", "exit code 139")?;
+        // A newer file that matches is not what this run reads.
+        std::fs::write(files.join("contacts-9.csv"), "id,first_name,last_name\n1,Somebody,Else\n")?;
         beside.let_pass()?;
         run.ends("True", "Completed")?;
         run.counted_every_row_once(2)?;
+        let chosen = run.object()?["status"]["outcome"]["file"].clone();
+        ensure!(chosen == if path == file { Value::Null } else { file.into() }, "the file that was read is told as {chosen}");
     }
     let canary = Canary::new(&beside.marker);
     canary.below(&logs)?.found_nothing("logs of workers", 1 << 8)?;
     canary.below(&cluster.disks())?.found_nothing("disks of the nodes", 100 << 20)?;
 
     // Another file in its place is not read as the same one.
+    std::fs::write(partner.files.join("contacts.csv"), contacts(&beside.marker))?;
     beside.job_from(TENANT, "replaced", &json!({"file": {"connectionRef": {"name": "partner"}, "path": "contacts.csv"}}))?;
     beside.hold_after(1, COMMIT, 120, 1)?;
     let run = Run::start(demo, TENANT, "replaced", &folder)?;

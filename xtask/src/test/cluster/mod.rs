@@ -13,7 +13,6 @@ mod files;
 mod first_hour;
 mod goodbye;
 mod leases;
-mod mariadb;
 mod minio;
 mod network;
 mod placement;

@@ -11,9 +11,9 @@ use crate::process;
 /// A small server: its kernel queues and logs are the machine's, which has other work.
 const FRUGAL: [&str; 3] = ["--innodb-log-file-size=4M", "--innodb-buffer-pool-size=32M", "--innodb-use-native-aio=OFF"];
 
-/// Makes a fresh database in `folder`, and answers the command that serves it on port 3306 of `address` once `statements`, a line each,
+/// Makes a fresh database in `folder`, and answers the command that serves it on a port of `address` once `statements`, a line each,
 /// have run.
-pub(super) fn lay_out(folder: &Path, statements: &[String], tls: &Certificate, address: &str) -> Result<Vec<String>> {
+pub(crate) fn lay_out(folder: &Path, statements: &[String], tls: &Certificate, address: &str, port: u16) -> Result<Vec<String>> {
     let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     std::fs::write(path("init.sql"), statements.join("\n") + "\n")?;
@@ -28,6 +28,7 @@ pub(super) fn lay_out(folder: &Path, statements: &[String], tls: &Certificate, a
     process::output(&mut made).context("cannot make a database of MariaDB")?;
     let options = [
         format!("--bind-address={address}"),
+        format!("--port={port}"),
         format!("--socket={}", path("socket")),
         format!("--pid-file={}", path("pid")),
         format!("--ssl-cert={}", path("tls.crt")),
