@@ -55,7 +55,7 @@ pub(super) fn of_bytes(head: &[u8]) -> Option<Foreign> {
         return Some(foreign);
     }
     match zipped(head) {
-        Some(Zipped::Workbook) => return Some(Foreign::new("an Excel workbook", EXCEL)),
+        Some(Zipped::Workbook(what)) => return Some(Foreign::new(what, EXCEL)),
         Some(Zipped::Document(what)) => return Some(Foreign::new(what, SAVE)),
         Some(Zipped::Archive) => return Some(Foreign::new("a ZIP archive in a packed file", UNPACK)),
         None => {}
@@ -66,9 +66,9 @@ pub(super) fn of_bytes(head: &[u8]) -> Option<Foreign> {
 /// What workbooks of Excel 97 begin with, and encrypted ones of any age.
 const OLE: &[u8] = b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1";
 
-/// Whether the file is, in all likelihood, a workbook that Excel can read.
+/// Whether the file is, in all likelihood, a workbook of a spreadsheet program.
 pub(super) fn is_workbook(head: &[u8]) -> bool {
-    head.starts_with(OLE) || zipped(head) == Some(Zipped::Workbook)
+    head.starts_with(OLE) || matches!(zipped(head), Some(Zipped::Workbook(_)))
 }
 
 /// Whether the file begins as Parquet does, encrypted or not. How it ends, its reader looks at.
@@ -80,9 +80,11 @@ pub(super) fn is_parquet(head: &[u8]) -> bool {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Zipped {
     Archive,
-    Workbook,
+    Workbook(&'static str),
     Document(&'static str),
 }
+
+const EXCEL_WORKBOOK: Zipped = Zipped::Workbook("an Excel workbook");
 
 /// Documents that are ZIP archives inside are told by the name of their first part, whichever program wrote them: the names of others may stand
 /// in a document that somebody packed. Of what kind they are, the names of the next parts say.
@@ -95,14 +97,15 @@ pub(super) fn zipped(head: &[u8]) -> Option<Zipped> {
     let first = local.get(26..26 + length).unwrap_or_default();
     let has = |part: &str| memmem::find(head, part.as_bytes()).is_some();
     Some(match first {
+        b"mimetype" if has("application/vnd.oasis.opendocument.spreadsheet") => Zipped::Workbook("an OpenDocument spreadsheet (.ods)"),
         b"mimetype" if has("application/vnd.oasis.opendocument") => Zipped::Document("an OpenDocument file"),
         b"[Content_Types].xml" if has("word/") || has("ppt/") => Zipped::Document("a document of Microsoft Office"),
-        b"[Content_Types].xml" => Zipped::Workbook,
+        b"[Content_Types].xml" => EXCEL_WORKBOOK,
         _ if ["_rels/", "docProps/"].iter().any(|folder| first.starts_with(folder.as_bytes())) => match has("word/") || has("ppt/") {
             true => Zipped::Document("a document of Microsoft Office"),
-            false => Zipped::Workbook,
+            false => EXCEL_WORKBOOK,
         },
-        _ if first.starts_with(b"xl/") => Zipped::Workbook,
+        _ if first.starts_with(b"xl/") => EXCEL_WORKBOOK,
         _ if first.starts_with(b"Index/") && (has("Index/Document.iwa") || has("Index/Tables/")) => {
             Zipped::Document("a Numbers spreadsheet")
         }
@@ -184,7 +187,15 @@ mod tests {
             (&zip("docProps/app.xml", "xl/theme/theme1.xml"), "the file is an Excel workbook, not CSV"),
             (&zip("_rels/.rels", "word/document.xml"), "the file is a document of Microsoft Office, not CSV: open it where it was made"),
             (&zip("Contact.csv", "[Content_Types].xml"), "the file is a ZIP archive in a packed file, not CSV: unpack it"),
-            (&zip("mimetype", "application/vnd.oasis.opendocument.spreadsheet"), "the file is an OpenDocument file"),
+            (
+                &zip("mimetype", "application/vnd.oasis.opendocument.spreadsheet"),
+                "the file is an OpenDocument spreadsheet (.ods), not CSV: leave `format` out, or set it to {excel: {}}",
+            ),
+            (
+                &zip("mimetype", "application/vnd.oasis.opendocument.text"),
+                "the file is an OpenDocument file, not CSV: open it where it was made",
+            ),
+            (&zip("report.ods", "mimetypeapplication/vnd.oasis.opendocument.spreadsheet"), "the file is a ZIP archive in a packed file"),
             (&zip("Index/Document.iwa", ""), "the file is a Numbers spreadsheet"),
             (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1\0\0", "the file is an Excel workbook (.xls"),
             (b"\x1F\x8B\x08\0", "the file is gzip-compressed once more"),

@@ -6,11 +6,19 @@ import datetime as dt
 import decimal
 import io
 import json
+import sys
 
 import msoffcrypto.format.ooxml
+import odf.number as number
+import odf.office
+import odf.style as style
+import odf.table as table
+import odf.text as text
 import openpyxl
 import xlsxwriter
 import xlwt
+from odf.opendocument import OpenDocumentSpreadsheet
+from pyxlsbwriter import XlsbWriter
 from xlwt.Cell import FormulaCell
 from pyexcelerate import Format, Style, Workbook as Pyexcelerate
 
@@ -161,6 +169,155 @@ def old_and_odd(name):
     book.save(name)
 
 
+def odf_styles(book):
+    """Days, days with a time, times of a day, times that passed, yes and no: a style each. LibreOffice goes by them."""
+    def hours(of):
+        for part in (number.Hours(style="long"), number.Text(text=":"), number.Minutes(style="long"), number.Text(text=":"), number.Seconds(style="long")):
+            of.addElement(part)
+
+    day, instant = number.DateStyle(name="N1"), number.DateStyle(name="N2")
+    for of in (day, instant):
+        for part in (number.Year(style="long"), number.Text(text="-"), number.Month(style="long"), number.Text(text="-"), number.Day(style="long")):
+            of.addElement(part)
+    instant.addElement(number.Text(text=" "))
+    hours(instant)
+    time, lasting = number.TimeStyle(name="N3"), number.TimeStyle(name="N4", truncateonoverflow="false")
+    hours(time)
+    hours(lasting)
+    yes = number.BooleanStyle(name="N5")
+    yes.addElement(number.Boolean())
+    for of in (day, instant, time, lasting, yes):
+        book.automaticstyles.addElement(of)
+    named = {}
+    for kind, of in ((dt.datetime, "N2"), (dt.date, "N1"), (dt.time, "N3"), (dt.timedelta, "N4"), (bool, "N5")):
+        named[kind] = style.Style(name=kind.__name__, family="table-cell", datastylename=of)
+        book.automaticstyles.addElement(named[kind])
+    return named
+
+
+def odf_cell(value, named, kind="float", **more):
+    match value:
+        case bool():
+            return table.TableCell(valuetype="boolean", booleanvalue="true" if value else "false", stylename=named[bool], **more)
+        case int() | float():
+            return table.TableCell(valuetype=kind, value=repr(value), **more)
+        case dt.datetime():
+            return table.TableCell(valuetype="date", datevalue=value.isoformat(), stylename=named[dt.datetime], **more)
+        case dt.date():
+            return table.TableCell(valuetype="date", datevalue=value.isoformat(), stylename=named[dt.date], **more)
+        case dt.time():
+            return table.TableCell(valuetype="time", timevalue=value.strftime("PT%HH%MM%SS"), stylename=named[dt.time], **more)
+        case dt.timedelta():
+            hours, rest = divmod(int(value.total_seconds()), 3600)
+            passed = f"PT{hours:02}H{rest // 60:02}M{rest % 60:02}S"
+            return table.TableCell(valuetype="time", timevalue=passed, stylename=named[dt.timedelta], **more)
+        case None:
+            return table.TableCell(**more)
+    cell = table.TableCell(valuetype="string", **more)
+    for line in value.split("\n"):
+        # Blanks and tabs as they are; LibreOffice, which reads this, makes elements of them.
+        cell.addElement(text.P(text=line))
+    return cell
+
+
+def odf_row(cells, **more):
+    row = table.TableRow(**more)
+    for cell in cells:
+        row.addElement(cell)
+    return row
+
+
+def with_odfpy(name):
+    book = OpenDocumentSpreadsheet()
+    named = odf_styles(book)
+    sheet = table.Table(name="Accounts")
+    sheet.addElement(odf_row(odf_cell(title, named) for title in HEADER))
+    kinds = ["float"] * 3 + ["percentage", "currency"] + ["float"] * 5
+    for row in ROWS:
+        sheet.addElement(odf_row(odf_cell(value, named, kind) for value, kind in zip(row, kinds)))
+    book.spreadsheet.addElement(sheet)
+    book.save(name)
+
+
+def odd_odf(name):
+    """Several sheets, hidden ones too, formulas, errors, comments, merged cells, and what is told once for many."""
+    book = OpenDocumentSpreadsheet()
+    named = odf_styles(book)
+    off = style.Style(name="off", family="table")
+    off.addElement(style.TableProperties(display="false"))
+    book.automaticstyles.addElement(off)
+    hidden = table.Table(name="Notes", stylename=off)
+    hidden.addElement(odf_row([odf_cell("nothing here", named)]))
+    sheet = table.Table(name="Data 2024")
+    sheet.addElement(table.TableColumn(numbercolumnsrepeated="3"))
+    sheet.addElement(table.TableColumn(visibility="collapse"))
+    sheet.addElement(table.TableColumn(defaultcellstylename=named[dt.date]))
+
+    def blank(times):
+        sheet.addElement(odf_row([table.TableCell(numbercolumnsrepeated="16384")], numberrowsrepeated=str(times)))
+
+    def row(*cells, **more):
+        sheet.addElement(odf_row([table.TableCell(), *cells], **more))
+
+    title = odf_cell("A report of ours", named, numbercolumnsspanned="3", numberrowsspanned="1")
+    row(title, table.CoveredTableCell(numbercolumnsrepeated="2"))
+    blank(2)
+    row(*(odf_cell(name, named) for name in ("Name", "Sum", "State", "Day")))
+    rich = table.TableCell(valuetype="string")
+    comment = odf.office.Annotation()
+    comment.addElement(text.P(text="a comment"))
+    rich.addElement(comment)
+    paragraph = text.P(text="half ")
+    paragraph.addElement(text.Span(text="bold"))
+    paragraph.addText(" text")
+    rich.addElement(paragraph)
+    day = table.TableCell(valuetype="date", datevalue="2024-01-31")
+    row(rich, odf_cell(2, named, formula="of:=1+1"), odf_cell("A", named, formula='of:=UPPER("a")'), day)
+    error = odf_cell("#N/A", named, formula="of:=NA()")
+    row(error, table.TableCell(), odf_cell(True, named))
+    blank(1)
+    row(odf_cell("alike", named), odf_cell(7, named, numbercolumnsrepeated="2"), numberrowsrepeated="3")
+    row(odf_cell("hidden", named), visibility="collapse")
+    row(odf_cell("far", named), table.TableCell(numbercolumnsrepeated="4"), odf_cell("off", named))
+    blank(1_048_000)
+    row(odf_cell("Total", named), odf_cell(9, named))
+    book.spreadsheet.addElement(hidden)
+    book.spreadsheet.addElement(sheet)
+    book.save(name)
+
+
+def with_pyxlsbwriter(name):
+    """It writes no formats of ours, and no times."""
+    with XlsbWriter(name) as book:
+        book.add_sheet("Notes", hidden=True)
+        book.write_sheet([["nothing here"]])
+        book.add_sheet("Accounts")
+        book.write_sheet([HEADER] + [[None if isinstance(value, (dt.time, dt.timedelta)) else value for value in row] for row in ROWS])
+
+
+def serial(value, first):
+    """As days from the first one, which is what a workbook keeps."""
+    match value:
+        case dt.datetime():
+            return (value - first) / dt.timedelta(days=1)
+        case dt.date():
+            return (dt.datetime(value.year, value.month, value.day) - first).days
+        case dt.time():
+            return (value.hour * 3600 + value.minute * 60 + value.second) / 86400
+        case dt.timedelta():
+            return value / dt.timedelta(days=1)
+    return value
+
+
+def for_others(name):
+    """The same table for programs that know no types of Python's."""
+    tables = {}
+    for epoch, first in (("1900", dt.datetime(1899, 12, 30)), ("1904", dt.datetime(1904, 1, 1))):
+        tables[epoch] = [[serial(value, first) for value in row] for row in ROWS]
+    with open(name, "w", encoding="utf-8") as file:
+        json.dump({"header": HEADER, "formats": FORMATS, **tables}, file)
+
+
 def protected(name):
     book = io.BytesIO()
     plain = openpyxl.Workbook()
@@ -211,6 +368,10 @@ def main():
     with_xlwt("xlwt-1904.xls", epoch_1904=True)
     long_texts("xlwt-long.xls")
     old_and_odd("xlwt-odd.xls")
+    with_odfpy("odfpy.ods")
+    odd_odf("odfpy-odd.ods")
+    with_pyxlsbwriter("pyxlsbwriter.xlsb")
+    for_others(sys.argv[1])
     protected("protected.xlsx")
     odd("odd.xlsx")
     with open("long.json", "w", encoding="utf-8") as file:

@@ -1,7 +1,5 @@
 //! Rows of a sheet as they are read, whatever kind of file they stand in.
 
-use std::ops::Range as Span;
-
 use super::error::WorkbookError;
 use super::limits::{MAX_COLUMN, MAX_PIECE};
 use super::options::Range;
@@ -31,17 +29,19 @@ pub(super) struct SheetRow {
     text: String,
 }
 
-#[derive(Clone)]
+/// Copied as one piece with all of its row, where a row stands for many.
+#[derive(Clone, Copy)]
 pub(super) struct SheetCell {
     /// 0 is `A`.
     pub(super) column: u32,
-    text: Span<usize>,
+    start: usize,
+    end: usize,
     pub(super) problem: Option<Problem>,
 }
 
 impl SheetRow {
     pub(super) fn text(&self, cell: &SheetCell) -> &str {
-        &self.text[cell.text.clone()]
+        &self.text[cell.start..cell.end]
     }
 
     pub(super) fn len(&self) -> usize {
@@ -80,7 +80,7 @@ impl SheetRow {
             return Err(WorkbookError::RowTooLong { row: self.number, limit: MAX_PIECE });
         }
         if told.is_err() || self.text.len() > start {
-            self.cells.push(SheetCell { column, text: start..self.text.len(), problem: told.err() });
+            self.cells.push(SheetCell { column, start, end: self.text.len(), problem: told.err() });
         }
         Ok(())
     }

@@ -13,7 +13,10 @@ use crate::taken;
 pub enum WorkbookError {
     #[error("the file is {what}, not an Excel workbook: {remedy}")]
     NotAWorkbook { what: &'static str, remedy: &'static str },
-    #[error("the workbook is protected with a password: remove it in Excel (File, Info, Protect Workbook) and save the workbook again")]
+    #[error(
+        "the workbook is protected with a password: remove it in Excel (File, Info, Protect Workbook) or LibreOffice (File, Save As) and save \
+         the workbook again"
+    )]
     Protected,
     #[error("the workbook is damaged in {part}: open it in the program that it was made with, and save it again as .xlsx")]
     Damaged { part: Part },
@@ -37,6 +40,8 @@ pub enum WorkbookError {
     TooManyStyles { limit: usize },
     #[error("the sheet has more than {limit} cells: save it as CSV (UTF-8), or divide it")]
     TooManyCells { limit: u64 },
+    #[error("the sheet has text below row {limit}: save it as CSV (UTF-8), or divide it")]
+    TooManyRows { limit: u32 },
     #[error("row {row} of the sheet has more than {} MiB: shorten its texts", .limit >> 20)]
     RowTooLong { row: u32, limit: usize },
     #[error("row {row} of the sheet has more than {limit} characters in the columns that the job uses; Salesforce takes no more")]
@@ -76,6 +81,7 @@ impl WorkbookError {
             | Self::TooManyTexts { .. }
             | Self::TooManyStyles { .. }
             | Self::TooManyCells { .. }
+            | Self::TooManyRows { .. }
             | Self::RowTooLong { .. }
             | Self::TooMuchToSend { .. } => Remedy::Shorten,
             Self::NotAWorkbook { .. }

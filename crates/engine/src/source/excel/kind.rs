@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::error::WorkbookError;
 use super::package::Package;
-use super::workbook;
+use super::{ods, workbook};
 use crate::source::FileError;
 use crate::source::kind::{of_bytes, of_text};
 use crate::source::peek::ENOUGH;
@@ -17,7 +17,7 @@ const BARE: &[u8] = b"\x09\x08";
 
 pub(super) const OLDER: &str = "a workbook of Excel 95 or older";
 pub(super) const SAVE: &str = "open it in Excel or LibreOffice and save it as .xlsx";
-const OTHER: &str = "name the format that it has, or save it as .xlsx";
+pub(super) const OTHER: &str = "name the format that it has, or save it as .xlsx";
 
 /// What a workbook is made of.
 pub(super) enum Kind {
@@ -25,6 +25,8 @@ pub(super) enum Kind {
     Xlsx(Package, String),
     /// Records in a container, or an encrypted archive in one.
     Xls(Bytes),
+    /// An archive of XML, as OpenDocument has it.
+    Ods(Package),
 }
 
 pub(super) fn of(bytes: Bytes) -> Result<Kind, FileError> {
@@ -41,7 +43,7 @@ pub(super) fn of(bytes: Bytes) -> Result<Kind, FileError> {
     match workbook::find(&package)? {
         Some(part) if part.ends_with(".bin") => Err(WorkbookError::NotAWorkbook { what: "a binary workbook (.xlsb)", remedy: SAVE }.into()),
         Some(part) if package.has(&part) && !part.starts_with("word/") && !part.starts_with("ppt/") => Ok(Kind::Xlsx(package, part)),
-        _ if package.has("content.xml") => Err(WorkbookError::NotAWorkbook { what: "an OpenDocument file", remedy: SAVE }.into()),
+        _ if package.has(ods::CONTENT) || package.has(ods::ENCRYPTED) => Ok(Kind::Ods(package)),
         _ => Err(other(&bytes)),
     }
 }

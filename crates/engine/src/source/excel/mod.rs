@@ -1,8 +1,8 @@
-//! Rows of a sheet of an Excel workbook (.xlsx, .xlsm, .xls).
+//! Rows of a sheet of a workbook (.xlsx, .xlsm, .xls, .ods).
 //!
 //! bytes → `kind` → `package` (the archive; every byte that inflates is counted) → `xml` → `workbook` (which sheet), `strings`, `styles` →
-//! `sheet` (cells as texts: `value`, `serial`, `shape`) → `rows` (header, faults, batches). An old workbook goes through `xls` instead, up to
-//! the rows of its sheet (`cells`).
+//! `sheet` (cells as texts: `value`, `serial`, `shape`) → `rows` (header, faults, batches). An old workbook goes through `xls` instead, and an
+//! OpenDocument spreadsheet through `ods`, up to the rows of its sheet (`cells`).
 //!
 //! The list of an archive's parts stands at its end, so the file is held in memory as it came, compressed and within a limit. From there
 //! it is read once, from its start, on a thread that may block (`whole_file`); the rows are never held.
@@ -11,6 +11,7 @@ mod cells;
 mod error;
 mod kind;
 mod limits;
+mod ods;
 mod options;
 mod package;
 mod place;

@@ -25,6 +25,27 @@ pub(super) enum Wanted {
     Number(u32),
 }
 
+impl Wanted {
+    /// Whether it is this sheet of the workbook, counted from 0. `visible`: and has cells.
+    pub(super) fn is(&self, at: usize, name: &str, visible: bool) -> bool {
+        match self {
+            Self::FirstVisible => visible,
+            // Excel keeps no two sheets whose names differ in case only.
+            Self::Named(wanted) => name == wanted || name.to_lowercase() == wanted.to_lowercase(),
+            Self::Number(number) => at + 1 == *number as usize,
+        }
+    }
+
+    /// None of these sheets is it.
+    pub(super) fn missing(&self, sheets: Vec<String>) -> WorkbookError {
+        match self {
+            Self::FirstVisible => WorkbookError::NoSheet,
+            Self::Named(name) => WorkbookError::NoSuchSheet { name: name.clone(), sheets },
+            Self::Number(number) => WorkbookError::NoSuchNumber { number: *number, sheets },
+        }
+    }
+}
+
 /// The cells that are read. Columns are counted from 0, rows from 1; both ends belong to it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Range {

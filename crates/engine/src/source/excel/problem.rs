@@ -39,6 +39,12 @@ impl Problem {
         Self::Error(ERRORS.into_iter().find(|known| *known == word).unwrap_or("that Excel has no word for"))
     }
 
+    /// Of a result that is only told as the text that is shown; OpenDocument has no errors among its kinds of values.
+    pub(super) fn of_result(shown: &str) -> Option<Self> {
+        let is_number = shown.strip_prefix("Err:").is_some_and(|number| number.bytes().all(|digit| digit.is_ascii_digit()));
+        (is_number || ERRORS.contains(&shown)).then(|| Self::error(shown))
+    }
+
     /// As a result file shows the cell.
     pub(super) fn shown(self) -> &'static str {
         match self {

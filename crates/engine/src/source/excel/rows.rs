@@ -11,7 +11,7 @@ use super::kind::{self, Kind};
 use super::limits::MAX_PIECE;
 use super::options::ExcelOptions;
 use super::place::Place;
-use super::{sheet, xls};
+use super::{ods, sheet, xls};
 use crate::own::{self, Own};
 use crate::row::{Batch, Header, Record, Row, RowError};
 use crate::source::FileError;
@@ -51,6 +51,7 @@ impl SheetRows {
         let (mut sheet, name) = match kind::of(bytes)? {
             Kind::Xlsx(package, workbook) => sheet::open(&package, &workbook, options)?,
             Kind::Xls(bytes) => xls::open(bytes, options)?,
+            Kind::Ods(package) => ods::open(&package, options)?,
         };
         let mut row = SheetRow::default();
         find_header(sheet.as_mut(), &mut row, options, &name)?;

@@ -7,7 +7,7 @@ use super::shape::Shape;
 use crate::source::values;
 
 const DAY: f64 = 86_400_000.0;
-const DAY_MS: i64 = 86_400_000;
+pub(super) const DAY_MS: i64 = 86_400_000;
 
 /// Days from 1899-12-30 to 1970-01-01.
 const DAYS_TO_1970: i64 = 25_569;
@@ -53,7 +53,7 @@ pub(super) fn write(days: f64, shape: Shape, epoch: Epoch, text: &mut String) ->
 }
 
 /// `09:00:00.000Z`, as databases give a time: nothing says which zone it is of, and it is taken for UTC.
-fn clock(time: i64, text: &mut String) {
+pub(super) fn clock(time: i64, text: &mut String) {
     values::clock(time, text);
     text.push('Z');
 }
@@ -70,7 +70,7 @@ fn date(day: i64, epoch: Epoch, text: &mut String) -> Result<(), Problem> {
 }
 
 /// `PT26H30M`, as PostgreSQL writes an interval in ISO 8601.
-fn duration(milliseconds: i64, text: &mut String) {
+pub(super) fn duration(milliseconds: i64, text: &mut String) {
     let sign = if milliseconds < 0 { "-" } else { "" };
     let (seconds, rest) = (milliseconds.abs() / 1000, milliseconds.abs() % 1000);
     text.push_str("PT");

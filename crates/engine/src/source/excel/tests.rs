@@ -3,6 +3,7 @@
 mod hostile;
 mod maker;
 mod makers;
+mod ods;
 
 use std::collections::BTreeSet;
 
@@ -268,8 +269,11 @@ fn what_is_no_workbook_is_called_what_it_is() {
         ],
         ..Book::default()
     };
-    let ods = Book {
-        parts: vec![("mimetype", "application/vnd.oasis.opendocument.spreadsheet".into()), ("content.xml", "<x/>".into())],
+    let odt = Book {
+        parts: vec![
+            ("mimetype", "application/vnd.oasis.opendocument.text".into()),
+            ("content.xml", "<document-content><body><text><p>a</p></text></body></document-content>".into()),
+        ],
         ..Book::default()
     };
     let xlsb = Book { parts: vec![("_rels/.rels", maker::top("xl/workbook.bin")), ("xl/workbook.bin", "x".into())], ..Book::default() };
@@ -277,7 +281,7 @@ fn what_is_no_workbook_is_called_what_it_is() {
     let name = "name the format that it has, or save it as .xlsx";
     for (bytes, expected) in [
         (docx.archive(), format!("the file is a document of Microsoft Office, not an Excel workbook: {name}")),
-        (ods.archive(), format!("the file is an OpenDocument file, not an Excel workbook: {save}")),
+        (odt.archive(), format!("the file is an OpenDocument file that is no spreadsheet, not an Excel workbook: {name}")),
         (xlsb.archive(), format!("the file is a binary workbook (.xlsb), not an Excel workbook: {save}")),
         (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1....".to_vec(), WorkbookError::Damaged { part: Part::Archive }.to_string()),
         (b"a,b\n1,2\n".to_vec(), format!("the file is text, such as CSV, not an Excel workbook: {name}")),

@@ -28,18 +28,9 @@ pub(super) struct Listed<P> {
 
 /// The name of the sheet that is wanted, and where its cells are.
 pub(super) fn choose<P: Clone>(sheets: &[Listed<P>], wanted: &Wanted) -> Result<(String, P), WorkbookError> {
-    let names = || sheets.iter().map(|sheet| sheet.name.clone()).collect();
-    let found = match wanted {
-        Wanted::FirstVisible => sheets.iter().find(|sheet| sheet.visible && sheet.cells.is_some()).ok_or(WorkbookError::NoSheet)?,
-        Wanted::Named(name) => sheets
-            .iter()
-            // Excel keeps no two sheets whose names differ in case only.
-            .find(|sheet| sheet.name == *name || sheet.name.to_lowercase() == name.to_lowercase())
-            .ok_or_else(|| WorkbookError::NoSuchSheet { name: name.clone(), sheets: names() })?,
-        Wanted::Number(number) => sheets
-            .get((*number as usize).saturating_sub(1))
-            .ok_or_else(|| WorkbookError::NoSuchNumber { number: *number, sheets: names() })?,
-    };
+    let mut all = sheets.iter().enumerate();
+    let found = all.find(|(at, sheet)| wanted.is(*at, &sheet.name, sheet.visible && sheet.cells.is_some()));
+    let (_, found) = found.ok_or_else(|| wanted.missing(sheets.iter().map(|sheet| sheet.name.clone()).collect()))?;
     let cells = found.cells.clone().ok_or_else(|| WorkbookError::NotCells { name: found.name.clone() })?;
     Ok((found.name.clone(), cells))
 }

@@ -92,6 +92,15 @@ impl Xml {
         if length > MAX_PIECE { Err(WorkbookError::PieceTooLong { part, limit: MAX_PIECE }) } else { Ok(()) }
     }
 
+    /// Behind the element that has begun.
+    pub(super) fn skip(&mut self) -> Result<(), WorkbookError> {
+        let within = self.depth;
+        while self.depth >= within {
+            self.next()?;
+        }
+        Ok(())
+    }
+
     /// Up to the end, where it shows whether the bytes are those that were packed.
     pub(super) fn finish(&mut self) -> Result<(), WorkbookError> {
         while !matches!(self.next()?, Token::Over) {}
@@ -121,13 +130,18 @@ impl Element<'_> {
     /// The text of an attribute.
     pub(super) fn attribute(&self, name: &str) -> Option<String> {
         let (_, value) = self.attributes().find(|(found, _)| *found == name.as_bytes())?;
-        unescape(std::str::from_utf8(&value).ok()?).ok().map(Cow::into_owned)
+        said(&value).map(Cow::into_owned)
     }
 
     /// Whether an attribute says yes.
     pub(super) fn says(&self, name: &str) -> bool {
         self.attributes().any(|(found, value)| found == name.as_bytes() && is_true(&value))
     }
+}
+
+/// The text that an attribute stands for.
+pub(super) fn said(value: &[u8]) -> Option<Cow<'_, str>> {
+    unescape(std::str::from_utf8(value).ok()?).ok()
 }
 
 pub(super) fn is_true(value: &[u8]) -> bool {

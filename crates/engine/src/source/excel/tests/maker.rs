@@ -77,7 +77,7 @@ impl Book {
 
     /// The parts alone.
     pub(super) fn archive(&self) -> Vec<u8> {
-        let mut zip = Zip::default();
+        let mut zip = Zip { stored: self.stored, lies: self.lies, ..Zip::default() };
         self.parts.iter().for_each(|(name, part)| zip.add(name, part.as_bytes()));
         zip.finish()
     }

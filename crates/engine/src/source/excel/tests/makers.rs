@@ -1,4 +1,5 @@
 //! Workbooks that other people's programs wrote (`crates/engine/tests/workbooks/make.sh`), value by value against what Python says of them.
+//! `calamine-*` are tests of the crate of this name (MIT, https://github.com/tafia/calamine), for what only Excel and LibreOffice can write.
 
 use super::*;
 
@@ -32,6 +33,8 @@ fn every_value_is_what_was_written() {
         "libreoffice-1904.xls",
         "xlwt.xls",
         "xlwt-1904.xls",
+        "odfpy.ods",
+        "libreoffice.ods",
     ] {
         let (found, expected) = (table(name), expected());
         assert_eq!(found.len(), expected.len(), "{name}");
@@ -112,6 +115,41 @@ fn odd_cells_of_an_old_workbook_are_read() {
 }
 
 #[test]
+fn odd_cells_of_an_opendocument_spreadsheet_are_read() {
+    for name in ["odfpy-odd.ods", "libreoffice-odd.ods"] {
+        let found =
+            told(book(name), r#"{"headerRow": 4, "skipFooterRows": 1, "range": "B1:G"}"#, &["Name", "Sum", "State", "Day"]).unwrap();
+        assert_eq!(
+            found.described,
+            "the workbook, sheet \"Data 2024\" with row 4 as its header, has the columns \"Name\", \"Sum\", \"State\", \"Day\"",
+            "{name}"
+        );
+        assert_eq!(
+            found.lines,
+            [
+                "half bold text|2|A|2024-01-31",
+                "UNREADABLE_CELL: row 2 (cell B6): column \"Name\" holds the error #N/A: correct its formula, or clear the cell",
+                "alike|7|7|",
+                "alike|7|7|",
+                "alike|7|7|",
+                "hidden|||",
+                "RAGGED_ROW: row 7 (cell G12): text behind the last column \"Day\"; if another row is the header, name it in the format's \
+                 `headerRow`, else give the column a name, clear the cell, or leave it out with `range`",
+                "Total|9||",
+            ],
+            "{name}"
+        );
+        assert_eq!((found.skipped, found.blank), (1, 1_048_001), "{name}");
+        let skip = told(book(name), r#"{"headerRow": 4, "hidden": "Skip", "range": "B1:E"}"#, &["Name"]).unwrap();
+        assert_eq!((skip.header.as_str(), skip.skipped, skip.lines[5].as_str()), ("Name|Sum|Day", 1, "hidden||"), "{name}");
+        assert_eq!(told(book(name), "{}", &[]).unwrap().header, "|A report of ours", "{name}");
+        assert_eq!(told(book(name), r#"{"sheet": "notes"}"#, &[]).unwrap().header, "nothing here", "{name}");
+    }
+}
+
+#[test]
 fn a_workbook_with_a_password_is_told_so() {
-    assert_eq!(told(book("protected.xlsx"), "{}", &[]).unwrap_err(), WorkbookError::Protected.to_string());
+    for name in ["protected.xlsx", "calamine-protected.ods"] {
+        assert_eq!(told(book(name), "{}", &[]).unwrap_err(), WorkbookError::Protected.to_string(), "{name}");
+    }
 }
