@@ -32,7 +32,7 @@ pub struct UploadSource {
     /// Name of the Upload, in the same namespace.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// How the file is read. Absent: CSV, a workbook of Excel, JSON or Parquet, whichever it is, with everything detected.
+    /// How the file is read. Absent: CSV, a workbook of Excel or LibreOffice, JSON or Parquet, whichever it is, with everything detected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     format: Option<Format>,
     /// Which file of a ZIP archive is read: its name in there, folders included, where `*` stands for any characters. Absent: the archive
@@ -50,7 +50,7 @@ pub struct Format {
     /// Comma-separated values (RFC 4180) and its relatives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     csv: Option<CsvFormat>,
-    /// A workbook of Excel: one of its sheets.
+    /// A workbook (.xlsx, .xlsm, .xlsb, .xls, .ods): one of its sheets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     excel: Option<ExcelFormat>,
     /// JSON (RFC 8259): an object a line (NDJSON), objects one after the other, or one array of objects.
@@ -196,7 +196,7 @@ pub struct FileSource {
     /// whose name sorts last.
     #[schemars(length(min = 1, max = 1024), regex(pattern = PATH))]
     pub path: String,
-    /// How the file is read. Absent: CSV, a workbook of Excel, JSON or Parquet, whichever it is, with everything detected.
+    /// How the file is read. Absent: CSV, a workbook of Excel or LibreOffice, JSON or Parquet, whichever it is, with everything detected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     format: Option<Format>,
     /// Which file of a ZIP archive is read: its name in there, folders included, where `*` stands for any characters. Absent: the archive

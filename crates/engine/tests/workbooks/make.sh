@@ -2,7 +2,7 @@
 # Makes the workbooks beside this file once more, with the programs of other people, and what has to be read of them.
 #
 # Needs python3 (with venv) and npm; Debian's libreoffice-calc-nogui too, for the last of them. Installs once into
-# ${XDG_CACHE_HOME:-~/.cache}/dataimporter/workbooks. `calamine-*` are not made here: `makers.rs` says where they are from.
+# ${XDG_CACHE_HOME:-~/.cache}/dataimporter/workbooks.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -24,8 +24,8 @@ cd "$here"
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-"$cache/venv/bin/python" make.py "$scratch/tables.json"
-node make.js "$cache/node_modules/xlsx" "$scratch/tables.json"
+"$cache/venv/bin/python" make.py "$scratch/table.json"
+node make.js "$cache/node_modules/xlsx" "$scratch/table.json"
 
 # LibreOffice reads what another wrote, calculates its formulas and writes it in its own way.
 saved() {

@@ -1,5 +1,7 @@
 //! Why a workbook cannot be read. Says sheets, places and limits, never what stands in a cell.
 
+use std::io;
+
 use formula::Shown;
 
 use super::place::Place;
@@ -69,6 +71,12 @@ pub enum WorkbookError {
 }
 
 impl WorkbookError {
+    /// The limit that was met while a part was read, or else that it is damaged.
+    pub(super) fn of_reading(error: &io::Error, part: Part) -> Self {
+        let met = error.get_ref().and_then(|error| error.downcast_ref::<Self>());
+        met.cloned().unwrap_or(Self::Damaged { part })
+    }
+
     pub(in crate::source) fn remedy(&self) -> Remedy {
         match self {
             Self::TooLarge { .. } => Remedy::Split,

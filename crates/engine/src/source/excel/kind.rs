@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::error::WorkbookError;
+use super::error::{Part, WorkbookError};
 use super::package::Package;
 use super::{ods, workbook};
 use crate::source::FileError;
@@ -23,6 +23,8 @@ pub(super) const OTHER: &str = "name the format that it has, or save it as .xlsx
 pub(super) enum Kind {
     /// An archive of XML, and the part in it that is the workbook.
     Xlsx(Package, String),
+    /// The same with records in place of XML.
+    Xlsb(Package, String),
     /// Records in a container, or an encrypted archive in one.
     Xls(Bytes),
     /// An archive of XML, as OpenDocument has it.
@@ -41,10 +43,12 @@ pub(super) fn of(bytes: Bytes) -> Result<Kind, FileError> {
     }
     let package = Package::open(bytes.clone())?;
     match workbook::find(&package)? {
-        Some(part) if part.ends_with(".bin") => Err(WorkbookError::NotAWorkbook { what: "a binary workbook (.xlsb)", remedy: SAVE }.into()),
-        Some(part) if package.has(&part) && !part.starts_with("word/") && !part.starts_with("ppt/") => Ok(Kind::Xlsx(package, part)),
-        _ if package.has(ods::CONTENT) || package.has(ods::ENCRYPTED) => Ok(Kind::Ods(package)),
-        _ => Err(other(&bytes)),
+        Some(part) if part.starts_with("word/") || part.starts_with("ppt/") => Err(other(&bytes)),
+        Some(part) if !package.has(&part) => Err(WorkbookError::Damaged { part: Part::Workbook }.into()),
+        Some(part) if part.ends_with(".bin") => Ok(Kind::Xlsb(package, part)),
+        Some(part) => Ok(Kind::Xlsx(package, part)),
+        None if package.has(ods::CONTENT) || package.has(ods::ENCRYPTED) => Ok(Kind::Ods(package)),
+        None => Err(other(&bytes)),
     }
 }
 

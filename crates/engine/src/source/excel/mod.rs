@@ -1,12 +1,13 @@
-//! Rows of a sheet of a workbook (.xlsx, .xlsm, .xls, .ods).
+//! Rows of a sheet of a workbook (.xlsx, .xlsm, .xlsb, .xls, .ods).
 //!
 //! bytes → `kind` → `package` (the archive; every byte that inflates is counted) → `xml` → `workbook` (which sheet), `strings`, `styles` →
-//! `sheet` (cells as texts: `value`, `serial`, `shape`) → `rows` (header, faults, batches). An old workbook goes through `xls` instead, and an
-//! OpenDocument spreadsheet through `ods`, up to the rows of its sheet (`cells`).
+//! `sheet` (cells as texts: `value`, `serial`, `shape`) → `rows` (header, faults, batches). Other kinds go through `xlsb`, `xls` or
+//! `ods` instead, up to the rows of their sheet (`cells`).
 //!
 //! The list of an archive's parts stands at its end, so the file is held in memory as it came, compressed and within a limit. From there
 //! it is read once, from its start, on a thread that may block (`whole_file`); the rows are never held.
 
+mod binary;
 mod cells;
 mod error;
 mod kind;
@@ -25,6 +26,7 @@ mod styles;
 mod value;
 mod workbook;
 mod xls;
+mod xlsb;
 mod xml;
 
 use std::collections::BTreeSet;

@@ -39,6 +39,21 @@ impl Problem {
         Self::Error(ERRORS.into_iter().find(|known| *known == word).unwrap_or("that Excel has no word for"))
     }
 
+    /// Of a number that stands for an error in records.
+    pub(super) fn of_code(code: u8) -> Self {
+        Self::error(match code {
+            0x00 => "#NULL!",
+            0x07 => "#DIV/0!",
+            0x0F => "#VALUE!",
+            0x17 => "#REF!",
+            0x1D => "#NAME?",
+            0x24 => "#NUM!",
+            0x2A => "#N/A",
+            0x2B => "#GETTING_DATA",
+            _ => "",
+        })
+    }
+
     /// Of a result that is only told as the text that is shown; OpenDocument has no errors among its kinds of values.
     pub(super) fn of_result(shown: &str) -> Option<Self> {
         let is_number = shown.strip_prefix("Err:").is_some_and(|number| number.bytes().all(|digit| digit.is_ascii_digit()));

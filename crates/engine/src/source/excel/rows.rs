@@ -11,7 +11,7 @@ use super::kind::{self, Kind};
 use super::limits::MAX_PIECE;
 use super::options::ExcelOptions;
 use super::place::Place;
-use super::{ods, sheet, xls};
+use super::{ods, sheet, xls, xlsb};
 use crate::own::{self, Own};
 use crate::row::{Batch, Header, Record, Row, RowError};
 use crate::source::FileError;
@@ -50,6 +50,7 @@ impl SheetRows {
     pub fn open(bytes: Bytes, options: &ExcelOptions, used: &BTreeSet<String>) -> Result<Self, FileError> {
         let (mut sheet, name) = match kind::of(bytes)? {
             Kind::Xlsx(package, workbook) => sheet::open(&package, &workbook, options)?,
+            Kind::Xlsb(package, workbook) => xlsb::open(&package, &workbook, options)?,
             Kind::Xls(bytes) => xls::open(bytes, options)?,
             Kind::Ods(package) => ods::open(&package, options)?,
         };

@@ -10,41 +10,58 @@ use super::xml::{Token, Xml};
 
 /// What a cell's number is, by the style of the cell.
 #[derive(Default)]
-pub(super) struct Styles(Vec<Shape>);
+pub(super) struct Styles {
+    /// By their numbers.
+    formats: HashMap<u32, Shape>,
+    styles: Vec<Shape>,
+}
 
 impl Styles {
     /// Those of the part of this name.
     pub(super) fn read(package: &Package, name: Option<&str>) -> Result<Self, WorkbookError> {
         let Some(part) = name.and_then(|name| package.part(name, Part::Styles)) else { return Ok(Self::default()) };
-        let mut xml = Xml::new(part);
-        let (mut formats, mut styles, mut in_cells) = (HashMap::new(), Vec::new(), false);
+        let (mut xml, mut styles, mut in_cells) = (Xml::new(part), Self::default(), false);
         loop {
             match xml.next()? {
                 Token::Start(element) => match element.name() {
                     b"numFmt" => {
-                        let id = element.attribute("numFmtId").and_then(|id| id.parse::<u32>().ok());
+                        let id = element.attribute("numFmtId").and_then(|id| id.parse().ok());
                         if let (Some(id), Some(code)) = (id, element.attribute("formatCode")) {
-                            formats.insert(id, Shape::of_code(&code));
+                            styles.add_format(id, &code)?;
                         }
                     }
                     b"cellXfs" => in_cells = true,
                     b"xf" if in_cells => {
                         let id = element.attribute("numFmtId").and_then(|id| id.parse().ok()).unwrap_or(0);
-                        styles.push(formats.get(&id).copied().unwrap_or_else(|| Shape::built_in(id)));
+                        styles.add(id)?;
                     }
                     _ => {}
                 },
                 Token::End(element) if element.name() == b"cellXfs" => in_cells = false,
                 Token::End(_) | Token::Text(_) | Token::Nothing => {}
-                Token::Over => return Ok(Self(styles)),
-            }
-            if formats.len() > MAX_STYLES || styles.len() > MAX_STYLES {
-                return Err(WorkbookError::TooManyStyles { limit: MAX_STYLES });
+                Token::Over => return Ok(styles),
             }
         }
     }
 
+    /// A format of this number.
+    pub(super) fn add_format(&mut self, id: u32, code: &str) -> Result<(), WorkbookError> {
+        self.formats.insert(id, Shape::of_code(code));
+        self.check()
+    }
+
+    /// The next style, whose format has this number.
+    pub(super) fn add(&mut self, format: u32) -> Result<(), WorkbookError> {
+        self.styles.push(self.formats.get(&format).copied().unwrap_or_else(|| Shape::built_in(format)));
+        self.check()
+    }
+
+    fn check(&self) -> Result<(), WorkbookError> {
+        let is_within = self.formats.len() <= MAX_STYLES && self.styles.len() <= MAX_STYLES;
+        if is_within { Ok(()) } else { Err(WorkbookError::TooManyStyles { limit: MAX_STYLES }) }
+    }
+
     pub(super) fn shape(&self, style: usize) -> Shape {
-        self.0.get(style).copied().unwrap_or_default()
+        self.styles.get(style).copied().unwrap_or_default()
     }
 }

@@ -1,7 +1,7 @@
 //! Numbers and dates that a workbook has as text.
 
 use super::problem::Problem;
-use super::serial::{self, DAY_MS};
+use super::serial::{self, DAY_MS, Epoch};
 use super::shape::Shape;
 use crate::source::values::{self, check_date, plain};
 
@@ -15,6 +15,17 @@ pub(super) fn number(said: &str, text: &mut String) -> Option<()> {
         return Some(());
     }
     plain::<f64>(said.parse().ok()?, text)
+}
+
+/// Appends what a number of floating point stands for. `None`: it is not finite.
+pub(super) fn of_number(number: f64, shape: Shape, epoch: Epoch, text: &mut String) -> Option<Result<(), Problem>> {
+    Some(match shape {
+        Shape::Number => {
+            plain(number, text)?;
+            Ok(())
+        }
+        shape => serial::write(Some(number).filter(|number| number.is_finite())?, shape, epoch, text),
+    })
 }
 
 /// What a text says that is a number.

@@ -35,6 +35,9 @@ pub(super) fn choose<P: Clone>(sheets: &[Listed<P>], wanted: &Wanted) -> Result<
     Ok((found.name.clone(), cells))
 }
 
+/// What a part leads to.
+pub(super) struct Relations(Vec<Relation>);
+
 struct Relation {
     id: String,
     /// The last word of its type: `worksheet`, `styles`.
@@ -44,20 +47,19 @@ struct Relation {
 
 /// The part that is the workbook itself, if the archive has one.
 pub(super) fn find(package: &Package) -> Result<Option<String>, WorkbookError> {
-    let top = relations(package, "")?;
-    Ok(top.into_iter().find(|relation| relation.kind == "officeDocument").map(|relation| relation.target))
+    Ok(Relations::read(package, "")?.of_kind("officeDocument"))
 }
 
 impl Workbook {
+    /// The sheet of this part, and what it shares with others.
+    pub(super) fn new(relations: &Relations, epoch: Epoch, name: String, sheet: String) -> Self {
+        Self { epoch, name, sheet, strings: relations.of_kind("sharedStrings"), styles: relations.of_kind("styles") }
+    }
+
     pub(super) fn read(package: &Package, part: &str, wanted: &Wanted) -> Result<Self, WorkbookError> {
         let damaged = || WorkbookError::Damaged { part: Part::Workbook };
         let mut xml = Xml::new(package.part(part, Part::Workbook).ok_or_else(damaged)?);
-        let relations = relations(package, part)?;
-        let of_kind = |kind: &str| relations.iter().find(|relation| relation.kind == kind).map(|relation| relation.target.clone());
-        let cells = |id: &str| {
-            let found = relations.iter().find(|relation| relation.id == id && relation.kind == "worksheet")?;
-            Some(found.target.clone())
-        };
+        let relations = Relations::read(package, part)?;
         let (mut sheets, mut epoch) = (Vec::new(), Epoch::From1900);
         loop {
             match xml.next()? {
@@ -66,7 +68,7 @@ impl Workbook {
                     b"sheet" => sheets.push(Listed {
                         name: element.attribute("name").ok_or_else(damaged)?,
                         visible: element.attribute("state").is_none_or(|state| state == "visible"),
-                        cells: cells(&element.attribute("id").ok_or_else(damaged)?),
+                        cells: relations.cells(&element.attribute("id").ok_or_else(damaged)?),
                     }),
                     _ => {}
                 },
@@ -75,28 +77,41 @@ impl Workbook {
             }
         }
         let (name, sheet) = choose(&sheets, wanted)?;
-        Ok(Self { epoch, name, sheet, strings: of_kind("sharedStrings"), styles: of_kind("styles") })
+        Ok(Self::new(&relations, epoch, name, sheet))
     }
 }
 
-/// What the part leads to; the whole archive has no name.
-fn relations(package: &Package, part: &str) -> Result<Vec<Relation>, WorkbookError> {
-    let (folder, name) = part.rsplit_once('/').unwrap_or(("", part));
-    let list = resolve(folder, &format!("_rels/{name}.rels"));
-    let Some(list) = package.part(&list, Part::Relations) else { return Ok(Vec::new()) };
-    let (mut xml, mut found) = (Xml::new(list), Vec::new());
-    loop {
-        match xml.next()? {
-            Token::Start(element) if element.name() == b"Relationship" => {
-                let (id, kind, target) = (element.attribute("Id"), element.attribute("Type"), element.attribute("Target"));
-                if let (Some(id), Some(kind), Some(target)) = (id, kind, target) {
-                    let kind = kind.rsplit('/').next().unwrap_or_default().to_owned();
-                    found.push(Relation { id, kind, target: resolve(folder, &target) });
+impl Relations {
+    /// Those of a part; the whole archive has no name.
+    pub(super) fn read(package: &Package, part: &str) -> Result<Self, WorkbookError> {
+        let (folder, name) = part.rsplit_once('/').unwrap_or(("", part));
+        let list = resolve(folder, &format!("_rels/{name}.rels"));
+        let Some(list) = package.part(&list, Part::Relations) else { return Ok(Self(Vec::new())) };
+        let (mut xml, mut found) = (Xml::new(list), Vec::new());
+        loop {
+            match xml.next()? {
+                Token::Start(element) if element.name() == b"Relationship" => {
+                    let (id, kind, target) = (element.attribute("Id"), element.attribute("Type"), element.attribute("Target"));
+                    if let (Some(id), Some(kind), Some(target)) = (id, kind, target) {
+                        let kind = kind.rsplit('/').next().unwrap_or_default().to_owned();
+                        found.push(Relation { id, kind, target: resolve(folder, &target) });
+                    }
                 }
+                Token::Start(_) | Token::End(_) | Token::Text(_) | Token::Nothing => {}
+                Token::Over => return Ok(Self(found)),
             }
-            Token::Start(_) | Token::End(_) | Token::Text(_) | Token::Nothing => {}
-            Token::Over => return Ok(found),
         }
+    }
+
+    /// The part of this kind.
+    pub(super) fn of_kind(&self, kind: &str) -> Option<String> {
+        self.0.iter().find(|relation| relation.kind == kind).map(|relation| relation.target.clone())
+    }
+
+    /// The part of a sheet with cells.
+    pub(super) fn cells(&self, id: &str) -> Option<String> {
+        let found = self.0.iter().find(|relation| relation.id == id && relation.kind == "worksheet")?;
+        Some(found.target.clone())
     }
 }
 

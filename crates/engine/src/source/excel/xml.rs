@@ -55,7 +55,10 @@ impl Xml {
         }
         self.buffer.clear();
         self.reader.get_mut().begin();
-        let event = self.reader.read_event_into(&mut self.buffer).map_err(|error| of_limit(&error).unwrap_or_else(damaged))?;
+        let event = self.reader.read_event_into(&mut self.buffer).map_err(|error| match error {
+            quick_xml::Error::Io(error) => WorkbookError::of_reading(&error, part),
+            _ => damaged(),
+        })?;
         Ok(match event {
             Event::Start(element) => {
                 self.depth += 1;
@@ -106,12 +109,6 @@ impl Xml {
         while !matches!(self.next()?, Token::Over) {}
         Ok(())
     }
-}
-
-/// A limit that was met while the bytes were read.
-fn of_limit(error: &quick_xml::Error) -> Option<WorkbookError> {
-    let quick_xml::Error::Io(error) = error else { return None };
-    error.get_ref()?.downcast_ref::<WorkbookError>().cloned()
 }
 
 impl Element<'_> {

@@ -46,7 +46,7 @@ impl Book {
     }
 
     pub(super) fn zip(&self) -> Zip {
-        let mut zip = Zip { stored: self.stored, lies: self.lies, ..Zip::default() };
+        let mut zip = Zip::new(self.stored, self.lies);
         let (mut sheets, mut relations) = (String::new(), String::new());
         for (number, (name, state, part)) in (1..).zip(&self.sheets) {
             sheets.push_str(&format!(r#"<sheet name="{name}" sheetId="{number}" state="{state}" r:id="r{number}"/>"#));
@@ -77,7 +77,7 @@ impl Book {
 
     /// The parts alone.
     pub(super) fn archive(&self) -> Vec<u8> {
-        let mut zip = Zip { stored: self.stored, lies: self.lies, ..Zip::default() };
+        let mut zip = Zip::new(self.stored, self.lies);
         self.parts.iter().for_each(|(name, part)| zip.add(name, part.as_bytes()));
         zip.finish()
     }
@@ -87,7 +87,7 @@ pub(super) fn top(workbook: &str) -> String {
     format!("<Relationships>{}</Relationships>", relation("r", "officeDocument", workbook))
 }
 
-fn relation(id: &str, kind: &str, target: &str) -> String {
+pub(super) fn relation(id: &str, kind: &str, target: &str) -> String {
     format!(
         r#"<Relationship Id="{id}" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/{kind}" Target="{target}"/>"#
     )
@@ -113,6 +113,11 @@ pub(super) struct Zip {
 }
 
 impl Zip {
+    /// Whose parts are not deflated, if they are `stored`.
+    pub(super) fn new(stored: bool, lies: Lies) -> Self {
+        Self { stored, lies, ..Self::default() }
+    }
+
     pub(super) fn add(&mut self, name: &str, content: &[u8]) {
         let mut packed = DeflateEncoder::new(Vec::new(), Compression::best());
         packed.write_all(content).unwrap();

@@ -1,7 +1,7 @@
 //! The container of an old workbook: sectors in chains, as on a disk of its time ([MS-CFB]). Nothing of it is larger than the file.
 
 use super::damaged;
-use super::records::{u16_at, u32_at};
+use crate::source::excel::binary::{u16_at, u32_at};
 use crate::source::excel::error::{Part, WorkbookError};
 use crate::source::excel::kind;
 

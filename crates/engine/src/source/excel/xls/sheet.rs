@@ -5,16 +5,15 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use super::damaged;
-use super::records::{Records, f64_at, rk, u16_at, u32_at};
+use super::records::Records;
 use super::text::Pieces;
 use super::workbook::Workbook;
+use crate::source::excel::binary::{f64_at, rk, u16_at, u32_at};
 use crate::source::excel::cells::{Sheet, SheetRow, read_columns};
 use crate::source::excel::error::{Part, WorkbookError};
 use crate::source::excel::options::{ExcelOptions, Range};
 use crate::source::excel::problem::Problem;
-use crate::source::excel::serial;
-use crate::source::excel::shape::Shape;
-use crate::source::values::plain;
+use crate::source::excel::value;
 
 const FORMULA: u16 = 0x0006;
 const EOF: u16 = 0x000A;
@@ -145,14 +144,7 @@ impl XlsSheet {
     fn number(&self, style: u16, number: f64) -> Option<Result<String, Problem>> {
         let mut text = String::new();
         let shape = self.workbook.shapes.get(usize::from(style)).copied().unwrap_or_default();
-        let told = match shape {
-            Shape::Number => {
-                plain(number, &mut text)?;
-                Ok(())
-            }
-            shape => serial::write(Some(number).filter(|number| number.is_finite())?, shape, self.workbook.epoch, &mut text),
-        };
-        Some(told.map(|()| text))
+        Some(value::of_number(number, shape, self.workbook.epoch, &mut text)?.map(|()| text))
     }
 
     /// The result of a formula: a number, or what it is instead.
@@ -223,15 +215,6 @@ fn bool_or_error(value: u8, is_error: bool) -> Option<Result<String, Problem>> {
         (false, 0) => Ok("false".to_owned()),
         (false, 1) => Ok("true".to_owned()),
         (false, _) => return None,
-        (true, code) => Err(Problem::error(match code {
-            0x00 => "#NULL!",
-            0x07 => "#DIV/0!",
-            0x0F => "#VALUE!",
-            0x17 => "#REF!",
-            0x1D => "#NAME?",
-            0x24 => "#NUM!",
-            0x2A => "#N/A",
-            _ => "",
-        })),
+        (true, code) => Err(Problem::of_code(code)),
     })
 }

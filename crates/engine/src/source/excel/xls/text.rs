@@ -1,7 +1,7 @@
 //! Texts of records: a count of characters, how wide they are, and what else is told of them. A text may go on in the next record, where
 //! the width is told anew.
 
-use super::records::{u16_at, u32_at};
+use crate::source::excel::binary::{u16_at, u32_at};
 
 /// Pieces of one record, read from its start.
 pub(super) struct Pieces<'b> {

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use super::damaged;
-use super::records::{Records, u16_at, u32_at};
+use super::records::Records;
 use super::text::{Pieces, short};
+use crate::source::excel::binary::{u16_at, u32_at};
 use crate::source::excel::error::{Part, WorkbookError};
 use crate::source::excel::kind;
 use crate::source::excel::limits::MAX_STYLES;
