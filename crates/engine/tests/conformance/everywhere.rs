@@ -41,6 +41,8 @@ fn formats() -> Vec<(&'static str, Said, Vec<u8>)> {
         ("JSON array", detected(), array.into_bytes()),
         ("xlsx", detected(), include_bytes!("../workbooks/openpyxl.xlsx").to_vec()),
         ("xls", detected(), include_bytes!("../workbooks/xlwt.xls").to_vec()),
+        ("xlsb", detected(), include_bytes!("../workbooks/sheetjs.xlsb").to_vec()),
+        ("ods", detected(), include_bytes!("../workbooks/libreoffice.ods").to_vec()),
         ("Parquet", detected(), include_bytes!("../parquet/pyarrow-zstd-integers-v1.parquet").to_vec()),
     ]
 }
