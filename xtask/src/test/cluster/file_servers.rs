@@ -14,7 +14,10 @@ use crate::demo::Demo;
 
 pub(super) const CHECKS: &[Check] = &[
     ("an SFTP or HTTPS server, key or credential that is wrong is told with the way out, and a neighbour's is out of reach", refusals),
-    ("files of an SFTP and an HTTPS server are read through workers that die, each row once, the newest one or the one that is named, and none of it at rest", deaths),
+    (
+        "files of an SFTP and an HTTPS server are read through workers that die, each row once, the newest one or the one that is named, and none of it at rest",
+        deaths,
+    ),
 ];
 
 const TENANT: &str = "lakeside";
