@@ -1,7 +1,7 @@
 //! PostgreSQL's text format for `COPY`: a line a row, tabs between cells, backslashes before what would confuse.
 
 use bytes::{Buf, Bytes, BytesMut};
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 /// Cuts pieces of the stream into lines. The server sends a row a piece, but does not promise to.
 #[derive(Default)]
@@ -32,14 +32,21 @@ impl Lines {
     }
 }
 
-/// Replaces `out` by the cell's text. True: it is NULL.
-pub(super) fn unescape(cell: &[u8], out: &mut Vec<u8>) -> bool {
-    out.clear();
+/// The cells of a line, as they stand there.
+pub(super) fn cells(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    memchr_iter(b'\t', line).chain([line.len()]).map(move |end| &line[std::mem::replace(&mut start, end + 1)..end])
+}
+
+/// The cell's text, which is the cell itself unless something in it is escaped; then it is put together in `out`. `None`: it is NULL.
+pub(super) fn unescape<'c>(cell: &'c [u8], out: &'c mut Vec<u8>) -> Option<&'c [u8]> {
+    let Some(mut at) = memchr(b'\\', cell) else { return Some(cell) };
     if cell == b"\\N" {
-        return true;
+        return None;
     }
+    out.clear();
     let mut rest = cell;
-    while let Some(at) = memchr(b'\\', rest) {
+    loop {
         out.extend_from_slice(&rest[..at]);
         let Some(&escaped) = rest.get(at + 1) else {
             rest = &[];
@@ -55,9 +62,13 @@ pub(super) fn unescape(cell: &[u8], out: &mut Vec<u8>) -> bool {
             other => other,
         });
         rest = &rest[at + 2..];
+        match memchr(b'\\', rest) {
+            Some(next) => at = next,
+            None => break,
+        }
     }
     out.extend_from_slice(rest);
-    false
+    Some(out)
 }
 
 #[cfg(test)]
@@ -91,10 +102,19 @@ mod tests {
             (r"\\x00ff", "\\x00ff"),
             (r"\\", "\\"),
         ] {
-            assert!(!unescape(cell.as_bytes(), &mut out));
-            assert_eq!(out, expected.as_bytes(), "{cell}");
+            assert_eq!(unescape(cell.as_bytes(), &mut out), Some(expected.as_bytes()), "{cell}");
         }
-        assert!(unescape(br"\N", &mut out));
-        assert!(!unescape(br"\\N", &mut out));
+        assert_eq!(unescape(br"\N", &mut out), None);
+        assert_eq!(unescape(br"\\N", &mut out), Some(&br"\N"[..]));
+        // What no server sends.
+        assert_eq!(unescape(br"a\", &mut out), Some(&b"a"[..]));
+    }
+
+    #[test]
+    fn cells_stand_between_tabs() {
+        for (line, expected) in [("a\tb", vec!["a", "b"]), ("", vec![""]), ("\t", vec!["", ""]), ("a\t\tb\t", vec!["a", "", "b", ""])] {
+            let found: Vec<&[u8]> = cells(line.as_bytes()).collect();
+            assert_eq!(found, expected.iter().map(|cell| cell.as_bytes()).collect::<Vec<_>>(), "{line:?}");
+        }
     }
 }

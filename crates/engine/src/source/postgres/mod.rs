@@ -18,7 +18,7 @@ use connect::{DatabaseError, Dialer, PostgresCopy, PostgresParams, PostgresSessi
 use futures::StreamExt;
 use secrecy::SecretString;
 
-use self::copy::{Lines, unescape};
+use self::copy::{Lines, cells, unescape};
 use self::sql::Query;
 use self::sqlstate::SqlState;
 use self::value::{Shape, no_cell};
@@ -182,17 +182,17 @@ fn fill(
     if line.len() > MAX_RECORD {
         return Err(QueryError::LineTooLong { row: number, limit: MAX_RECORD >> 20 });
     }
-    let mut raw = line.split(|byte| *byte == b'\t');
+    let mut raw = cells(line);
     // The shapes come first: `zip` takes from its second only what the first has a partner for.
     for (column, (shape, text)) in shapes.iter().zip(raw.by_ref()).enumerate() {
-        let null = unescape(text, cell);
-        keys.take(row, column, (!null).then_some(cell.as_slice()), header)?;
-        if null {
+        let text = unescape(text, cell);
+        keys.take(row, column, text, header)?;
+        let Some(text) = text else {
             row.cells.push_field(b"");
             continue;
-        }
-        if let Err(value) = shape.write(cell, &mut row.cells) {
-            row.cells.push_field(String::from_utf8_lossy(cell).as_bytes());
+        };
+        if let Err(value) = shape.write(text, &mut row.cells) {
+            row.cells.push_field(String::from_utf8_lossy(text).as_bytes());
             let column = header.names()[column].clone();
             row.fault.get_or_insert(RowError::NoSuchValue { row: number, column, value: value.to_owned() });
         }
