@@ -10,7 +10,7 @@ use futures::{StreamExt, stream};
 use tokio::runtime::{Builder, Runtime};
 
 /// A workbook is read on a thread that may block.
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Builder::new_current_thread().build().expect("a runtime without I/O"));
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Builder::new_current_thread().enable_time().build().expect("a runtime without I/O"));
 
 pub(crate) fn feed(input: &[u8]) {
     let [choice, sizes, file @ ..] = input else { return };
