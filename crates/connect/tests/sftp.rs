@@ -7,8 +7,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime};
 
-use connect::{AddressPolicy, Dialer, Error, FileError, FileState, RemoteFiles, SftpFiles, SftpLogin, SftpParams, reasons};
-use futures::TryStreamExt;
+use connect::{AddressPolicy, Dialer, EntryKind, Error, FileError, FileState, RemoteFiles, SftpFiles, SftpLogin, SftpParams, reasons};
+use futures::{StreamExt, TryStreamExt};
 
 use crate::openssh::{OpenSsh, Setup};
 
@@ -129,6 +129,44 @@ async fn files_are_read_whole_from_a_place_on_and_through_new_keys() {
     drop(left);
     let (one, other) = tokio::join!(read(&files, "in.csv", 0, &state), read(&files, "in.csv", 1, &state));
     assert!(one.unwrap() == content && other.unwrap() == content[1..]);
+}
+
+#[tokio::test]
+async fn folders_are_listed_with_what_links_lead_to_and_each_gives_its_channel_back() {
+    let server = OpenSsh::start();
+    let files = files(&server.params("ed25519", server.port), &OpenSsh::password());
+    let place = |name: &str| server.file(name);
+    // A server lets one connection have ten channels.
+    for number in 0..25 {
+        fs::create_dir_all(place(&format!("days/{number:02}"))).unwrap();
+        fs::write(place(&format!("days/{number:02}/a.csv")), "abc").unwrap();
+    }
+    std::os::unix::fs::symlink(place("days/03/a.csv"), place("days/link.csv")).unwrap();
+    std::os::unix::fs::symlink(place("days/03"), place("days/99")).unwrap();
+    std::os::unix::fs::symlink("/nowhere", place("days/broken.csv")).unwrap();
+    let list = async |folder: &str| {
+        let entries = files.list(folder, "").await.unwrap_or_else(|error| panic!("{folder}: {error}: {}", server.log()));
+        let mut entries: Vec<_> = entries.try_collect().await.unwrap();
+        entries.sort_by(|one, other| one.name.cmp(&other.name));
+        entries
+    };
+    let days = list("days").await;
+    let folders: Vec<_> = days.iter().filter(|entry| entry.kind == EntryKind::Folder).collect();
+    assert_eq!((days.len(), folders.len()), (27, 26), "{days:?}");
+    assert!(matches!(days[26].kind, EntryKind::File { length: 3, modified } if modified > 1_700_000_000), "{days:?}");
+    for folder in folders {
+        let found = list(&format!("days/{}", folder.name)).await;
+        assert!(
+            matches!(&found[..], [file] if file.name == "a.csv" && matches!(file.kind, EntryKind::File { length: 3, .. })),
+            "{found:?}"
+        );
+    }
+    // Many at a time are not needed; one that is left in the middle gives its channel back, too.
+    for _ in 0..25 {
+        drop(files.list("days", "").await.unwrap().next().await);
+    }
+    let error = files.list("nowhere", "").await.err().expect("there is none");
+    assert!(matches!(&error, FileError::NotFound(text) if text.contains("no folder")), "{error:?}");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::data::{self, COLUMNS, Header};
-use super::readers::{Runner, Server, free_port, in_turns, program, shell, version};
+use super::readers::{Runner, Server, free_port, in_a_place, in_turns, program, shell, version};
 use super::report::{Bound, Chapter, Figure, Goal};
 use crate::certificate::{self, Certificate};
 use crate::demo::postgres;
@@ -18,11 +18,7 @@ const QUERY: &str = "SELECT * FROM customers";
 
 pub(super) fn run(progress: &Progress, folder: &Path, rows: u64, rounds: Option<u16>) -> Result<Chapter> {
     packages::install(progress, &[packages::POSTGRESQL, packages::MARIADB, packages::OPENSSL])?;
-    let place = std::env::temp_dir().join(format!("dataimporter-databases-{}", std::process::id()));
-    std::fs::create_dir_all(&place)?;
-    let chapter = compare(progress, folder, &place, rows, rounds.unwrap_or(7));
-    std::fs::remove_dir_all(&place)?;
-    chapter
+    in_a_place("databases", |place| compare(progress, folder, place, rows, rounds.unwrap_or(7)))
 }
 
 fn compare(progress: &Progress, folder: &Path, place: &Path, rows: u64, rounds: u16) -> Result<Chapter> {

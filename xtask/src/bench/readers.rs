@@ -37,6 +37,15 @@ impl Drop for Server {
     }
 }
 
+/// A folder for servers, which is removed with what they left.
+pub(super) fn in_a_place<T>(name: &str, work: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+    let place = std::env::temp_dir().join(format!("dataimporter-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&place)?;
+    let done = work(&place);
+    std::fs::remove_dir_all(&place)?;
+    done
+}
+
 pub(super) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::data::{self, Header};
-use super::readers::{Runner, Server, free_port, in_turns, program, shell, version};
+use super::readers::{Runner, Server, free_port, in_a_place, in_turns, program, shell, version};
 use super::report::{Bound, Chapter, Figure, Goal};
 use crate::progress::Progress;
 use crate::served;
@@ -16,11 +16,7 @@ const TOKEN: &str = "a-token-of-a-benchmark";
 
 pub(super) fn run(progress: &Progress, folder: &Path, rows: u64, rounds: Option<u16>) -> Result<Chapter> {
     packages::install(progress, &[packages::OPENSSH, packages::NGINX, packages::OPENSSL, packages::CURL])?;
-    let place = std::env::temp_dir().join(format!("dataimporter-sources-{}", std::process::id()));
-    std::fs::create_dir_all(&place)?;
-    let chapter = compare(progress, folder, &place, rows, rounds.unwrap_or(7));
-    std::fs::remove_dir_all(&place)?;
-    chapter
+    in_a_place("sources", |place| compare(progress, folder, place, rows, rounds.unwrap_or(7)))
 }
 
 fn compare(progress: &Progress, folder: &Path, place: &Path, rows: u64, rounds: u16) -> Result<Chapter> {

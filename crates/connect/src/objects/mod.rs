@@ -122,18 +122,25 @@ impl RemoteFiles for ObjectFiles {
                 let Some(page_token) = page else { return Ok(None) };
                 let options = PaginatedListOptions { delimiter: Some("/".into()), page_token, ..PaginatedListOptions::default() };
                 let listed = self.lists.list_paginated(Some(&prefix), options).await;
-                let listed = listed.map_err(|error| match known(error) {
-                    Ok(error) => error,
-                    // What the library says of an answer that it cannot read would quote it.
-                    Err(_) => self.transport.protocol(NO_LIST),
+                let listed = listed.map_err(|error| match error {
+                    object_store::Error::InvalidPath { .. } => FileError::Path(format!(
+                        "{} has a name below {folder:?} with an empty part, . or .. between its slashes, and cannot be listed there: rename \
+                         that object, or name one file exactly, without *",
+                        self.place
+                    )),
+                    error => FileError::Failed(match known(error) {
+                        Ok(error) => error,
+                        // What the library says of an answer that it cannot read would quote it.
+                        Err(_) => self.transport.protocol(NO_LIST),
+                    }),
                 })?;
                 Ok::<_, FileError>(Some((listed.result, listed.page_token.map(Some))))
             }
         });
-        let names = pages.map_ok(|page| {
-            let folders = page.common_prefixes.into_iter().filter_map(|path| entry(&path, EntryKind::Folder));
+        let names = pages.map_ok(move |page| {
+            let folders = page.common_prefixes.into_iter().filter_map(|path| entry(folder, &path, EntryKind::Folder));
             let files = page.objects.into_iter().filter_map(|object| {
-                entry(&object.location, EntryKind::File { modified: object.last_modified.timestamp(), length: object.size })
+                entry(folder, &object.location, EntryKind::File { modified: object.last_modified.timestamp(), length: object.size })
             });
             stream::iter(folders.chain(files).map(Ok::<_, FileError>).collect::<Vec<_>>())
         });
@@ -141,8 +148,13 @@ impl RemoteFiles for ObjectFiles {
     }
 }
 
-fn entry(path: &Path, kind: EntryKind) -> Option<Entry> {
-    Some(Entry { name: path.filename()?.to_owned(), kind })
+/// `None`: it is not in the folder, such as the empty object that consoles put there to stand for the folder itself.
+fn entry(folder: &str, path: &Path, kind: EntryKind) -> Option<Entry> {
+    let name = match folder {
+        "" => path.as_ref(),
+        folder => path.as_ref().strip_prefix(folder)?.strip_prefix('/')?,
+    };
+    (!name.is_empty() && !name.contains('/')).then(|| Entry { name: name.to_owned(), kind })
 }
 
 /// The key as the library takes it, which changes none that it takes.

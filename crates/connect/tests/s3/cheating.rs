@@ -87,7 +87,8 @@ async fn who_pays_says_so_with_each_request() {
 #[tokio::test]
 async fn a_list_is_read_a_page_at_a_time_and_to_a_bound() {
     const PAGE: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<ListBucketResult><IsTruncated>true</IsTruncated>\
-        <NextContinuationToken>more</NextContinuationToken><Contents><Key>in/a.csv</Key><LastModified>2026-11-28T00:00:00.000Z</LastModified>\
+        <NextContinuationToken>more</NextContinuationToken><Contents><Key>in/</Key><LastModified>2026-11-28T00:00:00.000Z</LastModified><ETag>e</ETag><Size>0</Size></Contents>\
+        <Contents><Key>in/a.csv</Key><LastModified>2026-11-28T00:00:00.000Z</LastModified>\
         <ETag>e</ETag><Size>3</Size></Contents></ListBucketResult>";
     const LAST: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<ListBucketResult><IsTruncated>false</IsTruncated>\
         <CommonPrefixes><Prefix>in/old/</Prefix></CommonPrefixes></ListBucketResult>";
@@ -107,6 +108,11 @@ async fn a_list_is_read_a_page_at_a_time_and_to_a_bound() {
     for (answer, expected) in [
         (ENDLESS.as_str(), "a page of its list has more than 8 MiB"),
         ("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<html>hush</html>", "as no such store does"),
+        (
+            "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<ListBucketResult><IsTruncated>false</IsTruncated>\
+             <CommonPrefixes><Prefix>in//</Prefix></CommonPrefixes></ListBucketResult>",
+            "bucket warehouse has a name below \"in\" with an empty part",
+        ),
     ] {
         let answers: &'static [&'static str] = Vec::leak(vec![answer]);
         let (bad, _server) = bucket(answers).await;

@@ -14,6 +14,9 @@ const APART: Duration = Duration::from_secs(3);
 /// So many of the newest are looked at for one that is whole.
 const TRIED: usize = 8;
 
+/// Bytes of the paths of folders that are still to be listed: a server may name folders without end.
+const MOST_HELD: usize = 8 << 20;
+
 /// A file that matches. The greater, the newer; of two that were written in the same second the one whose name is greater, which is the later
 /// one where names count up.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -52,10 +55,17 @@ pub(super) async fn newest(files: &dyn RemoteFiles, pattern: &Pattern) -> Result
     Err(NotChosen::Names(if unfinished == 0 { BlobError::NoMatch { pattern, looked_at } } else { BlobError::Unfinished { pattern } }))
 }
 
+/// One that went since it was listed is left alone, too: who uploads may give it its name only then.
 async fn grows(files: &dyn RemoteFiles, file: &Found) -> Result<bool, FileError> {
-    let before = files.look(&file.path).await?;
-    tokio::time::sleep(APART).await;
-    Ok(files.look(&file.path).await? != before || before.length.is_some_and(|length| length != file.length))
+    let twice = async {
+        let before = files.look(&file.path).await?;
+        tokio::time::sleep(APART).await;
+        Ok(files.look(&file.path).await? != before || before.length.is_some_and(|length| length != file.length))
+    };
+    match twice.await {
+        Err(FileError::NotFound(_)) => Ok(true),
+        looked => looked,
+    }
 }
 
 /// The newest ones that match, the newest first, and how many names were looked at. No more is held than these and the folders to come.
@@ -63,7 +73,10 @@ async fn newest_of(files: &dyn RemoteFiles, pattern: &Pattern) -> Result<(Vec<Fo
     let (mut found, mut looked_at): (Vec<Found>, usize) = (Vec::new(), 0);
     let start = pattern.start();
     let mut folders = vec![start.clone()];
+    let mut held = 0_usize;
+    let too_many = || NotChosen::Names(BlobError::TooManyNames { pattern: pattern.to_string() });
     while let Some((folder, depth)) = folders.pop() {
+        held = held.saturating_sub(folder.len());
         let part = pattern.part(depth);
         let mut entries = match files.list(&folder, part.start()).await {
             Ok(entries) => entries,
@@ -74,14 +87,20 @@ async fn newest_of(files: &dyn RemoteFiles, pattern: &Pattern) -> Result<(Vec<Fo
         while let Some(entry) = entries.next().await.transpose()? {
             looked_at += 1;
             if looked_at > MOST_NAMES {
-                return Err(NotChosen::Names(BlobError::TooManyNames { pattern: pattern.to_string() }));
+                return Err(too_many());
             }
             if !part.matches(&entry.name) {
                 continue;
             }
             let path = if folder.is_empty() { entry.name } else { format!("{folder}/{}", entry.name) };
             match entry.kind {
-                EntryKind::Folder if !part.is_file => folders.push((path, depth + 1)),
+                EntryKind::Folder if !part.is_file => {
+                    held += path.len();
+                    if held > MOST_HELD {
+                        return Err(too_many());
+                    }
+                    folders.push((path, depth + 1));
+                }
                 EntryKind::File { modified, length } if part.is_file => {
                     let file = Found { modified, path, length };
                     let at = found.partition_point(|newer| *newer > file);
@@ -106,6 +125,9 @@ mod tests {
 
     use super::*;
 
+    /// In place of growth: it was listed, and is not there any more.
+    const GONE: u64 = u64::MAX;
+
     /// Paths, with their times and lengths; a file grows by its last number each time it is looked at.
     struct Tree {
         files: Mutex<BTreeMap<&'static str, (i64, u64, u64)>>,
@@ -117,6 +139,9 @@ mod tests {
         async fn look(&self, path: &str) -> Result<FileState, FileError> {
             let mut files = self.files.lock().unwrap();
             let (_, length, growth) = files.get_mut(path).unwrap();
+            if *growth == GONE {
+                return Err(FileError::NotFound(path.to_owned()));
+            }
             *length += *growth;
             Ok(FileState { length: Some(*length), version: None })
         }
@@ -148,6 +173,31 @@ mod tests {
         fn shows_unfinished(&self) -> bool {
             true
         }
+    }
+
+    /// A server with as many folders as anybody asks for.
+    struct Endless;
+
+    #[async_trait]
+    impl RemoteFiles for Endless {
+        async fn look(&self, path: &str) -> Result<FileState, FileError> {
+            Err(FileError::NotFound(path.to_owned()))
+        }
+
+        async fn open(&self, _: &str, _: u64, _: &FileState) -> Result<FileBytes, FileError> {
+            unreachable!("nothing is read")
+        }
+
+        async fn list<'a>(&'a self, _: &'a str, _: &'a str) -> Result<Entries<'a>, FileError> {
+            let folder = |number: u64| Ok(Entry { name: format!("{number:0>10000}"), kind: EntryKind::Folder });
+            Ok(stream::iter((0..).map(folder)).boxed())
+        }
+    }
+
+    #[tokio::test]
+    async fn folders_without_end_are_not_held() {
+        let error = newest_of(&Endless, &Pattern::of("*/a.csv").unwrap()).await.unwrap_err();
+        assert!(matches!(error, NotChosen::Names(BlobError::TooManyNames { .. })), "{error:?}");
     }
 
     fn tree(files: &[(&'static str, i64, u64)]) -> Tree {
@@ -188,7 +238,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_file_that_grows_is_left_alone() {
-        let files = tree(&[("in/a.csv", 100, 0), ("in/b.csv", 200, 1), ("in/c.csv", 300, 1)]);
+        let files = tree(&[("in/a.csv", 100, 0), ("in/b.csv", 200, 1), ("in/c.csv", 300, 1), ("in/d.csv", 400, GONE)]);
         assert_eq!(chosen(&files, "in/*.csv").await.unwrap(), "in/a.csv");
         let files = tree(&[("in/b.csv", 200, 1)]);
         let error = chosen(&files, "in/*.csv").await.unwrap_err();
