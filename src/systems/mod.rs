@@ -80,7 +80,7 @@ impl FromIterator<(String, SecretString)> for Entries {
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DriverError {
-    #[error("the credential has no entry {0}")]
+    #[error("the stored credential has no entry {0}: put all entries into the Secret of secretRef once more, that one too")]
     Entry(&'static str),
     #[error("the Connection says no way to log in that this version knows")]
     Login,

@@ -3,14 +3,14 @@
 use anyhow::{Context, Result};
 use api::keeper::{Lease, SourceCredential};
 use api::snapshot::SnapshotConnection;
-use api::{Region, Uid, conditions};
+use api::{Connection, Region, Uid, conditions};
 use kube::Resource;
 use kube::api::{Api, Patch, PatchParams};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::{Value, json};
 
 use crate::answers::Answers;
-use crate::world::{REGION, World};
+use crate::world::{HOME, REGION, World};
 
 const DENIED: &str = "HTTP/1.1 403 Forbidden\r\ncontent-length: 40\r\n\r\n<Error><Code>AccessDenied</Code></Error>";
 const WRONG: &str = "HTTP/1.1 403 Forbidden\r\ncontent-length: 49\r\n\r\n<Error><Code>SignatureDoesNotMatch</Code></Error>";
@@ -78,5 +78,19 @@ async fn a_key_that_may_only_read_is_verified_and_handed_to_the_run_that_reads()
     let entries: Vec<_> = entries.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
     assert_eq!(entries, [("accessKeyId", "AKIALAKE"), ("secretAccessKey", "hush-of-the-lake")]);
     assert!(lake.meta().uid.as_ref().is_some_and(|uid| world.audit().is_ok_and(|audit| audit.contains(uid))));
+
+    // Its objects get a key of their owner's own, which the credential does not have yet.
+    let encrypted = json!({"spec": {"s3": {"encryption": {"customerKey": {}}}}});
+    world.api::<Connection>(HOME).patch("lake", &PatchParams::default(), &Patch::Merge(encrypted)).await?;
+    let waits = world.until_connection("lake", "KeysMissing").await?.status.context("a status")?;
+    let message = &conditions::find(&waits.conditions, conditions::READY).context("Ready")?.message;
+    assert!(message.contains("customerKey"), "{message}");
+    let key = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+    world.put_secret("lake", json!({"accessKeyId": "AKIALAKE", "secretAccessKey": "hush-of-the-lake", "customerKey": key})).await?;
+    world.until_connection("lake", "Verified").await?;
+    let asked = reads.asked();
+    let has_key = |asked: &String| asked.contains(&format!("x-amz-server-side-encryption-customer-key: {key}"));
+    assert!(has_key(asked.last().context("a request")?) && !has_key(&asked[0]), "{asked:?}");
+    assert!(!world.audit()?.contains(key));
     Ok(())
 }
