@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use api::connection::System;
-use api::import_job::{ImportJobSpec, SourceKind};
+use api::import_job::{ImportJobSpec, SourceKind, Unchanged};
 use bytes::Bytes;
 use connect::Dialer;
 use engine::Memory;
@@ -12,31 +12,44 @@ use engine::source::blob::UploadBlob;
 use engine::source::{FileSource, Said, Source};
 use futures::stream::BoxStream;
 
-use crate::systems::{Entries, Role, role};
+use crate::systems::{Asked, Entries, Role, role};
 
 /// The bytes of an upload, from its start, as the job says that they are read.
 pub(crate) fn upload(spec: &ImportJobSpec, bytes: BoxStream<'static, std::io::Result<Bytes>>, memory: Memory) -> Box<dyn Source> {
     Box::new(FileSource::new(UploadBlob::new(bytes), Said::from(&spec.source)).within(memory))
 }
 
-/// What the job reads through the Connection of this name. `time_left`: how long the run may still take.
+/// What a run brings to its source.
+pub(crate) struct Terms<'a> {
+    /// What the last run has read up to, for a job that reads only what is new; empty: nothing.
+    pub(crate) bookmark: &'a [String],
+    /// How long the run may still take.
+    pub(crate) time_left: Duration,
+    pub(crate) memory: Memory,
+}
+
+/// What the job reads through the Connection of this name.
 pub(crate) fn connected(
     dialer: &Dialer,
     connection: &str,
     system: System<'_>,
     entries: &Entries,
     spec: &ImportJobSpec,
-    time_left: Duration,
-    memory: Memory,
+    terms: &Terms<'_>,
 ) -> anyhow::Result<Box<dyn Source>> {
     let of_connection = || format!("Connection {connection}");
     let way_out = match (spec.source.kind(), role(system)) {
         (Some(SourceKind::Sql(query)), Role::Database(database)) => {
-            return database.query(dialer, entries, query, time_left).with_context(of_connection);
+            let asked = Asked { query, bookmark: terms.bookmark, time_left: terms.time_left };
+            return database.query(dialer, entries, asked).with_context(of_connection);
         }
         (Some(SourceKind::File(file)), Role::Files(server)) => {
             let blob = server.file(dialer, entries, &file.path).with_context(of_connection)?;
-            return Ok(Box::new(FileSource::new(blob, Said::from(&spec.source)).within(memory)));
+            let source = FileSource::new(blob, Said::from(&spec.source)).within(terms.memory);
+            return Ok(Box::new(match file.unchanged {
+                Some(Unchanged::Skip) => source.unless(terms.bookmark),
+                Some(Unchanged::Read) | None => source,
+            }));
         }
         (Some(SourceKind::Sql(_)), _) => "answers no query: name one to a database in source.sql.connectionRef",
         (Some(SourceKind::File(_)), _) => "has no files: name one to a store of files in source.file.connectionRef",

@@ -29,7 +29,8 @@ use tokio_util::io::ReaderStream;
 pub use self::args::Args;
 use self::manifests::{Job, Manifests};
 use self::results::FolderSink;
-use crate::{sources, terminal};
+use crate::sources::{self, Terms};
+use crate::terminal;
 
 /// Size of one read from the file.
 const READ: usize = 256 << 10;
@@ -177,7 +178,9 @@ async fn source(args: &Args, manifests: &Manifests, job: &Job, dialer: &Dialer) 
             let keys = connection.login().map(|login| login.keys).unwrap_or_default();
             let entry = |key: &CredentialKey| Ok((key.name.to_owned(), manifests.secret(job, name, connection, key.name)?));
             let entries = keys.iter().map(entry).collect::<anyhow::Result<_>>()?;
-            sources::connected(dialer, name, system, &entries, &job.spec, time_left(job), Memory::default())
+            // Nothing is kept of a run without a cluster: each one reads from where the job begins.
+            let terms = Terms { bookmark: &[], time_left: time_left(job), memory: Memory::default() };
+            sources::connected(dialer, name, system, &entries, &job.spec, &terms)
         }
         (None, _) => bail!("job {}: source needs {}", job.name, SourceKind::KEYS.join(" or ")),
     }

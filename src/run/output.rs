@@ -142,6 +142,7 @@ mod tests {
             unmatched: 0,
             warnings: vec![Warning { field: "Industry".into(), what: "odd".into(), rows: 3, first_row: 5 }],
             file: Some("in/a-3.csv".into()),
+            bookmark: Vec::new(),
             fenced: false,
         }
     }

@@ -16,8 +16,8 @@ use api::connection::{ConnectionMetadata, Salesforce, System};
 use api::import_job::SqlSource;
 use async_trait::async_trait;
 use connect::Dialer;
-use engine::source::Source;
 use engine::source::blob::RemoteBlob;
+use engine::source::{Since, Source};
 use secrecy::SecretString;
 
 /// A system that answers queries.
@@ -26,8 +26,23 @@ pub(crate) trait Database: Sync {
     /// Shows the credential to the system, and tells who we are there.
     async fn verify(&self, dialer: &Dialer, entries: &Entries) -> Result<ConnectionMetadata, DriverError>;
 
-    /// The rows of a query. `time_left`: how long the run may still take.
-    fn query(&self, dialer: &Dialer, entries: &Entries, query: &SqlSource, time_left: Duration) -> Result<Box<dyn Source>, DriverError>;
+    /// The rows of a query.
+    fn query(&self, dialer: &Dialer, entries: &Entries, asked: Asked<'_>) -> Result<Box<dyn Source>, DriverError>;
+}
+
+/// What a run asks a database.
+pub(crate) struct Asked<'a> {
+    pub(crate) query: &'a SqlSource,
+    /// What the last run has read up to; empty: nothing.
+    pub(crate) bookmark: &'a [String],
+    /// How long the run may still take.
+    pub(crate) time_left: Duration,
+}
+
+impl Asked<'_> {
+    fn since(&self) -> Option<Since> {
+        Since::of(self.query, self.bookmark)
+    }
 }
 
 /// A system that has files.

@@ -1,15 +1,12 @@
 //! MySQL and MariaDB: a session, and the rows of a query.
 
-use std::time::Duration;
-
 use api::connection::{ConnectionMetadata, MySql};
-use api::import_job::SqlSource;
 use async_trait::async_trait;
 use connect::{Dialer, MySqlParams};
 use engine::source::Source;
 use engine::source::mysql::MySqlSource;
 
-use super::{Database, DriverError, Entries};
+use super::{Asked, Database, DriverError, Entries};
 
 #[async_trait]
 impl Database for MySql {
@@ -24,9 +21,10 @@ impl Database for MySql {
         })
     }
 
-    fn query(&self, dialer: &Dialer, entries: &Entries, query: &SqlSource, time_left: Duration) -> Result<Box<dyn Source>, DriverError> {
+    fn query(&self, dialer: &Dialer, entries: &Entries, asked: Asked<'_>) -> Result<Box<dyn Source>, DriverError> {
         let password = entries.text("password")?;
-        Ok(Box::new(MySqlSource { dialer: dialer.clone(), params: params(self), password, query: query.clone(), time_left }))
+        let (since, query, time_left) = (asked.since(), asked.query.clone(), asked.time_left);
+        Ok(Box::new(MySqlSource { dialer: dialer.clone(), params: params(self), password, query, since, time_left }))
     }
 }
 

@@ -1,15 +1,12 @@
 //! PostgreSQL: a session, and the rows of a query.
 
-use std::time::Duration;
-
 use api::connection::{ConnectionMetadata, Postgres};
-use api::import_job::SqlSource;
 use async_trait::async_trait;
 use connect::{Dialer, PostgresParams};
 use engine::source::Source;
 use engine::source::postgres::PostgresSource;
 
-use super::{Database, DriverError, Entries};
+use super::{Asked, Database, DriverError, Entries};
 
 #[async_trait]
 impl Database for Postgres {
@@ -24,9 +21,10 @@ impl Database for Postgres {
         })
     }
 
-    fn query(&self, dialer: &Dialer, entries: &Entries, query: &SqlSource, _: Duration) -> Result<Box<dyn Source>, DriverError> {
+    fn query(&self, dialer: &Dialer, entries: &Entries, asked: Asked<'_>) -> Result<Box<dyn Source>, DriverError> {
         let password = entries.text("password")?;
-        Ok(Box::new(PostgresSource { dialer: dialer.clone(), params: params(self), password, query: query.clone() }))
+        let (since, query) = (asked.since(), asked.query.clone());
+        Ok(Box::new(PostgresSource { dialer: dialer.clone(), params: params(self), password, query, since }))
     }
 }
 

@@ -37,7 +37,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use salesforce::{Client, SessionCache};
 
 use self::keeper::{CallError, Keeper};
-use crate::sources;
+use crate::sources::{self, Terms};
 use crate::systems::reach::address_policy;
 
 /// Another attempt may go on: `EX_TEMPFAIL` of sysexits.h.
@@ -137,6 +137,7 @@ async fn report(keeper: &Keeper, ending: Ending) -> anyhow::Result<ExitCode> {
         results: results.collect(),
         warnings: ending.warnings,
         file: ending.file,
+        bookmark: ending.bookmark.into_iter().map(SecretText::new).collect(),
     };
     keeper.outcome(&report).await.context("the keeper does not take the outcome")?;
     Ok(ExitCode::SUCCESS)
@@ -153,7 +154,7 @@ async fn report_interruption(keeper: &Keeper, ending: Ending) {
 
 /// Makes an import of what the lease holds.
 fn prepare(keeper: &Arc<Keeper>, lease: Lease, stop_signal: StopSignal, memory: Memory) -> anyhow::Result<Import> {
-    let Lease { snapshot, source, target, chunks, cursors, now, private_endpoints } = lease;
+    let Lease { snapshot, source, target, chunks, cursors, bookmark, now, private_endpoints } = lease;
     let dialer = Dialer::new(address_policy(SystemKind::Salesforce, &private_endpoints));
     let spec = snapshot.job_spec;
     let escape = if spec.escapes_formulas() { Escape::Formulas } else { Escape::Nothing };
@@ -175,12 +176,10 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, stop_signal: StopSignal, memory: 
         Some(SourceCredential::Upload(grant)) => {
             Some(sources::upload(&spec, upload::stream(keeper.clone(), grant, stop_signal.clone()), memory))
         }
-        Some(SourceCredential::Database { password }) => {
-            let entries = [("password".to_owned(), password)].into();
-            Some(connected(&dialer, &private_endpoints, &snapshot.connections, entries, &spec, time_left, memory)?)
-        }
         Some(SourceCredential::Entries(entries)) => {
-            Some(connected(&dialer, &private_endpoints, &snapshot.connections, entries, &spec, time_left, memory)?)
+            let bookmark: Vec<String> = bookmark.iter().map(|part| part.expose().to_owned()).collect();
+            let terms = Terms { bookmark: &bookmark, time_left, memory };
+            Some(connected(&dialer, &private_endpoints, &snapshot.connections, entries, &spec, &terms)?)
         }
     };
     let opened = |cursor: api::keeper::ChunkCursor| (cursor.chunk, cursor.last_key.iter().map(|part| part.expose().to_owned()).collect());
@@ -211,15 +210,14 @@ fn connected(
     connections: &BTreeMap<String, SnapshotConnection>,
     entries: BTreeMap<String, SecretText>,
     spec: &ImportJobSpec,
-    time_left: Duration,
-    memory: Memory,
+    terms: &Terms<'_>,
 ) -> anyhow::Result<Box<dyn Source>> {
     let name = &spec.source.connection().context("the lease has a credential for a source, the job reads through no Connection")?.name;
     let system = connections.get(name).and_then(|known| known.spec.system());
     let system = system.with_context(|| format!("the snapshot has no Connection {name} that this version knows"))?;
     let dialer = dialer.with_policy(address_policy(system.kind(), private_endpoints));
     let entries = entries.into_iter().map(|(name, entry)| (name, entry.into_secret())).collect();
-    sources::connected(&dialer, name, system, &entries, spec, time_left, memory)
+    sources::connected(&dialer, name, system, &entries, spec, terms)
 }
 
 /// What this container may use, in bytes; from either version of control groups.

@@ -2,21 +2,21 @@
 
 use anyhow::{Context, Result};
 use api::keeper::{Lease, SourceCredential};
-use api::snapshot::SnapshotConnection;
+use api::snapshot::{Snapshot, SnapshotConnection};
 use api::{Connection, Region, Uid, conditions};
-use kube::Resource;
 use kube::api::{Api, Patch, PatchParams};
+use kube::{Resource, ResourceExt};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::{Value, json};
 
 use crate::answers::Answers;
 use crate::world::{HOME, REGION, World};
 
-const DENIED: &str = "HTTP/1.1 403 Forbidden\r\ncontent-length: 40\r\n\r\n<Error><Code>AccessDenied</Code></Error>";
+pub(crate) const DENIED: &str = "HTTP/1.1 403 Forbidden\r\ncontent-length: 40\r\n\r\n<Error><Code>AccessDenied</Code></Error>";
 const WRONG: &str = "HTTP/1.1 403 Forbidden\r\ncontent-length: 49\r\n\r\n<Error><Code>SignatureDoesNotMatch</Code></Error>";
 
 /// A Connection to a bucket whose server always says this.
-async fn bucket(answer: &'static [&'static str]) -> (Answers, Value) {
+pub(crate) async fn bucket(answer: &'static [&'static str]) -> (Answers, Value) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -29,6 +29,18 @@ async fn bucket(answer: &'static [&'static str]) -> (Answers, Value) {
         "credentials": {"secretRef": {"name": "lake", "afterIntake": "Keep"}},
     });
     (server, spec)
+}
+
+/// A run's source is this one, through this Connection.
+pub(crate) fn reads_from(snapshot: &mut Snapshot, connection: &Connection, source: Value) {
+    let known = SnapshotConnection {
+        uid: Uid::of(connection).expect("a UID"),
+        endpoint_digest: connection.spec.endpoint_digest(),
+        min_credential_version: 1,
+        spec: connection.spec.clone(),
+    };
+    snapshot.connections.insert(connection.name_any(), known);
+    snapshot.job_spec.source = serde_json::from_value(source).expect("a source");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,15 +71,7 @@ async fn a_key_that_may_only_read_is_verified_and_handed_to_the_run_that_reads()
 
     let worker = world
         .start_run_of("r1", &org, None, |snapshot| {
-            let known = SnapshotConnection {
-                uid: Uid::of(&lake).expect("a UID"),
-                endpoint_digest: lake.spec.endpoint_digest(),
-                min_credential_version: 1,
-                spec: lake.spec.clone(),
-            };
-            snapshot.connections.insert("lake".to_owned(), known);
-            let source = json!({"file": {"connectionRef": {"name": "lake"}, "path": "in/a.csv"}});
-            snapshot.job_spec.source = serde_json::from_value(source).expect("a source");
+            reads_from(snapshot, &lake, json!({"file": {"connectionRef": {"name": "lake"}, "path": "in/a.csv"}}));
         })
         .await?;
     let token = world.worker_token(&worker).await?;

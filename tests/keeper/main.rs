@@ -4,6 +4,7 @@
 mod answers;
 mod audit;
 mod authority;
+mod bookmarks;
 mod bucket_storage;
 mod buckets;
 mod connections;

@@ -109,6 +109,15 @@ async fn what_the_schemas_refuse() {
         // ImportJob
         (job_yaml("default", "accounts", UPLOAD, schedule), "an upload lives one hour"),
         (job_yaml("default", "accounts", "{}", "{manual: {}}"), "exactly one of upload, sql, file"),
+        (
+            job_yaml(
+                "default",
+                "accounts",
+                "{sql: {connectionRef: {name: lake}, query: SELECT 1, watermark: {column: at}}}",
+                "{manual: {}}",
+            ),
+            "watermark needs orderBy",
+        ),
         (job_yaml("default", "files", &file("/in/a.csv"), schedule), "begins and ends without a slash"),
         (job_yaml("default", "files", &file("in/"), schedule), "begins and ends without a slash"),
         (job_yaml("default", "files", &file("in//a.csv"), schedule), "has no part that is empty"),

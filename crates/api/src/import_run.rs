@@ -429,6 +429,8 @@ pub enum RunReason {
     Completed,
     /// The run did its work; some rows failed.
     CompletedWithFailedRows,
+    /// There was nothing that the last successful run had not read: no row beyond its watermark, or the same file.
+    NothingNew,
     /// More rows failed than `guards.maxFailedPercent` allows.
     TooManyFailedRows,
     /// The job does not fit the source or the org; nothing was sent.
@@ -474,7 +476,7 @@ pub enum RunReason {
 impl RunReason {
     /// Whether the run did what it was asked to, failed rows or not.
     pub fn is_success(self) -> bool {
-        matches!(self, Self::Completed | Self::CompletedWithFailedRows)
+        matches!(self, Self::Completed | Self::CompletedWithFailedRows | Self::NothingNew)
     }
 
     /// Whether another worker may go on where this one stopped.

@@ -98,6 +98,9 @@ pub struct Lease {
     /// Cursor behind each listed chunk that has one, opened.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cursors: Vec<ChunkCursor>,
+    /// What the last successful run of the job has read up to, for a job that reads only what is new. Empty: read all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bookmark: Vec<SecretText>,
     /// Server time, for the worker's deadline arithmetic.
     pub now: jiff::Timestamp,
     /// Private addresses that the run may reach: those of the Region's list that name its tenant.
@@ -121,11 +124,6 @@ pub struct ChunkCursor {
 pub enum SourceCredential {
     /// A file that the keeper has: its key.
     Upload(UploadGrant),
-    /// A database: what logs the Connection's user in.
-    Database {
-        /// The password, as the Secret had it.
-        password: SecretText,
-    },
     /// All entries that the way to log in has, by their names.
     Entries(BTreeMap<String, SecretText>),
 }
@@ -243,7 +241,7 @@ pub struct Control {
 }
 
 /// How a run ended, said once by its last worker.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OutcomeReport {
     /// Number of the caller's attempt, from 1; another than the newest is refused.
@@ -263,6 +261,9 @@ pub struct OutcomeReport {
     /// As in [`Outcome::file`](crate::import_run::Outcome::file).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// What the run has read up to: the keeper seals it for the next run of a job that reads only what is new.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bookmark: Vec<SecretText>,
 }
 
 /// A result file whose bytes are all stored.

@@ -8,6 +8,7 @@
 
 #![warn(missing_docs)]
 
+pub mod bookmark;
 pub mod chunk;
 pub mod connection;
 pub mod finding;

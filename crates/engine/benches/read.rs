@@ -51,11 +51,18 @@ fn source(place: &str, what: String) -> Box<dyn Source> {
             let (database, ca_bundle) = ("warehouse".to_owned(), ca_bundle());
             let params =
                 PostgresParams { host, port: port(), database, user, ca_bundle, server_name: None, allow_insecure_password: false };
-            Box::new(PostgresSource { dialer, params, password: password(), query: query() })
+            Box::new(PostgresSource { dialer, params, password: password(), query: query(), since: None })
         }
         "mysql" => {
             let params = MySqlParams { host, port: port(), database: "bench".to_owned(), user, ca_bundle: ca_bundle(), server_name: None };
-            Box::new(MySqlSource { dialer, params, password: password(), query: query(), time_left: Duration::from_secs(3_600) })
+            Box::new(MySqlSource {
+                dialer,
+                params,
+                password: password(),
+                query: query(),
+                since: None,
+                time_left: Duration::from_secs(3_600),
+            })
         }
         place => Box::new(FileSource::new(blob(place, what), Said::default())),
     }

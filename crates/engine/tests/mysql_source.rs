@@ -6,10 +6,12 @@ mod support;
 use std::collections::BTreeSet;
 use std::process::Command;
 
+use api::import_job::Watermark;
 use api::import_run::RunReason;
 use engine::row::Batch;
+use engine::source::mysql::MySqlSource;
 use engine::source::mysql::error_code::{ErrorCode, NAMES};
-use engine::source::{ReadError, Replay, Source, Start};
+use engine::source::{ReadError, Replay, Since, Source, Start};
 use support::Server;
 
 struct Found {
@@ -210,4 +212,48 @@ fn every_error_has_the_name_that_the_server_knows_it_by() {
     }
     assert!(NAMES.is_sorted());
     assert_eq!(ErrorCode("9999").to_string(), "error 9999");
+}
+
+#[tokio::test]
+async fn a_watermark_reads_what_is_beyond_it_and_tells_how_far_it_came() {
+    let server = Server::start();
+    server.server.run(
+        "CREATE TABLE t (id INT PRIMARY KEY, at DATETIME(6), name VARCHAR(9)); INSERT INTO t VALUES (1, '2026-01-01 00:00:00.000001', 'b'), \
+         (2, '2026-01-01 00:00:00.000002', 'a'), (3, '2026-01-01 00:00:00.000002', 'B')",
+    );
+    let source = |column: &str, since: Option<Since>| {
+        let mut source = server.source("SELECT id, at, name FROM t", &["id"]);
+        source.query.watermark = Some(Watermark { column: column.to_owned(), from: None });
+        MySqlSource { since, ..source }
+    };
+    let ids = async |source: &MySqlSource, start: &Start| {
+        let mut rows = source.open(start, &BTreeSet::new()).await?;
+        let (mut batch, mut ids) = (Batch::new(), Vec::new());
+        while rows.next(&mut batch).await? {
+            ids.extend(batch.rows().iter().map(|row| String::from_utf8(row.cells[0].to_vec()).unwrap()));
+        }
+        Ok::<_, ReadError>((ids.join(" "), rows.watermark().unwrap_or_default()))
+    };
+    let reached = "2026-01-01 00:00:00.000002";
+    assert_eq!(ids(&source("at", None), &Start::First).await.unwrap(), ("1 2 3".into(), reached.into()));
+    let kept = || Some(Since::Kept(reached.to_owned()));
+    assert_eq!(ids(&source("at", kept()), &Start::First).await.unwrap(), (String::new(), String::new()));
+    server.server.run("INSERT INTO t VALUES (4, '2026-02-01', 'c'), (5, '2026-02-01', 'd')");
+    assert_eq!(ids(&source("at", kept()), &Start::First).await.unwrap(), ("4 5".into(), "2026-02-01 00:00:00.000000".into()));
+    let key = behind(&["2026-02-01 00:00:00.000000", "4"], Replay::None);
+    assert_eq!(ids(&source("at", kept()), &key).await.unwrap().0, "5");
+    let key = behind(&["2026-02-01 00:00:00.000000", "4"], Replay::Seen);
+    assert_eq!(ids(&source("at", kept()), &key).await.unwrap().0, "4 5");
+    let told = |text: &str| Some(Since::Told(text.to_owned()));
+    assert_eq!(ids(&source("at", told("2026-01-31")), &Start::First).await.unwrap().0, "4 5");
+    assert_eq!(
+        ids(&source("name", told("a")), &Start::First).await.unwrap(),
+        ("1 4 5".into(), "d".into()),
+        "by the bytes: B comes before a"
+    );
+    let error = ids(&source("at", told("yesterday")), &Start::First).await.unwrap_err();
+    assert!(error.to_string().starts_with("watermark.from: \"yesterday\" is not compared with at; "), "{error}");
+    server.server.run("INSERT INTO t VALUES (6, NULL, 'e')");
+    let error = ids(&source("at", kept()), &Start::First).await.unwrap_err();
+    assert!(error.to_string().starts_with("row 1: at is NULL; watermark.column needs"), "{error}");
 }

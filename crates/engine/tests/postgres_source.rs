@@ -6,10 +6,12 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
+use api::import_job::Watermark;
 use api::import_run::RunReason;
 use engine::row::Batch;
+use engine::source::postgres::PostgresSource;
 use engine::source::postgres::sqlstate::{NAMES, SqlState};
-use engine::source::{QueryError, ReadError, Replay, Source, Start};
+use engine::source::{QueryError, ReadError, Replay, Since, Source, Start};
 use support::Server;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -175,7 +177,7 @@ async fn keys_that_cannot_be_resumed_behind_are_refused_even_after_a_restart() {
     let nulls = "SELECT * FROM (VALUES (1, 'a'), (2, 'b'), (NULL, 'c')) v(id, name)";
     let error =
         server.source(nulls, &["id"]).open(&Start::First, &BTreeSet::new()).await.err().expect("it is refused before the first row");
-    assert!(matches!(&error, ReadError::Query(QueryError::KeyHasNull { column }) if column == "id"), "{error}");
+    assert!(matches!(&error, ReadError::Query(QueryError::KeyHasNull { column, .. }) if column == "id"), "{error}");
     let error = read(&server, nulls, &["id"], behind(&["2"], Replay::None)).await.err().unwrap();
     assert!(matches!(&error, ReadError::Query(QueryError::KeyIsNull { column, .. }) if column == "id"), "{error}");
     let twice = "SELECT * FROM (VALUES (1, 'a'), (2, 'b'), (2, 'c')) v(id, name)";
@@ -187,6 +189,89 @@ async fn keys_that_cannot_be_resumed_behind_are_refused_even_after_a_restart() {
     assert_eq!(error.to_string(), "orderBy: there is no column \"ID_\", did you mean \"id\"?; the columns are \"id\", \"name\"");
     let error = read(&server, twice, &["id"], behind(&["1", "2"], Replay::None)).await.err().unwrap();
     assert!(matches!(error, ReadError::Query(QueryError::KeyShape { expected: 1, found: 2 })));
+}
+
+/// A query that reads only what is new.
+fn new_rows(server: &Server, query: &str, column: &str, since: Option<Since>) -> PostgresSource {
+    let mut source = server.source(query, &["id"]);
+    source.query.watermark = Some(Watermark { column: column.to_owned(), from: None });
+    PostgresSource { since, ..source }
+}
+
+async fn ids(source: &PostgresSource, start: &Start) -> Result<(Vec<String>, Option<String>), ReadError> {
+    let mut rows = source.open(start, &BTreeSet::new()).await?;
+    let (mut batch, mut ids) = (Batch::new(), Vec::new());
+    while rows.next(&mut batch).await? {
+        ids.extend(batch.rows().iter().map(|row| String::from_utf8(row.cells[0].to_vec()).unwrap()));
+    }
+    Ok((ids, rows.watermark()))
+}
+
+#[tokio::test]
+async fn a_watermark_reads_what_is_beyond_it_and_tells_how_far_it_came() {
+    let server = Server::start();
+    let admin = server.administrator().await;
+    admin
+        .batch_execute(
+            "CREATE TABLE t (id int PRIMARY KEY, at timestamptz, n numeric); GRANT SELECT ON t TO reader; ALTER ROLE reader SET timezone = 'Asia/Kolkata';
+             INSERT INTO t SELECT g, timestamptz '2026-01-01 00:00Z' + g * interval '1 microsecond', 10 - g FROM generate_series(1, 5) g",
+        )
+        .await
+        .unwrap();
+    let query = "SELECT id, at, n FROM t";
+    let (first, reached) = ids(&new_rows(&server, query, "at", None), &Start::First).await.unwrap();
+    assert_eq!((first.len(), reached.as_deref()), (5, Some("2026-01-01 00:00:00.000005+00")));
+    let kept = || reached.clone().map(Since::Kept);
+    let (none, after) = ids(&new_rows(&server, query, "at", kept()), &Start::First).await.unwrap();
+    assert_eq!((none, after), (vec![], None), "nothing new: who asks keeps what it has");
+    admin
+        .batch_execute("UPDATE t SET at = '2026-01-02 00:00Z' WHERE id = 2; INSERT INTO t VALUES (6, '2026-01-02 00:00Z', 0)")
+        .await
+        .unwrap();
+    let (new, after) = ids(&new_rows(&server, query, "at", kept()), &Start::First).await.unwrap();
+    assert_eq!((new, after.as_deref()), (vec!["2".to_owned(), "6".to_owned()], Some("2026-01-02 00:00:00+00")));
+
+    // A killed run goes on behind its key, whatever its watermark was.
+    let source = new_rows(&server, query, "at", kept());
+    let key = ["2026-01-02 00:00:00+00", "2"];
+    assert_eq!(ids(&source, &behind(&key, Replay::None)).await.unwrap().0, ["6"]);
+    let (again, _) = ids(&source, &behind(&key, Replay::Seen)).await.unwrap();
+    assert_eq!(again, ["2", "6"], "a pipeline that remembers reads again what this run has read, and nothing older");
+    let end = ["2026-01-02 00:00:00+00", "6"];
+    assert_eq!(ids(&source, &behind(&end, Replay::None)).await.unwrap(), (vec![], Some(end[0].to_owned())));
+
+    // The column that identifies the rows may be the watermark, too.
+    let (by_id, reached) = ids(&new_rows(&server, query, "id", Some(Since::Told("4".into()))), &Start::First).await.unwrap();
+    assert_eq!((by_id, reached.as_deref()), (vec!["5".to_owned(), "6".to_owned()], Some("6")));
+}
+
+#[tokio::test]
+async fn a_watermark_that_would_lose_rows_is_refused() {
+    let server = Server::start();
+    let admin = server.administrator().await;
+    admin
+        .batch_execute(
+            "CREATE TABLE t (id int PRIMARY KEY, at timestamptz); GRANT SELECT ON t TO reader;
+             INSERT INTO t VALUES (1, '2026-01-01 00:00Z'), (2, NULL)",
+        )
+        .await
+        .unwrap();
+    let told = |text: &str| Some(Since::Told(text.to_owned()));
+    let error = ids(&new_rows(&server, "SELECT id, at FROM t", "at", told("2026-06-01")), &Start::First).await.err().unwrap();
+    assert!(error.to_string().starts_with("watermark.column: at is NULL in some rows; "), "{error}");
+    let error = ids(&new_rows(&server, "SELECT id, at FROM t", "AT_", None), &Start::First).await.err().unwrap();
+    assert!(error.to_string().starts_with("watermark.column: there is no column \"AT_\""), "{error}");
+    admin.batch_execute("UPDATE t SET at = 'infinity' WHERE id = 2").await.unwrap();
+    let error = ids(&new_rows(&server, "SELECT id, at FROM t", "at", None), &Start::First).await.err().unwrap();
+    assert!(matches!(&error, ReadError::Query(QueryError::WatermarkEndless { row: 2, .. })), "{error}");
+    let canary = "kept-2f9c";
+    let error = ids(&new_rows(&server, "SELECT id, at FROM t", "at", told(canary)), &Start::First).await.err().unwrap();
+    assert!(error.to_string().contains(canary), "what the job says is shown: {error}");
+    let kept = Some(Since::Kept(canary.to_owned()));
+    let error = ids(&new_rows(&server, "SELECT id, at FROM t", "at", kept), &Start::First).await.err().unwrap();
+    assert!(!format!("{error:?} {error}").contains(canary), "a value of a row is not: {error}");
+    let error = ids(&new_rows(&server, "SELECT id, at FROM t", "at", None), &behind(&[canary, "1"], Replay::None)).await.err().unwrap();
+    assert!(!format!("{error:?} {error}").contains(canary), "nor is a key: {error}");
 }
 
 #[tokio::test]

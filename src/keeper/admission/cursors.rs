@@ -31,7 +31,7 @@ pub(crate) fn seal_cursor(admitted: &Admitted, keys: &TenantKeys, number: i64, k
     let version = u64::try_from(number).unwrap_or_default() + 1;
     let context = cursor_bound(admitted).context(keys.scope.clone());
     let failed = |source| Error::Ring { tenant: keys.tenant.name_any(), source };
-    let sealed = keys.ring.seal(Purpose::Credential, version, &context, &plain, &mut rand::rng()).map_err(failed)?;
+    let sealed = keys.ring.seal(Purpose::Cursor, version, &context, &plain, &mut rand::rng()).map_err(failed)?;
     Ok(BASE64.encode(sealed))
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn open_cursor(admitted: &Admitted, keys: &TenantKeys, sealed: &str, 
     let record = BASE64.decode(sealed).map_err(|_| unreadable())?;
     let context = cursor_bound(admitted).context(keys.scope.clone());
     let failed = |source| Error::Ring { tenant: keys.tenant.name_any(), source };
-    let opened = keys.ring.open(opening, Purpose::Credential, &context, &record).map_err(failed)?;
+    let opened = keys.ring.open(opening, Purpose::Cursor, &context, &record).map_err(failed)?;
     let chunk = i64::try_from(opened.version).map_err(|_| unreadable())? - 1;
     Ok(ChunkCursor { chunk, last_key: serde_json::from_slice(&opened.plaintext).map_err(|_| unreadable())? })
 }

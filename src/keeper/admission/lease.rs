@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use api::Upload;
+use api::connection::Rows;
 use api::import_job::SourceKind;
 use api::import_run::Chunks;
 use api::keeper::{ChunkCursor, Lease, SalesforceSession, SecretText, SessionRequest, SourceCredential, UploadGrant};
+use domain::bookmark::{self, Bookmark};
 use domain::lease::{Admitted, ConnectionObserved, Refusal, StoredFile, UploadObserved, Usable, judge_connection, judge_upload};
 use domain::reach::endpoints_of;
 use k8s_openapi::api::core::v1::Secret;
@@ -21,6 +23,7 @@ use crate::keeper::base::cluster::Cluster;
 use crate::keeper::base::error::{Error, kube};
 use crate::keeper::files::FileStore;
 use crate::keeper::files::records::{FileRecord, UPLOAD};
+use crate::keeper::vault::bookmarks::{Content, Kept, Place};
 use crate::keeper::vault::credentials::Stored;
 use crate::keeper::vault::{TenantKeys, Vault};
 
@@ -67,6 +70,7 @@ impl Leases {
         let status = admitted.run().status.clone().unwrap_or_default();
         let chunks = status.chunks.unwrap_or_default();
         let cursors = self.cursors(admitted, &keys, &chunks).await?;
+        let bookmark = if ending { Vec::new() } else { self.bookmark(admitted, &keys).await? };
         let event = Event::new("LeaseGranted")
             .with("tenant", tenant_uid(admitted).as_str())
             .with("run", admitted.run_uid().as_str())
@@ -79,6 +83,7 @@ impl Leases {
             target,
             cursors,
             chunks,
+            bookmark,
             now: self.cluster.now()?,
             private_endpoints: endpoints_of(&keys.region, &keys.tenant.name_any()),
         })
@@ -138,21 +143,19 @@ impl Leases {
     }
 
     async fn source(&self, admitted: &Admitted, keys: &TenantKeys) -> Result<SourceCredential, Rejection> {
-        match admitted.snapshot().job_spec.source.kind().ok_or(Refusal::File)? {
-            SourceKind::Sql(sql) => {
-                let (usable, stored) = self.usable(admitted, &sql.connection_ref.name).await?;
-                let password = self.vault.password(keys, usable.connection(), &stored, opened_for(admitted)).await?;
-                let password = password.ok_or_else(|| Rejection::about(admitted, &sql.connection_ref.name, Refusal::NoCredential))?;
-                Ok(SourceCredential::Database { password })
-            }
-            SourceKind::File(file) => {
-                let name = &file.connection_ref.name;
-                let (usable, stored) = self.usable(admitted, name).await?;
-                let entries = self.vault.entries(keys, usable.connection(), &stored, opened_for(admitted)).await?;
-                Ok(SourceCredential::Entries(entries.ok_or_else(|| Rejection::about(admitted, name, Refusal::NoCredential))?))
-            }
-            SourceKind::Upload(_) => self.upload_grant(admitted, keys).await.map(SourceCredential::Upload),
+        let (connection_ref, rows) = match admitted.snapshot().job_spec.source.kind().ok_or(Refusal::File)? {
+            SourceKind::Sql(query) => (&query.connection_ref, Rows::Query),
+            SourceKind::File(file) => (&file.connection_ref, Rows::Files),
+            SourceKind::Upload(_) => return self.upload_grant(admitted, keys).await.map(SourceCredential::Upload),
+        };
+        let name = &connection_ref.name;
+        let (usable, stored) = self.usable(admitted, name).await?;
+        // What logs in to an org stays here, whatever a job says: its worker gets sessions.
+        if usable.connection().spec.system().is_none_or(|system| system.kind().profile().rows != rows) {
+            return Err(Rejection::about(admitted, name, Refusal::NoSource));
         }
+        let entries = self.vault.entries(keys, usable.connection(), &stored, opened_for(admitted)).await?;
+        Ok(SourceCredential::Entries(entries.ok_or_else(|| Rejection::about(admitted, name, Refusal::NoCredential))?))
     }
 
     async fn upload_grant(&self, admitted: &Admitted, keys: &TenantKeys) -> Result<UploadGrant, Rejection> {
@@ -188,6 +191,32 @@ impl Leases {
         judge_upload(admitted, uid, observed, self.cluster.at_latest()?).map_err(refused)?;
         let (record, secret) = file.ok_or(Refusal::UploadExpired).map_err(refused)?;
         Ok((upload.ok_or(Refusal::UploadGone).map_err(refused)?, record, secret))
+    }
+
+    /// Where a run begins whose job reads only what is new; empty: at the beginning.
+    async fn bookmark(&self, admitted: &Admitted, keys: &TenantKeys) -> Result<Vec<SecretText>, Rejection> {
+        let snapshot = admitted.snapshot();
+        let Some(subject) = bookmark::subject(snapshot) else { return Ok(Vec::new()) };
+        let place = Place { job: &snapshot.job, subject: &subject };
+        let event = Event::new("BookmarkOpened").with("tenant", tenant_uid(admitted).as_str()).with("run", admitted.run_uid().as_str());
+        let kept = self.vault.bookmark(keys, &place, event).await?;
+        match kept.map(|kept| kept.content) {
+            Some(Content::Bookmark(bookmark)) => Ok(bookmark.start_of(admitted.run_uid()).to_vec()),
+            Some(Content::Lost) => Err(Rejection::about(admitted, &snapshot.job.name, Refusal::BookmarkLost)),
+            Some(Content::Other) | None => Ok(Vec::new()),
+        }
+    }
+
+    /// Keeps what a run has read up to, for the next one of its job.
+    pub(crate) async fn keep_bookmark(&self, admitted: &Admitted, reached: &[SecretText]) -> Result<(), Rejection> {
+        let snapshot = admitted.snapshot();
+        let Some(subject) = bookmark::subject(snapshot) else { return Ok(()) };
+        let keys = self.keys_of(admitted).await?;
+        let place = Place { job: &snapshot.job, subject: &subject };
+        let event = Event::new("BookmarkOpened").with("tenant", tenant_uid(admitted).as_str()).with("run", admitted.run_uid().as_str());
+        let kept = self.vault.bookmark(&keys, &place, event.with("for", "Outcome")).await?;
+        let next = Bookmark::after(kept.as_ref().and_then(Kept::bookmark), admitted.run_uid(), reached.to_vec());
+        Ok(self.vault.keep_bookmark(&keys, &place, kept, &next).await?)
     }
 
     /// What the cursors of earlier attempts say.

@@ -32,6 +32,7 @@ pub(crate) enum Kind {
     Credential,
     Tokens,
     File,
+    Bookmark,
 }
 
 impl Kind {
@@ -44,11 +45,12 @@ impl Kind {
             Self::Credential => "credential",
             Self::Tokens => "tokens",
             Self::File => "file",
+            Self::Bookmark => "bookmark",
         }
     }
 
     /// Kinds that are sealed under tenant keys, and so must be sealed again before a key may go.
-    pub(crate) const SEALED: [Self; 3] = [Self::Credential, Self::Tokens, Self::File];
+    pub(crate) const SEALED: [Self; 4] = [Self::Credential, Self::Tokens, Self::File, Self::Bookmark];
 }
 
 #[derive(Clone)]

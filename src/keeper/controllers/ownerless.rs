@@ -1,12 +1,13 @@
 //! Records of Connections that went without us: somebody took our finalizer off, or a keeper died between storing one and seeing that
-//! another keeper had disconnected it. The credential is destroyed, the tokens are revoked first. Apart from the sweep of files, which must
+//! another keeper had disconnected it. The credential is destroyed, the tokens are revoked first. What an ImportJob has read up to goes here, too,
+//! once the job is gone: jobs have no finalizer. Apart from the sweep of files, which must
 //! not wait for somebody else's org.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::reasons::tenant as reasons;
-use api::{Connection, Tenant};
+use api::{Connection, ImportJob, Tenant};
 use domain::connection::REVOKE_LIMIT;
 use futures::StreamExt;
 use kube::ResourceExt;
@@ -37,14 +38,15 @@ pub(crate) async fn run(controllers: Arc<Controllers>, stop: CancellationToken) 
 /// One look at everything.
 pub(crate) async fn round(controllers: &Controllers) -> Result<()> {
     let mut records = Vec::new();
-    for kind in [Kind::Credential, Kind::Tokens] {
+    for kind in [Kind::Credential, Kind::Tokens, Kind::Bookmark] {
         records.extend(controllers.vault.listed(kind, None).await?.into_iter().map(|record| (kind, record.metadata)));
     }
-    // Listed after the records: one that was made meanwhile belongs to a Connection that is listed.
-    let living = controllers.cluster.uids::<Connection>().await?;
+    // Listed after the records: one that was made meanwhile belongs to an object that is listed.
+    let (connections, jobs) = tokio::try_join!(controllers.cluster.uids::<Connection>(), controllers.cluster.uids::<ImportJob>())?;
     let mut ownerless = Vec::new();
     for (kind, record) in records {
         let bound = Bound::of(&record)?;
+        let living = if kind == Kind::Bookmark { &jobs } else { &connections };
         if !living.contains(bound.uid.as_str()) {
             ownerless.push((kind, record, bound));
         }
@@ -56,6 +58,7 @@ pub(crate) async fn round(controllers: &Controllers) -> Result<()> {
 async fn end(controllers: &Controllers, kind: Kind, record: &ObjectMeta, bound: &Bound) {
     let outcome = match kind {
         Kind::Tokens => revoke(controllers, record, bound).await,
+        Kind::Bookmark => destroy(controllers, record, "BookmarkDestroyed", bound).await,
         _ => destroy(controllers, record, "CredentialOrphanDestroyed", bound).await,
     };
     if let Err(error) = outcome {
@@ -112,11 +115,12 @@ async fn give_up(controllers: &Controllers, record: &ObjectMeta, bound: &Bound, 
 /// A region or its storage that is away does not keep a record of nobody.
 async fn destroy(controllers: &Controllers, record: &ObjectMeta, event: &'static str, bound: &Bound) -> Result<()> {
     let name = record.name.clone().unwrap_or_default();
-    tracing::warn!(record = name, connection = %bound.uid, event, "a record of a Connection that is gone is destroyed");
+    let object = if bound.kind == "ImportJob" { "job" } else { "connection" };
+    tracing::warn!(record = name, object, uid = %bound.uid, event, "a record of an object that is gone is destroyed");
     if let Some(region) =
         controllers.cluster.tenant_of_record(record).and_then(|tenant| controllers.cluster.region(&tenant.spec.region).ok())
     {
-        let event = Event::new(event).with("connection", bound.uid.as_str()).with("record", name.as_str());
+        let event = Event::new(event).with(object, bound.uid.as_str()).with("record", name.as_str());
         if let Err(error) = controllers.audit.line(&region, event).await {
             tracing::error!(region = region.name_any(), error = error.chain(), "the end of an ownerless record could not be audited");
         }

@@ -224,7 +224,7 @@ async fn erase_all(controllers: &Controllers, tenant: &Tenant) -> Result<Option<
     for file in controllers.files.records.list(Some(uid.as_str())).await? {
         sweeper::erase(&controllers.files, &file).await?;
     }
-    for kind in [Kind::Credential, Kind::Tokens] {
+    for kind in [Kind::Credential, Kind::Tokens, Kind::Bookmark] {
         for record in controllers.vault.listed(kind, Some(uid.as_str())).await? {
             controllers.vault.destroy(record.meta()).await?;
         }
@@ -265,7 +265,7 @@ async fn revoke_all(controllers: &Controllers, tenant: &Tenant) -> Result<(usize
 }
 
 async fn verify_erased(controllers: &Controllers, uid: &Uid) -> Result<()> {
-    for kind in [Kind::Credential, Kind::Tokens, Kind::File, Kind::KeyRing] {
+    for kind in Kind::SEALED.into_iter().chain([Kind::KeyRing]) {
         if let Some(left) = controllers.vault.listed(kind, Some(uid.as_str())).await?.first() {
             return Err(Error::Record { name: left.name_any(), detail: "it is still there after its deletion" });
         }

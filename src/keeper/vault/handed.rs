@@ -1,5 +1,4 @@
-//! What a worker is handed of a credential: the password of a database, the entries for a store of files, or a session of an org. The audit
-//! has the line before.
+//! What a worker is handed of a credential: the entries for a source, or a session of an org. The audit has the line before.
 
 use std::collections::BTreeMap;
 
@@ -14,18 +13,6 @@ use crate::keeper::audit::Event;
 use crate::keeper::base::error::Result;
 
 impl Vault {
-    /// Absent when the credential holds no password.
-    pub(crate) async fn password(
-        &self,
-        keys: &TenantKeys,
-        connection: &Connection,
-        stored: &Stored,
-        event: Event,
-    ) -> Result<Option<SecretText>> {
-        let entries = self.hand_out(keys, connection, stored, event).await?;
-        Ok(entries.text("password").map(|password| SecretText::new(password.expose_secret())))
-    }
-
     /// The entries that the way to log in has; absent when the credential lacks one.
     pub(crate) async fn entries(
         &self,

@@ -2,6 +2,7 @@
 //! [`Opening`], and for that the audit must have the line. What a system is shown, this room shows it; what a worker is given leaves as
 //! the text of the one secret that it may have.
 
+pub(crate) mod bookmarks;
 pub(crate) mod credentials;
 pub(crate) mod custody;
 mod handed;

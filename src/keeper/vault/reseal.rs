@@ -77,7 +77,11 @@ impl From<Error> for RingOr {
 }
 
 fn one(kind: Kind, ring: &Ring, scope: Scope, mut secret: Secret, opening: &Opening) -> std::result::Result<Secret, RingOr> {
-    let purpose = if kind == Kind::File { Purpose::FileKey } else { Purpose::Credential };
+    let purpose = match kind {
+        Kind::File => Purpose::FileKey,
+        Kind::Bookmark => Purpose::Cursor,
+        _ => Purpose::Credential,
+    };
     let bound = Bound::of(&secret.metadata)?;
     let context = bound.context(scope.clone());
     let (record, plaintext) = ring.reseal(opening, purpose, &context, sealed(&secret)?, &mut rand::rng())?;

@@ -167,6 +167,9 @@ pub enum Quote {
 /// Rows of a query of a database.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    rule("!has(self.watermark) || has(self.orderBy) && self.orderBy.size() > 0", "watermark needs orderBy: name the columns that identify each row"),
+]))]
 pub struct SqlSource {
     /// Connection to the database, in the same namespace.
     pub connection_ref: LocalRef,
@@ -177,6 +180,23 @@ pub struct SqlSource {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), inner(length(min = 1, max = 63)))]
     pub order_by: Vec<String>,
+    /// Reads only rows that are new since the last successful run, by a column that grows. Absent: every run reads all rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermark: Option<Watermark>,
+}
+
+/// By what a run tells rows that no earlier one has read. The highest value that a successful run has read is kept encrypted; the next run
+/// reads the rows beyond it. Another column or another `from` begins anew, as does another database.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Watermark {
+    /// A column of the query that is never NULL and grows with every row that is new or changed: a time of change, a number that counts up.
+    #[schemars(length(min = 1, max = 63))]
+    pub column: String,
+    /// The first run reads rows beyond this value, written as the database compares it with the column. Absent: it reads all rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = TEXT))]
+    pub from: Option<String>,
 }
 
 /// A file where a Connection leads to, and how it is read.
@@ -204,6 +224,19 @@ pub struct FileSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024), regex(pattern = PATH))]
     pub member: Option<String>,
+    /// What a run does with the file that the last successful run has read, if nobody changed it since. Absent: `Read`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unchanged: Option<Unchanged>,
+}
+
+/// What becomes of a file that was read before and is still the same.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::words)]
+pub enum Unchanged {
+    /// It is read once more.
+    Read,
+    /// The run ends with `NothingNew` and reads nothing.
+    Skip,
 }
 
 /// One character of ASCII that shows.

@@ -35,14 +35,14 @@ impl Refusal {
             // After it.
             Self::NotInSnapshot | Self::File => Class::Fenced,
             Self::SnapshotContradicted => Class::End(RunReason::Internal),
-            Self::NoTarget => Class::End(RunReason::PreflightFailed),
+            Self::NoTarget | Self::NoSource => Class::End(RunReason::PreflightFailed),
             Self::TenantLeaving | Self::ConnectionGone => Class::End(RunReason::Cancelled),
             Self::Endpoint | Self::Consent | Self::CredentialRolledBack => Class::End(RunReason::AuthorizationFailed),
             // Ended by a person who sets it back, or brings the credential.
             Self::ConnectionSuspended | Self::NoCredential => Class::Wait,
             Self::UploadGone => Class::End(RunReason::UploadGone),
             Self::UploadExpired => Class::End(RunReason::UploadExpired),
-            Self::UploadLost => Class::End(RunReason::SourceFailed),
+            Self::UploadLost | Self::BookmarkLost => Class::End(RunReason::SourceFailed),
             Self::UploadIncomplete => Class::Wait,
         }
     }
@@ -89,6 +89,10 @@ impl Admitted {
                 "the file of Upload {object} is not on the volume any more: send it again (kubectl import upload) and {again}; what was loaded stays and is counted"
             ),
             Refusal::UploadIncomplete => format!("Upload {object} has no file yet: send it with `kubectl import upload`"),
+            Refusal::BookmarkLost => format!(
+                "what ImportJob {object} has read up to cannot be opened any more, as its key was destroyed: say where the next run begins by another source.sql.watermark.from, or let a run read the file again by source.file.unchanged: Read"
+            ),
+            Refusal::NoSource => format!("rows are not read from Connection {object} in this way: name another one in the job's source"),
             Refusal::NoTarget => format!("Connection {object} in namespace {namespace} is none of a Salesforce org: mend the job"),
             other => format!("{other}: {again}"),
         }
@@ -124,6 +128,7 @@ mod tests {
         (Refusal::NotInSnapshot, Class::Fenced),
         (Refusal::SnapshotContradicted, Class::End(RunReason::Internal)),
         (Refusal::NoTarget, Class::End(RunReason::PreflightFailed)),
+        (Refusal::NoSource, Class::End(RunReason::PreflightFailed)),
         (Refusal::ConnectionGone, Class::End(RunReason::Cancelled)),
         (Refusal::ConnectionSuspended, Class::Wait),
         (Refusal::Endpoint, Class::End(RunReason::AuthorizationFailed)),
@@ -134,6 +139,7 @@ mod tests {
         (Refusal::UploadExpired, Class::End(RunReason::UploadExpired)),
         (Refusal::UploadLost, Class::End(RunReason::SourceFailed)),
         (Refusal::UploadIncomplete, Class::Wait),
+        (Refusal::BookmarkLost, Class::End(RunReason::SourceFailed)),
         (Refusal::File, Class::Fenced),
     ];
 

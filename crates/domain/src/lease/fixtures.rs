@@ -42,7 +42,7 @@ pub(super) fn connection() -> Connection {
     connection
 }
 
-fn snapshot() -> Snapshot {
+pub(crate) fn snapshot() -> Snapshot {
     let connection = connection();
     let id = |namespace: Option<&str>, name: &str, uid: &str| ObjectId {
         namespace: namespace.map(Into::into),

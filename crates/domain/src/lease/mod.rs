@@ -7,7 +7,7 @@
 mod class;
 mod connection;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 mod observed;
 mod rules;
 mod upload;

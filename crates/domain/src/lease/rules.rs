@@ -81,6 +81,10 @@ pub enum Refusal {
     UploadLost,
     #[error("the upload has no file yet")]
     UploadIncomplete,
+    #[error("the connection is to a system that rows are not read from in this way")]
+    NoSource,
+    #[error("what the job has read up to does not open any more")]
+    BookmarkLost,
     #[error("the file is none of this run")]
     File,
 }

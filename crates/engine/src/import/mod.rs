@@ -8,7 +8,7 @@ mod target;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::import_job::{Guards, ImportJobSpec, SalesforceTarget, StepKind};
+use api::import_job::{Guards, ImportJobSpec, SalesforceTarget, SourceKind, StepKind};
 use api::import_run::{Chunks, Rows, RunReason, Warning};
 use futures::future::LocalBoxFuture;
 use salesforce::{Client, Describe};
@@ -76,6 +76,7 @@ impl From<Refusal> for Ending {
             unmatched: 0,
             warnings: Vec::new(),
             file: None,
+            bookmark: Vec::new(),
             fenced: false,
         }
     }
@@ -133,7 +134,16 @@ impl Import {
         feed(&mut *rows, &mut pipeline, &mut loader, &self.stop_signal).await;
         let mut warnings = [rows.warnings(), pipeline.warnings()].concat();
         warnings.truncate(Warning::MOST);
-        loader.finish().await.map(|ending| Ending { warnings, ..ending }).map_err(not_ended)
+        let bookmark = match rows.watermark() {
+            Some(watermark) => vec![watermark],
+            None => self.source.as_ref().map(|source| source.origin()).unwrap_or_default(),
+        };
+        let ending = loader.finish().await.map_err(not_ended)?;
+        let reason = match ending.reason {
+            RunReason::Completed if ending.rows.read == 0 && self.reads_only_new() => RunReason::NothingNew,
+            reason => reason,
+        };
+        Ok(Ending { reason, warnings, bookmark, ..ending })
     }
 
     /// Everything that comes before the first row.
@@ -164,6 +174,10 @@ impl Import {
         })?;
         let remembers = self.spec.steps.iter().any(|step| matches!(step.kind(), Some(StepKind::Dedupe(_))));
         Ok(Start::Behind { key: key.clone(), replay: if remembers { Replay::Seen } else { Replay::None } })
+    }
+
+    fn reads_only_new(&self) -> bool {
+        matches!(self.spec.source.kind(), Some(SourceKind::Sql(query)) if query.watermark.is_some())
     }
 
     /// Without a source nothing is read, whatever is said here.

@@ -31,6 +31,8 @@ pub enum ReadError {
 /// What has to be done before the same job can read its source.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Remedy {
+    /// Nothing, as there is nothing to read.
+    None,
     /// Nothing: the same may work a moment later.
     Wait,
     /// The file, the query, the connection or what the job says of them has to be corrected.
@@ -45,6 +47,7 @@ impl Remedy {
     /// How a run ends that cannot go on without it.
     pub fn reason(self) -> RunReason {
         match self {
+            Self::None => RunReason::NothingNew,
             Self::Wait => RunReason::Interrupted,
             Self::Correct => RunReason::SourceFailed,
             Self::Shorten => RunReason::FileTooComplex,
@@ -83,6 +86,8 @@ impl ReadError {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "each variant's message says what it is and shows its fields")]
 pub enum FileError {
+    #[error("{}the file is the same that the last successful run has read; set the source's `unchanged` to Read to read it again", file.as_ref().map(|file| format!("{file}: ")).unwrap_or_default())]
+    NothingNew { file: Option<String> },
     #[error("the file is empty; its first line must name the columns")]
     Empty,
     #[error(
@@ -191,6 +196,7 @@ impl FileError {
             | Self::UnpacksTooFar { .. }
             | Self::TooManyMembers { .. } => Remedy::Shorten,
             Self::ArchiveTooLarge { .. } => Remedy::Split,
+            Self::NothingNew { .. } => Remedy::None,
             Self::Workbook(error) => error.remedy(),
             Self::Parquet(error) => error.remedy(),
             Self::Empty
@@ -255,22 +261,34 @@ pub enum QueryError {
     Stopped { code: String, passing: bool },
     #[error("the query returns no columns")]
     NoColumns,
-    #[error("orderBy: {problem}; {header}")]
-    OrderBy { problem: ColumnError, header: String },
+    #[error("{field}: {problem}; {header}")]
+    KeyColumn { field: &'static str, problem: ColumnError, header: String },
     #[error("column {column:?} is {kind}, which is no text: {remedy}")]
     ColumnKind { column: String, kind: &'static str, remedy: &'static str },
-    #[error("orderBy: {column} is NULL in some rows; name columns that are never NULL, or leave such rows out with WHERE")]
-    KeyHasNull { column: String },
-    #[error("row {row}: {column} is NULL; orderBy needs columns that are never NULL")]
-    KeyIsNull { row: u64, column: String },
+    #[error(
+        "{field}: {column} is NULL in some rows; name columns that are never NULL, put a value in its place with COALESCE, or leave such rows \
+         out with WHERE"
+    )]
+    KeyHasNull { field: &'static str, column: String },
+    #[error(
+        "row {row}: {column} is NULL; {field} needs columns that are never NULL: put a value in its place with COALESCE, or leave such rows \
+         out with WHERE"
+    )]
+    KeyIsNull { row: u64, field: &'static str, column: String },
     #[error("row {row}: the row before has the same {columns}; orderBy needs columns that together identify each row")]
     KeyRepeats { row: u64, columns: String },
     #[error("the recorded key has {found} values, orderBy {expected} columns; the job was changed under a run")]
     KeyShape { expected: usize, found: usize },
-    #[error("orderBy: {column} is {kind}; order by columns of numbers, dates or text")]
-    KeyKind { column: String, kind: &'static str },
+    #[error("{field}: {column} is {kind}; order by columns of numbers, dates or text")]
+    KeyKind { field: &'static str, column: String, kind: &'static str },
     #[error("the recorded key has no value of {column}; the job was changed under a run")]
     KeyText { column: String },
+    #[error("watermark.from: {value:?} is not compared with {column}; write a number, or a time as in 2026-11-28 06:00:00 (UTC)")]
+    WatermarkFrom { column: String, value: String },
+    #[error("row {row}: {column} is infinite or no number, so no row would come after it; leave such rows out with WHERE")]
+    WatermarkEndless { row: u64, column: String },
+    #[error("what the last run has read up to is no value of {column} now; begin anew by another watermark.from")]
+    WatermarkKind { column: String },
     #[error("row {row}: more than {limit} characters in the columns that the job uses; Salesforce takes no more")]
     RowTooLong { row: u64, limit: usize },
     #[error("row {row}: more than {limit} MiB; leave long columns out of the query")]
@@ -287,7 +305,7 @@ impl QueryError {
             Self::Refused { passing: false, .. }
             | Self::Stopped { passing: false, .. }
             | Self::NoColumns
-            | Self::OrderBy { .. }
+            | Self::KeyColumn { .. }
             | Self::ColumnKind { .. }
             | Self::KeyHasNull { .. }
             | Self::KeyIsNull { .. }
@@ -295,6 +313,9 @@ impl QueryError {
             | Self::KeyShape { .. }
             | Self::KeyKind { .. }
             | Self::KeyText { .. }
+            | Self::WatermarkFrom { .. }
+            | Self::WatermarkEndless { .. }
+            | Self::WatermarkKind { .. }
             | Self::Protocol { .. } => Remedy::Correct,
         }
     }

@@ -35,18 +35,27 @@ pub struct FileSource {
     memory: Memory,
     /// What the blob was when it was first opened.
     first: OnceLock<Identity>,
+    /// What the last run read, which is not read again.
+    known: Option<Identity>,
 }
 
 impl FileSource {
     /// The file in this blob, as the job says that it is read.
     pub fn new(blob: impl Blob + 'static, said: Said) -> Self {
-        Self { blob: Box::new(blob), said, memory: Memory::default(), first: OnceLock::new() }
+        Self { blob: Box::new(blob), said, memory: Memory::default(), first: OnceLock::new(), known: None }
     }
 
     /// Of a file that has to be held, no more is than fits into this.
     #[must_use]
     pub fn within(self, memory: Memory) -> Self {
         Self { memory, ..self }
+    }
+
+    /// The file that the last run has read is not read again while it stays the same. `bookmark`: what that file was, if there was one.
+    #[must_use]
+    pub fn unless(self, bookmark: &[String]) -> Self {
+        // Of the same length it may still be another one.
+        Self { known: Identity::of(bookmark).filter(|known| known.version.is_some()), ..self }
     }
 }
 
@@ -76,6 +85,10 @@ impl Source for FileSource {
         let known = self.first.get().or(again.as_ref()).cloned();
         let told = self.said.format.as_ref().map(Format::compile).transpose()?;
         let identity = self.blob.identity(known.as_ref().and_then(|known| known.name.as_deref())).await?;
+        // What an attempt of this run has begun to read is new to it.
+        if *start == Start::First && self.known.as_ref() == Some(&identity) {
+            return Err(FileError::NothingNew { file: identity.name.clone() }.into());
+        }
         let first = self.first.get_or_init(|| known.unwrap_or_else(|| identity.clone()));
         if *first != identity {
             return Err(BlobError::Changed.into());

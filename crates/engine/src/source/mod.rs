@@ -25,6 +25,7 @@ pub mod parquet;
 mod peek;
 pub mod postgres;
 mod values;
+mod watermark;
 mod whole_file;
 
 use std::collections::BTreeSet;
@@ -35,6 +36,7 @@ use async_trait::async_trait;
 pub use self::error::{FileError, QueryError, ReadError, Remedy};
 pub use self::file::{FileSource, Said};
 pub use self::format::Format;
+pub use self::watermark::Since;
 use crate::load::Reread;
 use crate::row::{Batch, Header};
 
@@ -74,6 +76,11 @@ pub trait Rows: Send {
     /// The whole file is in memory beside the rows that are under way.
     fn holds_file(&self) -> bool {
         false
+    }
+
+    /// The highest value of the job's watermark so far, as the database wrote it; absent without one, and before the first row.
+    fn watermark(&self) -> Option<String> {
+        None
     }
 
     /// Lines without any text, skipped so far; they are not rows.

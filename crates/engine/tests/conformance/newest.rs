@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use api::import_run::RunReason;
 use engine::row::Batch;
 use engine::source::{FileSource, ReadError, Said, Source, Start};
 
@@ -30,12 +31,39 @@ pub(crate) async fn misses(places: &[Place<'_>]) -> Vec<String> {
             Ok(told) => println!("{}, new-*.csv: {told}", place.name),
             Err(error) => misses.push(format!("{}, new-*.csv: {error}", place.name)),
         }
+        match left_alone(place).await {
+            Ok(told) => println!("{}, same.csv: {told}", place.name),
+            Err(error) => misses.push(format!("{}, same.csv: {error}", place.name)),
+        }
     }
     misses
 }
 
 fn file(says: &str) -> Vec<u8> {
     format!("says\n{says}\n").into_bytes()
+}
+
+/// A file that the last run has read, and that nobody changed, is nothing new; to the run that has begun with it, it is not.
+async fn left_alone(place: &Place<'_>) -> Result<String, String> {
+    let told = |result: Result<_, ReadError>| result.map_err(|error| connect::explain(&error));
+    let source = || (place.source)("same.csv", Said::default());
+    (place.put)("same.csv", &file("one"));
+    let (says, _, bookmark) = told(read(&source(), &Start::First).await)?;
+    let next = || source().unless(&bookmark);
+    let error = match read(&next(), &Start::First).await {
+        Ok(found) => return Err(format!("{found:?} is read once more")),
+        Err(error) if error.reason() == RunReason::NothingNew => connect::explain(&error),
+        Err(error) => return Err(connect::explain(&error)),
+    };
+    let again = Start::Again { origin: bookmark.clone() };
+    let (still, ..) = told(read(&next(), &again).await)?;
+    tokio::time::sleep(APART).await;
+    (place.put)("same.csv", &file("two"));
+    let (changed, ..) = told(read(&next(), &Start::First).await)?;
+    match (says.as_str(), still.as_str(), changed.as_str()) {
+        ("one", "one", "two") => Ok(error),
+        found => Err(format!("{found:?} was read")),
+    }
 }
 
 async fn try_at(place: &Place<'_>) -> Result<String, String> {

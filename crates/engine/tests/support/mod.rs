@@ -87,7 +87,7 @@ impl Server {
         };
         let query = serde_json::json!({"connectionRef": {"name": "db"}, "query": query, "orderBy": order_by});
         let query = serde_json::from_value(query).expect("a query of a job");
-        PostgresSource { dialer: Dialer::new(AddressPolicy::unrestricted()), params, password: PASSWORD.into(), query }
+        PostgresSource { dialer: Dialer::new(AddressPolicy::unrestricted()), params, password: PASSWORD.into(), query, since: None }
     }
 
     /// A PgBouncer before the server, which gives each transaction whatever connection is free.

@@ -31,6 +31,7 @@ impl Server {
             params: self.server.params(&self.ca),
             password: mariadb::PASSWORD.into(),
             query: serde_json::from_value(query).expect("a query of a job"),
+            since: None,
             time_left: Duration::from_secs(3_600),
         }
     }

@@ -30,6 +30,7 @@ pub(super) const NOT_REASONS: &[&str] = &[
     "Fleet",
     "Flux",
     "Helm", // tools that manage Secrets
+    "BookmarkDestroyed",
     "CredentialOrphanDestroyed",
     "RevocationFailed", // lines of the audit
 ];

@@ -136,6 +136,12 @@ impl<'a> Beside<'a> {
         listens(3306, "MariaDB")
     }
 
+    /// Has the MariaDB's administrator do this.
+    pub(super) fn shop_does(&self, statement: &str) -> Result<()> {
+        let socket = format!("--socket={}", self.folder.join("mariadb/socket").display());
+        process::output(Command::new("mariadb").args(["--no-defaults", "--user=root", &socket, "--execute", statement])).map(drop)
+    }
+
     /// A Connection to the MariaDB with this password, and with what its certificate has to name.
     pub(super) fn shop(&self, namespace: &str, name: &str, password: &str, server_name: &str) -> Result<()> {
         let tls = json!({"caBundle": authority()?, "serverName": server_name});

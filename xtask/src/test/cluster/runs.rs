@@ -26,7 +26,12 @@ pub(super) struct Run<'a> {
 
 impl<'a> Run<'a> {
     pub(super) fn start(demo: &'a Demo, tenant: &'a str, job: &str, folder: &'a Path) -> Result<Self> {
-        let name = format!("{job}-{}", std::process::id());
+        Self::start_as(&format!("{job}-{}", std::process::id()), demo, tenant, job, folder)
+    }
+
+    /// One of several of a job, by a name of its own.
+    pub(super) fn start_as(name: &str, demo: &'a Demo, tenant: &'a str, job: &str, folder: &'a Path) -> Result<Self> {
+        let name = name.to_owned();
         demo.plugin(&["run", &format!("{tenant}/{job}"), "--name", &name])?;
         let uid = demo.kubectl.run(&["get", "importrun", &name, "-n", tenant, "-o", "jsonpath={.metadata.uid}"])?;
         Ok(Self { demo, tenant, folder, name, uid: uid.trim().to_owned() })

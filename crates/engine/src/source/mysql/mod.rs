@@ -19,7 +19,7 @@ use secrecy::SecretString;
 use self::error_code::ErrorCode;
 use super::keys::Keys;
 use super::limits::{MAX_CHARACTERS, MAX_RECORD, check_length};
-use super::{QueryError, ReadError, Replay, Rows, Source, Start};
+use super::{QueryError, ReadError, Replay, Rows, Since, Source, Start};
 use crate::load::Reread;
 use crate::own;
 use crate::row::{Batch, Header, Row, RowError};
@@ -34,6 +34,8 @@ pub struct MySqlSource {
     pub password: SecretString,
     /// The query, with `orderBy` if its rows can be read on from a key.
     pub query: SqlSource,
+    /// Only rows beyond this are read.
+    pub since: Option<Since>,
     /// How long the run may still take: the server gives up the query then, and not before.
     pub time_left: Duration,
 }
@@ -50,7 +52,7 @@ impl Source for MySqlSource {
         for statement in sql::session(mariadb, self.time_left) {
             session.execute(&statement).await.map_err(refused)?;
         }
-        Ok(Box::new(QueryRows::open(session, &self.query, start, used).await?))
+        Ok(Box::new(QueryRows::open(session, &self.query, self.since.as_ref(), start, used).await?))
     }
 }
 
@@ -70,14 +72,20 @@ struct QueryRows {
 
 impl QueryRows {
     /// Starts the query; the header is known, no row was read.
-    async fn open(mut session: MySqlSession, spec: &SqlSource, start: &Start, used: &BTreeSet<String>) -> Result<Self, ReadError> {
+    async fn open(
+        mut session: MySqlSession,
+        spec: &SqlSource,
+        since: Option<&Since>,
+        start: &Start,
+        used: &BTreeSet<String>,
+    ) -> Result<Self, ReadError> {
         let columns = session.columns(&spec.query).await.map_err(refused)?;
         let header = Header::new(columns.iter().map(|column| column.name.as_str()));
         if header.is_empty() {
             return Err(QueryError::NoColumns.into());
         }
-        let keys = Keys::find(&spec.order_by, &header)?;
-        let text = sql::select(&spec.query, &columns, keys.columns(), start)?;
+        let keys = Keys::find(spec, &header, start)?;
+        let text = sql::select(&spec.query, &columns, &keys.named(), since, start)?;
         // What is wrong with the query itself was told above; from here on the server's words may hold a value, or the key.
         let rows = session.rows(&text).await.map_err(stopped)?;
         Ok(Self {
@@ -109,6 +117,10 @@ impl QueryRows {
 impl Rows for QueryRows {
     fn header(&self) -> &Header {
         &self.header
+    }
+
+    fn watermark(&self) -> Option<String> {
+        self.keys.watermark()
     }
 
     async fn next(&mut self, batch: &mut Batch) -> Result<bool, ReadError> {

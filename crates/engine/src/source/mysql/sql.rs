@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use connect::{MySqlColumn, MySqlKind};
 
-use crate::source::{QueryError, Replay, Start};
+use crate::source::{QueryError, Replay, Since, Start};
 
 /// Makes every value's text independent of the server's settings, and the transaction one that reads one state and
 /// writes nothing.
@@ -32,26 +32,47 @@ pub(super) fn session(mariadb: bool, time_left: Duration) -> Vec<String> {
 
 /// The user's query, in order and from where reading begins. Without `orderBy` it is as it stands: a query in a query may
 /// not have two columns of one name. The line ends keep a comment at its end from swallowing the rest.
-pub(super) fn select(query: &str, columns: &[MySqlColumn], keys: &[usize], start: &Start) -> Result<String, QueryError> {
-    let keys: Vec<Key<'_>> = keys.iter().map(|key| Key::of(&columns[*key])).collect::<Result<_, _>>()?;
-    let (mut marks, mut rest) = (String::new(), String::new());
+pub(super) fn select(
+    query: &str,
+    columns: &[MySqlColumn],
+    keys: &[(usize, &'static str)],
+    since: Option<&Since>,
+    start: &Start,
+) -> Result<String, QueryError> {
+    let keys: Vec<Key<'_>> = keys.iter().map(|(key, field)| Key::of(&columns[*key], field)).collect::<Result<_, _>>()?;
+    let mut marks = String::new();
+    let mut conditions = Vec::new();
+    if let (Some(since), Some(watermark)) = (since, keys.first()) {
+        let watermark = std::slice::from_ref(watermark);
+        conditions.push(beyond(watermark, &[since.value().to_owned()]).map_err(|error| watermark_error(error, since))?);
+    }
     if let Start::Behind { key, replay } = start {
-        let behind = behind(&keys, key)?;
+        let behind = beyond(&keys, key)?;
         match replay {
-            Replay::None => rest = format!(" WHERE {behind}"),
+            Replay::None => conditions.push(behind),
             Replay::Seen => marks = format!(", {behind}"),
         }
     }
     if keys.is_empty() {
         return Ok(query.to_owned());
     }
+    let rest = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
     let order: Vec<&str> = keys.iter().map(|key| key.expression.as_str()).collect();
     Ok(format!("SELECT q.*{marks} FROM (\n{query}\n) AS q{rest} ORDER BY {}", order.join(", ")))
 }
 
-/// True for rows behind the key, and for rows whose key is NULL: reading them tells that they cannot be resumed, leaving
-/// them out would lose them.
-fn behind(keys: &[Key<'_>], values: &[String]) -> Result<String, QueryError> {
+/// The same of a value that is no key.
+fn watermark_error(error: QueryError, since: &Since) -> QueryError {
+    match (error, since) {
+        (QueryError::KeyText { column }, Since::Told(value)) => QueryError::WatermarkFrom { column, value: value.clone() },
+        (QueryError::KeyText { column }, Since::Kept(_)) => QueryError::WatermarkKind { column },
+        (error, _) => error,
+    }
+}
+
+/// True for rows that are beyond these values of their keys, and for rows that have NULL there: reading them tells that they cannot be resumed,
+/// leaving them out would lose them.
+fn beyond(keys: &[Key<'_>], values: &[String]) -> Result<String, QueryError> {
     if values.len() != keys.len() || values.is_empty() {
         return Err(QueryError::KeyShape { expected: keys.len(), found: values.len() });
     }
@@ -84,8 +105,8 @@ enum KeyKind {
 }
 
 impl<'q> Key<'q> {
-    fn of(column: &'q MySqlColumn) -> Result<Self, QueryError> {
-        let refuse = |kind| Err(QueryError::KeyKind { column: column.name.clone(), kind });
+    fn of(column: &'q MySqlColumn, field: &'static str) -> Result<Self, QueryError> {
+        let refuse = |kind| Err(QueryError::KeyKind { field, column: column.name.clone(), kind });
         let kind = match column.kind {
             MySqlKind::Number => KeyKind::Number,
             MySqlKind::Date | MySqlKind::Time | MySqlKind::DateTime => KeyKind::Time,
@@ -132,7 +153,10 @@ mod tests {
     #[test]
     fn a_key_is_quoted_and_typed() {
         let columns = [column("id", MySqlKind::Number), column("na`me", MySqlKind::Text), column("at", MySqlKind::DateTime)];
-        let text = |keys: &[usize], start: &Start| select("SELECT 1 -- one", &columns, keys, start);
+        let text = |keys: &[usize], start: &Start| {
+            let keys: Vec<_> = keys.iter().map(|key| (*key, "orderBy")).collect();
+            select("SELECT 1 -- one", &columns, &keys, None, start)
+        };
         assert_eq!(text(&[], &Start::First).unwrap(), "SELECT 1 -- one");
         assert_eq!(
             text(&[1, 0], &behind(&["O'Neil\\", "-7"], Replay::None)).unwrap(),
@@ -153,10 +177,38 @@ mod tests {
     }
 
     #[test]
+    fn only_rows_beyond_the_watermark_are_read_whatever_becomes_of_those_up_to_the_key() {
+        let columns = [column("id", MySqlKind::Number), column("at", MySqlKind::DateTime)];
+        let text = |since: &Since, start: &Start| select("SELECT 1", &columns, &[1, 0].map(|key| (key, "orderBy")), Some(since), start);
+        let since = "((q.`at` > '2026-01-01') IS NOT FALSE)";
+        let behind_key = "((q.`at` > '2026-02-01' OR (q.`at` = '2026-02-01' AND (q.`id` > 7))) IS NOT FALSE)";
+        let told = Since::Told("2026-01-01".to_owned());
+        let (from, order) = ("FROM (\nSELECT 1\n) AS q", "ORDER BY q.`at`, q.`id`");
+        assert_eq!(text(&told, &Start::First).unwrap(), format!("SELECT q.* {from} WHERE {since} {order}"));
+        assert_eq!(
+            text(&told, &behind(&["2026-02-01", "7"], Replay::None)).unwrap(),
+            format!("SELECT q.* {from} WHERE {since} AND {behind_key} {order}")
+        );
+        assert_eq!(
+            text(&told, &behind(&["2026-02-01", "7"], Replay::Seen)).unwrap(),
+            format!("SELECT q.*, {behind_key} {from} WHERE {since} {order}")
+        );
+        for no_time in ["2026-01-01T00:00:00Z", "1 OR 1", "' OR '"] {
+            let error = text(&Since::Told(no_time.to_owned()), &Start::First).unwrap_err();
+            assert!(matches!(&error, QueryError::WatermarkFrom { column, .. } if column == "at"), "{error}");
+            let error = text(&Since::Kept(no_time.to_owned()), &Start::First).unwrap_err();
+            assert!(matches!(&error, QueryError::WatermarkKind { .. }) && !error.to_string().contains(no_time), "{error}");
+        }
+    }
+
+    #[test]
     fn columns_that_do_not_order_by_their_text_are_refused() {
         for kind in [MySqlKind::Approximate, MySqlKind::Choice, MySqlKind::Bit, MySqlKind::Binary, MySqlKind::Json] {
             let columns = [column("k", kind)];
-            assert!(matches!(select("SELECT k FROM t", &columns, &[0], &Start::First), Err(QueryError::KeyKind { .. })), "{kind:?}");
+            assert!(
+                matches!(select("SELECT k FROM t", &columns, &[(0, "orderBy")], None, &Start::First), Err(QueryError::KeyKind { .. })),
+                "{kind:?}"
+            );
         }
     }
 }

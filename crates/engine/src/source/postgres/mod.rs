@@ -24,7 +24,7 @@ use self::sqlstate::SqlState;
 use self::value::{Shape, no_cell};
 use super::keys::Keys;
 use super::limits::{MAX_CHARACTERS, MAX_RECORD, check_length};
-use super::{QueryError, ReadError, Replay, Rows, Source, Start};
+use super::{QueryError, ReadError, Replay, Rows, Since, Source, Start};
 use crate::load::Reread;
 use crate::own;
 use crate::row::{Batch, Header, Row, RowError};
@@ -46,6 +46,8 @@ pub struct PostgresSource {
     pub password: SecretString,
     /// The query, with `orderBy` if its rows can be read on from a key.
     pub query: SqlSource,
+    /// Only rows beyond this are read.
+    pub since: Option<Since>,
 }
 
 #[async_trait]
@@ -56,7 +58,7 @@ impl Source for PostgresSource {
 
     async fn open(&self, start: &Start, used: &BTreeSet<String>) -> Result<Box<dyn Rows>, ReadError> {
         let session = self.dialer.postgres(&self.params, &self.password).await?;
-        Ok(Box::new(PostgresRows::open(session, &self.query, start, used).await?))
+        Ok(Box::new(PostgresRows::open(session, &self.query, self.since.as_ref(), start, used).await?))
     }
 }
 
@@ -81,14 +83,20 @@ struct PostgresRows {
 
 impl PostgresRows {
     /// Starts the query; the header is known, no row was read.
-    async fn open(session: PostgresSession, spec: &SqlSource, start: &Start, used: &BTreeSet<String>) -> Result<Self, ReadError> {
+    async fn open(
+        session: PostgresSession,
+        spec: &SqlSource,
+        since: Option<&Since>,
+        start: &Start,
+        used: &BTreeSet<String>,
+    ) -> Result<Self, ReadError> {
         session.execute(SESSION).await.map_err(refused)?;
         let columns = session.columns(&sql::describe(&spec.query)).await.map_err(refused)?;
         let header = Header::new(columns.iter().map(|column| column.name.as_str()));
         if header.is_empty() {
             return Err(QueryError::NoColumns.into());
         }
-        let keys = Keys::find(&spec.order_by, &header)?;
+        let keys = Keys::find(spec, &header, start)?;
         let used: Vec<usize> = used.iter().filter_map(|name| header.find(name).ok()).collect();
         let types: Vec<_> = columns.into_iter().map(|column| column.kind).collect();
         for column in &used {
@@ -96,17 +104,19 @@ impl PostgresRows {
                 return Err(QueryError::ColumnKind { column: header.names()[*column].clone(), kind, remedy }.into());
             }
         }
-        let query = Query { text: &spec.query, types: &types, keys: keys.columns() };
+        let query = Query { text: &spec.query, types: &types, keys: keys.columns(), since: since.map(Since::value) };
         // NULL comes last in the order, after all other rows were sent. An interrupted run has looked already.
         if *start == Start::First {
             for column in keys.columns() {
                 if session.is_true(&query.has_null(*column)).await.map_err(refused)? {
-                    return Err(QueryError::KeyHasNull { column: header.names()[*column].clone() }.into());
+                    return Err(QueryError::KeyHasNull { field: keys.field(*column), column: header.names()[*column].clone() }.into());
                 }
             }
         }
         let copy = query.copy(start)?;
-        let stream = session.copy_out(&copy).await.map_err(refused)?;
+        // The server's words may show a value of the statement: there is one of a row in it behind a key, and beyond what was read before.
+        let private = matches!(start, Start::Behind { .. }) || matches!(since, Some(Since::Kept(_)));
+        let stream = session.copy_out(&copy).await.map_err(if private { stopped } else { refused })?;
         Ok(Self {
             _session: session,
             stream,
@@ -145,6 +155,10 @@ impl PostgresRows {
 impl Rows for PostgresRows {
     fn header(&self) -> &Header {
         &self.header
+    }
+
+    fn watermark(&self) -> Option<String> {
+        self.keys.watermark()
     }
 
     async fn next(&mut self, batch: &mut Batch) -> Result<bool, ReadError> {

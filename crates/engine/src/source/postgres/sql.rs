@@ -15,8 +15,10 @@ pub(super) fn describe(query: &str) -> String {
 pub(super) struct Query<'q> {
     pub(super) text: &'q str,
     pub(super) types: &'q [PostgresType],
-    /// Columns of `orderBy`.
+    /// Columns that order the rows.
     pub(super) keys: &'q [usize],
+    /// Only rows beyond this value of the first of them are read.
+    pub(super) since: Option<&'q str>,
 }
 
 impl Query<'_> {
@@ -25,14 +27,19 @@ impl Query<'_> {
         let mut select = list(0..self.types.len(), |column| self.expression(column));
         let aliases = list(0..self.types.len(), |column| format!("c{column}"));
         let mut rest = String::new();
+        let mut conditions: Vec<String> =
+            self.since.iter().map(|since| self.beyond(&self.keys[..1], &[(*since).to_owned()])).collect::<Result<_, _>>()?;
         if let Start::Behind { key, replay } = start {
-            let behind = self.behind(key)?;
+            let behind = self.beyond(self.keys, key)?;
             match replay {
-                Replay::None => rest = format!(" WHERE {behind}"),
+                Replay::None => conditions.push(behind),
                 Replay::Seen => {
                     let _ = write!(select, ", {behind}");
                 }
             }
+        }
+        if !conditions.is_empty() {
+            rest = format!(" WHERE {}", conditions.join(" AND "));
         }
         if !self.keys.is_empty() {
             let _ = write!(rest, " ORDER BY {}", list(self.keys.iter().copied(), |column| self.expression(column)));
@@ -51,14 +58,14 @@ impl Query<'_> {
         if is_money(&self.types[column]) { format!("c{column}::numeric") } else { format!("c{column}") }
     }
 
-    /// True for rows behind the key, and for rows whose key is NULL: reading them tells that they cannot be resumed,
-    /// leaving them out would lose them.
-    fn behind(&self, key: &[String]) -> Result<String, QueryError> {
-        if key.len() != self.keys.len() || key.is_empty() {
-            return Err(QueryError::KeyShape { expected: self.keys.len(), found: key.len() });
+    /// True for rows whose values in these columns are beyond the key, and for rows that have NULL there: reading them tells that they cannot be
+    /// resumed, leaving them out would lose them.
+    fn beyond(&self, keys: &[usize], key: &[String]) -> Result<String, QueryError> {
+        if key.len() != keys.len() || key.is_empty() {
+            return Err(QueryError::KeyShape { expected: keys.len(), found: key.len() });
         }
-        let columns = list(self.keys.iter().copied(), |column| self.expression(column));
-        let values = list(self.keys.iter().zip(key), |(column, text)| {
+        let columns = list(keys.iter().copied(), |column| self.expression(column));
+        let values = list(keys.iter().zip(key), |(column, text)| {
             let kind = &self.types[*column];
             let (schema, name) = if is_money(kind) { ("pg_catalog", "numeric") } else { (kind.schema.as_str(), kind.name.as_str()) };
             format!("{}::{}.{}", literal(text), identifier(schema), identifier(name))
@@ -94,7 +101,8 @@ mod tests {
 
     #[test]
     fn a_key_is_quoted_and_typed() {
-        let query = Query { text: "SELECT 1 -- one", types: &[built_in("int4"), built_in("text"), built_in("money")], keys: &[1, 0] };
+        let query =
+            Query { text: "SELECT 1 -- one", types: &[built_in("int4"), built_in("text"), built_in("money")], keys: &[1, 0], since: None };
         let start = Start::Behind { key: vec!["O'Neil\\".to_owned(), "7".to_owned()], replay: Replay::None };
         assert_eq!(
             query.copy(&start).unwrap(),
@@ -105,8 +113,21 @@ mod tests {
     }
 
     #[test]
+    fn only_rows_beyond_the_watermark_are_read_whatever_becomes_of_those_up_to_the_key() {
+        let query = Query { text: "SELECT 1", types: &[built_in("int4"), built_in("date")], keys: &[1, 0], since: Some("2026-01-01") };
+        let since = "(ROW(c1) > ROW(E'2026-01-01'::\"pg_catalog\".\"date\")) IS NOT FALSE";
+        let behind = "(ROW(c1, c0) > ROW(E'2026-02-01'::\"pg_catalog\".\"date\", E'7'::\"pg_catalog\".\"int4\")) IS NOT FALSE";
+        let start = |replay| Start::Behind { key: vec!["2026-02-01".to_owned(), "7".to_owned()], replay };
+        let from = "FROM (\nSELECT 1\n) AS q(c0, c1)";
+        let end = "ORDER BY c1, c0) TO STDOUT (FORMAT text)";
+        assert_eq!(query.copy(&Start::First).unwrap(), format!("COPY (SELECT c0, c1 {from} WHERE {since} {end}"));
+        assert_eq!(query.copy(&start(Replay::None)).unwrap(), format!("COPY (SELECT c0, c1 {from} WHERE {since} AND {behind} {end}"));
+        assert_eq!(query.copy(&start(Replay::Seen)).unwrap(), format!("COPY (SELECT c0, c1, {behind} {from} WHERE {since} {end}"));
+    }
+
+    #[test]
     fn a_key_that_does_not_fit_is_refused() {
-        let query = Query { text: "SELECT 1", types: &[built_in("int4")], keys: &[0] };
+        let query = Query { text: "SELECT 1", types: &[built_in("int4")], keys: &[0], since: None };
         for key in [vec![], vec!["1".to_owned(), "2".to_owned()]] {
             let found = key.len();
             let error = query.copy(&Start::Behind { key, replay: Replay::None }).unwrap_err();
