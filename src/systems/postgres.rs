@@ -1,8 +1,8 @@
 //! PostgreSQL: a session, and the rows of a query.
 
-use api::connection::{ConnectionMetadata, Postgres};
+use api::connection::{ConnectionMetadata, Postgres, PostgresAuthKind};
 use async_trait::async_trait;
-use connect::{Dialer, PostgresParams};
+use connect::{Dialer, PostgresCredential, PostgresParams};
 use engine::source::Source;
 use engine::source::postgres::PostgresSource;
 
@@ -11,7 +11,7 @@ use super::{Asked, Database, DriverError, Entries};
 #[async_trait]
 impl Database for Postgres {
     async fn verify(&self, dialer: &Dialer, entries: &Entries) -> Result<ConnectionMetadata, DriverError> {
-        let session = dialer.postgres(&params(self), &entries.text("password")?).await?;
+        let session = dialer.postgres(&params(self), &credential(self, entries)?).await?;
         let version = session.server_version.split_whitespace().next().unwrap_or_default();
         Ok(ConnectionMetadata {
             system: Some(format!("PostgreSQL {version}")),
@@ -22,10 +22,20 @@ impl Database for Postgres {
     }
 
     fn query(&self, dialer: &Dialer, entries: &Entries, asked: Asked<'_>) -> Result<Box<dyn Source>, DriverError> {
-        let password = entries.text("password")?;
+        let credential = credential(self, entries)?;
         let (since, query) = (asked.since(), asked.query.clone());
-        Ok(Box::new(PostgresSource { dialer: dialer.clone(), params: params(self), password, query, since }))
+        Ok(Box::new(PostgresSource { dialer: dialer.clone(), params: params(self), credential, query, since }))
     }
+}
+
+fn credential(postgres: &Postgres, entries: &Entries) -> Result<PostgresCredential, DriverError> {
+    Ok(match postgres.auth().ok_or(DriverError::Login)? {
+        PostgresAuthKind::Password(_) => PostgresCredential::Password(entries.text(Postgres::PASSWORD)?),
+        PostgresAuthKind::ClientCertificate(_) => {
+            let (certificates, key) = (entries.text(Postgres::CERTIFICATE)?, entries.text(Postgres::KEY)?);
+            PostgresCredential::ClientCertificate { certificates, key }
+        }
+    })
 }
 
 fn params(postgres: &Postgres) -> PostgresParams {

@@ -30,6 +30,6 @@ pub use mysql::{MySqlColumn, MySqlKind, MySqlParams, MySqlRow, MySqlRows, MySqlS
 pub use names::{FixedNames, Names};
 pub use objects::{AzureKey, AzureParams, GcsParams, ObjectFiles, ObjectsRefusal, S3Key, S3Params, S3Refusal, S3Store};
 pub use policy::{AddressPolicy, NotANetwork};
-pub use postgres::{PostgresColumn, PostgresCopy, PostgresParams, PostgresSession, PostgresType};
+pub use postgres::{PostgresColumn, PostgresCopy, PostgresCredential, PostgresParams, PostgresSession, PostgresType};
 pub use sftp::{SftpFiles, SftpLogin, SftpParams};
 pub use trust::Trust;

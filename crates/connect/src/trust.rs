@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, OnceLock};
 
-use rustls::client::WebPkiServerVerifier;
+use rustls::client::{WantsClientCert, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::Error;
 
@@ -58,10 +59,35 @@ impl Trust<'_> {
 
 /// The one configuration: TLS 1.2 or later, full verification, no client certificate.
 pub(crate) fn client_config(verifier: Arc<WebPkiServerVerifier>) -> Result<ClientConfig, Error> {
+    Ok(verified(verifier)?.with_no_client_auth())
+}
+
+/// The same with a client certificate, of which `unusable` says what is wrong. Its words quote nothing of either.
+pub(crate) fn client_config_as(
+    verifier: Arc<WebPkiServerVerifier>,
+    certificates: &SecretString,
+    key: &SecretString,
+    unusable: impl Fn(String) -> Error,
+) -> Result<ClientConfig, Error> {
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(certificates.expose_secret().as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|_| unusable("the client certificate is not PEM".to_owned()))?;
+    if chain.is_empty() {
+        return Err(unusable("the client certificate holds no certificate in PEM (-----BEGIN CERTIFICATE-----)".to_owned()));
+    }
+    let key = PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes()).map_err(|_| {
+        unusable("the private key of the client certificate is none in PEM without a passphrase (-----BEGIN PRIVATE KEY-----)".to_owned())
+    })?;
+    verified(verifier)?.with_client_auth_cert(chain, key).map_err(|_| {
+        unusable("certificate and private key of the client do not belong together, or are of a kind that TLS does not use".to_owned())
+    })
+}
+
+fn verified(verifier: Arc<WebPkiServerVerifier>) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Error> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::CaBundle { reason: error.to_string() })?;
-    Ok(builder.with_webpki_verifier(verifier).with_no_client_auth())
+    Ok(builder.with_webpki_verifier(verifier))
 }
 
 fn provider() -> Arc<CryptoProvider> {

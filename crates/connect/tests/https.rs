@@ -5,7 +5,7 @@ mod support;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use connect::{AddressPolicy, Dialer, FixedNames, HttpsOptions, PostgresParams, Trust, explain};
+use connect::{AddressPolicy, Dialer, FixedNames, HttpsOptions, PostgresCredential, PostgresParams, Trust, explain};
 use reqwest::Method;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
@@ -190,7 +190,12 @@ async fn another_port_of_a_listed_address_is_refused_before_anything_is_dialed()
             server_name: None,
             allow_insecure_password: false,
         };
-        let error = dialer.postgres(&params, &"x".into()).await.err().map(|error| error.to_string()).unwrap_or_default();
+        let error = dialer
+            .postgres(&params, &PostgresCredential::Password("x".into()))
+            .await
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default();
         assert!(error.contains(&format!("with port {port}")), "{host}: {error}");
     }
 }

@@ -10,12 +10,11 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use connect::{AddressPolicy, Dialer, Error, PostgresParams};
+use connect::{AddressPolicy, Dialer, Error, PostgresCredential, PostgresParams};
 use futures::TryStreamExt;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use secrecy::SecretString;
 use support::{Authority, Leaf};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -34,6 +33,11 @@ struct Server {
 
 impl Server {
     fn start(leaf: &Leaf) -> Self {
+        Self::trusting(&Authority::new("clients"), leaf)
+    }
+
+    /// One that lets in whom `clients` certifies.
+    fn trusting(clients: &Authority, leaf: &Leaf) -> Self {
         let folder = tempfile::Builder::new().prefix("pg-").tempdir_in("/tmp").unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let server = Self { folder, programs: programs(), port };
@@ -44,11 +48,15 @@ impl Server {
         fs::write(server.path("data/server.crt"), leaf.certificate.pem()).unwrap();
         fs::write(server.path("data/server.key"), leaf.key.serialize_pem()).unwrap();
         fs::set_permissions(server.path("data/server.key"), fs::Permissions::from_mode(0o600)).unwrap();
-        let rules = [("clear", "password"), ("old", "md5"), ("all", "scram-sha-256")];
+        let rules = [("clear", "password"), ("old", "md5"), ("certified", "cert"), ("all", "scram-sha-256")];
         let rules = rules.map(|(user, method)| format!("hostssl all {user} 127.0.0.1/32 {method}\n"));
         fs::write(server.path("data/pg_hba.conf"), rules.concat()).unwrap();
-        server.give_away(&["data/server.crt", "data/server.key"]);
-        let options = format!("-c listen_addresses=127.0.0.1 -c port={port} -c ssl=on -c fsync=off -k {}", server.folder.path().display());
+        fs::write(server.path("data/clients.crt"), clients.pem()).unwrap();
+        server.give_away(&["data/server.crt", "data/server.key", "data/clients.crt"]);
+        let options = format!(
+            "-c listen_addresses=127.0.0.1 -c port={port} -c ssl=on -c ssl_ca_file=clients.crt -c fsync=off -k {}",
+            server.folder.path().display()
+        );
         let log = server.path("log").display().to_string();
         server.run("pg_ctl", &["-D", &server.data(), "-l", &log, "-o", &options, "-w", "start"]);
         server
@@ -126,8 +134,12 @@ fn dialer() -> Dialer {
     Dialer::new(AddressPolicy::public_on(5432).open_network("127.0.0.0/8", &[]).unwrap())
 }
 
+fn password(text: &str) -> PostgresCredential {
+    PostgresCredential::Password(text.into())
+}
+
 async fn refusal(params: &PostgresParams, password: &str) -> Error {
-    match dialer().postgres(params, &SecretString::from(password)).await {
+    match dialer().postgres(params, &self::password(password)).await {
         Ok(_) => panic!("this login must not succeed"),
         Err(error) => error,
     }
@@ -139,7 +151,7 @@ async fn logins_to_a_real_server_are_encrypted_verified_and_tied_to_the_session(
     let server = Server::start(&ca.leaf("127.0.0.1"));
     let good = server.params(&ca.pem());
 
-    let session = dialer().postgres(&good, &PASSWORD.into()).await.unwrap_or_else(|e| panic!("{e}"));
+    let session = dialer().postgres(&good, &password(PASSWORD)).await.unwrap_or_else(|e| panic!("{e}"));
     assert!(session.server_version.starts_with(|c: char| c.is_ascii_digit()), "{}", session.server_version);
     let copy = session.copy_out("copy (select ssl, version from pg_stat_ssl where pid = pg_backend_pid()) to stdout").await.unwrap();
     let row: Vec<Bytes> = copy.try_collect().await.unwrap();
@@ -163,8 +175,57 @@ async fn logins_to_a_real_server_are_encrypted_verified_and_tied_to_the_session(
     let error = refusal(&PostgresParams { server_name: Some("db.example".into()), ..good.clone() }, PASSWORD).await;
     assert!(matches!(&error, Error::Tls { reason, .. } if reason.contains("db.example")), "{error}");
 
-    let closed = dialer().with_policy(AddressPolicy::public_on(5432)).postgres(&good, &PASSWORD.into()).await;
+    let closed = dialer().with_policy(AddressPolicy::public_on(5432)).postgres(&good, &password(PASSWORD)).await;
     assert!(matches!(closed, Err(Error::AddressRefused { .. })));
+}
+
+fn certified(leaf: &Leaf) -> PostgresCredential {
+    PostgresCredential::ClientCertificate { certificates: leaf.certificate.pem().into(), key: leaf.key.serialize_pem().into() }
+}
+
+#[tokio::test]
+async fn a_client_certificate_logs_in_the_role_that_it_names_and_nobody_else() {
+    let (ca, clients) = (Authority::new("ca"), Authority::new("clients"));
+    let server = Server::trusting(&clients, &ca.leaf("127.0.0.1"));
+    let reader = server.params(&ca.pem());
+    let admin = dialer().postgres(&reader, &password(PASSWORD)).await.unwrap_or_else(|e| panic!("{e}"));
+    admin.execute("CREATE ROLE certified LOGIN").await.unwrap();
+    let params = PostgresParams { user: "certified".into(), ..reader.clone() };
+    let named = clients.person("certified");
+    let session = dialer().postgres(&params, &certified(&named)).await.unwrap_or_else(|e| panic!("{e}"));
+    let copy =
+        session.copy_out("copy (select current_user, client_dn from pg_stat_ssl where pid = pg_backend_pid()) to stdout").await.unwrap();
+    let row: Vec<Bytes> = copy.try_collect().await.unwrap();
+    assert_eq!(row.concat(), b"certified\t/CN=certified\n");
+
+    let refused = async |params: &PostgresParams, credential: &PostgresCredential| {
+        let error = dialer().postgres(params, credential).await.err().expect("this login must not succeed");
+        assert!(!error.is_transient() && error.reason() == "LoginRefused", "{}: {error}", error.reason());
+        error.to_string()
+    };
+    let said = refused(&params, &certified(&clients.person("somebody"))).await;
+    assert!(said.contains("certificate authentication failed for user \"certified\""), "{said}");
+    let said = refused(&params, &certified(&Authority::new("others").person("certified"))).await;
+    assert!(said.contains("it does not take the client certificate (UnknownCA)"), "{said}");
+    let said = refused(&params, &password(PASSWORD)).await;
+    assert!(said.contains("connection requires a valid client certificate"), "{said}");
+    // The server asks for more than the Connection has; and what it has is not of one piece.
+    let said = refused(&reader, &certified(&named)).await;
+    assert!(said.contains("it asks for a password, and the Connection has a client certificate"), "{said}");
+    let mixed = PostgresCredential::ClientCertificate {
+        certificates: named.certificate.pem().into(),
+        key: clients.person("certified").key.serialize_pem().into(),
+    };
+    let said = refused(&params, &mixed).await;
+    assert!(said.contains("do not belong together"), "{said}");
+    for (certificates, key, expected) in [
+        ("nonsense".to_owned(), named.key.serialize_pem(), "holds no certificate in PEM"),
+        (named.certificate.pem(), "canary-7d1e".to_owned(), "is none in PEM without a passphrase"),
+    ] {
+        let broken = PostgresCredential::ClientCertificate { certificates: certificates.into(), key: key.into() };
+        let said = refused(&params, &broken).await;
+        assert!(said.contains(expected) && !said.contains("canary-7d1e"), "{said}");
+    }
 }
 
 #[tokio::test]
@@ -174,7 +235,7 @@ async fn the_name_to_verify_may_be_another_than_the_host() {
     let by_address = server.params(&ca.pem());
     assert!(matches!(refusal(&by_address, PASSWORD).await, Error::Tls { .. }));
     let by_name = PostgresParams { server_name: Some("db.example".into()), ..by_address };
-    assert!(dialer().postgres(&by_name, &PASSWORD.into()).await.is_ok());
+    assert!(dialer().postgres(&by_name, &password(PASSWORD)).await.is_ok());
 }
 
 #[tokio::test]
@@ -189,7 +250,7 @@ async fn an_expired_certificate_is_refused() {
 async fn a_server_that_wants_the_password_in_clear_or_as_md5_gets_none_unless_the_connection_says_so() {
     let ca = Authority::new("ca");
     let server = Server::start(&ca.leaf("127.0.0.1"));
-    let admin = dialer().postgres(&server.params(&ca.pem()), &PASSWORD.into()).await.unwrap_or_else(|e| panic!("{e}"));
+    let admin = dialer().postgres(&server.params(&ca.pem()), &password(PASSWORD)).await.unwrap_or_else(|e| panic!("{e}"));
     let roles = format!(
         "CREATE ROLE clear LOGIN PASSWORD '{PASSWORD}'; SET password_encryption = 'md5'; CREATE ROLE old LOGIN PASSWORD '{PASSWORD}'"
     );
@@ -203,7 +264,7 @@ async fn a_server_that_wants_the_password_in_clear_or_as_md5_gets_none_unless_th
 
         // The server is as it says: who takes the risk is let in.
         let risky = PostgresParams { allow_insecure_password: true, ..params };
-        dialer().postgres(&risky, &PASSWORD.into()).await.unwrap_or_else(|e| panic!("control: {user}: {e}"));
+        dialer().postgres(&risky, &password(PASSWORD)).await.unwrap_or_else(|e| panic!("control: {user}: {e}"));
         let wrong_name = PostgresParams { server_name: Some("db.example".into()), ..risky };
         assert!(matches!(refusal(&wrong_name, PASSWORD).await, Error::Tls { .. }), "even then only to the server that it is meant for");
     }
@@ -243,7 +304,7 @@ impl Hostile {
     /// What the login came to, and everything that the server heard inside TLS.
     async fn meet(self, allow: bool) -> (Result<String, Error>, Vec<u8>) {
         let params = PostgresParams { allow_insecure_password: allow, ..self.params };
-        let outcome = dialer().postgres(&params, &PASSWORD.into()).await.map(|session| session.server_version.clone());
+        let outcome = dialer().postgres(&params, &password(PASSWORD)).await.map(|session| session.server_version.clone());
         (outcome, self.heard.await.unwrap())
     }
 }

@@ -4,7 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use connect::{AddressPolicy, Dialer, HttpsFilesParams, HttpsLogin, MySqlParams, PostgresParams, S3Key, S3Params, SftpLogin, SftpParams};
+use connect::{
+    AddressPolicy, Dialer, HttpsFilesParams, HttpsLogin, MySqlParams, PostgresCredential, PostgresParams, S3Key, S3Params, SftpLogin,
+    SftpParams,
+};
 use engine::row::Batch;
 use engine::source::blob::RemoteBlob;
 use engine::source::mysql::MySqlSource;
@@ -51,7 +54,7 @@ fn source(place: &str, what: String) -> Box<dyn Source> {
             let (database, ca_bundle) = ("warehouse".to_owned(), ca_bundle());
             let params =
                 PostgresParams { host, port: port(), database, user, ca_bundle, server_name: None, allow_insecure_password: false };
-            Box::new(PostgresSource { dialer, params, password: password(), query: query(), since: None })
+            Box::new(PostgresSource { dialer, params, credential: PostgresCredential::Password(password()), query: query(), since: None })
         }
         "mysql" => {
             let params = MySqlParams { host, port: port(), database: "bench".to_owned(), user, ca_bundle: ca_bundle(), server_name: None };

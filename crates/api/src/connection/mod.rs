@@ -20,7 +20,7 @@ pub use self::azure::{AzureAuth, AzureAuthKind, AzureBlob, AzureWay};
 pub use self::gcs::Gcs;
 pub use self::https::{Https, HttpsAuth, HttpsAuthKind, HttpsBasic, HttpsBearer, HttpsHeader};
 pub use self::mysql::MySql;
-pub use self::postgres::Postgres;
+pub use self::postgres::{Postgres, PostgresAuth, PostgresAuthKind, PostgresWay};
 pub use self::s3::{CustomerKey, S3, S3Encryption, S3EncryptionKind};
 pub use self::salesforce::{AuthFlow, ClientCredentials, JwtBearer, LoginAt, Salesforce, SalesforceAuth};
 pub use self::sftp::{Sftp, SftpAuth, SftpAuthKind, SftpWay};

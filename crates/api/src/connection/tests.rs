@@ -13,6 +13,7 @@ fn postgres(edit: impl Fn(&mut Postgres)) -> ConnectionSpec {
         host: "db".into(),
         port: None,
         database: "crm".into(),
+        auth: None,
         user: "reader".into(),
         tls: None,
         allow_insecure_password_authentication: None,

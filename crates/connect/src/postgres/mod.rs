@@ -39,33 +39,50 @@ pub struct PostgresParams {
     pub allow_insecure_password: bool,
 }
 
+/// What logs a role in.
+pub enum PostgresCredential {
+    /// Its password.
+    Password(SecretString),
+    /// A certificate that names it, and the private key.
+    ClientCertificate {
+        /// PEM: the certificate first, then those between it and its authority.
+        certificates: SecretString,
+        /// PEM, without a passphrase.
+        key: SecretString,
+    },
+}
+
 impl Dialer {
     /// Logs in to a database, within 30 seconds. Nothing is sent in clear but the wish for TLS.
     ///
     /// # Errors
     ///
     /// By where it fails: the address ([`Error::NoAddress`], [`Error::AddressRefused`], [`Error::PortRefused`]), the network, TLS, or the
-    /// login ([`Error::PostgresRefused`], [`Error::PostgresPassword`]).
-    pub async fn postgres(&self, params: &PostgresParams, password: &SecretString) -> Result<PostgresSession, Error> {
+    /// login ([`Error::PostgresRefused`], [`Error::PostgresPassword`], [`Error::Login`]).
+    pub async fn postgres(&self, params: &PostgresParams, credential: &PostgresCredential) -> Result<PostgresSession, Error> {
         let target = format!("{}:{}", params.host, params.port);
-        let login = tokio::time::timeout(LOGIN_TIMEOUT, self.login(params, password)).await;
+        let login = tokio::time::timeout(LOGIN_TIMEOUT, self.login(params, credential)).await;
         login.map_err(|_| Error::TimedOut { target, after: LOGIN_TIMEOUT })?
     }
 
-    async fn login(&self, params: &PostgresParams, password: &SecretString) -> Result<PostgresSession, Error> {
+    async fn login(&self, params: &PostgresParams, credential: &PostgresCredential) -> Result<PostgresSession, Error> {
         let target = format!("{}:{}", params.host, params.port);
-        let tls = VerifiedTls::new(params)?;
+        let tls = VerifiedTls::new(params, credential)?;
         let refusal = tls.refusal();
         let stream = self.tcp(&params.host, params.port).await?;
         let mut config = tokio_postgres::Config::new();
-        config
-            .user(&params.user)
-            .dbname(&params.database)
-            .password(password.expose_secret())
-            .application_name("dataimporter")
-            .ssl_mode(SslMode::Require);
+        config.user(&params.user).dbname(&params.database).application_name("dataimporter").ssl_mode(SslMode::Require);
+        let by_certificate = match credential {
+            PostgresCredential::Password(password) => {
+                config.password(password.expose_secret());
+                false
+            }
+            PostgresCredential::ClientCertificate { .. } => true,
+        };
         let (client, connection) = config.connect_raw(stream, tls).await.map_err(|error| match refusal.get() {
+            Some(Refusal::Password(_)) if by_certificate => no_password(target.clone()),
             Some(refusal) => of_refusal(target.clone(), refusal),
+            None if by_certificate && explain(&error).contains("password missing") => no_password(target.clone()),
             None => refused(target.clone(), &error),
         })?;
         let server_version = connection.parameter("server_version").unwrap_or("unknown").to_owned();
@@ -77,6 +94,11 @@ impl Dialer {
         });
         Ok(PostgresSession { client, server_version, driver, end: End { target, refusal } })
     }
+}
+
+fn no_password(target: String) -> Error {
+    let reason = "it asks for a password, and the Connection has a client certificate: let its pg_hba.conf say `cert` for this role";
+    Error::Login { target, reason: reason.to_owned() }
 }
 
 fn of_refusal(target: String, refusal: &Refusal) -> Error {
@@ -91,6 +113,12 @@ fn refused(target: String, error: &tokio_postgres::Error) -> Error {
         return Error::PostgresRefused { target, code: db.code().code().to_owned(), reason: db.message().to_owned() };
     }
     let reason = explain(error);
+    if let Some(alert) = alert_of(error) {
+        return Error::Login {
+            target,
+            reason: format!("it does not take the client certificate ({alert}): correct it, or its authority there (ssl_ca_file)"),
+        };
+    }
     if reason == "server does not support TLS" {
         Error::PostgresWithoutTls { target }
     } else if failed_in_tls(error) {
@@ -98,6 +126,19 @@ fn refused(target: String, error: &tokio_postgres::Error) -> Error {
     } else {
         Error::PostgresProtocol { target, reason }
     }
+}
+
+/// What a server says in TLS once the handshake is done on our side: then it is about our certificate.
+fn alert_of(error: &tokio_postgres::Error) -> Option<String> {
+    let mut cause = error.source();
+    while let Some(current) = cause {
+        let inner = current.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if let Some(rustls::Error::AlertReceived(alert)) = inner.and_then(|inner| inner.downcast_ref()) {
+            return Some(format!("{alert:?}"));
+        }
+        cause = current.source();
+    }
+    None
 }
 
 fn failed_in_tls(error: &tokio_postgres::Error) -> bool {

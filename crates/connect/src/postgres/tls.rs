@@ -14,10 +14,10 @@ use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 use tokio_rustls::{TlsConnector, client};
 use x509_parser::oid_registry;
 
-use super::PostgresParams;
 use super::watch::{Refusal, Watch, Watched};
+use super::{PostgresCredential, PostgresParams};
 use crate::error::Error;
-use crate::trust::{Trust, client_config};
+use crate::trust::{Trust, client_config, client_config_as};
 
 /// A handshake that failed: tells such an error from one of the connection under it.
 #[derive(Debug, thiserror::Error)]
@@ -33,10 +33,17 @@ pub(super) struct VerifiedTls {
 }
 
 impl VerifiedTls {
-    pub(super) fn new(params: &PostgresParams) -> Result<Self, Error> {
+    pub(super) fn new(params: &PostgresParams, credential: &PostgresCredential) -> Result<Self, Error> {
         let name = params.server_name.as_deref().unwrap_or(&params.host).trim_end_matches('.');
         let server_name = ServerName::try_from(name.to_owned()).map_err(|_| Error::ServerName { name: name.to_owned() })?;
-        let config = client_config(Trust::SystemAnd(params.ca_bundle.as_deref()).verifier()?)?;
+        let verifier = Trust::SystemAnd(params.ca_bundle.as_deref()).verifier()?;
+        let config = match credential {
+            PostgresCredential::Password(_) => client_config(verifier)?,
+            PostgresCredential::ClientCertificate { certificates, key } => {
+                let unusable = |reason| Error::Login { target: format!("{}:{}", params.host, params.port), reason };
+                client_config_as(verifier, certificates, key, unusable)?
+            }
+        };
         let refusal = Arc::default();
         Ok(Self { connector: Arc::new(config).into(), name: server_name, any_password: params.allow_insecure_password, refusal })
     }

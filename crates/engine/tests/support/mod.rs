@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use connect::{AddressPolicy, Dialer, PostgresParams};
+use connect::{AddressPolicy, Dialer, PostgresCredential, PostgresParams};
 use engine::source::postgres::PostgresSource;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio_postgres::{Client, NoTls};
@@ -87,7 +87,13 @@ impl Server {
         };
         let query = serde_json::json!({"connectionRef": {"name": "db"}, "query": query, "orderBy": order_by});
         let query = serde_json::from_value(query).expect("a query of a job");
-        PostgresSource { dialer: Dialer::new(AddressPolicy::unrestricted()), params, password: PASSWORD.into(), query, since: None }
+        PostgresSource {
+            dialer: Dialer::new(AddressPolicy::unrestricted()),
+            params,
+            credential: PostgresCredential::Password(PASSWORD.into()),
+            query,
+            since: None,
+        }
     }
 
     /// A PgBouncer before the server, which gives each transaction whatever connection is free.

@@ -14,9 +14,8 @@ use std::collections::BTreeSet;
 use api::import_job::SqlSource;
 use async_trait::async_trait;
 use bytes::Bytes;
-use connect::{DatabaseError, Dialer, PostgresCopy, PostgresParams, PostgresSession};
+use connect::{DatabaseError, Dialer, PostgresCopy, PostgresCredential, PostgresParams, PostgresSession};
 use futures::StreamExt;
-use secrecy::SecretString;
 
 use self::copy::{Lines, cells, unescape};
 use self::sql::Query;
@@ -42,8 +41,8 @@ pub struct PostgresSource {
     pub dialer: Dialer,
     /// Host, port, database, user and TLS of the server.
     pub params: PostgresParams,
-    /// Password of that user.
-    pub password: SecretString,
+    /// What logs that user in.
+    pub credential: PostgresCredential,
     /// The query, with `orderBy` if its rows can be read on from a key.
     pub query: SqlSource,
     /// Only rows beyond this are read.
@@ -57,7 +56,7 @@ impl Source for PostgresSource {
     }
 
     async fn open(&self, start: &Start, used: &BTreeSet<String>) -> Result<Box<dyn Rows>, ReadError> {
-        let session = self.dialer.postgres(&self.params, &self.password).await?;
+        let session = self.dialer.postgres(&self.params, &self.credential).await?;
         Ok(Box::new(PostgresRows::open(session, &self.query, self.since.as_ref(), start, used).await?))
     }
 }
