@@ -6,6 +6,7 @@ use std::io::{Cursor, Write};
 
 use api::import_job::{ExcelFormat, Hidden};
 use engine::row::Batch;
+use engine::Memory;
 use engine::source::excel::{ExcelOptions, SheetRows};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -106,7 +107,7 @@ fn read(file: &[u8], way: u8) -> (Vec<String>, Option<String>) {
     let used: BTreeSet<String> = if way & 32 != 0 { ["Name".to_owned()].into() } else { BTreeSet::new() };
     let mut told = Vec::new();
     let ended = (|| {
-        let mut rows = SheetRows::open(file.to_vec().into(), &options(way), &used)?;
+        let mut rows = SheetRows::open(file.to_vec().into(), &options(way), &used, Memory::default())?;
         let (mut number, columns, mut batch) = (0, rows.header().len(), Batch::new());
         told.push(format!("{:?}", rows.header().names()));
         while rows.next(&mut batch)? {

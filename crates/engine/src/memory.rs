@@ -24,7 +24,7 @@ pub struct Memory {
 
 impl Memory {
     /// `limit`: bytes, if a limit is known.
-    pub fn of(limit: Option<u64>) -> Self {
+    pub const fn of(limit: Option<u64>) -> Self {
         Self { limit, chunk: None }
     }
 
@@ -42,6 +42,11 @@ impl Memory {
     /// Bytes of such a file, and of what is unpacked of it at a time.
     pub fn held(self) -> usize {
         usize::try_from(self.limit.unwrap_or(UNKNOWN) / HELD).unwrap_or(usize::MAX)
+    }
+
+    /// Bytes of the texts that the cells of a workbook share, beside the file.
+    pub fn texts(self) -> usize {
+        self.held() - self.file()
     }
 
     /// When a chunk of rows is full. `holds`: a file is held meanwhile.

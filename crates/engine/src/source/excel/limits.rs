@@ -21,9 +21,6 @@ pub(super) const MAX_RATIO: u64 = 200;
 /// A part that stays below this may grow as it likes.
 pub(super) const FREE_OF_RATIO: u64 = 16 << 20;
 
-/// Bytes of the texts that cells share, which are held in memory.
-pub(super) const MAX_STRINGS: usize = 64 << 20;
-
 /// Texts that cells share.
 pub(super) const MAX_STRING_COUNT: usize = 4 << 20;
 

@@ -45,7 +45,7 @@ use crate::row::{Batch, Header};
 /// Reads up to the header.
 pub(super) async fn open(bytes: ByteStream, options: ExcelOptions, used: BTreeSet<String>, memory: Memory) -> Result<Threaded, ReadError> {
     let bytes = whole(bytes, memory.file(), |limit| WorkbookError::TooLarge { limit }.into()).await?;
-    Threaded::open(move || SheetRows::open(bytes, &options, &used)).await
+    Threaded::open(move || SheetRows::open(bytes, &options, &used, memory)).await
 }
 
 impl HeldRows for SheetRows {

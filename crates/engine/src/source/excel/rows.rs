@@ -12,6 +12,7 @@ use super::limits::MAX_PIECE;
 use super::options::ExcelOptions;
 use super::place::Place;
 use super::{ods, sheet, xls, xlsb};
+use crate::Memory;
 use crate::own::{self, Own};
 use crate::row::{Batch, Header, Record, Row, RowError};
 use crate::source::FileError;
@@ -42,16 +43,17 @@ pub struct SheetRows {
 }
 
 impl SheetRows {
-    /// Reads up to the header. `used`: the columns that the job uses, by their names; only in these a cell without a value fails its row.
+    /// Reads up to the header. `used`: the columns that the job uses, by their names; only in these a cell without a value fails its row. `memory`:
+    /// of which the texts that cells share are a part.
     ///
     /// # Errors
     ///
     /// [`FileError::Workbook`] when the bytes are no workbook that can be read, or the sheet or its header is not there.
-    pub fn open(bytes: Bytes, options: &ExcelOptions, used: &BTreeSet<String>) -> Result<Self, FileError> {
+    pub fn open(bytes: Bytes, options: &ExcelOptions, used: &BTreeSet<String>, memory: Memory) -> Result<Self, FileError> {
         let (mut sheet, name) = match kind::of(bytes)? {
-            Kind::Xlsx(package, workbook) => sheet::open(&package, &workbook, options)?,
-            Kind::Xlsb(package, workbook) => xlsb::open(&package, &workbook, options)?,
-            Kind::Xls(bytes) => xls::open(bytes, options)?,
+            Kind::Xlsx(package, workbook) => sheet::open(&package, &workbook, options, memory)?,
+            Kind::Xlsb(package, workbook) => xlsb::open(&package, &workbook, options, memory)?,
+            Kind::Xls(bytes) => xls::open(bytes, options, memory)?,
             Kind::Ods(package) => ods::open(&package, options)?,
         };
         let mut row = SheetRow::default();

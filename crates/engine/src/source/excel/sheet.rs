@@ -14,11 +14,17 @@ use super::styles::Styles;
 use super::value;
 use super::workbook::Workbook;
 use super::xml::{Element, Token, Xml, is_true};
+use crate::Memory;
 
 /// The sheet that is wanted of an archive, and its name.
-pub(super) fn open(package: &Package, workbook: &str, options: &ExcelOptions) -> Result<(Box<dyn Sheet>, String), WorkbookError> {
+pub(super) fn open(
+    package: &Package,
+    workbook: &str,
+    options: &ExcelOptions,
+    memory: Memory,
+) -> Result<(Box<dyn Sheet>, String), WorkbookError> {
     let workbook = Workbook::read(package, workbook, &options.sheet)?;
-    let strings = Strings::read(package, workbook.strings.as_deref())?;
+    let strings = Strings::read(package, workbook.strings.as_deref(), memory.texts())?;
     let styles = Styles::read(package, workbook.styles.as_deref())?;
     let part = package.part(&workbook.sheet, Part::Sheet).ok_or(WorkbookError::Damaged { part: Part::Sheet })?;
     let sheet = XlsxSheet::open(Xml::new(part), strings, styles, workbook.epoch, options)?;

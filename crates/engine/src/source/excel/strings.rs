@@ -3,21 +3,36 @@
 use std::borrow::Cow;
 
 use super::error::{Part, WorkbookError};
-use super::limits::{MAX_STRING_COUNT, MAX_STRINGS};
+use super::limits::{MAX_PIECE, MAX_STRING_COUNT};
 use super::package::Package;
 use super::xml::{Token, Xml};
 
-/// Texts that cells share, one behind the other: a place for each would take more than most texts do.
-#[derive(Default)]
+/// Texts that cells share, one behind the other: a place for each would take more than most texts do. They lie in blocks, as one text that grows
+/// would take two and three times what it holds.
 pub(super) struct Strings {
-    text: String,
-    ends: Vec<u32>,
+    blocks: Vec<String>,
+    /// Where each text begins: its block, and the place in there.
+    starts: Vec<u32>,
+    /// Bytes of all of them.
+    length: usize,
+    limit: usize,
 }
 
+/// A block holds any text, so that none has to be cut.
+const BLOCK_BITS: u32 = 23;
+const BLOCK: usize = 1 << BLOCK_BITS;
+const _: () = assert!(MAX_PIECE <= BLOCK);
+
 impl Strings {
+    /// None yet, and `limit` bytes at most.
+    pub(super) fn within(limit: usize) -> Self {
+        let addressable = BLOCK << (u32::BITS - BLOCK_BITS - 1);
+        Self { blocks: Vec::new(), starts: Vec::new(), length: 0, limit: limit.min(addressable) }
+    }
+
     /// Those of the part of this name.
-    pub(super) fn read(package: &Package, name: Option<&str>) -> Result<Self, WorkbookError> {
-        let mut strings = Self::default();
+    pub(super) fn read(package: &Package, name: Option<&str>, limit: usize) -> Result<Self, WorkbookError> {
+        let mut strings = Self::within(limit);
         let Some(part) = name.and_then(|name| package.part(name, Part::Strings)) else { return Ok(strings) };
         let mut xml = Xml::new(part);
         let mut text = RichText::default();
@@ -40,21 +55,35 @@ impl Strings {
     }
 
     pub(super) fn push(&mut self, text: &str) -> Result<(), WorkbookError> {
-        if self.text.len() + text.len() > MAX_STRINGS {
-            return Err(WorkbookError::TooMuchText { limit: MAX_STRINGS });
+        if self.length + text.len() > self.limit {
+            return Err(WorkbookError::TooMuchText { limit: self.limit });
         }
-        if self.ends.len() == MAX_STRING_COUNT {
+        if self.starts.len() == MAX_STRING_COUNT {
             return Err(WorkbookError::TooManyTexts { limit: MAX_STRING_COUNT });
         }
-        self.text.push_str(text);
-        self.ends.push(self.text.len() as u32);
+        if text.len() > BLOCK {
+            return Err(WorkbookError::PieceTooLong { part: Part::Strings, limit: BLOCK });
+        }
+        if self.blocks.last().is_none_or(|block| block.len() == BLOCK || block.len() + text.len() > BLOCK) {
+            self.blocks.push(String::new());
+        }
+        let number = self.blocks.len() - 1;
+        let block = &mut self.blocks[number];
+        self.starts.push((number << BLOCK_BITS | block.len()) as u32);
+        block.push_str(text);
+        self.length += text.len();
         Ok(())
     }
 
     pub(super) fn get(&self, index: usize) -> Option<&str> {
-        let end = *self.ends.get(index)? as usize;
-        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
-        Some(&self.text[start..end])
+        let place = |start: u32| (start as usize >> BLOCK_BITS, start as usize & (BLOCK - 1));
+        let (number, start) = place(*self.starts.get(index)?);
+        let block = &self.blocks[number];
+        let end = match self.starts.get(index + 1).map(|next| place(*next)) {
+            Some((next, end)) if next == number => end,
+            _ => block.len(),
+        };
+        Some(&block[start..end])
     }
 }
 
@@ -143,6 +172,21 @@ fn unit(text: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_found_again_wherever_their_block_ends() {
+        let long = |letter: &str, length: usize| letter.repeat(length);
+        let texts =
+            [long("a", BLOCK - 1), long("b", 1), String::new(), long("c", 3), long("d", BLOCK), String::new(), long("é", 2), String::new()];
+        let mut strings = Strings::within(usize::MAX);
+        texts.iter().for_each(|text| strings.push(text).unwrap());
+        for (index, text) in texts.iter().enumerate() {
+            assert_eq!(strings.get(index), Some(text.as_str()), "{index}");
+        }
+        assert_eq!(strings.get(texts.len()), None);
+        let error = strings.push(&long("e", BLOCK + 1)).unwrap_err().to_string();
+        assert_eq!(error, WorkbookError::PieceTooLong { part: Part::Strings, limit: BLOCK }.to_string());
+    }
 
     #[test]
     fn numbers_of_characters_are_characters() {

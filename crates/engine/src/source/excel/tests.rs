@@ -17,11 +17,14 @@ use super::*;
 use crate::source::blob::MemoryBlob;
 use crate::source::{FileSource, Rows, Said, Source, Start};
 
+/// A worker's with the chart's default, of whose quarter the limits of the tests are made.
+const MEMORY: Memory = Memory::of(Some(256 << 20));
+
 /// A row as it is told: its cells joined by bars, or why it fails.
 fn told(book: Vec<u8>, format: &str, used: &[&str]) -> Result<Told, String> {
     let options = ExcelOptions::compile(&serde_json::from_str(format).unwrap()).map_err(|error| error.to_string())?;
     let used: BTreeSet<String> = used.iter().map(|name| (*name).to_owned()).collect();
-    let mut rows = SheetRows::open(book.into(), &options, &used).map_err(|error| error.to_string())?;
+    let mut rows = SheetRows::open(book.into(), &options, &used, MEMORY).map_err(|error| error.to_string())?;
     let (mut batch, mut lines, mut skipped) = (Batch::new(), Vec::new(), 0);
     while rows.next(&mut batch).map_err(|error| error.to_string())? {
         for row in batch.rows() {
@@ -133,7 +136,7 @@ fn an_error_in_a_column_that_the_job_does_not_use_is_text() {
 fn a_refused_row_shows_how_it_stood_and_keeps_no_more() {
     let body = r#"<row r="2"><c r="A2"><v>1</v></c><c r="B2" t="e"><v>#N/A</v></c></row><row r="3"><c r="A3"><v>2</v></c></row>"#;
     let book = Book::of(&sheet(&format!("{}{body}", maker::header(&["a", "b"])))).bytes();
-    let mut rows = SheetRows::open(book.into(), &ExcelOptions::default(), &BTreeSet::new()).unwrap();
+    let mut rows = SheetRows::open(book.into(), &ExcelOptions::default(), &BTreeSet::new(), MEMORY).unwrap();
     let mut batch = Batch::new();
     assert!(rows.next(&mut batch).unwrap());
     let refused: Vec<_> = batch.rows().iter().map(|row| row.refused.split_once("] ").map_or("", |(_, stood)| stood)).collect();

@@ -2,7 +2,7 @@
 
 use super::maker::{Book, Lies, header, sheet};
 use super::*;
-use crate::source::excel::limits::{MAX_DEPTH, MAX_LIST, MAX_PARTS, MAX_RATIO, MAX_STRINGS, MAX_STYLES};
+use crate::source::excel::limits::{MAX_DEPTH, MAX_LIST, MAX_PARTS, MAX_RATIO, MAX_STYLES};
 
 fn read(book: &Book) -> Result<Vec<String>, String> {
     read_bytes(book.bytes())
@@ -96,7 +96,22 @@ fn shared_texts_are_held_within_a_limit() {
         read(&book.with("xl/sharedStrings.xml", format!("<sst>{}{more}</sst>", format!("<si><t>{text}</t></si>").repeat(mebibytes))))
     };
     assert_eq!(strings(64, ""), good());
-    assert_eq!(strings(64, "<si><t>x</t></si>").unwrap_err(), WorkbookError::TooMuchText { limit: MAX_STRINGS }.to_string());
+    assert_eq!(strings(64, "<si><t>x</t></si>").unwrap_err(), WorkbookError::TooMuchText { limit: 64 << 20 }.to_string());
+}
+
+#[test]
+fn shared_texts_have_the_same_part_of_a_worker_s_memory_as_the_file() {
+    let text = "x".repeat(1 << 20);
+    let book = Book { stored: true, ..small() };
+    let book = book.with("xl/sharedStrings.xml", format!("<sst>{}</sst>", format!("<si><t>{text}</t></si>").repeat(17))).bytes();
+    let opened = |memory: u64| {
+        let memory = Memory::of(Some(memory << 20));
+        SheetRows::open(book.clone().into(), &ExcelOptions::default(), &BTreeSet::new(), memory)
+            .map(drop)
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(opened(68), Ok(()));
+    assert_eq!(opened(64), Err(WorkbookError::TooMuchText { limit: 16 << 20 }.to_string()));
 }
 
 #[test]

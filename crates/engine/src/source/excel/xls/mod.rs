@@ -13,12 +13,13 @@ use bytes::Bytes;
 use super::cells::Sheet;
 use super::error::{Part, WorkbookError};
 use super::options::ExcelOptions;
+use crate::Memory;
 
 /// The sheet that is wanted, and its name.
-pub(super) fn open(bytes: Bytes, options: &ExcelOptions) -> Result<(Box<dyn Sheet>, String), WorkbookError> {
+pub(super) fn open(bytes: Bytes, options: &ExcelOptions, memory: Memory) -> Result<(Box<dyn Sheet>, String), WorkbookError> {
     let stream = Bytes::from(container::stream(&bytes)?);
     drop(bytes);
-    let workbook = workbook::Workbook::read(&stream, &options.sheet)?;
+    let workbook = workbook::Workbook::read(&stream, &options.sheet, memory.texts())?;
     let name = workbook.name.clone();
     Ok((Box::new(sheet::XlsSheet::open(stream, workbook, options)?), name))
 }

@@ -38,7 +38,7 @@ pub(super) struct Workbook {
 }
 
 impl Workbook {
-    pub(super) fn read(stream: &[u8], wanted: &Wanted) -> Result<Self, WorkbookError> {
+    pub(super) fn read(stream: &[u8], wanted: &Wanted, limit: usize) -> Result<Self, WorkbookError> {
         let broken = || damaged(Part::Workbook);
         let mut records = Records { at: 0 };
         match records.next(stream) {
@@ -48,7 +48,7 @@ impl Workbook {
             }
             _ => return Err(broken()),
         }
-        let (mut sheets, mut epoch, mut strings) = (Vec::new(), Epoch::From1900, Strings::default());
+        let (mut sheets, mut epoch, mut strings) = (Vec::new(), Epoch::From1900, Strings::within(limit));
         let (mut formats, mut styles) = (HashMap::new(), Vec::new());
         loop {
             let (kind, content) = records.next(stream).ok_or_else(broken)?;
@@ -63,7 +63,7 @@ impl Workbook {
                     formats.insert(id, Shape::of_code(&code));
                 }
                 XF => styles.push(u16_at(content, 2).ok_or_else(broken)?),
-                SST => strings = texts(records.whole(stream, content)).ok_or_else(broken)??,
+                SST => strings = texts(records.whole(stream, content), limit).ok_or_else(broken)??,
                 _ => {}
             }
             if formats.len() > MAX_STYLES || styles.len() > MAX_STYLES {
@@ -82,9 +82,9 @@ fn sheet(content: &[u8]) -> Option<Listed<usize>> {
 }
 
 /// How many texts there are is told, and not believed.
-fn texts(record: Vec<&[u8]>) -> Option<Result<Strings, WorkbookError>> {
+fn texts(record: Vec<&[u8]>, limit: usize) -> Option<Result<Strings, WorkbookError>> {
     let count = u32_at(record.first()?, 4)?;
-    let (mut pieces, mut strings) = (Pieces::new(record), Strings::default());
+    let (mut pieces, mut strings) = (Pieces::new(record), Strings::within(limit));
     pieces.skip(8)?;
     for _ in 0..count {
         if let Err(error) = strings.push(&pieces.text()?) {

@@ -8,8 +8,8 @@ use crate::source::excel::strings::Strings;
 const ITEM: u16 = 19;
 
 /// Those of the part of this name.
-pub(super) fn read(package: &Package, name: Option<&str>) -> Result<Strings, WorkbookError> {
-    let mut strings = Strings::default();
+pub(super) fn read(package: &Package, name: Option<&str>, limit: usize) -> Result<Strings, WorkbookError> {
+    let mut strings = Strings::within(limit);
     let Some(part) = name.and_then(|name| package.part(name, Part::Strings)) else { return Ok(strings) };
     let mut records = Records::new(part);
     while let Some((kind, content)) = records.next()? {
