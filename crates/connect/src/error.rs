@@ -74,6 +74,29 @@ pub enum Error {
     #[error("{target} does not behave like MySQL: {reason}")]
     MySqlProtocol { target: String, reason: String },
 
+    #[error(
+        "{target} does not encrypt the session, and nothing is sent in clear: give the server a certificate (SQL Server Configuration \
+         Manager, or mssql-conf set network.tlscert), and set sqlServer.strictEncryption if it takes TDS 8.0 only"
+    )]
+    SqlServerWithoutTls { target: String },
+
+    #[error("{target} refused the login: {reason} (error {code})")]
+    SqlServerRefused { target: String, code: String, reason: String },
+
+    #[error("{target} sends us on to {to}, and there: {source}")]
+    SqlServerRoute {
+        target: String,
+        to: String,
+        #[source]
+        source: Box<Error>,
+    },
+
+    #[error("{target} sends us on to {to}, which sends us on once more; nobody is followed twice")]
+    SqlServerRoutes { target: String, to: String },
+
+    #[error("{target} does not behave like SQL Server: {reason}")]
+    SqlServerProtocol { target: String, reason: String },
+
     /// The server of an S3 bucket says no.
     #[error("{target}: {refusal}")]
     S3Refused { target: String, refusal: S3Refusal },
@@ -136,11 +159,16 @@ impl Error {
             Self::AddressRefused { .. } => reasons::ADDRESS_REFUSED,
             Self::PortRefused { .. } => reasons::PORT_REFUSED,
             Self::Unreachable { .. } | Self::TimedOut { .. } => reasons::UNREACHABLE,
-            Self::Tls { .. } | Self::PostgresWithoutTls { .. } | Self::MySqlWithoutTls { .. } => reasons::TLS_REFUSED,
-            Self::PostgresRefused { .. } | Self::MySqlRefused { .. } => reasons::LOGIN_REFUSED,
+            Self::Tls { .. } | Self::PostgresWithoutTls { .. } | Self::MySqlWithoutTls { .. } | Self::SqlServerWithoutTls { .. } => {
+                reasons::TLS_REFUSED
+            }
+            Self::PostgresRefused { .. } | Self::MySqlRefused { .. } | Self::SqlServerRefused { .. } => reasons::LOGIN_REFUSED,
             Self::PostgresPassword { .. } | Self::MySqlPassword { .. } => reasons::INSECURE_PASSWORD_REFUSED,
             Self::MySqlProtocol { .. } => reasons::NOT_MYSQL,
             Self::PostgresProtocol { .. } => reasons::NOT_POSTGRES,
+            Self::SqlServerProtocol { .. } => reasons::NOT_SQL_SERVER,
+            Self::SqlServerRoute { source, .. } => source.reason(),
+            Self::SqlServerRoutes { .. } => reasons::REDIRECT_REFUSED,
             Self::S3Refused { refusal, .. } => refusal.reason(),
             Self::S3Protocol { .. } => reasons::NOT_S3,
             Self::ObjectsRefused { refusal, .. } => refusal.reason(),
@@ -164,6 +192,8 @@ impl Error {
             Self::PostgresRefused { code, .. } => ["53", "57", "08"].iter().any(|class| code.starts_with(class)),
             // Of resources, shutting down, of communication.
             Self::MySqlRefused { code, .. } => crate::mysql::is_passing(code),
+            Self::SqlServerRefused { code, .. } => crate::sqlserver::is_passing(code),
+            Self::SqlServerRoute { source, .. } => source.is_transient(),
             Self::S3Refused { refusal, .. } => refusal.is_passing(),
             Self::ObjectsRefused { refusal, .. } => refusal.is_passing(),
             Self::HttpsRefused { refusal, .. } => refusal.is_passing(),

@@ -19,6 +19,7 @@ mod policy;
 mod postgres;
 pub mod reasons;
 mod sftp;
+mod sqlserver;
 mod trust;
 
 pub use dial::Dialer;
@@ -32,4 +33,5 @@ pub use objects::{AzureKey, AzureParams, GcsParams, ObjectFiles, ObjectsRefusal,
 pub use policy::{AddressPolicy, NotANetwork};
 pub use postgres::{PostgresColumn, PostgresCopy, PostgresCredential, PostgresParams, PostgresSession, PostgresType};
 pub use sftp::{SftpFiles, SftpLogin, SftpParams};
+pub use sqlserver::{SqlServerColumn, SqlServerKind, SqlServerParams, SqlServerRow, SqlServerRows, SqlServerSession, SqlServerValue};
 pub use trust::Trust;

@@ -28,13 +28,16 @@ pub const NOT_POSTGRES: &str = "NotPostgres";
 pub const NOT_S3: &str = "NotS3";
 /// The server does not behave like SFTP: correct host and port.
 pub const NOT_SFTP: &str = "NotSftp";
+/// The server does not behave like SQL Server: correct host and port.
+pub const NOT_SQL_SERVER: &str = "NotSqlServer";
 /// The object is in an archive, or encrypted under a key of its owner's own: restore or copy it as the message says.
 pub const OBJECT_UNREADABLE: &str = "ObjectUnreadable";
 /// The bucket is in another region of its provider: correct the region.
 pub const OTHER_REGION: &str = "OtherRegion";
 /// Public addresses are dialed on one port only, and this is another one: serve it there, or let the Region's `privateEndpoints` list it.
 pub const PORT_REFUSED: &str = "PortRefused";
-/// The server sends us to another one that the Connection does not list: put it into `https.redirects` if files may come from it.
+/// The server sends us to another one that the Connection does not list: put it into `https.redirects` if files may come
+/// from it. SQL Server is followed once: a server that it names and that names another is misconfigured.
 pub const REDIRECT_REFUSED: &str = "RedirectRefused";
 /// The server refused the request; the message has its code.
 pub const REQUEST_REFUSED: &str = "RequestRefused";

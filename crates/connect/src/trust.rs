@@ -6,7 +6,8 @@ use rustls::client::{WantsClientCert, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
+use rustls::version::TLS12;
+use rustls::{ClientConfig, ConfigBuilder, DEFAULT_VERSIONS, RootCertStore, SupportedProtocolVersion};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::Error;
@@ -59,7 +60,12 @@ impl Trust<'_> {
 
 /// The one configuration: TLS 1.2 or later, full verification, no client certificate.
 pub(crate) fn client_config(verifier: Arc<WebPkiServerVerifier>) -> Result<ClientConfig, Error> {
-    Ok(verified(verifier)?.with_no_client_auth())
+    Ok(verified(verifier, DEFAULT_VERSIONS)?.with_no_client_auth())
+}
+
+/// The same where TLS 1.3 has no place.
+pub(crate) fn client_config_of_tls12(verifier: Arc<WebPkiServerVerifier>) -> Result<ClientConfig, Error> {
+    Ok(verified(verifier, &[&TLS12])?.with_no_client_auth())
 }
 
 /// The same with a client certificate, of which `unusable` says what is wrong. Its words quote nothing of either.
@@ -78,14 +84,17 @@ pub(crate) fn client_config_as(
     let key = PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes()).map_err(|_| {
         unusable("the private key of the client certificate is none in PEM without a passphrase (-----BEGIN PRIVATE KEY-----)".to_owned())
     })?;
-    verified(verifier)?.with_client_auth_cert(chain, key).map_err(|_| {
+    verified(verifier, DEFAULT_VERSIONS)?.with_client_auth_cert(chain, key).map_err(|_| {
         unusable("certificate and private key of the client do not belong together, or are of a kind that TLS does not use".to_owned())
     })
 }
 
-fn verified(verifier: Arc<WebPkiServerVerifier>) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Error> {
+fn verified(
+    verifier: Arc<WebPkiServerVerifier>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Error> {
     let builder = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(|error| Error::CaBundle { reason: error.to_string() })?;
     Ok(builder.with_webpki_verifier(verifier))
 }
