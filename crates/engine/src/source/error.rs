@@ -6,6 +6,7 @@ use api::import_run::RunReason;
 use super::blob::BlobError;
 use super::excel::WorkbookError;
 use super::parquet::ParquetError;
+use super::watermark::Since;
 use crate::row::{Column, ColumnError, Header, Position};
 
 /// Why a source cannot be read any further. Never holds a cell's text.
@@ -261,6 +262,10 @@ pub enum QueryError {
     Stopped { code: String, passing: bool },
     #[error("the query returns no columns")]
     NoColumns,
+    #[error("the query ends with a semicolon; leave it out: the query must be one SELECT")]
+    Semicolon,
+    #[error("the query gives more than one result, of which the first was read; it must be one SELECT")]
+    ManyResults,
     #[error("{field}: {problem}; {header}")]
     KeyColumn { field: &'static str, problem: ColumnError, header: String },
     #[error("column {column:?} is {kind}, which is no text: {remedy}")]
@@ -298,6 +303,15 @@ pub enum QueryError {
 }
 
 impl QueryError {
+    /// The same of the value of a watermark, which is no key.
+    pub(super) fn of_watermark(self, since: &Since) -> Self {
+        match (self, since) {
+            (Self::KeyText { column }, Since::Told(value)) => Self::WatermarkFrom { column, value: value.clone() },
+            (Self::KeyText { column }, Since::Kept(_)) => Self::WatermarkKind { column },
+            (error, _) => error,
+        }
+    }
+
     fn remedy(&self) -> Remedy {
         match self {
             Self::Refused { passing: true, .. } | Self::Stopped { passing: true, .. } => Remedy::Wait,
@@ -305,6 +319,8 @@ impl QueryError {
             Self::Refused { passing: false, .. }
             | Self::Stopped { passing: false, .. }
             | Self::NoColumns
+            | Self::Semicolon
+            | Self::ManyResults
             | Self::KeyColumn { .. }
             | Self::ColumnKind { .. }
             | Self::KeyHasNull { .. }

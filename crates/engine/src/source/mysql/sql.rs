@@ -44,7 +44,7 @@ pub(super) fn select(
     let mut conditions = Vec::new();
     if let (Some(since), Some(watermark)) = (since, keys.first()) {
         let watermark = std::slice::from_ref(watermark);
-        conditions.push(beyond(watermark, &[since.value().to_owned()]).map_err(|error| watermark_error(error, since))?);
+        conditions.push(beyond(watermark, &[since.value().to_owned()]).map_err(|error| error.of_watermark(since))?);
     }
     if let Start::Behind { key, replay } = start {
         let behind = beyond(&keys, key)?;
@@ -59,15 +59,6 @@ pub(super) fn select(
     let rest = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
     let order: Vec<&str> = keys.iter().map(|key| key.expression.as_str()).collect();
     Ok(format!("SELECT q.*{marks} FROM (\n{query}\n) AS q{rest} ORDER BY {}", order.join(", ")))
-}
-
-/// The same of a value that is no key.
-fn watermark_error(error: QueryError, since: &Since) -> QueryError {
-    match (error, since) {
-        (QueryError::KeyText { column }, Since::Told(value)) => QueryError::WatermarkFrom { column, value: value.clone() },
-        (QueryError::KeyText { column }, Since::Kept(_)) => QueryError::WatermarkKind { column },
-        (error, _) => error,
-    }
 }
 
 /// True for rows that are beyond these values of their keys, and for rows that have NULL there: reading them tells that they cannot be resumed,
