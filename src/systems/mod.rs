@@ -8,6 +8,7 @@ mod postgres;
 pub(crate) mod reach;
 mod s3;
 mod sftp;
+mod sqlserver;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -70,6 +71,7 @@ pub(crate) fn role(system: System<'_>) -> Role<'_> {
         System::Salesforce(salesforce) => Role::Target(salesforce),
         System::Postgres(postgres) => Role::Database(postgres),
         System::MySql(mysql) => Role::Database(mysql),
+        System::SqlServer(server) => Role::Database(server),
         System::S3(s3) => Role::Files(s3),
         System::Gcs(gcs) => Role::Files(gcs),
         System::AzureBlob(azure) => Role::Files(azure),

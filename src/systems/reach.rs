@@ -116,7 +116,7 @@ mod tests {
     }
 
     fn port() -> impl Strategy<Value = u16> {
-        prop::sample::select(vec![22, 443, 3306, 5432, 6432, 8443, 10250])
+        prop::sample::select(vec![22, 443, 1433, 3306, 5432, 6432, 8443, 10250])
     }
 
     fn endpoint() -> impl Strategy<Value = PrivateEndpoint> {
@@ -131,7 +131,9 @@ mod tests {
         #[test]
         fn the_dialer_lets_through_what_the_network_does(
             endpoints in prop::collection::vec(endpoint(), 0..4), address in address(), port in port(),
-            database in prop::sample::select(vec![None, Some(SystemKind::Postgres), Some(SystemKind::MySql), Some(SystemKind::Sftp)]),
+            database in prop::sample::select(vec![
+                None, Some(SystemKind::Postgres), Some(SystemKind::MySql), Some(SystemKind::SqlServer), Some(SystemKind::Sftp),
+            ]),
         ) {
             let (region, tenant) = (region(&endpoints), tenant());
             let policies = network::policies(&tenant, &region, &BTreeMap::new(), &settings());

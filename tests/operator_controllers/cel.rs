@@ -201,7 +201,7 @@ async fn examples_of_other_sources_are_taken_and_understood() {
             sources.insert(connection.spec.system().expect("a system of this version").kind().key());
         }
     }
-    assert_eq!(sources.into_iter().collect::<Vec<_>>(), ["azureBlob", "gcs", "https", "mysql", "s3", "sftp"]);
+    assert_eq!(sources.into_iter().collect::<Vec<_>>(), ["azureBlob", "gcs", "https", "mysql", "s3", "sftp", "sqlServer"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

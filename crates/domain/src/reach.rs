@@ -15,7 +15,8 @@ pub struct Opening {
 
 /// Every worker loads into an org, whose port is open to all of them; another system's is open to those that read from it.
 pub fn opening(system: SystemKind) -> Opening {
-    let key = system.key();
+    // Names in a cluster are lowercase.
+    let key = system.key().to_ascii_lowercase();
     if system.profile().public_port == SystemKind::Salesforce.profile().public_port {
         Opening { policy: "public-https".to_owned(), label: None }
     } else {

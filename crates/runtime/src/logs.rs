@@ -2,7 +2,7 @@
 //!
 //! Our own crates keep to "never rows or secrets" at every level. Crates of others do not: tokio-postgres prints queries with the last key
 //! value from `debug` on and, at `info`, what the server says in a NOTICE; HTTP crates print headers. So what they say is cut at `warn`,
-//! whatever the user's filter asks for.
+//! whatever the user's filter asks for. tiberius says a server's words as an error, and those may hold a value: it is not heard at all.
 
 use std::io::Write;
 
@@ -15,6 +15,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// Our crates, as their events name them.
 const OURS: [&str; 9] = ["api", "connect", "dataimporter", "domain", "engine", "envelope", "formula", "runtime", "salesforce"];
+
+/// Says nothing that the errors it returns do not say, and says more.
+const UNHEARD: &str = "tiberius";
 
 /// Level and targets from `RUST_LOG`; absent: `info`. Safe to call twice (tests).
 pub fn init() {
@@ -31,13 +34,16 @@ where
 {
     let lines =
         tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false).with_writer(writer);
-    let theirs_capped = filter_fn(|event| *event.level() <= Level::WARN || is_ours(event.target()));
+    let theirs_capped = filter_fn(|event| is_ours(event.target()) || (*event.level() <= Level::WARN && krate(event.target()) != UNHEARD));
     tracing_subscriber::registry().with(filter).with(theirs_capped).with(lines)
 }
 
 fn is_ours(target: &str) -> bool {
-    let krate = target.split("::").next().unwrap_or_default();
-    OURS.contains(&krate)
+    OURS.contains(&krate(target))
+}
+
+fn krate(target: &str) -> &str {
+    target.split("::").next().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -71,6 +77,7 @@ mod tests {
         tracing::debug!(target: "tokio_postgres::query", "their debug");
         tracing::info!(target: "tokio_postgres::connection", "their info");
         tracing::warn!(target: "hyper", "their warn");
+        tracing::error!(target: "tiberius::tds::stream::token", "a server's words");
         // Not ours by a beginning in common.
         tracing::info!(target: "connected_crate::x", "their info");
         String::from_utf8(memory.0.lock().unwrap().clone()).unwrap()
@@ -83,7 +90,7 @@ mod tests {
             for expected in ["our trace", "our info", "their warn"] {
                 assert!(said.contains(expected), "{filter}: {expected} is missing in {said}");
             }
-            for hidden in ["their trace", "their debug", "their info"] {
+            for hidden in ["their trace", "their debug", "their info", "a server's words"] {
                 assert!(!said.contains(hidden), "{filter}: {said}");
             }
         }

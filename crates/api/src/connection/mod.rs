@@ -8,6 +8,7 @@ mod postgres;
 mod s3;
 mod salesforce;
 mod sftp;
+mod sqlserver;
 mod status;
 mod system;
 
@@ -24,6 +25,7 @@ pub use self::postgres::{Postgres, PostgresAuth, PostgresAuthKind, PostgresWay};
 pub use self::s3::{CustomerKey, S3, S3Encryption, S3EncryptionKind};
 pub use self::salesforce::{AuthFlow, ClientCredentials, JwtBearer, LoginAt, Salesforce, SalesforceAuth};
 pub use self::sftp::{Sftp, SftpAuth, SftpAuthKind, SftpWay};
+pub use self::sqlserver::SqlServer;
 pub use self::status::{ConnectionMetadata, ConnectionStatus, Verification};
 pub use self::system::{CredentialKey, Endpoint, ExternalSystem, LoginProfile, Rows, System, SystemKind, SystemProfile};
 use crate::schema::{self, PEM, exactly_one, same_one};
@@ -65,6 +67,9 @@ pub struct ConnectionSpec {
     /// A MySQL or MariaDB database. Always TLS with full verification of the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mysql: Option<MySql>,
+    /// A SQL Server or Azure SQL database. Always TLS with full verification of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sql_server: Option<SqlServer>,
     /// A bucket of S3 or of storage that speaks like it. Always TLS with full verification of the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     s3: Option<S3>,
@@ -198,24 +203,25 @@ impl ConnectionSpec {
 
     /// Leaves out the certificates, which are large, for a caller that only asks what a Connection is to.
     pub fn forget_certificates(&mut self) {
-        let Self { salesforce, postgres, mysql, s3, gcs, azure_blob, https, sftp: _, credentials: _, suspend: _ } = self;
+        let Self { salesforce, postgres, mysql, sql_server, s3, gcs, azure_blob, https, sftp: _, credentials: _, suspend: _ } = self;
         let of_salesforce = salesforce.as_mut().and_then(|salesforce| salesforce.tls.as_mut());
         let of_postgres = postgres.as_mut().and_then(|postgres| postgres.tls.as_mut());
         let of_mysql = mysql.as_mut().and_then(|mysql| mysql.tls.as_mut());
+        let of_sql_server = sql_server.as_mut().and_then(|server| server.tls.as_mut());
         let of_s3 = s3.as_mut().and_then(|s3| s3.tls.as_mut());
         let of_gcs = gcs.as_mut().and_then(|gcs| gcs.tls.as_mut());
         let of_azure = azure_blob.as_mut().and_then(|azure| azure.tls.as_mut());
         let of_https = https.as_mut().and_then(|https| https.tls.as_mut());
-        for tls in [of_salesforce, of_postgres, of_mysql, of_s3, of_gcs, of_azure, of_https].into_iter().flatten() {
+        for tls in [of_salesforce, of_postgres, of_mysql, of_sql_server, of_s3, of_gcs, of_azure, of_https].into_iter().flatten() {
             tls.ca_bundle = None;
         }
     }
 
     /// Leaves out the system, for a caller that only asks which Connections there are.
     pub fn forget_system(&mut self) {
-        let Self { salesforce, postgres, mysql, s3, gcs, azure_blob, https, sftp, credentials: _, suspend: _ } = self;
-        (*salesforce, *postgres, *mysql, *s3) = (None, None, None, None);
-        (*gcs, *azure_blob, *https, *sftp) = (None, None, None, None);
+        let Self { salesforce, postgres, mysql, sql_server, s3, gcs, azure_blob, https, sftp, credentials: _, suspend: _ } = self;
+        (*salesforce, *postgres, *mysql, *sql_server) = (None, None, None, None);
+        (*s3, *gcs, *azure_blob, *https, *sftp) = (None, None, None, None, None);
     }
 }
 

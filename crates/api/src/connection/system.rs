@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{AzureBlob, ConnectionSpec, Gcs, Https, MySql, Postgres, S3, Salesforce, Sftp, Tls};
+use super::{AzureBlob, ConnectionSpec, Gcs, Https, MySql, Postgres, S3, Salesforce, Sftp, SqlServer, Tls};
 use crate::union::union;
 
 union! {
@@ -14,6 +14,8 @@ union! {
         "postgres" postgres => Postgres(&'a Postgres),
         /// A MySQL or MariaDB database.
         "mysql" mysql => MySql(&'a MySql),
+        /// A SQL Server or Azure SQL database.
+        "sqlServer" sql_server => SqlServer(&'a SqlServer),
         /// A bucket of S3 or of storage that speaks like it.
         "s3" s3 => S3(&'a S3),
         /// A bucket of Google Cloud Storage.
@@ -34,6 +36,7 @@ impl<'a> System<'a> {
             Self::Salesforce(salesforce) => salesforce,
             Self::Postgres(postgres) => postgres,
             Self::MySql(mysql) => mysql,
+            Self::SqlServer(server) => server,
             Self::S3(s3) => s3,
             Self::Gcs(gcs) => gcs,
             Self::AzureBlob(azure) => azure,
@@ -46,7 +49,14 @@ impl<'a> System<'a> {
     pub fn org(self) -> Option<&'a Salesforce> {
         match self {
             Self::Salesforce(salesforce) => Some(salesforce),
-            Self::Postgres(_) | Self::MySql(_) | Self::S3(_) | Self::Gcs(_) | Self::AzureBlob(_) | Self::Https(_) | Self::Sftp(_) => None,
+            Self::Postgres(_)
+            | Self::MySql(_)
+            | Self::SqlServer(_)
+            | Self::S3(_)
+            | Self::Gcs(_)
+            | Self::AzureBlob(_)
+            | Self::Https(_)
+            | Self::Sftp(_) => None,
         }
     }
 }
@@ -58,6 +68,7 @@ impl SystemKind {
             Self::Salesforce => &super::salesforce::PROFILE,
             Self::Postgres => &super::postgres::PROFILE,
             Self::MySql => &super::mysql::PROFILE,
+            Self::SqlServer => &super::sqlserver::PROFILE,
             Self::S3 => &super::s3::PROFILE,
             Self::Gcs => &super::gcs::PROFILE,
             Self::AzureBlob => &super::azure::PROFILE,

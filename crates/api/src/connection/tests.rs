@@ -81,6 +81,21 @@ fn endpoint_digests_stay_what_they_are() {
             }}),
             "456f9716f9bb8848f117b24326a37212de69e25048ff3cbca4c6f7421a156f8d",
         ),
+        (
+            json!({"sqlServer": {"host": "db", "database": "crm", "user": "reader"}}),
+            "275c66003d3237d3b022d839e2386d71a3bb2b4204daa42adfceba0dd3b21f12",
+        ),
+        (
+            json!({"sqlServer": {
+                "host": "db", "port": 1434, "database": "crm", "user": "reader", "tls": {"caBundle": "pem", "serverName": "db.example"},
+            }}),
+            "2744e8debd3d81be2bc578f002569e249fca82364d9b7e5efdc098366fbe2a5f",
+        ),
+        // Who gets the password is the same.
+        (
+            json!({"sqlServer": {"host": "db", "database": "crm", "user": "reader", "strictEncryption": true}}),
+            "275c66003d3237d3b022d839e2386d71a3bb2b4204daa42adfceba0dd3b21f12",
+        ),
         (json!({"s3": {"bucket": "lake", "region": "eu-central-1"}}), "d9b6aa149f620b5d6113b36eb4da06b2d2ab4174090e7d39d3732be311a894b5"),
         (
             json!({"s3": {
@@ -100,6 +115,7 @@ fn what_has_no_system_that_we_know_or_two_of_them_is_none() {
     assert!(matches!(spec(json!({"salesforce": org})).system(), Some(System::Salesforce(_))));
     assert!(matches!(spec(json!({"postgres": database})).system(), Some(System::Postgres(_))));
     assert!(matches!(spec(json!({"mysql": database})).system(), Some(System::MySql(_))));
+    assert!(matches!(spec(json!({"sqlServer": database})).system(), Some(System::SqlServer(_))));
     assert!(matches!(spec(json!({"s3": {"bucket": "lake", "region": "r"}})).system(), Some(System::S3(_))));
     let sftp = json!({"host": "h", "user": "u", "hostKeys": ["SHA256:a"], "auth": {"password": {}}});
     assert!(matches!(spec(json!({"sftp": sftp})).system(), Some(System::Sftp(_))));
@@ -134,6 +150,7 @@ fn who_only_asks_what_it_is_to_gets_no_certificate() {
         json!({"salesforce": {"loginUrl": "https://l", "tls": {"caBundle": "pem"}, "auth": {"clientCredentials": {"clientId": "c"}}}}),
         json!({"postgres": {"host": "db", "database": "crm", "user": "reader", "tls": {"caBundle": "pem", "serverName": "s"}}}),
         json!({"mysql": {"host": "db", "database": "crm", "user": "reader", "tls": {"caBundle": "pem", "serverName": "s"}}}),
+        json!({"sqlServer": {"host": "db", "database": "crm", "user": "reader", "tls": {"caBundle": "pem", "serverName": "s"}}}),
         json!({"s3": {"endpoint": "https://s", "bucket": "lake", "region": "r", "tls": {"caBundle": "pem"}}}),
         json!({"gcs": {"endpoint": "https://s", "bucket": "lake", "tls": {"caBundle": "pem"}}}),
         json!({"azureBlob": {"endpoint": "https://s", "account": "acme", "container": "lake", "auth": {"sas": {}}, "tls": {"caBundle": "pem"}}}),

@@ -50,6 +50,7 @@ impl World {
             format!("{PUBLIC}:443"),
             format!("{PUBLIC}:5432"),
             format!("{PUBLIC}:3306"),
+            format!("{PUBLIC}:1433"),
             format!("{PUBLIC}:22"),
             format!("{PUBLIC}:23"),
             format!("{BESIDE}:443"),
@@ -157,6 +158,7 @@ fn the_policies_stand_alone(demo: &Demo) -> Result<()> {
         (format!("{PUBLIC}:22"), "a public SFTP server", false),
         (format!("{PUBLIC}:5432"), "a public PostgreSQL", false),
         (format!("{PUBLIC}:3306"), "a public MySQL", false),
+        (format!("{PUBLIC}:1433"), "a public SQL Server", false),
     ];
     let targets: BTreeMap<String, &'static str> = places.iter().map(|(address, what, _)| (address.clone(), *what)).collect();
     let expected = |database: Option<&str>| -> BTreeMap<&'static str, bool> {
@@ -173,11 +175,13 @@ fn the_policies_stand_alone(demo: &Demo) -> Result<()> {
     let file = reached(kubectl, namespace, "eu-frankfurt", "probe-file", &worker_labels(None), &targets)?;
     let postgres = reached(kubectl, namespace, "eu-frankfurt", "probe-postgres", &worker_labels(Some("postgres")), &targets)?;
     let mysql = reached(kubectl, namespace, "eu-frankfurt", "probe-mysql", &worker_labels(Some("mysql")), &targets)?;
+    let sql_server = reached(kubectl, namespace, "eu-frankfurt", "probe-sqlserver", &worker_labels(Some("sqlserver")), &targets)?;
     let sftp = reached(kubectl, namespace, "eu-frankfurt", "probe-sftp", &worker_labels(Some("sftp")), &targets)?;
     off.end()?;
     differences("a worker that reads a file", &file, &expected(None))?;
     differences("a worker that reads PostgreSQL", &postgres, &expected(Some("a public PostgreSQL")))?;
     differences("a worker that reads MySQL", &mysql, &expected(Some("a public MySQL")))?;
+    differences("a worker that reads SQL Server", &sql_server, &expected(Some("a public SQL Server")))?;
     differences("a worker that reads SFTP", &sftp, &expected(Some("a public SFTP server")))
 }
 
@@ -195,6 +199,7 @@ fn the_keepers_walls_stand(demo: &Demo) -> Result<()> {
         (format!("{PUBLIC}:443"), "a public address", true, false),
         (format!("{PUBLIC}:5432"), "a public PostgreSQL", true, false),
         (format!("{PUBLIC}:3306"), "a public MySQL", true, false),
+        (format!("{PUBLIC}:1433"), "a public SQL Server", true, false),
         (format!("{PUBLIC}:22"), "a public SFTP server", true, false),
         (format!("{PUBLIC}:23"), "another port of a public address", false, false),
         (format!("{}:10250", NODES[1].address()), "a kubelet", false, false),
