@@ -10,12 +10,13 @@ mod tds;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use api::import_job::Watermark;
 use api::import_run::RunReason;
 use authority::Authority;
 use connect::{AddressPolicy, Dialer};
 use engine::row::Batch;
 use engine::source::sqlserver::SqlServerSource;
-use engine::source::{ReadError, Replay, Source, Start};
+use engine::source::{ReadError, Replay, Since, Source, Start};
 use tds::{INT, Manner, NVARCHAR, PASSWORD, Server, columns, done, int, nvarchar, row};
 
 struct Database {
@@ -43,6 +44,7 @@ impl Database {
             params: self.server.params(&self.ca),
             password: PASSWORD.into(),
             query: serde_json::from_value(query).expect("a query of a job"),
+            since: None,
             time_left: Duration::from_secs(3_600),
         }
     }
@@ -188,6 +190,17 @@ async fn keys_are_looked_at_before_the_first_row_and_gone_on_behind() {
     let database = Database::answering(&[described.clone(), two.clone()]).await;
     read(&database.source(query, &["id"]), behind(&["1"], Replay::None), &[]).await.unwrap();
     assert!(database.was_told("WHERE (q.[id] > CONVERT(bigint, '1') OR q.[id] IS NULL) ORDER BY q.[id]"));
+
+    // Only what is new, in the order of what says so.
+    let database = Database::answering(&[described.clone(), said(0), said(0), two.clone()]).await;
+    let mut source = database.source(query, &["id"]);
+    source.query.watermark = Some(Watermark { column: "name".to_owned(), from: None });
+    source.since = Some(Since::Kept("A".to_owned()));
+    let mut rows = source.open(&Start::First, &BTreeSet::new()).await.unwrap();
+    while rows.next(&mut Batch::new()).await.unwrap() {}
+    assert_eq!(rows.watermark().as_deref(), Some("b"));
+    let name = "CONVERT(varbinary(max), CONVERT(nvarchar(max), q.[name]) + N'|')";
+    assert!(database.was_told(&format!("WHERE ({name} > 0x41007C00 OR q.[name] IS NULL) ORDER BY {name}, q.[id]")));
 
     // Two rows with one key.
     let twice = [columns(&[("id", INT)]), row(&[&int(1)]), row(&[&int(1)]), done()].concat();

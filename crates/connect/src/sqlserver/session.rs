@@ -432,13 +432,14 @@ mod tests {
 
     #[test]
     fn money_is_exact_or_told_to_be_too_much() {
-        let of = |amount| value(ColumnType::Money, &ColumnData::F64(Some(amount)));
         for ten_thousandths in [0, 1, -1, 12_345, 2_251_799_813_679_999_i64, -2_251_799_813_679_999] {
             let expected = SqlServerValue::Decimal { digits: ten_thousandths.into(), scale: 4 };
-            assert_eq!(of(ten_thousandths as f64 / 1e4), expected, "{ten_thousandths}");
+            assert_eq!(money(ten_thousandths as f64 / 1e4), expected, "{ten_thousandths}");
         }
-        assert_eq!(of(225_179_981_368.0), SqlServerValue::TooMuchMoney);
-        assert_eq!(of(-922_337_203_685_477.6), SqlServerValue::TooMuchMoney);
+        assert_eq!(money(225_179_981_368.0), SqlServerValue::TooMuchMoney);
+        assert_eq!(money(-922_337_203_685_477.6), SqlServerValue::TooMuchMoney);
+        let amount = ColumnData::F64(Some(1.5));
+        assert_eq!(value(ColumnType::Money, &amount), SqlServerValue::Decimal { digits: 15_000, scale: 4 });
         assert_eq!(value(ColumnType::Float8, &ColumnData::F64(Some(0.1))), SqlServerValue::Float(0.1));
         let number = ColumnData::Numeric(Some(Numeric::new_with_scale(-12_345, 2)));
         assert_eq!(value(ColumnType::Numericn, &number), SqlServerValue::Decimal { digits: -12_345, scale: 2 });
