@@ -31,11 +31,14 @@ const PARTS: u64 = 10_000_000;
 /// The library reads money as a number of floating point. Up to here each ten thousandth has one of its own.
 const EXACT_MONEY: f64 = 225_179_981_368.0;
 
+/// Ends with whether another result comes behind.
+type Reading = Pin<Box<dyn Future<Output = Result<bool, DatabaseError>> + Send>>;
+
 type Connection = Client<Compat<Wire<TlsStream<Handshake<TcpStream>>>>>;
 
 /// A session. Dropping it closes the connection, which undoes whatever is not committed.
 pub struct SqlServerSession {
-    client: Connection,
+    client: Box<Connection>,
     end: End,
     /// As the server's greeting has it, e.g. `16.0.4131`.
     pub server_version: String,
@@ -151,7 +154,7 @@ impl SqlServerRow {
 /// Rows as the server sends them. One is read ahead of who takes them, and what the network holds.
 pub struct SqlServerRows {
     /// Reads while somebody waits for a row; `None` once the answer is over.
-    reading: Option<Pin<Box<dyn Future<Output = Result<bool, DatabaseError>> + Send>>>,
+    reading: Option<Reading>,
     read: mpsc::Receiver<SqlServerRow>,
     columns: Vec<SqlServerColumn>,
     another: bool,
@@ -159,7 +162,7 @@ pub struct SqlServerRows {
 
 impl SqlServerSession {
     pub(super) fn begin(client: Connection, meter: Arc<Meter>, target: String, server_version: String) -> Self {
-        Self { client, end: End { meter, target }, server_version }
+        Self { client: Box::new(client), end: End { meter, target }, server_version }
     }
 
     /// Statements whose results are of no interest.
