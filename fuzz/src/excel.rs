@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::io::{Cursor, Write};
 
 use api::import_job::{ExcelFormat, Hidden};
-use engine::row::Batch;
 use engine::Memory;
+use engine::row::Batch;
 use engine::source::excel::{ExcelOptions, SheetRows};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
