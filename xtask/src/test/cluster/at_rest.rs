@@ -147,7 +147,8 @@ impl Search<'_> {
         run.ends("False", "")?;
 
         for job in ["table", "shop"] {
-            beside.hold_after(1, COMMIT, 120, 2)?;
+            // Every commit behind the first, however many chunks an attempt has sent before it dies.
+            beside.hold_after(1, COMMIT, 120, 100)?;
             let run = Run::start(self.demo, TENANT, job, &self.folder)?;
             let (pod, log) = run.worker(1)?;
             run.holds_rows_behind_a_finished_chunk()?;
