@@ -118,6 +118,12 @@ async fn what_the_schemas_refuse() {
             ),
             "watermark needs orderBy",
         ),
+        (job_yaml("default", "accounts", "{sql: {connectionRef: {name: lake}}}", "{manual: {}}"), "exactly one of query, table"),
+        (
+            job_yaml("default", "accounts", "{sql: {connectionRef: {name: lake}, query: SELECT 1, table: t}}", "{manual: {}}"),
+            "exactly one of query, table",
+        ),
+        (job_yaml("default", "accounts", "{sql: {connectionRef: {name: lake}, table: a..b}}", "{manual: {}}"), "table"),
         (job_yaml("default", "files", &file("/in/a.csv"), schedule), "begins and ends without a slash"),
         (job_yaml("default", "files", &file("in/"), schedule), "begins and ends without a slash"),
         (job_yaml("default", "files", &file("in//a.csv"), schedule), "has no part that is empty"),

@@ -257,3 +257,16 @@ async fn a_watermark_reads_what_is_beyond_it_and_tells_how_far_it_came() {
     let error = ids(&source("at", kept()), &Start::First).await.unwrap_err();
     assert!(error.to_string().starts_with("row 1: at is NULL; watermark.column needs"), "{error}");
 }
+
+#[tokio::test]
+async fn a_table_is_read_by_its_name_as_the_database_has_it() {
+    let server = Server::start();
+    server.server.run("CREATE TABLE `odd ``name` (id INT PRIMARY KEY, name TEXT); INSERT INTO `odd ``name` VALUES (2, 'b'), (1, 'a')");
+    let mut source = server.source("", &["id"]);
+    (source.query.query, source.query.table) = (None, Some("odd `name".to_owned()));
+    let mut rows = source.open(&Start::First, &BTreeSet::new()).await.unwrap();
+    let mut batch = Batch::new();
+    assert!(rows.next(&mut batch).await.unwrap());
+    let names: Vec<&[u8]> = batch.rows().iter().map(|row| &row.cells[1]).collect();
+    assert_eq!(names, [b"a", b"b"]);
+}

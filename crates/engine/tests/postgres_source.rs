@@ -246,6 +246,28 @@ async fn a_watermark_reads_what_is_beyond_it_and_tells_how_far_it_came() {
 }
 
 #[tokio::test]
+async fn a_table_is_read_by_its_name_as_the_database_has_it() {
+    let server = Server::start();
+    let admin = server.administrator().await;
+    admin
+        .batch_execute(
+            "CREATE SCHEMA \"Sales\"; GRANT USAGE ON SCHEMA \"Sales\" TO reader; CREATE TABLE \"Sales\".\"odd \"\"name\" (id int PRIMARY KEY, name text);
+             GRANT SELECT ON \"Sales\".\"odd \"\"name\" TO reader; INSERT INTO \"Sales\".\"odd \"\"name\" VALUES (2, 'b'), (1, 'a')",
+        )
+        .await
+        .unwrap();
+    let table = |name: &str| {
+        let mut source = server.source("", &["id"]);
+        (source.query.query, source.query.table) = (None, Some(name.to_owned()));
+        source
+    };
+    assert_eq!(ids(&table("Sales.odd \"name"), &Start::First).await.unwrap().0, ["1", "2"]);
+    assert_eq!(ids(&table("Sales.odd \"name"), &behind(&["1"], Replay::None)).await.unwrap().0, ["2"]);
+    let error = ids(&table("sales.odd \"name"), &Start::First).await.err().unwrap();
+    assert!(error.to_string().contains("undefined_table"), "{error}");
+}
+
+#[tokio::test]
 async fn a_watermark_that_would_lose_rows_is_refused() {
     let server = Server::start();
     let admin = server.administrator().await;

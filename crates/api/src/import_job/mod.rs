@@ -36,7 +36,7 @@ pub(crate) const NUMBER_SIZE: usize = 16;
 /// Each text has a limit of its own, but a list of long ones would be larger than anybody can hold in memory for every job.
 fn texts_within_limit() -> serde_json::Value {
     let bytes = |field: &str| format!("(has({field}) ? bytes({field}).size() : 0)");
-    let query = "(has(self.source.sql) ? bytes(self.source.sql.query).size() : 0)";
+    let query = "(has(self.source.sql) && has(self.source.sql.query) ? bytes(self.source.sql.query).size() : 0)";
     let columns = |source: &str, format: &str| {
         let path = format!("self.source.{source}.format.{format}.columns");
         let there = format!("has(self.source.{source}) && has(self.source.{source}.format) && has(self.source.{source}.format.{format})");

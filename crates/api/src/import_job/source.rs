@@ -168,14 +168,22 @@ pub enum Quote {
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
+    rule("has(self.query) != has(self.table)", "exactly one of query, table must be set"),
     rule("!has(self.watermark) || has(self.orderBy) && self.orderBy.size() > 0", "watermark needs orderBy: name the columns that identify each row"),
 ]))]
 pub struct SqlSource {
     /// Connection to the database, in the same namespace.
     pub connection_ref: LocalRef,
-    /// One SELECT statement, without a trailing semicolon.
+    /// One SELECT statement, without a trailing semicolon. Absent: `table` is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 65536), regex(pattern = TEXT))]
-    pub query: String,
+    pub query: Option<String>,
+    /// A table or view, all of its columns and rows: its name as the database has it, case included, behind that of its schema and a point where it
+    /// is in another one than the user's, as in `sales.accounts`. For rows or columns that are to be left out, and for names with a point, write
+    /// `query`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255), regex(pattern = TABLE))]
+    pub table: Option<String>,
     /// Columns that order the rows and identify each one; with them a killed run goes on where it stopped. Absent: such a run stops with NeedsDecision.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), inner(length(min = 1, max = 63)))]
@@ -238,6 +246,9 @@ pub enum Unchanged {
     /// The run ends with `NothingNew` and reads nothing.
     Skip,
 }
+
+/// Up to three names with a point between them.
+const TABLE: &str = r"^[^.\x00-\x1f\x7f]+([.][^.\x00-\x1f\x7f]+){0,2}$";
 
 /// One character of ASCII that shows.
 const MARK: &str = "^[!-~]$";
@@ -320,7 +331,7 @@ impl Source {
     pub(super) fn forget_query(&mut self) {
         let Self { upload: _, sql, file: _ } = self;
         if let Some(sql) = sql {
-            sql.query = String::new();
+            sql.query = None;
         }
     }
 }

@@ -45,7 +45,7 @@ pub fn subject(snapshot: &Snapshot) -> Option<String> {
     let told: Vec<&str> = match source.kind()? {
         SourceKind::Sql(query) => {
             let watermark = query.watermark.as_ref()?;
-            vec!["watermark", &watermark.column, watermark.from.as_deref().unwrap_or_default()]
+            vec!["watermark", &watermark.column, watermark.from.as_deref().unwrap_or_default(), query.table.as_deref().unwrap_or_default()]
         }
         SourceKind::File(file) if file.unchanged == Some(Unchanged::Skip) => vec!["file", &file.path],
         SourceKind::File(_) | SourceKind::Upload(_) => return None,
@@ -130,6 +130,12 @@ mod tests {
         let known = query("SELECT 1", by("at", None)).unwrap();
         assert_eq!(query("SELECT 1", None), None);
         assert_eq!(query("SELECT 2", by("at", None)), Some(known.clone()), "another query goes on");
+        let table = |name: &str| {
+            let sql =
+                serde_json::json!({"connectionRef": {"name": connection}, "table": name, "orderBy": ["id"], "watermark": {"column": "at"}});
+            subject(&snapshot(serde_json::json!({"sql": sql}))).unwrap()
+        };
+        assert_ne!(table("a"), table("b"));
         assert_ne!(query("SELECT 1", by("id", None)), Some(known.clone()));
         assert_ne!(query("SELECT 1", by("at", Some("2026-01-01"))), Some(known.clone()));
         let file = |path: &str, unchanged: &str| {

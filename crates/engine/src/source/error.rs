@@ -260,6 +260,8 @@ pub enum QueryError {
     /// While it ran: only the code, as the server's words may hold a value.
     #[error("the database stopped the query: {code}")]
     Stopped { code: String, passing: bool },
+    #[error("source.sql names neither a query nor a table, or both: set one of them")]
+    NoQuery,
     #[error("the query returns no columns")]
     NoColumns,
     #[error("the query ends with a semicolon; leave it out: the query must be one SELECT")]
@@ -318,6 +320,7 @@ impl QueryError {
             Self::RowTooLong { .. } | Self::LineTooLong { .. } => Remedy::Shorten,
             Self::Refused { passing: false, .. }
             | Self::Stopped { passing: false, .. }
+            | Self::NoQuery
             | Self::NoColumns
             | Self::Semicolon
             | Self::ManyResults

@@ -25,6 +25,7 @@ pub mod parquet;
 mod peek;
 pub mod postgres;
 pub mod sqlserver;
+mod statement;
 mod values;
 mod watermark;
 mod whole_file;

@@ -19,7 +19,7 @@ use secrecy::SecretString;
 use self::error_code::ErrorCode;
 use super::keys::Keys;
 use super::limits::{MAX_CHARACTERS, MAX_RECORD, check_length};
-use super::{QueryError, ReadError, Replay, Rows, Since, Source, Start};
+use super::{QueryError, ReadError, Replay, Rows, Since, Source, Start, statement};
 use crate::load::Reread;
 use crate::own;
 use crate::row::{Batch, Header, Row, RowError};
@@ -79,13 +79,14 @@ impl QueryRows {
         start: &Start,
         used: &BTreeSet<String>,
     ) -> Result<Self, ReadError> {
-        let columns = session.columns(&spec.query).await.map_err(refused)?;
+        let query = statement::query(spec, sql::quoted)?;
+        let columns = session.columns(&query).await.map_err(refused)?;
         let header = Header::new(columns.iter().map(|column| column.name.as_str()));
         if header.is_empty() {
             return Err(QueryError::NoColumns.into());
         }
         let keys = Keys::find(spec, &header, start)?;
-        let text = sql::select(&spec.query, &columns, &keys.named(), since, start)?;
+        let text = sql::select(&query, &columns, &keys.named(), since, start)?;
         // What is wrong with the query itself was told above; from here on the server's words may hold a value, or the key.
         let rows = session.rows(&text).await.map_err(stopped)?;
         Ok(Self {

@@ -79,6 +79,11 @@ fn beyond(keys: &[Key<'_>], values: &[String]) -> Result<String, QueryError> {
     Ok(format!("(({condition}) IS NOT FALSE)"))
 }
 
+/// A name that is nothing else.
+pub(super) fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
 /// A column of `orderBy`.
 struct Key<'q> {
     name: &'q str,
@@ -107,7 +112,7 @@ impl<'q> Key<'q> {
             MySqlKind::Bit | MySqlKind::Binary => return refuse("bytes"),
             MySqlKind::Json => return refuse("JSON"),
         };
-        let quoted = format!("q.`{}`", column.name.replace('`', "``"));
+        let quoted = format!("q.{}", quoted(&column.name));
         let expression = match kind {
             KeyKind::Number | KeyKind::Time => quoted,
             // A collation takes different texts for the same one, such as `a` and `A`, and would lose one behind the other.

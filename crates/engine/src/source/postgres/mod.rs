@@ -23,7 +23,7 @@ use self::sqlstate::SqlState;
 use self::value::{Shape, no_cell};
 use super::keys::Keys;
 use super::limits::{MAX_CHARACTERS, MAX_RECORD, check_length};
-use super::{QueryError, ReadError, Replay, Rows, Since, Source, Start};
+use super::{QueryError, ReadError, Replay, Rows, Since, Source, Start, statement};
 use crate::load::Reread;
 use crate::own;
 use crate::row::{Batch, Header, Row, RowError};
@@ -90,7 +90,8 @@ impl PostgresRows {
         used: &BTreeSet<String>,
     ) -> Result<Self, ReadError> {
         session.execute(SESSION).await.map_err(refused)?;
-        let columns = session.columns(&sql::describe(&spec.query)).await.map_err(refused)?;
+        let text = statement::query(spec, sql::identifier)?;
+        let columns = session.columns(&sql::describe(&text)).await.map_err(refused)?;
         let header = Header::new(columns.iter().map(|column| column.name.as_str()));
         if header.is_empty() {
             return Err(QueryError::NoColumns.into());
@@ -103,7 +104,7 @@ impl PostgresRows {
                 return Err(QueryError::ColumnKind { column: header.names()[*column].clone(), kind, remedy }.into());
             }
         }
-        let query = Query { text: &spec.query, types: &types, keys: keys.columns(), since: since.map(Since::value) };
+        let query = Query { text: &text, types: &types, keys: keys.columns(), since: since.map(Since::value) };
         // NULL comes last in the order, after all other rows were sent. An interrupted run has looked already.
         if *start == Start::First {
             for column in keys.columns() {

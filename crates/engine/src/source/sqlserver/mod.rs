@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use self::error_code::ErrorCode;
 use super::keys::Keys;
 use super::limits::{MAX_CHARACTERS, MAX_RECORD, check_length};
-use super::{QueryError, ReadError, Replay, Rows, Since, Source, Start};
+use super::{QueryError, ReadError, Replay, Rows, Since, Source, Start, statement};
 use crate::load::Reread;
 use crate::own;
 use crate::row::{Batch, Header, Row, RowError};
@@ -51,7 +51,7 @@ impl Source for SqlServerSource {
 
     async fn open(&self, start: &Start, used: &BTreeSet<String>) -> Result<Box<dyn Rows>, ReadError> {
         let until = Instant::now() + self.time_left;
-        sql::check(&self.query.query)?;
+        sql::check(&statement::query(&self.query, sql::quoted)?)?;
         let mut session = self.dialer.sql_server(&self.params, &self.password).await?;
         in_time(until, async {
             session.execute(sql::SESSION).await.map_err(refused)?;
@@ -101,16 +101,17 @@ impl QueryRows {
     ) -> Result<Self, ReadError> {
         let ordered = !spec.order_by.is_empty() || spec.watermark.is_some();
         let mut columns = Vec::new();
-        let mut text = spec.query.clone();
+        let query = statement::query(spec, sql::quoted)?;
+        let mut text = query.clone().into_owned();
         if ordered {
-            columns = session.columns(&sql::describe(&spec.query)).await.map_err(refused)?;
+            columns = session.columns(&sql::describe(&query)).await.map_err(refused)?;
             let header = header(&columns)?;
             let keys = Keys::find(spec, &header, start)?;
-            text = sql::select(&spec.query, &columns, &keys.named(), since, start)?;
+            text = sql::select(&query, &columns, &keys.named(), since, start)?;
             // A row whose key is NULL would be found when others were loaded already. An interrupted run has looked.
             if *start == Start::First {
                 for column in keys.columns() {
-                    if session.is_one(&sql::has_null(&spec.query, &columns[*column])).await.map_err(refused)? {
+                    if session.is_one(&sql::has_null(&query, &columns[*column])).await.map_err(refused)? {
                         return Err(QueryError::KeyHasNull { field: keys.field(*column), column: header.names()[*column].clone() }.into());
                     }
                 }

@@ -87,7 +87,8 @@ fn beyond(keys: &[Key<'_>], values: &[String]) -> Result<String, QueryError> {
     Ok(format!("({condition} OR {})", nulls.join(" OR ")))
 }
 
-fn quoted(name: &str) -> String {
+/// A name that is nothing else.
+pub(super) fn quoted(name: &str) -> String {
     format!("[{}]", name.replace(']', "]]"))
 }
 
