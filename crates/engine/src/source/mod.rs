@@ -20,6 +20,7 @@ mod keys;
 mod kind;
 mod limits;
 pub mod mysql;
+mod ordered;
 mod packed;
 pub mod parquet;
 mod peek;

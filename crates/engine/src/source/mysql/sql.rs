@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use connect::{MySqlColumn, MySqlKind};
 
-use crate::source::{QueryError, Replay, Since, Start};
+use crate::source::ordered::{self, Dialect, KeyColumn};
+use crate::source::{QueryError, Since, Start};
 
 /// Makes every value's text independent of the server's settings, and the transaction one that reads one state and
 /// writes nothing.
@@ -30,8 +31,7 @@ pub(super) fn session(mariadb: bool, time_left: Duration) -> Vec<String> {
     ]
 }
 
-/// The user's query, in order and from where reading begins. Without `orderBy` it is as it stands: a query in a query may
-/// not have two columns of one name. The line ends keep a comment at its end from swallowing the rest.
+/// The user's query, in order and from where reading begins.
 pub(super) fn select(
     query: &str,
     columns: &[MySqlColumn],
@@ -40,43 +40,9 @@ pub(super) fn select(
     start: &Start,
 ) -> Result<String, QueryError> {
     let keys: Vec<Key<'_>> = keys.iter().map(|(key, field)| Key::of(&columns[*key], field)).collect::<Result<_, _>>()?;
-    let mut marks = String::new();
-    let mut conditions = Vec::new();
-    if let (Some(since), Some(watermark)) = (since, keys.first()) {
-        let watermark = std::slice::from_ref(watermark);
-        conditions.push(beyond(watermark, &[since.value().to_owned()]).map_err(|error| error.of_watermark(since))?);
-    }
-    if let Start::Behind { key, replay } = start {
-        let behind = beyond(&keys, key)?;
-        match replay {
-            Replay::None => conditions.push(behind),
-            Replay::Seen => marks = format!(", {behind}"),
-        }
-    }
-    if keys.is_empty() {
-        return Ok(query.to_owned());
-    }
-    let rest = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
-    let order: Vec<&str> = keys.iter().map(|key| key.expression.as_str()).collect();
-    Ok(format!("SELECT q.*{marks} FROM (\n{query}\n) AS q{rest} ORDER BY {}", order.join(", ")))
-}
-
-/// True for rows that are beyond these values of their keys, and for rows that have NULL there: reading them tells that they cannot be resumed,
-/// leaving them out would lose them.
-fn beyond(keys: &[Key<'_>], values: &[String]) -> Result<String, QueryError> {
-    if values.len() != keys.len() || values.is_empty() {
-        return Err(QueryError::KeyShape { expected: keys.len(), found: values.len() });
-    }
-    // Spelled out, as the server finds its way by an index only then: a > x OR (a = x AND (b > y OR …)).
-    let mut condition = String::new();
-    for (key, value) in keys.iter().zip(values).rev() {
-        let (expression, value) = (&key.expression, key.literal(value)?);
-        condition = match condition.as_str() {
-            "" => format!("{expression} > {value}"),
-            deeper => format!("{expression} > {value} OR ({expression} = {value} AND ({deeper}))"),
-        };
-    }
-    Ok(format!("(({condition}) IS NOT FALSE)"))
+    let or_null = |condition: &str, _: &[Key<'_>]| format!("(({condition}) IS NOT FALSE)");
+    let mark = |behind: &str| format!(", {behind}");
+    ordered::select(query, &keys, since, start, &Dialect { or_null, mark })
 }
 
 /// A name that is nothing else.
@@ -120,6 +86,12 @@ impl<'q> Key<'q> {
         };
         Ok(Self { name: &column.name, kind, expression })
     }
+}
+
+impl KeyColumn for Key<'_> {
+    fn expression(&self) -> &str {
+        &self.expression
+    }
 
     fn literal(&self, value: &str) -> Result<String, QueryError> {
         let changed = || QueryError::KeyText { column: self.name.to_owned() };
@@ -137,6 +109,7 @@ impl<'q> Key<'q> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::Replay;
 
     fn column(name: &str, kind: MySqlKind) -> MySqlColumn {
         MySqlColumn { name: name.to_owned(), kind }

@@ -3,7 +3,8 @@
 
 use connect::{SqlServerColumn, SqlServerKind};
 
-use crate::source::{QueryError, Replay, Since, Start};
+use crate::source::ordered::{self, Dialect, KeyColumn};
+use crate::source::{QueryError, Since, Start};
 
 /// Makes what a query means independent of the server's settings. One that waits for a lock is better tried again than waited for.
 pub(super) const SESSION: &str = "SET LOCK_TIMEOUT 30000; SET TEXTSIZE 2147483647; SET ROWCOUNT 0; SET XACT_ABORT ON; SET QUOTED_IDENTIFIER ON; \
@@ -38,7 +39,7 @@ pub(super) fn has_null(query: &str, column: &SqlServerColumn) -> String {
     )
 }
 
-/// The user's query in order, from where reading begins. The line ends keep a comment at its end from swallowing the rest.
+/// The user's query in order, from where reading begins.
 pub(super) fn select(
     query: &str,
     columns: &[SqlServerColumn],
@@ -47,44 +48,12 @@ pub(super) fn select(
     start: &Start,
 ) -> Result<String, QueryError> {
     let keys: Vec<Key<'_>> = keys.iter().map(|(key, field)| Key::of(&columns[*key], field)).collect::<Result<_, _>>()?;
-    let mut marks = String::new();
-    let mut conditions = Vec::new();
-    if let (Some(since), Some(watermark)) = (since, keys.first()) {
-        let watermark = std::slice::from_ref(watermark);
-        conditions.push(beyond(watermark, &[since.value().to_owned()]).map_err(|error| error.of_watermark(since))?);
-    }
-    if let Start::Behind { key, replay } = start {
-        let behind = beyond(&keys, key)?;
-        match replay {
-            Replay::None => conditions.push(behind),
-            Replay::Seen => marks = format!(", CASE WHEN {behind} THEN 0 ELSE 1 END AS [seen]"),
-        }
-    }
-    if keys.is_empty() {
-        return Ok(query.to_owned());
-    }
-    let rest = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
-    let order: Vec<&str> = keys.iter().map(|key| key.expression.as_str()).collect();
-    Ok(format!("SELECT q.*{marks} FROM (\n{query}\n) AS q{rest} ORDER BY {}", order.join(", ")))
-}
-
-/// True for rows that are beyond these values of their keys, and for rows that have NULL there: reading them tells that they cannot be resumed,
-/// leaving them out would lose them.
-fn beyond(keys: &[Key<'_>], values: &[String]) -> Result<String, QueryError> {
-    if values.len() != keys.len() || values.is_empty() {
-        return Err(QueryError::KeyShape { expected: keys.len(), found: values.len() });
-    }
-    // T-SQL compares no rows: a > x OR (a = x AND (b > y OR …)).
-    let mut condition = String::new();
-    for (key, value) in keys.iter().zip(values).rev() {
-        let (expression, value) = (&key.expression, key.literal(value)?);
-        condition = match condition.as_str() {
-            "" => format!("{expression} > {value}"),
-            deeper => format!("{expression} > {value} OR ({expression} = {value} AND ({deeper}))"),
-        };
-    }
-    let nulls: Vec<String> = keys.iter().map(|key| format!("q.{} IS NULL", key.quoted)).collect();
-    Ok(format!("({condition} OR {})", nulls.join(" OR ")))
+    let or_null = |condition: &str, keys: &[Key<'_>]| {
+        let nulls: Vec<String> = keys.iter().map(|key| format!("q.{} IS NULL", key.quoted)).collect();
+        format!("({condition} OR {})", nulls.join(" OR "))
+    };
+    let mark = |behind: &str| format!(", CASE WHEN {behind} THEN 0 ELSE 1 END AS [seen]");
+    ordered::select(query, &keys, since, start, &Dialect { or_null, mark })
 }
 
 /// A name that is nothing else.
@@ -140,6 +109,12 @@ impl<'q> Key<'q> {
         };
         Ok(Self { name: &column.name, kind, quoted, expression })
     }
+}
+
+impl KeyColumn for Key<'_> {
+    fn expression(&self) -> &str {
+        &self.expression
+    }
 
     fn literal(&self, value: &str) -> Result<String, QueryError> {
         // A person may write a space before the time; these styles want a letter.
@@ -171,6 +146,7 @@ fn is_decimal(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::Replay;
 
     fn column(name: &str, kind: SqlServerKind) -> SqlServerColumn {
         SqlServerColumn { name: name.to_owned(), kind }
