@@ -105,16 +105,17 @@ async fn attempt(args: Args) -> anyhow::Result<ExitCode> {
     let memory = Memory::of(memory_limit()).with_chunks_of(args.chunk_bytes);
     let (run, attempt, chunks) = (lease.snapshot.run.uid.as_str(), keeper.attempt(), lease.chunks.total);
     tracing::info!(run, attempt, chunks, "the keeper gave the lease, the import begins behind what earlier attempts wrote down");
+    let began = lease.bookmark.clone();
     let import = prepare(&keeper, lease, stop_signal.clone(), memory)?;
     let ending = import.run().await;
     let rows = &ending.rows;
     tracing::info!(reason = %ending.reason, read = rows.read, succeeded = rows.succeeded, failed = rows.failed, "the import ended");
     stopping.abort();
-    report(&keeper, ending).await
+    report(&keeper, ending, began).await
 }
 
-/// Tells the keeper how the attempt ended, unless another one goes on.
-async fn report(keeper: &Keeper, ending: Ending) -> anyhow::Result<ExitCode> {
+/// Tells the keeper how the attempt ended, unless another one goes on. `began`: what the job had read up to before.
+async fn report(keeper: &Keeper, ending: Ending, began: Vec<SecretText>) -> anyhow::Result<ExitCode> {
     if ending.fenced || ending.reason == RunReason::Interrupted {
         tracing::warn!(reason = %ending.message, "left to another attempt");
         if !ending.fenced {
@@ -138,6 +139,7 @@ async fn report(keeper: &Keeper, ending: Ending) -> anyhow::Result<ExitCode> {
         warnings: ending.warnings,
         file: ending.file,
         bookmark: ending.bookmark.into_iter().map(SecretText::new).collect(),
+        began,
     };
     keeper.outcome(&report).await.context("the keeper does not take the outcome")?;
     Ok(ExitCode::SUCCESS)

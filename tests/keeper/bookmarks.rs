@@ -81,10 +81,15 @@ impl Library {
     }
 
     async fn ends(&self, worker: &Worker, reason: RunReason, bookmark: &[&str]) -> Result<()> {
+        let began = self.bookmark(worker).await?;
+        self.ends_from(worker, &began, reason, bookmark).await
+    }
+
+    async fn ends_from(&self, worker: &Worker, began: &[String], reason: RunReason, bookmark: &[&str]) -> Result<()> {
         let token = self.world.worker_token(worker).await?;
         let rows = json!({"read": 0, "filtered": 0, "deduplicated": 0, "notSampled": 0, "skipped": 0, "succeeded": 0, "failed": 0, "unprocessed": 0});
         let report = json!({
-            "attempt": worker.attempt, "reason": reason, "message": "", "rows": rows, "results": [], "bookmark": bookmark,
+            "attempt": worker.attempt, "reason": reason, "message": "", "rows": rows, "results": [], "bookmark": bookmark, "began": began,
         });
         self.world.post(&token, &format!("runs/{}/outcome", worker.uid), &report).await?.error_for_status()?;
         self.world.finish_run(worker).await
@@ -126,6 +131,22 @@ async fn a_run_begins_where_the_last_one_that_read_everything_ended() -> Result<
     assert!(stored.contains("job-") && !stored.contains("canary-81c2") && !stored.contains("out/b.csv"), "it is not sealed");
     let audit = library.world.audit()?;
     assert!(audit.contains("BookmarkOpened") && !audit.contains("canary-81c2"), "{audit}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_at_the_same_time_do_not_take_it_back() -> Result<()> {
+    let library = Library::open().await?;
+    let (slow, fast) = (library.run("r1", file()).await?, library.run("r2", file()).await?);
+    let began = library.bookmark(&slow).await?;
+    assert!(began.is_empty() && library.bookmark(&fast).await?.is_empty());
+    library.ends(&fast, RunReason::Completed, &["9", "v2", "in/newer.csv"]).await?;
+    library.ends_from(&slow, &began, RunReason::Completed, &["5", "v1", "in/older.csv"]).await?;
+    let next = library.run("r3", file()).await?;
+    assert_eq!(library.bookmark(&next).await?, ["9", "v2", "in/newer.csv"]);
+    library.ends(&next, RunReason::Completed, &["11", "v3", "in/newest.csv"]).await?;
+    let control = library.run("r4", file()).await?;
+    assert_eq!(library.bookmark(&control).await?, ["11", "v3", "in/newest.csv"], "control: the next one moves it");
     Ok(())
 }
 

@@ -264,6 +264,9 @@ pub struct OutcomeReport {
     /// What the run has read up to: the keeper seals it for the next run of a job that reads only what is new.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bookmark: Vec<SecretText>,
+    /// Where it began: [`Lease::bookmark`]. Another run may have moved that meanwhile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub began: Vec<SecretText>,
 }
 
 /// A result file whose bytes are all stored.

@@ -83,13 +83,9 @@ pub enum Error {
     #[error("{target} refused the login: {reason} (error {code})")]
     SqlServerRefused { target: String, code: String, reason: String },
 
-    #[error("{target} sends us on to {to}, and there: {source}")]
-    SqlServerRoute {
-        target: String,
-        to: String,
-        #[source]
-        source: Box<Error>,
-    },
+    /// What happened there is a part of the message, and no source that would tell it once more.
+    #[error("{target} sends us on to {to}, and there: {}", chain(.there))]
+    SqlServerRoute { target: String, to: String, there: Box<Error> },
 
     #[error("{target} sends us on to {to}, which sends us on once more; nobody is followed twice")]
     SqlServerRoutes { target: String, to: String },
@@ -167,7 +163,7 @@ impl Error {
             Self::MySqlProtocol { .. } => reasons::NOT_MYSQL,
             Self::PostgresProtocol { .. } => reasons::NOT_POSTGRES,
             Self::SqlServerProtocol { .. } => reasons::NOT_SQL_SERVER,
-            Self::SqlServerRoute { source, .. } => source.reason(),
+            Self::SqlServerRoute { there, .. } => there.reason(),
             Self::SqlServerRoutes { .. } => reasons::REDIRECT_REFUSED,
             Self::S3Refused { refusal, .. } => refusal.reason(),
             Self::S3Protocol { .. } => reasons::NOT_S3,
@@ -193,7 +189,7 @@ impl Error {
             // Of resources, shutting down, of communication.
             Self::MySqlRefused { code, .. } => crate::mysql::is_passing(code),
             Self::SqlServerRefused { code, .. } => crate::sqlserver::is_passing(code),
-            Self::SqlServerRoute { source, .. } => source.is_transient(),
+            Self::SqlServerRoute { there, .. } => there.is_transient(),
             Self::S3Refused { refusal, .. } => refusal.is_passing(),
             Self::ObjectsRefused { refusal, .. } => refusal.is_passing(),
             Self::HttpsRefused { refusal, .. } => refusal.is_passing(),

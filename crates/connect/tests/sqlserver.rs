@@ -148,6 +148,7 @@ async fn another_server_is_followed_to_once_where_it_may_be_dialed_and_under_its
     let error = dialer(only_first).sql_server(&first, &PASSWORD.into()).await.err().unwrap();
     assert!(matches!(&error, Error::SqlServerRoute { .. }) && error.reason() == "AddressRefused", "{error}");
     assert!(error.to_string().contains(&format!("sends us on to worker.example:{}, and there: ", worker.port)), "{error}");
+    assert_eq!(connect::explain(&error), error.to_string(), "it is told once");
 
     let wrong = start(&ca.leaf("gateway.example"), Manner::default()).await;
     let error = dialer(open.clone()).sql_server(&gateway(wrong.port).await, &PASSWORD.into()).await.err().unwrap();

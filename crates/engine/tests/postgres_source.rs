@@ -237,6 +237,8 @@ async fn a_watermark_reads_what_is_beyond_it_and_tells_how_far_it_came() {
     assert_eq!(ids(&source, &behind(&key, Replay::None)).await.unwrap().0, ["6"]);
     let (again, _) = ids(&source, &behind(&key, Replay::Seen)).await.unwrap();
     assert_eq!(again, ["2", "6"], "a pipeline that remembers reads again what this run has read, and nothing older");
+    let moved = new_rows(&server, query, "at", Some(Since::Kept("2026-01-03 00:00:00+00".to_owned())));
+    assert_eq!(ids(&moved, &behind(&key, Replay::None)).await.unwrap().0, ["6"], "another run has gone further meanwhile");
     let end = ["2026-01-02 00:00:00+00", "6"];
     assert_eq!(ids(&source, &behind(&end, Replay::None)).await.unwrap(), (vec![], Some(end[0].to_owned())));
 

@@ -207,16 +207,19 @@ impl Leases {
         }
     }
 
-    /// Keeps what a run has read up to, for the next one of its job.
-    pub(crate) async fn keep_bookmark(&self, admitted: &Admitted, reached: &[SecretText]) -> Result<(), Rejection> {
+    /// Keeps what a run that `began` there has read up to, for the next one of its job.
+    pub(crate) async fn keep_bookmark(&self, admitted: &Admitted, began: &[SecretText], reached: &[SecretText]) -> Result<(), Rejection> {
         let snapshot = admitted.snapshot();
         let Some(subject) = bookmark::subject(snapshot) else { return Ok(()) };
         let keys = self.keys_of(admitted).await?;
         let place = Place { job: &snapshot.job, subject: &subject };
         let event = Event::new("BookmarkOpened").with("tenant", tenant_uid(admitted).as_str()).with("run", admitted.run_uid().as_str());
         let kept = self.vault.bookmark(&keys, &place, event.with("for", "Outcome")).await?;
-        let next = Bookmark::after(kept.as_ref().and_then(Kept::bookmark), admitted.run_uid(), reached.to_vec());
-        Ok(self.vault.keep_bookmark(&keys, &place, kept, &next).await?)
+        let next = Bookmark::after(kept.as_ref().and_then(Kept::bookmark), admitted.run_uid(), began.to_vec(), reached.to_vec());
+        match next {
+            Some(next) => Ok(self.vault.keep_bookmark(&keys, &place, kept, &next).await?),
+            None => Ok(()),
+        }
     }
 
     /// What the cursors of earlier attempts say.

@@ -93,7 +93,7 @@ impl Dialer {
         match self.log_in(&elsewhere, password).await {
             Ok(Login::In(session)) => Ok(session),
             Ok(Login::Elsewhere { .. }) => Err(Error::SqlServerRoutes { target: from, to }),
-            Err(error) => Err(Error::SqlServerRoute { target: from, to, source: Box::new(error) }),
+            Err(error) => Err(Error::SqlServerRoute { target: from, to, there: Box::new(error) }),
         }
     }
 

@@ -27,9 +27,12 @@ impl Bookmark {
         if self.run == *run { &self.began } else { &self.reached }
     }
 
-    /// What is kept once `run`, which found `kept`, has `reached` this.
-    pub fn after(kept: Option<&Self>, run: &Uid, reached: Vec<SecretText>) -> Self {
-        Self { run: run.clone(), began: kept.map(|kept| kept.start_of(run).to_vec()).unwrap_or_default(), reached }
+    /// What is kept once `run`, which `began` there as its lease said and found `kept`, has `reached` this. `None`: another run has moved it
+    /// meanwhile, and where that one ended stays; what this one has read beyond it is read once more, which is better than to go back.
+    pub fn after(kept: Option<&Self>, run: &Uid, began: Vec<SecretText>, reached: Vec<SecretText>) -> Option<Self> {
+        let found = kept.map(|kept| kept.start_of(run)).unwrap_or_default();
+        let same = found.len() == began.len() && found.iter().zip(&began).all(|(found, began)| found.expose() == began.expose());
+        same.then(|| Self { run: run.clone(), began, reached })
     }
 }
 
@@ -84,14 +87,26 @@ mod tests {
 
     #[test]
     fn the_next_run_begins_where_the_last_one_ended_and_a_run_where_it_began() {
-        let first = Bookmark::after(None, &uid("one"), texts(&["10"]));
+        let after = |kept: Option<&Bookmark>, run: &str, began: &[&str], reached: &str| {
+            Bookmark::after(kept, &uid(run), texts(began), texts(&[reached])).expect("nobody else has moved it")
+        };
+        let first = after(None, "one", &[], "10");
         assert!(first.start_of(&uid("one")).is_empty(), "another attempt of the first run");
         assert_eq!(shown(first.start_of(&uid("two"))), ["10"]);
-        let second = Bookmark::after(Some(&first), &uid("two"), texts(&["20"]));
+        let second = after(Some(&first), "two", &["10"], "20");
         assert_eq!(shown(second.start_of(&uid("two"))), ["10"]);
         assert_eq!(shown(second.start_of(&uid("three"))), ["20"]);
-        let repeated = Bookmark::after(Some(&second), &uid("two"), texts(&["20"]));
+        let repeated = after(Some(&second), "two", &["10"], "20");
         assert_eq!((shown(repeated.start_of(&uid("two"))), shown(repeated.start_of(&uid("three")))), (vec!["10"], vec!["20"]));
+    }
+
+    #[test]
+    fn of_runs_at_the_same_time_the_later_one_does_not_move_it_back() {
+        let begun = |run: &str, kept: Option<&Bookmark>, began: &[&str]| Bookmark::after(kept, &uid(run), texts(began), texts(&["15"]));
+        let kept = Bookmark::after(None, &uid("fast"), Vec::new(), texts(&["20"])).unwrap();
+        assert!(begun("slow", Some(&kept), &[]).is_none(), "it began before the other one ended");
+        assert!(begun("next", Some(&kept), &["20"]).is_some(), "control");
+        assert!(begun("first", None, &[]).is_some(), "control");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! helps, who has to change what, and how the run ends, and not which driver it came from.
 
 use api::import_run::RunReason;
+use connect::DatabaseError;
 
 use super::blob::BlobError;
 use super::excel::WorkbookError;
@@ -58,6 +59,23 @@ impl Remedy {
 }
 
 impl ReadError {
+    /// What a database said before the first row: its words, which speak of the query. `named`: an error's code as people look it up.
+    pub(super) fn refused(error: DatabaseError, named: fn(&str) -> String) -> Self {
+        match error {
+            DatabaseError::Server { code, message, passing } => QueryError::Refused { message, passing, code: named(&code) }.into(),
+            error => Self::stopped(error, named),
+        }
+    }
+
+    /// What a database said while the query ran: only the code.
+    pub(super) fn stopped(error: DatabaseError, named: fn(&str) -> String) -> Self {
+        match error {
+            DatabaseError::Server { code, passing, .. } => QueryError::Stopped { passing, code: named(&code) }.into(),
+            DatabaseError::Ended(error) => error.into(),
+            DatabaseError::Lost(error) => Self::Lost(error),
+        }
+    }
+
     /// What has to be done before the same job can read this source.
     pub fn remedy(&self) -> Remedy {
         match self {

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`Blob`](blob::Blob) | bytes somewhere, with an identity; they may be packed | `blob`, `packed` |
 //! | [`Format`] | how bytes become rows | `format`, `kind`, `csv`, `excel`, `json`, `parquet`, `whole_file` |
-//! | [`Rows`] | a header and batches of rows; a database has them without blob and format | `postgres`, `mysql`, `sqlserver` |
+//! | [`Rows`] | a header and batches of rows; a database has them without blob and format | `postgres`, `mysql`, `sqlserver`; `keys`, `ordered`, `statement`, `watermark` |
 //!
 //! A [`Source`] is what can be opened to rows: it knows where to begin and how it can be read once more. Nothing here
 //! knows what happens to the rows.

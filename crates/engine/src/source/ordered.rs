@@ -30,23 +30,23 @@ pub(super) fn select<K: KeyColumn>(
     start: &Start,
     dialect: &Dialect<K>,
 ) -> Result<String, QueryError> {
-    let mut mark = String::new();
-    let mut conditions = Vec::new();
-    if let (Some(since), Some(watermark)) = (since, keys.first()) {
-        let watermark = std::slice::from_ref(watermark);
-        conditions.push(beyond(watermark, &[since.value().to_owned()], dialect).map_err(|error| error.of_watermark(since))?);
-    }
-    if let Start::Behind { key, replay } = start {
-        let behind = beyond(keys, key, dialect)?;
-        match replay {
-            Replay::None => conditions.push(behind),
-            Replay::Seen => mark = (dialect.mark)(&behind),
+    let beyond_watermark = || match (since, keys) {
+        (Some(since), [watermark, ..]) => {
+            let value = [since.value().to_owned()];
+            beyond(std::slice::from_ref(watermark), &value, dialect).map(Some).map_err(|error| error.of_watermark(since))
         }
-    }
+        _ => Ok(None),
+    };
+    let (condition, mark) = match start {
+        Start::First | Start::Again { .. } => (beyond_watermark()?, String::new()),
+        // Where the run began lies before its key. Another run may have gone further meanwhile, and rows between are this one's all the same.
+        Start::Behind { key, replay: Replay::None } => (Some(beyond(keys, key, dialect)?), String::new()),
+        Start::Behind { key, replay: Replay::Seen } => (beyond_watermark()?, (dialect.mark)(&beyond(keys, key, dialect)?)),
+    };
     if keys.is_empty() {
         return Ok(query.to_owned());
     }
-    let rest = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
+    let rest = condition.map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
     let order: Vec<&str> = keys.iter().map(KeyColumn::expression).collect();
     Ok(format!("SELECT q.*{mark} FROM (\n{query}\n) AS q{rest} ORDER BY {}", order.join(", ")))
 }

@@ -165,7 +165,7 @@ impl Workers {
         self.audit.line(admitted.region(), event.with("reason", report.reason.to_string())).await?;
         // Before the run is over, or its next one could begin where this one did.
         if domain::bookmark::moves(report.reason) && !report.bookmark.is_empty() {
-            self.leases.keep_bookmark(admitted, &report.bookmark).await?;
+            self.leases.keep_bookmark(admitted, &report.began, &report.bookmark).await?;
         }
         self.write_run(&RunKey::of(admitted), change).await.map(drop)
     }

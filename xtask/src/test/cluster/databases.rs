@@ -71,6 +71,15 @@ fn only_new(demo: &Demo) -> Result<()> {
         .shop_does(&format!("INSERT INTO shop.contacts VALUES (2001, 'New', 'Row', '{marker}9998'), (0, 'Old', 'Row', '{marker}0000')"))?;
     // The one that was written behind what was read is not found, as the documentation says.
     night("third", "Completed", 1)?;
+    // To begin anew: another beginning, or a job made anew under its name.
+    let mut told = source.clone();
+    told["watermark"]["from"] = format!("{marker}1999").into();
+    beside.job_from(TENANT, "nightly", &json!({"sql": told}))?;
+    night("told", "Completed", 2)?;
+    night("told-again", "NothingNew", 0)?;
+    demo.kubectl.run(&["delete", "importjob", "nightly", "-n", TENANT])?;
+    beside.job_from(TENANT, "nightly", &json!({"sql": source}))?;
+    night("anew", "Completed", 2_002)?;
 
     let kept = demo.kubectl.json(&["get", "secrets", "-n", "dataimporter-system", "-l", "dataimporter.io/record=bookmark"])?;
     let kept = kept["items"].as_array().context("a list of Secrets")?;

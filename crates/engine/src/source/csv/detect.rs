@@ -116,17 +116,40 @@ mod tests {
         assert_eq!(detected(&[&ascii[..], b"\xC3"].concat()), None);
     }
 
+    const NAMES: [&str; 24] = [
+        "Jörg",
+        "Müller",
+        "Köln",
+        "Düsseldorf",
+        "Groß",
+        "Zoë",
+        "Hélène",
+        "Lefèvre",
+        "Orléans",
+        "François",
+        "Besançon",
+        "Noël",
+        "Éric",
+        "Núñez",
+        "José",
+        "García",
+        "Åsa",
+        "Malmö",
+        "Söderström",
+        "Øyvind",
+        "Tromsø",
+        "João",
+        "Conceição",
+        "Strauß",
+    ];
+
     proptest! {
         #[test]
-        fn names_of_western_europe_are_read_as_they_were_written(words in proptest::collection::vec("[A-Z][a-zäöüßéèêç]{2,10}", 3..40)) {
+        fn names_of_western_europe_are_read_as_they_were_written(words in proptest::collection::vec(proptest::sample::select(&NAMES), 8..60)) {
             let text = words.join("\n");
-            prop_assume!(!text.is_ascii());
             let (page, ..) = encoding_rs::WINDOWS_1252.encode(&text);
-            let found = charset(&page).and_then(Charset::decoder).map(|mut decoder| decoder.decode(&page, true));
-            // In few letters the languages of a code page beside it may show.
-            if let Some(found) = found && text.chars().filter(|c| !c.is_ascii()).count() > 40 {
-                prop_assert_eq!(found, text.as_bytes());
-            }
+            let mut decoder = charset(&page).and_then(Charset::decoder).expect("a code page");
+            prop_assert_eq!(decoder.decode(&page, true), text.as_bytes());
         }
     }
 }

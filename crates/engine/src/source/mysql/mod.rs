@@ -172,20 +172,10 @@ fn fill(
 
 /// What is wrong with the query.
 fn refused(error: DatabaseError) -> ReadError {
-    match error {
-        DatabaseError::Server { code, message, passing } => {
-            QueryError::Refused { message, passing, code: ErrorCode(&code).to_string() }.into()
-        }
-        DatabaseError::Ended(error) => error.into(),
-        DatabaseError::Lost(error) => ReadError::Lost(error),
-    }
+    ReadError::refused(error, |code| ErrorCode(code).to_string())
 }
 
 /// What went wrong while the query ran.
 fn stopped(error: DatabaseError) -> ReadError {
-    match error {
-        DatabaseError::Server { code, passing, .. } => QueryError::Stopped { passing, code: ErrorCode(&code).to_string() }.into(),
-        DatabaseError::Ended(error) => error.into(),
-        DatabaseError::Lost(error) => ReadError::Lost(error),
-    }
+    ReadError::stopped(error, |code| ErrorCode(code).to_string())
 }

@@ -223,20 +223,10 @@ fn fill(
 
 /// What went wrong before the first row.
 fn refused(error: DatabaseError) -> ReadError {
-    match error {
-        DatabaseError::Server { code, message, passing } => {
-            QueryError::Refused { message, passing, code: SqlState(&code).to_string() }.into()
-        }
-        DatabaseError::Ended(error) => error.into(),
-        DatabaseError::Lost(error) => ReadError::Lost(error),
-    }
+    ReadError::refused(error, |code| SqlState(code).to_string())
 }
 
 /// What went wrong among the rows.
 fn stopped(error: DatabaseError) -> ReadError {
-    match error {
-        DatabaseError::Server { code, passing, .. } => QueryError::Stopped { passing, code: SqlState(&code).to_string() }.into(),
-        DatabaseError::Ended(error) => error.into(),
-        DatabaseError::Lost(error) => ReadError::Lost(error),
-    }
+    ReadError::stopped(error, |code| SqlState(code).to_string())
 }

@@ -27,19 +27,18 @@ impl Query<'_> {
         let mut select = list(0..self.types.len(), |column| self.expression(column));
         let aliases = list(0..self.types.len(), |column| format!("c{column}"));
         let mut rest = String::new();
-        let mut conditions: Vec<String> =
-            self.since.iter().map(|since| self.beyond(&self.keys[..1], &[(*since).to_owned()])).collect::<Result<_, _>>()?;
-        if let Start::Behind { key, replay } = start {
-            let behind = self.beyond(self.keys, key)?;
-            match replay {
-                Replay::None => conditions.push(behind),
-                Replay::Seen => {
-                    let _ = write!(select, ", {behind}");
-                }
+        let beyond_watermark = || self.since.map(|since| self.beyond(&self.keys[..1], &[since.to_owned()])).transpose();
+        let condition = match start {
+            Start::First | Start::Again { .. } => beyond_watermark()?,
+            // Where the run began lies before its key. Another run may have gone further meanwhile, and rows between are this one's all the same.
+            Start::Behind { key, replay: Replay::None } => Some(self.beyond(self.keys, key)?),
+            Start::Behind { key, replay: Replay::Seen } => {
+                let _ = write!(select, ", {}", self.beyond(self.keys, key)?);
+                beyond_watermark()?
             }
-        }
-        if !conditions.is_empty() {
-            rest = format!(" WHERE {}", conditions.join(" AND "));
+        };
+        if let Some(condition) = condition {
+            rest = format!(" WHERE {condition}");
         }
         if !self.keys.is_empty() {
             let _ = write!(rest, " ORDER BY {}", list(self.keys.iter().copied(), |column| self.expression(column)));
@@ -121,7 +120,7 @@ mod tests {
         let from = "FROM (\nSELECT 1\n) AS q(c0, c1)";
         let end = "ORDER BY c1, c0) TO STDOUT (FORMAT text)";
         assert_eq!(query.copy(&Start::First).unwrap(), format!("COPY (SELECT c0, c1 {from} WHERE {since} {end}"));
-        assert_eq!(query.copy(&start(Replay::None)).unwrap(), format!("COPY (SELECT c0, c1 {from} WHERE {since} AND {behind} {end}"));
+        assert_eq!(query.copy(&start(Replay::None)).unwrap(), format!("COPY (SELECT c0, c1 {from} WHERE {behind} {end}"));
         assert_eq!(query.copy(&start(Replay::Seen)).unwrap(), format!("COPY (SELECT c0, c1, {behind} {from} WHERE {since} {end}"));
     }
 

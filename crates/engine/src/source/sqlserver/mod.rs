@@ -244,9 +244,5 @@ fn refused(error: DatabaseError) -> ReadError {
 
 /// What went wrong while the query ran.
 fn stopped(error: DatabaseError) -> ReadError {
-    match error {
-        DatabaseError::Server { code, passing, .. } => QueryError::Stopped { passing, code: ErrorCode(&code).to_string() }.into(),
-        DatabaseError::Ended(error) => error.into(),
-        DatabaseError::Lost(error) => ReadError::Lost(error),
-    }
+    ReadError::stopped(error, |code| ErrorCode(code).to_string())
 }
