@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use api::connection::System;
-use api::import_job::{ImportJobSpec, SourceKind, Unchanged};
+use api::import_job::{Choose, ImportJobSpec, SourceKind, Unchanged};
 use bytes::Bytes;
 use connect::Dialer;
 use engine::Memory;
@@ -46,9 +46,10 @@ pub(crate) fn connected(
         (Some(SourceKind::File(file)), Role::Files(server)) => {
             let blob = server.file(dialer, entries, &file.path).with_context(of_connection)?;
             let source = FileSource::new(blob, Said::from(&spec.source)).within(terms.memory);
-            return Ok(Box::new(match file.unchanged {
-                Some(Unchanged::Skip) => source.unless(terms.bookmark),
-                Some(Unchanged::Read) | None => source,
+            return Ok(Box::new(match (file.choose, file.unchanged) {
+                (Some(Choose::All), _) => source.in_turn(terms.bookmark),
+                (_, Some(Unchanged::Skip)) => source.unless(terms.bookmark),
+                (Some(Choose::Newest) | None, Some(Unchanged::Read) | None) => source,
             }));
         }
         (Some(SourceKind::Sql(_)), _) => "answers no query: name one to a database in source.sql.connectionRef",

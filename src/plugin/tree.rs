@@ -37,8 +37,8 @@ pub(crate) fn text(run: &ImportRun) -> String {
     // Between the worker's last word and the operator's, it says more than the state.
     let outcome = status.outcome.as_ref().map(|outcome| reason_and_message(&outcome.reason.to_string(), &outcome.message));
     branches.extend(outcome.filter(|outcome| *outcome != branches[0].1).map(|outcome| ("outcome", outcome)));
-    let file = status.outcome.as_ref().and_then(|outcome| outcome.file.clone());
-    branches.extend(file.map(|file| ("file", file)));
+    let read = status.outcome.as_ref().and_then(|outcome| Some((outcome.file.clone()?, outcome.files_left)));
+    branches.extend(read.map(|(file, left)| ("file", left.map_or(file.clone(), |left| format!("{file} ({left} more wait)")))));
     let warnings = status.outcome.iter().flat_map(|outcome| &outcome.warnings);
     branches.extend(warnings.map(|warning| ("warning", warning.to_string())));
     let mut text = format!("ImportRun {} of job {}", ObjectKey::of(run), run.spec.job_ref.name);
@@ -99,11 +99,15 @@ mod tests {
             "apiVersion": "dataimporter.io/v1alpha1", "kind": "ImportRun", "metadata": {"name": "r", "namespace": "acme"},
             "spec": {"jobRef": {"name": "j", "uid": "u"}, "action": {"run": {}}, "startBefore": "2026-11-25T00:00:00Z"},
             "status": {"outcome": {
-                "attempt": 1, "reason": "Completed", "message": "", "at": "2026-11-25T00:00:00Z", "file": "in/a-3.csv",
+                "attempt": 1, "reason": "Completed", "message": "", "at": "2026-11-25T00:00:00Z", "file": "in/a-3.csv", "filesLeft": 2,
                 "warnings": [{"field": "Industry", "what": "odd", "rows": 1, "firstRow": 5}],
             }},
         }))
         .unwrap();
-        assert!(text(&run).ends_with("├─ outcome  Completed\n├─ file     in/a-3.csv\n└─ warning  Industry: odd (row 5)"), "{}", text(&run));
+        assert!(
+            text(&run).ends_with("├─ outcome  Completed\n├─ file     in/a-3.csv (2 more wait)\n└─ warning  Industry: odd (row 5)"),
+            "{}",
+            text(&run)
+        );
     }
 }

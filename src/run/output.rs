@@ -57,6 +57,14 @@ struct Summary<'a> {
     /// Which file was read, where the path of the job has a `*`.
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<&'a str>,
+    /// So many files that match were left.
+    #[serde(skip_serializing_if = "is_none_left")]
+    files_left: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_none_left(files: &u64) -> bool {
+    *files == 0
 }
 
 #[derive(Serialize)]
@@ -90,6 +98,7 @@ fn summary(ending: &Ending) -> Summary<'_> {
         unmatched: ending.unmatched,
         warnings: &ending.warnings,
         file: ending.file.as_deref(),
+        files_left: ending.files_left,
     }
 }
 
@@ -99,7 +108,8 @@ fn text(ending: &Ending) -> String {
         let _ = writeln!(text, "{}", ending.message);
     }
     if let Some(file) = &ending.file {
-        let _ = writeln!(text, "read from {file}");
+        let left = if ending.files_left > 0 { format!(" ({} more wait)", ending.files_left) } else { String::new() };
+        let _ = writeln!(text, "read from {file}{left}");
     }
     let _ = writeln!(text, "{}", rows(&ending.rows));
     if !ending.failed_rows.is_empty() {
@@ -142,6 +152,7 @@ mod tests {
             unmatched: 0,
             warnings: vec![Warning { field: "Industry".into(), what: "odd".into(), rows: 3, first_row: 5 }],
             file: Some("in/a-3.csv".into()),
+            files_left: 2,
             bookmark: Vec::new(),
             fenced: false,
         }
@@ -149,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_person_reads_the_accounting_the_reasons_and_where_the_results_are() {
-        let expected = "CompletedWithFailedRows\nread from in/a-3.csv\n1,002 read · 1 filtered · 1,000 succeeded · 1 failed\n\n\
+        let expected = "CompletedWithFailedRows\nread from in/a-3.csv (2 more wait)\n1,002 read · 1 filtered · 1,000 succeeded · 1 failed\n\n\
                         The first failed rows\n  row 7: TOO_LONG: Name\n\nWarnings\n  Industry: odd (3 rows, the first is row 5)\n\nResults\n  r/failed.csv (1 rows)\n";
         assert_eq!(text(&ending()), expected);
     }
@@ -159,7 +170,7 @@ mod tests {
         let json = serde_json::to_value(summary(&ending())).unwrap();
         assert_eq!(json["reason"], "CompletedWithFailedRows");
         assert_eq!(json["rows"]["succeeded"], 1_000);
-        assert_eq!(json["file"], "in/a-3.csv");
+        assert_eq!((&json["file"], &json["filesLeft"]), (&"in/a-3.csv".into(), &2.into()));
         assert_eq!(json["failedRows"][0]["row"], 7);
         assert_eq!(json["results"][0]["path"], "r/failed.csv");
         assert_eq!(json["warnings"], serde_json::json!([{"field": "Industry", "what": "odd", "rows": 3, "firstRow": 5}]));

@@ -138,6 +138,7 @@ async fn report(keeper: &Keeper, ending: Ending, began: Vec<SecretText>) -> anyh
         results: results.collect(),
         warnings: ending.warnings,
         file: ending.file,
+        files_left: Some(count(ending.files_left)).filter(|left| *left > 0),
         bookmark: ending.bookmark.into_iter().map(SecretText::new).collect(),
         began,
     };

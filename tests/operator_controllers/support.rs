@@ -174,8 +174,15 @@ impl World {
 
     /// What a worker's report becomes.
     pub(crate) async fn keeper_reports(&self, namespace: &str, run: &str, attempt: i32, reason: RunReason, rows: Rows) {
-        let outcome =
-            Outcome { attempt, reason, message: "told by the worker".into(), at: Time(Timestamp::now()), warnings: Vec::new(), file: None };
+        let outcome = Outcome {
+            attempt,
+            reason,
+            message: "told by the worker".into(),
+            at: Time(Timestamp::now()),
+            warnings: Vec::new(),
+            file: None,
+            files_left: None,
+        };
         let status = ImportRunStatus { rows: Some(rows), outcome: Some(outcome), ..Default::default() };
         self.keeper_writes(&self.namespaced::<ImportRun>(namespace), run, serde_json::to_value(status).expect("plain data")).await;
     }

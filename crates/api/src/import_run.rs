@@ -373,6 +373,10 @@ pub struct Outcome {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub file: Option<String>,
+    /// So many files that match waited for runs of their own when this run began; absent when there were none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub files_left: Option<i64>,
 }
 
 impl Outcome {

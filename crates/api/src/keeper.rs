@@ -261,6 +261,9 @@ pub struct OutcomeReport {
     /// As in [`Outcome::file`](crate::import_run::Outcome::file).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// As in [`Outcome::files_left`](crate::import_run::Outcome::files_left).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files_left: Option<i64>,
     /// What the run has read up to: the keeper seals it for the next run of a job that reads only what is new.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bookmark: Vec<SecretText>,

@@ -144,6 +144,13 @@ pub fn scheduled_run(job: &str, minute: Timestamp) -> String {
     bounded(&format!("{job}-{}", at.strftime("%Y%m%d%H%M")), NAME_LIMIT)
 }
 
+/// The run that follows another one of its job: none is followed by two.
+pub fn following_run(job: &str, run_uid: &str) -> String {
+    // Half of a UID tells the runs of a job apart.
+    let half: String = run_uid.chars().take(13).collect();
+    bounded(&format!("{job}-after-{half}"), NAME_LIMIT)
+}
+
 /// A label value that stands for a name of any length.
 pub fn label_value(name: &str) -> String {
     bounded(name, LABEL_LIMIT)

@@ -40,7 +40,7 @@ async fn object(answers: &'static [&'static str]) -> (RemoteBlob, Answers) {
 }
 
 async fn read(blob: &RemoteBlob) -> (String, Option<ReadError>) {
-    let identity = Identity { length: Some(10), version: Some("\"v1\"".into()), name: None };
+    let identity = Identity { length: Some(10), version: Some("\"v1\"".into()), name: None, mark: None };
     let mut bytes = match blob.open(0.., &identity).await {
         Ok(bytes) => bytes,
         Err(error) => return (String::new(), Some(error.into())),
@@ -58,7 +58,10 @@ async fn read(blob: &RemoteBlob) -> (String, Option<ReadError>) {
 #[tokio::test]
 async fn a_stream_that_breaks_goes_on_where_it_is() {
     let (blob, server) = object(&[FIRST, CUT, SLOW, REST]).await;
-    assert_eq!(blob.identity(None).await.unwrap(), Identity { length: Some(10), version: Some("\"v1\"".into()), name: None });
+    assert_eq!(
+        blob.identity(None, None).await.unwrap(),
+        Identity { length: Some(10), version: Some("\"v1\"".into()), name: None, mark: None }
+    );
     let (found, error) = read(&blob).await;
     assert!(found == "hello, you" && error.is_none(), "{found} {error:?}");
     let asked = server.asked();
@@ -95,7 +98,7 @@ async fn a_server_that_gives_no_byte_is_given_up_for_this_attempt() {
 #[tokio::test]
 async fn a_file_that_is_not_there_is_told_with_the_way_out() {
     let (blob, _server) = object(&[GONE]).await;
-    let error = ReadError::from(blob.identity(None).await.unwrap_err());
+    let error = ReadError::from(blob.identity(None, None).await.unwrap_err());
     assert_eq!((error.remedy(), error.reason()), (Remedy::Correct, RunReason::SourceFailed));
     assert_eq!(connect::explain(&error), "bucket lake has no object \"a.csv\": correct source.file.path, or put the file there");
 }

@@ -17,8 +17,8 @@ pub use self::excel::{ExcelFormat, Hidden};
 pub use self::number::{Decimal, NumberFormat, Thousands};
 pub use self::parquet::ParquetFormat;
 pub use self::source::{
-    BlanksAround, CsvFormat, FileSource, Format, FormatKind, JsonFormat, Quote, Source, SourceKind, SqlSource, Unchanged, UploadSource,
-    Watermark,
+    BlanksAround, Choose, CsvFormat, FileSource, Format, FormatKind, JsonFormat, Quote, Source, SourceKind, SqlSource, Unchanged,
+    UploadSource, Watermark,
 };
 pub use self::step::{Dedupe, Step, StepKind};
 pub use self::target::{BlankCells, MappingEntry, Operation, SalesforceTarget, Target, TargetKind, ValueSource};

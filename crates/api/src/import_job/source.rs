@@ -215,15 +215,20 @@ pub struct Watermark {
         "!self.path.startsWith('/') && !self.path.endsWith('/') && self.path.split('/').all(part, !(part in ['', '.', '..']))",
         "path begins and ends without a slash, and has no part that is empty, . or ..",
     ),
+    rule("!has(self.choose) || self.path.contains('*')", "choose needs a path with a *"),
+    rule("!has(self.choose) || self.choose != 'All' || !has(self.unchanged)", "with choose: All each file is read once: leave unchanged out"),
 ]))]
 pub struct FileSource {
     /// Connection to where the file is, in the same namespace.
     pub connection_ref: LocalRef,
     /// The name of one file, folders included: the key of an object. A `*` stands for any characters but a slash, and not for a dot at the
     /// beginning of a name; of the files that match, the one that was written last is read, and of those written in the same second the one
-    /// whose name sorts last.
+    /// whose name sorts last, unless `choose` says otherwise.
     #[schemars(length(min = 1, max = 1024), regex(pattern = PATH))]
     pub path: String,
+    /// Which of the files that match a `path` with a `*` are read. Absent: `Newest`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choose: Option<Choose>,
     /// How the file is read. Absent: CSV, a workbook of Excel or LibreOffice, JSON or Parquet, whichever it is, with everything detected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     format: Option<Format>,
@@ -235,6 +240,17 @@ pub struct FileSource {
     /// What a run does with the file that the last successful run has read, if nobody changed it since. Absent: `Read`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unchanged: Option<Unchanged>,
+}
+
+/// Which of several files that match are read.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::words)]
+pub enum Choose {
+    /// The one that was written last.
+    Newest,
+    /// Each once, in a run of its own, the oldest first. A file that is written anew is read again. While files are left, a run that ends
+    /// well is followed by the next one at once; one that does not stops the row, and the next run begins with the same file.
+    All,
 }
 
 /// What becomes of a file that was read before and is still the same.

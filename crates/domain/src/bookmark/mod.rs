@@ -2,7 +2,7 @@
 //! the keeper seals and keeps it.
 
 use api::Uid;
-use api::import_job::{SourceKind, Unchanged};
+use api::import_job::{Choose, SourceKind, Unchanged};
 use api::import_run::RunReason;
 use api::keeper::SecretText;
 use api::snapshot::Snapshot;
@@ -51,6 +51,7 @@ pub fn subject(snapshot: &Snapshot) -> Option<String> {
             vec!["watermark", &watermark.column, watermark.from.as_deref().unwrap_or_default(), query.table.as_deref().unwrap_or_default()]
         }
         SourceKind::File(file) if file.unchanged == Some(Unchanged::Skip) => vec!["file", &file.path],
+        SourceKind::File(file) if file.choose == Some(Choose::All) => vec!["files", &file.path],
         SourceKind::File(_) | SourceKind::Upload(_) => return None,
     };
     let name = &source.connection()?.name;
@@ -159,6 +160,12 @@ mod tests {
         };
         assert_eq!(file("a.csv", "Read"), None);
         assert_ne!(file("a.csv", "Skip").unwrap(), file("b.csv", "Skip").unwrap());
+        let files = |choose: &str| {
+            let file = serde_json::json!({"connectionRef": {"name": connection}, "path": "*.csv", "choose": choose});
+            subject(&snapshot(serde_json::json!({"file": file})))
+        };
+        assert_eq!(files("Newest"), None);
+        assert_ne!(files("All").unwrap(), file("*.csv", "Skip").unwrap());
         let gone = serde_json::json!({"sql": {"connectionRef": {"name": "other"}, "query": "SELECT 1", "watermark": {"column": "at"}}});
         assert_eq!(subject(&snapshot(gone)), None, "a Connection that the snapshot does not know");
         let mut other =

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use api::import_job::{ImportJobSpec, Schedule, TriggerKind};
+use api::import_job::{Choose, ImportJobSpec, Schedule, SourceKind, TriggerKind};
 use api::reasons::import_job as reasons;
-use api::{ImportJob, names};
+use api::{ImportJob, Uid, names};
 use jiff::Timestamp;
 
 use super::references::{connection_trouble, region_trouble, upload_expired, upload_trouble, uses};
@@ -15,6 +15,8 @@ use crate::labels;
 
 /// A scheduled run that could not be created within this time after its minute is left out.
 const SCHEDULE_GRACE: Duration = Duration::from_secs(600);
+/// A run is followed by the next one within this time after its end, or not at all.
+const FOLLOW_GRACE: Duration = Duration::from_secs(3600);
 /// How long a run of a `once` trigger may wait for its start.
 const ONCE_GRACE: Duration = Duration::from_secs(3600);
 /// The id of a job that names no trigger.
@@ -69,7 +71,6 @@ pub fn once_name(job: &ImportJob) -> Option<String> {
 type Rule = fn(&Observed, Timestamp) -> Option<Finding>;
 
 const RULES: &[Rule] = &[
-    already_ran,    // a `once` run exists: done, whatever became of its references since
     suspended,      // a person said stop
     not_understood, // written for a newer version
     schedule_unreadable,
@@ -82,24 +83,33 @@ const RULES: &[Rule] = &[
 /// How the job stands at `now`, and whether a run starts: the first rule that finds something in the way decides, else the trigger.
 pub fn decide(o: &Observed, now: Timestamp) -> Decision {
     let blocked = RULES.iter().find_map(|rule| rule(o, now));
+    let following = following(o, now).filter(|_| blocked.is_none());
+    // Done, whatever became of its references since.
+    if let Some(finding) = already_ran(o) {
+        let finding = following.as_ref().map_or(finding, |start| starts(&start.name));
+        return Decision { finding, start: following, next_run_at: None };
+    }
     match (blocked, when(&o.job.spec)) {
         (Some(finding), _) => Decision { finding, start: None, next_run_at: None },
         (None, When::Manual) => {
             let finding = Finding::ready(reasons::ARMED, "runs start when somebody creates an ImportRun: `kubectl import run`");
-            Decision { finding, start: None, next_run_at: None }
+            Decision { finding, start: following, next_run_at: None }
         }
         (None, When::Once(id)) => {
             let name = names::once_run(labels::name(&o.job.metadata), id);
             let start = Start { name: name.clone(), start_before: now + ONCE_GRACE };
-            Decision {
-                finding: Finding::ready(reasons::STARTED, format!("starts ImportRun {name}")),
-                start: Some(start),
-                next_run_at: None,
-            }
+            Decision { finding: starts(&name), start: Some(start), next_run_at: None }
         }
-        (None, When::Schedule(schedule)) => scheduled(o, schedule, now),
+        (None, When::Schedule(schedule)) => {
+            let decision = scheduled(o, schedule, now);
+            Decision { start: decision.start.or(following), ..decision }
+        }
         (None, When::Unknown) => Decision { finding: unknown("trigger"), start: None, next_run_at: None },
     }
+}
+
+fn starts(run: &str) -> Finding {
+    Finding::ready(reasons::STARTED, format!("starts ImportRun {run}"))
 }
 
 fn scheduled(o: &Observed, schedule: &Schedule, now: Timestamp) -> Decision {
@@ -126,7 +136,21 @@ fn due(o: &Observed, now: Timestamp) -> Option<Start> {
     Some(Start { name: names::scheduled_run(labels::name(&o.job.metadata), at), start_before: at + SCHEDULE_GRACE })
 }
 
-fn already_ran(o: &Observed, _: Timestamp) -> Option<Finding> {
+/// The last run has ended well, and has left files to runs of their own.
+fn following(o: &Observed, now: Timestamp) -> Option<Start> {
+    let all = matches!(o.job.spec.source.kind(), Some(SourceKind::File(file)) if file.choose == Some(Choose::All));
+    if !all || o.unfinished_run().is_some() {
+        return None;
+    }
+    let run = o.last_run()?;
+    let status = run.status.as_ref()?;
+    let outcome = status.outcome.as_ref().filter(|outcome| outcome.reason.is_success() && outcome.files_left.is_some())?;
+    let start_before = outcome.at.0 + FOLLOW_GRACE;
+    let name = names::following_run(labels::name(&o.job.metadata), Uid::of_meta(&run.metadata)?.as_str());
+    (now < start_before).then_some(Start { name, start_before })
+}
+
+fn already_ran(o: &Observed) -> Option<Finding> {
     let When::Once(id) = when(&o.job.spec) else { return None };
     let run = o.once_run.as_ref()?;
     let name = labels::name(&run.metadata);
@@ -135,6 +159,8 @@ fn already_ran(o: &Observed, _: Timestamp) -> Option<Finding> {
             reasons::ALREADY_RAN,
             format!("ImportRun {name} of a former job has id {id:?}: to run again, change trigger.once.id"),
         )
+    } else if let Some(following) = o.unfinished_run().filter(|_| is_finished(run)) {
+        Finding::ready(reasons::STARTED, format!("ImportRun {} is under way", labels::name(&following.metadata)))
     } else if is_finished(run) {
         Finding::ready(reasons::DONE, format!("ImportRun {name} ended: {}: to run again, change trigger.once.id", reason_of(run)))
     } else {

@@ -217,6 +217,86 @@ fn no_second_run_of_a_job_starts_by_the_clock_while_one_is_under_way() {
     assert_eq!(decide(&busy, at("2026-11-24T05:00:02Z")).start, None);
 }
 
+/// A run that has read a file, and left files.
+fn of_many(name: &str, reason: &str, left: Option<i64>) -> Arc<ImportRun> {
+    let left = left.map(|left| format!(", filesLeft: {left}")).unwrap_or_default();
+    let mut run = run(&format!(
+        r#"{{finishedAt: "2026-11-24T05:59:30Z", outcome: {{attempt: 1, reason: {reason}, message: "", at: "2026-11-24T05:59:29Z"{left}}}}}"#
+    ));
+    run.metadata.name = Some(name.into());
+    Arc::new(run)
+}
+
+const FILES: &str = "{file: {connectionRef: {name: lake}, path: in/*.csv, choose: All}}";
+
+/// A job that reads every file of a bucket, of which one was read.
+fn job_of_files(trigger: &str, last: Arc<ImportRun>) -> Observed {
+    edit(FILES, trigger, |o| {
+        let lake = Arc::make_mut(o.connections.get_mut("lake").unwrap());
+        lake.spec = crate::testing::edited(&lake.spec, |spec| {
+            spec.as_object_mut().unwrap().remove("postgres");
+            spec["s3"] = serde_json::json!({"bucket": "b", "region": "eu-central-1"});
+        });
+        o.once_run = Some(last.clone());
+        o.runs = vec![last];
+    })
+}
+
+#[test]
+fn while_files_are_left_a_run_that_ended_well_is_followed_by_one_run() {
+    let followed = "accounts-after-11111111-2222";
+    for trigger in [ONCE, MANUAL, DAILY] {
+        for reason in ["Completed", "CompletedWithFailedRows"] {
+            let start = decide(&job_of_files(trigger, of_many("accounts-once-1", reason, Some(2))), now()).start.unwrap();
+            assert_eq!((start.name.as_str(), start.start_before), (followed, at("2026-11-24T06:59:29Z")), "{trigger}");
+        }
+        for (reason, left) in [("Completed", None), ("TargetFailed", Some(2)), ("Cancelled", Some(2)), ("NothingNew", None)] {
+            let decision = decide(&job_of_files(trigger, of_many("accounts-once-1", reason, left)), now());
+            assert_eq!(decision.start, None, "{trigger} {reason} {left:?}");
+        }
+        let late = decide(&job_of_files(trigger, of_many("accounts-once-1", "Completed", Some(2))), at("2026-11-24T07:00:00Z"));
+        assert_eq!(late.start, None, "{trigger}");
+    }
+}
+
+#[test]
+fn a_run_is_not_followed_by_two_nor_into_the_job_of_one_file_nor_against_what_is_in_the_way() {
+    let last = || of_many("accounts-once-1", "Completed", Some(2));
+    type Change = (&'static str, fn(&mut Observed));
+    let changes: [Change; 4] = [
+        ("the next one is there", |o| o.runs.push(Arc::new(run(FRESH)))),
+        ("suspended", |o| Arc::make_mut(&mut o.job).spec.suspend = Some(true)),
+        ("the connection is gone", |o| o.connections.clear()),
+        ("edited to read one file", |o| {
+            let job = Arc::make_mut(&mut o.job);
+            *job = crate::testing::edited(job, |job| job["spec"]["source"]["file"]["choose"] = "Newest".into());
+        }),
+    ];
+    for (name, change) in changes {
+        let mut observed = job_of_files(ONCE, last());
+        change(&mut observed);
+        assert_eq!(decide(&observed, now()).start, None, "{name}");
+    }
+}
+
+#[test]
+fn a_once_job_of_many_files_is_done_with_its_last_one() {
+    let told = |observed: &Observed| decide(observed, now()).finding;
+    let mut observed = job_of_files(ONCE, of_many("accounts-once-1", "Completed", Some(1)));
+    assert_eq!((told(&observed).reason, told(&observed).message.as_str()), ("Started", "starts ImportRun accounts-after-11111111-2222"));
+    let mut next = run(FRESH);
+    next.metadata.name = Some("accounts-after-11111111-2222".into());
+    observed.runs.push(Arc::new(next));
+    assert_eq!(
+        (told(&observed).reason, told(&observed).message.as_str()),
+        ("Started", "ImportRun accounts-after-11111111-2222 is under way")
+    );
+    let mut last = of_many("accounts-after-11111111-2222", "Completed", None);
+    Arc::make_mut(&mut last).metadata.creation_timestamp = Some(Time(at("2026-11-24T05:59:40Z")));
+    observed.runs[1] = last;
+    assert_eq!((told(&observed).reason, decide(&observed, now()).start), ("Done", None));
+}
+
 #[test]
 fn the_last_outcome_is_told_apart_from_ready() {
     let observed = edit(SQL, MANUAL, |o| o.runs = vec![Arc::new(ended("TargetFailed", "False"))]);

@@ -76,6 +76,7 @@ impl From<Refusal> for Ending {
             unmatched: 0,
             warnings: Vec::new(),
             file: None,
+            files_left: 0,
             bookmark: Vec::new(),
             fenced: false,
         }
@@ -100,7 +101,8 @@ impl Import {
         });
         let ending = self.attempt().await.unwrap_or_else(Ending::from);
         deadline.abort();
-        Ending { file: self.source.and_then(|source| source.name()), ..ending }
+        let source = self.source.as_deref();
+        Ending { file: source.and_then(Source::name), files_left: source.map_or(0, Source::left), ..ending }
     }
 
     async fn attempt(&mut self) -> Result<Ending, Refusal> {
@@ -136,7 +138,7 @@ impl Import {
         warnings.truncate(Warning::MOST);
         let bookmark = match rows.watermark() {
             Some(watermark) => vec![watermark],
-            None => self.source.as_ref().map(|source| source.origin()).unwrap_or_default(),
+            None => self.source.as_ref().map(|source| source.reached()).unwrap_or_default(),
         };
         let ending = loader.finish().await.map_err(not_ended)?;
         let reason = match ending.reason {

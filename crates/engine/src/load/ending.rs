@@ -26,6 +26,8 @@ pub struct Ending {
     pub warnings: Vec<Warning>,
     /// The file that was read, where the job leaves open which one; the caller, who opens it, adds it.
     pub file: Option<String>,
+    /// So many files wait for runs of their own; the caller adds it, too.
+    pub files_left: u64,
     /// What was read up to, where the source knows; the caller, who reads it, adds it. Empty: nothing, or nobody knows.
     pub bookmark: Vec<String>,
     /// Another attempt has taken over: nothing may be reported.
@@ -75,6 +77,18 @@ impl Ending {
         let fenced = fenced || matches!(lost, Some(SinkError::Fenced));
         let rows = context.ledger.progress().rows;
         let (failed_rows, unmatched) = (totals.failed_rows, totals.unmatched);
-        Self { reason, message, rows, results, failed_rows, unmatched, warnings: Vec::new(), file: None, bookmark: Vec::new(), fenced }
+        Self {
+            reason,
+            message,
+            rows,
+            results,
+            failed_rows,
+            unmatched,
+            warnings: Vec::new(),
+            file: None,
+            files_left: 0,
+            bookmark: Vec::new(),
+            fenced,
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use api::import_job;
 use async_trait::async_trait;
 
-use super::blob::{Blob, BlobError, Identity, paced, whole};
+use super::blob::{Blob, BlobError, Identity, Turn, Turns, paced, whole};
 use super::packed::{Packing, unpack};
 use super::peek::peek;
 use super::{FileError, Format, QueryError, ReadError, Rows, Source, Start, kind};
@@ -37,12 +37,14 @@ pub struct FileSource {
     first: OnceLock<Identity>,
     /// What the last run read, which is not read again.
     known: Option<Identity>,
+    /// Of several that match, each is read once.
+    turns: Option<Turns>,
 }
 
 impl FileSource {
     /// The file in this blob, as the job says that it is read.
     pub fn new(blob: impl Blob + 'static, said: Said) -> Self {
-        Self { blob: Box::new(blob), said, memory: Memory::default(), first: OnceLock::new(), known: None }
+        Self { blob: Box::new(blob), said, memory: Memory::default(), first: OnceLock::new(), known: None, turns: None }
     }
 
     /// Of a file that has to be held, no more is than fits into this.
@@ -56,6 +58,16 @@ impl FileSource {
     pub fn unless(self, bookmark: &[String]) -> Self {
         // Of the same length it may still be another one.
         Self { known: Identity::of(bookmark).filter(|known| known.version.is_some()), ..self }
+    }
+
+    /// Of the files that match, the oldest that was not read yet. `bookmark`: which were read.
+    #[must_use]
+    pub fn in_turn(self, bookmark: &[String]) -> Self {
+        Self { turns: Some(Turns::of(bookmark)), ..self }
+    }
+
+    fn turn(&self) -> Option<&Turn> {
+        self.turns.as_ref()?.found()
     }
 }
 
@@ -74,6 +86,14 @@ impl Source for FileSource {
         self.first.get()?.name.clone()
     }
 
+    fn reached(&self) -> Vec<String> {
+        self.turn().map_or_else(|| self.origin(), |turn| turn.read.clone())
+    }
+
+    fn left(&self) -> u64 {
+        self.turn().map_or(0, |turn| turn.left)
+    }
+
     async fn open(&self, start: &Start, used: &BTreeSet<String>) -> Result<Box<dyn Rows>, ReadError> {
         if let Start::Behind { key, .. } = start {
             return Err(QueryError::KeyShape { expected: 0, found: key.len() }.into());
@@ -84,7 +104,7 @@ impl Source for FileSource {
         };
         let known = self.first.get().or(again.as_ref()).cloned();
         let told = self.said.format.as_ref().map(Format::compile).transpose()?;
-        let identity = self.blob.identity(known.as_ref().and_then(|known| known.name.as_deref())).await?;
+        let identity = self.blob.identity(known.as_ref().and_then(|known| known.name.as_deref()), self.turns.as_ref()).await?;
         // What an attempt of this run has begun to read is new to it.
         if *start == Start::First && self.known.as_ref() == Some(&identity) {
             return Err(FileError::NothingNew { file: identity.name.clone() }.into());

@@ -9,7 +9,7 @@ use async_compression::Level;
 use async_compression::tokio::bufread::GzipEncoder;
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::source::blob::{Blob, BlobError, ByteStream, Identity, MemoryBlob, UploadBlob};
+use engine::source::blob::{Blob, BlobError, ByteStream, Identity, MemoryBlob, Turns, UploadBlob};
 use engine::source::{FileSource, Said};
 use futures::future::ready;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -173,8 +173,8 @@ struct Watched {
 
 #[async_trait]
 impl Blob for Watched {
-    async fn identity(&self, name: Option<&str>) -> Result<Identity, BlobError> {
-        self.blob.identity(name).await
+    async fn identity(&self, name: Option<&str>, turns: Option<&Turns>) -> Result<Identity, BlobError> {
+        self.blob.identity(name, turns).await
     }
 
     async fn open(&self, range: RangeFrom<u64>, identity: &Identity) -> Result<ByteStream, BlobError> {

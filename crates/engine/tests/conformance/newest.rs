@@ -1,5 +1,5 @@
 //! A path with a `*`: the newest file that matches is read, a later attempt of the same run reads the same one, and a file that has changed
-//! meanwhile is told. At every place that has lists; one that has none says so.
+//! meanwhile is told; or each file is read in its turn. At every place that has lists; one that has none says so.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -30,6 +30,12 @@ pub(crate) async fn misses(places: &[Place<'_>]) -> Vec<String> {
         match try_at(place).await {
             Ok(told) => println!("{}, new-*.csv: {told}", place.name),
             Err(error) => misses.push(format!("{}, new-*.csv: {error}", place.name)),
+        }
+        if place.has_lists {
+            match in_turn(place).await {
+                Ok(told) => println!("{}, turn-*.csv: {told}", place.name),
+                Err(error) => misses.push(format!("{}, turn-*.csv: {error}", place.name)),
+            }
         }
         match left_alone(place).await {
             Ok(told) => println!("{}, same.csv: {told}", place.name),
@@ -64,6 +70,42 @@ async fn left_alone(place: &Place<'_>) -> Result<String, String> {
         ("one", "one", "two") => Ok(error),
         found => Err(format!("{found:?} was read")),
     }
+}
+
+/// Each file once, the oldest first, and again once it is written anew; a run that is killed goes on with the file that it began with.
+async fn in_turn(place: &Place<'_>) -> Result<String, String> {
+    let told = |result: Result<_, ReadError>| result.map_err(|error| connect::explain(&error));
+    for name in ["turn-b.csv", "turn-a.csv"] {
+        (place.put)(name, &file(name));
+        tokio::time::sleep(APART).await;
+    }
+    let source = |bookmark: &[String]| (place.source)("turn-*.csv", Said::default()).in_turn(bookmark);
+    let mut bookmark = Vec::new();
+    let run = async |bookmark: &mut Vec<String>, killed_when: Option<&str>| {
+        let first = source(bookmark);
+        let mut found = told(read(&first, &Start::First).await)?;
+        let mut last = first;
+        if let Some(name) = killed_when {
+            (place.put)(name, &file(name));
+            last = source(bookmark);
+            found = told(read(&last, &Start::Again { origin: found.2 }).await)?;
+        }
+        *bookmark = last.reached();
+        Ok::<_, String>((found.0, last.left()))
+    };
+    let mut seen = vec![run(&mut bookmark, None).await?];
+    seen.push(run(&mut bookmark, Some("turn-0.csv")).await?);
+    seen.push(run(&mut bookmark, None).await?);
+    let error = read(&source(&bookmark), &Start::First).await.err().ok_or("a file is read twice")?;
+    if error.reason() != RunReason::NothingNew {
+        return Err(connect::explain(&error));
+    }
+    tokio::time::sleep(APART).await;
+    (place.put)("turn-b.csv", &file("anew"));
+    seen.push(run(&mut bookmark, None).await?);
+    let expected = [("turn-b.csv", 1), ("turn-a.csv", 1), ("turn-0.csv", 0), ("anew", 0)];
+    let right = seen.iter().map(|(says, left)| (says.as_str(), *left)).eq(expected);
+    if right { Ok(format!("each once, in order; {}", connect::explain(&error))) } else { Err(format!("{seen:?} is not {expected:?}")) }
 }
 
 async fn try_at(place: &Place<'_>) -> Result<String, String> {

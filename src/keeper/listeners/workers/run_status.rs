@@ -154,7 +154,8 @@ impl Workers {
             let message = api::text::cut(&report.message, Outcome::MESSAGE_LIMIT);
             let warnings = report.warnings.iter().take(Warning::MOST).map(Warning::within_limits).collect();
             let file = report.file.as_deref().map(|file| api::text::cut(file, Outcome::FILE_LIMIT));
-            ours.outcome = Some(Outcome { attempt: report.attempt, reason: report.reason, message, at, warnings, file });
+            let files_left = report.files_left.filter(|left| *left > 0);
+            ours.outcome = Some(Outcome { attempt: report.attempt, reason: report.reason, message, at, warnings, file, files_left });
             Ok(())
         };
         // The line comes first: once the outcome stands in the status the run is over, and its worker may not come again for the line.

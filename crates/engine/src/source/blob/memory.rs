@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 
-use super::{Blob, BlobError, ByteStream, Identity};
+use super::{Blob, BlobError, ByteStream, Identity, Turns};
 
 /// For tests and benchmarks: comes in pieces of a chosen size, and may be replaced by other bytes.
 pub struct MemoryBlob {
@@ -31,14 +31,14 @@ impl MemoryBlob {
 
     fn now(&self) -> (Bytes, Identity) {
         let (bytes, version) = self.content.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let identity = Identity { length: Some(bytes.len() as u64), version: Some(version.to_string()), name: None };
+        let identity = Identity { length: Some(bytes.len() as u64), version: Some(version.to_string()), name: None, mark: None };
         (bytes, identity)
     }
 }
 
 #[async_trait]
 impl Blob for MemoryBlob {
-    async fn identity(&self, _: Option<&str>) -> Result<Identity, BlobError> {
+    async fn identity(&self, _: Option<&str>, _: Option<&Turns>) -> Result<Identity, BlobError> {
         Ok(self.now().1)
     }
 

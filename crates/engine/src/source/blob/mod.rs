@@ -1,10 +1,15 @@
 //! Bytes somewhere, with an identity by which it shows whether they are still the same ones.
 
+mod growth;
+mod listing;
 mod memory;
 mod newest;
 mod pace;
 mod pattern;
 mod remote;
+#[cfg(test)]
+mod tree;
+mod turn;
 mod upload;
 mod whole;
 
@@ -21,6 +26,9 @@ pub use self::memory::MemoryBlob;
 pub(super) use self::pace::paced;
 pub(super) use self::pattern::matches;
 pub use self::remote::RemoteBlob;
+use self::turn::MOST_READ;
+pub(super) use self::turn::Turn;
+pub use self::turn::Turns;
 pub use self::upload::UploadBlob;
 pub(super) use self::whole::whole;
 use super::Remedy;
@@ -32,8 +40,9 @@ pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
 /// A file somewhere: on a disk, at a keeper, in an S3 bucket. What each implementation owes is tested by `tests/conformance`.
 #[async_trait]
 pub trait Blob: Send + Sync {
-    /// What can be told without reading the bytes. `name`: the one that an earlier attempt of the run took, where several may be meant.
-    async fn identity(&self, name: Option<&str>) -> Result<Identity, BlobError>;
+    /// What can be told without reading the bytes. Where several may be meant: `name` is the one that an earlier attempt of the run took, and
+    /// `turns` says that each is read once.
+    async fn identity(&self, name: Option<&str>, turns: Option<&Turns>) -> Result<Identity, BlobError>;
 
     /// The bytes from a place on, provided that the blob is still what `identity` said.
     async fn open(&self, range: RangeFrom<u64>, identity: &Identity) -> Result<ByteStream, BlobError>;
@@ -48,22 +57,27 @@ pub struct Identity {
     pub version: Option<String>,
     /// Which file it is, where several may be meant.
     pub name: Option<String>,
+    /// What the list of files says of it, where each is read in its turn.
+    pub mark: Option<String>,
 }
 
 impl Identity {
     /// As a list of texts, for another attempt of the run; empty when nothing is known.
     pub(super) fn texts(&self) -> Vec<String> {
-        let Self { length, version, name } = self;
+        let Self { length, version, name, mark } = self;
         let texts = [length.map(|length| length.to_string()), version.clone(), name.clone()];
-        if texts.iter().all(Option::is_none) { Vec::new() } else { texts.into_iter().map(Option::unwrap_or_default).collect() }
+        if texts.iter().all(Option::is_none) {
+            return Vec::new();
+        }
+        texts.into_iter().map(Option::unwrap_or_default).chain(mark.clone()).collect()
     }
 
     /// `None`: another version of this program wrote them.
     pub(super) fn of(texts: &[String]) -> Option<Self> {
-        let [length, version, name] = texts else { return None };
+        let [length, version, name, mark @ ..] = texts else { return None };
         let known = |text: &String| (!text.is_empty()).then(|| text.clone());
         let length = if length.is_empty() { None } else { Some(length.parse().ok()?) };
-        Some(Self { length, version: known(version), name: known(name) })
+        Some(Self { length, version: known(version), name: known(name), mark: mark.first().cloned() })
     }
 }
 
@@ -89,6 +103,20 @@ pub enum BlobError {
     #[error("no file matches {} ({looked_at} names were looked at): correct source.file.path, or put the file there", Shown(.pattern))]
     #[allow(missing_docs, reason = "the message says what they are")]
     NoMatch { pattern: String, looked_at: usize },
+    /// None is meant any more.
+    #[error(
+        "no file that matches {} waits to be read: earlier runs have read {read} of them ({looked_at} names were looked at)",
+        Shown(.pattern)
+    )]
+    #[allow(missing_docs, reason = "the message says what they are")]
+    AllRead { pattern: String, read: usize, looked_at: usize },
+    /// More was read than is remembered.
+    #[error(
+        "earlier runs have read {MOST_READ} files that match {} and are still there, and no more can be remembered: move or delete what was read",
+        Shown(.pattern)
+    )]
+    #[allow(missing_docs, reason = "the message says what it is")]
+    TooManyRead { pattern: String },
     /// All that are meant have changed between two looks.
     #[error("every file that matches {} is still being written: it may be there in a moment", Shown(.pattern))]
     #[allow(missing_docs, reason = "the message says what it is")]
@@ -122,9 +150,14 @@ impl BlobError {
             },
             Self::TooSlow { .. } | Self::Unfinished { .. } => Remedy::Wait,
             Self::Store(error) if error.is_transient() => Remedy::Wait,
-            Self::Spent | Self::Changed | Self::NoMatch { .. } | Self::TooManyNames { .. } | Self::Missing(_) | Self::Store(_) => {
-                Remedy::Correct
-            }
+            Self::AllRead { .. } => Remedy::None,
+            Self::Spent
+            | Self::Changed
+            | Self::NoMatch { .. }
+            | Self::TooManyNames { .. }
+            | Self::TooManyRead { .. }
+            | Self::Missing(_)
+            | Self::Store(_) => Remedy::Correct,
         }
     }
 }

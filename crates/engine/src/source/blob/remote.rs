@@ -9,8 +9,10 @@ use bytes::Bytes;
 use connect::{FileBytes, FileError, FileState, RemoteFiles};
 use futures::{StreamExt, stream};
 
-use super::newest::{NotChosen, newest};
+use super::listing::NotChosen;
+use super::newest::newest;
 use super::pattern::Pattern;
+use super::turn::Turns;
 use super::{Blob, BlobError, ByteStream, Identity};
 use crate::load::TROUBLE;
 
@@ -32,16 +34,18 @@ impl RemoteBlob {
         Self { files: Arc::new(files), path }
     }
 
-    /// Which file is meant, where several may be.
-    async fn chosen(&self, name: Option<&str>) -> Result<Option<String>, BlobError> {
-        let Some(pattern) = Pattern::of(&self.path) else { return Ok(None) };
-        if let Some(name) = name {
-            return Ok(Some(name.to_owned()));
-        }
+    /// Path and mark of the file that is meant, where several may be.
+    async fn chosen(&self, name: Option<&str>, turns: Option<&Turns>) -> Result<(Option<String>, Option<String>), BlobError> {
+        let Some(pattern) = Pattern::of(&self.path) else { return Ok((None, None)) };
         let mut troubles = Troubles::default();
         loop {
-            match newest(&*self.files, &pattern).await {
-                Ok(path) => return Ok(Some(path)),
+            let chosen = match (turns, name) {
+                (Some(turns), name) => turns.next(&*self.files, &pattern, name).await.map(|(path, mark)| (path, Some(mark))),
+                (None, Some(name)) => Ok((name.to_owned(), None)),
+                (None, None) => newest(&*self.files, &pattern).await.map(|path| (path, None)),
+            };
+            match chosen {
+                Ok((path, mark)) => return Ok((Some(path), mark)),
                 Err(NotChosen::Names(error)) => return Err(error),
                 Err(NotChosen::Server(error)) => troubles.wait_after(error).await?,
             }
@@ -51,19 +55,19 @@ impl RemoteBlob {
 
 #[async_trait]
 impl Blob for RemoteBlob {
-    async fn identity(&self, name: Option<&str>) -> Result<Identity, BlobError> {
-        let name = self.chosen(name).await?;
+    async fn identity(&self, name: Option<&str>, turns: Option<&Turns>) -> Result<Identity, BlobError> {
+        let (name, mark) = self.chosen(name, turns).await?;
         let mut troubles = Troubles::default();
         loop {
             match self.files.look(name.as_ref().unwrap_or(&self.path)).await {
-                Ok(FileState { length, version }) => return Ok(Identity { length, version, name }),
+                Ok(FileState { length, version }) => return Ok(Identity { length, version, name, mark }),
                 Err(error) => troubles.wait_after(error).await?,
             }
         }
     }
 
     async fn open(&self, range: RangeFrom<u64>, identity: &Identity) -> Result<ByteStream, BlobError> {
-        let Identity { length, version, name } = identity.clone();
+        let Identity { length, version, name, .. } = identity.clone();
         let mut reading = Reading {
             files: self.files.clone(),
             path: name.unwrap_or_else(|| self.path.clone()),
@@ -204,7 +208,7 @@ mod tests {
     async fn read(version: Option<&str>) -> (Result<Vec<u8>, BlobError>, usize) {
         let opened = Arc::new(AtomicUsize::new(0));
         let blob = RemoteBlob::new(Breaks { version: version.map(str::to_owned), opened: opened.clone() }, "a.csv".into());
-        let identity = blob.identity(None).await.unwrap();
+        let identity = blob.identity(None, None).await.unwrap();
         let mut bytes = blob.open(0.., &identity).await.unwrap();
         let mut found = Vec::new();
         while let Some(piece) = bytes.next().await {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{Blob, BlobError, ByteStream, Identity};
+use super::{Blob, BlobError, ByteStream, Identity, Turns};
 
 /// Bytes that come once, from their start: the first caller that opens the blob takes them. Its identity is not known beforehand; the
 /// maker of the stream compares length and digest at its end.
@@ -20,7 +20,7 @@ impl UploadBlob {
 
 #[async_trait]
 impl Blob for UploadBlob {
-    async fn identity(&self, _: Option<&str>) -> Result<Identity, BlobError> {
+    async fn identity(&self, _: Option<&str>, _: Option<&Turns>) -> Result<Identity, BlobError> {
         Ok(Identity::default())
     }
 
