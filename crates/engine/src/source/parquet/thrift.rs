@@ -35,6 +35,12 @@ impl Kind {
             _ => return None,
         })
     }
+
+    /// Of a list. Truths are none: nothing that we read has a list of them, and the crate that decodes passes over one as if its entries took
+    /// no bytes. What it takes for a list behind it may then claim two thousand million entries, which it passes over one by one.
+    fn entry(self) -> Option<Self> {
+        (!matches!(self, Self::True | Self::False)).then_some(self)
+    }
 }
 
 /// What was not read yet.
@@ -115,7 +121,7 @@ impl<'b> Thrift<'b> {
             15 => usize::try_from(self.unsigned()?).ok()?,
             few => usize::from(few),
         };
-        let kind = Kind::of(head & 0x0F)?;
+        let kind = Kind::of(head & 0x0F)?.entry()?;
         self.count(count)?;
         Some((kind, count))
     }
@@ -128,17 +134,15 @@ impl<'b> Thrift<'b> {
 
     /// Passes over the value of a field.
     pub(super) fn skip(&mut self, kind: Kind) -> Option<()> {
-        match kind {
-            // It stands in the head of its field.
-            Kind::True | Kind::False => Some(()),
-            kind => self.skip_entry(kind, MAX_DEPTH),
-        }
+        self.skip_within(kind, MAX_DEPTH)
     }
 
-    fn skip_entry(&mut self, kind: Kind, depth: usize) -> Option<()> {
+    fn skip_within(&mut self, kind: Kind, depth: usize) -> Option<()> {
         let depth = depth.checked_sub(1)?;
         match kind {
-            Kind::True | Kind::False | Kind::Byte => _ = self.byte()?,
+            // It stands in the head of its field.
+            Kind::True | Kind::False => {}
+            Kind::Byte => _ = self.byte()?,
             Kind::Number => _ = self.unsigned()?,
             Kind::Double => _ = self.take(8)?,
             Kind::Uuid => _ = self.take(16)?,
@@ -146,7 +150,7 @@ impl<'b> Thrift<'b> {
             Kind::List => {
                 let (kind, count) = self.list()?;
                 for _ in 0..count {
-                    self.skip_entry(kind, depth)?;
+                    self.skip_within(kind, depth)?;
                 }
             }
             Kind::Map => {
@@ -154,18 +158,34 @@ impl<'b> Thrift<'b> {
                 if count > 0 {
                     self.count(count)?;
                     let kinds = self.byte()?;
-                    let (key, value) = (Kind::of(kinds >> 4)?, Kind::of(kinds & 0x0F)?);
+                    let (key, value) = (Kind::of(kinds >> 4)?.entry()?, Kind::of(kinds & 0x0F)?.entry()?);
                     for _ in 0..count {
-                        self.skip_entry(key, depth)?;
-                        self.skip_entry(value, depth)?;
+                        self.skip_within(key, depth)?;
+                        self.skip_within(value, depth)?;
                     }
                 }
             }
-            Kind::Struct => self.fields(|thrift, _, kind| match kind {
-                Kind::True | Kind::False => Some(()),
-                kind => thrift.skip_entry(kind, depth),
-            })?,
+            Kind::Struct => self.fields(|thrift, _, kind| thrift.skip_within(kind, depth))?,
         }
         Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_and_maps_of_truths_are_malformed() {
+        let skipped = |kind: Kind, bytes: &[u8]| Thrift::new(bytes).skip(kind).is_some();
+        assert!(skipped(Kind::List, &[0x13, 0x01]), "control: one byte");
+        assert!(skipped(Kind::Map, &[0x01, 0x33, 0x01, 0x01]), "control: a byte by a byte");
+        // A truth that is a field stands in its head.
+        assert!(skipped(Kind::Struct, &[0x11, 0x12, 0x00]));
+        for truth in [1, 2] {
+            assert!(!skipped(Kind::List, &[0x10 | truth, 0x01]));
+            assert!(!skipped(Kind::Map, &[0x01, 0x30 | truth, 0x01, 0x01]));
+            assert!(!skipped(Kind::Map, &[0x01, truth << 4 | 0x03, 0x01, 0x01]));
+        }
     }
 }
