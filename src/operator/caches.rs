@@ -155,7 +155,12 @@ fn prune_run(run: &mut ImportRun) {
         status.conditions.retain(|condition| condition.type_ == SUCCEEDED);
         status.conditions.shrink_to_fit();
         (status.attempts, status.snapshot_digest, status.placement) = (Vec::new(), None, None);
-        (status.rows, status.outcome) = (None, None);
+        status.rows = None;
+        // Of one that has left files to others, by what it is followed.
+        status.outcome = status.outcome.take().filter(|outcome| outcome.files_left.is_some());
+        if let Some(outcome) = &mut status.outcome {
+            (outcome.message, outcome.warnings, outcome.file) = (String::new(), Vec::new(), None);
+        }
     }
 }
 

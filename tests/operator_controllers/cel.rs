@@ -67,6 +67,7 @@ async fn what_the_schemas_refuse() {
         named(&edit(&lake(), "postgres: {host: db.acme.example, database: crm, user: reader}", &format!("s3: {{{spec}}}")), "lake")
     };
     let file = |path: &str| format!("{{file: {{connectionRef: {{name: lake}}, path: {path:?}}}}}");
+    let chosen = |path: &str, more: &str| format!("{{file: {{connectionRef: {{name: lake}}, path: {path:?}, {more}}}}}");
     world.apply(&bucket("endpoint: 'https://s3.example:9000/', bucket: lake.data, region: us-east-1, tls: {caBundle: pem}")).await;
     world.apply(&job_yaml("default", "files", &file("in/a b+c%2e..csv"), schedule)).await;
     let table: Vec<(String, &str)> = vec![
@@ -124,6 +125,9 @@ async fn what_the_schemas_refuse() {
             "exactly one of query, table",
         ),
         (job_yaml("default", "accounts", "{sql: {connectionRef: {name: lake}, table: a..b}}", "{manual: {}}"), "table"),
+        (job_yaml("default", "accounts", &chosen("in/a.csv", "choose: All"), "{manual: {}}"), "choose needs a path with a *"),
+        (job_yaml("default", "accounts", &chosen("in/*.csv", "choose: Each"), "{manual: {}}"), "Unsupported value"),
+        (job_yaml("default", "accounts", &chosen("in/*.csv", "choose: All, unchanged: Skip"), "{manual: {}}"), "leave unchanged out"),
         (job_yaml("default", "files", &file("/in/a.csv"), schedule), "begins and ends without a slash"),
         (job_yaml("default", "files", &file("in/"), schedule), "begins and ends without a slash"),
         (job_yaml("default", "files", &file("in//a.csv"), schedule), "has no part that is empty"),
@@ -187,6 +191,9 @@ async fn what_the_schemas_refuse() {
     refused(client, RUN, "a cancelled run stays cancelled").await;
     world.apply(&csv("quote: none, comment: '\"', escape: '\\', skipRows: 1, skipFooterRows: 2, columns: [a], blanksAround: Remove")).await;
     world.apply(&edit(&job(), "{from: Company, to: Name}", "{from: Company, to: Name, number: {decimal: ',', thousands: ' '}}")).await;
+    for choose in ["choose: All", "choose: Newest, unchanged: Skip"] {
+        world.apply(&job_yaml("default", "accounts", &chosen("in/*.csv", choose), "{manual: {}}")).await;
+    }
     // A schedule over a database is fine, and so is everything once more.
     world.apply(&job_yaml("default", "accounts", SQL, schedule)).await;
     world.apply(&edit(&job_yaml("default", "accounts", SQL, schedule), "source:", "results: {escapeFormulas: false}\n  source:")).await;

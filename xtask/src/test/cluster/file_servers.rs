@@ -18,6 +18,7 @@ pub(super) const CHECKS: &[Check] = &[
         "files of an SFTP and an HTTPS server are read through workers that die, each row once, the newest one or the one that is named, and none of it at rest",
         deaths,
     ),
+    ("each file of a folder is read once, in a run of its own, the oldest first, and a file that fails holds the others up", each_once),
 ];
 
 const TENANT: &str = "lakeside";
@@ -56,6 +57,63 @@ fn refusals(demo: &Demo) -> Result<()> {
     let refused = beside.connection_says(NEIGHBOUR, "partner", "AddressRefused", "privateEndpoints");
     kubectl.run(&["delete", "connection", "partner", "-n", NEIGHBOUR])?;
     refused
+}
+
+fn each_once(demo: &Demo) -> Result<()> {
+    let mut beside = Beside::start(demo)?;
+    let partner = beside.openssh()?;
+    beside.tenant(TENANT)?;
+    beside.org(TENANT)?;
+    beside.partner(TENANT, "partner", &beside.password(), &partner.host_key)?;
+    beside.intake(TENANT, &["crm", "partner"])?;
+    let folder = demo.folder.join("file-servers");
+    std::fs::create_dir_all(&folder)?;
+    let inbox = partner.files.join("inbox");
+    std::fs::create_dir_all(&inbox)?;
+    // By their times, not by their names.
+    let put = |name: &str, second: u64, rows: &str| -> Result<()> {
+        let path = inbox.join(name);
+        std::fs::write(&path, format!("id,first_name,last_name\n{rows}"))?;
+        let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000 + second);
+        Ok(std::fs::File::options().write(true).open(path)?.set_modified(at)?)
+    };
+    put("c.csv", 1, "1,Ann,Oldest\n")?;
+    put("a.csv", 2, "1,Ann,Middle\n2,Bob,Middle\n")?;
+    put("b.csv", 3, "1,Ann,Newest\n")?;
+    beside.job_from(TENANT, "inbox", &json!({"file": {"connectionRef": {"name": "partner"}, "path": "inbox/*.csv", "choose": "All"}}))?;
+    let by_hand = |name: &str| Run::start_as(&format!("inbox-{name}-{}", std::process::id()), demo, TENANT, "inbox", &folder);
+    let has_read = |run: &Run<'_>, file: &str, rows: u64, left: Option<u64>| -> Result<()> {
+        run.ends("True", "Completed")?;
+        let status = &run.object()?["status"];
+        let (outcome, counted) = (&status["outcome"], &status["rows"]);
+        let right = outcome["file"] == format!("inbox/{file}") && outcome["filesLeft"].as_u64() == left && counted["succeeded"] == rows;
+        ensure!(right, "not {file}, {rows} rows, {left:?} left: {outcome} {counted}");
+        Ok(())
+    };
+    let first = by_hand("first")?;
+    has_read(&first, "c.csv", 1, Some(2))?;
+    let second = first.following("inbox")?;
+    has_read(&second, "a.csv", 2, Some(1))?;
+    let third = second.following("inbox")?;
+    has_read(&third, "b.csv", 1, None)?;
+    let said = by_hand("again")?.ends("True", "NothingNew")?;
+    ensure!(said.contains("earlier runs have read 3 of them"), "it says {said}");
+
+    // A file that cannot be read is not overtaken; once it is mended the row goes on.
+    put("d.csv", 4, "")?;
+    std::fs::write(inbox.join("d.csv"), "PK\u{3}\u{4}no archive")?;
+    put("e.csv", u64::from(u32::MAX) - 1_700_000_000, "3,Eve,Last\n")?;
+    let failed = by_hand("broken")?;
+    failed.ends("False", "")?;
+    ensure!(failed.object()?["status"]["outcome"]["file"] == "inbox/d.csv", "it has read another file: {}", failed.object()?["status"]);
+    put("d.csv", 5, "2,Bob,Mended\n")?;
+    let mended = by_hand("mended")?;
+    has_read(&mended, "d.csv", 1, Some(1))?;
+    has_read(&mended.following("inbox")?, "e.csv", 1, None)?;
+    let runs = demo.kubectl.json(&["get", "importruns", "-n", TENANT])?;
+    let of_job = runs["items"].as_array().map_or(0, |runs| runs.iter().filter(|run| run["spec"]["jobRef"]["name"] == "inbox").count());
+    ensure!(of_job == 7, "{of_job} runs of the job, and 7 are meant");
+    Ok(())
 }
 
 /// Two thousand rows of two chunks of the worker's memory, with the marker in each.

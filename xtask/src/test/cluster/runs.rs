@@ -37,6 +37,17 @@ impl<'a> Run<'a> {
         Ok(Self { demo, tenant, folder, name, uid: uid.trim().to_owned() })
     }
 
+    /// The run that the operator starts behind this one.
+    pub(super) fn following(&self, job: &str) -> Result<Self> {
+        let name = format!("{job}-after-{}", &self.uid[..13]);
+        let mut uid = String::new();
+        process::wait_until("a run that follows", LIMIT, || {
+            uid = self.demo.kubectl.run(&["get", "importrun", &name, "-n", self.tenant, "-o", "jsonpath={.metadata.uid}"])?;
+            Ok(())
+        })?;
+        Ok(Self { demo: self.demo, tenant: self.tenant, folder: self.folder, name, uid: uid.trim().to_owned() })
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.name
     }
