@@ -90,7 +90,7 @@ impl Admitted {
             ),
             Refusal::UploadIncomplete => format!("Upload {object} has no file yet: send it with `kubectl import upload`"),
             Refusal::BookmarkLost => format!(
-                "what ImportJob {object} has read up to cannot be opened any more, as its key was destroyed: say where the next run begins by another source.sql.watermark.from, or let a run read the file again by source.file.unchanged: Read"
+                "what ImportJob {object} has read up to cannot be opened any more, as its key was destroyed: say where the next run begins by another source.sql.watermark.from; a job of files has to be deleted and made anew, and reads them all"
             ),
             Refusal::NoSource => format!("rows are not read from Connection {object} in this way: name another one in the job's source"),
             Refusal::NoTarget => format!("Connection {object} in namespace {namespace} is none of a Salesforce org: mend the job"),
