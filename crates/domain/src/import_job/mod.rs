@@ -11,6 +11,7 @@ mod status;
 pub use observed::Observed;
 pub use references::Use;
 pub(crate) use references::{connection_trouble, region_trouble, upload_expired, upload_over, upload_trouble, uses};
+pub(crate) use rules::FOLLOW_GRACE;
 pub use rules::{Decision, Start, decide, once_name};
 use schedule::Cron;
 pub use status::{owned_part, status, trigger};

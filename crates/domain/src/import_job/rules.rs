@@ -16,7 +16,7 @@ use crate::labels;
 /// A scheduled run that could not be created within this time after its minute is left out.
 const SCHEDULE_GRACE: Duration = Duration::from_secs(600);
 /// A run is followed by the next one within this time after its end, or not at all.
-const FOLLOW_GRACE: Duration = Duration::from_secs(3600);
+pub(crate) const FOLLOW_GRACE: Duration = Duration::from_secs(3600);
 /// How long a run of a `once` trigger may wait for its start.
 const ONCE_GRACE: Duration = Duration::from_secs(3600);
 /// The id of a job that names no trigger.

@@ -9,7 +9,7 @@ use api::{ImportJob, ImportRun, Uid};
 use jiff::Timestamp;
 
 use super::is_finished;
-use crate::import_job::once_name;
+use crate::import_job::{FOLLOW_GRACE, once_name};
 use crate::labels;
 
 /// Finished runs in a namespace: beyond them the oldest go, whatever their job says.
@@ -39,12 +39,15 @@ pub fn surplus(runs: &[Arc<ImportRun>], jobs: &[Arc<ImportJob>], now: Timestamp)
             let kept = if succeeded { history.successful } else { history.failed };
             kept.and_then(|n| usize::try_from(n).ok()).unwrap_or_default()
         });
-        let stays = *rank <= wish || (*rank <= WITH_RESULTS && has_results(run, now)) || proves(run, &proofs, job.is_some());
+        let is_needed = proves(run, &proofs, job.is_some()) || (*rank == 1 && may_be_followed(run, now));
+        let stays = *rank <= wish || (*rank <= WITH_RESULTS && has_results(run, now)) || is_needed;
         if stays { kept.push(run) } else { gone.push(run.clone()) }
     }
     let excess = kept.len().saturating_sub(ROOM);
     let last_resort = kept.into_iter().rev().filter(|run| !proofs.contains(labels::name(&run.metadata))).take(excess);
     gone.extend(last_resort.cloned());
+    // The oldest first: one that has left files must not be the newest of its job once more.
+    gone.sort_by(|a, b| ended(a).cmp(&ended(b)));
     gone
 }
 
@@ -53,6 +56,12 @@ fn proves(run: &ImportRun, proofs: &BTreeSet<String>, job_lives: bool) -> bool {
     let name = labels::name(&run.metadata);
     proofs.contains(name)
         || (!job_lives && name.strip_prefix(run.spec.job_ref.name.as_str()).is_some_and(|rest| rest.starts_with("-once-")))
+}
+
+/// Whether it is by this run that its job sees that files are left: until the next one has ended well.
+fn may_be_followed(run: &ImportRun, now: Timestamp) -> bool {
+    let outcome = run.status.as_ref().and_then(|status| status.outcome.as_ref());
+    outcome.is_some_and(|outcome| outcome.files_left.is_some() && now < outcome.at.0 + FOLLOW_GRACE)
 }
 
 fn has_results(run: &ImportRun, now: Timestamp) -> bool {
@@ -121,6 +130,26 @@ mod tests {
         let others = (0..200).map(|n| ended_run(&format!("other-{n}"), "gone", n, "True", "[]"));
         let runs: Vec<_> = [proof].into_iter().chain(others).collect();
         assert!(!names(&surplus(&runs, &[], now())).contains(&"accounts-once-1"));
+    }
+
+    #[test]
+    fn a_run_that_has_left_files_stays_until_it_is_followed() {
+        let mut job = job(UPLOAD, MANUAL);
+        job.spec.history = Some(api::import_job::History { successful: Some(0), failed: Some(0) });
+        let jobs = [Arc::new(job)];
+        let left = |name: &str, minute: usize| {
+            let mut run = ended_run(name, "job-uid", minute, "True", "[]");
+            let at = now() - std::time::Duration::from_secs(60 * minute as u64);
+            let outcome = serde_json::json!({"attempt": 1, "reason": "Completed", "message": "", "at": at.to_string(), "filesLeft": 1});
+            Arc::make_mut(&mut run).status.as_mut().unwrap().outcome = Some(serde_json::from_value(outcome).unwrap());
+            run
+        };
+        let (first, second) = (left("first", 9), left("second", 5));
+        assert_eq!(names(&surplus(&[second.clone(), first.clone()], &jobs, now())), ["first"]);
+        let gone = surplus(&[second.clone(), ended_run("third", "job-uid", 1, "True", "[]")], &jobs, now());
+        let order: Vec<&str> = gone.iter().map(|run| labels::name(&run.metadata)).collect();
+        assert_eq!(order, ["second", "third"]);
+        assert_eq!(names(&surplus(&[second], &jobs, now() + std::time::Duration::from_secs(3600))), ["second"]);
     }
 
     #[test]
