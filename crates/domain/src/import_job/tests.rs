@@ -219,11 +219,14 @@ fn no_second_run_of_a_job_starts_by_the_clock_while_one_is_under_way() {
 
 /// A run that has read a file, and left files.
 fn of_many(name: &str, reason: &str, left: Option<i64>) -> Arc<ImportRun> {
-    let left = left.map(|left| format!(", filesLeft: {left}")).unwrap_or_default();
-    let mut run = run(&format!(
-        r#"{{finishedAt: "2026-11-24T05:59:30Z", outcome: {{attempt: 1, reason: {reason}, message: "", at: "2026-11-24T05:59:29Z"{left}}}}}"#
-    ));
+    let succeeded = if reason.starts_with("Completed") || reason == "NothingNew" { "True" } else { "False" };
+    let mut run = ended(reason, succeeded);
     run.metadata.name = Some(name.into());
+    let mut outcome = serde_json::json!({"attempt": 1, "reason": reason, "message": "", "at": "2026-11-24T05:59:29Z"});
+    if let Some(left) = left {
+        outcome["filesLeft"] = left.into();
+    }
+    run.status.as_mut().unwrap().outcome = Some(serde_json::from_value(outcome).unwrap());
     Arc::new(run)
 }
 
