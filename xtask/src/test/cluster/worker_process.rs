@@ -56,13 +56,17 @@ impl WorkerProcess {
     pub(super) fn crash(&self) -> Result<()> {
         let memory = OpenOptions::new().write(true).open(self.folder.join("mem")).context("cannot open its memory")?;
         let mut next = Vec::new();
-        for task in fs::read_dir(self.folder.join("task"))? {
-            // Number and arguments of the call it waits in, its stack, and where it goes on.
-            let waits = fs::read_to_string(task?.path().join("syscall")).unwrap_or_default();
-            let place = waits.split_whitespace().nth(8).and_then(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok());
-            next.extend(place);
-        }
-        ensure!(!next.is_empty(), "none of its threads waits");
+        // A thread that runs at this moment shows no place.
+        process::wait_until("a thread that waits", LIMIT, || {
+            for task in fs::read_dir(self.folder.join("task"))? {
+                // Number and arguments of the call it waits in, its stack, and where it goes on.
+                let waits = fs::read_to_string(task?.path().join("syscall")).unwrap_or_default();
+                let place = waits.split_whitespace().nth(8).and_then(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok());
+                next.extend(place);
+            }
+            ensure!(!next.is_empty(), "none of its threads waits");
+            Ok(())
+        })?;
         for place in next {
             memory.write_all_at(&FAULT, place).context("cannot write to its memory")?;
         }
