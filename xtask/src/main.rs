@@ -15,6 +15,7 @@ mod fuzz;
 mod image;
 mod kubectl;
 mod mariadb;
+mod minio;
 mod packages;
 mod process;
 mod programs;

@@ -27,6 +27,7 @@ pub(crate) const PGBOUNCER: Package = Package::with_file("pgbouncer", "/usr/sbin
 pub(crate) const NGINX: Package = Package::with_file("nginx-light", "/usr/sbin/nginx");
 pub(crate) const OPENSSH: Package = Package::with_file("openssh-server", "/usr/sbin/sshd");
 pub(crate) const OPENSSL: Package = Package::with_program("openssl", "openssl");
+pub(crate) const RCLONE: Package = Package::with_program("rclone", "rclone");
 pub(crate) const CURL: Package = Package::with_program("curl", "curl");
 /// Builds the cryptography library.
 pub(crate) const CMAKE: Package = Package::with_program("cmake", "cmake");

@@ -13,14 +13,16 @@ mod import;
 mod instructions;
 mod machine;
 mod memory;
+mod objects;
 mod org;
 mod peers;
 mod readers;
 mod report;
 mod runs;
 mod sources;
+mod used;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
@@ -69,6 +71,8 @@ enum Scenario {
     Sources,
     /// P7: a table of PostgreSQL and of MariaDB against `psql` and `mariadb`; needs root, only when it is named
     Databases,
+    /// P7: an object of a real S3 server against `rclone cat`; only when it is named
+    Objects,
     /// P5: runs from their creation to their end, on the cluster of `cargo xtask demo`; only when it is named
     Runs,
 }
@@ -82,7 +86,18 @@ enum Output {
 impl Scenario {
     /// Whether it has no use for optimized programs and an org of this command.
     fn is_apart(self) -> bool {
-        matches!(self, Self::Instructions | Self::Sources | Self::Databases | Self::Runs)
+        !ALL.contains(&self)
+    }
+
+    /// One that is apart.
+    fn run(self, progress: &Progress, folder: &Path, rows: u64, rounds: Option<u16>) -> Result<Chapter> {
+        match self {
+            Self::Instructions => instructions::run(progress, folder),
+            Self::Sources => sources::run(progress, folder, rows, rounds),
+            Self::Databases => databases::run(progress, folder, rows, rounds),
+            Self::Objects => objects::run(progress, folder, rows, rounds),
+            _ => runs::run(progress, folder, rounds),
+        }
     }
 }
 
@@ -121,12 +136,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         }
     }
     for scenario in apart {
-        chapters.push(match scenario {
-            Scenario::Instructions => instructions::run(&progress, &folder)?,
-            Scenario::Sources => sources::run(&progress, &folder, arguments.rows, arguments.rounds)?,
-            Scenario::Databases => databases::run(&progress, &folder, arguments.rows, arguments.rounds)?,
-            _ => runs::run(&progress, &folder, arguments.rounds)?,
-        });
+        chapters.push(scenario.run(&progress, &folder, arguments.rows, arguments.rounds)?);
     }
     let report = Report { machine, chapters };
     match arguments.output {
@@ -144,10 +154,7 @@ impl Bench {
             Scenario::Peers => peers::run(self),
             Scenario::Memory => memory::run(self),
             Scenario::Encryption => encryption::run(self),
-            Scenario::Instructions => instructions::run(&self.progress, &self.folder),
-            Scenario::Sources => sources::run(&self.progress, &self.folder, self.rows, self.rounds),
-            Scenario::Databases => databases::run(&self.progress, &self.folder, self.rows, self.rounds),
-            Scenario::Runs => runs::run(&self.progress, &self.folder, self.rounds),
+            apart => apart.run(&self.progress, &self.folder, self.rows, self.rounds),
         }
     }
 

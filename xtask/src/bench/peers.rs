@@ -9,10 +9,10 @@ use serde_json::Value;
 use super::Bench;
 use super::child::{Measured, measured};
 use super::data::{self, Header};
-use super::figures::Series;
 use super::import::{Import, Results};
 use super::org::Org;
 use super::report::{Bound, Chapter, Figure, Goal};
+use super::used::Used;
 use crate::{process, workspace};
 
 /// How often less memory than a peer.
@@ -36,22 +36,6 @@ enum Client {
     Library(&'static str),
     /// A program for people: it is logged in beforehand, and writes no result files.
     CommandLine,
-}
-
-/// What one client took.
-#[derive(Default)]
-struct Used {
-    seconds: Series,
-    processor_seconds: Series,
-    peak_mib: Series,
-}
-
-impl Used {
-    fn push(&mut self, process: &Measured) {
-        self.seconds.push(process.seconds);
-        self.processor_seconds.push(process.processor_seconds);
-        self.peak_mib.push(process.peak_mib);
-    }
 }
 
 pub(super) fn run(bench: &Bench) -> Result<Chapter> {
@@ -79,10 +63,10 @@ pub(super) fn run(bench: &Bench) -> Result<Chapter> {
             }
         }
     }
-    let mut figures: Vec<Figure> = ours.iter().flat_map(|(_, name, used)| figures(&format!("dataimporter run, {name}"), used)).collect();
+    let mut figures: Vec<Figure> = ours.iter().flat_map(|(_, name, used)| used.figures(&format!("dataimporter run, {name}"))).collect();
     let mut goals = Vec::new();
     for (peer, used) in peers.iter().zip(&theirs) {
-        figures.extend(self::figures(peer.name, used));
+        figures.extend(used.figures(peer.name));
         let (_, alike, ours) = ours.iter().find(|(results, ..)| *results == peer.alike).context("we load in that way")?;
         let name = |what: &str| format!("{what} of {} ÷ ours, {alike}", peer.name);
         let less = used.processor_seconds.over(&ours.processor_seconds);
@@ -182,12 +166,4 @@ impl Peer {
             }
         }
     }
-}
-
-fn figures(name: &str, used: &Used) -> Vec<Figure> {
-    vec![
-        Figure::of(&format!("{name}: time"), "s", &used.seconds),
-        Figure::of(&format!("{name}: processor time"), "s", &used.processor_seconds),
-        Figure::of(&format!("{name}: memory"), "MiB", &used.peak_mib),
-    ]
 }

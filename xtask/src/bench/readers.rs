@@ -7,17 +7,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::child::{Measured, measured};
-use super::figures::Series;
+use super::child::measured;
+use super::used::Used;
 use crate::progress::Progress;
 use crate::{process, workspace};
 
 /// A server that ends with it.
-pub(super) struct Server(Child);
+struct Server(Child);
 
 impl Server {
-    /// Comes back once it listens on the port.
-    pub(super) fn start(command: &[String], log: &Path, port: u16) -> Result<Self> {
+    fn start(command: &[String], log: &Path, port: u16) -> Result<Self> {
         let (program, arguments) = command.split_first().context("a command has a program")?;
         let log = std::fs::File::create(log)?;
         let mut command = Command::new(program);
@@ -50,9 +49,55 @@ pub(super) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
+/// A server with what a source reads there.
+pub(super) struct Origin {
+    _server: Server,
+    pub(super) port: u16,
+    /// As the program that reads calls it.
+    kind: &'static str,
+    /// Where it is and who may read it, for that program.
+    environment: Vec<(&'static str, String)>,
+    fill: Fill,
+}
+
+/// Puts the rows of a file where a source reads them, in place of those that are there.
+pub(super) type Fill = Box<dyn Fn(&Path) -> Result<()>>;
+
+impl Origin {
+    /// Comes back once the server listens on the port.
+    pub(super) fn start(
+        kind: &'static str,
+        command: &[String],
+        log: &Path,
+        port: u16,
+        environment: Vec<(&'static str, String)>,
+        fill: Fill,
+    ) -> Result<Self> {
+        Ok(Self { _server: Server::start(command, log, port)?, port, kind, environment, fill })
+    }
+
+    pub(super) fn fill(&self, progress: &Progress, file: &Path) -> Result<()> {
+        progress.during(&format!("filling {}", self.kind), String::new, || (self.fill)(file))
+    }
+
+    /// The program that reads, on its way to this file or query.
+    pub(super) fn source<'a>(&'a self, program: &'a Path, what: &'a str) -> Box<dyn Fn() -> Command + 'a> {
+        Box::new(move || {
+            let mut read = Command::new(program);
+            read.args([self.kind, what]).envs(self.environment.iter().cloned());
+            read
+        })
+    }
+}
+
 /// What runs in turns: a name, and a command that is made anew for each round. One that begins with `a source` is ours, and says how many
 /// rows it read.
 pub(super) type Runner<'a> = (&'static str, Box<dyn Fn() -> Command + 'a>);
+
+/// A filling by a command line of the client that comes with the server.
+pub(super) fn filled_by(command: impl Fn(&Path) -> String + 'static) -> Fill {
+    Box::new(move |file| process::output(Command::new("sh").args(["-c", &command(file)])).map(drop).context("cannot fill a server"))
+}
 
 /// A command line.
 pub(super) fn shell<'a>(script: String) -> Box<dyn Fn() -> Command + 'a> {
@@ -63,21 +108,18 @@ pub(super) fn shell<'a>(script: String) -> Box<dyn Fn() -> Command + 'a> {
     })
 }
 
-/// Wall times in seconds and peaks of memory in MiB, by the numbers of the runners.
-pub(super) fn in_turns(progress: &Progress, folder: &Path, runners: &[Runner<'_>], rows: u64, rounds: u16) -> Result<[Vec<Series>; 2]> {
-    let (mut walls, mut peaks) = (Vec::new(), Vec::new());
-    walls.resize_with(runners.len(), Series::default);
-    peaks.resize_with(runners.len(), Series::default);
+/// What each runner took, by its number. Processor time and memory are those of a runner's first process.
+pub(super) fn in_turns(progress: &Progress, folder: &Path, runners: &[Runner<'_>], rows: u64, rounds: u16) -> Result<Vec<Used>> {
+    let mut used = vec![Used::default(); runners.len()];
     for round in 1..=rounds {
         progress.say(&format!("sources: round {round} of {rounds}"));
-        for (number, (name, command)) in runners.iter().enumerate() {
-            let Measured { seconds, peak_mib, stdout, .. } = measured(&mut command(), &folder.join("sources.log"), &[0])?;
-            ensure!(!name.starts_with("a source") || stdout.starts_with(&format!("{rows} rows")), "{name} said {stdout}");
-            walls[number].push(seconds);
-            peaks[number].push(peak_mib);
+        for ((name, command), used) in runners.iter().zip(&mut used) {
+            let ran = measured(&mut command(), &folder.join("sources.log"), &[0])?;
+            ensure!(!name.starts_with("a source") || ran.stdout.starts_with(&format!("{rows} rows")), "{name} said {}", ran.stdout);
+            used.push(&ran);
         }
     }
-    Ok([walls, peaks])
+    Ok(used)
 }
 
 pub(super) fn version(program: &str, arguments: &[&str]) -> Result<String> {

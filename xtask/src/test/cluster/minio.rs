@@ -1,4 +1,4 @@
-//! A MinIO with TLS and one bucket, from the program that `crate::minio` builds.
+//! A MinIO beside the cluster, with TLS and one bucket.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,7 +8,8 @@ use anyhow::{Context, Result, ensure};
 use super::beside::LAKE;
 use crate::certificate::{self, Certificate};
 use crate::cluster::{BESIDE, Cluster};
-use crate::{process, workspace};
+use crate::minio::{self, Account};
+use crate::process;
 
 pub(super) const KEY_ID: &str = "AKIALAKESIDE";
 pub(super) const BUCKET: &str = "lake";
@@ -21,11 +22,7 @@ pub(super) struct Bucket {
 
 impl Bucket {
     pub(super) fn lay_out(folder: &Path, tls: &Certificate, secret: &str) -> Result<Self> {
-        let certificates = folder.join("certs");
-        std::fs::create_dir_all(&certificates)?;
-        std::fs::create_dir_all(folder.join("data").join(BUCKET))?;
-        std::fs::copy(&tls.certificate, certificates.join("public.crt"))?;
-        std::fs::copy(&tls.key, certificates.join("private.key"))?;
+        minio::lay_out(folder, BUCKET, tls)?;
         Ok(Self { folder: folder.to_owned(), secret: secret.to_owned() })
     }
 
@@ -55,13 +52,10 @@ impl Bucket {
 
     /// The command that serves it on port 9000 of `address`.
     pub(super) fn server(&self, address: &str) -> Result<Command> {
-        let program = workspace::target().join("minio/minio").to_string_lossy().into_owned();
-        let path = |name: &str| self.folder.join(name).to_string_lossy().into_owned();
-        let listen = format!("{address}:9000");
-        let arguments = [&program, "server", "--quiet", "--address", &listen, "--certs-dir", &path("certs"), &path("data")];
+        let command = minio::command(&self.folder, &format!("{address}:9000"));
+        let arguments: Vec<&str> = command.iter().map(String::as_str).collect();
         let mut server = Cluster::find()?.in_network(&arguments)?;
-        server.env("HOME", &self.folder).env("MINIO_ROOT_USER", KEY_ID).env("MINIO_ROOT_PASSWORD", &self.secret);
-        server.env("MINIO_SITE_REGION", REGION).env("MINIO_BROWSER", "off").env("MINIO_UPDATE", "off");
+        server.envs(minio::environment(&self.folder, &Account { key_id: KEY_ID, secret: &self.secret, region: REGION }));
         let log = std::fs::File::create(self.folder.join("log"))?;
         server.current_dir("/").stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         Ok(server)
