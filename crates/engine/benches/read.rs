@@ -1,5 +1,6 @@
-//! Reads a file of a server, or a query of a database, to its end and throws its rows away: what a source takes by itself. `cargo xtask bench sources databases` has it beside the
-//! programs of other people. Secrets are in the environment, and of servers that a benchmark made.
+//! Reads a file of the disk or of a server, or a query of a database, to its end and throws its rows away: what a source takes by itself.
+//! `cargo xtask bench sources` and others have it beside the programs of other people. Secrets are in the environment, and of servers that a
+//! benchmark made.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -9,10 +10,15 @@ use connect::{
     SftpParams,
 };
 use engine::row::Batch;
-use engine::source::blob::RemoteBlob;
+use engine::source::blob::{RemoteBlob, UploadBlob};
 use engine::source::mysql::MySqlSource;
 use engine::source::postgres::PostgresSource;
 use engine::source::{FileSource, Said, Source, Start};
+use futures::StreamExt;
+use tokio_util::io::ReaderStream;
+
+/// Size of one read from a file of the disk: that of `dataimporter run`.
+const READ: usize = 256 << 10;
 
 fn env(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"))
@@ -66,6 +72,11 @@ fn source(place: &str, what: String) -> Box<dyn Source> {
                 since: None,
                 time_left: Duration::from_secs(3_600),
             })
+        }
+        "file" => {
+            let file = std::fs::File::open(&what).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let bytes = ReaderStream::with_capacity(tokio::fs::File::from_std(file), READ).boxed();
+            Box::new(FileSource::new(UploadBlob::new(bytes), Said::default()))
         }
         place => Box::new(FileSource::new(blob(place, what), Said::default())),
     }

@@ -15,12 +15,15 @@ mod machine;
 mod memory;
 mod objects;
 mod org;
+mod parquet;
 mod peers;
+mod python;
 mod readers;
 mod report;
 mod runs;
 mod sources;
 mod used;
+mod workbook;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -73,6 +76,10 @@ enum Scenario {
     Databases,
     /// P7: an object of a real S3 server against `rclone cat`; only when it is named
     Objects,
+    /// P7: a Parquet file against pyarrow; only when it is named
+    Parquet,
+    /// P7: a workbook of a million rows against openpyxl; takes minutes, only when it is named
+    Workbook,
     /// P5: runs from their creation to their end, on the cluster of `cargo xtask demo`; only when it is named
     Runs,
 }
@@ -96,6 +103,8 @@ impl Scenario {
             Self::Sources => sources::run(progress, folder, rows, rounds),
             Self::Databases => databases::run(progress, folder, rows, rounds),
             Self::Objects => objects::run(progress, folder, rows, rounds),
+            Self::Parquet => parquet::run(progress, folder, rows, rounds),
+            Self::Workbook => workbook::run(progress, folder, rows, rounds),
             _ => runs::run(progress, folder, rounds),
         }
     }

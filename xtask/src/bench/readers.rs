@@ -90,6 +90,15 @@ impl Origin {
     }
 }
 
+/// The program that reads, on its way to a file of the disk.
+pub(super) fn source_of_a_file<'a>(program: &'a Path, file: &'a Path) -> Box<dyn Fn() -> Command + 'a> {
+    Box::new(move || {
+        let mut read = Command::new(program);
+        read.arg("file").arg(file);
+        read
+    })
+}
+
 /// What runs in turns: a name, and a command that is made anew for each round. One that begins with `a source` is ours, and says how many
 /// rows it read.
 pub(super) type Runner<'a> = (&'static str, Box<dyn Fn() -> Command + 'a>);
