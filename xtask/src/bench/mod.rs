@@ -21,6 +21,7 @@ mod python;
 mod readers;
 mod report;
 mod runs;
+mod source_memory;
 mod sources;
 mod used;
 mod workbook;
@@ -80,6 +81,8 @@ enum Scenario {
     Parquet,
     /// P7: a workbook of a million rows against openpyxl; takes minutes, only when it is named
     Workbook,
+    /// P7: memory of a source of each kind, for 10 MB, 160 MB and 1.6 GB; needs root, only when it is named
+    SourceMemory,
     /// P5: runs from their creation to their end, on the cluster of `cargo xtask demo`; only when it is named
     Runs,
 }
@@ -105,6 +108,7 @@ impl Scenario {
             Self::Objects => objects::run(progress, folder, rows, rounds),
             Self::Parquet => parquet::run(progress, folder, rows, rounds),
             Self::Workbook => workbook::run(progress, folder, rows, rounds),
+            Self::SourceMemory => source_memory::run(progress, folder, rows, rounds),
             _ => runs::run(progress, folder, rounds),
         }
     }
