@@ -6,6 +6,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataOptions, ParquetMe
 
 use super::decoder::safely;
 use super::error::{ParquetError, Part};
+use super::kinds;
 use super::limits::{MAX_DEPTH, MAX_FIELDS, MAX_FOOTER, MAX_PATHS, MAX_PIECES};
 use super::thrift::{Kind, Thrift};
 use crate::source::kind::{self, Foreign};
@@ -40,6 +41,7 @@ pub(super) fn read(file: &Bytes) -> Result<ParquetMetaData, ParquetError> {
     }
     let footer = &rest[start..];
     check(footer)?;
+    kinds::compare(footer).ok_or_else(damaged)?;
     let options = ParquetMetaDataOptions::new()
         .with_column_stats_policy(ParquetStatisticsPolicy::SkipAll)
         .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll)

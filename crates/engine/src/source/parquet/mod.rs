@@ -16,6 +16,7 @@ mod error;
 mod footer;
 mod header;
 mod inflate;
+mod kinds;
 mod limits;
 mod pages;
 mod rows;

@@ -247,6 +247,14 @@ fn lists_of_a_footer_are_as_long_as_they_say() {
 }
 
 #[test]
+fn a_field_of_a_footer_is_of_the_kind_that_it_has_to_be() {
+    let by = |made_by: V| Made { groups: Some(List(Vec::new())), footer: vec![(6, made_by)], ..Made::of(INT32, 0, Vec::new()) };
+    assert_eq!(cells(by(Text(b"somebody".to_vec()))), Ok(vec![]), "control");
+    assert_eq!(refused(by(Int(1))), FOOTER);
+    assert_eq!(refused(by(List(vec![Int(1)]))), FOOTER);
+}
+
+#[test]
 fn there_are_as_many_rows_as_the_footer_says() {
     let of = |rows: i64, values: i64| Made { rows, ..one_page(values, 0, &texts(&["x"; 3])) };
     assert_eq!(cells(of(3, 3)).unwrap().len(), 3, "control");
