@@ -17,6 +17,7 @@ use Shape::{List, Struct, Truth};
 const NUMBER: Shape = Shape::Is(Kind::Number);
 const BYTE: Shape = Shape::Is(Kind::Byte);
 const BYTES: Shape = Shape::Is(Kind::Bytes);
+const DOUBLE: Shape = Shape::Is(Kind::Double);
 const EMPTY: Shape = Struct(&[]);
 
 const UNIT: Shape = Struct(&[(1, EMPTY), (2, EMPTY), (3, EMPTY)]);
@@ -53,7 +54,9 @@ const SCHEMA_ELEMENT: Shape = Struct(&[
     (10, LOGICAL_TYPE),
 ]);
 const KEY_VALUE: Shape = Struct(&[(1, BYTES), (2, BYTES)]);
-const STATISTICS: Shape = Struct(&[(1, BYTES), (2, BYTES), (3, NUMBER), (4, NUMBER), (5, BYTES), (6, BYTES), (7, Truth), (8, Truth)]);
+const STATISTICS: Shape =
+    Struct(&[(1, BYTES), (2, BYTES), (3, NUMBER), (4, NUMBER), (5, BYTES), (6, BYTES), (7, Truth), (8, Truth), (9, NUMBER)]);
+const BOX: Shape = Struct(&[(1, DOUBLE), (2, DOUBLE), (3, DOUBLE), (4, DOUBLE), (5, DOUBLE), (6, DOUBLE), (7, DOUBLE), (8, DOUBLE)]);
 const COLUMN_META_DATA: Shape = Struct(&[
     (1, NUMBER),
     (2, List(&NUMBER)),
@@ -71,6 +74,7 @@ const COLUMN_META_DATA: Shape = Struct(&[
     (14, NUMBER),
     (15, NUMBER),
     (16, Struct(&[(1, NUMBER), (2, List(&NUMBER)), (3, List(&NUMBER))])),
+    (17, Struct(&[(1, BOX), (2, List(&NUMBER))])),
 ]);
 const COLUMN_CHUNK: Shape =
     Struct(&[(1, BYTES), (2, NUMBER), (3, COLUMN_META_DATA), (4, NUMBER), (5, NUMBER), (6, NUMBER), (7, NUMBER), (9, BYTES)]);
@@ -90,7 +94,7 @@ const FILE_META_DATA: &[(i16, Shape)] = &[
     (4, List(&ROW_GROUP)),
     (5, List(&KEY_VALUE)),
     (6, BYTES),
-    (7, List(&Struct(&[(1, EMPTY)]))),
+    (7, List(&Struct(&[(1, EMPTY), (2, EMPTY), (3, EMPTY)]))),
 ];
 
 /// `None`: a field of the footer is of another kind than it has to be, or malformed.
@@ -115,5 +119,35 @@ fn value(thrift: &mut Thrift<'_>, kind: Kind, shape: &'static Shape) -> Option<(
         }
         (Struct(shapes), Kind::Struct) => fields(thrift, shapes),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A footer with one field of one column of one row group, or one order of a column.
+    fn of_column(field: &[u8]) -> Option<()> {
+        compare(&[&[0x49, 0x1C, 0x19, 0x1C, 0x3C], field, &[0, 0, 0, 0]].concat())
+    }
+
+    fn of_order(field: &[u8]) -> Option<()> {
+        compare(&[&[0x79, 0x1C], field, &[0, 0]].concat())
+    }
+
+    #[test]
+    fn each_field_is_compared_wherever_it_lies() {
+        // Bounds of what is on a map (17), a count of what is no number (12, 9), the orders of a column (7).
+        assert!(of_column(&[0x0C, 0x22, 0x29, 0x05, 0]).is_some(), "control: a list");
+        assert!(of_column(&[0x0C, 0x22, 0x25, 0x02, 0]).is_none());
+        assert!(of_column(&[0x05, 0x22, 0x02]).is_none());
+        assert!(of_column(&[0xCC, 0x96, 0x02, 0]).is_some(), "control: a number");
+        assert!(of_column(&[0xCC, 0x91, 0]).is_none());
+        for order in [0x10, 0x20, 0x30] {
+            assert!(of_order(&[order | 0x0C, 0]).is_some(), "control: a struct");
+            assert!(of_order(&[order | 0x05, 0x02]).is_none());
+        }
+        // What nobody knows is passed over.
+        assert!(of_column(&[0x05, 0x7E, 0x02]).is_some());
     }
 }
