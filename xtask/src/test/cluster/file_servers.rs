@@ -1,6 +1,8 @@
 //! Files of an SFTP and of an HTTPS server beside the cluster: what is wrong about them is told, a neighbour does not reach them, and their
 //! rows come through workers that die.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
@@ -11,6 +13,7 @@ use super::runs::Run;
 use super::worker_process::WorkerProcess;
 use crate::cluster::Cluster;
 use crate::demo::Demo;
+use crate::process;
 
 pub(super) const CHECKS: &[Check] = &[
     ("an SFTP or HTTPS server, key or credential that is wrong is told with the way out, and a neighbour's is out of reach", refusals),
@@ -113,7 +116,15 @@ fn each_once(demo: &Demo) -> Result<()> {
     let runs = demo.kubectl.json(&["get", "importruns", "-n", TENANT])?;
     let of_job = runs["items"].as_array().map_or(0, |runs| runs.iter().filter(|run| run["spec"]["jobRef"]["name"] == "inbox").count());
     ensure!(of_job == 7, "{of_job} runs of the job, and 7 are meant");
-    Ok(())
+
+    // Runs that the operator started go with their job; a run that a person created is that person's.
+    demo.kubectl.run(&["delete", "importjob", "inbox", "-n", TENANT, "--timeout=60s"])?;
+    process::wait_until("the runs that followed to go with their job", Duration::from_secs(60), || {
+        let left = demo.kubectl.run(&["get", "importruns", "-n", TENANT, "-o", "name"])?;
+        ensure!(!left.contains("/inbox-after-"), "left: {left}");
+        ensure!(left.contains("/inbox-first-"), "a run by hand is gone, too: {left}");
+        Ok(())
+    })
 }
 
 /// Two thousand rows of two chunks of the worker's memory, with the marker in each.
