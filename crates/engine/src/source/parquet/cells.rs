@@ -1,7 +1,5 @@
 //! The values of one column in one row group, decoded a few at a time.
 
-use std::collections::VecDeque;
-
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::DataType;
 use parquet::errors::ParquetError as Undecoded;
@@ -15,8 +13,8 @@ use super::value::{Stored, Wrong};
 
 /// The cells of a column.
 pub(super) trait Cells {
-    /// Appends the next cell, if it is not absent. The outer error ends the file.
-    fn next(&mut self, text: &mut String) -> Result<Result<(), Wrong>, ParquetError>;
+    /// Appends the next cell, if it is not absent; one that is text is not judged yet. The outer error ends the file.
+    fn next(&mut self, text: &mut Vec<u8>) -> Result<Result<(), Wrong>, ParquetError>;
 }
 
 /// `ahead`: how many values are decoded at a time.
@@ -24,7 +22,19 @@ pub(super) fn cells(column: &ColumnDescPtr, pages: Pages, part: Part, shape: Sha
     let present = column.max_def_level();
     macro_rules! typed {
         ($reader:expr) => {
-            Box::new(Typed { reader: $reader, levels: Vec::new(), values: Vec::new(), ready: VecDeque::new(), present, part, shape, ahead })
+            Box::new(Typed {
+                reader: $reader,
+                levels: Vec::new(),
+                values: Vec::new(),
+                rows: 0,
+                row: 0,
+                value: 0,
+                told: String::new(),
+                present,
+                part,
+                shape,
+                ahead,
+            })
         };
     }
     match get_column_reader(column.clone(), Box::new(pages)) {
@@ -41,10 +51,16 @@ pub(super) fn cells(column: &ColumnDescPtr, pages: Pages, part: Part, shape: Sha
 
 struct Typed<T: DataType> {
     reader: ColumnReaderImpl<T>,
+    /// Of the rows that were decoded; none if every row has a value.
     levels: Vec<i16>,
+    /// Of the rows that have one.
     values: Vec<T::T>,
-    /// Values that were decoded; an absent one is none.
-    ready: VecDeque<Option<T::T>>,
+    /// How many rows were decoded, and which of them and of their values comes next.
+    rows: usize,
+    row: usize,
+    value: usize,
+    /// A value that is no text, as it is told.
+    told: String,
     present: i16,
     part: Part,
     shape: Shape,
@@ -62,14 +78,7 @@ impl<T: DataType<T: Stored>> Typed<T> {
         if self.values.len() != values || rows == 0 {
             return Err(damaged());
         }
-        let mut values = self.values.drain(..);
-        if self.present == 0 {
-            self.ready.extend(values.map(Some));
-            return Ok(());
-        }
-        for level in &self.levels {
-            self.ready.push_back(if *level == self.present { Some(values.next().ok_or_else(damaged)?) } else { None });
-        }
+        (self.rows, self.row, self.value) = (if self.present > 0 { self.levels.len() } else { values }, 0, 0);
         Ok(())
     }
 }
@@ -83,14 +92,24 @@ fn refused(error: Undecoded) -> Option<ParquetError> {
 }
 
 impl<T: DataType<T: Stored>> Cells for Typed<T> {
-    fn next(&mut self, text: &mut String) -> Result<Result<(), Wrong>, ParquetError> {
-        if self.ready.is_empty() {
+    fn next(&mut self, text: &mut Vec<u8>) -> Result<Result<(), Wrong>, ParquetError> {
+        if self.row == self.rows {
             self.fill()?;
         }
-        match self.ready.pop_front() {
-            Some(Some(value)) => Ok(value.tell(self.shape, text)),
-            Some(None) => Ok(Ok(())),
-            None => Err(self.part.clone().damaged()),
+        let is_absent = self.levels.get(self.row).is_some_and(|level| *level != self.present);
+        self.row += 1;
+        if is_absent {
+            return Ok(Ok(()));
         }
+        let value = self.values.get(self.value).ok_or_else(|| self.part.clone().damaged())?;
+        self.value += 1;
+        if let Some(found) = value.text(self.shape) {
+            text.extend_from_slice(found);
+            return Ok(Ok(()));
+        }
+        self.told.clear();
+        let told = value.tell(self.shape, &mut self.told);
+        text.extend_from_slice(self.told.as_bytes());
+        Ok(told)
     }
 }

@@ -18,6 +18,7 @@ mod header;
 mod inflate;
 mod kinds;
 mod limits;
+mod line;
 mod pages;
 mod rows;
 mod shape;

@@ -13,6 +13,7 @@ use super::columns::{Column, Columns};
 use super::error::{ParquetError, Part};
 use super::footer;
 use super::limits::{MAX_AHEAD, MAX_COLUMN_AHEAD, MAX_VALUES};
+use super::line::Line;
 use super::pages::{Pages, continues};
 use super::shape::{NoText, Shape};
 use super::value::Wrong;
@@ -39,9 +40,7 @@ pub struct ParquetRows {
     /// The row group that comes next.
     group: usize,
     read: u64,
-    /// The cells of the row that is read, one behind the other, and where each ends.
-    text: String,
-    ends: Vec<usize>,
+    line: Line,
 }
 
 impl ParquetRows {
@@ -85,8 +84,7 @@ impl ParquetRows {
             left: 0,
             group: 0,
             read: 0,
-            text: String::new(),
-            ends: Vec::new(),
+            line: Line::default(),
         })
     }
 
@@ -148,35 +146,26 @@ impl ParquetRows {
 
     fn row(&mut self, batch: &mut Batch) -> Result<(), FileError> {
         self.read += 1;
-        self.text.clear();
-        self.ends.clear();
-        let mut wrong = None;
+        self.line.clear();
+        let mut wrong = Vec::new();
         for (at, cells) in self.cells.iter_mut().enumerate() {
-            let start = self.text.len();
-            if let Some(cells) = cells
-                && let Err(why) = cells.next(&mut self.text)?
-            {
-                self.text.truncate(start);
-                if self.used[at] {
-                    wrong.get_or_insert((at, why));
-                }
-            }
-            if self.text.len() > MAX_RECORD {
+            let told = self.line.cell(|text| cells.as_mut().map_or(Ok(Ok(())), |cells| cells.next(text)))?;
+            wrong.extend(told.err().map(|why| (at, why)));
+            if self.line.len() > MAX_RECORD {
                 return Err(ParquetError::RowTooLong { row: self.read, limit: MAX_RECORD }.into());
             }
-            self.ends.push(self.text.len());
         }
-        if self.text.len() > MAX_CHARACTERS {
+        wrong.append(&mut self.line.judge());
+        if self.line.len() > MAX_CHARACTERS {
             self.check_length()?;
         }
+        let first = wrong.into_iter().filter(|(at, _)| self.used[*at]).min_by_key(|(at, _)| *at);
         batch.push(self.read, |row| {
-            for cell in found(&self.text, &self.ends) {
-                row.cells.push_field(cell.as_bytes());
-            }
-            row.fault = wrong.map(|(at, why)| self.fault(row, at, why));
+            self.line.give(&mut row.cells);
+            row.fault = first.map(|(at, why)| self.fault(row, at, why));
             if row.fault.is_some() {
-                let stood = found(&self.text, &self.ends).collect::<Vec<_>>().join("\t");
-                row.refused = own::refused(self.header.cells(), &row.cells, stood.as_bytes());
+                let stood = self.line.cells().collect::<Vec<_>>().join(&b'\t');
+                row.refused = own::refused(self.header.cells(), &row.cells, &stood);
             }
         });
         Ok(())
@@ -193,18 +182,12 @@ impl ParquetRows {
 
     /// Only what is sent has a limit of Salesforce's.
     fn check_length(&self) -> Result<(), ParquetError> {
-        let sent = found(&self.text, &self.ends).zip(&self.used).filter(|(_, used)| **used);
-        if sent.map(|(cell, _)| characters(cell.as_bytes())).sum::<usize>() > MAX_CHARACTERS {
+        let sent = self.line.cells().zip(&self.used).filter(|(_, used)| **used);
+        if sent.map(|(cell, _)| characters(cell)).sum::<usize>() > MAX_CHARACTERS {
             return Err(ParquetError::TooMuchToSend { row: self.read, limit: MAX_CHARACTERS });
         }
         Ok(())
     }
-}
-
-/// The cells of a row.
-fn found<'t>(text: &'t str, ends: &'t [usize]) -> impl Iterator<Item = &'t str> {
-    let starts = std::iter::once(0).chain(ends.iter().copied());
-    starts.zip(ends).map(|(start, end)| &text[start..*end])
 }
 
 /// Whether the job uses a column. A list that it uses is refused here, as the header does not have it.

@@ -29,6 +29,11 @@ const DAY_MS: i64 = 86_400_000;
 pub(super) trait Stored {
     /// Appends the value as text. What does not fit the shape cannot be: the column was compared with it.
     fn tell(&self, shape: Shape, text: &mut String) -> Result<(), Wrong>;
+
+    /// The bytes of a value that is text already, if it is good.
+    fn text(&self, _: Shape) -> Option<&[u8]> {
+        None
+    }
 }
 
 impl Stored for bool {
@@ -88,11 +93,19 @@ impl Stored for ByteArray {
     fn tell(&self, shape: Shape, text: &mut String) -> Result<(), Wrong> {
         bytes(self.data(), shape, text)
     }
+
+    fn text(&self, shape: Shape) -> Option<&[u8]> {
+        (shape == Shape::Text).then(|| self.data())
+    }
 }
 
 impl Stored for FixedLenByteArray {
     fn tell(&self, shape: Shape, text: &mut String) -> Result<(), Wrong> {
         bytes(self.data(), shape, text)
+    }
+
+    fn text(&self, shape: Shape) -> Option<&[u8]> {
+        (shape == Shape::Text).then(|| self.data())
     }
 }
 
