@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use api::import_job;
 use async_trait::async_trait;
 
-use super::blob::{Blob, BlobError, Identity, Turn, Turns, paced, whole};
+use super::blob::{Blob, BlobError, Identity, Turn, Turns, ahead, paced, whole};
 use super::packed::{Packing, unpack};
 use super::peek::peek;
 use super::{FileError, Format, QueryError, ReadError, Rows, Source, Start, kind};
@@ -114,7 +114,7 @@ impl Source for FileSource {
             return Err(BlobError::Changed.into());
         }
         let bytes = self.blob.open(0.., &identity).await?;
-        let (head, bytes) = peek(paced(whole(bytes, identity.length))).await?;
+        let (head, bytes) = peek(paced(whole(ahead(bytes), identity.length))).await?;
         let member = self.said.member.as_deref();
         let packing = match member {
             None => Packing::of(&head),

@@ -77,7 +77,7 @@ fn each_once(demo: &Demo) -> Result<()> {
     let put = |name: &str, second: u64, rows: &str| -> Result<()> {
         let path = inbox.join(name);
         std::fs::write(&path, format!("id,first_name,last_name\n{rows}"))?;
-        let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000 + second);
+        let at = std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + second);
         Ok(std::fs::File::options().write(true).open(path)?.set_modified(at)?)
     };
     put("c.csv", 1, "1,Ann,Oldest\n")?;

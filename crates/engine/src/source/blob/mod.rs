@@ -1,5 +1,6 @@
 //! Bytes somewhere, with an identity by which it shows whether they are still the same ones.
 
+mod ahead;
 mod growth;
 mod listing;
 mod memory;
@@ -22,6 +23,7 @@ use connect::MOST_NAMES;
 use formula::Shown;
 use futures::stream::BoxStream;
 
+pub(super) use self::ahead::ahead;
 pub use self::memory::MemoryBlob;
 pub(super) use self::pace::paced;
 pub(super) use self::pattern::matches;
