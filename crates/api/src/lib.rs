@@ -21,6 +21,7 @@ pub mod tenant;
 pub mod text;
 mod union;
 pub mod upload;
+mod zone;
 
 pub use connection::{Connection, ConnectionSpec, ConnectionStatus};
 pub use identity::{NamespaceName, Uid};
@@ -29,6 +30,7 @@ pub use import_run::{ImportRun, ImportRunSpec, ImportRunStatus};
 pub use region::{Region, RegionSpec, RegionStatus};
 pub use tenant::{Tenant, TenantSpec, TenantStatus};
 pub use upload::{Upload, UploadSpec, UploadStatus};
+pub use zone::{UnknownZone, zone};
 
 /// API group of every kind.
 pub const GROUP: &str = "dataimporter.io";

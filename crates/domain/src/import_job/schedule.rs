@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use thiserror::Error;
 
+use api::UnknownZone;
 use api::import_job::Schedule;
 
 /// What is wrong with a schedule, and how it is written.
@@ -13,8 +14,8 @@ use api::import_job::Schedule;
 pub(crate) enum ScheduleError {
     #[error("trigger.schedule.cron {cron:?}: {why}: five fields: minute, hour, day of month, month, day of week")]
     Cron { cron: String, why: String },
-    #[error("trigger.schedule.timeZone {0:?} is not a time zone: use an IANA name, e.g. Europe/Berlin")]
-    TimeZone(String),
+    #[error("trigger.schedule.{0}")]
+    TimeZone(UnknownZone),
 }
 
 /// The times of a schedule, in its time zone; UTC when it names none.
@@ -35,7 +36,7 @@ impl Cron {
         let bad = |why: String| ScheduleError::Cron { cron: schedule.cron.clone(), why };
         let cron = parser.parse(&schedule.cron).map_err(|error| bad(error.to_string()))?;
         let zone = match &schedule.time_zone {
-            Some(name) => TimeZone::get(name).map_err(|_| ScheduleError::TimeZone(name.clone()))?,
+            Some(name) => api::zone(name).map_err(ScheduleError::TimeZone)?,
             None => TimeZone::UTC,
         };
         Ok(Self { cron, zone })
@@ -79,7 +80,8 @@ mod tests {
         for cron in ["0 0 6 * * *", "61 * * * *", "hello you"] {
             assert!(parse(cron, None).unwrap_err().to_string().contains(cron), "{cron}");
         }
-        assert!(parse("0 6 * * *", Some("Europe/Atlantis")).unwrap_err().to_string().contains("Europe/Atlantis"));
+        let unknown = parse("0 6 * * *", Some("Europe/Atlantis")).unwrap_err().to_string();
+        assert!(unknown.starts_with("trigger.schedule.timeZone \"Europe/Atlantis\" is not a time zone: "), "{unknown}");
     }
 
     #[test]
