@@ -9,7 +9,7 @@ use bytes::Bytes;
 use connect::Dialer;
 use engine::Memory;
 use engine::source::blob::UploadBlob;
-use engine::source::{FileSource, Said, Source};
+use engine::source::{FileSource, Said, Source, Zoneless};
 use futures::stream::BoxStream;
 
 use crate::systems::{Asked, Entries, Role, role};
@@ -40,7 +40,8 @@ pub(crate) fn connected(
     let of_connection = || format!("Connection {connection}");
     let way_out = match (spec.source.kind(), role(system)) {
         (Some(SourceKind::Sql(query)), Role::Database(database)) => {
-            let asked = Asked { query, bookmark: terms.bookmark, time_left: terms.time_left };
+            let zoneless = Zoneless::from(&spec.source);
+            let asked = Asked { query, bookmark: terms.bookmark, zoneless, time_left: terms.time_left };
             return database.query(dialer, entries, asked).with_context(of_connection);
         }
         (Some(SourceKind::File(file)), Role::Files(server)) => {

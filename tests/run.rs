@@ -391,6 +391,28 @@ async fn a_wrong_manifest_is_usage_and_says_where() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_zone_that_nobody_knows_is_usage_and_a_known_one_is_that_of_the_times() {
+    let laptop = Laptop::new().await;
+    let target = "object: Account, operation: Insert, mapping: [{from: name, to: Name}, {from: at, to: Checked_At__c}]";
+    let run = async |zone: &str| {
+        let job = laptop.job("[]", target, "");
+        let text = std::fs::read_to_string(&job).unwrap();
+        let source = "source: {upload: {name: airports}";
+        assert!(text.contains(source), "control");
+        let job = laptop.write("job.yaml", text.replace(source, &format!("{source}, timeZone: {zone}")));
+        laptop.run(&job, "name,at\nA,2026-07-31T09:00:00\n", &[]).await
+    };
+    let output = run("Europe/Atlantis").await;
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(said.contains("job airports: source.timeZone \"Europe/Atlantis\" is not a time zone: use an IANA name"), "{said}");
+    let output = run("Europe/Berlin").await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let account = ["A", "2026-07-31T07:00:00.000Z"].map(|cell| Some(cell.to_owned()));
+    assert_eq!(laptop.org.rows("Account", &["Name", "Checked_At__c"]), [account]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_login_and_a_job_without_results_leave_no_file() {
     let laptop = Laptop::new().await;
     let job = laptop.job("[]", UPSERT, "  results: {none: {}}\n");

@@ -21,7 +21,7 @@ pub(crate) fn feed(input: &[u8]) {
 /// Every row as the source tells it, or the words with which it ends.
 fn read(choice: u8, pieces: Vec<Bytes>) -> (Vec<String>, Option<String>) {
     let member = [None, Some("*"), Some("a*.csv"), Some("b")][usize::from(choice & 3)].map(str::to_owned);
-    let source = FileSource::new(UploadBlob::new(stream::iter(pieces.into_iter().map(Ok)).boxed()), Said { format: None, member });
+    let source = FileSource::new(UploadBlob::new(stream::iter(pieces.into_iter().map(Ok)).boxed()), Said { member, ..Said::default() });
     let mut told = Vec::new();
     let ended = RUNTIME.block_on(async {
         let rows = source.open(&Start::First, &["Name".to_owned()].into()).await?;

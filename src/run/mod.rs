@@ -89,6 +89,9 @@ pub async fn run(args: Args) -> ExitCode {
 async fn prepare(args: &Args) -> anyhow::Result<Import> {
     let manifests = Manifests::read(&args.manifests)?;
     let job = manifests.job(args.job.as_deref())?;
+    if let Err(error) = job.spec.source.zone() {
+        bail!("job {}: source.{error}", job.name);
+    }
     let dialer = Dialer::new(AddressPolicy::unrestricted());
     let target = target(&manifests, job, &dialer)?;
     let source = source(args, &manifests, job, &dialer).await?;

@@ -18,7 +18,7 @@ use api::import_job::SqlSource;
 use async_trait::async_trait;
 use connect::Dialer;
 use engine::source::blob::RemoteBlob;
-use engine::source::{Since, Source};
+use engine::source::{Since, Source, Zoneless};
 use secrecy::SecretString;
 
 /// A system that answers queries.
@@ -36,6 +36,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) query: &'a SqlSource,
     /// What the last run has read up to; empty: nothing.
     pub(crate) bookmark: &'a [String],
+    /// What times without a zone are.
+    pub(crate) zoneless: Zoneless,
     /// How long the run may still take.
     pub(crate) time_left: Duration,
 }

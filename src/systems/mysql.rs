@@ -23,8 +23,8 @@ impl Database for MySql {
 
     fn query(&self, dialer: &Dialer, entries: &Entries, asked: Asked<'_>) -> Result<Box<dyn Source>, DriverError> {
         let password = entries.text("password")?;
-        let (since, query, time_left) = (asked.since(), asked.query.clone(), asked.time_left);
-        Ok(Box::new(MySqlSource { dialer: dialer.clone(), params: params(self), password, query, since, time_left }))
+        let (since, query, Asked { zoneless, time_left, .. }) = (asked.since(), asked.query.clone(), asked);
+        Ok(Box::new(MySqlSource { dialer: dialer.clone(), params: params(self), password, query, since, zoneless, time_left }))
     }
 }
 

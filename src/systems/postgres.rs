@@ -23,8 +23,8 @@ impl Database for Postgres {
 
     fn query(&self, dialer: &Dialer, entries: &Entries, asked: Asked<'_>) -> Result<Box<dyn Source>, DriverError> {
         let credential = credential(self, entries)?;
-        let (since, query) = (asked.since(), asked.query.clone());
-        Ok(Box::new(PostgresSource { dialer: dialer.clone(), params: params(self), credential, query, since }))
+        let (since, query, zoneless) = (asked.since(), asked.query.clone(), asked.zoneless);
+        Ok(Box::new(PostgresSource { dialer: dialer.clone(), params: params(self), credential, query, since, zoneless }))
     }
 }
 

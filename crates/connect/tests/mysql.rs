@@ -97,7 +97,7 @@ async fn columns_are_told_by_what_their_texts_are_and_one_statement_is_one() {
         Kind::Date,
         Kind::Time,
         Kind::DateTime,
-        Kind::DateTime,
+        Kind::Timestamp,
         Kind::Text,
         Kind::Text,
         Kind::Choice,

@@ -13,7 +13,7 @@ use engine::row::Batch;
 use engine::source::blob::{RemoteBlob, UploadBlob};
 use engine::source::mysql::MySqlSource;
 use engine::source::postgres::PostgresSource;
-use engine::source::{FileSource, Said, Source, Start};
+use engine::source::{FileSource, Said, Source, Start, Zoneless};
 use futures::StreamExt;
 use tokio_util::io::ReaderStream;
 
@@ -60,7 +60,8 @@ fn source(place: &str, what: String) -> Box<dyn Source> {
             let (database, ca_bundle) = ("warehouse".to_owned(), ca_bundle());
             let params =
                 PostgresParams { host, port: port(), database, user, ca_bundle, server_name: None, allow_insecure_password: false };
-            Box::new(PostgresSource { dialer, params, credential: PostgresCredential::Password(password()), query: query(), since: None })
+            let credential = PostgresCredential::Password(password());
+            Box::new(PostgresSource { dialer, params, credential, query: query(), since: None, zoneless: Zoneless::default() })
         }
         "mysql" => {
             let params = MySqlParams { host, port: port(), database: "bench".to_owned(), user, ca_bundle: ca_bundle(), server_name: None };
@@ -70,6 +71,7 @@ fn source(place: &str, what: String) -> Box<dyn Source> {
                 password: password(),
                 query: query(),
                 since: None,
+                zoneless: Zoneless::default(),
                 time_left: Duration::from_secs(3_600),
             })
         }

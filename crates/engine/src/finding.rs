@@ -51,6 +51,8 @@ pub enum Problem {
     NumberWithoutColumn,
     #[error("the signs in `number` are one: what stands before the fraction cannot stand between thousands, too")]
     NumberSigns,
+    #[error("{0}")]
+    Zone(api::UnknownZone),
     #[error("the job has no Salesforce target")]
     NoTarget,
     #[error("{object} does not allow {operation:?} for this user")]

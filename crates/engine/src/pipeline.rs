@@ -61,8 +61,10 @@ impl Pipeline {
         parents: &[Describe],
     ) -> Result<Self, Vec<PreflightFinding>> {
         let mut of_mapping = Vec::new();
+        let zone = spec.source.zone();
+        let known = zone.as_ref().ok().and_then(Option::as_ref);
         let mapping = match spec.target.salesforce() {
-            Some(target) => Mapping::compile(target, header, describe, parents, &mut of_mapping),
+            Some(target) => Mapping::compile(target, known, header, describe, parents, &mut of_mapping),
             None => {
                 of_mapping.push(PreflightFinding { place: Place::Target, problem: Problem::NoTarget });
                 None
@@ -82,6 +84,9 @@ impl Pipeline {
         findings.append(&mut of_mapping);
         if findings.iter().any(|finding| finding.problem.is_about_a_column()) {
             findings.insert(0, PreflightFinding { place: Place::Source, problem: Problem::Header(header.described()) });
+        }
+        if let Err(unknown) = zone {
+            findings.insert(0, PreflightFinding { place: Place::Source, problem: Problem::Zone(unknown) });
         }
         match mapping {
             Some(mapping) if findings.is_empty() => {

@@ -366,6 +366,13 @@ pub enum RowError {
     WrongType { field: String, forms: &'static str, found: String, hint: String },
     #[error("{field}: column {} is not written as the mapping's `number` says: {why}; correct the cell, or `number` if all are written so{hint}", Shown(.column))]
     NumberForm { field: String, column: String, why: &'static str, hint: String },
+    #[error(
+        "{field}: {} a time that there is not in {zone}, as the clocks are put forward over it; correct it, or write it with its offset, as in \
+         2026-01-31T09:00:00+01:00", gets(.column.as_deref())
+    )]
+    SkippedTime { field: String, column: Option<String>, zone: String },
+    #[error("{field}: {} a second 60, or a time behind 24:00, which is in no zone; correct it", gets(.column.as_deref()))]
+    NoTimeOfDay { field: String, column: Option<String> },
     #[error("{field} is a restricted picklist without the value {}; {advice}", Shown(.found))]
     NotInPicklist { field: String, found: String, advice: String },
     /// As an earlier run told it.
@@ -373,6 +380,11 @@ pub enum RowError {
     RefusedBefore { text: String },
     #[error("more than {limit} different rows: `dedupe` cannot remember them all; remove repetitions in the source")]
     TooManyToRemember { limit: usize },
+}
+
+/// Of a value that stands in a column, or that the job makes.
+fn gets(column: Option<&str>) -> String {
+    column.map_or("it gets".to_owned(), |column| format!("column {} has", Shown(column)))
 }
 
 impl RowError {
@@ -396,7 +408,8 @@ impl RowError {
             Self::NotAvailable { .. } => "NOT_AVAILABLE",
             Self::TooLong { .. } => "VALUE_TOO_LONG",
             Self::BadId { .. } => "MALFORMED_RECORD_ID",
-            Self::WrongType { .. } | Self::NumberForm { .. } => "WRONG_TYPE",
+            Self::WrongType { .. } | Self::NumberForm { .. } | Self::NoTimeOfDay { .. } => "WRONG_TYPE",
+            Self::SkippedTime { .. } => "SKIPPED_TIME",
             Self::NotInPicklist { .. } => "NOT_IN_PICKLIST",
             Self::RefusedBefore { .. } => "REFUSED_ROW",
             Self::TooManyToRemember { .. } => "DEDUPE_LIMIT",

@@ -11,7 +11,7 @@ use api::import_run::RunReason;
 use engine::row::Batch;
 use engine::source::mysql::MySqlSource;
 use engine::source::mysql::error_code::{ErrorCode, NAMES};
-use engine::source::{ReadError, Replay, Since, Source, Start};
+use engine::source::{ReadError, Replay, Since, Source, Start, Zoneless};
 use support::Server;
 
 struct Found {
@@ -269,4 +269,43 @@ async fn a_table_is_read_by_its_name_as_the_database_has_it() {
     assert!(rows.next(&mut batch).await.unwrap());
     let names: Vec<&[u8]> = batch.rows().iter().map(|row| &row.cells[1]).collect();
     assert_eq!(names, [b"a", b"b"]);
+}
+
+#[tokio::test]
+async fn times_of_a_zone_that_the_job_names_say_none_and_keys_and_watermark_are_the_databases_own() {
+    let server = Server::start();
+    server.server.run(
+        "SET GLOBAL time_zone = '+05:30'; SET time_zone = '+05:30'; \
+         CREATE TABLE t (local DATETIME(6) PRIMARY KEY, at TIMESTAMP NULL, day DATE, hour TIME); \
+         INSERT INTO t VALUES ('2026-03-29 02:30:00', '2026-11-24 06:10:00', '2026-11-24', '09:30:00'), \
+         ('2026-10-25 02:30:00.000001', NULL, NULL, NULL), ('2026-10-25 02:30:00.000002', NULL, NULL, NULL)",
+    );
+    let source = |since: Option<&str>| {
+        let mut source = server.source("SELECT *, CAST(at AS DATETIME) AS cast, IFNULL(at, at) AS calculated FROM t", &["local"]);
+        source.query.watermark = Some(Watermark { column: "local".to_owned(), from: None });
+        MySqlSource { since: since.map(|since| Since::Kept(since.to_owned())), zoneless: Zoneless::Local, ..source }
+    };
+    let read = async |source: &MySqlSource, start: &Start| {
+        let mut rows = source.open(start, &BTreeSet::new()).await.unwrap();
+        let (mut batch, mut found) = (Batch::new(), Vec::new());
+        while rows.next(&mut batch).await.unwrap() {
+            let text = |record: &engine::row::Record| {
+                record.iter().map(|cell| String::from_utf8(cell.to_vec()).unwrap()).collect::<Vec<_>>().join(" ")
+            };
+            found.extend(batch.rows().iter().map(|row| (text(&row.cells), text(&row.key))));
+        }
+        (found, rows.watermark().unwrap_or_default())
+    };
+    let first = source(None);
+    let (found, reached) = read(&first, &Start::First).await;
+    // What a TIMESTAMP is made into tells the clock of UTC, and nobody can see that any more.
+    let cells =
+        "2026-03-29T02:30:00.000 2026-11-24T00:40:00.000Z 2026-11-24 09:30:00.000Z 2026-11-24T00:40:00.000 2026-11-24T00:40:00.000Z";
+    assert_eq!(found[0], (cells.to_owned(), "2026-03-29 02:30:00.000000".to_owned()));
+    assert_eq!(reached, "2026-10-25 02:30:00.000002");
+    let killed = behind(&["2026-10-25 02:30:00.000001"], Replay::None);
+    let (rest, _) = read(&first, &killed).await;
+    assert_eq!(rest.iter().map(|(_, key)| key.as_str()).collect::<Vec<_>>(), ["2026-10-25 02:30:00.000002"]);
+    assert!(rest[0].0.starts_with("2026-10-25T02:30:00.000 "), "{rest:?}");
+    assert_eq!(read(&source(Some(&reached)), &Start::First).await, (Vec::new(), String::new()));
 }

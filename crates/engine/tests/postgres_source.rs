@@ -11,7 +11,7 @@ use api::import_run::RunReason;
 use engine::row::Batch;
 use engine::source::postgres::PostgresSource;
 use engine::source::postgres::sqlstate::{NAMES, SqlState};
-use engine::source::{QueryError, ReadError, Replay, Since, Source, Start};
+use engine::source::{QueryError, ReadError, Replay, Since, Source, Start, Zoneless};
 use support::Server;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -245,6 +245,46 @@ async fn a_watermark_reads_what_is_beyond_it_and_tells_how_far_it_came() {
     // The column that identifies the rows may be the watermark, too.
     let (by_id, reached) = ids(&new_rows(&server, query, "id", Some(Since::Told("4".into()))), &Start::First).await.unwrap();
     assert_eq!((by_id, reached.as_deref()), (vec!["5".to_owned(), "6".to_owned()], Some("6")));
+}
+
+#[tokio::test]
+async fn times_of_a_zone_that_the_job_names_say_none_and_keys_and_watermark_are_the_databases_own() {
+    let server = Server::start();
+    let admin = server.administrator().await;
+    admin
+        .batch_execute(
+            "CREATE DOMAIN moment AS timestamp; ALTER ROLE reader SET timezone = 'Asia/Kolkata';
+             CREATE TABLE t (local timestamp PRIMARY KEY, at timestamptz, domain moment, day date, hour time); GRANT SELECT ON t TO reader;
+             INSERT INTO t SELECT l, l AT TIME ZONE 'Europe/Berlin', l, l, l FROM unnest(ARRAY[timestamp '2026-03-29 01:59:59.999999',
+             '2026-03-29 02:30', '2026-10-25 02:30', '2026-10-25 02:30:00.000001']) l",
+        )
+        .await
+        .unwrap();
+    let query = "SELECT * FROM t";
+    let source = |since: Option<&str>| {
+        let mut source = server.source(query, &["local"]);
+        source.query.watermark = Some(Watermark { column: "local".to_owned(), from: None });
+        PostgresSource { since: since.map(|since| Since::Kept(since.to_owned())), zoneless: Zoneless::Local, ..source }
+    };
+    let first = source(None);
+    let mut rows = first.open(&Start::First, &BTreeSet::new()).await.unwrap();
+    let mut batch = Batch::new();
+    assert!(rows.next(&mut batch).await.unwrap());
+    let text = |record: &engine::row::Record| record.iter().map(|cell| String::from_utf8(cell.to_vec()).unwrap()).collect::<Vec<_>>();
+    let found: Vec<_> = batch.rows().iter().map(|row| (text(&row.cells), text(&row.key))).collect();
+    let instant = ["2026-03-29T01:59:59.999", "2026-03-29T00:59:59.999Z", "2026-03-29T01:59:59.999", "2026-03-29", "01:59:59.999Z"];
+    assert_eq!(found[0].0, instant);
+    assert_eq!(
+        found.iter().map(|(_, key)| key.concat()).collect::<Vec<_>>(),
+        ["2026-03-29 01:59:59.999999", "2026-03-29 02:30:00", "2026-10-25 02:30:00", "2026-10-25 02:30:00.000001"]
+    );
+    assert_eq!(rows.watermark().as_deref(), Some("2026-10-25 02:30:00.000001"));
+
+    let cells = async |source: &PostgresSource, start: &Start| ids(source, start).await.unwrap().0;
+    let (third, fourth) = ("2026-10-25T02:30:00.000".to_owned(), "2026-10-25T02:30:00.000".to_owned());
+    let killed = behind(&["2026-03-29 02:30:00"], Replay::None);
+    assert_eq!(cells(&first, &killed).await, [third, fourth.clone()], "a killed run goes on behind the database's own value");
+    assert_eq!(cells(&source(Some("2026-10-25 02:30:00")), &Start::First).await, [fourth]);
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use authority::Authority;
 use connect::{AddressPolicy, Dialer};
 use engine::row::Batch;
 use engine::source::sqlserver::SqlServerSource;
-use engine::source::{ReadError, Replay, Since, Source, Start};
+use engine::source::{ReadError, Replay, Since, Source, Start, Zoneless};
 use tds::{INT, Manner, NVARCHAR, PASSWORD, Server, columns, done, int, nvarchar, row};
 
 struct Database {
@@ -45,6 +45,7 @@ impl Database {
             password: PASSWORD.into(),
             query: serde_json::from_value(query).expect("a query of a job"),
             since: None,
+            zoneless: Zoneless::default(),
             time_left: Duration::from_secs(3_600),
         }
     }
@@ -135,6 +136,24 @@ async fn every_type_arrives_as_salesforce_reads_it() {
     for statement in ["SET LOCK_TIMEOUT 30000", "SET TRANSACTION ISOLATION LEVEL SNAPSHOT; BEGIN TRANSACTION", "SELECT * FROM t"] {
         assert!(database.was_told(statement), "{statement}");
     }
+}
+
+#[tokio::test]
+async fn times_of_a_zone_that_the_job_names_say_none_and_keys_are_the_databases_own() {
+    let day = &739_947_u32.to_le_bytes()[..3];
+    let half_past_nine = 342_000_000_001_u64.to_le_bytes();
+    let time = &half_past_nine[..5];
+    let kinds: [(&str, &[u8]); 3] = [("local", &[0x2A, 7]), ("at", &[0x2B, 7]), ("hour", &[0x29, 7])];
+    let values = [[&[8][..], time, day].concat(), [&[10][..], time, day, &330_i16.to_le_bytes()].concat(), [&[5][..], time].concat()];
+    let values: Vec<&[u8]> = values.iter().map(Vec::as_slice).collect();
+    let described = [columns(&kinds), done()].concat();
+    let none_is_null = [columns(&[("found", INT)]), row(&[&int(0)]), done()].concat();
+    let answer = [columns(&kinds), row(&values), done()].concat();
+    let database = Database::answering(&[described, none_is_null, answer]).await;
+    let source = SqlServerSource { zoneless: Zoneless::Local, ..database.source("SELECT * FROM t", &["local"]) };
+    let (_, rows) = read(&source, Start::First, &[]).await.unwrap();
+    assert_eq!(rows[0].cells, ["2026-11-28T09:30:00.000", "2026-11-28T09:30:00.000Z", "09:30:00.000Z"]);
+    assert_eq!(rows[0].key, ["2026-11-28T09:30:00.0000001"]);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Where rows come from, and how a file is read.
 
+use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -8,8 +9,9 @@ use super::parquet::ParquetFormat;
 use crate::meta::LocalRef;
 use crate::schema::{self, TEXT, exactly_one, rule};
 use crate::union::union;
+use crate::zone::{UnknownZone, zone};
 
-/// Where rows come from: exactly one key is set.
+/// Where rows come from: exactly one of upload, sql and file is set.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [exactly_one(SourceKind::KEYS)]))]
@@ -23,6 +25,12 @@ pub struct Source {
     /// A file where a Connection leads to, such as an object of a bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     file: Option<FileSource>,
+    /// IANA time zone of what has a date and a time and says no zone, e.g. `Europe/Berlin`: a field of date and time gets the instant, one of
+    /// days the day there. Values that carry a zone, dates without a time and times without a date stay as they are. Absent: workbooks and
+    /// databases are taken for UTC; of CSV, JSON and Parquet such values are sent as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub time_zone: Option<String>,
 }
 
 /// A file that a person uploaded, and how it is read.
@@ -334,6 +342,15 @@ impl Source {
         }
     }
 
+    /// The zone of times that say none, if the job names one.
+    ///
+    /// # Errors
+    ///
+    /// What it names is no zone.
+    pub fn zone(&self) -> Result<Option<TimeZone>, UnknownZone> {
+        self.time_zone.as_deref().map(zone).transpose()
+    }
+
     /// Words that make a cell blank.
     pub fn null_words(&self) -> &[String] {
         match self.format().and_then(|(format, _)| format?.kind()) {
@@ -345,7 +362,7 @@ impl Source {
 
     /// Leaves out the query, which is long.
     pub(super) fn forget_query(&mut self) {
-        let Self { upload: _, sql, file: _ } = self;
+        let Self { upload: _, sql, file: _, time_zone: _ } = self;
         if let Some(sql) = sql {
             sql.query = None;
         }

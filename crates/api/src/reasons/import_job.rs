@@ -14,6 +14,8 @@ pub const CONNECTION_SUSPENDED: &str = "ConnectionSuspended";
 pub const DONE: &str = "Done";
 /// The cron expression or its time zone cannot be read, or names no date that ever comes; the message says where.
 pub const INVALID_SCHEDULE: &str = "InvalidSchedule";
+/// A value in the job's spec is none that its field takes, such as a time zone that nobody knows; the message says which, and what to write.
+pub const INVALID_SPEC: &str = "InvalidSpec";
 /// A part of the job has no key that this version knows, or more than one: set exactly one that it knows, or upgrade Dataimporter.
 pub const NOT_UNDERSTOOD: &str = "NotUnderstood";
 /// The namespace of the job belongs to no Tenant: list it in one.

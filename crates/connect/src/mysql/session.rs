@@ -42,8 +42,10 @@ pub enum MySqlKind {
     Date,
     /// `TIME`: a time of day or a span, as `-838:59:59` to `838:59:59`.
     Time,
-    /// `DATETIME`, and `TIMESTAMP` in the session's zone.
+    /// `DATETIME`, which has no zone.
     DateTime,
+    /// `TIMESTAMP`: an instant, told in the session's zone.
+    Timestamp,
     /// Texts of a character set: `CHAR`, `VARCHAR`, `TEXT`.
     Text,
     /// `ENUM` and `SET`: texts that are ordered by where they stand in the definition.
@@ -176,9 +178,8 @@ impl MySqlKind {
             Type::MYSQL_TYPE_BIT => Self::Bit,
             Type::MYSQL_TYPE_DATE | Type::MYSQL_TYPE_NEWDATE => Self::Date,
             Type::MYSQL_TYPE_TIME | Type::MYSQL_TYPE_TIME2 => Self::Time,
-            Type::MYSQL_TYPE_DATETIME | Type::MYSQL_TYPE_DATETIME2 | Type::MYSQL_TYPE_TIMESTAMP | Type::MYSQL_TYPE_TIMESTAMP2 => {
-                Self::DateTime
-            }
+            Type::MYSQL_TYPE_DATETIME | Type::MYSQL_TYPE_DATETIME2 => Self::DateTime,
+            Type::MYSQL_TYPE_TIMESTAMP | Type::MYSQL_TYPE_TIMESTAMP2 => Self::Timestamp,
             Type::MYSQL_TYPE_JSON => Self::Json,
             Type::MYSQL_TYPE_ENUM | Type::MYSQL_TYPE_SET => Self::Choice,
             _ if column.flags().intersects(ColumnFlags::ENUM_FLAG | ColumnFlags::SET_FLAG) => Self::Choice,

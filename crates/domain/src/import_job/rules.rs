@@ -74,6 +74,7 @@ const RULES: &[Rule] = &[
     suspended,      // a person said stop
     not_understood, // written for a newer version
     schedule_unreadable,
+    zone_unknown,
     namespace_or_region, // no tenant, no place
     connection,          // missing, of the wrong kind, suspended, unverified
     upload_too_old,      // past its hour, or nearly
@@ -195,6 +196,10 @@ fn unknown(part: &str) -> Finding {
 fn schedule_unreadable(o: &Observed, _: Timestamp) -> Option<Finding> {
     let When::Schedule(schedule) = when(&o.job.spec) else { return None };
     Cron::parse(schedule).err().map(|error| Finding::stalled(reasons::INVALID_SCHEDULE, error.to_string()))
+}
+
+fn zone_unknown(o: &Observed, _: Timestamp) -> Option<Finding> {
+    o.job.spec.source.zone().err().map(|error| Finding::stalled(reasons::INVALID_SPEC, format!("source.{error}")))
 }
 
 fn namespace_or_region(o: &Observed, _: Timestamp) -> Option<Finding> {

@@ -26,7 +26,7 @@ fn ended(reason: &str, succeeded: &str) -> ImportRun {
 #[test]
 fn how_a_job_stands() {
     type Case = (&'static str, &'static str, &'static str, fn(&mut Observed), &'static str, Standing);
-    let table: [Case; 20] = [
+    let table: [Case; 21] = [
         ("in order", UPLOAD, MANUAL, |_| (), "Armed", Standing::Ready),
         ("no tenant", UPLOAD, MANUAL, |o| o.tenant = None, "NoTenant", Standing::Waiting),
         ("no region", UPLOAD, MANUAL, |o| o.region = None, "RegionNotFound", Standing::Waiting),
@@ -122,6 +122,14 @@ fn how_a_job_stands() {
         ("a trigger of a newer version", UPLOAD, "{stream: {}}", |_| (), "NotUnderstood", Standing::Stalled),
         ("two triggers", UPLOAD, "{manual: {}, once: {id: '2'}}", |_| (), "NotUnderstood", Standing::Stalled),
         ("bad cron", SQL, "{schedule: {cron: '99 6 * * *'}}", |_| (), "InvalidSchedule", Standing::Stalled),
+        (
+            "a zone that nobody knows",
+            "{sql: {connectionRef: {name: lake}, query: SELECT 1}, timeZone: Europe/Atlantis}",
+            MANUAL,
+            |_| (),
+            "InvalidSpec",
+            Standing::Stalled,
+        ),
         ("a day that never comes", SQL, "{schedule: {cron: '0 0 30 2 *'}}", |_| (), "InvalidSchedule", Standing::Stalled),
     ];
     for (name, source, trigger, change, reason, standing) in table {
@@ -129,6 +137,17 @@ fn how_a_job_stands() {
         assert_eq!((decision.finding.reason, decision.finding.standing), (reason, standing), "{name}: {}", decision.finding.message);
         assert_eq!(decision.start, None, "{name}");
     }
+}
+
+#[test]
+fn a_zone_that_nobody_knows_is_told_and_one_that_is_known_is_in_nobodys_way() {
+    let finding = |zone: &str| {
+        let source = format!("{{sql: {{connectionRef: {{name: lake}}, query: SELECT 1}}, timeZone: {zone}}}");
+        decide(&observed_job(&source, MANUAL), now()).finding
+    };
+    let unknown = finding("Europe/Atlantis");
+    assert_eq!(unknown.message, "source.timeZone \"Europe/Atlantis\" is not a time zone: use an IANA name, e.g. Europe/Berlin");
+    assert_eq!(finding("Europe/Berlin").reason, "Armed");
 }
 
 #[test]

@@ -3,11 +3,13 @@
 
 use crate::row::Record;
 use api::import_job::BlankCells;
+use jiff::tz::TimeZone;
 use salesforce::FieldType;
 
 use super::doubt::{self, Doubt};
 use super::field::MappedField;
 use super::id;
+use super::local::{Local, NoTime};
 use super::number::Number;
 use super::picklist::{Picklist, Stranger};
 use super::value::Typed;
@@ -31,6 +33,8 @@ pub(super) struct CellRule {
     literal: bool,
     /// How the column writes its numbers, if the job says so.
     number: Option<Number>,
+    /// What becomes of times that say no zone, if the job names one and the field takes them.
+    local: Option<Local>,
 }
 
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -79,12 +83,21 @@ impl CellRule {
             _ => Compare::Exactly,
         };
         let trimmed = finds || !matches!(check, Check::Text(_) | Check::Nothing);
-        Self { field: target.name.clone(), blank, check, trimmed, compare, literal: false, number: None }
+        Self { field: target.name.clone(), blank, check, trimmed, compare, literal: false, number: None, local: None }
     }
 
     /// The same for a column that writes its numbers in its own way.
     pub(super) fn with_number(self, number: Number) -> Self {
         Self { number: Some(number), ..self }
+    }
+
+    /// The same where times that say no zone are those of this one.
+    pub(super) fn with_zone(self, zone: &TimeZone, column: Option<&str>) -> Self {
+        let local = match self.check {
+            Check::Typed(typed) => Local::of(typed, zone, column),
+            Check::Nothing | Check::Id(_) | Check::Picklist(_) | Check::Text(_) => None,
+        };
+        Self { local, ..self }
     }
 
     /// The same for a value that stands in the job itself.
@@ -102,7 +115,7 @@ impl CellRule {
 
     /// Whether the cell itself is sent, if it is good.
     pub(super) fn sends_cells(&self) -> bool {
-        self.number.is_none()
+        self.number.is_none() && self.local.is_none()
     }
 
     /// Whether the cell is sent as it stands, without a doubt. It holds no CR. Not all cells of which that is so are told: the others are
@@ -131,6 +144,14 @@ impl CellRule {
             let doubt = self.check(plain.as_bytes())?;
             mapped.push_field(plain.as_bytes());
             return Ok(doubt);
+        }
+        if let Some(local) = &self.local
+            && let Some(read) = local.read(value)
+        {
+            let sent = read.map_err(|why| self.no_time(local, why))?;
+            let doubt = self.check(sent.text.as_bytes())?;
+            mapped.push_field(sent.text.as_bytes());
+            return Ok(doubt.or(sent.twice.then_some(Doubt::TwiceShown)));
         }
         let doubt = if self.is_plain(value) { None } else { self.check(value)? };
         let sent = if self.trimmed { value } else { cell };
@@ -211,6 +232,14 @@ impl CellRule {
         RowError::NumberForm { field: self.field.clone(), column: number.column.clone(), why, hint: null_hint(value) }
     }
 
+    fn no_time(&self, local: &Local, why: NoTime) -> RowError {
+        let (field, column, zone) = (self.field.clone(), local.column.clone(), local.zone().to_owned());
+        match why {
+            NoTime::Skipped => RowError::SkippedTime { field, column, zone },
+            NoTime::None => RowError::NoTimeOfDay { field, column },
+        }
+    }
+
     fn wrong_type(&self, typed: Typed, value: &[u8]) -> RowError {
         let hint = null_hint(value);
         let found = formula::shown(&String::from_utf8_lossy(value));
@@ -256,7 +285,16 @@ mod tests {
     use super::*;
 
     fn rule(blank: Blank, check: Check) -> CellRule {
-        CellRule { field: "Name".to_owned(), blank, check, trimmed: false, compare: Compare::Exactly, literal: false, number: None }
+        CellRule {
+            field: "Name".to_owned(),
+            blank,
+            check,
+            trimmed: false,
+            compare: Compare::Exactly,
+            literal: false,
+            number: None,
+            local: None,
+        }
     }
 
     fn sent(rule: &CellRule, cell: &str) -> Result<String, String> {

@@ -8,6 +8,8 @@ pub(super) enum Doubt {
     NewValue,
     /// A text that programs write where they have nothing.
     Null(&'static str),
+    /// A time that the clocks of the job's zone show twice.
+    TwiceShown,
 }
 
 /// In any case.
@@ -108,6 +110,9 @@ impl Doubts {
             let what = match counted.doubt {
                 Doubt::NewValue => "its picklist has no such value; Salesforce adds it".to_owned(),
                 Doubt::Null(word) => format!("the text \"{word}\"; {REMEDY}"),
+                Doubt::TwiceShown => {
+                    "a time that comes twice as the clocks of source.timeZone go back; the first was sent, and one with its offset would say which".to_owned()
+                }
             };
             warning(field(counted.entry), what, counted.count)
         });

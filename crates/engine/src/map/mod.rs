@@ -1,11 +1,12 @@
 //! Input row → the cells that Salesforce gets: one entry a field, from a column, a constant or a formula. `field` knows
-//! which fields there are, `cell` what a cell may be: `id`, `picklist` and `value` know the forms, `number` those of people, `doubt` counts what is
-//! sent although it looks like a mistake.
+//! which fields there are, `cell` what a cell may be: `id`, `picklist` and `value` know the forms, `number` those of people,
+//! `local` times without a zone; `doubt` counts what is sent although it looks like a mistake.
 
 mod cell;
 mod doubt;
 mod field;
 mod id;
+mod local;
 mod number;
 mod picklist;
 mod value;
@@ -15,6 +16,7 @@ use std::ops::Range;
 use api::import_job::{Decimal, MappingEntry, Operation, SalesforceTarget, Thousands, ValueSource};
 use api::import_run::Warning;
 use formula::Value;
+use jiff::tz::TimeZone;
 use memchr::memchr;
 use salesforce::Describe;
 
@@ -55,9 +57,11 @@ impl Mapping {
     /// Fields that an error about all of them names.
     const NAMED: usize = 5;
 
-    /// `parents`: what is known of the objects that parents are looked for in. Nothing when a finding was added.
+    /// `zone`: that of times that say none. `parents`: what is known of the objects that parents are looked for in. Nothing when a finding was
+    /// added.
     pub(crate) fn compile(
         target: &SalesforceTarget,
+        zone: Option<&TimeZone>,
         header: &Header,
         describe: &Describe,
         parents: &[Describe],
@@ -97,6 +101,10 @@ impl Mapping {
             let rule = CellRule::new(&resolved, entry.blank_cells.unwrap_or(target.blank_cells()));
             let rule = match number {
                 Some(number) => rule.with_number(number),
+                None => rule,
+            };
+            let rule = match zone {
+                Some(zone) => rule.with_zone(zone, column(entry)),
                 None => rule,
             };
             fields.push_field(resolved.name.as_bytes());
@@ -229,10 +237,18 @@ fn compile_source(entry: &MappingEntry, header: &Header) -> Result<Source, Probl
     }
 }
 
+/// The one column that an entry takes, if it takes one.
+fn column(entry: &MappingEntry) -> Option<&str> {
+    match entry.source()? {
+        ValueSource::From(column) => Some(column),
+        ValueSource::Value(_) | ValueSource::Formula(_) => None,
+    }
+}
+
 /// How the column of an entry writes its numbers, if the job says so.
 fn compile_number(entry: &MappingEntry) -> Result<Option<Number>, Problem> {
     let Some(format) = entry.number else { return Ok(None) };
-    let Some(ValueSource::From(column)) = entry.source() else { return Err(Problem::NumberWithoutColumn) };
+    let Some(column) = column(entry) else { return Err(Problem::NumberWithoutColumn) };
     let one_sign =
         matches!((format.decimal, format.thousands), (Decimal::Point, Some(Thousands::Point)) | (Decimal::Comma, Some(Thousands::Comma)));
     if one_sign { Err(Problem::NumberSigns) } else { Ok(Some(Number { column: column.to_owned(), format })) }

@@ -1,6 +1,7 @@
 //! What a typed field takes. Refused is only what Salesforce refuses for certain; where its documentation leaves room, the
 //! value goes on its way and the org has the last word.
 
+use jiff::civil;
 use salesforce::FieldType;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -30,14 +31,14 @@ impl Typed {
             Self::Boolean => [&b"true"[..], b"false", b"1", b"0"].iter().any(|known| known.eq_ignore_ascii_case(text)),
             Self::Number => is_number(text),
             // Whether a date may have a time or a zone behind it is told in two ways.
-            Self::Date => date(text).is_some_and(|rest| matches!(rest, [] | [b'T' | b'Z' | b'+' | b'-', ..])),
+            Self::Date => date(text).is_some_and(|(_, rest)| matches!(rest, [] | [b'T' | b'Z' | b'+' | b'-', ..])),
             // So it is for an instant without a time or a zone.
-            Self::DateTime => date(text).is_some_and(|rest| match rest {
+            Self::DateTime => date(text).is_some_and(|(_, rest)| match rest {
                 [] => true,
-                [b'T', clock @ ..] => time(clock).is_some_and(|zone| zone.is_empty() || is_zone(zone)),
+                [b'T', clock @ ..] => time(clock).is_some_and(|(_, zone)| zone.is_empty() || is_zone(zone)),
                 _ => false,
             }),
-            Self::Time => time(text).is_some_and(|zone| zone.is_empty() || is_zone(zone)),
+            Self::Time => time(text).is_some_and(|(_, zone)| zone.is_empty() || is_zone(zone)),
         }
     }
 
@@ -51,6 +52,13 @@ impl Typed {
             Self::Time => "times like 09:00:00.000Z",
         }
     }
+}
+
+/// A date with a time and without a zone, in the forms that a field takes. The inner `None`: the time is none of a day.
+pub(super) fn local(text: &[u8]) -> Option<Option<civil::DateTime>> {
+    let (date, rest) = date(text)?;
+    let (clock, []) = time(rest.strip_prefix(b"T")?)? else { return None };
+    Some(clock.on(date))
 }
 
 /// Digits with at most one point, and perhaps an exponent; a sign before each.
@@ -88,37 +96,60 @@ fn number(text: &[u8], least: usize, most: usize) -> Option<(u32, &[u8])> {
     (least..=most).contains(&count).then(|| (value(), rest))
 }
 
-/// What stands behind year, month and day, if there is such a day in the years that Salesforce knows.
-fn date(text: &[u8]) -> Option<&[u8]> {
+/// Year, month and day, if there is such a day in the years that Salesforce knows, and what stands behind them.
+fn date(text: &[u8]) -> Option<(civil::Date, &[u8])> {
     let (year, rest) = number(text, 4, 4)?;
     let (month, rest) = number(rest.strip_prefix(b"-")?, 1, 2)?;
     let (day, rest) = number(rest.strip_prefix(b"-")?, 1, 2)?;
-    let leap = year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
-    let days = match month {
-        4 | 6 | 9 | 11 => 30,
-        2 if leap => 29,
-        2 => 28,
-        1..=12 => 31,
-        _ => return None,
-    };
-    ((1700..=4000).contains(&year) && (1..=days).contains(&day)).then_some(rest)
+    let date = civil::Date::new(i16::try_from(year).ok()?, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()?;
+    (1700..=4000).contains(&year).then_some((date, rest))
 }
 
-/// What stands behind hours and minutes, and perhaps seconds and a part of one.
-fn time(text: &[u8]) -> Option<&[u8]> {
+/// A time of a day. The end of a day and a leap second are among them, for the org to judge.
+struct Clock {
+    hours: u32,
+    minutes: u32,
+    seconds: u32,
+    milliseconds: u32,
+}
+
+impl Clock {
+    /// The end of a day is the beginning of the next one; a leap second, and what lies behind the end, is no time of a day.
+    fn on(self, date: civil::Date) -> Option<civil::DateTime> {
+        let Self { hours, minutes, seconds, milliseconds } = self;
+        if hours == 24 {
+            let is_end = minutes == 0 && seconds == 0 && milliseconds == 0;
+            return date.tomorrow().ok().filter(|_| is_end).map(|date| date.at(0, 0, 0, 0));
+        }
+        let part = |number: u32| i8::try_from(number).ok();
+        let time = civil::Time::new(part(hours)?, part(minutes)?, part(seconds)?, i32::try_from(milliseconds).ok()? * 1_000_000);
+        time.ok().map(|time| date.to_datetime(time))
+    }
+}
+
+/// Hours and minutes, and perhaps seconds and a part of one, and what stands behind them.
+fn time(text: &[u8]) -> Option<(Clock, &[u8])> {
     let (hours, rest) = number(text, 1, 2)?;
     let (minutes, rest) = number(rest.strip_prefix(b":")?, 2, 2)?;
-    let Some(rest) = rest.strip_prefix(b":") else { return (hours < 25 && minutes < 60).then_some(rest) };
-    let (seconds, rest) = number(rest, 2, 2)?;
-    let rest = match rest {
-        [b'.' | b',', part @ ..] => match digits(part) {
-            (1.., rest) => rest,
-            _ => return None,
-        },
-        _ => rest,
+    let (seconds, milliseconds, rest) = match rest.strip_prefix(b":") {
+        None => (0, 0, rest),
+        Some(rest) => {
+            let (seconds, rest) = number(rest, 2, 2)?;
+            let (milliseconds, rest) = match rest {
+                [b'.' | b',', part @ ..] => part_of_second(part)?,
+                _ => (0, rest),
+            };
+            (seconds, milliseconds, rest)
+        }
     };
-    // The end of a day and a leap second are for the org to judge.
-    (hours < 25 && minutes < 60 && seconds < 61).then_some(rest)
+    (hours < 25 && minutes < 60 && seconds < 61).then_some((Clock { hours, minutes, seconds, milliseconds }, rest))
+}
+
+/// Milliseconds, cut off, and what stands behind their digits.
+fn part_of_second(text: &[u8]) -> Option<(u32, &[u8])> {
+    let (count, rest) = digits(text);
+    let digit = |at: usize| text[..count].get(at).map_or(0, |digit| u32::from(digit - b'0'));
+    (count > 0).then(|| (digit(0) * 100 + digit(1) * 10 + digit(2), rest))
 }
 
 fn is_zone(text: &[u8]) -> bool {

@@ -271,6 +271,8 @@ fn companies() -> (Describe, Vec<Describe>) {
             field("Tier__c", "picklist", json!({"restrictedPicklist": true, "picklistValues": list(&["Gold", "Silver"])})),
             field("Industry", "picklist", json!({"picklistValues": list(&["Banking", "Retail"])})),
             field("Opened__c", "date", json!({})),
+            field("Checked__c", "datetime", json!({})),
+            field("Note__c", "string", json!({"length": 80})),
             field("Beds__c", "int", json!({})),
             field("Region__c", "reference", json!({"referenceTo": ["Region__c"], "relationshipName": "Region__r"})),
             field("Part__c", "reference", json!({"referenceTo": ["Company__c"], "relationshipName": "Part__r"})),
@@ -424,6 +426,102 @@ fn numbers_that_a_column_writes_in_its_own_way_are_sent_as_salesforce_takes_them
         let findings = compile_company(json!({}), json!([]), json!({"mapping": [entry]})).err().unwrap();
         assert!(findings.len() == 1 && findings[0].contains(found), "{findings:?}");
     }
+}
+
+/// A job whose times are those of this zone.
+fn compile_in(zone: &str, steps: Value, mapping: Value) -> Result<Pipeline, Vec<String>> {
+    let mut spec = spec(steps, json!({"mapping": mapping}));
+    spec.source = serde_json::from_value(json!({"upload": {"name": "file"}, "timeZone": zone})).unwrap();
+    let (company, regions) = companies();
+    Pipeline::compile(&spec, &header(), &company, &regions).map_err(|findings| findings.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn a_time_without_a_zone_is_sent_as_its_field_takes_it_in_the_zone_of_the_job() {
+    let mapping = json!([
+        {"from": "name", "to": "Checked__c", "blankCells": "Clear"}, {"from": "name", "to": "Opened__c"}, {"from": "name", "to": "Note__c"},
+    ]);
+    let mut pipeline = compile_in("Europe/Berlin", json!([]), mapping.clone()).unwrap();
+    let mut sent = |cell: &str| process(&mut pipeline, ["", cell, "", "", ""]).unwrap();
+    assert_eq!(sent("2026-01-31T00:30:00.000"), ["2026-01-30T23:30:00.000Z", "2026-01-31", "2026-01-31T00:30:00.000"]);
+    assert_eq!(sent("\u{A0}2026-01-31T00:30 ")[..2], ["2026-01-30T23:30:00.000Z", "2026-01-31"]);
+    for cell in ["2026-01-31T00:30:00Z", "2026-01-31T00:30:00+05:30", "2026-01-31"] {
+        assert_eq!(sent(cell), [cell; 3], "{cell}");
+    }
+    assert_eq!(sent(""), ["#N/A", "", ""]);
+    // Rows of which nothing had to be changed are not copied unseen.
+    let mut row = Record::from(vec!["", "2026-01-31T09:00:00", "", "", ""]);
+    row.mark_plain();
+    let mut mapped = Record::new();
+    assert_eq!(pipeline.process(1, &row, &mut mapped), Outcome::Mapped);
+    assert_eq!(&mapped[0], b"2026-01-31T08:00:00.000Z");
+    // Without a zone the cell is sent as it stands.
+    let mut plain = compile_company(json!({}), json!([]), json!({"mapping": mapping})).unwrap();
+    let cell = "2026-01-31T00:30:00.000";
+    assert_eq!(process(&mut plain, ["", cell, "", "", ""]).unwrap(), [cell; 3]);
+}
+
+#[test]
+fn steps_and_formulas_see_the_time_as_it_stands_and_what_they_make_of_it_is_of_the_zone() {
+    let steps = json!([{"filter": "[name] >= \"2026-01-31T00:00\""}, {"dedupe": {"by": ["name"]}}]);
+    let mapping = json!([
+        {"formula": "COALESCE([phone], [name])", "to": "Checked__c"}, {"formula": "LEFT([name], 10)", "to": "Opened__c"},
+        {"from": "icao", "to": "Name"},
+    ]);
+    let mut pipeline = compile_in("Europe/Berlin", steps, mapping).unwrap();
+    let row = ["EDDF", "2026-01-31T00:30:00.000", "", "", ""];
+    assert_eq!(process(&mut pipeline, row).unwrap(), ["2026-01-30T23:30:00.000Z", "2026-01-31", "EDDF"]);
+    assert_eq!(process(&mut pipeline, row), Err(Outcome::Deduplicated));
+    // The same instant, written otherwise, is another text.
+    assert!(process(&mut pipeline, ["EDDF", "2026-01-31T00:30:00", "", "", ""]).is_ok());
+    assert_eq!(process(&mut pipeline, ["EDDF", "2026-01-30T23:30:00.000", "", "", ""]), Err(Outcome::Filtered));
+    // A constant is one of the zone, too.
+    let mut constant = compile_in("Europe/Berlin", json!([]), json!([{"value": "2026-07-31T09:00:00", "to": "Checked__c"}])).unwrap();
+    assert_eq!(process(&mut constant, [""; 5]).unwrap(), ["2026-07-31T07:00:00.000Z"]);
+    let skipped = compile_in("Europe/Berlin", json!([]), json!([{"value": "2026-03-29T02:30:00", "to": "Checked__c"}])).err().unwrap();
+    assert!(
+        skipped[0].starts_with("mapping to Checked__c: Checked__c: it gets a time that there is not in Europe/Berlin, "),
+        "{skipped:?}"
+    );
+}
+
+#[test]
+fn a_skipped_time_fails_its_row_without_being_shown_and_a_time_that_comes_twice_is_counted() {
+    let mapping = json!([{"from": "name", "to": "Checked__c"}, {"from": "icao", "to": "Name"}]);
+    for (zone, skipped, twice, first) in [
+        ("Europe/Berlin", "2026-03-29T02:30:00", "2026-10-25T02:30:00", "2026-10-25T00:30:00.000Z"),
+        ("Australia/Sydney", "2026-10-04T02:30:00", "2026-04-05T02:30:00", "2026-04-04T15:30:00.000Z"),
+    ] {
+        let mut pipeline = compile_in(zone, json!([]), mapping.clone()).unwrap();
+        match process(&mut pipeline, ["a", skipped, "", "", ""]) {
+            Err(Outcome::Failed(error)) => assert_eq!(
+                error.result_text(),
+                format!(
+                    "SKIPPED_TIME: Checked__c: column \"name\" has a time that there is not in {zone}, as the clocks are put forward over it; \
+                     correct it, or write it with its offset, as in 2026-01-31T09:00:00+01:00"
+                )
+            ),
+            other => panic!("{zone}: {other:?}"),
+        }
+        assert!(pipeline.warnings().is_empty());
+        assert_eq!(process(&mut pipeline, ["a", twice, "", "", ""]).unwrap(), [first, "a"], "{zone}");
+        assert_eq!(process(&mut pipeline, ["a", "2026-01-01T12:00:00", "", "", ""]).unwrap().len(), 2);
+        let told: Vec<String> = pipeline.warnings().iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 1);
+        assert!(told[0].starts_with("Checked__c: a time that comes twice as the clocks of source.timeZone go back"), "{told:?}");
+        assert!(!told[0].contains("02:30"), "{told:?}");
+    }
+    let mut pipeline = compile_in("Europe/Berlin", json!([]), mapping.clone()).unwrap();
+    assert_eq!(
+        failure(&mut pipeline, ["a", "2026-01-31T24:30:00", "", "", ""]),
+        "Checked__c: column \"name\" has a second 60, or a time behind 24:00, which is in no zone; correct it"
+    );
+    // What leaves the years that Salesforce has when it becomes an instant.
+    assert!(failure(&mut pipeline, ["a", "1700-01-01T00:00:00", "", "", ""]).starts_with("Checked__c takes instants like "));
+    assert_eq!(
+        compile_in("Europe/Atlantis", json!([]), mapping).err().unwrap(),
+        ["source: timeZone \"Europe/Atlantis\" is not a time zone: use an IANA name, e.g. Europe/Berlin"]
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::blob::{Blob, BlobError, Identity, Turn, Turns, ahead, paced, whole};
 use super::packed::{Packing, unpack};
 use super::peek::peek;
-use super::{FileError, Format, QueryError, ReadError, Rows, Source, Start, kind};
+use super::{FileError, Format, QueryError, ReadError, Rows, Source, Start, Zoneless, kind};
 use crate::Memory;
 use crate::load::Reread;
 
@@ -20,11 +20,14 @@ pub struct Said {
     pub format: Option<import_job::Format>,
     /// Which file of an archive is read: its name, where `*` stands for any characters.
     pub member: Option<String>,
+    /// What times of a workbook are, which has no zones.
+    pub zoneless: Zoneless,
 }
 
 impl From<&import_job::Source> for Said {
     fn from(source: &import_job::Source) -> Self {
-        Self { format: source.format().and_then(|(format, _)| format.cloned()), member: source.member().map(str::to_owned) }
+        let format = source.format().and_then(|(format, _)| format.cloned());
+        Self { format, member: source.member().map(str::to_owned), zoneless: Zoneless::from(source) }
     }
 }
 
@@ -125,6 +128,6 @@ impl Source for FileSource {
             Some(packing) => peek(unpack(packing, bytes, member, self.memory).await?).await?,
             None => (head, bytes),
         };
-        Format::of(told, &head).rows(bytes, used, self.memory).await
+        Format::of(told, &head).rows(bytes, used, self.memory, self.said.zoneless).await
     }
 }

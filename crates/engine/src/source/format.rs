@@ -8,7 +8,7 @@ use super::blob::ByteStream;
 use super::csv::{CsvOptions, CsvSource, is_result_file};
 use super::excel::{self, ExcelOptions};
 use super::json::{JsonOptions, JsonSource};
-use super::{FileError, ReadError, Rows, kind, parquet};
+use super::{FileError, ReadError, Rows, Zoneless, kind, parquet};
 use crate::Memory;
 
 /// Every format that is understood. Whatever depends on the format matches all of them.
@@ -50,10 +50,16 @@ impl Format {
     }
 
     /// Reads up to the header.
-    pub(super) async fn rows(self, bytes: ByteStream, used: &BTreeSet<String>, memory: Memory) -> Result<Box<dyn Rows>, ReadError> {
+    pub(super) async fn rows(
+        self,
+        bytes: ByteStream,
+        used: &BTreeSet<String>,
+        memory: Memory,
+        zoneless: Zoneless,
+    ) -> Result<Box<dyn Rows>, ReadError> {
         match self {
             Self::Csv(options) => Ok(Box::new(CsvSource::open(bytes, options.for_columns(used.clone())).await?)),
-            Self::Excel(options) => Ok(Box::new(excel::open(bytes, options, used.clone(), memory).await?)),
+            Self::Excel(options) => Ok(Box::new(excel::open(bytes, options.with(zoneless), used.clone(), memory).await?)),
             Self::Json(options) => Ok(Box::new(JsonSource::open(bytes, options, used).await?)),
             Self::Parquet => Ok(Box::new(parquet::open(bytes, used.clone(), memory).await?)),
         }

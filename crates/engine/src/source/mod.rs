@@ -39,6 +39,7 @@ use async_trait::async_trait;
 pub use self::error::{FileError, QueryError, ReadError, Remedy};
 pub use self::file::{FileSource, Said};
 pub use self::format::Format;
+pub use self::values::Zoneless;
 pub use self::watermark::Since;
 use crate::load::Reread;
 use crate::row::{Batch, Header};

@@ -3,9 +3,38 @@
 use std::fmt::{Display, Write};
 use std::str::FromStr;
 
+use api::import_job;
+
 use crate::row::Record;
 
 pub(super) const OUT_OF_RANGE: &str = "not between the years 0001 and 9999";
+
+/// What a date with a time is of which neither its value nor its column says a zone.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Zoneless {
+    /// It is taken for one of UTC.
+    #[default]
+    Utc,
+    /// It is one of the zone that the job names, and is written as it stands there: which instant or day that is, is told where its field is
+    /// known (`map`).
+    Local,
+}
+
+impl Zoneless {
+    /// What is written behind it.
+    pub(super) fn mark(self) -> &'static str {
+        match self {
+            Self::Utc => "Z",
+            Self::Local => "",
+        }
+    }
+}
+
+impl From<&import_job::Source> for Zoneless {
+    fn from(source: &import_job::Source) -> Self {
+        if source.time_zone.is_some() { Self::Local } else { Self::Utc }
+    }
+}
 
 /// `YYYY-MM-DD` and nothing else.
 pub(super) fn check_date(text: &str) -> Result<(), &'static str> {

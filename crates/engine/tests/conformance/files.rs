@@ -65,7 +65,7 @@ impl Files {
     fn made(&self, pieces: impl Iterator<Item = Bytes> + Send + 'static) -> Made {
         let columns = serde_json::json!({"json": {"columns": ["id", "text"]}});
         let format = (self.layout == Layout::Json).then(|| serde_json::from_value(columns).unwrap());
-        let said = Said { format, member: None };
+        let said = Said { format, ..Said::default() };
         if self.kind == Kind::File {
             let wire = Watched { blob: Arc::new(MemoryBlob::new(pieces.collect::<Vec<_>>().concat(), PIECE)), tap: Tap::default() };
             return Made { source: Box::new(FileSource::new(wire.clone(), said)), wire: Box::new(wire) };

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use connect::{AddressPolicy, Dialer, PostgresCredential, PostgresParams};
+use engine::source::Zoneless;
 use engine::source::postgres::PostgresSource;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio_postgres::{Client, NoTls};
@@ -93,6 +94,7 @@ impl Server {
             credential: PostgresCredential::Password(PASSWORD.into()),
             query,
             since: None,
+            zoneless: Zoneless::default(),
         }
     }
 

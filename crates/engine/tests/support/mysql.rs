@@ -6,6 +6,7 @@ mod mariadb;
 use std::time::Duration;
 
 use connect::{AddressPolicy, Dialer};
+use engine::source::Zoneless;
 use engine::source::mysql::MySqlSource;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
@@ -32,6 +33,7 @@ impl Server {
             password: mariadb::PASSWORD.into(),
             query: serde_json::from_value(query).expect("a query of a job"),
             since: None,
+            zoneless: Zoneless::default(),
             time_left: Duration::from_secs(3_600),
         }
     }

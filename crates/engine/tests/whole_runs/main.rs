@@ -5,3 +5,4 @@ mod blank_rows;
 #[path = "../support/client.rs"]
 mod client;
 mod org;
+mod zones;

@@ -5,6 +5,7 @@ use api::import_job::{ExcelFormat, Hidden};
 use super::error::WorkbookError;
 use super::limits::{MAX_COLUMN, MAX_ROW};
 use super::place;
+use crate::source::Zoneless;
 
 /// How a workbook is read; what is absent is found.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +15,7 @@ pub struct ExcelOptions {
     pub(super) range: Range,
     pub(super) footer: usize,
     pub(super) skips_hidden: bool,
+    pub(super) zoneless: Zoneless,
 }
 
 /// Which sheet.
@@ -85,7 +87,14 @@ impl ExcelOptions {
             range,
             footer: format.skip_footer_rows.unwrap_or(0) as usize,
             skips_hidden: format.hidden.unwrap_or_default() == Hidden::Skip,
+            zoneless: Zoneless::default(),
         })
+    }
+
+    /// The same, where times are what the job says.
+    #[must_use]
+    pub fn with(self, zoneless: Zoneless) -> Self {
+        Self { zoneless, ..self }
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::problem::Problem;
 use super::shape::Shape;
-use crate::source::values;
+use crate::source::{Zoneless, values};
 
 const DAY: f64 = 86_400_000.0;
 pub(super) const DAY_MS: i64 = 86_400_000;
@@ -27,7 +27,7 @@ pub(super) enum Epoch {
 
 /// Appends the text of a number that stands for a day, a time of a day, both, or a time that passed. Milliseconds are rounded: a number
 /// of days holds them only nearly.
-pub(super) fn write(days: f64, shape: Shape, epoch: Epoch, text: &mut String) -> Result<(), Problem> {
+pub(super) fn write(days: f64, shape: Shape, epoch: Epoch, zoneless: Zoneless, text: &mut String) -> Result<(), Problem> {
     if days.abs() > 1e8 {
         return Err(Problem::NoDay);
     }
@@ -45,11 +45,17 @@ pub(super) fn write(days: f64, shape: Shape, epoch: Epoch, text: &mut String) ->
         Shape::Date | Shape::DateOrTime if time == 0 => date(day, epoch, text)?,
         _ => {
             date(day, epoch, text)?;
-            text.push('T');
-            clock(time, text);
+            behind_day(time, zoneless.mark(), text);
         }
     }
     Ok(())
+}
+
+/// `T09:00:00.000` and the zone, if one is told.
+pub(super) fn behind_day(time: i64, zone: &str, text: &mut String) {
+    text.push('T');
+    values::clock(time, text);
+    text.push_str(zone);
 }
 
 /// `09:00:00.000Z`, as databases give a time: nothing says which zone it is of, and it is taken for UTC.
@@ -102,7 +108,7 @@ mod tests {
 
     fn told(days: f64, shape: Shape, epoch: Epoch) -> Result<String, Problem> {
         let mut text = String::new();
-        write(days, shape, epoch, &mut text).map(|()| text)
+        write(days, shape, epoch, Zoneless::Utc, &mut text).map(|()| text)
     }
 
     #[test]
@@ -162,6 +168,21 @@ mod tests {
             (3600.25 / 86_400.0, Shape::Duration, "PT1H0.25S"),
         ] {
             assert_eq!(told(serial, shape, Epoch::From1900).as_deref(), Ok(expected), "{serial} {shape:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_job_that_names_a_zone_a_day_with_a_time_says_none() {
+        for (serial, shape, expected) in [
+            (45322.0, Shape::DateTime, "2024-01-31T00:00:00.000"),
+            (45322.75, Shape::Date, "2024-01-31T18:00:00.000"),
+            (45322.0, Shape::Date, "2024-01-31"),
+            (0.375, Shape::Time, "09:00:00.000Z"),
+            (1.5, Shape::Duration, "PT36H"),
+        ] {
+            let mut text = String::new();
+            write(serial, shape, Epoch::From1900, Zoneless::Local, &mut text).unwrap();
+            assert_eq!(text, expected, "{serial} {shape:?}");
         }
     }
 }

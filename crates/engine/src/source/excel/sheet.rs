@@ -15,6 +15,7 @@ use super::value;
 use super::workbook::Workbook;
 use super::xml::{Element, Token, Xml, is_true};
 use crate::Memory;
+use crate::source::Zoneless;
 
 /// The sheet that is wanted of an archive, and its name.
 pub(super) fn open(
@@ -51,6 +52,7 @@ pub(super) struct XlsxSheet {
     strings: Strings,
     styles: Styles,
     epoch: Epoch,
+    zoneless: Zoneless,
     range: Range,
     /// Whether a column is read.
     columns: Box<[bool]>,
@@ -129,6 +131,7 @@ impl XlsxSheet {
             strings,
             styles,
             epoch,
+            zoneless: options.zoneless,
             range,
             columns,
             skips_hidden,
@@ -239,13 +242,13 @@ impl XlsxSheet {
                 Ok(())
             }
             Kind::Error => Err(Problem::error(said.trim_ascii())),
-            Kind::Iso => value::iso(said.trim_ascii(), self.styles.shape(head.style), text),
+            Kind::Iso => value::iso(said.trim_ascii(), self.styles.shape(head.style), self.zoneless, text),
             Kind::Number => match self.styles.shape(head.style) {
                 Shape::Number => {
                     value::number(said.trim_ascii(), text)?;
                     Ok(())
                 }
-                shape => serial::write(value::finite(said.trim_ascii())?, shape, self.epoch, text),
+                shape => serial::write(value::finite(said.trim_ascii())?, shape, self.epoch, self.zoneless, text),
             },
         })
     }

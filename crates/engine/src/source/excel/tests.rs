@@ -15,14 +15,18 @@ use futures::{StreamExt, stream};
 use self::maker::{Book, sheet};
 use super::*;
 use crate::source::blob::MemoryBlob;
-use crate::source::{FileSource, Rows, Said, Source, Start};
+use crate::source::{FileSource, Rows, Said, Source, Start, Zoneless};
 
 /// A worker's with the chart's default, of whose quarter the limits of the tests are made.
 const MEMORY: Memory = Memory::of(Some(256 << 20));
 
 /// A row as it is told: its cells joined by bars, or why it fails.
 fn told(book: Vec<u8>, format: &str, used: &[&str]) -> Result<Told, String> {
-    let options = ExcelOptions::compile(&serde_json::from_str(format).unwrap()).map_err(|error| error.to_string())?;
+    told_of(book, format, used, Zoneless::Utc)
+}
+
+fn told_of(book: Vec<u8>, format: &str, used: &[&str], zoneless: Zoneless) -> Result<Told, String> {
+    let options = ExcelOptions::compile(&serde_json::from_str(format).unwrap()).map_err(|error| error.to_string())?.with(zoneless);
     let used: BTreeSet<String> = used.iter().map(|name| (*name).to_owned()).collect();
     let mut rows = SheetRows::open(book.into(), &options, &used, MEMORY).map_err(|error| error.to_string())?;
     let (mut batch, mut lines, mut skipped) = (Batch::new(), Vec::new(), 0);
@@ -318,7 +322,7 @@ async fn rows_come_in_batches() {
 async fn a_workbook_is_a_file_like_any_other() {
     let book = Book::of(&sheet(&format!(r#"{}<row r="2"><c r="A2"><v>1</v></c></row><row r="4"/>"#, maker::header(&["a"])))).bytes();
     let open = async |bytes: Vec<u8>, format: Option<&str>| {
-        let said = Said { format: format.map(|format| serde_json::from_str(format).unwrap()), member: None };
+        let said = Said { format: format.map(|format| serde_json::from_str(format).unwrap()), ..Said::default() };
         let source = FileSource::new(MemoryBlob::new(bytes, 100), said);
         source.open(&Start::First, &["a".to_owned()].into()).await
     };

@@ -3,6 +3,7 @@
 use super::problem::Problem;
 use super::serial::{self, DAY_MS, Epoch};
 use super::shape::Shape;
+use crate::source::Zoneless;
 use crate::source::values::{self, check_date, plain};
 
 /// Appends a number in all its digits: without an exponent, without `.0`. `None`: it is no number.
@@ -18,13 +19,13 @@ pub(super) fn number(said: &str, text: &mut String) -> Option<()> {
 }
 
 /// Appends what a number of floating point stands for. `None`: it is not finite.
-pub(super) fn of_number(number: f64, shape: Shape, epoch: Epoch, text: &mut String) -> Option<Result<(), Problem>> {
+pub(super) fn of_number(number: f64, shape: Shape, epoch: Epoch, zoneless: Zoneless, text: &mut String) -> Option<Result<(), Problem>> {
     Some(match shape {
         Shape::Number => {
             plain(number, text)?;
             Ok(())
         }
-        shape => serial::write(Some(number).filter(|number| number.is_finite())?, shape, epoch, text),
+        shape => serial::write(Some(number).filter(|number| number.is_finite())?, shape, epoch, zoneless, text),
     })
 }
 
@@ -35,7 +36,7 @@ pub(super) fn finite(said: &str) -> Option<f64> {
 
 /// A date in ISO 8601, as OpenDocument and few other programs write it: `2024-01-31`, `2024-01-31T09:00:00`, `09:00:00`. Of a day at
 /// midnight the shape says whether its time is told.
-pub(super) fn iso(said: &str, shape: Shape, text: &mut String) -> Result<(), Problem> {
+pub(super) fn iso(said: &str, shape: Shape, zoneless: Zoneless, text: &mut String) -> Result<(), Problem> {
     let (date, time) = match said.split_once('T') {
         Some((date, time)) => (date, Some(time)),
         None if said.contains(':') => ("", Some(said)),
@@ -59,8 +60,8 @@ pub(super) fn iso(said: &str, shape: Shape, text: &mut String) -> Result<(), Pro
     };
     values::day(day, text).map_err(|_| Problem::NoDay)?;
     if let Some(time) = time {
-        text.push('T');
-        serial::clock(time, text);
+        // Few programs say that it is one of UTC.
+        serial::behind_day(time, if said.ends_with('Z') { "Z" } else { zoneless.mark() }, text);
     }
     Ok(())
 }
@@ -169,7 +170,16 @@ mod tests {
             ("9999-12-31", Shape::Date, "9999-12-31"),
         ] {
             let mut text = String::new();
-            assert_eq!(iso(said, shape, &mut text).map(|()| text.as_str()), Ok(expected), "{said}");
+            assert_eq!(iso(said, shape, Zoneless::Utc, &mut text).map(|()| text.as_str()), Ok(expected), "{said}");
+        }
+        for (said, expected) in [
+            ("2024-01-31T09:30", "2024-01-31T09:30:00.000"),
+            ("2024-01-31T09:30:00.5Z", "2024-01-31T09:30:00.500Z"),
+            ("2024-01-31", "2024-01-31"),
+            ("09:30:00", "09:30:00.000Z"),
+        ] {
+            let mut text = String::new();
+            assert_eq!(iso(said, Shape::Date, Zoneless::Local, &mut text).map(|()| text.as_str()), Ok(expected), "{said}");
         }
         for said in [
             "31.01.2024",
@@ -184,7 +194,7 @@ mod tests {
             "2024-01-31T24:00:00",
             "2024-01-31T09:3€",
         ] {
-            assert_eq!(iso(said, Shape::Date, &mut String::new()), Err(Problem::NoDay), "{said}");
+            assert_eq!(iso(said, Shape::Date, Zoneless::Utc, &mut String::new()), Err(Problem::NoDay), "{said}");
         }
     }
 

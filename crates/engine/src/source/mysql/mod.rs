@@ -2,7 +2,7 @@
 //! each carries its key, so that a killed run goes on behind the last one it kept.
 //!
 //! The query runs in a read-only transaction that sees one state of the data. `TIMESTAMP`s come in UTC; `DATETIME`s,
-//! which have no zone, are taken for UTC, as nothing says otherwise: name another with `CONVERT_TZ` in the query.
+//! which have no zone, are taken for UTC unless the job names another.
 
 pub mod error_code;
 mod sql;
@@ -19,7 +19,7 @@ use secrecy::SecretString;
 use self::error_code::ErrorCode;
 use super::keys::Keys;
 use super::limits::{MAX_CHARACTERS, MAX_RECORD, check_length};
-use super::{QueryError, ReadError, Replay, Rows, Since, Source, Start, statement};
+use super::{QueryError, ReadError, Replay, Rows, Since, Source, Start, Zoneless, statement};
 use crate::load::Reread;
 use crate::own;
 use crate::row::{Batch, Header, Row, RowError};
@@ -36,6 +36,8 @@ pub struct MySqlSource {
     pub query: SqlSource,
     /// Only rows beyond this are read.
     pub since: Option<Since>,
+    /// What a `DATETIME` is.
+    pub zoneless: Zoneless,
     /// How long the run may still take: the server gives up the query then, and not before.
     pub time_left: Duration,
 }
@@ -52,7 +54,7 @@ impl Source for MySqlSource {
         for statement in sql::session(mariadb, self.time_left) {
             session.execute(&statement).await.map_err(refused)?;
         }
-        Ok(Box::new(QueryRows::open(session, &self.query, self.since.as_ref(), start, used).await?))
+        Ok(Box::new(QueryRows::open(session, self, start, used).await?))
     }
 }
 
@@ -61,6 +63,7 @@ struct QueryRows {
     rows: MySqlRows,
     header: Header,
     kinds: Vec<MySqlKind>,
+    zoneless: Zoneless,
     keys: Keys,
     /// Columns that the job uses.
     used: Vec<usize>,
@@ -72,13 +75,8 @@ struct QueryRows {
 
 impl QueryRows {
     /// Starts the query; the header is known, no row was read.
-    async fn open(
-        mut session: MySqlSession,
-        spec: &SqlSource,
-        since: Option<&Since>,
-        start: &Start,
-        used: &BTreeSet<String>,
-    ) -> Result<Self, ReadError> {
+    async fn open(mut session: MySqlSession, source: &MySqlSource, start: &Start, used: &BTreeSet<String>) -> Result<Self, ReadError> {
+        let MySqlSource { query: spec, since, zoneless, .. } = source;
         let query = statement::query(spec, sql::quoted)?;
         let columns = session.columns(&query).await.map_err(refused)?;
         let header = Header::new(columns.iter().map(|column| column.name.as_str()));
@@ -86,7 +84,7 @@ impl QueryRows {
             return Err(QueryError::NoColumns.into());
         }
         let keys = Keys::find(spec, &header, start)?;
-        let text = sql::select(&query, &columns, &keys.named(), since, start)?;
+        let text = sql::select(&query, &columns, &keys.named(), since.as_ref(), start)?;
         // What is wrong with the query itself was told above; from here on the server's words may hold a value, or the key.
         let rows = session.rows(&text).await.map_err(stopped)?;
         Ok(Self {
@@ -94,6 +92,7 @@ impl QueryRows {
             used: used.iter().filter_map(|name| header.find(name).ok()).collect(),
             header,
             kinds: columns.iter().map(|column| column.kind).collect(),
+            zoneless: *zoneless,
             keys,
             marks_seen: matches!(start, Start::Behind { replay: Replay::Seen, .. }),
             ended: false,
@@ -108,7 +107,7 @@ impl QueryRows {
             return Err(QueryError::LineTooLong { row: self.read, limit: MAX_RECORD >> 20 });
         }
         let mut result = Ok(());
-        batch.push(self.read, |row| result = fill(row, found, &self.header, &self.kinds, self.marks_seen, &mut self.keys));
+        batch.push(self.read, |row| result = fill(row, found, &self.header, (&self.kinds, self.zoneless), self.marks_seen, &mut self.keys));
         result?;
         if length > MAX_CHARACTERS { check_length(batch, &self.used) } else { Ok(()) }
     }
@@ -140,7 +139,7 @@ fn fill(
     row: &mut Row,
     found: &MySqlRow,
     header: &Header,
-    kinds: &[MySqlKind],
+    (kinds, zoneless): (&[MySqlKind], Zoneless),
     marks_seen: bool,
     keys: &mut Keys,
 ) -> Result<(), QueryError> {
@@ -153,7 +152,7 @@ fn fill(
             row.cells.push_field(b"");
             continue;
         };
-        if let Err(value) = value::write(*kind, text, &mut row.cells) {
+        if let Err(value) = value::write(*kind, zoneless, text, &mut row.cells) {
             row.cells.push_field(String::from_utf8_lossy(text).as_bytes());
             let column = header.names()[column].clone();
             row.fault.get_or_insert(RowError::NoSuchValue { row: number, column, value: value.to_owned() });

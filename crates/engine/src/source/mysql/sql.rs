@@ -71,7 +71,7 @@ impl<'q> Key<'q> {
         let refuse = |kind| Err(QueryError::KeyKind { field, column: column.name.clone(), kind });
         let kind = match column.kind {
             MySqlKind::Number => KeyKind::Number,
-            MySqlKind::Date | MySqlKind::Time | MySqlKind::DateTime => KeyKind::Time,
+            MySqlKind::Date | MySqlKind::Time | MySqlKind::DateTime | MySqlKind::Timestamp => KeyKind::Time,
             MySqlKind::Text => KeyKind::Text,
             MySqlKind::Approximate => return refuse("an approximate number, whose text need not be its value"),
             MySqlKind::Choice => return refuse("an ENUM or SET, which is not ordered by its text"),

@@ -1,13 +1,14 @@
-//! MySQL's texts → Salesforce's: ISO 8601 with zone, plain digits. What Salesforce cannot hold, such as a zero date or a
+//! MySQL's texts → Salesforce's: ISO 8601, plain digits. What Salesforce cannot hold, such as a zero date or a
 //! time of more than a day, is told and never sent.
 
 use crate::row::Record;
 use connect::MySqlKind;
 
+use crate::source::Zoneless;
 use crate::source::values::{check_date, milliseconds, push_plain};
 
-/// Appends the value as a cell, or says what it is that Salesforce has no place for.
-pub(super) fn write(kind: MySqlKind, value: &[u8], cells: &mut Record) -> Result<(), &'static str> {
+/// Appends the value as a cell (`zoneless`: what a `DATETIME` is), or says what it is that Salesforce has no place for.
+pub(super) fn write(kind: MySqlKind, zoneless: Zoneless, value: &[u8], cells: &mut Record) -> Result<(), &'static str> {
     match kind {
         MySqlKind::Bit => {
             let number = value.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
@@ -36,10 +37,11 @@ pub(super) fn write(kind: MySqlKind, value: &[u8], cells: &mut Record) -> Result
             }
             cells.push_field(format!("{}Z", milliseconds(text)).as_bytes());
         }
-        MySqlKind::DateTime => {
+        MySqlKind::DateTime | MySqlKind::Timestamp => {
+            let zone = if kind == MySqlKind::Timestamp { Zoneless::Utc } else { zoneless };
             let (date, time) = text.split_once(' ').unwrap_or((text, ""));
             check_day(date)?;
-            cells.push_field(format!("{date}T{}Z", milliseconds(time)).as_bytes());
+            cells.push_field(format!("{date}T{}{}", milliseconds(time), zone.mark()).as_bytes());
         }
     }
     Ok(())
@@ -57,8 +59,12 @@ mod tests {
     use super::*;
 
     fn text(kind: MySqlKind, value: &[u8]) -> Result<String, &'static str> {
+        written(kind, Zoneless::Utc, value)
+    }
+
+    fn written(kind: MySqlKind, zoneless: Zoneless, value: &[u8]) -> Result<String, &'static str> {
         let mut cells = Record::new();
-        write(kind, value, &mut cells)?;
+        write(kind, zoneless, value, &mut cells)?;
         Ok(String::from_utf8(cells[0].to_vec()).unwrap())
     }
 
@@ -76,10 +82,24 @@ mod tests {
             (MySqlKind::Time, b"09:30:00", "09:30:00.000Z"),
             (MySqlKind::DateTime, b"2026-11-27 06:10:00", "2026-11-27T06:10:00.000Z"),
             (MySqlKind::DateTime, b"2026-11-27 06:10:59.999900", "2026-11-27T06:10:59.999Z"),
+            (MySqlKind::Timestamp, b"2026-11-27 06:10:00", "2026-11-27T06:10:00.000Z"),
             (MySqlKind::Text, "Zoë 🛫".as_bytes(), "Zoë 🛫"),
         ] {
             assert_eq!(text(kind, value).as_deref(), Ok(expected), "{kind:?}");
         }
+    }
+
+    #[test]
+    fn of_a_job_that_names_a_zone_only_instants_say_one() {
+        for (kind, value, expected) in [
+            (MySqlKind::DateTime, "2026-11-27 06:10:59.999900", "2026-11-27T06:10:59.999"),
+            (MySqlKind::Timestamp, "2026-11-27 06:10:00", "2026-11-27T06:10:00.000Z"),
+            (MySqlKind::Date, "2026-11-27", "2026-11-27"),
+            (MySqlKind::Time, "09:30:00", "09:30:00.000Z"),
+        ] {
+            assert_eq!(written(kind, Zoneless::Local, value.as_bytes()).as_deref(), Ok(expected), "{kind:?}");
+        }
+        assert!(written(MySqlKind::DateTime, Zoneless::Local, b"0000-00-00 00:00:00").is_err());
     }
 
     #[test]

@@ -23,7 +23,7 @@ use self::sqlstate::SqlState;
 use self::value::{Shape, no_cell};
 use super::keys::Keys;
 use super::limits::{MAX_CHARACTERS, MAX_RECORD, check_length};
-use super::{QueryError, ReadError, Replay, Rows, Since, Source, Start, statement};
+use super::{QueryError, ReadError, Replay, Rows, Since, Source, Start, Zoneless, statement};
 use crate::load::Reread;
 use crate::own;
 use crate::row::{Batch, Header, Row, RowError};
@@ -47,6 +47,8 @@ pub struct PostgresSource {
     pub query: SqlSource,
     /// Only rows beyond this are read.
     pub since: Option<Since>,
+    /// What a `timestamp` is.
+    pub zoneless: Zoneless,
 }
 
 #[async_trait]
@@ -57,7 +59,7 @@ impl Source for PostgresSource {
 
     async fn open(&self, start: &Start, used: &BTreeSet<String>) -> Result<Box<dyn Rows>, ReadError> {
         let session = self.dialer.postgres(&self.params, &self.credential).await?;
-        Ok(Box::new(PostgresRows::open(session, &self.query, self.since.as_ref(), start, used).await?))
+        Ok(Box::new(PostgresRows::open(session, self, start, used).await?))
     }
 }
 
@@ -82,13 +84,8 @@ struct PostgresRows {
 
 impl PostgresRows {
     /// Starts the query; the header is known, no row was read.
-    async fn open(
-        session: PostgresSession,
-        spec: &SqlSource,
-        since: Option<&Since>,
-        start: &Start,
-        used: &BTreeSet<String>,
-    ) -> Result<Self, ReadError> {
+    async fn open(session: PostgresSession, source: &PostgresSource, start: &Start, used: &BTreeSet<String>) -> Result<Self, ReadError> {
+        let PostgresSource { query: spec, since, zoneless, .. } = source;
         session.execute(SESSION).await.map_err(refused)?;
         let text = statement::query(spec, sql::identifier)?;
         let columns = session.columns(&sql::describe(&text)).await.map_err(refused)?;
@@ -104,7 +101,7 @@ impl PostgresRows {
                 return Err(QueryError::ColumnKind { column: header.names()[*column].clone(), kind, remedy }.into());
             }
         }
-        let query = Query { text: &text, types: &types, keys: keys.columns(), since: since.map(Since::value) };
+        let query = Query { text: &text, types: &types, keys: keys.columns(), since: since.as_ref().map(Since::value) };
         // NULL comes last in the order, after all other rows were sent. An interrupted run has looked already.
         if *start == Start::First {
             for column in keys.columns() {
@@ -121,7 +118,7 @@ impl PostgresRows {
             _session: session,
             stream,
             lines: Lines::default(),
-            shapes: types.iter().map(Shape::of).collect(),
+            shapes: types.iter().map(|kind| Shape::of(kind, *zoneless)).collect(),
             used,
             header,
             keys,

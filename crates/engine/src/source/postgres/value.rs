@@ -1,9 +1,10 @@
-//! PostgreSQL's texts → Salesforce's: ISO 8601 with zone, `true`/`false`, plain digits. What Salesforce cannot hold, such
+//! PostgreSQL's texts → Salesforce's: ISO 8601, `true`/`false`, plain digits. What Salesforce cannot hold, such
 //! as `infinity` or a year before Christ, is told and never sent.
 
 use crate::row::Record;
 use connect::PostgresType;
 
+use crate::source::Zoneless;
 use crate::source::values::{OUT_OF_RANGE, check_date, milliseconds, push_plain};
 
 /// How values of a column are written.
@@ -18,8 +19,8 @@ pub(super) enum Shape {
     Float8,
     Date,
     Time,
-    /// With or without zone; both are UTC here.
-    Timestamp,
+    /// With a zone it is one of UTC here.
+    Timestamp(Zoneless),
 }
 
 /// What a column is that no cell can hold, and what the query can do about it.
@@ -32,7 +33,8 @@ pub(super) fn no_cell(kind: &PostgresType) -> Option<(&'static str, &'static str
 }
 
 impl Shape {
-    pub(super) fn of(kind: &PostgresType) -> Self {
+    /// `zoneless`: what a `timestamp` is.
+    pub(super) fn of(kind: &PostgresType, zoneless: Zoneless) -> Self {
         match kind.built_in.as_deref() {
             Some("bpchar") => Self::Padded,
             Some("bool") => Self::Bool,
@@ -41,7 +43,8 @@ impl Shape {
             Some("float8") => Self::Float8,
             Some("date") => Self::Date,
             Some("time") => Self::Time,
-            Some("timestamp" | "timestamptz") => Self::Timestamp,
+            Some("timestamp") => Self::Timestamp(zoneless),
+            Some("timestamptz") => Self::Timestamp(Zoneless::Utc),
             _ => Self::Text,
         }
     }
@@ -59,14 +62,14 @@ impl Shape {
                 cells.push_field(value);
             }
             Self::Time => cells.push_field(format!("{}Z", milliseconds(text)).as_bytes()),
-            Self::Timestamp => {
+            Self::Timestamp(zoneless) => {
                 let utc = text.strip_suffix("+00").unwrap_or(text);
                 let (date, time) = utc.split_once(' ').ok_or(OUT_OF_RANGE)?;
                 check_date(date)?;
                 if time.contains(' ') {
                     return Err(OUT_OF_RANGE);
                 }
-                cells.push_field(format!("{date}T{}Z", milliseconds(time)).as_bytes());
+                cells.push_field(format!("{date}T{}{}", milliseconds(time), zoneless.mark()).as_bytes());
             }
         }
         Ok(())
@@ -92,9 +95,13 @@ mod tests {
     use super::*;
 
     fn write(kind: &str, value: &str) -> Result<String, &'static str> {
+        written(kind, value, Zoneless::Utc)
+    }
+
+    fn written(kind: &str, value: &str, zoneless: Zoneless) -> Result<String, &'static str> {
         let mut cells = Record::new();
         let kind = PostgresType { schema: "pg_catalog".into(), name: kind.into(), built_in: Some(kind.into()), composite: false };
-        Shape::of(&kind).write(value.as_bytes(), &mut cells)?;
+        Shape::of(&kind, zoneless).write(value.as_bytes(), &mut cells)?;
         Ok(String::from_utf8(cells[0].to_vec()).unwrap())
     }
 
@@ -123,6 +130,19 @@ mod tests {
         ] {
             assert_eq!(write(kind, value).as_deref(), Ok(expected), "{kind} {value}");
         }
+    }
+
+    #[test]
+    fn of_a_job_that_names_a_zone_only_what_has_one_says_so() {
+        for (kind, value, expected) in [
+            ("timestamp", "2026-11-24 06:10:00.5", "2026-11-24T06:10:00.500"),
+            ("timestamptz", "2026-11-24 06:10:00+00", "2026-11-24T06:10:00.000Z"),
+            ("date", "2026-11-24", "2026-11-24"),
+            ("time", "09:00:00", "09:00:00.000Z"),
+        ] {
+            assert_eq!(written(kind, value, Zoneless::Local).as_deref(), Ok(expected), "{kind} {value}");
+        }
+        assert!(written("timestamp", "infinity", Zoneless::Local).is_err());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! its key, so that a killed run goes on behind the last one it kept.
 //!
 //! The query runs in a transaction that nobody commits. It sees one state of the data if the database allows snapshots, else what is committed
-//! when it comes to it. Times without a zone are taken for UTC, as nothing says otherwise: name another with `AT TIME ZONE` in the query.
+//! when it comes to it. Times without a zone are taken for UTC unless the job names another.
 
 pub mod error_code;
 mod sql;
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use self::error_code::ErrorCode;
 use super::keys::Keys;
 use super::limits::{MAX_CHARACTERS, MAX_RECORD, check_length};
-use super::{QueryError, ReadError, Replay, Rows, Since, Source, Start, statement};
+use super::{QueryError, ReadError, Replay, Rows, Since, Source, Start, Zoneless, statement};
 use crate::load::Reread;
 use crate::own;
 use crate::row::{Batch, Header, Row, RowError};
@@ -39,6 +39,8 @@ pub struct SqlServerSource {
     pub query: SqlSource,
     /// Only rows beyond this are read.
     pub since: Option<Since>,
+    /// What times without a zone are.
+    pub zoneless: Zoneless,
     /// How long the run may still take. The server itself ends no query: we hang up.
     pub time_left: Duration,
 }
@@ -61,7 +63,7 @@ impl Source for SqlServerSource {
                 told => told.map_err(refused)?,
             };
             session.execute(&sql::begin(snapshot)).await.map_err(refused)?;
-            Ok(Box::new(QueryRows::open(session, &self.query, self.since.as_ref(), start, used, until).await?) as Box<dyn Rows>)
+            Ok(Box::new(QueryRows::open(session, self, start, used, until).await?) as Box<dyn Rows>)
         })
         .await
     }
@@ -77,6 +79,7 @@ struct QueryRows {
     rows: SqlServerRows,
     header: Header,
     kinds: Vec<SqlServerKind>,
+    zoneless: Zoneless,
     keys: Keys,
     /// Columns that the job uses.
     used: Vec<usize>,
@@ -93,12 +96,12 @@ impl QueryRows {
     /// Starts the query; the header is known, no row was read.
     async fn open(
         mut session: SqlServerSession,
-        spec: &SqlSource,
-        since: Option<&Since>,
+        source: &SqlServerSource,
         start: &Start,
         used: &BTreeSet<String>,
         until: Instant,
     ) -> Result<Self, ReadError> {
+        let SqlServerSource { query: spec, since, zoneless, .. } = source;
         let ordered = !spec.order_by.is_empty() || spec.watermark.is_some();
         let mut columns = Vec::new();
         let query = statement::query(spec, sql::quoted)?;
@@ -107,7 +110,7 @@ impl QueryRows {
             columns = session.columns(&sql::describe(&query)).await.map_err(refused)?;
             let header = header(&columns)?;
             let keys = Keys::find(spec, &header, start)?;
-            text = sql::select(&query, &columns, &keys.named(), since, start)?;
+            text = sql::select(&query, &columns, &keys.named(), since.as_ref(), start)?;
             // A row whose key is NULL would be found when others were loaded already. An interrupted run has looked.
             if *start == Start::First {
                 for column in keys.columns() {
@@ -139,6 +142,7 @@ impl QueryRows {
             keys: Keys::find(spec, &header, start)?,
             header,
             kinds: columns.iter().map(|column| column.kind).collect(),
+            zoneless: *zoneless,
             used,
             marks_seen: matches!(start, Start::Behind { replay: Replay::Seen, .. }),
             ended: false,
@@ -151,8 +155,8 @@ impl QueryRows {
     fn take(&mut self, found: &SqlServerRow, batch: &mut Batch) -> Result<(), QueryError> {
         self.read += 1;
         let mut result = Ok(());
-        let Self { header, kinds, keys, text, marks_seen, read, .. } = self;
-        batch.push(*read, |row| result = fill(row, found, header, kinds, *marks_seen, keys, text));
+        let Self { header, kinds, zoneless, keys, text, marks_seen, read, .. } = self;
+        batch.push(*read, |row| result = fill(row, found, header, (kinds, *zoneless), *marks_seen, keys, text));
         result?;
         let length = batch.rows().last().map_or(0, |row| row.cells.iter().map(<[u8]>::len).sum());
         if length > MAX_RECORD {
@@ -198,7 +202,7 @@ fn fill(
     row: &mut Row,
     found: &SqlServerRow,
     header: &Header,
-    kinds: &[SqlServerKind],
+    (kinds, zoneless): (&[SqlServerKind], Zoneless),
     marks_seen: bool,
     keys: &mut Keys,
     text: &mut String,
@@ -212,7 +216,7 @@ fn fill(
             let _ = value::key(*kind, value, text);
             keys.take(row, column, (value != SqlServerValue::Null).then_some(text.as_bytes()), header)?;
         }
-        let written = value::cell(*kind, value, text);
+        let written = value::cell(*kind, zoneless, value, text);
         row.cells.push_field(text.as_bytes());
         if let Err(value) = written {
             let column = header.names()[column].clone();

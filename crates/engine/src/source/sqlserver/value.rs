@@ -1,9 +1,10 @@
-//! SQL Server's values → Salesforce's texts: ISO 8601 in UTC, plain digits. And the texts that keys are known by, which lose nothing.
+//! SQL Server's values → Salesforce's texts: ISO 8601, plain digits. And the texts that keys are known by, which lose nothing.
 
 use std::fmt::Write;
 
 use connect::{SqlServerKind, SqlServerValue};
 
+use crate::source::Zoneless;
 use crate::source::values::{clock, day, plain};
 
 /// Of a millisecond, in 100 ns.
@@ -41,8 +42,8 @@ pub(super) fn no_cell(kind: SqlServerKind) -> Option<(&'static str, &'static str
     }
 }
 
-/// Replaces the text by that of a cell, or says what it is that Salesforce has no place for; the text is what people see of it then.
-pub(super) fn cell(kind: SqlServerKind, value: SqlServerValue<'_>, text: &mut String) -> Result<(), &'static str> {
+/// Replaces the text by that of a cell (`zoneless`: what a time without a zone is), or says what it is that Salesforce has no place for; the text is what people see of it then.
+pub(super) fn cell(kind: SqlServerKind, zoneless: Zoneless, value: SqlServerValue<'_>, text: &mut String) -> Result<(), &'static str> {
     text.clear();
     match value {
         SqlServerValue::Null => Ok(()),
@@ -63,7 +64,8 @@ pub(super) fn cell(kind: SqlServerKind, value: SqlServerValue<'_>, text: &mut St
             day(since_1970, text)?;
             text.push('T');
             clock((time / MILLISECOND).cast_signed(), text);
-            text.push('Z');
+            let zone = if kind == SqlServerKind::DateTimeOffset { Zoneless::Utc } else { zoneless };
+            text.push_str(zone.mark());
             Ok(())
         }
         SqlServerValue::Binary(bytes) => {
@@ -120,7 +122,8 @@ pub(super) fn key(kind: SqlServerKind, value: SqlServerValue<'_>, text: &mut Str
             }
             Ok(())
         }
-        other => cell(kind, other, text),
+        // No time with a day is left.
+        other => cell(kind, Zoneless::Utc, other, text),
     }
 }
 
@@ -154,6 +157,28 @@ mod tests {
         let mut text = "what was there before".to_owned();
         write(kind, value, &mut text).unwrap_or_else(|error| panic!("{value:?}: {error}"));
         text
+    }
+
+    fn utc(kind: Kind, value: Value<'_>, text: &mut String) -> Result<(), &'static str> {
+        cell(kind, Zoneless::Utc, value, text)
+    }
+
+    fn local(kind: Kind, value: Value<'_>, text: &mut String) -> Result<(), &'static str> {
+        cell(kind, Zoneless::Local, value, text)
+    }
+
+    #[test]
+    fn of_a_job_that_names_a_zone_only_what_has_an_offset_says_one() {
+        let at = Value::Instant { day: 20_785, time: 34_200 * SECOND };
+        for (kind, value, expected) in [
+            (Kind::DateTime, at, "2026-11-28T09:30:00.000"),
+            (Kind::DateTime2, at, "2026-11-28T09:30:00.000"),
+            (Kind::DateTimeOffset, at, "2026-11-28T09:30:00.000Z"),
+            (Kind::Date, Value::Date(20_785), "2026-11-28"),
+            (Kind::Time, Value::Time(34_200 * SECOND), "09:30:00.000Z"),
+        ] {
+            assert_eq!(told(local, kind, value), expected, "{kind:?}");
+        }
     }
 
     #[test]
@@ -191,7 +216,7 @@ mod tests {
             ),
             (Kind::Binary, Value::Binary(&[0, 0xFF]), "\\x00ff"),
         ] {
-            assert_eq!(told(cell, kind, value), expected);
+            assert_eq!(told(utc, kind, value), expected);
         }
     }
 
@@ -213,9 +238,9 @@ mod tests {
     #[test]
     fn what_salesforce_cannot_hold_is_told() {
         let mut text = String::new();
-        assert_eq!(cell(Kind::Money, Value::TooMuchMoney, &mut text), Err(TOO_MUCH_MONEY));
-        assert_eq!(cell(Kind::Approximate, Value::Float(f64::NAN), &mut text), Err("not a finite number"));
-        assert!(cell(Kind::Date, Value::Date(i64::from(u32::MAX)), &mut text).is_err());
+        assert_eq!(utc(Kind::Money, Value::TooMuchMoney, &mut text), Err(TOO_MUCH_MONEY));
+        assert_eq!(utc(Kind::Approximate, Value::Float(f64::NAN), &mut text), Err("not a finite number"));
+        assert!(utc(Kind::Date, Value::Date(i64::from(u32::MAX)), &mut text).is_err());
         for kind in [Kind::Binary, Kind::Variant, Kind::Clr] {
             assert!(no_cell(kind).is_some(), "{kind:?}");
         }

@@ -3,6 +3,7 @@
 use super::head::{Head, Kind, Line};
 use super::paragraphs::Paragraphs;
 use super::styles::Styles;
+use crate::source::Zoneless;
 use crate::source::excel::cells::{Sheet, SheetRow, read_columns};
 use crate::source::excel::error::{Part, WorkbookError};
 use crate::source::excel::limits::{MAX_CELLS, MAX_COLUMN, MAX_ROW, MAX_SHEET};
@@ -35,6 +36,7 @@ pub(super) struct OdsSheet {
     paragraphs: Paragraphs,
     /// The cell as the text that it stands for.
     value: String,
+    zoneless: Zoneless,
     ended: bool,
 }
 
@@ -95,6 +97,7 @@ impl OdsSheet {
             repeated: 0,
             paragraphs: Paragraphs::default(),
             value: String::new(),
+            zoneless: options.zoneless,
             ended: false,
         }
     }
@@ -193,7 +196,7 @@ impl OdsSheet {
         }
         let shape = head.shape.or(shape).unwrap_or_else(|| self.default_shape(column));
         self.value.clear();
-        let told = write(head, &self.paragraphs, shape, &mut self.value).ok_or_else(|| self.xml.damaged())?;
+        let told = write(head, &self.paragraphs, shape, self.zoneless, &mut self.value).ok_or_else(|| self.xml.damaged())?;
         if told.is_ok() && self.value.is_empty() {
             return Ok(());
         }
@@ -227,7 +230,7 @@ impl OdsSheet {
 }
 
 /// Appends what the cell stands for. `None`: it is none of a workbook.
-fn write(head: &Head, paragraphs: &Paragraphs, shape: Shape, text: &mut String) -> Option<Result<(), Problem>> {
+fn write(head: &Head, paragraphs: &Paragraphs, shape: Shape, zoneless: Zoneless, text: &mut String) -> Option<Result<(), Problem>> {
     if head.is_error {
         return Some(Err(Problem::error(&paragraphs.text)));
     }
@@ -251,7 +254,7 @@ fn write(head: &Head, paragraphs: &Paragraphs, shape: Shape, text: &mut String) 
             text.push_str(matches!(value, "true" | "false").then_some(value)?);
             Ok(())
         }
-        Kind::Date => value::iso(value?.trim_ascii(), shape, text),
+        Kind::Date => value::iso(value?.trim_ascii(), shape, zoneless, text),
         Kind::Time => {
             let passed = value::passed(value?.trim_ascii())?;
             match shape {

@@ -12,7 +12,11 @@ fn expected() -> Vec<Vec<String>> {
 
 /// The rows with their header, each as its cells.
 fn table(name: &str) -> Vec<Vec<String>> {
-    let found = told(book(name), "{}", &[]).unwrap_or_else(|error| panic!("{name}: {error}"));
+    table_of(name, Zoneless::Utc)
+}
+
+fn table_of(name: &str, zoneless: Zoneless) -> Vec<Vec<String>> {
+    let found = told_of(book(name), "{}", &[], zoneless).unwrap_or_else(|error| panic!("{name}: {error}"));
     assert_eq!(found.described.split(" has ").next(), Some("the workbook, sheet \"Accounts\" with row 1 as its header,"), "{name}");
     [found.header].into_iter().chain(found.lines).map(|line| line.split('|').map(str::to_owned).collect()).collect()
 }
@@ -42,6 +46,27 @@ fn every_value_is_what_was_written() {
         for (found, expected) in found.iter().zip(&expected) {
             assert_eq!(found, expected, "{name}");
         }
+    }
+}
+
+#[test]
+fn of_a_job_that_names_a_zone_no_day_with_a_time_says_one_whatever_kind_of_file_it_is() {
+    let has_day_and_time = |cell: &str| cell.len() > 11 && cell.as_bytes()[10] == b'T' && cell.ends_with('Z');
+    for name in ["openpyxl.xlsx", "openpyxl-iso.xlsx", "libreoffice.xls", "sheetjs.xlsb", "odfpy.ods"] {
+        let mut count = 0;
+        let expected: Vec<Vec<String>> = expected()
+            .into_iter()
+            .map(|row| {
+                let cell = |cell: String| {
+                    let bare = has_day_and_time(&cell).then(|| cell.trim_end_matches('Z').to_owned());
+                    count += usize::from(bare.is_some());
+                    bare.unwrap_or(cell)
+                };
+                row.into_iter().map(cell).collect()
+            })
+            .collect();
+        assert!(count > 3, "control: {count}");
+        assert_eq!(table_of(name, Zoneless::Local), expected, "{name}");
     }
 }
 

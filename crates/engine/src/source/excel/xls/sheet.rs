@@ -8,6 +8,7 @@ use super::damaged;
 use super::records::Records;
 use super::text::Pieces;
 use super::workbook::Workbook;
+use crate::source::Zoneless;
 use crate::source::excel::binary::{f64_at, rk, u16_at, u32_at};
 use crate::source::excel::cells::{Sheet, SheetRow, read_columns};
 use crate::source::excel::error::{Part, WorkbookError};
@@ -37,6 +38,7 @@ pub(super) struct XlsSheet {
     stream: Bytes,
     workbook: Workbook,
     records: Records,
+    zoneless: Zoneless,
     range: Range,
     columns: Box<[bool]>,
     /// Rows that are left out, as the sheet shows them.
@@ -69,7 +71,7 @@ impl XlsSheet {
                 _ => {}
             }
         }
-        Ok(Self { stream, workbook, records, range: options.range, columns, hidden, row: 0 })
+        Ok(Self { stream, workbook, records, zoneless: options.zoneless, range: options.range, columns, hidden, row: 0 })
     }
 
     fn read_row(&mut self, stream: &[u8], row: &mut SheetRow) -> Result<bool, WorkbookError> {
@@ -144,7 +146,7 @@ impl XlsSheet {
     fn number(&self, style: u16, number: f64) -> Option<Result<String, Problem>> {
         let mut text = String::new();
         let shape = self.workbook.shapes.get(usize::from(style)).copied().unwrap_or_default();
-        Some(value::of_number(number, shape, self.workbook.epoch, &mut text)?.map(|()| text))
+        Some(value::of_number(number, shape, self.workbook.epoch, self.zoneless, &mut text)?.map(|()| text))
     }
 
     /// The result of a formula: a number, or what it is instead.

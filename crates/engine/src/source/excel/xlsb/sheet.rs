@@ -1,6 +1,7 @@
 //! The cells of a sheet of an .xlsb, row by row, each as the text that it stands for.
 
 use super::records::{Records, rich_text, text};
+use crate::source::Zoneless;
 use crate::source::excel::binary::{f64_at, rk, u32_at};
 use crate::source::excel::cells::{Sheet, SheetRow, read_columns};
 use crate::source::excel::error::WorkbookError;
@@ -38,6 +39,7 @@ pub(super) struct XlsbSheet {
     strings: Strings,
     styles: Styles,
     epoch: Epoch,
+    zoneless: Zoneless,
     range: Range,
     /// Whether a column is read.
     columns: Box<[bool]>,
@@ -105,7 +107,8 @@ impl XlsbSheet {
                 _ => {}
             }
         }
-        Ok(Self { records, strings, styles, epoch, range, columns, skips_hidden, row: 0, ahead: Ahead::Nothing, cells: 0 })
+        let (zoneless, ahead) = (options.zoneless, Ahead::Nothing);
+        Ok(Self { records, strings, styles, epoch, zoneless, range, columns, skips_hidden, row: 0, ahead, cells: 0 })
     }
 
     /// Number of the next row, and whether it is hidden.
@@ -157,7 +160,7 @@ impl XlsbSheet {
                     }
                     let mut is_damaged = false;
                     row.add(cell.column, |text| {
-                        cell.write(&self.strings, &self.styles, self.epoch, text).unwrap_or_else(|| {
+                        cell.write(&self.strings, &self.styles, self.epoch, self.zoneless, text).unwrap_or_else(|| {
                             is_damaged = true;
                             Ok(())
                         })
@@ -193,8 +196,15 @@ impl<'r> Cell<'r> {
     }
 
     /// Appends what the cell stands for; formulas stand behind their results. `None`: it is none of a workbook.
-    fn write(&self, strings: &Strings, styles: &Styles, epoch: Epoch, into: &mut String) -> Option<Result<(), Problem>> {
-        let number = |number: f64, into| value::of_number(number, styles.shape(self.style), epoch, into);
+    fn write(
+        &self,
+        strings: &Strings,
+        styles: &Styles,
+        epoch: Epoch,
+        zoneless: Zoneless,
+        into: &mut String,
+    ) -> Option<Result<(), Problem>> {
+        let number = |number: f64, into| value::of_number(number, styles.shape(self.style), epoch, zoneless, into);
         match self.kind {
             RK => return number(rk(self.value, 0)?, into),
             REAL | NUMBER_RESULT => return number(f64_at(self.value, 0)?, into),

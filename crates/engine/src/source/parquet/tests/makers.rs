@@ -92,7 +92,7 @@ async fn a_parquet_file_is_a_file_like_any_other() {
     use crate::source::{FileSource, Said, Source, Start};
 
     let open = async |bytes: Vec<u8>, format: Option<&str>, used: &str| {
-        let said = Said { format: format.map(|format| serde_json::from_str(format).unwrap()), member: None };
+        let said = Said { format: format.map(|format| serde_json::from_str(format).unwrap()), ..Said::default() };
         FileSource::new(MemoryBlob::new(bytes, 100), said).open(&Start::First, &names(&[used])).await
     };
     let file = fixture("pyarrow-nested.parquet");
