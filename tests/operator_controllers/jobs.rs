@@ -57,6 +57,64 @@ async fn a_schedule_announces_its_minute_and_starts_one_run_then() {
     world.assert_conformant().await;
 }
 
+const INBOX: &str = r#"
+apiVersion: dataimporter.io/v1alpha1
+kind: Connection
+metadata: {name: inbox, namespace: each}
+spec:
+  s3: {bucket: acme-inbox, region: eu-central-1}
+  credentials: {secretRef: {name: inbox-key, afterIntake: Keep}}
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_leaves_files_is_followed_by_one_if_it_ended_well() {
+    let mut world = World::start().await;
+    world.tenant("each").await;
+    world.apply(INBOX).await;
+    world.keeper_verifies("each", "inbox").await;
+    let files = "{file: {connectionRef: {name: inbox}, path: 'in/*.csv', choose: All}}";
+    world.apply(&job_yaml("each", "accounts", files, "{manual: {}}")).await;
+    let job = world.wait_ready::<ImportJob>(world.namespaced("each"), "accounts", "Armed").await;
+    let runs = world.namespaced::<ImportRun>("each");
+    let by_hand = |name: &str| -> ImportRun {
+        serde_json::from_value(json!({
+            "apiVersion": "dataimporter.io/v1alpha1", "kind": "ImportRun", "metadata": {"name": name},
+            "spec": {
+                "jobRef": {"name": "accounts", "uid": job.uid().unwrap()}, "action": {"run": {}},
+                "startBefore": Timestamp::now() + std::time::Duration::from_secs(600)},
+        }))
+        .unwrap()
+    };
+    runs.create(&PostParams::default(), &by_hand("first")).await.unwrap();
+    world.worker("each", "first", 1).await;
+    // Whoever comes back finds it ended.
+    world.kill_operator().await;
+    world.keeper_reports_left("each", "first", 1, RunReason::CompletedWithFailedRows, Rows::default(), Some(2)).await;
+    world.start_operator();
+    let follows = async |name: &str| api::names::following_run("accounts", &runs.get(name).await.unwrap().uid().unwrap());
+    let second = follows("first").await;
+    world.worker("each", &second, 1).await;
+
+    world.keeper_reports_left("each", &second, 1, RunReason::SourceFailed, Rows::default(), Some(2)).await;
+    world.wait_ready::<ImportRun>(runs.clone(), &second, "SourceFailed").await;
+    world.wait_ready::<ImportJob>(world.namespaced("each"), "accounts", "Armed").await;
+    let names = async || runs.list(&Default::default()).await.unwrap().items.iter().map(ResourceExt::name_any).collect::<Vec<_>>();
+    assert_eq!(names().await.len(), 2, "a run that failed is followed by none");
+
+    runs.create(&PostParams::default(), &by_hand("mended")).await.unwrap();
+    world.worker("each", "mended", 1).await;
+    world.keeper_reports_left("each", "mended", 1, RunReason::Completed, Rows::default(), Some(1)).await;
+    let last = follows("mended").await;
+    world.worker("each", &last, 1).await;
+    world.keeper_reports("each", &last, 1, RunReason::Completed, Rows::default()).await;
+    world.wait_ready::<ImportRun>(runs.clone(), &last, "Completed").await;
+    world.wait_ready::<ImportJob>(world.namespaced("each"), "accounts", "Armed").await;
+    let mut expected = [second.as_str(), &last, "first", "mended"];
+    expected.sort_unstable();
+    assert_eq!(names().await, expected);
+    world.assert_conformant().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_waits_for_its_connection_and_says_so() {
     let world = World::start().await;

@@ -174,6 +174,19 @@ impl World {
 
     /// What a worker's report becomes.
     pub(crate) async fn keeper_reports(&self, namespace: &str, run: &str, attempt: i32, reason: RunReason, rows: Rows) {
+        self.keeper_reports_left(namespace, run, attempt, reason, rows, None).await;
+    }
+
+    /// The same of a run that leaves files to the next one.
+    pub(crate) async fn keeper_reports_left(
+        &self,
+        namespace: &str,
+        run: &str,
+        attempt: i32,
+        reason: RunReason,
+        rows: Rows,
+        files_left: Option<i64>,
+    ) {
         let outcome = Outcome {
             attempt,
             reason,
@@ -181,7 +194,7 @@ impl World {
             at: Time(Timestamp::now()),
             warnings: Vec::new(),
             file: None,
-            files_left: None,
+            files_left,
         };
         let status = ImportRunStatus { rows: Some(rows), outcome: Some(outcome), ..Default::default() };
         self.keeper_writes(&self.namespaced::<ImportRun>(namespace), run, serde_json::to_value(status).expect("plain data")).await;
