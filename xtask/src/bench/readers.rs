@@ -121,7 +121,7 @@ pub(super) fn shell<'a>(script: String) -> Box<dyn Fn() -> Command + 'a> {
 pub(super) fn in_turns(progress: &Progress, folder: &Path, runners: &[Runner<'_>], rows: u64, rounds: u16) -> Result<Vec<Used>> {
     let mut used = vec![Used::default(); runners.len()];
     for round in 1..=rounds {
-        progress.say(&format!("sources: round {round} of {rounds}"));
+        progress.say(&format!("round {round} of {rounds}"));
         for ((name, command), used) in runners.iter().zip(&mut used) {
             let ran = measured(&mut command(), &folder.join("sources.log"), &[0])?;
             ensure!(!name.starts_with("a source") || ran.stdout.starts_with(&format!("{rows} rows")), "{name} said {}", ran.stdout);
