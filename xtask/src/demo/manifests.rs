@@ -60,7 +60,7 @@ pub(crate) fn file_keys() -> [&'static str; 2] {
 /// only a forwarded port leads to it and nobody here knows where its API server is.
 pub(crate) fn values(repository: &str, tag: &str, node_port: Option<u16>, log_level: &str) -> Value {
     let service = node_port.map_or(json!({}), |port| json!({"type": "NodePort", "nodePort": port}));
-    let ports = [2222, 3306, 5432, 8443, 9000, 9443].map(|port| json!({"protocol": "TCP", "port": port}));
+    let ports = [2222, 3306, 4443, 5432, 8443, 9000, 9443, 10000].map(|port| json!({"protocol": "TCP", "port": port}));
     let mut private = vec![
         json!({"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "demo"}}, "podSelector": {}}], "ports": ports}),
     ];

@@ -2,7 +2,7 @@
 //! disks, so a value that is found there came through us. And a tenant who uses them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -73,6 +73,24 @@ impl<'a> Beside<'a> {
         format!("{}password", self.marker)
     }
 
+    /// For files of servers.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A server that ends with the others. Comes back once it listens.
+    pub(super) fn keep(&mut self, server: Child, port: u16, name: &str) -> Result<()> {
+        self.servers.push(server);
+        listens(port, name)
+    }
+
+    /// A file of two thousand rows, which are two chunks of a worker's memory, with the marker in each.
+    pub(super) fn contacts(&self) -> String {
+        let marker = &self.marker;
+        let rows = (1..=2_000).map(|row| format!("{row},Given{marker}{row},{marker}{row},{}\n", marker.repeat(1_200)));
+        std::iter::once("id,first_name,last_name,padding\n".to_owned()).chain(rows).collect()
+    }
+
     fn certificate(&self, name: &str, host: &str) -> Result<Certificate> {
         certificate::of_server(name, host, &self.folder)
     }
@@ -132,8 +150,7 @@ impl<'a> Beside<'a> {
         let arguments = mariadb::lay_out(&folder, &statements, &self.certificate("shop", SHOP)?, BESIDE, 3306)?;
         let mut server = Cluster::find()?.in_network(&arguments.iter().map(String::as_str).collect::<Vec<_>>())?;
         server.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(folder.join("log"))?);
-        self.servers.push(server.spawn().context("cannot start MariaDB")?);
-        listens(3306, "MariaDB")
+        self.keep(server.spawn().context("cannot start MariaDB")?, 3306, "MariaDB")
     }
 
     /// Has the MariaDB's administrator do this.
@@ -153,8 +170,7 @@ impl<'a> Beside<'a> {
     pub(super) fn minio(&mut self) -> Result<Bucket> {
         let bucket = Bucket::lay_out(&self.folder.join("minio"), &self.certificate("lake", LAKE)?, &self.password())?;
         let mut server = bucket.server(BESIDE)?;
-        self.servers.push(server.spawn().context("cannot start MinIO")?);
-        listens(9000, "MinIO")?;
+        self.keep(server.spawn().context("cannot start MinIO")?, 9000, "MinIO")?;
         Ok(bucket)
     }
 
@@ -185,8 +201,7 @@ impl<'a> Beside<'a> {
         let mut server = Cluster::find()?.in_network(&layout.command.iter().map(String::as_str).collect::<Vec<_>>())?;
         let log = std::fs::File::create(layout.files.with_extension("log"))?;
         server.current_dir("/").stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        self.servers.push(server.spawn().with_context(|| format!("cannot start {name}"))?);
-        listens(port, name)
+        self.keep(server.spawn().with_context(|| format!("cannot start {name}"))?, port, name)
     }
 
     /// A Connection to the OpenSSH with this password, and the key that it has to show.
@@ -214,6 +229,8 @@ impl<'a> Beside<'a> {
         point(kubectl, "lake", BESIDE, 9000)?;
         point(kubectl, "partner", BESIDE, 2222)?;
         point(kubectl, "exports", BESIDE, 9443)?;
+        point(kubectl, "gcs", BESIDE, 4443)?;
+        point(kubectl, "azure", BESIDE, 10000)?;
         self.let_through(REGION)
     }
 
@@ -221,7 +238,7 @@ impl<'a> Beside<'a> {
     pub(super) fn let_through(&self, region: &str) -> Result<()> {
         let spec = json!({"spec": {
             "allowedLoginHosts": [SALESFORCE],
-            "privateEndpoints": [{"cidr": format!("{BESIDE}/32"), "ports": [8443, 5432, 3306, 9000, 2222, 9443], "tenants": TENANTS}],
+            "privateEndpoints": [{"cidr": format!("{BESIDE}/32"), "ports": [2222, 3306, 4443, 5432, 8443, 9000, 9443, 10000], "tenants": TENANTS}],
         }});
         self.demo.kubectl.run(&["patch", "region", region, "--type=merge", "-p", &spec.to_string()]).map(drop)
     }
@@ -325,7 +342,7 @@ impl<'a> Beside<'a> {
         self.connection(namespace, name, &[("password", &self.password())], spec)
     }
 
-    fn connection(&self, namespace: &str, name: &str, entries: &[(&str, &str)], mut spec: Value) -> Result<()> {
+    pub(super) fn connection(&self, namespace: &str, name: &str, entries: &[(&str, &str)], mut spec: Value) -> Result<()> {
         let metadata = json!({"name": name, "namespace": namespace});
         spec["credentials"] = json!({"secretRef": {"name": name, "afterIntake": "Delete"}});
         let secret =

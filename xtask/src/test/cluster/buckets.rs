@@ -64,18 +64,12 @@ fn job(beside: &Beside, name: &str, path: &str) -> Result<()> {
     beside.job_from(TENANT, name, &json!({"file": {"connectionRef": {"name": "lake"}, "path": path}}))
 }
 
-/// Two thousand rows of two chunks of the worker's memory, with the marker in each.
-fn contacts(marker: &str) -> String {
-    let rows = (1..=2_000).map(|row| format!("{row},Given{marker}{row},{marker}{row},{}\n", marker.repeat(1_200)));
-    std::iter::once("id,first_name,last_name,padding\n".to_owned()).chain(rows).collect()
-}
-
 fn deaths(demo: &Demo) -> Result<()> {
     let (beside, bucket) = ready(demo)?;
     let cluster = Cluster::find()?;
     let folder = demo.folder.join("buckets");
     std::fs::create_dir_all(&folder)?;
-    bucket.put("in/contacts.csv", contacts(&beside.marker))?;
+    bucket.put("in/contacts.csv", beside.contacts())?;
     job(&beside, "contacts", "in/contacts.csv")?;
 
     beside.hold_after(1, COMMIT, 120, 2)?;
@@ -155,7 +149,7 @@ fn unreadable(demo: &Demo) -> Result<()> {
     let said = Run::start(demo, TENANT, "vanished", &folder)?.ends("False", "SourceFailed")?;
     ensure!(said.contains("bucket lake has no object \"in/gone.csv\": correct source.file.path"), "it says {said}");
 
-    bucket.put("in/cut.csv", contacts(&beside.marker))?;
+    bucket.put("in/cut.csv", beside.contacts())?;
     bucket.cut("in/cut.csv")?;
     job(&beside, "cut", "in/cut.csv")?;
     let run = Run::start(demo, TENANT, "cut", &folder)?;

@@ -13,7 +13,6 @@ use super::runs::Run;
 use super::worker_process::WorkerProcess;
 use crate::cluster::Cluster;
 use crate::demo::Demo;
-use crate::process;
 
 pub(super) const CHECKS: &[Check] = &[
     ("an SFTP or HTTPS server, key or credential that is wrong is told with the way out, and a neighbour's is out of reach", refusals),
@@ -117,20 +116,12 @@ fn each_once(demo: &Demo) -> Result<()> {
     let of_job = runs["items"].as_array().map_or(0, |runs| runs.iter().filter(|run| run["spec"]["jobRef"]["name"] == "inbox").count());
     ensure!(of_job == 7, "{of_job} runs of the job, and 7 are meant");
 
-    // Runs that the operator started go with their job; a run that a person created is that person's.
+    // Runs outlive their job, until somebody deletes them.
     demo.kubectl.run(&["delete", "importjob", "inbox", "-n", TENANT, "--timeout=60s"])?;
-    process::wait_until("the runs that followed to go with their job", Duration::from_secs(60), || {
-        let left = demo.kubectl.run(&["get", "importruns", "-n", TENANT, "-o", "name"])?;
-        ensure!(!left.contains("/inbox-after-"), "left: {left}");
-        ensure!(left.contains("/inbox-first-"), "a run by hand is gone, too: {left}");
-        Ok(())
-    })
-}
-
-/// Two thousand rows of two chunks of the worker's memory, with the marker in each.
-fn contacts(marker: &str) -> String {
-    let rows = (1..=2_000).map(|row| format!("{row},Given{marker}{row},{marker}{row},{}\n", marker.repeat(1_200)));
-    std::iter::once("id,first_name,last_name,padding\n".to_owned()).chain(rows).collect()
+    let kept = demo.kubectl.run(&["get", "importruns", "-n", TENANT, "-o", "name"])?;
+    let followed: Vec<&str> = kept.lines().filter(|run| run.contains("/inbox-after-")).collect();
+    ensure!(followed.len() == 3, "runs that followed, once their job is gone: {followed:?}");
+    demo.kubectl.run(&[&["delete", "-n", TENANT, "--timeout=60s"], &followed[..]].concat()).map(drop)
 }
 
 fn deaths(demo: &Demo) -> Result<()> {
@@ -149,7 +140,7 @@ fn deaths(demo: &Demo) -> Result<()> {
     for (name, files, file, path) in
         [("partner", &partner.files, "contacts-2.csv", "contacts-*.csv"), ("exports", &exports, "contacts.csv", "contacts.csv")]
     {
-        std::fs::write(files.join(file), contacts(&beside.marker))?;
+        std::fs::write(files.join(file), beside.contacts())?;
         beside.job_from(TENANT, name, &json!({"file": {"connectionRef": {"name": name}, "path": path}}))?;
         beside.hold_after(1, COMMIT, 120, 1)?;
         let run = Run::start(demo, TENANT, name, &folder)?;
@@ -171,7 +162,7 @@ fn deaths(demo: &Demo) -> Result<()> {
     canary.below(&cluster.disks())?.found_nothing("disks of the nodes", 100 << 20)?;
 
     // Another file in its place is not read as the same one.
-    std::fs::write(partner.files.join("contacts.csv"), contacts(&beside.marker))?;
+    std::fs::write(partner.files.join("contacts.csv"), beside.contacts())?;
     beside.job_from(TENANT, "replaced", &json!({"file": {"connectionRef": {"name": "partner"}, "path": "contacts.csv"}}))?;
     beside.hold_after(1, COMMIT, 120, 1)?;
     let run = Run::start(demo, TENANT, "replaced", &folder)?;

@@ -7,6 +7,7 @@ mod beside;
 mod bucket_region;
 mod buckets;
 mod canary;
+mod clouds;
 mod databases;
 mod file_servers;
 mod files;
@@ -30,11 +31,15 @@ use anyhow::{Result, bail};
 
 use crate::demo::{Arguments, Demo};
 use crate::progress::Progress;
+use crate::stores;
 
 type Check = (&'static str, fn(&Demo) -> Result<()>);
+type Group = (&'static str, &'static [Check]);
+/// Makes the servers of a group.
+type Make = fn(&Progress) -> Result<()>;
 
 /// In this order, because some look at what the demo left and others change it. One line a group, named for `--only`.
-const GROUPS: &[(&str, &[Check])] = &[
+const GROUPS: &[Group] = &[
     ("seen", seen::CHECKS),
     ("first-hour", first_hour::CHECKS),
     ("pods", pods::CHECKS),
@@ -49,8 +54,12 @@ const GROUPS: &[(&str, &[Check])] = &[
     ("goodbye", goodbye::CHECKS), // it ends the installation, so it comes last
 ];
 
-/// Only when `--only` has their names: their server takes minutes to build.
-const WITH_MINIO: [(&str, &[Check]); 2] = [("buckets", buckets::CHECKS), ("bucket-region", bucket_region::CHECKS)];
+/// Only when `--only` has their names: their servers take minutes to make.
+const NAMED: &[(Group, Make)] = &[
+    (("buckets", buckets::CHECKS), stores::minio),
+    (("bucket-region", bucket_region::CHECKS), stores::minio),
+    (("clouds", clouds::CHECKS), stores::clouds),
+];
 
 /// How much of the level to run.
 #[derive(clap::Args, Default)]
@@ -70,13 +79,13 @@ impl Choice {
 }
 
 pub(crate) fn check(choice: &Choice) -> Result<()> {
-    let with_minio = WITH_MINIO.iter().filter(|(group, _)| choice.only.as_deref() == Some(group));
-    if with_minio.clone().count() > 0 {
-        crate::stores::minio(&Progress::begin())?;
+    let named: Vec<_> = NAMED.iter().filter(|((group, _), _)| choice.only.as_deref() == Some(group)).collect();
+    for (_, make) in &named {
+        make(&Progress::begin())?;
     }
     let mut failed = Vec::new();
     let demo = prepare(choice, &mut failed)?;
-    let groups = GROUPS.iter().chain(with_minio);
+    let groups = GROUPS.iter().chain(named.iter().map(|(group, _)| group));
     let checks = groups.flat_map(|(group, checks)| checks.iter().map(move |check| (*group, check)));
     let mut passed = 0;
     for (group, (name, check)) in checks.filter(|(group, (name, _))| choice.wants(group, name)) {
