@@ -226,7 +226,7 @@ fn refusals(demo: &Demo) -> Result<()> {
     for (name, key, container, reason, words) in [
         ("azure-right", &azure.key, BUCKET, "Verified", "container exports"),
         ("azure-key", &other, BUCKET, "LoginRefused", "correct entry accountKey of Secret azure-key"),
-        ("azure-container", &azure.key, "pond", "BucketNotFound", "correct the container"),
+        ("azure-container", &azure.key, "pond", "BucketNotFound", "container pond"),
     ] {
         Azure::connection(&beside, TENANT, name, key, container)?;
         beside.permit(TENANT, name)?;
