@@ -214,8 +214,7 @@ fn refusals(demo: &Demo) -> Result<()> {
     let azure = Azure::start(&mut beside)?;
     beside.tenant(TENANT)?;
     let (google, other) = (Google::key()?, base64("another")?);
-    // The controls, and what is wrong with each of the others.
-    // The server of Google's kind takes any key and any bucket.
+    // The controls, and what is wrong with each of the others. The server of Google's kind takes any key and any bucket.
     for (name, trusted, reason, words) in
         [("gcs-right", true, "Verified", "bucket exports"), ("gcs-certificate", false, "TlsRefused", "gcs.beside.svc")]
     {

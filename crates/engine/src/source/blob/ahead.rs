@@ -15,13 +15,16 @@ use super::ByteStream;
 /// So much is handed over at once, if it is there.
 const GATHERED: usize = 256 << 10;
 
+/// In so many pieces at most: a server may send a byte at a time, and each piece takes memory beside its bytes.
+const MOST_PIECES: usize = 64;
+
 /// So often that waits to be taken.
 const WAITING: usize = 2;
 
 type Piece = io::Result<Bytes>;
 
-/// The same bytes, fetched while those before them are worked on: less than a mebibyte of them, and one piece. Whatever there is when no more
-/// comes is handed over.
+/// The same bytes, fetched while those before them are worked on. Four handfuls at most are held, those that are worked on among them, each of less
+/// than `GATHERED` and a piece. Whatever there is when no more comes is handed over.
 pub(in crate::source) fn ahead(bytes: ByteStream) -> ByteStream {
     let (sender, receiver) = mpsc::channel(WAITING);
     let task = AbortOnDropHandle::new(tokio::spawn(fetch(bytes, sender)));
@@ -30,9 +33,9 @@ pub(in crate::source) fn ahead(bytes: ByteStream) -> ByteStream {
         if let Some(pieces) = receiver.recv().await {
             return Some((pieces, Some((receiver, task))));
         }
-        // The end of a task that panicked is not that of the bytes.
-        let broken = task.await.err()?;
-        Some((vec![Err(io::Error::other(broken))], None))
+        // The end of a task that panicked is not that of the bytes. What it said may hold some of them.
+        task.await.err()?;
+        Some((vec![Err(io::Error::other("the task that reads ahead broke down"))], None))
     })
     .flat_map(stream::iter)
     .boxed()
@@ -48,7 +51,7 @@ async fn fetch(mut bytes: ByteStream, to: Sender<Vec<Piece>>) {
                 Some(Ok(piece)) => size += piece.len(),
                 _ => break true,
             }
-            if size >= GATHERED {
+            if size >= GATHERED || gathered.len() == MOST_PIECES {
                 break false;
             }
             match at_once(&mut bytes).await {
@@ -83,13 +86,13 @@ mod tests {
 
     const PIECE: usize = 16 << 10;
 
-    /// Pieces without end, and how many were fetched.
-    fn endless() -> (ByteStream, Arc<AtomicUsize>) {
+    /// Pieces of this size without end, and how many were fetched.
+    fn endless(piece: usize) -> (ByteStream, Arc<AtomicUsize>) {
         let fetched = Arc::new(AtomicUsize::new(0));
         let count = fetched.clone();
         let pieces = stream::repeat_with(move || {
             count.fetch_add(1, Ordering::SeqCst);
-            Ok(Bytes::from_static(&[b'x'; PIECE]))
+            Ok(Bytes::from(vec![b'x'; piece]))
         });
         (pieces.boxed(), fetched)
     }
@@ -108,7 +111,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_more_is_fetched_than_is_said_and_nothing_once_nobody_reads() {
-        let (pieces, fetched) = endless();
+        let (pieces, fetched) = endless(PIECE);
         let mut read = ahead(pieces);
         read.next().await.unwrap().unwrap();
         tokio::time::sleep(Duration::from_secs(60)).await;
@@ -117,6 +120,15 @@ mod tests {
         drop(read);
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert_eq!(fetched.load(Ordering::SeqCst) * PIECE, held);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_sends_a_byte_at_a_time_fills_no_memory_with_pieces() {
+        let (pieces, fetched) = endless(1);
+        let mut read = ahead(pieces);
+        read.next().await.unwrap().unwrap();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(fetched.load(Ordering::SeqCst) <= (WAITING + 2) * MOST_PIECES, "{fetched:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -134,6 +146,7 @@ mod tests {
     async fn a_task_that_dies_is_not_the_end_of_the_bytes() {
         let pieces = stream::iter([Ok(Bytes::from_static(b"x"))]).chain(stream::once(async { panic!("a test") }));
         let told: Vec<io::Result<Bytes>> = ahead(pieces.boxed()).collect().await;
-        assert!(told.last().is_some_and(Result::is_err), "{told:?}");
+        let error = told.last().unwrap().as_ref().unwrap_err();
+        assert_eq!(error.to_string(), "the task that reads ahead broke down");
     }
 }
