@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use api::connection::System;
+use api::connection::{Rows, System};
 use api::import_job::{Choose, ImportJobSpec, SourceKind, Unchanged};
 use bytes::Bytes;
 use connect::Dialer;
 use engine::Memory;
-use engine::source::blob::UploadBlob;
+use engine::source::blob::{PutAway, RemoteBlob, UploadBlob};
 use engine::source::{FileSource, Said, Source, Zoneless};
 use futures::stream::BoxStream;
 
@@ -28,6 +28,25 @@ pub(crate) struct Terms<'a> {
     pub(crate) memory: Memory,
 }
 
+/// What moves or deletes the file once it is loaded, if the job asks for that.
+pub(crate) fn put_away(
+    dialer: &Dialer,
+    connection: &str,
+    system: System<'_>,
+    entries: &Entries,
+    spec: &ImportJobSpec,
+) -> anyhow::Result<Option<PutAway>> {
+    let Some(SourceKind::File(file)) = spec.source.kind().filter(|_| spec.source.after_success().is_some()) else { return Ok(None) };
+    let (Role::Files(server), Rows::Files { changeable: true }) = (role(system), system.kind().profile().rows) else {
+        bail!(
+            "Connection {connection} is to {}, where files are only read: leave source.file.afterSuccess out",
+            system.kind().profile().name
+        )
+    };
+    let files = server.files(dialer, entries).with_context(|| format!("Connection {connection}"))?;
+    Ok(PutAway::new(files, file))
+}
+
 /// What the job reads through the Connection of this name.
 pub(crate) fn connected(
     dialer: &Dialer,
@@ -45,8 +64,8 @@ pub(crate) fn connected(
             return database.query(dialer, entries, asked).with_context(of_connection);
         }
         (Some(SourceKind::File(file)), Role::Files(server)) => {
-            let blob = server.file(dialer, entries, &file.path).with_context(of_connection)?;
-            let source = FileSource::new(blob, Said::from(&spec.source)).within(terms.memory);
+            let files = server.files(dialer, entries).with_context(of_connection)?;
+            let source = FileSource::new(RemoteBlob::new(files, file.path.clone()), Said::from(&spec.source)).within(terms.memory);
             return Ok(Box::new(match (file.choose, file.unchanged) {
                 (Some(Choose::All), _) => source.in_turn(terms.bookmark),
                 (_, Some(Unchanged::Skip)) => source.unless(terms.bookmark),

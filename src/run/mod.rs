@@ -21,6 +21,7 @@ use engine::import::Import;
 use engine::load::{Ending, NoJournal, StopSignal};
 use engine::results::Escape;
 use engine::source::Source;
+use engine::source::blob::{Loaded, PutAway};
 use futures::StreamExt;
 use salesforce::auth::{Grant, Login, LoginHost, SigningKey, TokenIssuer};
 use salesforce::{Client, SessionCache};
@@ -65,8 +66,8 @@ impl From<Exit> for ExitCode {
 }
 
 pub async fn run(args: Args) -> ExitCode {
-    let import = match prepare(&args).await {
-        Ok(import) => import,
+    let (import, put_away) = match prepare(&args).await {
+        Ok(prepared) => prepared,
         Err(error) => {
             terminal::error_line(format_args!("dataimporter run: {}", terminal::without_number(&format!("{error:#}"))));
             return Exit::Usage.into();
@@ -74,7 +75,13 @@ pub async fn run(args: Args) -> ExitCode {
     };
     let stop_signal = import.stop_signal.clone();
     let stopping = tokio::spawn(stop_on_signal(stop_signal));
-    let ending = import.run().await;
+    let mut ending = import.run().await;
+    if let Some(put_away) = put_away.filter(|_| domain::bookmark::moves(ending.reason)) {
+        let loaded = Loaded { origin: &ending.origin, has_failed_rows: ending.rows.failed > 0, again: false };
+        let fate = put_away.put_away(loaded).await;
+        ending.message.push_str(if ending.message.is_empty() { "" } else { "; " });
+        ending.message.push_str(&fate.message);
+    }
     stopping.abort();
     output::finish_progress();
     match output::print(args.output, &ending) {
@@ -86,15 +93,18 @@ pub async fn run(args: Args) -> ExitCode {
     }
 }
 
-async fn prepare(args: &Args) -> anyhow::Result<Import> {
+async fn prepare(args: &Args) -> anyhow::Result<(Import, Option<PutAway>)> {
     let manifests = Manifests::read(&args.manifests)?;
     let job = manifests.job(args.job.as_deref())?;
     if let Err(error) = job.spec.source.zone() {
         bail!("job {}: source.{error}", job.name);
     }
+    if matches!(job.spec.source.kind(), Some(SourceKind::File(file)) if file.moves_into_its_own_path()) {
+        bail!("job {}: {}", job.name, FileSource::OWN_PATH);
+    }
     let dialer = Dialer::new(AddressPolicy::unrestricted());
     let target = target(&manifests, job, &dialer)?;
-    let source = source(args, &manifests, job, &dialer).await?;
+    let (source, put_away) = source(args, &manifests, job, &dialer).await?;
     let keeps_results = job.spec.results.as_ref().is_none_or(|results| results.none.is_none());
     let results = if keeps_results {
         let folder = args.results_dir.clone().unwrap_or_else(|| format!("{}-results", job.name).into());
@@ -105,7 +115,7 @@ async fn prepare(args: &Args) -> anyhow::Result<Import> {
         None
     };
     let quiet = args.quiet;
-    Ok(Import {
+    let import = Import {
         time_left: time_left(job),
         spec: job.spec.clone(),
         target,
@@ -121,7 +131,8 @@ async fn prepare(args: &Args) -> anyhow::Result<Import> {
                 output::show_progress(ledger);
             }
         }),
-    })
+    };
+    Ok((import, put_away))
 }
 
 fn time_left(job: &Job) -> Duration {
@@ -163,11 +174,12 @@ fn grant(manifests: &Manifests, job: &Job, name: &str, connection: &ConnectionSp
     }
 }
 
-async fn source(args: &Args, manifests: &Manifests, job: &Job, dialer: &Dialer) -> anyhow::Result<Box<dyn Source>> {
+/// What the job reads, and what deals with its file once that is loaded.
+async fn source(args: &Args, manifests: &Manifests, job: &Job, dialer: &Dialer) -> anyhow::Result<(Box<dyn Source>, Option<PutAway>)> {
     match (job.spec.source.kind(), &args.file) {
         (Some(SourceKind::Upload(_)), Some(path)) => {
             let file = tokio::fs::File::open(path).await.with_context(|| format!("the file {} cannot be read", path.display()))?;
-            Ok(sources::upload(&job.spec, ReaderStream::with_capacity(file, READ).boxed(), Memory::default()))
+            Ok((sources::upload(&job.spec, ReaderStream::with_capacity(file, READ).boxed(), Memory::default()), None))
         }
         (Some(SourceKind::Upload(upload)), None) => {
             bail!("job {} reads the upload {}: say which file stands for it with --file", job.name, upload.name)
@@ -183,7 +195,8 @@ async fn source(args: &Args, manifests: &Manifests, job: &Job, dialer: &Dialer) 
             let entries = keys.iter().map(entry).collect::<anyhow::Result<_>>()?;
             // Nothing is kept of a run without a cluster: each one reads from where the job begins.
             let terms = Terms { bookmark: &[], time_left: time_left(job), memory: Memory::default() };
-            sources::connected(dialer, name, system, &entries, &job.spec, &terms)
+            let put_away = sources::put_away(dialer, name, system, &entries, &job.spec)?;
+            Ok((sources::connected(dialer, name, system, &entries, &job.spec, &terms)?, put_away))
         }
         (None, _) => bail!("job {}: source needs {}", job.name, SourceKind::KEYS.join(" or ")),
     }

@@ -144,6 +144,7 @@ mod tests {
 
     fn ending() -> Ending {
         Ending {
+            origin: Vec::new(),
             reason: RunReason::CompletedWithFailedRows,
             message: String::new(),
             rows: Rows { read: 1_002, filtered: 1, succeeded: 1_000, failed: 1, ..Rows::default() },

@@ -1,9 +1,10 @@
 //! A container of Azure Blob Storage: who we are to it, and its blobs as files.
 
+use std::sync::Arc;
+
 use api::connection::{AzureAuthKind, AzureBlob, ConnectionMetadata};
 use async_trait::async_trait;
-use connect::{AzureKey, AzureParams, Dialer, ObjectFiles};
-use engine::source::blob::RemoteBlob;
+use connect::{AzureKey, AzureParams, Dialer, ObjectFiles, RemoteFiles};
 
 use super::{DriverError, Entries, FileServer};
 
@@ -21,8 +22,8 @@ impl FileServer for AzureBlob {
         })
     }
 
-    fn file(&self, dialer: &Dialer, entries: &Entries, path: &str) -> Result<RemoteBlob, DriverError> {
-        Ok(RemoteBlob::new(objects(self, dialer, entries)?, path.to_owned()))
+    fn files(&self, dialer: &Dialer, entries: &Entries) -> Result<Arc<dyn RemoteFiles>, DriverError> {
+        Ok(Arc::new(objects(self, dialer, entries)?))
     }
 }
 

@@ -1,9 +1,10 @@
 //! A bucket of Google Cloud Storage: who we are to it, and its objects as files.
 
+use std::sync::Arc;
+
 use api::connection::{ConnectionMetadata, Gcs};
 use async_trait::async_trait;
-use connect::{Dialer, GcsParams, ObjectFiles};
-use engine::source::blob::RemoteBlob;
+use connect::{Dialer, GcsParams, ObjectFiles, RemoteFiles};
 
 use super::{DriverError, Entries, FileServer};
 
@@ -21,8 +22,8 @@ impl FileServer for Gcs {
         })
     }
 
-    fn file(&self, dialer: &Dialer, entries: &Entries, path: &str) -> Result<RemoteBlob, DriverError> {
-        Ok(RemoteBlob::new(objects(self, dialer, entries)?, path.to_owned()))
+    fn files(&self, dialer: &Dialer, entries: &Entries) -> Result<Arc<dyn RemoteFiles>, DriverError> {
+        Ok(Arc::new(objects(self, dialer, entries)?))
     }
 }
 

@@ -1,9 +1,10 @@
 //! Files at an HTTPS server.
 
+use std::sync::Arc;
+
 use api::connection::{ConnectionMetadata, Https, HttpsAuthKind, HttpsBearer};
 use async_trait::async_trait;
-use connect::{Dialer, HttpsFiles, HttpsFilesParams, HttpsLogin};
-use engine::source::blob::RemoteBlob;
+use connect::{Dialer, HttpsFiles, HttpsFilesParams, HttpsLogin, RemoteFiles};
 
 use super::{DriverError, Entries, FileServer};
 
@@ -18,8 +19,8 @@ impl FileServer for Https {
         Ok(ConnectionMetadata { system: Some("HTTPS".to_owned()), user, org_id: None, instance_url: None })
     }
 
-    fn file(&self, dialer: &Dialer, entries: &Entries, path: &str) -> Result<RemoteBlob, DriverError> {
-        Ok(RemoteBlob::new(files(self, dialer, entries)?, path.to_owned()))
+    fn files(&self, dialer: &Dialer, entries: &Entries) -> Result<Arc<dyn RemoteFiles>, DriverError> {
+        Ok(Arc::new(files(self, dialer, entries)?))
     }
 }
 

@@ -11,13 +11,13 @@ mod sftp;
 mod sqlserver;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::connection::{ConnectionMetadata, Salesforce, System};
 use api::import_job::SqlSource;
 use async_trait::async_trait;
-use connect::Dialer;
-use engine::source::blob::RemoteBlob;
+use connect::{Dialer, RemoteFiles};
 use engine::source::{Since, Source, Zoneless};
 use secrecy::SecretString;
 
@@ -54,8 +54,8 @@ pub(crate) trait FileServer: Sync {
     /// Shows the credential to the system, and tells who we are there.
     async fn verify(&self, dialer: &Dialer, entries: &Entries) -> Result<ConnectionMetadata, DriverError>;
 
-    /// A file by its path there. Nothing is asked of the system yet.
-    fn file(&self, dialer: &Dialer, entries: &Entries, path: &str) -> Result<RemoteBlob, DriverError>;
+    /// Its files. Nothing is asked of the system yet.
+    fn files(&self, dialer: &Dialer, entries: &Entries) -> Result<Arc<dyn RemoteFiles>, DriverError>;
 }
 
 /// What a system is for.

@@ -1,9 +1,10 @@
 //! A bucket: who we are to it, and its objects as files.
 
+use std::sync::Arc;
+
 use api::connection::{ConnectionMetadata, S3};
 use async_trait::async_trait;
-use connect::{Dialer, ObjectFiles, S3Key, S3Params};
-use engine::source::blob::RemoteBlob;
+use connect::{Dialer, ObjectFiles, RemoteFiles, S3Key, S3Params};
 
 use super::{DriverError, Entries, FileServer};
 
@@ -15,8 +16,8 @@ impl FileServer for S3 {
         Ok(ConnectionMetadata { system: Some(format!("S3 bucket {}", self.bucket)), user: None, org_id: None, instance_url: None })
     }
 
-    fn file(&self, dialer: &Dialer, entries: &Entries, path: &str) -> Result<RemoteBlob, DriverError> {
-        Ok(RemoteBlob::new(bucket(self, dialer, entries)?, path.to_owned()))
+    fn files(&self, dialer: &Dialer, entries: &Entries) -> Result<Arc<dyn RemoteFiles>, DriverError> {
+        Ok(Arc::new(bucket(self, dialer, entries)?))
     }
 }
 

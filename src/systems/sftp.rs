@@ -1,9 +1,10 @@
 //! Files of an SFTP server.
 
+use std::sync::Arc;
+
 use api::connection::{ConnectionMetadata, Sftp, SftpAuthKind};
 use async_trait::async_trait;
-use connect::{Dialer, SftpFiles, SftpLogin, SftpParams};
-use engine::source::blob::RemoteBlob;
+use connect::{Dialer, RemoteFiles, SftpFiles, SftpLogin, SftpParams};
 
 use super::{DriverError, Entries, FileServer};
 
@@ -14,8 +15,8 @@ impl FileServer for Sftp {
         Ok(ConnectionMetadata { system: Some("SFTP".to_owned()), user: Some(self.user.clone()), org_id: None, instance_url: None })
     }
 
-    fn file(&self, dialer: &Dialer, entries: &Entries, path: &str) -> Result<RemoteBlob, DriverError> {
-        Ok(RemoteBlob::new(files(self, dialer, entries)?, path.to_owned()))
+    fn files(&self, dialer: &Dialer, entries: &Entries) -> Result<Arc<dyn RemoteFiles>, DriverError> {
+        Ok(Arc::new(files(self, dialer, entries)?))
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use api::import_run::RunReason;
 use api::keeper::{
-    ChunkWrite, Control, FileGrant, Lease, LeaseRequest, NewFile, OutcomeReport, Progress, Refused, SalesforceSession, SessionRequest,
+    ChunkWrite, Control, FileGrant, FileReport, Lease, LeaseRequest, NewFile, OutcomeReport, Progress, Refused, SalesforceSession,
+    SessionRequest,
 };
 use bytes::Bytes;
 use connect::{AddressPolicy, Dialer, Https, HttpsOptions, Trust};
@@ -139,8 +140,12 @@ impl Keeper {
     }
 
     pub(super) async fn outcome(&self, report: &OutcomeReport) -> Result<(), CallError> {
-        let path = self.of_run("outcome");
-        patiently(|| async { self.send(self.request(Method::POST, &path)?.json(report).timeout(ANSWER_WITHIN)).await.map(drop) }).await
+        self.tell("outcome", report).await
+    }
+
+    /// The run is over with it.
+    pub(super) async fn file(&self, report: &FileReport) -> Result<(), CallError> {
+        self.tell("file", report).await
     }
 
     /// A file's ciphertext, from its beginning.
@@ -166,6 +171,12 @@ impl Keeper {
             Err(CallError::Answered(StatusCode::CONFLICT, _)) => Ok(()),
             answer => answer,
         }
+    }
+
+    /// A question without an answer; it can be told twice.
+    async fn tell<Q: Serialize>(&self, what: &str, told: &Q) -> Result<(), CallError> {
+        let path = self.of_run(what);
+        patiently(|| async { self.send(self.request(Method::POST, &path)?.json(told).timeout(ANSWER_WITHIN)).await.map(drop) }).await
     }
 
     async fn ask<Q: Serialize, A: DeserializeOwned>(&self, method: Method, path: &str, question: &Q) -> Result<A, CallError> {

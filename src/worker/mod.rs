@@ -6,12 +6,13 @@
 
 mod journal;
 mod keeper;
+mod loaded;
 mod progress;
+mod reached;
 mod results;
 mod session;
 mod upload;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,24 +20,22 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use api::connection::{Salesforce, SystemKind};
-use api::import_job::ImportJobSpec;
 use api::import_run::{Outcome, RunReason};
 use api::keeper::{Lease, OutcomeReport, Progress, SecretText, SourceCredential, WrittenFile};
 use api::names;
-use api::region::PrivateEndpoint;
-use api::snapshot::SnapshotConnection;
 use connect::{Dialer, HttpsOptions, Trust};
 use domain::retention::writes_results;
 use engine::Memory;
 use engine::import::Import;
 use engine::load::{Ending, StopSignal};
 use engine::results::{Escape, ResultsSink};
-use engine::source::Source;
+use engine::source::blob::{Loaded, PutAway};
 use runtime::logs;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use salesforce::{Client, SessionCache};
 
 use self::keeper::{CallError, Keeper};
+use self::reached::Reached;
 use crate::sources::{self, Terms};
 use crate::systems::reach::address_policy;
 
@@ -104,18 +103,22 @@ async fn attempt(args: Args) -> anyhow::Result<ExitCode> {
     let lease = lease.context("the keeper gives no lease")?;
     let memory = Memory::of(memory_limit()).with_chunks_of(args.chunk_bytes);
     let (run, attempt, chunks) = (lease.snapshot.run.uid.as_str(), keeper.attempt(), lease.chunks.total);
+    if lease.loaded.is_some() {
+        tracing::info!(run, attempt, "the keeper gave the lease, an earlier attempt has loaded everything");
+        return loaded::put_away_later(&keeper, lease, &stop_signal).await;
+    }
     tracing::info!(run, attempt, chunks, "the keeper gave the lease, the import begins behind what earlier attempts wrote down");
     let began = lease.bookmark.clone();
-    let import = prepare(&keeper, lease, stop_signal.clone(), memory)?;
+    let (import, put_away) = prepare(&keeper, lease, stop_signal.clone(), memory)?;
     let ending = import.run().await;
     let rows = &ending.rows;
     tracing::info!(reason = %ending.reason, read = rows.read, succeeded = rows.succeeded, failed = rows.failed, "the import ended");
     stopping.abort();
-    report(&keeper, ending, began).await
+    report(&keeper, ending, began, put_away).await
 }
 
 /// Tells the keeper how the attempt ended, unless another one goes on. `began`: what the job had read up to before.
-async fn report(keeper: &Keeper, ending: Ending, began: Vec<SecretText>) -> anyhow::Result<ExitCode> {
+async fn report(keeper: &Keeper, ending: Ending, began: Vec<SecretText>, put_away: Option<PutAway>) -> anyhow::Result<ExitCode> {
     if ending.fenced || ending.reason == RunReason::Interrupted {
         tracing::warn!(reason = %ending.message, "left to another attempt");
         if !ending.fenced {
@@ -130,6 +133,8 @@ async fn report(keeper: &Keeper, ending: Ending, began: Vec<SecretText>) -> anyh
         rows: count(file.rows),
         bytes: count(file.bytes),
     });
+    let put_away = put_away.filter(|_| domain::bookmark::moves(ending.reason));
+    let has_failed_rows = ending.rows.failed > 0;
     let report = OutcomeReport {
         attempt: keeper.attempt(),
         reason: ending.reason,
@@ -141,8 +146,12 @@ async fn report(keeper: &Keeper, ending: Ending, began: Vec<SecretText>) -> anyh
         files_left: Some(count(ending.files_left)).filter(|left| *left > 0),
         bookmark: ending.bookmark.into_iter().map(SecretText::new).collect(),
         began,
+        loaded: put_away.is_some().then(|| ending.origin.iter().map(|text| SecretText::new(text.as_str())).collect()),
     };
     keeper.outcome(&report).await.context("the keeper does not take the outcome")?;
+    if let Some(put_away) = put_away {
+        loaded::put_away(keeper, &put_away, Loaded { origin: &ending.origin, has_failed_rows, again: false }).await?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -155,11 +164,11 @@ async fn report_interruption(keeper: &Keeper, ending: Ending) {
     }
 }
 
-/// Makes an import of what the lease holds.
-fn prepare(keeper: &Arc<Keeper>, lease: Lease, stop_signal: StopSignal, memory: Memory) -> anyhow::Result<Import> {
-    let Lease { snapshot, source, target, chunks, cursors, bookmark, now, private_endpoints } = lease;
+/// Makes an import of what the lease holds, and what deals with its file once it is loaded, if the job asks for that.
+fn prepare(keeper: &Arc<Keeper>, lease: Lease, stop_signal: StopSignal, memory: Memory) -> anyhow::Result<(Import, Option<PutAway>)> {
+    let Lease { snapshot, source, target, chunks, cursors, bookmark, loaded: _, now, private_endpoints } = lease;
     let dialer = Dialer::new(address_policy(SystemKind::Salesforce, &private_endpoints));
-    let spec = snapshot.job_spec;
+    let spec = snapshot.job_spec.clone();
     let escape = if spec.escapes_formulas() { Escape::Formulas } else { Escape::Nothing };
 
     let name =
@@ -174,15 +183,16 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, stop_signal: StopSignal, memory: 
     };
 
     let time_left = Duration::try_from(snapshot.deadline.duration_since(now)).unwrap_or_default();
-    let source = match source {
-        None => None,
+    let (source, put_away) = match source {
+        None => (None, None),
         Some(SourceCredential::Upload(grant)) => {
-            Some(sources::upload(&spec, upload::stream(keeper.clone(), grant, stop_signal.clone()), memory))
+            (Some(sources::upload(&spec, upload::stream(keeper.clone(), grant, stop_signal.clone()), memory)), None)
         }
         Some(SourceCredential::Entries(entries)) => {
             let bookmark: Vec<String> = bookmark.iter().map(|part| part.expose().to_owned()).collect();
             let terms = Terms { bookmark: &bookmark, time_left, memory };
-            Some(connected(&dialer, &private_endpoints, &snapshot.connections, entries, &spec, &terms)?)
+            let reached = Reached::of(&snapshot, &private_endpoints, entries)?;
+            (Some(reached.source(&spec, &terms)?), reached.put_away(&spec)?)
         }
     };
     let opened = |cursor: api::keeper::ChunkCursor| (cursor.chunk, cursor.last_key.iter().map(|part| part.expose().to_owned()).collect());
@@ -191,7 +201,7 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, stop_signal: StopSignal, memory: 
         (sink, escape)
     });
     let watched = (keeper.clone(), stop_signal.clone());
-    Ok(Import {
+    let import = Import {
         spec,
         target: Client::new(http, Arc::new(sessions)),
         source,
@@ -203,24 +213,8 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, stop_signal: StopSignal, memory: 
         time_left,
         stop_signal,
         watch: Box::new(move |ledger| progress::report(watched.0, watched.1, ledger)),
-    })
-}
-
-/// What the job reads through a Connection, within the addresses that are open to its system.
-fn connected(
-    dialer: &Dialer,
-    private_endpoints: &[PrivateEndpoint],
-    connections: &BTreeMap<String, SnapshotConnection>,
-    entries: BTreeMap<String, SecretText>,
-    spec: &ImportJobSpec,
-    terms: &Terms<'_>,
-) -> anyhow::Result<Box<dyn Source>> {
-    let name = &spec.source.connection().context("the lease has a credential for a source, the job reads through no Connection")?.name;
-    let system = connections.get(name).and_then(|known| known.spec.system());
-    let system = system.with_context(|| format!("the snapshot has no Connection {name} that this version knows"))?;
-    let dialer = dialer.with_policy(address_policy(system.kind(), private_endpoints));
-    let entries = entries.into_iter().map(|(name, entry)| (name, entry.into_secret())).collect();
-    sources::connected(&dialer, name, system, &entries, spec, terms)
+    };
+    Ok((import, put_away))
 }
 
 /// What this container may use, in bytes; from either version of control groups.

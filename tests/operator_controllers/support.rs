@@ -195,6 +195,8 @@ impl World {
             warnings: Vec::new(),
             file: None,
             files_left,
+            after_success: None,
+            sealed_file: None,
         };
         let status = ImportRunStatus { rows: Some(rows), outcome: Some(outcome), ..Default::default() };
         self.keeper_writes(&self.namespaced::<ImportRun>(namespace), run, serde_json::to_value(status).expect("plain data")).await;

@@ -184,7 +184,7 @@ mod tests {
     fn bytes_of_a_character(pattern: Option<&str>) -> usize {
         match pattern {
             None => 6,
-            Some(schema::TEXT) => 4,
+            Some(schema::TEXT | schema::PATH) => 4,
             Some(schema::PEM) => 2,
             Some(PRINTABLE) => 2,
             Some(names) if ["^[a-z", "^[A-Z"].iter().any(|letters| names.starts_with(letters)) => 1,

@@ -377,9 +377,39 @@ pub struct Outcome {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub files_left: Option<i64>,
+    /// What became of the file at its server, where the job says that something does (`source.file.afterSuccess`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_success: Option<PutAway>,
+    /// Which file it is, sealed with the tenant's key, for the attempt that deals with it. Only while that is pending.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16384))]
+    pub sealed_file: Option<String>,
+}
+
+/// What became of a loaded file at its server.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::words)]
+pub enum PutAway {
+    /// Its rows are loaded and its results written; the run goes on until the file is moved or deleted, or cannot be.
+    Pending,
+    /// It is moved or deleted, as the job says.
+    Done,
+    /// It is where it was; the message says why.
+    Kept,
 }
 
 impl Outcome {
+    /// Whether the run goes on all the same: its rows are loaded, and its file is still to be dealt with.
+    pub fn is_pending(&self) -> bool {
+        self.after_success == Some(PutAway::Pending)
+    }
+
+    /// The message and one more sentence.
+    pub fn message_and(&self, more: &str) -> String {
+        let between = if self.message.is_empty() { "" } else { "; " };
+        crate::text::cut(&format!("{}{between}{more}", self.message), Self::MESSAGE_LIMIT)
+    }
+
     /// The schema's limit for a message, in characters.
     pub const MESSAGE_LIMIT: usize = 4096;
     /// The schema's limit for the name of a file, in characters.

@@ -9,6 +9,7 @@
 //! | `POST /v1/runs/{uid}/files` | worker | [`NewFile`] → [`FileGrant`] |
 //! | `PUT /v1/files/{uid}`, `GET /v1/files/{uid}` | worker | ciphertext |
 //! | `POST /v1/runs/{uid}/outcome` | worker | [`OutcomeReport`] → nothing |
+//! | `POST /v1/runs/{uid}/file` | worker | [`FileReport`] → nothing |
 //! | `PUT /v1/namespaces/{ns}/uploads/{name}` | people | plain bytes over TLS → [`UploadReceipt`] |
 //! | `GET /v1/namespaces/{ns}/importruns/{name}/results/{file}` | people | plain bytes over TLS |
 //!
@@ -101,10 +102,23 @@ pub struct Lease {
     /// What the last successful run of the job has read up to, for a job that reads only what is new. Empty: read all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bookmark: Vec<SecretText>,
+    /// An earlier attempt has loaded everything. Only its file is still to be dealt with as the job says (`source.file.afterSuccess`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loaded: Option<LoadedFile>,
     /// Server time, for the worker's deadline arithmetic.
     pub now: jiff::Timestamp,
     /// Private addresses that the run may reach: those of the Region's list that name its tenant.
     pub private_endpoints: Vec<PrivateEndpoint>,
+}
+
+/// A file that an earlier attempt has loaded.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoadedFile {
+    /// What [`OutcomeReport::loaded`] was.
+    pub file: Vec<SecretText>,
+    /// Rows of it have failed.
+    pub has_failed_rows: bool,
 }
 
 /// Where the source goes on behind a chunk.
@@ -270,6 +284,22 @@ pub struct OutcomeReport {
     /// Where it began: [`Lease::bookmark`]. Another run may have moved that meanwhile.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub began: Vec<SecretText>,
+    /// The run is not over with this: what it has loaded is still to be moved or deleted at its server, and this tells the file from every
+    /// other one. A [`FileReport`] follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loaded: Option<Vec<SecretText>>,
+}
+
+/// What became of the file of a run whose outcome told that it was [`loaded`](OutcomeReport::loaded): the run ends with it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FileReport {
+    /// Number of the caller's attempt, from 1; another than the newest is refused.
+    pub attempt: i32,
+    /// It was moved or deleted, as the job says.
+    pub done: bool,
+    /// Where it is now, or why it is where it was; added to the message of the outcome.
+    pub message: String,
 }
 
 /// A result file whose bytes are all stored.

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 
 /// Text as people write it: no control characters but tab and line ends, which JSON would write in six bytes each.
 pub(crate) const TEXT: &str = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$";
+
+/// A path: no control characters.
+pub(crate) const PATH: &str = r"^[^\x00-\x1f\x7f]*$";
 /// PEM: ASCII in lines.
 pub(crate) const PEM: &str = r"^[\t\n\r -~]*$";
 

@@ -1,5 +1,5 @@
 //! Texts from outside (a server's name for itself, an error's words) cut to what an object may hold: an API server refuses the whole
-//! object for one text that is too long, and would do so for ever.
+//! object for one text that is too long, and would do so for ever. Also names compared with patterns.
 
 /// Stands for what was cut off.
 const MARK: char = '…';
@@ -20,6 +20,20 @@ pub fn cut_bytes(text: &str, most: usize) -> String {
     let Some(room) = most.checked_sub(MARK.len_utf8()) else { return String::new() };
     let end = (0..=room).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
     format!("{}{MARK}", &text[..end])
+}
+
+/// Whether the pattern is the name, where `*` stands for any characters.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
 }
 
 #[cfg(test)]

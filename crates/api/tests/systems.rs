@@ -24,7 +24,7 @@ fn rows(system: SystemKind) -> Vec<String> {
     let profile = system.profile();
     let read = match profile.rows {
         Rows::None => "no",
-        Rows::Files => "`source.file`, read again from its start",
+        Rows::Files { .. } => "`source.file`, read again from its start",
         Rows::Query => "`source.sql`, read again with `orderBy`",
     };
     let end = format!("{}; {}", profile.revoked_by_disconnect, profile.left_after_disconnect);

@@ -30,10 +30,39 @@ pub trait RemoteFiles: Send + Sync {
     /// be left out.
     async fn list<'a>(&'a self, folder: &'a str, start: &'a str) -> Result<Entries<'a>, FileError>;
 
+    /// Gives the file a path that no other file has, and makes the folders of it that are missing.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError::Taken`], or as [`look`](RemoteFiles::look).
+    async fn rename(&self, path: &str, to: &str) -> Result<Renamed, ChangeError> {
+        let _ = (path, to);
+        Err(ChangeError::OnlyRead)
+    }
+
+    /// Deletes the file; one that is not there is.
+    ///
+    /// # Errors
+    ///
+    /// As [`look`](RemoteFiles::look).
+    async fn remove(&self, path: &str) -> Result<(), ChangeError> {
+        let _ = path;
+        Err(ChangeError::OnlyRead)
+    }
+
     /// A file may be seen here while it is still being written.
     fn shows_unfinished(&self) -> bool {
         false
     }
+}
+
+/// How a file got its new path.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Renamed {
+    /// It has that one only.
+    Moved,
+    /// There is a copy of it, and it is still to be removed.
+    Copied,
 }
 
 /// What a folder has, as it comes.
@@ -89,4 +118,23 @@ pub enum FileError {
     Changed { path: String },
     #[error(transparent)]
     Failed(#[from] Error),
+}
+
+/// Why a file is not moved or deleted.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant's message says what it is")]
+pub enum ChangeError {
+    /// Nothing is written over it.
+    #[error("{path:?} is there already")]
+    Taken { path: String },
+    #[error("files there are only read")]
+    OnlyRead,
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl From<Error> for ChangeError {
+    fn from(error: Error) -> Self {
+        Self::File(error.into())
+    }
 }

@@ -25,7 +25,7 @@ mod trust;
 pub use dial::Dialer;
 pub use download::{HttpsFiles, HttpsFilesParams, HttpsLogin, HttpsRefusal};
 pub use error::{DatabaseError, Diagnosis, Error, diagnose, explain, find, is_of_unknown_issuer};
-pub use files::{Entries, Entry, EntryKind, FileBytes, FileError, FileState, MOST_NAMES, RemoteFiles};
+pub use files::{ChangeError, Entries, Entry, EntryKind, FileBytes, FileError, FileState, MOST_NAMES, RemoteFiles, Renamed};
 pub use https::{Https, HttpsOptions};
 pub use mysql::{MySqlColumn, MySqlKind, MySqlParams, MySqlRow, MySqlRows, MySqlSession};
 pub use names::{FixedNames, Names};

@@ -3,6 +3,7 @@
 //! benchmark made.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use connect::{
@@ -32,17 +33,17 @@ fn blob(place: &str, path: String) -> RemoteBlob {
             let (host, port) = ("127.0.0.1".to_owned(), env("READ_PORT").parse().expect("a port"));
             let params = SftpParams { host, port, user: env("READ_USER"), host_keys: vec![env("READ_HOST_KEY")], directory: None };
             let key = std::fs::read_to_string(env("READ_KEY")).expect("a private key").into();
-            RemoteBlob::new(dialer.sftp(&params, &SftpLogin::Key { key, passphrase: None, certificate: None }), path)
+            RemoteBlob::new(Arc::new(dialer.sftp(&params, &SftpLogin::Key { key, passphrase: None, certificate: None })), path)
         }
         "https" => {
             let params = HttpsFilesParams { url: env("READ_URL"), redirects: Vec::new(), ca_bundle: ca_bundle() };
-            RemoteBlob::new(dialer.https_files(&params, &HttpsLogin::Bearer(env("READ_SECRET").into())).expect("a client"), path)
+            RemoteBlob::new(Arc::new(dialer.https_files(&params, &HttpsLogin::Bearer(env("READ_SECRET").into())).expect("a client")), path)
         }
         "s3" => {
             let (endpoint, bucket) = (Some(env("READ_URL")), env("READ_BUCKET"));
             let params = S3Params { endpoint, region: "us-east-1".to_owned(), bucket, ca_bundle: ca_bundle(), requester_pays: false };
             let key = S3Key { id: env("READ_USER").into(), secret: env("READ_SECRET").into(), customer_key: None };
-            RemoteBlob::new(dialer.s3(&params, &key).expect("a client"), path)
+            RemoteBlob::new(Arc::new(dialer.s3(&params, &key).expect("a client")), path)
         }
         other => panic!("{other} is no place that is known here"),
     }

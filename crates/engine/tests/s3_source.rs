@@ -3,6 +3,8 @@
 #[path = "../../connect/tests/support/answers.rs"]
 mod answers;
 
+use std::sync::Arc;
+
 use answers::Answers;
 use api::import_run::RunReason;
 use connect::{AddressPolicy, Dialer, S3Key, S3Params};
@@ -36,7 +38,7 @@ async fn object(answers: &'static [&'static str]) -> (RemoteBlob, Answers) {
     };
     let key = S3Key { id: "AKIA".into(), secret: "hush".into(), customer_key: None };
     let bucket = Dialer::new(AddressPolicy::unrestricted()).s3(&params, &key).unwrap();
-    (RemoteBlob::new(bucket, "a.csv".into()), server)
+    (RemoteBlob::new(Arc::new(bucket), "a.csv".into()), server)
 }
 
 async fn read(blob: &RemoteBlob) -> (String, Option<ReadError>) {

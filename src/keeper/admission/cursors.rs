@@ -1,4 +1,5 @@
-//! Where a run goes on in its source, sealed for its status: row values never stand there in clear.
+//! Where a run goes on in its source, and which file it has loaded, sealed for its status: row values and what tells a file from others never
+//! stand there in clear.
 
 use api::keeper::{ChunkCursor, SecretText};
 use base64::Engine;
@@ -14,34 +15,58 @@ use crate::keeper::base::error::Error;
 use crate::keeper::vault::TenantKeys;
 use crate::keeper::vault::opening::Opening;
 
-fn cursor_bound(admitted: &Admitted) -> Bound {
+/// `what` the record is.
+fn bound(admitted: &Admitted, what: &str) -> Bound {
     Bound {
         namespace: admitted.namespace().to_owned(),
         kind: "ImportRun".into(),
         name: admitted.run().name_any(),
         uid: admitted.run_uid().clone(),
         endpoint_digest: String::new(),
-        fields: ["cursor".to_owned()].into(),
+        fields: [what.to_owned()].into(),
     }
 }
 
-/// Row values never stand in a status in clear.
+const CURSOR: &str = "cursor";
+const FILE: &str = "file";
+
 pub(crate) fn seal_cursor(admitted: &Admitted, keys: &TenantKeys, number: i64, key: &[SecretText]) -> Result<String, Rejection> {
-    let plain = Zeroizing::new(serde_json::to_vec(key).expect("a list of text is JSON"));
-    let version = u64::try_from(number).unwrap_or_default() + 1;
-    let context = cursor_bound(admitted).context(keys.scope.clone());
+    seal(admitted, keys, CURSOR, u64::try_from(number).unwrap_or_default() + 1, key)
+}
+
+/// The cursor and the number of the chunk it lies behind, which is the record's version and so as authentic as the rest.
+pub(crate) fn open_cursor(admitted: &Admitted, keys: &TenantKeys, sealed: &str, opening: &Opening) -> Result<ChunkCursor, Rejection> {
+    let (version, last_key) = open(admitted, keys, CURSOR, sealed, opening)?;
+    let chunk = i64::try_from(version).map_err(|_| unreadable(admitted, CURSOR))? - 1;
+    Ok(ChunkCursor { chunk, last_key })
+}
+
+/// What tells the file that a run has loaded from every other one.
+pub(crate) fn seal_file(admitted: &Admitted, keys: &TenantKeys, file: &[SecretText]) -> Result<String, Rejection> {
+    seal(admitted, keys, FILE, 1, file)
+}
+
+pub(crate) fn open_file(admitted: &Admitted, keys: &TenantKeys, sealed: &str, opening: &Opening) -> Result<Vec<SecretText>, Rejection> {
+    open(admitted, keys, FILE, sealed, opening).map(|(_, file)| file)
+}
+
+fn seal(admitted: &Admitted, keys: &TenantKeys, what: &str, version: u64, texts: &[SecretText]) -> Result<String, Rejection> {
+    let plain = Zeroizing::new(serde_json::to_vec(texts).expect("a list of text is JSON"));
+    let context = bound(admitted, what).context(keys.scope.clone());
     let failed = |source| Error::Ring { tenant: keys.tenant.name_any(), source };
     let sealed = keys.ring.seal(Purpose::Cursor, version, &context, &plain, &mut rand::rng()).map_err(failed)?;
     Ok(BASE64.encode(sealed))
 }
 
-/// The cursor and the number of the chunk it lies behind, which is the record's version and so as authentic as the rest.
-pub(crate) fn open_cursor(admitted: &Admitted, keys: &TenantKeys, sealed: &str, opening: &Opening) -> Result<ChunkCursor, Rejection> {
-    let unreadable = || Error::Record { name: format!("cursor of run {}", admitted.run_uid()), detail: "it is not a sealed cursor" };
-    let record = BASE64.decode(sealed).map_err(|_| unreadable())?;
-    let context = cursor_bound(admitted).context(keys.scope.clone());
+/// The version of the record, and what is in it.
+fn open(admitted: &Admitted, keys: &TenantKeys, what: &str, sealed: &str, opening: &Opening) -> Result<(u64, Vec<SecretText>), Rejection> {
+    let record = BASE64.decode(sealed).map_err(|_| unreadable(admitted, what))?;
+    let context = bound(admitted, what).context(keys.scope.clone());
     let failed = |source| Error::Ring { tenant: keys.tenant.name_any(), source };
     let opened = keys.ring.open(opening, Purpose::Cursor, &context, &record).map_err(failed)?;
-    let chunk = i64::try_from(opened.version).map_err(|_| unreadable())? - 1;
-    Ok(ChunkCursor { chunk, last_key: serde_json::from_slice(&opened.plaintext).map_err(|_| unreadable())? })
+    Ok((opened.version, serde_json::from_slice(&opened.plaintext).map_err(|_| unreadable(admitted, what))?))
+}
+
+fn unreadable(admitted: &Admitted, what: &str) -> Error {
+    Error::Record { name: format!("{what} of run {}", admitted.run_uid()), detail: "it is not a sealed one" }
 }

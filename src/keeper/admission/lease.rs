@@ -5,8 +5,8 @@ use std::sync::Arc;
 use api::Upload;
 use api::connection::Rows;
 use api::import_job::SourceKind;
-use api::import_run::Chunks;
-use api::keeper::{ChunkCursor, Lease, SalesforceSession, SecretText, SessionRequest, SourceCredential, UploadGrant};
+use api::import_run::{Chunks, ImportRunStatus};
+use api::keeper::{ChunkCursor, Lease, LoadedFile, SalesforceSession, SecretText, SessionRequest, SourceCredential, UploadGrant};
 use domain::bookmark::{self, Bookmark};
 use domain::lease::{Admitted, ConnectionObserved, Refusal, StoredFile, UploadObserved, Usable, judge_connection, judge_upload};
 use domain::reach::endpoints_of;
@@ -15,7 +15,7 @@ use kube::{Api, ResourceExt};
 use secrecy::ExposeSecret;
 
 use super::caller::{RunKey, tenant_uid};
-use super::cursors::open_cursor;
+use super::cursors::{open_cursor, open_file};
 use super::{Admission, Rejection};
 use crate::file_grant;
 use crate::keeper::audit::{Audit, Event};
@@ -58,19 +58,12 @@ impl Leases {
     pub(crate) async fn lease(&self, admitted: &Admitted, ending: bool) -> Result<Lease, Rejection> {
         let keys = self.keys_of(admitted).await?;
         let source = if ending { None } else { Some(self.source(admitted, &keys).await?) };
-        let target = match self.salesforce_session(admitted, &keys, None, None).await {
-            Err(Rejection::Told(refusal, told)) if ending && told.end.is_some() => {
-                // Audited like every other.
-                let refused: Result<(), _> = Err(Rejection::Told(refusal, told));
-                let _ = self.admission.judged(&RunKey::of(admitted), "lease", refused).await;
-                None
-            }
-            other => Some(other?),
-        };
         let status = admitted.run().status.clone().unwrap_or_default();
+        let loaded = self.loaded(admitted, &keys, &status).await?;
+        let target = if loaded.is_some() { None } else { self.target(admitted, &keys, ending).await? };
         let chunks = status.chunks.unwrap_or_default();
         let cursors = self.cursors(admitted, &keys, &chunks).await?;
-        let bookmark = if ending { Vec::new() } else { self.bookmark(admitted, &keys).await? };
+        let bookmark = if ending || loaded.is_some() { Vec::new() } else { self.bookmark(admitted, &keys).await? };
         let event = Event::new("LeaseGranted")
             .with("tenant", tenant_uid(admitted).as_str())
             .with("run", admitted.run_uid().as_str())
@@ -84,9 +77,22 @@ impl Leases {
             cursors,
             chunks,
             bookmark,
+            loaded,
             now: self.cluster.now()?,
             private_endpoints: endpoints_of(&keys.region, &keys.tenant.name_any()),
         })
+    }
+
+    async fn target(&self, admitted: &Admitted, keys: &TenantKeys, ending: bool) -> Result<Option<SalesforceSession>, Rejection> {
+        match self.salesforce_session(admitted, keys, None, None).await {
+            Err(Rejection::Told(refusal, told)) if ending && told.end.is_some() => {
+                // Audited like every other.
+                let refused: Result<(), _> = Err(Rejection::Told(refusal, told));
+                let _ = self.admission.judged(&RunKey::of(admitted), "lease", refused).await;
+                Ok(None)
+            }
+            other => other.map(Some),
+        }
     }
 
     pub(crate) async fn renewed_session(&self, admitted: &Admitted, request: &SessionRequest) -> Result<SalesforceSession, Rejection> {
@@ -143,15 +149,15 @@ impl Leases {
     }
 
     async fn source(&self, admitted: &Admitted, keys: &TenantKeys) -> Result<SourceCredential, Rejection> {
-        let (connection_ref, rows) = match admitted.snapshot().job_spec.source.kind().ok_or(Refusal::File)? {
-            SourceKind::Sql(query) => (&query.connection_ref, Rows::Query),
-            SourceKind::File(file) => (&file.connection_ref, Rows::Files),
+        let (connection_ref, has_them): (_, fn(Rows) -> bool) = match admitted.snapshot().job_spec.source.kind().ok_or(Refusal::File)? {
+            SourceKind::Sql(query) => (&query.connection_ref, |rows| rows == Rows::Query),
+            SourceKind::File(file) => (&file.connection_ref, |rows| matches!(rows, Rows::Files { .. })),
             SourceKind::Upload(_) => return self.upload_grant(admitted, keys).await.map(SourceCredential::Upload),
         };
         let name = &connection_ref.name;
         let (usable, stored) = self.usable(admitted, name).await?;
         // What logs in to an org stays here, whatever a job says: its worker gets sessions.
-        if usable.connection().spec.system().is_none_or(|system| system.kind().profile().rows != rows) {
+        if usable.connection().spec.system().is_none_or(|system| !has_them(system.kind().profile().rows)) {
             return Err(Rejection::about(admitted, name, Refusal::NoSource));
         }
         let entries = self.vault.entries(keys, usable.connection(), &stored, opened_for(admitted)).await?;
@@ -220,6 +226,20 @@ impl Leases {
             Some(next) => Ok(self.vault.keep_bookmark(&keys, &place, kept, &next).await?),
             None => Ok(()),
         }
+    }
+
+    /// Which file a run has loaded that is only still to be dealt with.
+    async fn loaded(&self, admitted: &Admitted, keys: &TenantKeys, status: &ImportRunStatus) -> Result<Option<LoadedFile>, Rejection> {
+        let Some(outcome) = status.outcome.as_ref().filter(|outcome| outcome.is_pending()) else { return Ok(None) };
+        let file = match &outcome.sealed_file {
+            Some(sealed) => {
+                let event = Event::new("LoadedFileOpened");
+                let event = event.with("tenant", tenant_uid(admitted).as_str()).with("run", admitted.run_uid().as_str());
+                open_file(admitted, keys, sealed, &self.vault.opening(admitted.region(), admitted.run_uid(), event).await?)?
+            }
+            None => Vec::new(),
+        };
+        Ok(Some(LoadedFile { file, has_failed_rows: status.rows.is_some_and(|rows| rows.failed > 0) }))
     }
 
     /// What the cursors of earlier attempts say.

@@ -14,7 +14,7 @@ pub(super) static PROFILE: SystemProfile = SystemProfile {
     name: "Azure Blob Storage",
     public_port: 443,
     logins: &[ACCOUNT_KEY, SAS],
-    rows: Rows::Files,
+    rows: Rows::Files { changeable: true },
     revoked_by_disconnect: "nothing is revoked",
     left_after_disconnect: "the key or signature stays valid until you rotate the account's key or the signature ends",
 };

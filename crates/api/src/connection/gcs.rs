@@ -13,7 +13,7 @@ pub(super) static PROFILE: SystemProfile = SystemProfile {
     name: "Google Cloud Storage",
     public_port: 443,
     logins: &[SERVICE_ACCOUNT],
-    rows: Rows::Files,
+    rows: Rows::Files { changeable: true },
     revoked_by_disconnect: "nothing is revoked",
     left_after_disconnect: "the service account's key stays valid until you delete it there",
 };

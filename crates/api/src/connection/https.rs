@@ -14,7 +14,7 @@ pub(super) static PROFILE: SystemProfile = SystemProfile {
     name: "HTTPS",
     public_port: 443,
     logins: &[BASIC, BEARER, HEADER],
-    rows: Rows::Files,
+    rows: Rows::Files { changeable: false },
     revoked_by_disconnect: "nothing is revoked",
     left_after_disconnect: "the password or token stays valid until you change it there",
 };

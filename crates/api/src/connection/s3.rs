@@ -14,7 +14,7 @@ pub(super) static PROFILE: SystemProfile = SystemProfile {
     name: "S3",
     public_port: 443,
     logins: &[ACCESS_KEY, WITH_CUSTOMER_KEY],
-    rows: Rows::Files,
+    rows: Rows::Files { changeable: true },
     revoked_by_disconnect: "nothing is revoked",
     left_after_disconnect: "the access key stays valid until you delete it there",
 };

@@ -13,7 +13,7 @@ pub(super) static PROFILE: SystemProfile = SystemProfile {
     name: "SFTP",
     public_port: 22,
     logins: &[PASSWORD, KEY, ENCRYPTED_KEY, CERTIFIED_KEY],
-    rows: Rows::Files,
+    rows: Rows::Files { changeable: true },
     revoked_by_disconnect: "nothing is revoked",
     left_after_disconnect: "the password or key stays valid until you change it there",
 };

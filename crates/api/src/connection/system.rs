@@ -134,7 +134,10 @@ pub enum Rows {
     /// It is no source.
     None,
     /// It has files, which are read from their start.
-    Files,
+    Files {
+        /// They can be moved and deleted there, too (`afterSuccess`).
+        changeable: bool,
+    },
     /// By a query in SQL. The rows can be read again from behind one of them if the job says what orders them (`orderBy`).
     Query,
 }

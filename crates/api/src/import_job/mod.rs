@@ -1,5 +1,6 @@
 //! `ImportJob`: what to load, how, from where, when.
 
+mod after_success;
 mod excel;
 mod number;
 mod parquet;
@@ -13,6 +14,7 @@ use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::after_success::{AfterSuccess, AfterSuccessKind, MoveTo};
 pub use self::excel::{ExcelFormat, Hidden};
 pub use self::number::{Decimal, NumberFormat, Thousands};
 pub use self::parquet::ParquetFormat;

@@ -3,11 +3,13 @@
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::after_success::AfterSuccess;
 use super::excel::ExcelFormat;
 use super::parquet::ParquetFormat;
 use crate::meta::LocalRef;
-use crate::schema::{self, TEXT, exactly_one, rule};
+use crate::schema::{self, PATH, TEXT, exactly_one, rule};
 use crate::union::union;
 use crate::zone::{UnknownZone, zone};
 
@@ -219,10 +221,7 @@ pub struct Watermark {
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
-    rule(
-        "!self.path.startsWith('/') && !self.path.endsWith('/') && self.path.split('/').all(part, !(part in ['', '.', '..']))",
-        "path begins and ends without a slash, and has no part that is empty, . or ..",
-    ),
+    whole_path("path"),
     rule("!has(self.choose) || self.path.contains('*')", "choose needs a path with a *"),
     rule("!has(self.choose) || self.choose != 'All' || !has(self.unchanged)", "with choose: All each file is read once: leave unchanged out"),
 ]))]
@@ -248,6 +247,19 @@ pub struct FileSource {
     /// What a run does with the file that the last successful run has read, if nobody changed it since. Absent: `Read`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unchanged: Option<Unchanged>,
+    /// What becomes of the file at its server once a run has ended well with it. Absent: it stays where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_success: Option<AfterSuccess>,
+}
+
+/// A path that means the same to every server.
+pub(super) fn whole_path(field: &str) -> Value {
+    rule(
+        &format!(
+            "!self.{field}.startsWith('/') && !self.{field}.endsWith('/') && self.{field}.split('/').all(part, !(part in ['', '.', '..']))"
+        ),
+        &format!("{field} begins and ends without a slash, and has no part that is empty, . or .."),
+    )
 }
 
 /// Which of several files that match are read.
@@ -276,9 +288,6 @@ const TABLE: &str = r"^[^.\x00-\x1f\x7f]+([.][^.\x00-\x1f\x7f]+){0,2}$";
 
 /// One character of ASCII that shows.
 const MARK: &str = "^[!-~]$";
-
-/// No control characters.
-const PATH: &str = r"^[^\x00-\x1f\x7f]*$";
 
 union! {
     /// Where the rows of a job come from.
@@ -339,6 +348,14 @@ impl Source {
             SourceKind::Upload(upload) => upload.member.as_deref(),
             SourceKind::File(file) => file.member.as_deref(),
             SourceKind::Sql(_) => None,
+        }
+    }
+
+    /// What becomes of the file at its server, if the job says something.
+    pub fn after_success(&self) -> Option<&AfterSuccess> {
+        match self.kind()? {
+            SourceKind::File(file) => file.after_success.as_ref(),
+            SourceKind::Upload(_) | SourceKind::Sql(_) => None,
         }
     }
 

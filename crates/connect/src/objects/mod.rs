@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStore};
+use object_store::{CopyMode, CopyOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 use reqwest::Url;
 
 pub use self::azure::{AzureKey, AzureParams};
@@ -23,7 +23,7 @@ pub use self::refusal::ObjectsRefusal;
 pub use self::s3::{S3Key, S3Params, S3Refusal, S3Store};
 use self::transport::{Failure, NO_LIST, Transport};
 use crate::error::{Error, inner};
-use crate::files::{Entries, Entry, EntryKind, FileBytes, FileError, FileState, RemoteFiles};
+use crate::files::{ChangeError, Entries, Entry, EntryKind, FileBytes, FileError, FileState, RemoteFiles, Renamed};
 
 /// A name that nobody gives to an object: whether there is one is not what is asked.
 const NOBODYS: &str = "dataimporter-asks-who-it-is";
@@ -111,6 +111,31 @@ impl RemoteFiles for ObjectFiles {
         }
         let (place, transport, key) = (self.place.clone(), self.transport.clone(), key.to_owned());
         Ok(found.into_stream().map(move |piece| piece.map_err(|error| file_error(&place, &transport, &key, error))).boxed())
+    }
+
+    /// Looks for the other object first: not every server knows the condition that it must not be there.
+    async fn rename(&self, key: &str, to: &str) -> Result<Renamed, ChangeError> {
+        let (from, target) = (path(key)?, path(to)?);
+        match self.look(to).await {
+            Err(FileError::NotFound(_)) => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => return Err(ChangeError::Taken { path: to.to_owned() }),
+        }
+        let options = CopyOptions::new().with_mode(CopyMode::Create);
+        self.store.copy_opts(&from, &target, options).await.map_err(|error| match error {
+            object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. } => {
+                ChangeError::Taken { path: to.to_owned() }
+            }
+            error => file_error(&self.place, &self.transport, key, error).into(),
+        })?;
+        Ok(Renamed::Copied)
+    }
+
+    async fn remove(&self, key: &str) -> Result<(), ChangeError> {
+        match self.store.delete(&path(key)?).await.map_err(|error| file_error(&self.place, &self.transport, key, error)) {
+            Err(FileError::NotFound(_)) => Ok(()),
+            removed => Ok(removed?),
+        }
     }
 
     /// A page at a time, and never what lies in folders within the folder: a bucket may have millions of objects elsewhere.

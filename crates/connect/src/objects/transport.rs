@@ -119,6 +119,10 @@ impl Transport {
         let request = self.peer.https.request(parts.method.clone(), url)?.headers(parts.headers).body(reqwest::Body::wrap(body));
         let answer = self.peer.send(request, limit).await?;
         if answer.status().is_success() {
+            // Azure may answer before it has begun: the object that is copied must not be deleted then.
+            if parts.method == Method::PUT && answer.headers().get("x-ms-copy-status").is_some_and(|status| status != "success") {
+                return Err(self.protocol("it has not made the copy yet that it was asked for"));
+            }
             let answer: http::Response<reqwest::Body> = answer.into();
             if is_list {
                 return self.list(answer).await;

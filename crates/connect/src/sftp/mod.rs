@@ -19,7 +19,7 @@ use tokio_util::io::ReaderStream;
 use self::session::Session;
 use crate::dial::Dialer;
 use crate::error::Error;
-use crate::files::{Entries, Entry, EntryKind, FileBytes, FileError, FileState, RemoteFiles};
+use crate::files::{ChangeError, Entries, Entry, EntryKind, FileBytes, FileError, FileState, RemoteFiles, Renamed};
 
 /// How long the next piece of a file may take while it is waited for, and any other answer.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -217,9 +217,48 @@ impl RemoteFiles for SftpFiles {
         Ok(names.try_flatten().boxed())
     }
 
+    /// Looks for the other file first: a server may write over it.
+    async fn rename(&self, path: &str, to: &str) -> Result<Renamed, ChangeError> {
+        match self.look(to).await {
+            Err(FileError::NotFound(_)) => {}
+            Err(FileError::Path(_)) | Ok(_) => return Err(ChangeError::Taken { path: to.to_owned() }),
+            Err(error) => return Err(error.into()),
+        }
+        let session = self.session().await?;
+        let (from, target) = (self.path(path), self.path(to));
+        let refused = match self.answered(session.sftp.rename(from.as_str(), target.as_str())).await? {
+            Ok(()) => return Ok(Renamed::Moved),
+            Err(error) => error,
+        };
+        if !is_missing(&refused) {
+            return Err(self.file_error(&from, refused).await.into());
+        }
+        // Either of them is not there.
+        self.look(path).await?;
+        self.make_folders(&session, to).await?;
+        match self.answered(session.sftp.rename(from.as_str(), target.as_str())).await? {
+            Ok(()) => Ok(Renamed::Moved),
+            Err(error) => Err(self.file_error(&from, error).await.into()),
+        }
+    }
+
+    async fn remove(&self, path: &str) -> Result<(), ChangeError> {
+        let path = self.path(path);
+        let session = self.session().await?;
+        match self.answered(session.sftp.remove_file(path.as_str())).await? {
+            Ok(()) => Ok(()),
+            Err(error) if is_missing(&error) => Ok(()),
+            Err(error) => Err(self.file_error(&path, error).await.into()),
+        }
+    }
+
     fn shows_unfinished(&self) -> bool {
         true
     }
+}
+
+fn is_missing(error: &SftpError) -> bool {
+    matches!(error, SftpError::Status(status) if status.status_code == StatusCode::NoSuchFile)
 }
 
 impl SftpFiles {
@@ -245,6 +284,24 @@ impl SftpFiles {
             }
             _ => None,
         })
+    }
+
+    /// Those that the path has and the server has not; the folder that paths begin in is there.
+    async fn make_folders(&self, session: &Session, path: &str) -> Result<(), FileError> {
+        for (end, _) in path.match_indices('/') {
+            let folder = self.path(&path[..end]);
+            if self.answered(session.sftp.metadata(folder.as_str())).await?.is_ok() {
+                continue;
+            }
+            let made = self.answered(session.sftp.create_dir(folder.as_str())).await?;
+            // Another run may have made it at the same moment.
+            if let Err(error) = made
+                && self.answered(session.sftp.metadata(folder.as_str())).await?.is_err()
+            {
+                return Err(self.file_error(&folder, error).await);
+            }
+        }
+        Ok(())
     }
 
     async fn folder_error(&self, folder: &str, error: SftpError) -> FileError {

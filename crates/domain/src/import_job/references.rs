@@ -59,6 +59,8 @@ enum Part {
     Query,
     /// Has the file of `source.file`.
     File,
+    /// The same, and the file can be moved and deleted there.
+    ChangeableFile,
     /// Takes the rows of `target.salesforce`.
     Org,
 }
@@ -66,36 +68,49 @@ enum Part {
 impl Part {
     fn is_played_by(self, system: System<'_>) -> bool {
         match self {
-            Self::Query => rows(system.kind()) == Rows::Query,
-            Self::File => rows(system.kind()) == Rows::Files,
+            Self::Query | Self::File | Self::ChangeableFile => self.has_rows(system.kind()),
             Self::Org => system.org().is_some(),
+        }
+    }
+
+    fn has_rows(self, system: SystemKind) -> bool {
+        match (self, system.profile().rows) {
+            (Self::Query, rows) => rows == Rows::Query,
+            (Self::File, rows) => matches!(rows, Rows::Files { .. }),
+            (Self::ChangeableFile, rows) => rows == Rows::Files { changeable: true },
+            (Self::Org, _) => false,
         }
     }
 
     fn needs(self) -> String {
         match self {
-            Self::Query => format!("a source.sql needs a Connection of kind {}", kinds(Rows::Query)),
-            Self::File => format!("a source.file needs a Connection of kind {}", kinds(Rows::Files)),
+            Self::Query => format!("a source.sql needs a Connection of kind {}", self.kinds()),
+            Self::File => format!("a source.file needs a Connection of kind {}", self.kinds()),
+            Self::ChangeableFile => {
+                format!(
+                    "source.file.afterSuccess needs a Connection of kind {}: where else files come from they are only read",
+                    self.kinds()
+                )
+            }
             Self::Org => format!("target.salesforce needs a Connection of kind {}", SystemKind::Salesforce.key()),
         }
     }
-}
 
-fn rows(system: SystemKind) -> Rows {
-    system.profile().rows
-}
-
-/// The kinds of systems that are read in this way.
-fn kinds(wanted: Rows) -> String {
-    let kinds = SystemKind::ALL.iter().copied().filter(|kind| rows(*kind) == wanted);
-    kinds.map(SystemKind::key).collect::<Vec<_>>().join(" or ")
+    /// The kinds of systems that have such rows.
+    fn kinds(self) -> String {
+        let kinds = SystemKind::ALL.iter().copied().filter(|kind| self.has_rows(*kind));
+        kinds.map(SystemKind::key).collect::<Vec<_>>().join(" or ")
+    }
 }
 
 /// In the order source, target.
 pub(crate) fn uses(spec: &ImportJobSpec) -> Vec<Use> {
     let source = spec.source.kind().and_then(|source| match source {
         SourceKind::Sql(query) => Some(Use { name: query.connection_ref.name.clone(), part: Part::Query }),
-        SourceKind::File(file) => Some(Use { name: file.connection_ref.name.clone(), part: Part::File }),
+        SourceKind::File(file) => {
+            let part = if file.after_success.is_some() { Part::ChangeableFile } else { Part::File };
+            Some(Use { name: file.connection_ref.name.clone(), part })
+        }
         SourceKind::Upload(_) => None,
     });
     let target = spec.target.kind().map(|target| match target {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::import_job::{Choose, ImportJobSpec, Schedule, SourceKind, TriggerKind};
+use api::import_job::{Choose, FileSource, ImportJobSpec, Schedule, SourceKind, TriggerKind};
 use api::reasons::import_job as reasons;
 use api::{ImportJob, Uid, names};
 use jiff::Timestamp;
@@ -75,6 +75,7 @@ const RULES: &[Rule] = &[
     not_understood, // written for a newer version
     schedule_unreadable,
     zone_unknown,
+    moved_into_its_own_path,
     namespace_or_region, // no tenant, no place
     connection,          // missing, of the wrong kind, suspended, unverified
     upload_too_old,      // past its hour, or nearly
@@ -177,9 +178,11 @@ fn suspended(o: &Observed, _: Timestamp) -> Option<Finding> {
 fn not_understood(o: &Observed, _: Timestamp) -> Option<Finding> {
     let spec = &o.job.spec;
     let (format, said) = spec.source.format().unwrap_or((None, "source.format"));
+    let after_success = spec.source.after_success();
     let parts = [
         ("source", spec.source.kind().is_some()),
         (said, format.is_none_or(|format| format.kind().is_some())),
+        ("source.file.afterSuccess", after_success.is_none_or(|after| after.kind().is_some())),
         ("target", spec.target.kind().is_some()),
         ("trigger", !matches!(when(spec), When::Unknown)),
     ];
@@ -200,6 +203,12 @@ fn schedule_unreadable(o: &Observed, _: Timestamp) -> Option<Finding> {
 
 fn zone_unknown(o: &Observed, _: Timestamp) -> Option<Finding> {
     o.job.spec.source.zone().err().map(|error| Finding::stalled(reasons::INVALID_SPEC, format!("source.{error}")))
+}
+
+/// Its files would be loaded for ever.
+fn moved_into_its_own_path(o: &Observed, _: Timestamp) -> Option<Finding> {
+    let Some(SourceKind::File(file)) = o.job.spec.source.kind() else { return None };
+    file.moves_into_its_own_path().then(|| Finding::stalled(reasons::INVALID_SPEC, FileSource::OWN_PATH))
 }
 
 fn namespace_or_region(o: &Observed, _: Timestamp) -> Option<Finding> {

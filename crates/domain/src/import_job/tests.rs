@@ -26,7 +26,7 @@ fn ended(reason: &str, succeeded: &str) -> ImportRun {
 #[test]
 fn how_a_job_stands() {
     type Case = (&'static str, &'static str, &'static str, fn(&mut Observed), &'static str, Standing);
-    let table: [Case; 21] = [
+    let table: [Case; 23] = [
         ("in order", UPLOAD, MANUAL, |_| (), "Armed", Standing::Ready),
         ("no tenant", UPLOAD, MANUAL, |o| o.tenant = None, "NoTenant", Standing::Waiting),
         ("no region", UPLOAD, MANUAL, |o| o.region = None, "RegionNotFound", Standing::Waiting),
@@ -128,6 +128,22 @@ fn how_a_job_stands() {
             MANUAL,
             |_| (),
             "InvalidSpec",
+            Standing::Stalled,
+        ),
+        (
+            "a file that is moved to where it is read",
+            "{file: {connectionRef: {name: lake}, path: in/*.csv, afterSuccess: {move: {folder: in}}}}",
+            MANUAL,
+            |_| (),
+            "InvalidSpec",
+            Standing::Stalled,
+        ),
+        (
+            "something else that a newer version does with a file",
+            "{file: {connectionRef: {name: lake}, path: in/*.csv, afterSuccess: {truncate: {}}}}",
+            MANUAL,
+            |_| (),
+            "NotUnderstood",
             Standing::Stalled,
         ),
         ("a day that never comes", SQL, "{schedule: {cron: '0 0 30 2 *'}}", |_| (), "InvalidSchedule", Standing::Stalled),
@@ -247,6 +263,34 @@ fn of_many(name: &str, reason: &str, left: Option<i64>) -> Arc<ImportRun> {
     }
     run.status.as_mut().unwrap().outcome = Some(serde_json::from_value(outcome).unwrap());
     Arc::new(run)
+}
+
+#[test]
+fn files_are_moved_and_deleted_only_where_they_can_be() {
+    let source = |after: &str| format!("{{file: {{connectionRef: {{name: lake}}, path: a.csv{after}}}}}");
+    let told = |source: &str, system: &str| {
+        let change = |o: &mut Observed| {
+            let lake = Arc::make_mut(o.connections.get_mut("lake").unwrap());
+            lake.spec = crate::testing::edited(&lake.spec, |spec| {
+                spec.as_object_mut().unwrap().remove("postgres");
+                spec[system] = match system {
+                    "s3" => serde_json::json!({"bucket": "b", "region": "eu-central-1"}),
+                    _ => serde_json::json!({"url": "https://files.example/", "auth": {"bearer": {}}}),
+                };
+            });
+        };
+        decide(&edit(source, MANUAL, change), now()).finding
+    };
+    for after in [", afterSuccess: {delete: {}}", ", afterSuccess: {move: {folder: done}}"] {
+        assert_eq!(told(&source(after), "s3").reason, "Armed", "{after}");
+        let finding = told(&source(after), "https");
+        assert_eq!(finding.reason, "WrongConnectionKind", "{after}");
+        assert_eq!(
+            finding.message,
+            "Connection lake: source.file.afterSuccess needs a Connection of kind s3 or gcs or azureBlob or sftp: where else files come from they are only read"
+        );
+    }
+    assert_eq!(told(&source(""), "https").reason, "Armed");
 }
 
 const FILES: &str = "{file: {connectionRef: {name: lake}, path: in/*.csv, choose: All}}";

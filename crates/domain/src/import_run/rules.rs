@@ -101,7 +101,7 @@ const RULES: &[Rule] = &[
 /// What to do with the run at `now`.
 pub fn decide(o: &Observed, now: Timestamp) -> Decision {
     if let Some(decision) = RULES.iter().find_map(|rule| rule(o, now)) {
-        return decision;
+        return after_loading(o, decision);
     }
     let Some(placed) = Placed::prove(o).map(Box::new) else {
         return blocked(Finding::waiting(reasons::RUN_NAMESPACE_NOT_READY, "the tenant's run namespace is not ready"));
@@ -116,6 +116,17 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision {
         (Basis::Snapshot(begun), _) => Decision::AnnounceNext(placed, begun.frozen.clone()),
         // Rules above spoke for these.
         (Basis::Lost | Basis::Over(_), _) => Decision::Leave,
+    }
+}
+
+/// A run that has loaded everything ends as that says, whatever keeps its file from being dealt with.
+fn after_loading(o: &Observed, decision: Decision) -> Decision {
+    let loaded = status(o).and_then(|status| status.outcome.as_ref()).filter(|outcome| outcome.is_pending());
+    let (Some(outcome), Decision::Finish { message: why, ending, .. }) = (loaded, &decision) else { return decision };
+    let message = outcome.message_and(&format!("source.file.afterSuccess may not have been done: {why}"));
+    match accounted(o, outcome) {
+        Decision::Finish { reason, .. } if reason == outcome.reason => Decision::Finish { reason, message, ending: ending.clone() },
+        wrong => wrong,
     }
 }
 
@@ -175,7 +186,7 @@ fn outcome_reported(o: &Observed, _: Timestamp) -> Option<Decision> {
         RunState::Working { attempt, .. } | RunState::Between(attempt) => attempt,
         RunState::Fresh | RunState::Announced(_) => return None,
     };
-    let says_how = outcome.attempt == current.number && !outcome.reason.is_resumable();
+    let says_how = outcome.attempt == current.number && !outcome.reason.is_resumable() && !outcome.is_pending();
     says_how.then(|| accounted(o, outcome))
 }
 

@@ -191,6 +191,47 @@ fn an_outcome_of_an_earlier_attempt_says_nothing() {
     assert_eq!(told(&decide(&observed_run(&status), now())), "report Running");
 }
 
+/// Everything is loaded, and the file is still to be dealt with.
+fn pending(status: &str) -> String {
+    let outcome =
+        r#"outcome: {attempt: 1, reason: CompletedWithFailedRows, message: m, at: "2026-11-24T06:00:00Z", afterSuccess: Pending}"#;
+    format!("{}, rows: {{read: 3, succeeded: 2, failed: 1}}, {outcome}}}", status.trim_end().strip_suffix('}').unwrap())
+}
+
+#[test]
+fn a_run_whose_file_is_still_to_be_dealt_with_goes_on_in_a_further_attempt() {
+    let working = pending(WORKING);
+    assert_eq!(told(&decide(&observed_run(&working), now())), "report Running");
+    assert_eq!(told(&decide(&edit(&working, |o| over(o, "Failed", 137)), now())), "end Error counted");
+    let left = pending(&between(&[("Error", true)], "2026-11-24T05:59:00Z"));
+    assert_eq!(told(&decide(&observed_run(&left), now())), "announce the next");
+    for state in ["Done", "Kept"] {
+        let done = working.replace("Pending", state);
+        assert_eq!(told(&decide(&observed_run(&done), now())), "finish CompletedWithFailedRows", "{state}");
+    }
+}
+
+#[test]
+fn a_run_that_has_loaded_everything_ends_so_whatever_keeps_its_file_from_being_dealt_with() {
+    type Case = (&'static str, fn(&mut Observed), jiff::Timestamp, &'static str);
+    let table: [Case; 4] = [
+        ("cancelled", |o| spec(o).cancel = Some(true), now(), "cancelled between two attempts"),
+        ("too late", |_| (), at("2026-11-24T06:59:10Z"), "guards.deadlineSeconds passed between two attempts"),
+        ("its snapshot is gone", |o| o.basis = Basis::Lost, now(), "create another ImportRun"),
+        ("its tenant leaves", |o| Arc::make_mut(o.tenant.as_mut().unwrap()).metadata.uid = Some("other".into()), now(), "another one"),
+    ];
+    let left = pending(&between(&[("Error", true)], "2026-11-24T05:59:00Z"));
+    let mut cases: Vec<_> = table.into_iter().map(|(name, change, now, why)| (name, edit(&left, change), now, why)).collect();
+    cases.push(("attempts used up", observed_run(&pending(&between(&[("Error", true); 5], "2026-11-24T05:59:00Z"))), now(), "5 attempts"));
+    for (name, observed, now, why) in cases {
+        let Decision::Finish { reason, message, .. } = decide(&observed, now) else { panic!("{name}: the run does not end") };
+        assert_eq!(reason, RunReason::CompletedWithFailedRows, "{name}");
+        assert!(message.starts_with("m; source.file.afterSuccess may not have been done: ") && message.contains(why), "{name}: {message}");
+    }
+    let wrong = edit(&left.replace("read: 3", "read: 4"), |o| spec(o).cancel = Some(true));
+    assert_eq!(told(&decide(&wrong, now())), "finish AccountingMismatch");
+}
+
 #[test]
 fn an_interrupted_worker_is_followed_by_another() {
     let status = with_outcome("Interrupted", "{}");

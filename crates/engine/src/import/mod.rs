@@ -75,6 +75,7 @@ impl From<Refusal> for Ending {
             failed_rows: Vec::new(),
             unmatched: 0,
             warnings: Vec::new(),
+            origin: Vec::new(),
             file: None,
             files_left: 0,
             bookmark: Vec::new(),
@@ -102,7 +103,12 @@ impl Import {
         let ending = self.attempt().await.unwrap_or_else(Ending::from);
         deadline.abort();
         let source = self.source.as_deref();
-        Ending { file: source.and_then(Source::name), files_left: source.map_or(0, Source::left), ..ending }
+        Ending {
+            origin: source.map(Source::origin).unwrap_or_default(),
+            file: source.and_then(Source::name),
+            files_left: source.map_or(0, Source::left),
+            ..ending
+        }
     }
 
     async fn attempt(&mut self) -> Result<Ending, Refusal> {

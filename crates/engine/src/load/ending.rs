@@ -24,6 +24,8 @@ pub struct Ending {
     pub unmatched: u64,
     /// What was sent although it looks like a mistake; the caller, who maps the rows, adds them.
     pub warnings: Vec<Warning>,
+    /// What tells what was read from everything else; the caller, who opens it, adds it.
+    pub origin: Vec<String>,
     /// The file that was read, where the job leaves open which one; the caller, who opens it, adds it.
     pub file: Option<String>,
     /// So many files wait for runs of their own; the caller adds it, too.
@@ -85,6 +87,7 @@ impl Ending {
             failed_rows,
             unmatched,
             warnings: Vec::new(),
+            origin: Vec::new(),
             file: None,
             files_left: 0,
             bookmark: Vec::new(),

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use connect::RemoteFiles;
 use engine::row::Batch;
 use engine::source::blob::{MemoryBlob, UploadBlob};
 use engine::source::{FileSource, ReadError, Said, Source, Start};
@@ -57,6 +59,8 @@ pub(crate) struct Place<'a> {
     pub(crate) has_lists: bool,
     pub(crate) put: Put<'a>,
     pub(crate) source: Get<'a>,
+    /// Its files; absent where there is only one.
+    pub(crate) files: Option<Box<dyn Fn() -> Arc<dyn RemoteFiles> + 'a>>,
     /// The same with a credential that is wrong; absent where there is none, or any is taken.
     wrong: Option<Get<'a>>,
 }
@@ -68,6 +72,7 @@ impl<'a> Place<'a> {
             has_lists: server.has_lists(),
             put: Box::new(|name, content| std::fs::write(server.file(name), content).expect("a file of the server")),
             source: Box::new(|name, said| server.source(name, server.port(), said)),
+            files: Some(Box::new(|| server.files(server.port()))),
             wrong: Some(Box::new(|name, _| server.wrong(name))),
         }
     }
@@ -78,6 +83,7 @@ impl<'a> Place<'a> {
             has_lists: true,
             put: Box::new(|name, content| store.put(name, content.to_vec())),
             source: Box::new(|name, said| store.source(name, store.port(), said)),
+            files: Some(Box::new(|| Arc::new(store.files(store.port())))),
             wrong: store.has_credentials().then(|| Box::new(|name: &str, _| store.wrong(name)) as Get<'a>),
         }
     }
@@ -154,6 +160,7 @@ impl Uploads {
         Place {
             name: "upload",
             has_lists: false,
+            files: None,
             put: Box::new(|name, content| _ = self.0.lock().unwrap().insert(name.to_owned(), Bytes::copy_from_slice(content))),
             source: Box::new(|name, said| {
                 let content = self.0.lock().unwrap()[name].clone();

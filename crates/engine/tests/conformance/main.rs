@@ -15,6 +15,7 @@ mod mysql_support;
 mod newest;
 mod postgres;
 mod proxy;
+mod put_away;
 mod served;
 #[path = "../support/served.rs"]
 mod served_support;
@@ -148,6 +149,7 @@ async fn run(wanted: &[String], all: bool) -> ExitCode {
         places.extend(stores.iter().map(stores::Bucket::place));
         misses.extend(everywhere::table(&places).await);
         misses.extend(newest::misses(&places[1..]).await);
+        misses.extend(put_away::misses(&places[1..], &sftp.folder()).await);
     }
     for miss in &misses {
         println!("MISSED: {miss}");

@@ -1,7 +1,7 @@
 //! CSV files of servers that have a folder of them: a real nginx over HTTPS, a real OpenSSH over SFTP.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -33,6 +33,10 @@ impl Files {
 
     pub(crate) fn place(&self) -> Place<'_> {
         Place::served(self.name, &*self.server)
+    }
+
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.server.file("")
     }
 
     async fn made(&self, pieces: impl Iterator<Item = bytes::Bytes>) -> Made {

@@ -8,8 +8,9 @@ mod nginx;
 mod openssh;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use connect::{AddressPolicy, Dialer, HttpsLogin, SftpLogin};
+use connect::{AddressPolicy, Dialer, HttpsLogin, RemoteFiles, SftpLogin};
 use engine::source::blob::RemoteBlob;
 use engine::source::{FileSource, Said};
 
@@ -30,7 +31,11 @@ pub(crate) trait Served: Send + Sync {
     }
 
     /// The file on the way through a port.
-    fn source(&self, name: &str, port: u16, said: Said) -> FileSource;
+    fn files(&self, port: u16) -> Arc<dyn RemoteFiles>;
+
+    fn source(&self, name: &str, port: u16, said: Said) -> FileSource {
+        FileSource::new(RemoteBlob::new(self.files(port), name.to_owned()), said)
+    }
 
     /// The file for somebody with another password.
     fn wrong(&self, name: &str) -> FileSource;
@@ -59,15 +64,14 @@ impl Served for Nginx {
         self.file(name)
     }
 
-    fn source(&self, name: &str, port: u16, said: Said) -> FileSource {
-        let files = dialer().https_files(&self.params("basic", port), &Self::basic()).expect("a client");
-        FileSource::new(RemoteBlob::new(files, name.to_owned()), said)
+    fn files(&self, port: u16) -> Arc<dyn RemoteFiles> {
+        Arc::new(dialer().https_files(&self.params("basic", port), &Self::basic()).expect("a client"))
     }
 
     fn wrong(&self, name: &str) -> FileSource {
         let login = HttpsLogin::Basic { user: "reader".into(), password: "another".into() };
         let files = dialer().https_files(&self.params("basic", self.port), &login).expect("a client");
-        FileSource::new(RemoteBlob::new(files, name.to_owned()), Said::default())
+        FileSource::new(RemoteBlob::new(Arc::new(files), name.to_owned()), Said::default())
     }
 }
 
@@ -80,13 +84,12 @@ impl Served for OpenSsh {
         self.file(name)
     }
 
-    fn source(&self, name: &str, port: u16, said: Said) -> FileSource {
-        let files = dialer().sftp(&self.params("ed25519", port), &Self::password());
-        FileSource::new(RemoteBlob::new(files, name.to_owned()), said)
+    fn files(&self, port: u16) -> Arc<dyn RemoteFiles> {
+        Arc::new(dialer().sftp(&self.params("ed25519", port), &Self::password()))
     }
 
     fn wrong(&self, name: &str) -> FileSource {
         let files = dialer().sftp(&self.params("ed25519", self.port), &SftpLogin::Password("another".into()));
-        FileSource::new(RemoteBlob::new(files, name.to_owned()), Said::default())
+        FileSource::new(RemoteBlob::new(Arc::new(files), name.to_owned()), Said::default())
     }
 }

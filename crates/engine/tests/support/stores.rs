@@ -7,6 +7,8 @@ mod clouds;
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod minio;
 
+use std::sync::Arc;
+
 use clouds::{Azure, Gcs};
 use connect::{AddressPolicy, AzureKey, Dialer, ObjectFiles, S3Key};
 use engine::source::blob::RemoteBlob;
@@ -34,11 +36,11 @@ pub(crate) trait Store: Send + Sync {
     }
 
     fn wrong(&self, key: &str) -> FileSource {
-        FileSource::new(RemoteBlob::new(self.others(), key.to_owned()), Said::default())
+        FileSource::new(RemoteBlob::new(Arc::new(self.others()), key.to_owned()), Said::default())
     }
 
     fn source(&self, key: &str, port: u16, said: Said) -> FileSource {
-        FileSource::new(RemoteBlob::new(self.files(port), key.to_owned()), said)
+        FileSource::new(RemoteBlob::new(Arc::new(self.files(port)), key.to_owned()), said)
     }
 }
 

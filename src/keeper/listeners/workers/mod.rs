@@ -79,6 +79,7 @@ pub(crate) fn app(workers: Arc<Workers>) -> Router {
         .route("/v1/runs/{uid}/chunks/{number}", put(run_status::chunk))
         .route("/v1/runs/{uid}/progress", post(run_status::progress))
         .route("/v1/runs/{uid}/outcome", post(run_status::outcome))
+        .route("/v1/runs/{uid}/file", post(run_status::file))
         .route("/v1/runs/{uid}/files", post(files::begin))
         .layer(axum::extract::DefaultBodyLimit::max(BODY_LIMIT));
     let bytes =

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use api::ImportRun;
 use api::identity::has_uid;
-use api::import_run::{Interruption, Outcome, ResultFile, Warning};
-use api::keeper::{ChunkWrite, Control, OutcomeReport, Progress, WrittenFile};
+use api::import_run::{Interruption, Outcome, PutAway, ResultFile, Warning};
+use api::keeper::{ChunkWrite, Control, FileReport, OutcomeReport, Progress, WrittenFile};
 use axum::Json;
 use axum::extract::{Path, State};
 use domain::lease::{Admitted, Refusal};
@@ -20,7 +20,7 @@ use runtime::store::ObjectKey;
 
 use super::{Answer, Kept, RunUid, Workers};
 use crate::keeper::admission::caller::{About, RunKey, tenant_uid};
-use crate::keeper::admission::cursors::seal_cursor;
+use crate::keeper::admission::cursors::{seal_cursor, seal_file};
 use crate::keeper::admission::{Call, Rejection};
 use crate::keeper::audit::Event;
 use crate::keeper::base::error::{Error, kube};
@@ -79,6 +79,17 @@ pub(super) async fn outcome(
     let admitted = workers.admission.admit(&call, About::Run { uid: &uid, attempt: report.attempt }, "outcome").await?;
     let outcome = workers.write_outcome(&admitted, &report).await;
     workers.admission.judged(&RunKey::of(&admitted), "outcome", outcome).await.map(|()| StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn file(
+    State(workers): Kept,
+    call: Call,
+    Path(uid): RunUid,
+    Json(report): Json<FileReport>,
+) -> Result<StatusCode, Rejection> {
+    let admitted = workers.admission.admit(&call, About::Run { uid: &uid, attempt: report.attempt }, "file report").await?;
+    let outcome = workers.write_file_report(&admitted, &report).await;
+    workers.admission.judged(&RunKey::of(&admitted), "file report", outcome).await.map(|()| StatusCode::NO_CONTENT)
 }
 
 /// What our part of the status becomes. Absent when it is that already.
@@ -142,6 +153,12 @@ impl Workers {
         let ends: Vec<_> = report.results.iter().map(|written| self.end_file(admitted, written, now)).collect();
         let ended: Vec<Option<ResultFile>> = stream::iter(ends).buffered(FILES_AT_ONCE).try_collect().await?;
         let results: Vec<ResultFile> = ended.into_iter().flatten().collect();
+        let loaded = report.loaded.as_ref().filter(|_| report.reason.is_success());
+        let sealed_file = match loaded {
+            Some(file) => Some(seal_file(admitted, &self.leases.keys_of(admitted).await?, file)?),
+            None => None,
+        };
+        let after_success = loaded.map(|_| PutAway::Pending);
         let change = |ours: &mut Ours| {
             ours.rows = Some(report.rows);
             for result in &results {
@@ -155,7 +172,11 @@ impl Workers {
             let warnings = report.warnings.iter().take(Warning::MOST).map(Warning::within_limits).collect();
             let file = report.file.as_deref().map(|file| api::text::cut(file, Outcome::FILE_LIMIT));
             let files_left = report.files_left.filter(|left| *left > 0);
-            ours.outcome = Some(Outcome { attempt: report.attempt, reason: report.reason, message, at, warnings, file, files_left });
+            // Sealed anew it would be another text each time; and what became of the file is not unsaid.
+            let after_success = known.and_then(|o| o.after_success).or(after_success);
+            let sealed_file = known.map_or_else(|| sealed_file.clone(), |o| o.sealed_file.clone());
+            let (attempt, reason) = (report.attempt, report.reason);
+            ours.outcome = Some(Outcome { attempt, reason, message, at, warnings, file, files_left, after_success, sealed_file });
             Ok(())
         };
         // The line comes first: once the outcome stands in the status the run is over, and its worker may not come again for the line.
@@ -168,6 +189,26 @@ impl Workers {
         if domain::bookmark::moves(report.reason) && !report.bookmark.is_empty() {
             self.leases.keep_bookmark(admitted, &report.began, &report.bookmark).await?;
         }
+        self.write_run(&RunKey::of(admitted), change).await.map(drop)
+    }
+
+    /// The run is over with it.
+    async fn write_file_report(&self, admitted: &Admitted, report: &FileReport) -> Result<(), Rejection> {
+        let change = |ours: &mut Ours| {
+            // A repetition finds nothing pending.
+            if let Some(outcome) = ours.outcome.as_mut().filter(|outcome| outcome.is_pending()) {
+                outcome.message = outcome.message_and(&report.message);
+                outcome.after_success = Some(if report.done { PutAway::Done } else { PutAway::Kept });
+                outcome.sealed_file = None;
+                outcome.attempt = report.attempt;
+            }
+            Ok(())
+        };
+        let event = Event::new("LoadedFileReported")
+            .with("tenant", tenant_uid(admitted).as_str())
+            .with("run", admitted.run_uid().as_str())
+            .with("attempt", report.attempt);
+        self.audit.line(admitted.region(), event.with("done", report.done.to_string())).await?;
         self.write_run(&RunKey::of(admitted), change).await.map(drop)
     }
 

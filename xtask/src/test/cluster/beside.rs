@@ -84,6 +84,13 @@ impl<'a> Beside<'a> {
         listens(port, name)
     }
 
+    /// The server that was started last takes connections and answers none, or does so again.
+    pub(super) fn newest_server_answers(&self, answers: bool) -> Result<()> {
+        let server = self.servers.last().context("no server was started")?;
+        let signal = if answers { "-CONT" } else { "-STOP" };
+        process::output(Command::new("kill").args([signal, &server.id().to_string()])).map(drop)
+    }
+
     /// A file of two thousand rows, which are two chunks of a worker's memory, with the marker in each.
     pub(super) fn contacts(&self) -> String {
         let marker = &self.marker;

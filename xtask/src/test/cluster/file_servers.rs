@@ -1,6 +1,7 @@
 //! Files of an SFTP and of an HTTPS server beside the cluster: what is wrong about them is told, a neighbour does not reach them, and their
 //! rows come through workers that die.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -20,6 +21,7 @@ pub(super) const CHECKS: &[Check] = &[
         "files of an SFTP and an HTTPS server are read through workers that die, each row once, the newest one or the one that is named, and none of it at rest",
         deaths,
     ),
+    ("a file that is loaded is moved or deleted, also when its worker dies before that, and not when its place is taken", put_away),
     ("each file of a folder is read once, in a run of its own, the oldest first, and a file that fails holds the others up", each_once),
 ];
 
@@ -122,6 +124,84 @@ fn each_once(demo: &Demo) -> Result<()> {
     let followed: Vec<&str> = kept.lines().filter(|run| run.contains("/inbox-after-")).collect();
     ensure!(followed.len() == 3, "runs that followed, once their job is gone: {followed:?}");
     demo.kubectl.run(&[&["delete", "-n", TENANT, "--timeout=60s"], &followed[..]].concat()).map(drop)
+}
+
+fn put_away(demo: &Demo) -> Result<()> {
+    let mut beside = Beside::start(demo)?;
+    let partner = beside.openssh()?;
+    beside.tenant(TENANT)?;
+    beside.org(TENANT)?;
+    beside.partner(TENANT, "partner", &beside.password(), &partner.host_key)?;
+    beside.intake(TENANT, &["crm", "partner"])?;
+    let folder = demo.folder.join("file-servers");
+    std::fs::create_dir_all(&folder)?;
+    for part in [partner.files.clone(), partner.files.join("tidy")] {
+        std::fs::create_dir_all(&part)?;
+        std::fs::set_permissions(part, std::fs::Permissions::from_mode(0o777))?;
+    }
+    let put = |name: &str| Ok::<_, anyhow::Error>(std::fs::write(partner.files.join(name), "id,first_name,last_name\n1,Ann,Loaded\n")?);
+    let is_there = |name: &str, there: bool| -> Result<()> {
+        let found = partner.files.join(name).exists();
+        ensure!(found == there, "{name} is{} there", if found { "" } else { " not" });
+        Ok(())
+    };
+    let job = |name: &str, path: &str, after: Value| {
+        let file = json!({"connectionRef": {"name": "partner"}, "path": path, "afterSuccess": after});
+        beside.job_from(TENANT, name, &json!({"file": file}))
+    };
+    let by_hand = |job: &str, name: &str| Run::start_as(&format!("{job}-{name}-{}", std::process::id()), demo, TENANT, job, &folder);
+    let state = |run: &Run<'_>| Ok::<_, anyhow::Error>(run.object()?["status"]["outcome"]["afterSuccess"].clone());
+
+    put("tidy/a.csv")?;
+    job("tidy", "tidy/*.csv", json!({"move": {"folder": "done/today"}}))?;
+    let moved = by_hand("tidy", "moved")?;
+    let said = moved.ends("True", "Completed")?;
+    ensure!(said.contains("tidy/a.csv was moved to done/today/a.csv") && state(&moved)? == "Done", "it says {said}");
+    is_there("tidy/a.csv", false)?;
+    is_there("done/today/a.csv", true)?;
+    put("tidy/a.csv")?;
+    let taken = by_hand("tidy", "taken")?;
+    let said = taken.ends("True", "Completed")?;
+    ensure!(said.contains("is there already") && state(&taken)? == "Kept", "it says {said}");
+    is_there("tidy/a.csv", true)?;
+
+    // Its worker dies when everything is loaded and nothing is deleted yet; the next one deletes the file and loads nothing.
+    put("tidy/b.csv")?;
+    job("gone", "tidy/b.csv", json!({"delete": {}}))?;
+    beside.hold_after(0, COMMIT, 120, 1)?;
+    let run = by_hand("gone", "killed")?;
+    let (pod, _log) = run.worker(1)?;
+    run.has_uploaded_a_chunk()?;
+    beside.newest_server_answers(false)?;
+    beside.let_pass()?;
+    run.waits_for_its_file()?;
+    WorkerProcess::of(&Cluster::find()?, &pod)?.crash()?;
+    run.attempt_ended(0, "Error", "exit code 139")?;
+    is_there("tidy/b.csv", true)?;
+    beside.newest_server_answers(true)?;
+    let said = run.ends("True", "Completed")?;
+    ensure!(said.contains("tidy/b.csv was deleted") && state(&run)? == "Done", "it says {said}");
+    is_there("tidy/b.csv", false)?;
+    let status = &run.object()?["status"];
+    let (attempts, outcome) = (status["attempts"].as_array().map(Vec::len), &status["outcome"]);
+    let right = attempts == Some(2) && outcome["attempt"] == 2 && outcome["sealedFile"].is_null() && status["rows"]["succeeded"] == 1;
+    ensure!(right && status["chunks"]["total"] == 1, "its status is {status}");
+
+    // Nobody stays in the way of a run that is cancelled between the two.
+    put("tidy/b.csv")?;
+    beside.hold_after(0, COMMIT, 120, 1)?;
+    let run = by_hand("gone", "cancelled")?;
+    let (pod, _log) = run.worker(1)?;
+    run.has_uploaded_a_chunk()?;
+    beside.newest_server_answers(false)?;
+    beside.let_pass()?;
+    run.waits_for_its_file()?;
+    demo.kubectl.run(&["patch", "importrun", run.name(), "-n", TENANT, "--type=merge", "-p", r#"{"spec":{"cancel":true}}"#])?;
+    WorkerProcess::of(&Cluster::find()?, &pod)?.crash()?;
+    let said = run.ends("True", "Completed")?;
+    beside.newest_server_answers(true)?;
+    ensure!(said.contains("may not have been done: cancelled between two attempts"), "it says {said}");
+    is_there("tidy/b.csv", true)
 }
 
 fn deaths(demo: &Demo) -> Result<()> {

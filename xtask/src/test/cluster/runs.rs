@@ -92,6 +92,25 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// A chunk waits for its commit: all of a small file was read.
+    pub(super) fn has_uploaded_a_chunk(&self) -> Result<()> {
+        process::wait_until("a chunk that was uploaded", LIMIT, || {
+            let chunk = self.object()?["status"]["chunks"]["listed"][0].clone();
+            ensure!(chunk["state"] == "Uploaded", "it is {chunk}");
+            Ok(())
+        })
+    }
+
+    /// Its rows are loaded and its results written, and its file is still to be moved or deleted.
+    pub(super) fn waits_for_its_file(&self) -> Result<()> {
+        process::wait_until("a run whose file is still to be dealt with", LIMIT, || {
+            let status = self.object()?["status"].clone();
+            let pending = status["outcome"]["afterSuccess"] == "Pending" && !status["results"].is_null();
+            ensure!(pending && status["finishedAt"].is_null(), "its outcome is {}", status["outcome"]);
+            Ok(())
+        })
+    }
+
     /// Three attempts, and no row read twice or left out.
     pub(super) fn counted_every_row_once(&self, attempts: usize) -> Result<()> {
         let status = &self.object()?["status"];

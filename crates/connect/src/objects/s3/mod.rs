@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderMap, Method, StatusCode};
 use object_store::RetryConfig;
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::{AmazonS3, AmazonS3Builder, S3CopyIfNotExists};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
@@ -79,7 +79,10 @@ impl Dialer {
     pub fn s3(&self, params: &S3Params, key: &S3Key) -> Result<ObjectFiles, Error> {
         let once = RetryConfig { max_retries: 0, ..RetryConfig::default() };
         let (builder, transport) = self.s3_builder(params, key)?;
-        let store = builder.with_retry(once).build().map_err(|error| transport.protocol(error.to_string()))?;
+        // A bulk request to delete one object is one that not every server knows. Nor is the condition of a copy; who makes one looks first.
+        let unless_there = S3CopyIfNotExists::Header("if-none-match".to_owned(), "*".to_owned());
+        let builder = builder.with_retry(once).with_disable_bulk_delete(true).with_copy_if_not_exists(unless_there);
+        let store = builder.build().map_err(|error| transport.protocol(error.to_string()))?;
         Ok(ObjectFiles::new(store, transport, format!("bucket {}", params.bucket)))
     }
 

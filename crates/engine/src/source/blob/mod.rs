@@ -7,6 +7,7 @@ mod memory;
 mod newest;
 mod pace;
 mod pattern;
+mod put_away;
 mod remote;
 #[cfg(test)]
 mod tree;
@@ -26,7 +27,7 @@ use futures::stream::BoxStream;
 pub(super) use self::ahead::ahead;
 pub use self::memory::MemoryBlob;
 pub(super) use self::pace::paced;
-pub(super) use self::pattern::matches;
+pub use self::put_away::{Fate, Loaded, PutAway};
 pub use self::remote::RemoteBlob;
 use self::turn::MOST_READ;
 pub(super) use self::turn::Turn;

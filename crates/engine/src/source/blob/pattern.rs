@@ -1,6 +1,8 @@
 //! Paths in which `*` stands for any characters, as in a shell: not for a slash, and not for a dot at the beginning of a name, which upload
 //! programs give to what they have not finished.
 
+use api::text::matches;
+
 /// A path with at least one `*`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Pattern(Vec<String>);
@@ -48,20 +50,6 @@ impl<'p> Part<'p> {
         let is_hidden = name.starts_with('.') && self.pattern.starts_with('*');
         !is_hidden && !name.contains(char::is_control) && matches(self.pattern, name)
     }
-}
-
-/// Whether the pattern is the name, where `*` stands for any characters.
-pub(crate) fn matches(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else { return false };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else { return rest.is_empty() };
-    for part in parts {
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
 }
 
 #[cfg(test)]

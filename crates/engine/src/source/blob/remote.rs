@@ -30,8 +30,8 @@ pub struct RemoteBlob {
 
 impl RemoteBlob {
     /// The file with this path there; where it has a `*`, the newest that matches. Nothing is asked of the server yet.
-    pub fn new(files: impl RemoteFiles + 'static, path: String) -> Self {
-        Self { files: Arc::new(files), path }
+    pub fn new(files: Arc<dyn RemoteFiles>, path: String) -> Self {
+        Self { files, path }
     }
 
     /// Path and mark of the file that is meant, where several may be.
@@ -135,24 +135,28 @@ impl Reading {
 
 /// What went wrong so far and may pass.
 #[derive(Default)]
-struct Troubles {
+pub(super) struct Troubles {
     in_vain: u32,
     in_all: u32,
 }
 
 impl Troubles {
     /// Comes back when it is time to ask again, with the error if there is no use in that.
-    async fn wait_after(&mut self, error: FileError) -> Result<(), BlobError> {
+    pub(super) async fn wait_after(&mut self, error: FileError) -> Result<(), FileError> {
         self.in_vain += 1;
         self.in_all += 1;
         let passing = matches!(&error, FileError::Failed(error) if error.is_transient());
         if !passing || self.in_vain >= IN_VAIN || self.in_all >= IN_ALL {
-            return Err(error.into());
+            return Err(error);
         }
         let wait = TROUBLE.spread(self.in_vain, rand::random());
         tracing::info!(error = %connect::explain(&error), ?wait, "a file is asked for again");
         tokio::time::sleep(wait).await;
         Ok(())
+    }
+
+    pub(super) fn had_any(&self) -> bool {
+        self.in_all > 0
     }
 
     fn are_over(&mut self) {
@@ -207,7 +211,7 @@ mod tests {
 
     async fn read(version: Option<&str>) -> (Result<Vec<u8>, BlobError>, usize) {
         let opened = Arc::new(AtomicUsize::new(0));
-        let blob = RemoteBlob::new(Breaks { version: version.map(str::to_owned), opened: opened.clone() }, "a.csv".into());
+        let blob = RemoteBlob::new(Arc::new(Breaks { version: version.map(str::to_owned), opened: opened.clone() }), "a.csv".into());
         let identity = blob.identity(None, None).await.unwrap();
         let mut bytes = blob.open(0.., &identity).await.unwrap();
         let mut found = Vec::new();

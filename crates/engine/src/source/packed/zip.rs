@@ -4,13 +4,13 @@
 use std::io::{self, Cursor};
 
 use ::zip::{CompressionMethod, ZipArchive};
+use api::text::matches;
 use bytes::Bytes;
 use flate2::Crc;
 use futures::stream::{self, StreamExt, try_unfold};
 use memchr::memmem;
 
 use super::{Bounds, ByteStream, DeflateDecoder, FileError, PIECE, Packing, ReadError, inflate};
-use crate::source::blob::matches;
 use crate::source::whole_file::whole;
 use crate::{Memory, taken};
 
