@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use api::import_run::RunReason;
+use api::import_run::{PutAway, RunReason};
 use api::keeper::{Lease, Refused, SecretText};
 use api::{Connection, ImportJob, Region, Tenant, Uid, names};
+use http::StatusCode;
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
@@ -16,7 +17,7 @@ use testkit::wait_for;
 
 use crate::answers::Answers;
 use crate::buckets::{DENIED, bucket, reads_from};
-use crate::world::{HOME, REGION, SYSTEM, Worker, World};
+use crate::world::{HOME, REGION, SYSTEM, Worker, World, attempt};
 
 /// A job that reads from a bucket, whose runs the test plays.
 struct Library {
@@ -198,5 +199,62 @@ async fn a_source_that_names_an_org_gets_no_credential() -> Result<()> {
         let told: Refused = answer.json().await?;
         assert!(told.end == Some(RunReason::PreflightFailed) && told.message.contains("rows are not read from"), "{name}: {told:?}");
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loaded_file_is_known_to_a_later_attempt_that_gets_nothing_else() -> Result<()> {
+    let library = Library::open().await?;
+    let world = &library.world;
+    let mut source = file();
+    source["file"]["afterSuccess"] = json!({"delete": {}});
+    let first = library.run("r1", source).await?;
+    let (uid, token) = (first.uid.clone(), world.worker_token(&first).await?);
+    let loaded = json!(["5", "v1", CANARY]);
+    let report = |attempt: i32| {
+        json!({
+            "attempt": attempt, "reason": "CompletedWithFailedRows", "message": "m", "rows": {"read": 2, "succeeded": 1, "failed": 1},
+            "results": [], "bookmark": loaded, "began": [], "loaded": loaded,
+        })
+    };
+    let mut sealed = Vec::new();
+    for _ in 0..2 {
+        world.post(&token, &format!("runs/{uid}/outcome"), &report(1)).await?.error_for_status()?;
+        let outcome = world.run_status(&first).await?.outcome.context("an outcome")?;
+        assert_eq!((outcome.after_success, outcome.attempt), (Some(PutAway::Pending), 1));
+        sealed.push(outcome.sealed_file.context("which file it is")?);
+    }
+    assert_eq!(sealed[0], sealed[1], "a repetition writes nothing");
+
+    let pod = world.put_pod(&names::worker_pod(&uid, 2), &uid).await?;
+    let text = world.snapshot_text(&first).await?;
+    world.write_attempts(&first, &text, json!([attempt(1, &first.pod), attempt(2, &pod)])).await?;
+    let second = Worker { attempt: 2, pod, ..first };
+    let lease = library.lease(&second).await?;
+    let known = lease.loaded.context("a file that is loaded")?;
+    assert_eq!(known.file.iter().map(SecretText::expose).collect::<Vec<_>>(), ["5", "v1", CANARY]);
+    assert!(known.has_failed_rows && lease.target.is_none() && lease.bookmark.is_empty() && lease.source.is_some());
+
+    let fate = |attempt: i32, message: &str| json!({"attempt": attempt, "done": true, "message": message});
+    let late = world.post(&token, &format!("runs/{uid}/file"), &fate(1, "by nobody")).await?;
+    assert_eq!(late.status(), StatusCode::FORBIDDEN, "another attempt has taken over");
+    let token = world.worker_token(&second).await?;
+    for message in ["it was deleted", "and again"] {
+        world.post(&token, &format!("runs/{uid}/file"), &fate(2, message)).await?.error_for_status()?;
+    }
+    // What became of it is not unsaid by an outcome that comes late.
+    for _ in 0..2 {
+        let outcome = world.run_status(&second).await?.outcome.context("an outcome")?;
+        assert_eq!((outcome.after_success, outcome.attempt, outcome.sealed_file), (Some(PutAway::Done), 2, None));
+        world.post(&token, &format!("runs/{uid}/outcome"), &report(2)).await?.error_for_status()?;
+    }
+    world.finish_run(&second).await?;
+    let next = library.run("r2", file()).await?;
+    assert_eq!(library.bookmark(&next).await?, ["5", "v1", CANARY], "what was read is known from the first report on");
+
+    let stored = String::from_utf8_lossy(&world.everything_stored().await?).into_owned();
+    let audit = world.audit()?;
+    assert!(!stored.contains("canary-81c2") && !audit.contains("canary-81c2"), "it is not sealed");
+    assert!(audit.contains("LoadedFileOpened") && audit.contains("LoadedFileReported"), "{audit}");
     Ok(())
 }

@@ -67,6 +67,10 @@ async fn what_the_schemas_refuse() {
         named(&edit(&lake(), "postgres: {host: db.acme.example, database: crm, user: reader}", &format!("s3: {{{spec}}}")), "lake")
     };
     let file = |path: &str| format!("{{file: {{connectionRef: {{name: lake}}, path: {path:?}}}}}");
+    let put_away = |after: &str| {
+        let source = format!("{{file: {{connectionRef: {{name: lake}}, path: in/a.csv, afterSuccess: {after}}}}}");
+        job_yaml("default", "accounts", &source, "{manual: {}}")
+    };
     let chosen = |path: &str, more: &str| format!("{{file: {{connectionRef: {{name: lake}}, path: {path:?}, {more}}}}}");
     world.apply(&bucket("endpoint: 'https://s3.example:9000/', bucket: lake.data, region: us-east-1, tls: {caBundle: pem}")).await;
     world.apply(&job_yaml("default", "files", &file("in/a b+c%2e..csv"), schedule)).await;
@@ -128,6 +132,11 @@ async fn what_the_schemas_refuse() {
         (job_yaml("default", "accounts", &chosen("in/a.csv", "choose: All"), "{manual: {}}"), "choose needs a path with a *"),
         (job_yaml("default", "accounts", &chosen("in/*.csv", "choose: Each"), "{manual: {}}"), "Unsupported value"),
         (job_yaml("default", "accounts", &chosen("in/*.csv", "choose: All, unchanged: Skip"), "{manual: {}}"), "leave unchanged out"),
+        (put_away("{}"), "exactly one of delete, move must be set"),
+        (put_away("{delete: {}, move: {folder: done}}"), "exactly one of delete, move must be set"),
+        (put_away("{move: {folder: /done}}"), "folder begins and ends without a slash"),
+        (put_away("{move: {folder: done/../in}}"), "folder begins and ends without a slash"),
+        (put_away("{move: {folder: 'done-*'}}"), "folder has no *"),
         (job_yaml("default", "files", &file("/in/a.csv"), schedule), "begins and ends without a slash"),
         (job_yaml("default", "files", &file("in/"), schedule), "begins and ends without a slash"),
         (job_yaml("default", "files", &file("in//a.csv"), schedule), "has no part that is empty"),
