@@ -711,4 +711,19 @@ async fn a_file_in_a_bucket_goes_into_the_org() {
     let counts = ["read", "succeeded", "failed"].map(|name| summary["rows"][name].as_i64().unwrap());
     assert_eq!(counts, [3, 2, 1], "{summary:#}{}", text(&output.stderr));
     assert!(laptop.results("failed.csv").contains("YSSY"), "{}", laptop.results("failed.csv"));
+
+    // What becomes of the file: with a failed row it is not deleted, but moved.
+    let after =
+        |after: &str| manifests(&|text| text.replace("exports/air ports.csv", &format!("exports/air ports.csv, afterSuccess: {after}")));
+    let refused = laptop.run_query(&after("{move: {folder: exports}}")).await;
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("name another folder"), "{}", text(&refused.stderr));
+    for (what, words) in [
+        ("{delete: {}}", "exports/air ports.csv is not deleted, as rows of it have failed"),
+        ("{move: {folder: done}}", "exports/air ports.csv was moved to done/air ports.csv"),
+        ("{delete: {}}", "bucket warehouse has no object \\\"exports/air ports.csv\\\""),
+    ] {
+        let said = text(&laptop.run_query(&after(what)).await.stdout);
+        assert!(said.contains(words), "{what}: {said}");
+    }
 }
