@@ -195,7 +195,7 @@ async fn a_source_that_names_an_org_gets_no_credential() -> Result<()> {
         let worker = library.run(name, source).await?;
         let token = library.world.worker_token(&worker).await?;
         let answer = library.world.post(&token, &format!("runs/{}/lease", worker.uid), &json!({"attempt": 1})).await?;
-        assert_eq!(answer.status(), http::StatusCode::FORBIDDEN, "{name}");
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{name}");
         let told: Refused = answer.json().await?;
         assert!(told.end == Some(RunReason::PreflightFailed) && told.message.contains("rows are not read from"), "{name}: {told:?}");
     }
