@@ -719,11 +719,13 @@ async fn a_file_in_a_bucket_goes_into_the_org() {
     assert_eq!(refused.status.code(), Some(2), "{}", text(&refused.stderr));
     assert!(text(&refused.stderr).contains("name another folder"), "{}", text(&refused.stderr));
     for (what, words) in [
-        ("{delete: {}}", "exports/air ports.csv is not deleted, as rows of it have failed"),
-        ("{move: {folder: done}}", "exports/air ports.csv was moved to done/air ports.csv"),
-        ("{delete: {}}", "bucket warehouse has no object \\\"exports/air ports.csv\\\""),
+        ("{delete: {}}", "\"exports/air ports.csv\" is not deleted, as rows of it have failed"),
+        ("{move: {folder: done}}", "\"exports/air ports.csv\" was moved to \"done/air ports.csv\""),
+        ("{delete: {}}", "bucket warehouse has no object \"exports/air ports.csv\""),
     ] {
-        let said = text(&laptop.run_query(&after(what)).await.stdout);
+        let output = laptop.run_query(&after(what)).await;
+        let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let said = summary["message"].as_str().unwrap();
         assert!(said.contains(words), "{what}: {said}");
     }
 }

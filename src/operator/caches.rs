@@ -149,6 +149,9 @@ fn prune_run(run: &mut ImportRun) {
     let finished = import_run::is_finished(run);
     let Some(status) = &mut run.status else { return };
     status.chunks = None;
+    if let Some(outcome) = &mut status.outcome {
+        outcome.sealed_file = None;
+    }
     status.results.retain(|file| file.erased_at.is_none());
     status.results.shrink_to_fit();
     if finished {

@@ -9,7 +9,10 @@ mod clouds;
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod support;
 
-use connect::{AddressPolicy, AzureKey, AzureParams, Dialer, Error, FileError, FileState, GcsParams, ObjectFiles, RemoteFiles, reasons};
+use connect::{
+    AddressPolicy, AzureKey, AzureParams, ChangeError, Dialer, Error, FileError, FileState, GcsParams, ObjectFiles, RemoteFiles, Renamed,
+    reasons,
+};
 use futures::TryStreamExt;
 
 use crate::answers::Answers;
@@ -66,7 +69,7 @@ async fn buckets_of_google_are_read() {
 
 #[tokio::test]
 #[ignore = "needs Azurite: cargo xtask test s3"]
-async fn containers_of_azure_are_read_with_a_key_and_with_a_signature() {
+async fn containers_of_azure_are_read_and_changed_with_a_key_and_with_a_signature() {
     let ca = Authority::new("ca");
     let leaf = ca.leaf("127.0.0.1");
     let server = Azure::start(&leaf.certificate.pem(), &leaf.key.serialize_pem(), &ca.pem());
@@ -75,6 +78,7 @@ async fn containers_of_azure_are_read_with_a_key_and_with_a_signature() {
         let files = dialer().azure(&params, &key).unwrap();
         behaves(&files, |key, content| server.put(key, content), |key| server.remove(key)).await;
     }
+    changes(&server).await;
     let other = AzureParams { container: "pond".into(), ..params.clone() };
     for (params, key, reason) in [
         (&params, AzureKey::Account("YW5vdGhlciBrZXk=".into()), reasons::LOGIN_REFUSED),
@@ -91,6 +95,79 @@ async fn containers_of_azure_are_read_with_a_key_and_with_a_signature() {
     match writer.look("a.csv").await {
         Err(FileError::Failed(error)) => assert_eq!(error.reason(), reasons::ACCESS_DENIED, "{error}"),
         other => panic!("{other:?}"),
+    }
+}
+
+/// Blobs are copied and deleted with a key, and with a signature that allows it.
+async fn changes(server: &Azure) {
+    const FROM: &str = "in/a b+c%20d&e=f.csv";
+    const TO: &str = "done/Zoë ✓/é.csv";
+    let params = server.params(server.port());
+    for key in [Azure::account_key(), Azure::sas("rwd", "2099-01-01T00:00:00Z")] {
+        let files = dialer().azure(&params, &key).unwrap();
+        server.put(FROM, "content");
+        assert_eq!(files.rename(FROM, TO).await.unwrap(), Renamed::Copied);
+        let copy = files.look(TO).await.unwrap();
+        assert_eq!(read(&files, TO, 0, &copy).await.unwrap(), "content");
+        assert!(matches!(files.rename(FROM, TO).await, Err(ChangeError::Taken { .. })));
+        for path in [FROM, TO, TO] {
+            files.remove(path).await.unwrap();
+            assert!(matches!(files.look(path).await, Err(FileError::NotFound(_))), "{path}");
+        }
+    }
+    server.put(FROM, "content");
+    let reader = dialer().azure(&params, &Azure::sas("r", "2099-01-01T00:00:00Z")).unwrap();
+    for refused in [reader.rename(FROM, TO).await.map(drop), reader.remove(FROM).await] {
+        match refused {
+            Err(ChangeError::File(FileError::Failed(error))) => assert_eq!(error.reason(), reasons::ACCESS_DENIED, "{error}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    reader.look(FROM).await.unwrap();
+}
+
+const NO_BLOB: &str =
+    "HTTP/1.1 404 Not Found\r\nx-ms-error-code: BlobNotFound\r\ncontent-length: 39\r\n\r\n<Error><Code>BlobNotFound</Code></Error>";
+
+#[tokio::test]
+async fn a_copy_that_azure_makes_later_is_none() {
+    const LATER: &str = "HTTP/1.1 202 Accepted\r\nx-ms-copy-status: pending\r\ncontent-length: 0\r\n\r\n";
+    const NOW: &str = "HTTP/1.1 202 Accepted\r\nx-ms-copy-status: success\r\ncontent-length: 0\r\n\r\n";
+    for (answers, copied) in [(&[NO_BLOB, LATER] as &'static [&'static str], false), (&[NO_BLOB, NOW], true)] {
+        let ca = Authority::new("ca");
+        let leaf = ca.leaf("127.0.0.1");
+        let server = Answers::start(&leaf.certificate, &leaf.key, answers).await;
+        let endpoint = Some(format!("https://127.0.0.1:{}", server.port));
+        let params = AzureParams { endpoint, account: "acme".into(), container: BUCKET.into(), ca_bundle: Some(ca.pem()) };
+        let found = dialer().azure(&params, &Azure::account_key()).unwrap().rename("a.csv", "done/a.csv").await;
+        assert_eq!(found.is_ok(), copied, "{found:?}");
+    }
+}
+
+/// As <https://cloud.google.com/storage/docs/xml-api/put-object-copy> has it: fake-gcs-server knows no such request.
+#[tokio::test]
+async fn google_is_asked_to_copy_where_nothing_is() {
+    const NONE: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 36\r\n\r\n<Error><Code>NoSuchKey</Code></Error>";
+    const COPIED: &str = "HTTP/1.1 200 OK\r\ncontent-length: 35\r\n\r\n<CopyObjectResult></CopyObjectResult>";
+    const TAKEN: &str = "HTTP/1.1 412 Precondition Failed\r\ncontent-length: 45\r\n\r\n<Error><Code>PreconditionFailed</Code></Error>";
+    for (answers, taken) in [(&[NONE, COPIED] as &'static [&'static str], false), (&[NONE, TAKEN], true)] {
+        let ca = Authority::new("ca");
+        let leaf = ca.leaf("127.0.0.1");
+        let server = Answers::start(&leaf.certificate, &leaf.key, answers).await;
+        let endpoint = Some(format!("https://127.0.0.1:{}", server.port));
+        let params = GcsParams { endpoint, bucket: BUCKET.into(), ca_bundle: Some(ca.pem()) };
+        let found = dialer().gcs(&params, &Gcs::key()).unwrap().rename("in/a b.csv", "done/a b.csv").await;
+        match found {
+            Ok(Renamed::Copied) => assert!(!taken),
+            Err(ChangeError::Taken { .. }) => assert!(taken),
+            other => panic!("{other:?}"),
+        }
+        let asked = server.asked().remove(1);
+        assert!(
+            asked.starts_with(&format!("PUT /{BUCKET}/done%2Fa%20b%2Ecsv ")) && asked.contains("x-goog-if-generation-match: 0"),
+            "{asked}"
+        );
+        assert!(asked.contains(&format!("x-goog-copy-source: {BUCKET}/in%2Fa%20b%2Ecsv")), "{asked}");
     }
 }
 

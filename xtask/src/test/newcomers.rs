@@ -27,17 +27,22 @@ struct Union {
 const CONNECTION: &str = "crates/api/src/connection/mod.rs";
 const SYSTEM: &str = "crates/api/src/connection/system.rs";
 const SOURCE: &str = "crates/api/src/import_job/source.rs";
+const AFTER_SUCCESS: &str = "crates/api/src/import_job/after_success.rs";
 const TARGET: &str = "crates/api/src/import_job/target.rs";
 const TRIGGER: &str = "crates/api/src/import_job/trigger.rs";
 const REGION: &str = "crates/api/src/region.rs";
 
-const UNIONS: [Union; 7] = [
+const UNIONS: [Union; 8] = [
     Union {
         fields: (CONNECTION, "pub struct ConnectionSpec {"),
         list: (SYSTEM, "pub enum System<'a> = ConnectionSpec::system kinds SystemKind {"),
     },
     Union { fields: (SOURCE, "pub struct Source {"), list: (SOURCE, "pub enum SourceKind<'a> = Source::kind {") },
     Union { fields: (SOURCE, "pub struct Format {"), list: (SOURCE, "pub enum FormatKind<'a> = Format::kind {") },
+    Union {
+        fields: (AFTER_SUCCESS, "pub struct AfterSuccess {"),
+        list: (AFTER_SUCCESS, "pub enum AfterSuccessKind<'a> = AfterSuccess::kind {"),
+    },
     Union { fields: (TARGET, "pub struct Target {"), list: (TARGET, "pub enum TargetKind<'a> = Target::kind {") },
     Union { fields: (TRIGGER, "pub struct Trigger {"), list: (TRIGGER, "pub enum TriggerKind<'a> = Trigger::kind {") },
     Union { fields: (REGION, "pub struct Storage {"), list: (REGION, "pub enum StorageKind<'a> = Storage::kind {") },
@@ -55,11 +60,12 @@ pub struct Newcomer {}
 const SYSTEM_HELD: &str = "\nuse super::system;\nimpl ExternalSystem for crate::newcomer::Newcomer {}\n";
 
 /// The enums that get a variant, with the module that callers import each from: the compiler's suggestion shortens the path in its own way.
-const ENUMS: [(&str, &str); 8] = [
+const ENUMS: [(&str, &str); 9] = [
     ("System", "connection"),
     ("SystemKind", "connection"),
     ("SourceKind", "import_job"),
     ("FormatKind", "import_job"),
+    ("AfterSuccessKind", "import_job"),
     ("TargetKind", "import_job"),
     ("TriggerKind", "import_job"),
     ("StorageKind", "region"),

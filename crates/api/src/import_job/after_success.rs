@@ -56,7 +56,10 @@ impl FileSource {
 
     /// Whether a file that was moved would be one that the job reads.
     pub fn moves_into_its_own_path(&self) -> bool {
-        let Some(AfterSuccessKind::Move(to)) = self.after_success.as_ref().and_then(AfterSuccess::kind) else { return false };
+        let to = match self.after_success.as_ref().and_then(AfterSuccess::kind) {
+            Some(AfterSuccessKind::Move(to)) => to,
+            Some(AfterSuccessKind::Delete(_)) | None => return false,
+        };
         let Some((folders, _)) = self.path.rsplit_once('/') else { return false };
         let (read, moved): (Vec<&str>, Vec<&str>) = (folders.split('/').collect(), to.folder.split('/').collect());
         read.len() == moved.len() && read.iter().zip(moved).all(|(pattern, name)| matches(pattern, name))

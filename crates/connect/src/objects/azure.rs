@@ -105,13 +105,25 @@ impl Dialer {
         if let Some(at) = at {
             builder = builder.with_endpoint(format!("{}/{account}", at.trim_end_matches('/')));
         }
+        // The library deletes in batches, which a signature need not allow although it allows to delete.
+        let mut deleting_at = None;
         builder = match key {
             AzureKey::Account(key) => builder.with_access_key(key.expose_secret().trim()),
-            AzureKey::Sas(signature) => builder.with_sas_authorization(pairs(signature).ok_or_else(|| refused(NO_SAS))?),
+            AzureKey::Sas(signature) => {
+                let pairs = pairs(signature).ok_or_else(|| refused(NO_SAS))?;
+                let base = at.as_ref().map_or_else(|| format!("https://{host}/"), |at| format!("{}/{account}/", at.trim_end_matches('/')));
+                let url = Url::parse_with_params(&format!("{base}{container}"), &pairs).map_err(|_| refused(NO_SAS))?;
+                deleting_at = Some(url);
+                builder.with_sas_authorization(pairs)
+            }
         };
         // What the library says of a key could quote it.
         let store = builder.build().map_err(|_| refused(NO_KEY))?;
-        Ok(ObjectFiles::new(store, transport, place))
+        let files = ObjectFiles::new(store, transport, place);
+        Ok(match deleting_at {
+            Some(container) => files.deleting_at(container),
+            None => files,
+        })
     }
 }
 

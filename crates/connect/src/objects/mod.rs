@@ -35,6 +35,8 @@ pub struct ObjectFiles {
     transport: Transport,
     /// What it is, and its name.
     place: String,
+    /// Where objects are deleted one by one, with what allows it in the query. Absent: the library deletes them.
+    container: Option<Url>,
 }
 
 /// The host and the port of an endpoint, which has nothing else.
@@ -51,7 +53,17 @@ fn endpoint(endpoint: &str) -> Result<String, Error> {
 impl ObjectFiles {
     fn new(store: impl ObjectStore + PaginatedListStore, transport: Transport, place: String) -> Self {
         let store = Arc::new(store);
-        Self { store: store.clone(), lists: store, transport, place }
+        Self { store: store.clone(), lists: store, transport, place, container: None }
+    }
+
+    fn deleting_at(self, container: Url) -> Self {
+        Self { container: Some(container), ..self }
+    }
+
+    async fn delete(&self, path: &Path, container: &Url) -> Result<(), Error> {
+        let mut url = container.clone();
+        url.path_segments_mut().map_err(|()| self.transport.protocol("its address is none"))?.extend(path.as_ref().split('/'));
+        self.transport.delete(url).await
     }
 
     /// Whether the server knows us, asked with the least that a credential can be for: one that may do nothing but read objects passes, and
@@ -132,7 +144,11 @@ impl RemoteFiles for ObjectFiles {
     }
 
     async fn remove(&self, key: &str) -> Result<(), ChangeError> {
-        match self.store.delete(&path(key)?).await.map_err(|error| file_error(&self.place, &self.transport, key, error)) {
+        let path = path(key)?;
+        if let Some(container) = &self.container {
+            return Ok(self.delete(&path, container).await?);
+        }
+        match self.store.delete(&path).await.map_err(|error| file_error(&self.place, &self.transport, key, error)) {
             Err(FileError::NotFound(_)) => Ok(()),
             removed => Ok(removed?),
         }

@@ -12,7 +12,7 @@ use http::{HeaderMap, Method, StatusCode};
 use http_body::Body as _;
 use object_store::ClientOptions;
 use object_store::client::{HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService};
-use reqwest::Response;
+use reqwest::{Response, Url};
 
 use crate::dial::Dialer;
 use crate::error::Error;
@@ -130,6 +130,12 @@ impl Transport {
             return Ok(answer.map(|body| HttpResponseBody::new(Pieces::new(body, self.peer.clone(), Failure::http))));
         }
         self.refused(&parts.method, answer).await
+    }
+
+    /// Deletes what is there; nothing is deleted where nothing is.
+    pub(super) async fn delete(&self, url: Url) -> Result<(), Error> {
+        let answer = self.peer.send(self.peer.https.request(Method::DELETE, url)?, ANSWER).await?;
+        if answer.status().is_success() { Ok(()) } else { self.refused(&Method::DELETE, answer).await.map(drop) }
     }
 
     async fn list(&self, answer: http::Response<reqwest::Body>) -> Result<HttpResponse, Error> {

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use connect::{EntryKind, Error, FileError, RemoteFiles, S3Key, S3Params};
+use connect::{ChangeError, EntryKind, Error, FileError, RemoteFiles, Renamed, S3Key, S3Params};
 use futures::TryStreamExt;
 use object_store::{ObjectStoreExt, PutMode, PutOptions};
 
@@ -93,6 +93,14 @@ async fn an_object_under_a_key_of_its_owners_own_is_read_with_it_and_with_no_oth
     assert_eq!(all.concat(), b"a,b\n1,2\n");
     let listed: Vec<_> = ours.list("in", "").await.unwrap().try_collect().await.unwrap();
     assert_eq!(listed.len(), 2, "{listed:?}");
+    // A copy of it is under the same key.
+    assert_eq!(ours.rename("in/a.csv", "done/a b+c.csv").await.unwrap(), Renamed::Copied);
+    let copy = ours.look("done/a b+c.csv").await.unwrap();
+    let all: Vec<Bytes> = ours.open("done/a b+c.csv", 0, &copy).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(all.concat(), b"a,b\n1,2\n");
+    assert!(matches!(ours.rename("in/a.csv", "done/a b+c.csv").await, Err(ChangeError::Taken { .. })));
+    ours.remove("done/a b+c.csv").await.unwrap();
+    assert!(matches!(ours.look("done/a b+c.csv").await, Err(FileError::NotFound(_))));
     for wrong in [Minio::key(), key(8)] {
         match bucket(&server.params(), &wrong).look("in/a.csv").await {
             Err(FileError::Failed(error)) => {

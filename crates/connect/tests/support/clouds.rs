@@ -153,6 +153,8 @@ impl Azure {
             command.args(["--blobPort", &port.to_string()]);
             command.arg("--cert").arg(folder.join("server.crt")).arg("--key").arg(folder.join("server.key"));
             command.env("AZURITE_ACCOUNTS", format!("{ACCOUNT}:{ACCOUNT_KEY}"));
+            // It asks itself whether a signature allows the source of a copy.
+            command.env("NODE_EXTRA_CA_CERTS", folder.join("ca.crt"));
             command
         });
         let azure = Self { server, ca: ca.to_owned() };

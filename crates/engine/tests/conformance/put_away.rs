@@ -85,7 +85,7 @@ async fn try_at(place: &Place<'_>) -> Result<String, String> {
     }
     expect(&file.fate(delete()).await, false, "somebody else has moved or deleted it")?;
     let file = File::read(place, "two").await?;
-    expect(&file.fate(rename()).await, true, &format!("was moved to {MOVED}"))?;
+    expect(&file.fate(rename()).await, true, &format!("{NAME:?} was moved to {MOVED:?}"))?;
     if file.is_there(NAME).await? || !file.is_there(MOVED).await? {
         return Err("it is not moved".into());
     }

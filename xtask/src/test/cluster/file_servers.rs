@@ -2,15 +2,16 @@
 //! rows come through workers that die.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::Check;
-use super::beside::{Beside, COMMIT};
+use super::beside::{Beside, COMMIT, Partner};
 use super::canary::Canary;
-use super::runs::Run;
+use super::runs::{Log, Run};
 use super::worker_process::WorkerProcess;
 use crate::cluster::Cluster;
 use crate::demo::Demo;
@@ -63,7 +64,8 @@ fn refusals(demo: &Demo) -> Result<()> {
     refused
 }
 
-fn each_once(demo: &Demo) -> Result<()> {
+/// An SFTP server that the tenant's jobs may read, an org that they may write to, and a folder for the logs of their runs.
+fn with_partner(demo: &Demo) -> Result<(Beside<'_>, Partner, PathBuf)> {
     let mut beside = Beside::start(demo)?;
     let partner = beside.openssh()?;
     beside.tenant(TENANT)?;
@@ -72,6 +74,11 @@ fn each_once(demo: &Demo) -> Result<()> {
     beside.intake(TENANT, &["crm", "partner"])?;
     let folder = demo.folder.join("file-servers");
     std::fs::create_dir_all(&folder)?;
+    Ok((beside, partner, folder))
+}
+
+fn each_once(demo: &Demo) -> Result<()> {
+    let (beside, partner, folder) = with_partner(demo)?;
     let inbox = partner.files.join("inbox");
     std::fs::create_dir_all(&inbox)?;
     // By their times, not by their names.
@@ -127,14 +134,7 @@ fn each_once(demo: &Demo) -> Result<()> {
 }
 
 fn put_away(demo: &Demo) -> Result<()> {
-    let mut beside = Beside::start(demo)?;
-    let partner = beside.openssh()?;
-    beside.tenant(TENANT)?;
-    beside.org(TENANT)?;
-    beside.partner(TENANT, "partner", &beside.password(), &partner.host_key)?;
-    beside.intake(TENANT, &["crm", "partner"])?;
-    let folder = demo.folder.join("file-servers");
-    std::fs::create_dir_all(&folder)?;
+    let (beside, partner, folder) = with_partner(demo)?;
     for part in [partner.files.clone(), partner.files.join("tidy")] {
         std::fs::create_dir_all(&part)?;
         std::fs::set_permissions(part, std::fs::Permissions::from_mode(0o777))?;
@@ -156,7 +156,7 @@ fn put_away(demo: &Demo) -> Result<()> {
     job("tidy", "tidy/*.csv", json!({"move": {"folder": "done/today"}}))?;
     let moved = by_hand("tidy", "moved")?;
     let said = moved.ends("True", "Completed")?;
-    ensure!(said.contains("tidy/a.csv was moved to done/today/a.csv") && state(&moved)? == "Done", "it says {said}");
+    ensure!(said.contains(r#""tidy/a.csv" was moved to "done/today/a.csv""#) && state(&moved)? == "Done", "it says {said}");
     is_there("tidy/a.csv", false)?;
     is_there("done/today/a.csv", true)?;
     put("tidy/a.csv")?;
@@ -165,22 +165,28 @@ fn put_away(demo: &Demo) -> Result<()> {
     ensure!(said.contains("is there already") && state(&taken)? == "Kept", "it says {said}");
     is_there("tidy/a.csv", true)?;
 
+    // The server takes connections and answers none, once the file is read.
+    let loaded_only = |name: &str| -> Result<(Run<'_>, Value, Log)> {
+        beside.hold_after(0, COMMIT, 120, 1)?;
+        let run = by_hand("gone", name)?;
+        let (pod, log) = run.worker(1)?;
+        run.has_uploaded_a_chunk()?;
+        beside.newest_server_answers(false)?;
+        beside.let_pass()?;
+        run.waits_for_its_file()?;
+        Ok((run, pod, log))
+    };
+
     // Its worker dies when everything is loaded and nothing is deleted yet; the next one deletes the file and loads nothing.
     put("tidy/b.csv")?;
     job("gone", "tidy/b.csv", json!({"delete": {}}))?;
-    beside.hold_after(0, COMMIT, 120, 1)?;
-    let run = by_hand("gone", "killed")?;
-    let (pod, _log) = run.worker(1)?;
-    run.has_uploaded_a_chunk()?;
-    beside.newest_server_answers(false)?;
-    beside.let_pass()?;
-    run.waits_for_its_file()?;
+    let (run, pod, _log) = loaded_only("killed")?;
     WorkerProcess::of(&Cluster::find()?, &pod)?.crash()?;
     run.attempt_ended(0, "Error", "exit code 139")?;
     is_there("tidy/b.csv", true)?;
     beside.newest_server_answers(true)?;
     let said = run.ends("True", "Completed")?;
-    ensure!(said.contains("tidy/b.csv was deleted") && state(&run)? == "Done", "it says {said}");
+    ensure!(said.contains(r#""tidy/b.csv" was deleted"#) && state(&run)? == "Done", "it says {said}");
     is_there("tidy/b.csv", false)?;
     let status = &run.object()?["status"];
     let (attempts, outcome) = (status["attempts"].as_array().map(Vec::len), &status["outcome"]);
@@ -189,13 +195,7 @@ fn put_away(demo: &Demo) -> Result<()> {
 
     // Nobody stays in the way of a run that is cancelled between the two.
     put("tidy/b.csv")?;
-    beside.hold_after(0, COMMIT, 120, 1)?;
-    let run = by_hand("gone", "cancelled")?;
-    let (pod, _log) = run.worker(1)?;
-    run.has_uploaded_a_chunk()?;
-    beside.newest_server_answers(false)?;
-    beside.let_pass()?;
-    run.waits_for_its_file()?;
+    let (run, pod, _log) = loaded_only("cancelled")?;
     demo.kubectl.run(&["patch", "importrun", run.name(), "-n", TENANT, "--type=merge", "-p", r#"{"spec":{"cancel":true}}"#])?;
     WorkerProcess::of(&Cluster::find()?, &pod)?.crash()?;
     let said = run.ends("True", "Completed")?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use api::import_job::{AfterSuccess, AfterSuccessKind, FileSource};
 use connect::{ChangeError, FileError, FileState, RemoteFiles, Renamed, reasons};
+use formula::Shown;
 
 use super::Identity;
 use super::remote::Troubles;
@@ -82,10 +83,13 @@ impl PutAway {
         let read = FileState { length: identity.length, version: identity.version.clone() };
         let fate = match self.after.kind() {
             None => {
-                return Fate::kept(format!("{path} stays where it is: this version does not know what source.file.afterSuccess asks for"));
+                return Fate::kept(format!(
+                    "{} stays where it is: this version does not know what source.file.afterSuccess asks for",
+                    Shown(path)
+                ));
             }
             Some(AfterSuccessKind::Delete(_)) if loaded.has_failed_rows => {
-                return Fate::kept(format!("{path} is not deleted, as rows of it have failed"));
+                return Fate::kept(format!("{} is not deleted, as rows of it have failed", Shown(path)));
             }
             Some(AfterSuccessKind::Delete(_)) => tokio::time::timeout(LONGEST, self.delete(path, &read, loaded.again)).await,
             Some(AfterSuccessKind::Move(to)) => {
@@ -100,16 +104,16 @@ impl PutAway {
     async fn delete(&self, path: &str, read: &FileState, again: bool) -> Result<Fate, Kept> {
         match self.unchanged(path, read).await {
             Err(Kept::Failed(ChangeError::File(FileError::NotFound(_)))) if again => {
-                return Ok(Fate::done(format!("{path} is not there any more: an earlier attempt was about to delete it")));
+                return Ok(Fate::done(format!("{} is not there any more: an earlier attempt was about to delete it", Shown(path))));
             }
             looked => looked?,
         }
         self.remove(path).await?;
-        Ok(Fate::done(format!("{path} was deleted")))
+        Ok(Fate::done(format!("{} was deleted", Shown(path))))
     }
 
     async fn rename(&self, path: &str, to: &str, read: &FileState, again: bool) -> Result<Fate, Kept> {
-        let done = || Fate::done(format!("{path} was moved to {to}"));
+        let done = || Fate::done(format!("{} was moved to {}", Shown(path), Shown(to)));
         match self.unchanged(path, read).await {
             Err(Kept::Failed(ChangeError::File(FileError::NotFound(_)))) if again && self.is_there(to, read).await => return Ok(done()),
             looked => looked?,
@@ -168,10 +172,13 @@ impl PutAway {
 }
 
 fn explained(path: &str, kept: &Kept) -> String {
+    let path = Shown(path);
     match kept {
         Kept::Changed => format!("{path} stays where it is, as it was written anew since it was read"),
-        Kept::CopyDiffers => format!("{path} stays where it is, as its copy is not as long as it"),
-        Kept::Late => format!("{path} may still be where it was: its server took longer than {} minutes", LONGEST.as_secs() / 60),
+        Kept::CopyDiffers => format!("{path} stays where it is, as its copy is not as long as it: delete the copy"),
+        Kept::Late => {
+            format!("{path} may still be where it was, as its server took longer than {} minutes: look there", LONGEST.as_secs() / 60)
+        }
         Kept::Failed(ChangeError::File(FileError::NotFound(_))) => {
             format!("{path} is not there any more: somebody else has moved or deleted it")
         }
@@ -182,7 +189,7 @@ fn explained(path: &str, kept: &Kept) -> String {
                 connect::explain(error)
             )
         }
-        Kept::Failed(error) => format!("{path} stays where it is: {}", connect::explain(error)),
+        Kept::Failed(error) => format!("{path} stays where it is: {}; move or delete it by hand", connect::explain(error)),
     }
 }
 
@@ -230,7 +237,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_loaded_file_is_deleted_or_moved() {
         for (after, told, left) in
-            [(DELETE, "in/a.csv was deleted", vec![]), (MOVE, "in/a.csv was moved to done/a.csv", vec!["done/a.csv"])]
+            [(DELETE, "\"in/a.csv\" was deleted", vec![]), (MOVE, "\"in/a.csv\" was moved to \"done/a.csv\"", vec!["done/a.csv"])]
         {
             for copies in [false, true] {
                 let case = Case::of(after).await;
@@ -252,7 +259,7 @@ mod tests {
         for after in [DELETE, MOVE] {
             let case = Case::of(after).await;
             case.tree.put("in/a.csv", 101);
-            assert_eq!(case.fate().await, kept("in/a.csv stays where it is, as it was written anew since it was read"));
+            assert_eq!(case.fate().await, kept("\"in/a.csv\" stays where it is, as it was written anew since it was read"));
             assert_eq!(case.tree.paths(), ["in/a.csv"]);
             let unknown = Case { origin: Vec::new(), ..Case::of(after).await };
             assert_eq!(unknown.fate().await, kept("the file stays where it is, as nothing tells it from another one"));
@@ -262,13 +269,13 @@ mod tests {
         let case = Case::of(MOVE).await;
         case.tree.copies(true);
         case.tree.fails(Fault::WrittenAnew);
-        assert_eq!(case.fate().await, kept("in/a.csv stays where it is, as it was written anew since it was read"));
+        assert_eq!(case.fate().await, kept("\"in/a.csv\" stays where it is, as it was written anew since it was read"));
         assert_eq!(case.tree.paths(), ["done/a.csv", "in/a.csv"]);
         // The copy is cut off.
         let case = Case::of(MOVE).await;
         case.tree.copies(true);
         case.tree.fails(Fault::CutCopy);
-        assert_eq!(case.fate().await, kept("in/a.csv stays where it is, as its copy is not as long as it"));
+        assert_eq!(case.fate().await, kept("\"in/a.csv\" stays where it is, as its copy is not as long as it: delete the copy"));
         assert_eq!(case.tree.paths(), ["done/a.csv", "in/a.csv"]);
     }
 
@@ -276,14 +283,14 @@ mod tests {
     async fn nothing_is_written_over() {
         let case = Case::of(MOVE).await;
         case.tree.put("done/a.csv", 1);
-        assert_eq!(case.fate().await, kept("in/a.csv stays where it is: \"done/a.csv\" is there already; move or delete one of them"));
+        assert_eq!(case.fate().await, kept("\"in/a.csv\" stays where it is: \"done/a.csv\" is there already; move or delete one of them"));
         assert_eq!(case.tree.paths(), ["done/a.csv", "in/a.csv"]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_file_with_failed_rows_is_moved_and_not_deleted() {
         let case = Case { has_failed_rows: true, ..Case::of(DELETE).await };
-        assert_eq!(case.fate().await, kept("in/a.csv is not deleted, as rows of it have failed"));
+        assert_eq!(case.fate().await, kept("\"in/a.csv\" is not deleted, as rows of it have failed"));
         assert_eq!(case.tree.paths(), ["in/a.csv"]);
         let case = Case { has_failed_rows: true, ..Case::of(MOVE).await };
         assert!(case.fate().await.done);
@@ -292,11 +299,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_later_attempt_finds_what_an_earlier_one_has_done() {
-        let gone = "in/a.csv is not there any more";
+        let gone = "\"in/a.csv\" is not there any more";
         for (after, again, told, done) in [
             (DELETE, true, format!("{gone}: an earlier attempt was about to delete it"), true),
             (DELETE, false, format!("{gone}: somebody else has moved or deleted it"), false),
-            (MOVE, true, "in/a.csv was moved to done/a.csv".to_owned(), true),
+            (MOVE, true, "\"in/a.csv\" was moved to \"done/a.csv\"".to_owned(), true),
             (MOVE, false, format!("{gone}: somebody else has moved or deleted it"), false),
         ] {
             let case = Case { again, ..Case::of(after).await };
@@ -339,6 +346,6 @@ mod tests {
         let case = Case::of(MOVE).await;
         let tree = Tree::of(&[("in/a.csv", 100, GONE)]);
         let case = Case { tree: Arc::new(tree), ..case };
-        assert_eq!(case.fate().await, kept("in/a.csv is not there any more: somebody else has moved or deleted it"));
+        assert_eq!(case.fate().await, kept("\"in/a.csv\" is not there any more: somebody else has moved or deleted it"));
     }
 }
