@@ -1,19 +1,19 @@
-//! `kubectl import intake CONNECTION`: what a Secret's owner must allow before the keeper can take a credential, and how far it is. With
-//! `-f` from manifests, without a cluster: for users who keep Secrets in Git.
+//! `kubectl import intake CONNECTION`: what the owner of a Secret or ServiceAccount must allow before the keeper can use it, and how far it is.
+//! With `-f` from manifests, without a cluster: for users who keep them in Git.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use api::connection::AfterIntake;
+use api::connection::{CredentialKind, CredentialSource};
 use api::names::CONSENT_ANNOTATION;
 use api::{Connection, conditions};
-use domain::connection::Consent;
+use domain::connection::{Consent, allowance};
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
 use kube::ResourceExt;
-use kube::api::{ObjectMeta, PartialObjectMeta};
+use kube::api::ObjectMeta;
 use serde_json::{Value, json};
 
 use super::access::Access;
@@ -44,51 +44,68 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What lets the keeper read one Secret, and show it to the endpoints of these Connections.
+/// What lets the keeper have one Secret, or tokens of one ServiceAccount, and show it to the endpoints of these Connections.
 struct Grant {
     namespace: String,
-    secret: String,
+    source: CredentialSource,
     system_namespace: String,
     consent: Consent,
-    after_intake: AfterIntake,
+    rules: Vec<PolicyRule>,
     /// In words, for the user who decides.
     remarks: Vec<String>,
 }
 
 impl Grant {
-    fn new(namespace: &str, secret: &str, system_namespace: &str, consent: Consent) -> Self {
-        let [namespace, secret, system_namespace] = [namespace, secret, system_namespace].map(str::to_owned);
-        Self { namespace, secret, system_namespace, consent, after_intake: AfterIntake::Keep, remarks: Vec::new() }
+    fn new(namespace: &str, source: CredentialSource, system_namespace: &str, consent: Consent) -> Self {
+        let [namespace, system_namespace] = [namespace, system_namespace].map(str::to_owned);
+        Self { namespace, source, system_namespace, consent, rules: Vec::new(), remarks: Vec::new() }
     }
 
     fn add(mut self, connection: &Connection) -> Self {
-        if connection.spec.credentials.secret_ref().is_some_and(|source| source.after_intake == AfterIntake::Delete) {
-            self.after_intake = AfterIntake::Delete;
+        // Of two that take the same Secret, one may have it deleted.
+        if self.rules.is_empty() || connection.spec.credentials.is_deleted_after_intake() {
+            self.rules = allowance(&connection.spec);
         }
         self.consent = self.consent.and(&connection.name_any(), &connection.spec.endpoint_digest());
-        self.remarks.push(format!("Connection {} shows it to {}", connection.name_any(), connection.spec.endpoint()));
+        let it = match self.source.kind {
+            CredentialKind::Secret => "it",
+            CredentialKind::ServiceAccount => "tokens of it",
+        };
+        self.remarks.push(format!("Connection {} shows {it} to {}", connection.name_any(), connection.spec.endpoint()));
         self
     }
 
     fn permission(&self) -> (Role, RoleBinding) {
-        permission(&self.namespace, &self.secret, self.after_intake, &self.system_namespace)
+        permission(&self.namespace, &self.source, self.rules.clone(), &self.system_namespace)
     }
 
     fn consent(&self) -> Value {
-        json!({"namespace": self.namespace, "secret": self.secret, "annotation": CONSENT_ANNOTATION, "value": self.consent.to_string()})
+        let Self { namespace, source, .. } = self;
+        let mut consent = json!({"namespace": namespace, "annotation": CONSENT_ANNOTATION, "value": self.consent.to_string()});
+        let field = match source.kind {
+            CredentialKind::Secret => "secret",
+            CredentialKind::ServiceAccount => "serviceAccount",
+        };
+        consent[field] = json!(source.name);
+        consent
     }
 
     fn text(&self) -> String {
-        let Self { namespace, secret, consent, .. } = self;
+        let Self { namespace, source, consent, .. } = self;
         // A server's words may be among them: one line each, or they would be part of what is applied.
         let remarks: String = self.remarks.iter().map(|remark| format!("# {}\n", remark.replace(char::is_control, " "))).collect();
         let (role, binding) = self.permission();
         let yaml = [serde_saphyr::to_string(&role), serde_saphyr::to_string(&binding)];
         let yaml = yaml.map(|y| y.expect("a Role is YAML")).join("---\n");
+        let (resource, name) = (source.resource(), &source.name);
+        let does = match source.kind {
+            CredentialKind::Secret => "read it",
+            CredentialKind::ServiceAccount => "read it and ask for its tokens",
+        };
         format!(
-            "# Secret {namespace}/{secret}\n{remarks}# Its owner consents with this line, or with the annotation in its manifest:\n\
-             #   kubectl annotate secret {secret} -n {namespace} --overwrite {CONSENT_ANNOTATION}={consent}\n\
-             # kubectl apply this to let the keeper, and nobody else, read it:\n{yaml}"
+            "# {source} in {namespace}\n{remarks}# Its owner consents with this line, or with the annotation in its manifest:\n\
+             #   kubectl annotate {resource} {name} -n {namespace} --overwrite {CONSENT_ANNOTATION}={consent}\n\
+             # kubectl apply this to let the keeper, and nobody else, {does}:\n{yaml}"
         )
     }
 }
@@ -97,19 +114,18 @@ async fn of_cluster(common: &Common, target: &ObjectName) -> Result<Grant> {
     let access = Access::open(common).await?;
     let connection: Connection = access.get(target).await?;
     let namespace = access.namespace_of(target);
-    let source = reference(&connection)?;
+    let source = source_of(&connection)?;
     // A user who may not read it is told the line without what others have in it.
-    let secret = ObjectName { namespace: Some(namespace.to_owned()), name: source.name.clone() };
-    let found: Option<PartialObjectMeta<Secret>> = access.api::<Secret>(&secret).get_metadata(&secret.name).await.ok();
+    let found = metadata(&access, namespace, &source).await;
     let (consent, unread) = match &found {
-        Some(found) => (Consent::of(&found.metadata), None),
+        Some(found) => (Consent::of(found), None),
         None => {
             let remark =
-                "you may not read the Secret, or it is not there yet: if it carries the annotation already, add to it with a comma";
-            (Consent::default(), Some(remark.to_owned()))
+                format!("you may not read {source}, or it is not there yet: if it carries the annotation already, add to it with a comma");
+            (Consent::default(), Some(remark))
         }
     };
-    let mut grant = Grant::new(namespace, &source.name, &access.system_namespace, consent).add(&connection);
+    let mut grant = Grant::new(namespace, source, &access.system_namespace, consent).add(&connection);
     let ready = connection.status.as_ref().and_then(|s| conditions::find(&s.conditions, conditions::READY));
     let said = ready.map_or("the keeper has not looked at it yet".to_owned(), |c| format!("{} ({}): {}", c.status, c.reason, c.message));
     grant.remarks.extend(unread);
@@ -117,9 +133,19 @@ async fn of_cluster(common: &Common, target: &ObjectName) -> Result<Grant> {
     Ok(grant)
 }
 
-/// A grant for each Secret that the Connections of the files name.
+async fn metadata(access: &Access, namespace: &str, source: &CredentialSource) -> Option<ObjectMeta> {
+    let target = ObjectName { namespace: Some(namespace.to_owned()), name: source.name.clone() };
+    match source.kind {
+        CredentialKind::Secret => access.api::<Secret>(&target).get_metadata(&target.name).await.ok().map(|found| found.metadata),
+        CredentialKind::ServiceAccount => {
+            access.api::<ServiceAccount>(&target).get_metadata(&target.name).await.ok().map(|found| found.metadata)
+        }
+    }
+}
+
+/// A grant for each Secret and ServiceAccount that the Connections of the files name.
 fn of_files(common: &Common, paths: &[PathBuf]) -> Result<Vec<Grant>> {
-    let (mut connections, mut secrets) = (Vec::new(), BTreeMap::new());
+    let (mut connections, mut consents) = (Vec::new(), BTreeMap::new());
     for path in paths {
         let text = read(path).with_context(|| format!("{} cannot be read", path.display()))?;
         let documents: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(|_| anyhow!("{}: not YAML", path.display()))?;
@@ -128,9 +154,11 @@ fn of_files(common: &Common, paths: &[PathBuf]) -> Result<Vec<Grant>> {
                 (Some("dataimporter.io/v1alpha1"), Some("Connection")) => {
                     connections.push(serde_json::from_value::<Connection>(document).with_context(|| path.display().to_string())?);
                 }
-                (Some("v1"), Some("Secret")) => {
+                (Some("v1"), Some(kind @ ("Secret" | "ServiceAccount"))) => {
                     let metadata: ObjectMeta = serde_json::from_value(document["metadata"].clone()).unwrap_or_default();
-                    secrets.insert((metadata.namespace.clone(), metadata.name.clone().unwrap_or_default()), Consent::of(&metadata));
+                    let kind = if kind == "Secret" { CredentialKind::Secret } else { CredentialKind::ServiceAccount };
+                    let source = CredentialSource { kind, name: metadata.name.clone().unwrap_or_default() };
+                    consents.insert((metadata.namespace.clone(), source.recorded()), Consent::of(&metadata));
                 }
                 _ => {}
             }
@@ -138,12 +166,12 @@ fn of_files(common: &Common, paths: &[PathBuf]) -> Result<Vec<Grant>> {
     }
     let mut grants: BTreeMap<(Option<String>, String), Grant> = BTreeMap::new();
     for connection in &connections {
-        let source = reference(connection).with_context(|| format!("Connection {}", connection.name_any()))?;
-        let key = (connection.namespace(), source.name.clone());
+        let source = source_of(connection).with_context(|| format!("Connection {}", connection.name_any()))?;
+        let key = (connection.namespace(), source.recorded());
         let grant = grants.remove(&key).unwrap_or_else(|| {
             let namespace = key.0.as_deref().or(common.namespace.as_deref()).unwrap_or("default");
-            let consent = secrets.get(&key).cloned().unwrap_or_default();
-            Grant::new(namespace, &source.name, &common.system_namespace, consent)
+            let consent = consents.get(&key).cloned().unwrap_or_default();
+            Grant::new(namespace, source, &common.system_namespace, consent)
         });
         grants.insert(key, grant.add(connection));
     }
@@ -157,28 +185,18 @@ fn read(path: &std::path::Path) -> std::io::Result<String> {
     if path.as_os_str() == "-" { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(path) }
 }
 
-fn reference(connection: &Connection) -> Result<&api::connection::SecretRef> {
-    connection.spec.credentials.secret_ref().ok_or_else(|| anyhow!("this Connection takes no credential from a Secret"))
+fn source_of(connection: &Connection) -> Result<CredentialSource> {
+    connection.spec.credentials.source().ok_or_else(|| anyhow!("this Connection's credentials are none that this version knows"))
 }
 
-/// Exactly one Secret, by name.
-fn permission(namespace: &str, secret: &str, after: AfterIntake, system_namespace: &str) -> (Role, RoleBinding) {
-    let name = format!("dataimporter-intake-{secret}");
+/// Exactly one object, by name.
+fn permission(namespace: &str, source: &CredentialSource, rules: Vec<PolicyRule>, system_namespace: &str) -> (Role, RoleBinding) {
+    let name = match source.kind {
+        CredentialKind::Secret => format!("dataimporter-intake-{}", source.name),
+        CredentialKind::ServiceAccount => format!("dataimporter-tokens-{}", source.name),
+    };
     let metadata = ObjectMeta { name: Some(name.clone()), namespace: Some(namespace.to_owned()), ..ObjectMeta::default() };
-    let verbs: &[&str] = match after {
-        AfterIntake::Keep => &["get"],
-        AfterIntake::Delete => &["get", "delete"],
-    };
-    let role = Role {
-        metadata: metadata.clone(),
-        rules: Some(vec![PolicyRule {
-            api_groups: Some(vec![String::new()]),
-            resources: Some(vec!["secrets".into()]),
-            resource_names: Some(vec![secret.to_owned()]),
-            verbs: verbs.iter().map(|v| (*v).to_owned()).collect(),
-            non_resource_urls: None,
-        }]),
-    };
+    let role = Role { metadata: metadata.clone(), rules: Some(rules) };
     let binding = RoleBinding {
         metadata,
         role_ref: RoleRef { api_group: "rbac.authorization.k8s.io".into(), kind: "Role".into(), name },
@@ -197,14 +215,6 @@ mod tests {
     use super::*;
     use crate::output::Output;
 
-    #[test]
-    fn the_keeper_gets_one_secret_and_delete_only_where_it_must_delete() {
-        let verbs = |after| permission("acme", "crm", after, "sys").0.rules.unwrap().remove(0);
-        assert_eq!(verbs(AfterIntake::Keep).verbs, ["get"]);
-        let rule = verbs(AfterIntake::Delete);
-        assert_eq!((rule.verbs, rule.resource_names), (vec!["get".to_owned(), "delete".to_owned()], Some(vec!["crm".to_owned()])));
-    }
-
     fn grants(text: &str) -> Vec<Grant> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
@@ -218,7 +228,8 @@ mod tests {
         let evil = "x\n---\napiVersion: v1\nkind: Pod\n";
         let spec = json!({"postgres": {"host": evil, "database": evil, "user": evil}, "credentials": {"secretRef": {"name": "db", "afterIntake": "Keep"}}});
         let object = json!({"apiVersion": "dataimporter.io/v1alpha1", "kind": "Connection", "metadata": {"name": "crm"}, "spec": spec});
-        let mut grant = Grant::new("acme", "db", "sys", Consent::default()).add(&serde_json::from_value(object).unwrap());
+        let mut grant =
+            Grant::new("acme", CredentialSource::of_record("db"), "sys", Consent::default()).add(&serde_json::from_value(object).unwrap());
         grant.remarks.push(format!("Ready=False: {evil}"));
         let manifests: Vec<Value> = serde_saphyr::from_multiple(&grant.text()).unwrap();
         assert_eq!(manifests.iter().filter_map(|m| m["kind"].as_str()).collect::<Vec<_>>(), ["Role", "RoleBinding"]);
@@ -233,14 +244,14 @@ mod tests {
         for grant in grants {
             let secret = documents.iter().find(|d| {
                 d["kind"] == "Secret"
-                    && d["metadata"]["name"] == grant.secret.as_str()
+                    && d["metadata"]["name"] == grant.source.name.as_str()
                     && d["metadata"]["namespace"] == grant.namespace.as_str()
             });
             assert_eq!(
                 secret.unwrap()["metadata"]["annotations"][CONSENT_ANNOTATION],
                 grant.consent.to_string().as_str(),
                 "{}",
-                grant.secret
+                grant.source
             );
         }
     }
@@ -274,5 +285,28 @@ mod tests {
         }
         let manifests: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
         assert_eq!(manifests.iter().filter_map(|m| m["kind"].as_str()).collect::<Vec<_>>(), ["Role", "RoleBinding"]);
+    }
+
+    #[test]
+    fn tokens_of_a_service_account_are_allowed_in_its_name_and_no_other() {
+        let text = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: loader, namespace: acme}\n---\n\
+            apiVersion: dataimporter.io/v1alpha1\nkind: Connection\nmetadata: {name: lake, namespace: acme}\nspec:\n  s3: {bucket: lake, \
+            region: eu-central-1, auth: {webIdentity: {roleArn: 'arn:aws:iam::123456789012:role/reader'}}}\n  \
+            credentials: {serviceAccountRef: {name: loader}}\n";
+        let grants = grants(text);
+        let [grant] = grants.as_slice() else { panic!("one ServiceAccount is one grant") };
+        let text = grant.text();
+        for part in [
+            "kubectl annotate serviceaccount loader -n acme --overwrite dataimporter.io/consent=lake=",
+            "as role arn:aws:iam::123456789012:role/reader, by tokens for sts.amazonaws.com",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+        let rules = grant.permission().0.rules.unwrap();
+        let allowed: Vec<_> = rules.iter().map(|rule| (rule.resources.clone().unwrap(), rule.verbs.clone())).collect();
+        let one = |text: &str| vec![text.to_owned()];
+        assert_eq!(allowed, [(one("serviceaccounts"), one("get")), (one("serviceaccounts/token"), one("create"))]);
+        assert!(rules.iter().all(|rule| rule.resource_names == Some(vec!["loader".to_owned()])));
+        assert_eq!(grant.consent()["serviceAccount"], "loader");
     }
 }

@@ -101,7 +101,9 @@ impl Manifests {
 
     /// One value of the Secret that a connection refers to.
     pub(super) fn secret(&self, job: &Job, name: &str, connection: &ConnectionSpec, key: &str) -> anyhow::Result<SecretString> {
-        let Some(reference) = connection.credentials.secret_ref() else { bail!("Connection {name}: credentials need a secretRef here") };
+        let Some(reference) = connection.credentials.secret_ref() else {
+            bail!("Connection {name}: a ServiceAccount has tokens only in a cluster: name a Secret in credentials.secretRef here")
+        };
         let secret = self.secrets.get(&(job.namespace.clone(), reference.name.clone())).with_context(|| {
             format!("Connection {name} needs Secret {}: add it to the manifests, in the same namespace", reference.name)
         })?;

@@ -12,12 +12,13 @@ mod sqlserver;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::connection::{ConnectionMetadata, Salesforce, System};
 use api::import_job::SqlSource;
+use api::keeper::IDENTITY_TOKEN;
 use async_trait::async_trait;
-use connect::{Dialer, RemoteFiles};
+use connect::{Dialer, IdentityTokens, RemoteFiles};
 use engine::source::{Since, Source, Zoneless};
 use secrecy::SecretString;
 
@@ -83,17 +84,51 @@ pub(crate) fn role(system: System<'_>) -> Role<'_> {
 }
 
 /// The entries of a credential, by the names that the system gives them.
-pub(crate) struct Entries(BTreeMap<String, SecretString>);
+pub(crate) struct Entries {
+    entries: BTreeMap<String, SecretString>,
+    since: Instant,
+    renewed: Option<Arc<dyn IdentityTokens>>,
+}
 
 impl Entries {
+    /// Where a token that stands for a secret comes from once this one has ended.
+    pub(crate) fn renewed_by(self, tokens: Arc<dyn IdentityTokens>) -> Self {
+        Self { renewed: Some(tokens), ..self }
+    }
+
     fn text(&self, name: &'static str) -> Result<SecretString, DriverError> {
-        self.0.get(name).cloned().ok_or(DriverError::Entry(name))
+        self.entries.get(name).cloned().ok_or(DriverError::Entry(name))
+    }
+
+    /// Tokens that stand for a secret.
+    fn identity(&self) -> Result<Arc<dyn IdentityTokens>, DriverError> {
+        let first = self.entries.get(IDENTITY_TOKEN).cloned().ok_or(DriverError::Identity)?;
+        Ok(Arc::new(Identity { first, since: self.since, renewed: self.renewed.clone() }))
+    }
+}
+
+/// A token is good for ten minutes; so long it is shown.
+const TOKEN_SHOWN: Duration = Duration::from_secs(300);
+
+struct Identity {
+    first: SecretString,
+    since: Instant,
+    renewed: Option<Arc<dyn IdentityTokens>>,
+}
+
+#[async_trait]
+impl IdentityTokens for Identity {
+    async fn token(&self) -> Result<SecretString, connect::Error> {
+        match &self.renewed {
+            Some(renewed) if self.since.elapsed() > TOKEN_SHOWN => renewed.token().await,
+            _ => Ok(self.first.clone()),
+        }
     }
 }
 
 impl FromIterator<(String, SecretString)> for Entries {
     fn from_iter<I: IntoIterator<Item = (String, SecretString)>>(entries: I) -> Self {
-        Self(entries.into_iter().collect())
+        Self { entries: entries.into_iter().collect(), since: Instant::now(), renewed: None }
     }
 }
 
@@ -101,6 +136,8 @@ impl FromIterator<(String, SecretString)> for Entries {
 pub(crate) enum DriverError {
     #[error("the stored credential has no entry {0}: put all entries into the Secret of secretRef once more, that one too")]
     Entry(&'static str),
+    #[error("a ServiceAccount has tokens only in a cluster: give the Connection an access key with credentials.secretRef here")]
+    Identity,
     #[error("the Connection says no way to log in that this version knows")]
     Login,
     #[error(transparent)]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use api::import_run::RunReason;
 use api::keeper::{
     ChunkWrite, Control, FileGrant, FileReport, Lease, LeaseRequest, NewFile, OutcomeReport, Progress, Refused, SalesforceSession,
-    SessionRequest,
+    SessionRequest, SourceCredential, SourceRequest,
 };
 use bytes::Bytes;
 use connect::{AddressPolicy, Dialer, Https, HttpsOptions, Trust};
@@ -60,7 +60,7 @@ pub(super) enum CallError {
 }
 
 impl CallError {
-    fn may_pass(&self) -> bool {
+    pub(super) fn may_pass(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::NotYet(_))
     }
 
@@ -121,6 +121,10 @@ impl Keeper {
         let request =
             SessionRequest { attempt: self.attempt, connection: connection.to_owned(), refused_sha256: refused_sha256.to_owned() };
         self.ask(Method::POST, &self.of_run("session"), &request).await
+    }
+
+    pub(super) async fn source(&self) -> Result<SourceCredential, CallError> {
+        self.ask(Method::POST, &self.of_run("source"), &SourceRequest { attempt: self.attempt }).await
     }
 
     /// Writing the same step twice leaves it as it is, so a lost answer is asked for again.

@@ -2,12 +2,14 @@
 //! attempt that dies in between is followed by one that does nothing else.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use api::keeper::{FileReport, Lease, SourceCredential};
 use engine::load::StopSignal;
 use engine::source::blob::{Fate, Loaded, PutAway};
 
+use super::identity::FromKeeper;
 use super::keeper::Keeper;
 use super::reached::Reached;
 
@@ -17,12 +19,15 @@ pub(super) async fn put_away(keeper: &Keeper, put_away: &PutAway, loaded: Loaded
 }
 
 /// The same in a later attempt. A file that may not be reached any more stays where it is.
-pub(super) async fn put_away_later(keeper: &Keeper, lease: Lease, stop_signal: &StopSignal) -> anyhow::Result<ExitCode> {
+pub(super) async fn put_away_later(keeper: &Arc<Keeper>, lease: Lease, stop_signal: &StopSignal) -> anyhow::Result<ExitCode> {
     let Lease { snapshot, source, loaded, private_endpoints, .. } = lease;
     let loaded = loaded.context("the lease tells of no loaded file")?;
     let origin: Vec<String> = loaded.file.iter().map(|text| text.expose().to_owned()).collect();
     let reached = match source {
-        Some(SourceCredential::Entries(entries)) => Reached::of(&snapshot, &private_endpoints, entries)?.put_away(&snapshot.job_spec)?,
+        Some(SourceCredential::Entries(entries)) => {
+            let tokens = FromKeeper::new(keeper.clone(), stop_signal.clone());
+            Reached::of(&snapshot, &private_endpoints, entries, tokens)?.put_away(&snapshot.job_spec)?
+        }
         Some(SourceCredential::Upload(_)) | None => None,
     };
     let fate = match reached {

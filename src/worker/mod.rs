@@ -4,6 +4,7 @@
 //! Exit codes, as the operator reads them: 0 the outcome is reported; 75 another attempt may go on (interrupted, replaced, or the keeper
 //! could not be reached or said to wait for long); anything else is a crash.
 
+mod identity;
 mod journal;
 mod keeper;
 mod loaded;
@@ -191,7 +192,8 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, stop_signal: StopSignal, memory: 
         Some(SourceCredential::Entries(entries)) => {
             let bookmark: Vec<String> = bookmark.iter().map(|part| part.expose().to_owned()).collect();
             let terms = Terms { bookmark: &bookmark, time_left, memory };
-            let reached = Reached::of(&snapshot, &private_endpoints, entries)?;
+            let tokens = identity::FromKeeper::new(keeper.clone(), stop_signal.clone());
+            let reached = Reached::of(&snapshot, &private_endpoints, entries, tokens)?;
             (Some(reached.source(&spec, &terms)?), reached.put_away(&spec)?)
         }
     };

@@ -1,6 +1,7 @@
 //! The system that a job reads from, within the addresses that are open to it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use api::connection::System;
@@ -12,6 +13,7 @@ use connect::Dialer;
 use engine::source::Source;
 use engine::source::blob::PutAway;
 
+use super::identity::FromKeeper;
 use crate::sources::{self, Terms};
 use crate::systems::Entries;
 use crate::systems::reach::address_policy;
@@ -28,13 +30,15 @@ impl<'a> Reached<'a> {
         snapshot: &'a Snapshot,
         private_endpoints: &[PrivateEndpoint],
         entries: BTreeMap<String, SecretText>,
+        tokens: FromKeeper,
     ) -> anyhow::Result<Self> {
         let connection = snapshot.job_spec.source.connection();
         let name = &connection.context("the lease has a credential for a source, the job reads through no Connection")?.name;
         let system = snapshot.connections.get(name).and_then(|known| known.spec.system());
         let system = system.with_context(|| format!("the snapshot has no Connection {name} that this version knows"))?;
         let dialer = Dialer::new(address_policy(system.kind(), private_endpoints));
-        let entries = entries.into_iter().map(|(name, entry)| (name, entry.into_secret())).collect();
+        let entries: Entries = entries.into_iter().map(|(name, entry)| (name, entry.into_secret())).collect();
+        let entries = entries.renewed_by(Arc::new(tokens));
         Ok(Self { dialer, name, system, entries })
     }
 

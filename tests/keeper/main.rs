@@ -14,6 +14,7 @@ mod farewell;
 mod files;
 mod flood;
 mod hostile;
+mod identities;
 mod keys;
 mod leases;
 mod limits;

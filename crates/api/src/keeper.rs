@@ -9,6 +9,7 @@
 //! | `POST /v1/runs/{uid}/files` | worker | [`NewFile`] → [`FileGrant`] |
 //! | `PUT /v1/files/{uid}`, `GET /v1/files/{uid}` | worker | ciphertext |
 //! | `POST /v1/runs/{uid}/outcome` | worker | [`OutcomeReport`] → nothing |
+//! | `POST /v1/runs/{uid}/source` | worker | [`SourceRequest`] → [`SourceCredential`], made anew |
 //! | `POST /v1/runs/{uid}/file` | worker | [`FileReport`] → nothing |
 //! | `PUT /v1/namespaces/{ns}/uploads/{name}` | people | plain bytes over TLS → [`UploadReceipt`] |
 //! | `GET /v1/namespaces/{ns}/importruns/{name}/results/{file}` | people | plain bytes over TLS |
@@ -141,6 +142,17 @@ pub enum SourceCredential {
     /// All entries that the way to log in has, by their names.
     Entries(BTreeMap<String, SecretText>),
 }
+
+/// Asks for the credential of the source once more: a token that stands for it is good for minutes only.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceRequest {
+    /// Which attempt asks.
+    pub attempt: i32,
+}
+
+/// Name of the entry that is a token of a ServiceAccount, in place of a secret.
+pub const IDENTITY_TOKEN: &str = "identityToken";
 
 /// An uploaded file that a run reads.
 #[derive(Deserialize, Serialize)]

@@ -9,7 +9,7 @@ use rustls::CertificateError;
 
 use crate::address::AddressKind;
 use crate::download::HttpsRefusal;
-use crate::objects::{ObjectsRefusal, S3Refusal};
+use crate::objects::{ObjectsRefusal, RoleRefusal, S3Refusal};
 use crate::reasons;
 
 /// Why a connection did not come about or an exchange over it did not end well. The messages are for the people who set the connection up:
@@ -97,6 +97,10 @@ pub enum Error {
     #[error("{target}: {refusal}")]
     S3Refused { target: String, refusal: S3Refusal },
 
+    /// The service that gives keys of a role says no.
+    #[error("{target}: {refusal}")]
+    S3RoleRefused { target: String, refusal: RoleRefusal },
+
     #[error("{target} does not behave like S3: {reason}")]
     S3Protocol { target: String, reason: String },
 
@@ -126,6 +130,10 @@ pub enum Error {
     /// The credential is none that could be shown to the server.
     #[error("{target}: {reason}")]
     Login { target: String, reason: String },
+
+    /// Nobody says who we are.
+    #[error("there is no token of the ServiceAccount: {reason}")]
+    Identity { reason: String, transient: bool },
 
     /// An exchange over HTTPS did not come to its end.
     #[error("{}", .0.text)]
@@ -166,6 +174,7 @@ impl Error {
             Self::SqlServerRoute { there, .. } => there.reason(),
             Self::SqlServerRoutes { .. } => reasons::REDIRECT_REFUSED,
             Self::S3Refused { refusal, .. } => refusal.reason(),
+            Self::S3RoleRefused { refusal, .. } => refusal.reason(),
             Self::S3Protocol { .. } => reasons::NOT_S3,
             Self::ObjectsRefused { refusal, .. } => refusal.reason(),
             Self::ObjectsProtocol { .. } => reasons::NOT_A_STORE,
@@ -173,7 +182,7 @@ impl Error {
             Self::HostKey { .. } => reasons::HOST_KEY_REFUSED,
             Self::SftpDenied { .. } => reasons::ACCESS_DENIED,
             Self::SftpProtocol { .. } => reasons::NOT_SFTP,
-            Self::Login { .. } => reasons::LOGIN_REFUSED,
+            Self::Login { .. } | Self::Identity { .. } => reasons::LOGIN_REFUSED,
             Self::Exchange(diagnosis) => diagnosis.reason,
             Self::CaBundle { .. } | Self::NoRoots | Self::ServerName { .. } => reasons::TRUST_UNUSABLE,
             Self::NotHttps { .. } | Self::Http(_) => reasons::CLIENT_UNUSABLE,
@@ -191,6 +200,8 @@ impl Error {
             Self::SqlServerRefused { code, .. } => crate::sqlserver::is_passing(code),
             Self::SqlServerRoute { there, .. } => there.is_transient(),
             Self::S3Refused { refusal, .. } => refusal.is_passing(),
+            Self::S3RoleRefused { refusal, .. } => refusal.is_passing(),
+            Self::Identity { transient, .. } => *transient,
             Self::ObjectsRefused { refusal, .. } => refusal.is_passing(),
             Self::HttpsRefused { refusal, .. } => refusal.is_passing(),
             Self::Exchange(diagnosis) => diagnosis.transient,

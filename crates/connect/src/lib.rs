@@ -12,6 +12,7 @@ mod error;
 mod exchange;
 mod files;
 mod https;
+mod identity;
 mod mysql;
 mod names;
 mod objects;
@@ -27,9 +28,12 @@ pub use download::{HttpsFiles, HttpsFilesParams, HttpsLogin, HttpsRefusal};
 pub use error::{DatabaseError, Diagnosis, Error, diagnose, explain, find, is_of_unknown_issuer};
 pub use files::{ChangeError, Entries, Entry, EntryKind, FileBytes, FileError, FileState, MOST_NAMES, RemoteFiles, Renamed};
 pub use https::{Https, HttpsOptions};
+pub use identity::IdentityTokens;
 pub use mysql::{MySqlColumn, MySqlKind, MySqlParams, MySqlRow, MySqlRows, MySqlSession};
 pub use names::{FixedNames, Names};
-pub use objects::{AzureKey, AzureParams, GcsParams, ObjectFiles, ObjectsRefusal, S3Key, S3Params, S3Refusal, S3Store};
+pub use objects::{
+    AzureKey, AzureParams, GcsParams, ObjectFiles, ObjectsRefusal, RoleRefusal, S3Credential, S3Key, S3Params, S3Refusal, S3Role, S3Store,
+};
 pub use policy::{AddressPolicy, NotANetwork};
 pub use postgres::{PostgresColumn, PostgresCopy, PostgresCredential, PostgresParams, PostgresSession, PostgresType};
 pub use sftp::{SftpFiles, SftpLogin, SftpParams};

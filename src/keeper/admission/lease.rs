@@ -1,4 +1,4 @@
-//! The lease: all that a worker needs, once; and a fresh session when Salesforce refused the one it had.
+//! The lease: all that a worker needs, once; a fresh session when Salesforce refused the one it had, and a source's credential once more.
 
 use std::sync::Arc;
 
@@ -98,6 +98,11 @@ impl Leases {
     pub(crate) async fn renewed_session(&self, admitted: &Admitted, request: &SessionRequest) -> Result<SalesforceSession, Rejection> {
         let keys = self.keys_of(admitted).await?;
         self.salesforce_session(admitted, &keys, Some(&request.connection), Some(&request.refused_sha256)).await
+    }
+
+    pub(crate) async fn renewed_source(&self, admitted: &Admitted) -> Result<SourceCredential, Rejection> {
+        let keys = self.keys_of(admitted).await?;
+        self.source(admitted, &keys).await
     }
 
     pub(crate) async fn keys_of(&self, admitted: &Admitted) -> Result<TenantKeys, Rejection> {

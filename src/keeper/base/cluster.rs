@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use api::connection::{CredentialKind, CredentialSource};
 use api::identity::{has_uid, is_same};
 use api::tenant::BoundNamespace;
 use api::{Connection, NamespaceName, Region, Tenant, Uid, Upload, UploadStatus};
 use domain::connection::Consent;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
 use kube::api::ListParams;
 use kube::core::ObjectMeta;
 use kube::{Api, Client, Resource, ResourceExt};
@@ -102,13 +104,27 @@ impl Cluster {
 
     /// What the owner of the source Secret lets, without its content; absent when it is gone or may not be read.
     pub(crate) async fn consent(&self, connection: &Connection) -> Result<Option<Consent>> {
-        let Some(reference) = connection.spec.credentials.secret_ref() else { return Ok(None) };
+        let Some(source) = connection.spec.credentials.source() else { return Ok(None) };
         let namespace = NamespaceName::of(connection)?;
-        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace.as_str());
-        match secrets.get_metadata(&reference.name).await {
-            Ok(secret) => Ok(Some(Consent::of(&secret.metadata))),
+        match self.source_metadata(namespace.as_str(), &source).await {
+            Ok(metadata) => Ok(Some(Consent::of(&metadata))),
             Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => Ok(None),
-            Err(error) => Err(kube(format!("read Secret {namespace}/{}", reference.name))(error)),
+            Err(error) => Err(kube(format!("read {source} of {namespace}"))(error)),
+        }
+    }
+
+    /// The metadata of a Secret or ServiceAccount that a credential comes from, and nothing else of it.
+    pub(crate) async fn source_metadata(&self, namespace: &str, source: &CredentialSource) -> kube::Result<ObjectMeta> {
+        async fn of<K>(client: Client, namespace: &str, name: &str) -> kube::Result<ObjectMeta>
+        where
+            K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned,
+        {
+            Api::<K>::namespaced(client, namespace).get_metadata(name).await.map(|found| found.metadata)
+        }
+        let client = self.client.clone();
+        match source.kind {
+            CredentialKind::Secret => of::<Secret>(client, namespace, &source.name).await,
+            CredentialKind::ServiceAccount => of::<ServiceAccount>(client, namespace, &source.name).await,
         }
     }
 

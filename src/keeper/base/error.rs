@@ -103,6 +103,8 @@ pub(crate) enum Error {
     NoRegion(String),
     #[error("the tenant it was stored for is gone")]
     TenantGone,
+    #[error("the keeper may not ask for tokens of ServiceAccount {0}, or it is gone")]
+    NoTokens(String),
     #[error("Connection {0} is being disconnected: nothing is stored or issued for it any more")]
     Disconnecting(String),
 }
@@ -137,6 +139,7 @@ impl Error {
             Self::Unbound(_) => reasons::TENANT_NOT_READY,
             Self::NoRegion(_) => reasons::REGION_UNKNOWN,
             Self::TenantGone => reasons::TENANT_GONE,
+            Self::NoTokens(_) => api::reasons::connection::SOURCE_FORBIDDEN,
             Self::Disconnecting(_) => reasons::DISCONNECTING,
         }
     }

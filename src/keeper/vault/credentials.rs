@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use api::connection::CredentialSource;
 use api::{Connection, NamespaceName, Uid};
 use domain::connection::StoredCredential;
 use envelope::{Header, Purpose};
@@ -21,7 +22,7 @@ use crate::keeper::base::records::{KEY_ID_LABEL, Kind, RECORD, Records, TENANT_U
 /// Keyed digest of the source Secret that the record was made from.
 pub(crate) const SOURCE_DIGEST: &str = "dataimporter.io/source-digest";
 
-/// Name of the source Secret, whose owner consented.
+/// The source, whose owner consented: a Secret by its name, or a ServiceAccount.
 const SOURCE: &str = "dataimporter.io/source";
 
 /// The secret values of a source, wiped when dropped.
@@ -112,7 +113,7 @@ pub(crate) async fn stored(records: &Records, connection_uid: &Uid) -> Result<Op
     let header = Header::parse(sealed(&secret)?).map_err(|_| Error::Record { name: name.clone(), detail: "it holds no record of ours" })?;
     let version = i64::try_from(header.version).map_err(|_| Error::Record { name, detail: "its version is out of range" })?;
     let bound = Bound::of(&secret.metadata)?;
-    let source = annotation(&secret.metadata, SOURCE).map(str::to_owned);
+    let source = annotation(&secret.metadata, SOURCE).map(CredentialSource::of_record);
     let credential = StoredCredential { version, endpoint_digest: bound.endpoint_digest.clone(), source };
     let source_digest = annotation(&secret.metadata, SOURCE_DIGEST).map(str::to_owned);
     Ok(Some(Stored { bound, credential, source_digest, key_id: header.kid.to_string(), secret }))
@@ -148,7 +149,7 @@ pub(crate) async fn store(
     let key_id = ring.active().map_err(failed)?.kid().to_string();
     let mut annotations = bound.annotations();
     annotations.insert(SOURCE_DIGEST.into(), digest);
-    annotations.extend(connection.spec.credentials.secret_ref().map(|source| (SOURCE.to_owned(), source.name.clone())));
+    annotations.extend(connection.spec.credentials.source().map(|source| (SOURCE.to_owned(), source.recorded())));
     let labels = BTreeMap::from([(TENANT_UID_LABEL.to_owned(), tenant_uid.clone()), (KEY_ID_LABEL.to_owned(), key_id.clone())]);
     let data = BTreeMap::from([(RECORD.to_owned(), ByteString(sealed))]);
     let mut secret = records.draft(&secret_name(&bound.uid), Kind::Credential, labels, annotations, data);

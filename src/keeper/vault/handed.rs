@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use super::credentials::{Entries, Stored};
 use super::{TenantKeys, Vault};
 use crate::keeper::audit::Event;
-use crate::keeper::base::error::Result;
+use crate::keeper::base::error::{Error, Result};
 
 impl Vault {
     /// The entries that the way to log in has; absent when the credential lacks one.
@@ -23,7 +23,12 @@ impl Vault {
     ) -> Result<Option<BTreeMap<String, SecretText>>> {
         let Some(login) = connection.spec.login() else { return Ok(None) };
         let entries = self.hand_out(keys, connection, stored, event).await?;
-        Ok(login.keys.iter().map(|key| Some((key.name.to_owned(), SecretText::new(entries.text(key.name)?.expose_secret())))).collect())
+        let identity = match self.identity(connection).await {
+            Err(Error::NoTokens(_)) => return Ok(None),
+            identity => identity?,
+        };
+        let stored = login.keys.iter().map(|key| Some((key.name.to_owned(), SecretText::new(entries.text(key.name)?.expose_secret()))));
+        Ok(stored.chain(identity.map(Some)).collect())
     }
 
     /// A session, and never the one of the digest `refused`; absent when the Connection describes no org.

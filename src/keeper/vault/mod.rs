@@ -6,6 +6,7 @@ pub(crate) mod bookmarks;
 pub(crate) mod credentials;
 pub(crate) mod custody;
 mod handed;
+mod identity;
 pub(crate) mod opening;
 pub(crate) mod region_keys;
 mod reseal;

@@ -23,8 +23,10 @@ impl Vault {
         endpoints: &[PrivateEndpoint],
     ) -> Result<ConnectionMetadata> {
         let entries = self.open(keys, connection, stored, Event::new("CredentialOpened").with("for", "Verification")).await?;
+        let identity = self.identity(connection).await?.map(|(name, token)| (name, token.into_secret()));
         let wanted = connection.spec.login().map(|login| login.keys).unwrap_or_default();
-        let read = || wanted.iter().filter_map(|key| Some((key.name.to_owned(), entries.text(key.name)?))).collect();
+        let read =
+            || wanted.iter().filter_map(|key| Some((key.name.to_owned(), entries.text(key.name)?))).chain(identity.clone()).collect();
         let dialer = || self.dialer.with_policy(address_policy(system.kind(), endpoints));
         match role(system) {
             Role::Target(salesforce) => self.org(&self.org_login(keys, connection, salesforce, &entries, stored.credential.version)?).await,
@@ -60,6 +62,7 @@ impl From<DriverError> for Error {
     fn from(error: DriverError) -> Self {
         match error {
             DriverError::Entry(_) => Self::Record { name: "credential".into(), detail: "it lacks an entry that the login needs" },
+            DriverError::Identity => Self::Record { name: "credential".into(), detail: "there is no token in place of it" },
             DriverError::Login => Self::Record { name: "connection".into(), detail: "it says no way to log in that this version knows" },
             DriverError::Connect(error) => Self::Connect(error),
         }

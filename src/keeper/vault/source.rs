@@ -1,7 +1,9 @@
-//! The source Secret in the tenant's namespace: read by name and only if the namespace's admin wrote a Role for it; its values go no further.
+//! The source in the tenant's namespace, a Secret or a ServiceAccount: read by name and only if the namespace's admin wrote a Role for it; its
+//! values go no further.
 
 use std::collections::BTreeMap;
 
+use api::connection::CredentialSource;
 use api::reasons::connection as reasons;
 use api::{Connection, NamespaceName};
 use domain::connection::{Consent, Seen, Source, managed_by, required_keys};
@@ -38,10 +40,13 @@ pub(crate) struct Found {
 
 impl Vault {
     pub(crate) async fn read_source(&self, keys: &TenantKeys, connection: &Connection, stored: Option<&Stored>) -> Result<Read> {
-        let Some(reference) = connection.spec.credentials.secret_ref() else {
-            return Ok(Read::nothing(Source::Missing, Seen::Missing));
-        };
         let namespace = NamespaceName::of(connection)?;
+        let Some(reference) = connection.spec.credentials.secret_ref() else {
+            return match connection.spec.credentials.source() {
+                Some(account) => self.read_account(&namespace, &account, stored).await,
+                None => Ok(Read::nothing(Source::Missing, Seen::Missing)),
+            };
+        };
         let secrets: Api<Secret> = Api::namespaced(self.cluster.client.clone(), namespace.as_str());
         let secret = match secrets.get(&reference.name).await {
             Ok(secret) => secret,
@@ -70,26 +75,41 @@ impl Vault {
         Ok(Read { source, secret: Some(Found { entries, name, uid, version }), seen })
     }
 
-    /// Whether a Secret is not any more what was seen. Asks for its metadata only, and deletes nothing.
-    pub(crate) async fn source_changed(&self, namespace: &str, secret: &str, seen: &Seen) -> Result<bool> {
+    /// A ServiceAccount has nothing to be kept: the record of it has no entry, and says who consented to which endpoint.
+    async fn read_account(&self, namespace: &NamespaceName, account: &CredentialSource, stored: Option<&Stored>) -> Result<Read> {
+        let metadata = match self.cluster.source_metadata(namespace.as_str(), account).await {
+            Ok(metadata) => metadata,
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Read::nothing(Source::Missing, Seen::Missing)),
+            Err(kube::Error::Api(status)) if status.code == 403 => return Ok(Read::nothing(Source::Forbidden, Seen::Forbidden)),
+            Err(error) => return Err(kube(format!("read {account} of {namespace}"))(error)),
+        };
+        let seen = Seen::There(metadata.resource_version.clone().unwrap_or_default());
+        let same_as_stored = stored.map(|_| true);
+        let source = Source::Found { keys: Vec::new(), same_as_stored, managed_by: None, consent: Consent::of(&metadata) };
+        let found = Found { entries: Entries::new(BTreeMap::new()), name: account.name.clone(), uid: metadata.uid, version: None };
+        Ok(Read { source, secret: Some(found), seen })
+    }
+
+    /// Whether the source is not any more what was seen. Asks for its metadata only, and deletes nothing.
+    pub(crate) async fn source_changed(&self, namespace: &str, source: &CredentialSource, seen: &Seen) -> Result<bool> {
         let secrets: Api<Secret> = Api::namespaced(self.cluster.client.clone(), namespace);
         if let Seen::Undeletable(version) = seen {
             let preconditions = Some(Preconditions { uid: None, resource_version: Some(version.clone()) });
-            let tried = secrets.delete(secret, &DeleteParams { dry_run: true, preconditions, ..DeleteParams::default() }).await;
+            let tried = secrets.delete(&source.name, &DeleteParams { dry_run: true, preconditions, ..DeleteParams::default() }).await;
             return match tried {
                 Ok(_) => Ok(true),
                 Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(true),
                 Err(error) => {
-                    let error = kube(format!("ask after Secret {namespace}/{secret}"))(error);
+                    let error = kube(format!("ask after {source} of {namespace}"))(error);
                     if error.refusal().is_some() { Ok(false) } else { Err(error) }
                 }
             };
         }
-        let now = match secrets.get_metadata(secret).await {
-            Ok(found) => Seen::There(found.resource_version().unwrap_or_default()),
+        let now = match self.cluster.source_metadata(namespace, source).await {
+            Ok(found) => Seen::There(found.resource_version.unwrap_or_default()),
             Err(kube::Error::Api(status)) if status.code == 404 => Seen::Missing,
             Err(kube::Error::Api(status)) if status.code == 403 => Seen::Forbidden,
-            Err(error) => return Err(kube(format!("ask after Secret {namespace}/{secret}"))(error)),
+            Err(error) => return Err(kube(format!("ask after {source} of {namespace}"))(error)),
         };
         Ok(now != *seen)
     }

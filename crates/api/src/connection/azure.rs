@@ -23,12 +23,14 @@ const ACCOUNT_KEY: LoginProfile = LoginProfile {
     field: "spec.azureBlob.auth.accountKey",
     keys: &[CredentialKey { name: AzureBlob::ACCOUNT_KEY, holds: "a key of the storage account" }],
     refused: "endpoint, account and container in spec.azureBlob",
+    audience: None,
 };
 
 const SAS: LoginProfile = LoginProfile {
     field: "spec.azureBlob.auth.sas",
     keys: &[CredentialKey { name: AzureBlob::SAS, holds: "a shared access signature, `sv=…&sig=…`" }],
     refused: "endpoint, account and container in spec.azureBlob",
+    audience: None,
 };
 
 /// A container of Azure Blob Storage.

@@ -22,6 +22,7 @@ const SERVICE_ACCOUNT: LoginProfile = LoginProfile {
     field: "spec.gcs",
     keys: &[CredentialKey { name: Gcs::KEY, holds: "a key of a service account, the JSON file" }],
     refused: "endpoint and bucket in spec.gcs",
+    audience: None,
 };
 
 /// A bucket of Google Cloud Storage.

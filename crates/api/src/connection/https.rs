@@ -23,18 +23,21 @@ const BASIC: LoginProfile = LoginProfile {
     field: "spec.https.auth.basic",
     keys: &[CredentialKey { name: Https::PASSWORD, holds: "the user's password" }],
     refused: "url in spec.https and user in spec.https.auth.basic",
+    audience: None,
 };
 
 const BEARER: LoginProfile = LoginProfile {
     field: "spec.https.auth.bearer",
     keys: &[CredentialKey { name: Https::TOKEN, holds: "the token, without the word Bearer" }],
     refused: "url in spec.https",
+    audience: None,
 };
 
 const HEADER: LoginProfile = LoginProfile {
     field: "spec.https.auth.header",
     keys: &[CredentialKey { name: Https::VALUE, holds: "the value of the header" }],
     refused: "url in spec.https and name in spec.https.auth.header",
+    audience: None,
 };
 
 /// Files at an HTTPS server. They are read with GET; no cookies are kept.

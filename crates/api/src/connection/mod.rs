@@ -1,6 +1,7 @@
 //! `Connection`: one external system and who we are there. It never holds a secret in clear.
 
 mod azure;
+mod credentials;
 mod gcs;
 mod https;
 mod mysql;
@@ -18,18 +19,18 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use self::azure::{AzureAuth, AzureAuthKind, AzureBlob, AzureWay};
+pub use self::credentials::{AfterIntake, CredentialKind, CredentialOrigin, CredentialSource, Credentials, SecretRef, ServiceAccountRef};
 pub use self::gcs::Gcs;
 pub use self::https::{Https, HttpsAuth, HttpsAuthKind, HttpsBasic, HttpsBearer, HttpsHeader};
 pub use self::mysql::MySql;
 pub use self::postgres::{Postgres, PostgresAuth, PostgresAuthKind, PostgresWay};
-pub use self::s3::{CustomerKey, S3, S3Encryption, S3EncryptionKind};
+pub use self::s3::{CustomerKey, S3, S3AccessKey, S3Auth, S3AuthKind, S3Encryption, S3EncryptionKind, S3WebIdentity};
 pub use self::salesforce::{AuthFlow, ClientCredentials, JwtBearer, LoginAt, Salesforce, SalesforceAuth};
 pub use self::sftp::{Sftp, SftpAuth, SftpAuthKind, SftpWay};
 pub use self::sqlserver::SqlServer;
 pub use self::status::{ConnectionMetadata, ConnectionStatus, Verification};
 pub use self::system::{CredentialKey, Endpoint, ExternalSystem, LoginProfile, Rows, System, SystemKind, SystemProfile};
-use crate::schema::{self, PEM, exactly_one, same_one};
-use crate::union::union;
+use crate::schema::{PEM, exactly_one, rule, same_one};
 
 /// One external system and who we are there. It never holds a secret in clear.
 #[derive(Clone, CustomResource, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -56,6 +57,10 @@ use crate::union::union;
 #[schemars(extend("x-kubernetes-validations" = [
     exactly_one(System::KEYS),
     same_one(System::KEYS, "the kind of system is immutable: create another Connection"),
+    rule(
+        "has(self.credentials.serviceAccountRef) == (has(self.s3) && has(self.s3.auth) && has(self.s3.auth.webIdentity))",
+        "credentials.serviceAccountRef goes with s3.auth.webIdentity, and secretRef with every other way to log in",
+    ),
 ]))]
 pub struct ConnectionSpec {
     /// A Salesforce org.
@@ -85,7 +90,7 @@ pub struct ConnectionSpec {
     /// An SFTP server. Always with a host key that is listed here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sftp: Option<Sftp>,
-    /// Where the secret comes from.
+    /// What proves who we are.
     pub credentials: Credentials,
     /// No run may use this connection while true. Absent: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,55 +111,6 @@ pub struct Tls {
     pub server_name: Option<String>,
 }
 
-/// Where the secret comes from: exactly one key is set.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [exactly_one(CredentialOrigin::KEYS)]))]
-pub struct Credentials {
-    /// A Secret in the same namespace that is read once per change and stored encrypted elsewhere.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    secret_ref: Option<SecretRef>,
-}
-
-union! {
-    /// Where a credential comes from.
-    pub enum CredentialOrigin<'a> = Credentials::origin {
-        /// A Secret in the same namespace.
-        "secretRef" secret_ref => SecretRef(&'a SecretRef),
-    }
-}
-
-impl Credentials {
-    /// The Secret that the credential is taken from, if it is taken from one.
-    pub fn secret_ref(&self) -> Option<&SecretRef> {
-        match self.origin()? {
-            CredentialOrigin::SecretRef(reference) => Some(reference),
-        }
-    }
-}
-
-/// A Secret whose owner lets the keeper read it.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SecretRef {
-    /// Name of the Secret. The keeper reads it through a Role of yours and shows it to the endpoint that the Secret's own annotation
-    /// `dataimporter.io/consent` names: `kubectl import intake` prints both.
-    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
-    pub name: String,
-    /// What happens to the Secret once it is stored encrypted. `Keep` leaves it readable in this namespace (condition `PlaintextSource`).
-    pub after_intake: AfterIntake,
-}
-
-/// What happens to a Secret once its content is stored encrypted.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[schemars(transform = schema::words)]
-pub enum AfterIntake {
-    /// It stays readable in its namespace (condition `PlaintextSource`).
-    Keep,
-    /// The keeper deletes it.
-    Delete,
-}
-
 impl ConnectionSpec {
     /// Whether no run may use the connection now.
     pub fn suspended(&self) -> bool {
@@ -164,6 +120,12 @@ impl ConnectionSpec {
     /// The way to log in. `None`: the system, or the way, is none that this version knows.
     pub fn login(&self) -> Option<&'static LoginProfile> {
         self.system()?.external().login()
+    }
+
+    /// Whom the tokens of its ServiceAccount are for, if it has one in place of a Secret.
+    pub fn audience(&self) -> Option<&str> {
+        let reference = self.credentials.service_account_ref()?;
+        reference.audience.as_deref().or(self.login()?.audience)
     }
 
     /// The endpoint in words and one line, for the person who decides whether a secret may go there: its author must not write more than it.
@@ -178,6 +140,9 @@ impl ConnectionSpec {
         }
         if let Some(allowed) = allowed {
             text.push_str(&format!(", {}", allowed.words));
+        }
+        if let Some(audience) = self.audience() {
+            text.push_str(&format!(", by tokens for {audience}"));
         }
         text.replace(char::is_control, " ")
     }
@@ -197,6 +162,10 @@ impl ConnectionSpec {
             parts.iter().for_each(|part| add(part));
             tls_parts(tls).into_iter().for_each(&mut add);
             allowed.iter().for_each(|allowed| add(allowed.part));
+        }
+        if let Some(audience) = self.audience() {
+            add("audience");
+            add(audience);
         }
         hex::encode(digest.finalize())
     }

@@ -21,6 +21,7 @@ const PASSWORD: LoginProfile = LoginProfile {
     field: "spec.mysql",
     keys: &[CredentialKey { name: "password", holds: "the user's password" }],
     refused: "user and database in spec.mysql",
+    audience: None,
 };
 
 /// A MySQL or MariaDB database and the user to log in as.

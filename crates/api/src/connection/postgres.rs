@@ -23,6 +23,7 @@ const PASSWORD: LoginProfile = LoginProfile {
     field: "spec.postgres",
     keys: &[CredentialKey { name: Postgres::PASSWORD, holds: "the role's password" }],
     refused: "user and database in spec.postgres",
+    audience: None,
 };
 
 const CLIENT_CERTIFICATE: LoginProfile = LoginProfile {
@@ -35,6 +36,7 @@ const CLIENT_CERTIFICATE: LoginProfile = LoginProfile {
         CredentialKey { name: Postgres::KEY, holds: "its private key in PEM, without a passphrase" },
     ],
     refused: "user and database in spec.postgres",
+    audience: None,
 };
 
 /// A PostgreSQL database and the role to log in as.

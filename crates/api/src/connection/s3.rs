@@ -13,17 +13,17 @@ use crate::union::union;
 pub(super) static PROFILE: SystemProfile = SystemProfile {
     name: "S3",
     public_port: 443,
-    logins: &[ACCESS_KEY, WITH_CUSTOMER_KEY],
+    logins: &[ACCESS_KEY, WITH_CUSTOMER_KEY, WEB_IDENTITY],
     rows: Rows::Files { changeable: true },
     revoked_by_disconnect: "nothing is revoked",
-    left_after_disconnect: "the access key stays valid until you delete it there",
+    left_after_disconnect: "an access key stays valid until you delete it there, a key of a role for an hour at most",
 };
 
 const KEY_ID: CredentialKey = CredentialKey { name: S3::KEY_ID, holds: "the id of an access key" };
 const SECRET: CredentialKey = CredentialKey { name: S3::SECRET, holds: "its secret access key" };
 
 const ACCESS_KEY: LoginProfile =
-    LoginProfile { field: "spec.s3", keys: &[KEY_ID, SECRET], refused: "endpoint, region and bucket in spec.s3" };
+    LoginProfile { field: "spec.s3", keys: &[KEY_ID, SECRET], refused: "endpoint, region and bucket in spec.s3", audience: None };
 
 const WITH_CUSTOMER_KEY: LoginProfile = LoginProfile {
     field: "spec.s3.encryption.customerKey",
@@ -33,6 +33,14 @@ const WITH_CUSTOMER_KEY: LoginProfile = LoginProfile {
         CredentialKey { name: S3::CUSTOMER_KEY, holds: "the key that objects are encrypted under: 32 bytes in Base64" },
     ],
     refused: "endpoint, region and bucket in spec.s3",
+    audience: None,
+};
+
+const WEB_IDENTITY: LoginProfile = LoginProfile {
+    field: "spec.s3.auth.webIdentity",
+    keys: &[],
+    refused: "roleArn in spec.s3.auth.webIdentity and audience in spec.credentials.serviceAccountRef",
+    audience: Some("sts.amazonaws.com"),
 };
 
 /// A bucket of S3, or of storage that speaks like it.
@@ -41,18 +49,25 @@ const WITH_CUSTOMER_KEY: LoginProfile = LoginProfile {
 #[schemars(extend("x-kubernetes-validations" = [
     rule("!has(self.tls) || has(self.endpoint)", "tls goes with endpoint: AWS' own hosts are verified with public roots"),
     rule("!has(self.tls) || !has(self.tls.serverName)", "serverName is for databases: an endpoint is verified by its own name"),
+    rule(
+        "!has(self.encryption) || !has(self.auth) || !has(self.auth.webIdentity)",
+        "a customerKey comes from a Secret, and webIdentity needs none: use an access key for objects under a key of their owner's own",
+    ),
 ]))]
 pub struct S3 {
     /// Base URL of storage that speaks like S3; the bucket follows in the path. Absent: AWS, in the region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 300), regex(pattern = "^https://[^/@?#]+/?$"))]
     pub endpoint: Option<String>,
-    /// Name of the bucket. Secret keys `accessKeyId` and `secretAccessKey`; `s3:GetObject` on what jobs read is all that the key needs.
+    /// Name of the bucket. `s3:GetObject` on what jobs read is all that we need there.
     #[schemars(length(min = 3, max = 63), regex(pattern = "^[a-z0-9][a-z0-9.-]+[a-z0-9]$"))]
     pub bucket: String,
     /// Region of the bucket, as in `eu-central-1`. Storage without regions mostly takes `us-east-1`.
     #[schemars(length(min = 1, max = 32), regex(pattern = "^[a-z0-9-]+$"))]
     pub region: String,
+    /// How we authenticate. Absent: with an access key; Secret keys `accessKeyId` and `secretAccessKey`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    auth: Option<S3Auth>,
     /// Trust for an endpoint with a private certificate authority. Absent: public roots only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
@@ -62,6 +77,44 @@ pub struct S3 {
     /// How objects are encrypted. Absent: as the bucket does it by itself (SSE-S3, SSE-KMS), of which a reader sees nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     encryption: Option<S3Encryption>,
+}
+
+/// How we authenticate at S3: exactly one key is set.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [exactly_one(S3AuthKind::KEYS)]))]
+pub struct S3Auth {
+    /// An access key; Secret keys `accessKeyId` and `secretAccessKey`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    access_key: Option<S3AccessKey>,
+    /// A role that is assumed with a token of the ServiceAccount in `credentials.serviceAccountRef`, for an hour at a time
+    /// (`AssumeRoleWithWebIdentity`). There is no secret then. At AWS the token goes to the region's `sts.REGION.amazonaws.com`, else to the endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    web_identity: Option<S3WebIdentity>,
+}
+
+/// An access key: there is nothing to say about it.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub struct S3AccessKey {}
+
+/// A role that is assumed with a token.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct S3WebIdentity {
+    /// Name of the role, as in `arn:aws:iam::123456789012:role/reader`. Its trust policy names the ServiceAccount as
+    /// `system:serviceaccount:NAMESPACE:NAME`.
+    #[schemars(length(min = 20, max = 1000), regex(pattern = r"^arn:[a-z0-9-]+:[a-zA-Z0-9:/_+=,.@-]+$"))]
+    pub role_arn: String,
+}
+
+union! {
+    /// How we authenticate at S3.
+    pub enum S3AuthKind<'a> = S3Auth::kind {
+        /// An access key.
+        "accessKey" access_key => AccessKey(&'a S3AccessKey),
+        /// A role that is assumed with a token.
+        "webIdentity" web_identity => WebIdentity(&'a S3WebIdentity),
+    }
 }
 
 /// How objects are encrypted: exactly one key is set.
@@ -103,6 +156,12 @@ impl S3 {
         }
     }
 
+    /// How we authenticate. `None`: in no way that this version knows.
+    pub fn auth(&self) -> Option<S3AuthKind<'_>> {
+        const ACCESS_KEY: &S3AccessKey = &S3AccessKey {};
+        self.auth.as_ref().map_or(Some(S3AuthKind::AccessKey(ACCESS_KEY)), S3Auth::kind)
+    }
+
     /// Where the bucket is, without a trailing slash. AWS' hosts for one bucket are below this one.
     fn base(&self) -> Cow<'_, str> {
         match &self.endpoint {
@@ -114,18 +173,23 @@ impl S3 {
 
 impl ExternalSystem for S3 {
     fn endpoint(&self) -> Endpoint<'_> {
-        let Self { endpoint: _, bucket, region, tls, requester_pays: _, encryption: _ } = self;
+        let Self { endpoint: _, bucket, region, auth: _, tls, requester_pays: _, encryption: _ } = self;
         let base = self.base();
-        Endpoint {
-            words: format!("S3 {base}, bucket {bucket} in region {region}"),
-            parts: vec![base, Cow::Borrowed(bucket), Cow::Borrowed(region)],
-            tls: tls.as_ref(),
-            allowed: None,
+        let mut words = format!("S3 {base}, bucket {bucket} in region {region}");
+        let mut parts = vec![base, Cow::Borrowed(bucket.as_str()), Cow::Borrowed(region.as_str())];
+        if let Some(S3AuthKind::WebIdentity(S3WebIdentity { role_arn })) = self.auth() {
+            words.push_str(&format!(", as role {role_arn}"));
+            parts.push(Cow::Borrowed(role_arn));
         }
+        Endpoint { words, parts, tls: tls.as_ref(), allowed: None }
     }
 
     fn login(&self) -> Option<&'static LoginProfile> {
-        Some(if self.is_under_customer_key() { &WITH_CUSTOMER_KEY } else { &ACCESS_KEY })
+        Some(match self.auth()? {
+            S3AuthKind::WebIdentity(_) => &WEB_IDENTITY,
+            S3AuthKind::AccessKey(_) if self.is_under_customer_key() => &WITH_CUSTOMER_KEY,
+            S3AuthKind::AccessKey(_) => &ACCESS_KEY,
+        })
     }
 
     fn left_to_do(&self) -> Option<String> {

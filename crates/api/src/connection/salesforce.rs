@@ -23,12 +23,14 @@ const CLIENT_CREDENTIALS: LoginProfile = LoginProfile {
     field: "spec.salesforce.auth.clientCredentials",
     keys: &[CredentialKey { name: "clientSecret", holds: "the consumer secret of the External Client App" }],
     refused: "clientId in spec.salesforce.auth.clientCredentials",
+    audience: None,
 };
 
 const JWT_BEARER: LoginProfile = LoginProfile {
     field: "spec.salesforce.auth.jwtBearer",
     keys: &[CredentialKey { name: "privateKey", holds: "an RSA key in PEM" }],
     refused: "clientId and username in spec.salesforce.auth.jwtBearer",
+    audience: None,
 };
 
 /// A Salesforce org: where it logs us in, and as whom.

@@ -22,16 +22,19 @@ const PASSWORD: LoginProfile = LoginProfile {
     field: "spec.sftp.auth.password",
     keys: &[CredentialKey { name: Sftp::PASSWORD, holds: "the user's password" }],
     refused: "user in spec.sftp",
+    audience: None,
 };
 
 const PRIVATE_KEY: CredentialKey = CredentialKey { name: Sftp::PRIVATE_KEY, holds: "a private key as ssh-keygen writes it" };
 
-const KEY: LoginProfile = LoginProfile { field: "spec.sftp.auth.privateKey", keys: &[PRIVATE_KEY], refused: "user in spec.sftp" };
+const KEY: LoginProfile =
+    LoginProfile { field: "spec.sftp.auth.privateKey", keys: &[PRIVATE_KEY], refused: "user in spec.sftp", audience: None };
 
 const ENCRYPTED_KEY: LoginProfile = LoginProfile {
     field: "spec.sftp.auth.encryptedPrivateKey",
     keys: &[PRIVATE_KEY, CredentialKey { name: Sftp::PASSPHRASE, holds: "the passphrase of the key" }],
     refused: "user in spec.sftp",
+    audience: None,
 };
 
 const CERTIFIED_KEY: LoginProfile = LoginProfile {
@@ -41,6 +44,7 @@ const CERTIFIED_KEY: LoginProfile = LoginProfile {
         CredentialKey { name: Sftp::CERTIFICATE, holds: "the OpenSSH certificate of the key, as in `id_ed25519-cert.pub`" },
     ],
     refused: "user in spec.sftp",
+    audience: None,
 };
 
 /// An SFTP server. Always with a host key that is listed here.

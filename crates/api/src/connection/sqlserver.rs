@@ -21,6 +21,7 @@ const PASSWORD: LoginProfile = LoginProfile {
     field: "spec.sqlServer",
     keys: &[CredentialKey { name: "password", holds: "the user's password" }],
     refused: "user and database in spec.sqlServer",
+    audience: None,
 };
 
 /// A SQL Server or Azure SQL database and the user to log in as.

@@ -117,6 +117,8 @@ pub struct LoginProfile {
     pub keys: &'static [CredentialKey],
     /// Fields of the Connection that may be wrong when the system refuses the login.
     pub refused: &'static str,
+    /// No Secret is needed, but tokens of a ServiceAccount: the audience that they have if the Connection names none.
+    pub audience: Option<&'static str>,
 }
 
 /// One entry of the Secret.

@@ -20,7 +20,7 @@ use reqwest::Url;
 pub use self::azure::{AzureKey, AzureParams};
 pub use self::gcs::GcsParams;
 pub use self::refusal::ObjectsRefusal;
-pub use self::s3::{S3Key, S3Params, S3Refusal, S3Store};
+pub use self::s3::{RoleRefusal, S3Credential, S3Key, S3Params, S3Refusal, S3Role, S3Store};
 use self::transport::{Failure, NO_LIST, Transport};
 use crate::error::{Error, inner};
 use crate::files::{ChangeError, Entries, Entry, EntryKind, FileBytes, FileError, FileState, RemoteFiles, Renamed};

@@ -88,9 +88,14 @@ pub(super) fn code(body: &str) -> Option<&str> {
 
 /// The text of the first element of that name, if it is one word.
 pub(super) fn element<'a>(body: &'a str, name: &str) -> Option<&'a str> {
+    text(body, name).filter(|text| is_word(text))
+}
+
+/// The text of the first element of that name, as it stands there.
+pub(super) fn text<'a>(body: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = body.split_once(&format!("<{name}>"))?;
     let (text, _) = rest.split_once(&format!("</{name}>"))?;
-    Some(text.trim()).filter(|text| is_word(text))
+    Some(text.trim())
 }
 
 pub(super) fn is_word(text: &str) -> bool {

@@ -81,7 +81,7 @@ pub(super) trait Dialect: Send + Sync {
 
 #[derive(Clone)]
 pub(super) struct Transport {
-    peer: Peer,
+    pub(super) peer: Peer,
     pub(super) dialect: &'static dyn Dialect,
 }
 
@@ -181,7 +181,7 @@ impl Transport {
 }
 
 /// The first bytes of an answer; what cannot be read any more is left out.
-async fn beginning(mut answer: Response) -> Vec<u8> {
+pub(super) async fn beginning(mut answer: Response) -> Vec<u8> {
     let mut found = Vec::new();
     while let Ok(Some(piece)) = answer.chunk().await {
         found.extend_from_slice(&piece[..piece.len().min(REFUSAL_BYTES - found.len())]);

@@ -3,10 +3,13 @@
 #[path = "../support/answers.rs"]
 mod answers;
 mod cheating;
+#[path = "../support/issuer.rs"]
+mod issuer;
 #[path = "../support/minio.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod minio;
 mod real;
+mod role;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -27,12 +27,18 @@ pub(crate) struct Minio {
 impl Minio {
     /// `certificate` and `key` in PEM, for 127.0.0.1, and the authority that vouches for them.
     pub(crate) async fn start(certificate: &str, key: &str, ca: &str) -> Self {
+        Self::start_with(certificate, key, ca, &[]).await
+    }
+
+    /// With these settings besides; servers that it asks have certificates of the same authority.
+    pub(crate) async fn start_with(certificate: &str, key: &str, ca: &str, settings: &[(&str, String)]) -> Self {
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("target/minio/minio"));
         let program = program.into_iter().find(|path| path.exists()).expect("this test needs MinIO: cargo xtask test s3");
         let folder = tempfile::Builder::new().prefix("minio-").tempdir_in("/tmp").expect("a temporary folder");
         let path = |name: &str| folder.path().join(name);
         fs::create_dir_all(path("data").join(BUCKET)).expect("a bucket");
-        fs::create_dir(path("certs")).expect("a folder");
+        fs::create_dir_all(path("certs/CAs")).expect("a folder");
+        fs::write(path("certs/CAs/ca.crt"), ca).expect("an authority");
         fs::write(path("certs/public.crt"), certificate).expect("the server's certificate");
         fs::write(path("certs/private.key"), key).expect("the server's key");
         let port = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("its number").port();
@@ -50,6 +56,7 @@ impl Minio {
                 ("MINIO_BROWSER", "off"),
                 ("MINIO_UPDATE", "off"),
             ])
+            .envs(settings.iter().map(|(name, value)| (name, value.as_str())))
             .stdout(log.try_clone().expect("the server's log"))
             .stderr(log)
             .spawn()

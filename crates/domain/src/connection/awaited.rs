@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use api::connection::CredentialSource;
 use jiff::{SignedDuration, Timestamp};
 
 /// Secrets asked after in one turn, of all namespaces together.
@@ -33,8 +34,8 @@ pub enum Seen {
 pub struct Wanted {
     /// Name of the Connection.
     pub name: String,
-    /// Name of the Secret that it asks for, in its own namespace.
-    pub secret: String,
+    /// What it asks for, in its own namespace.
+    pub source: CredentialSource,
     /// What its last look found. Asking goes on until something else is there.
     pub seen: Seen,
 }
@@ -139,7 +140,7 @@ mod tests {
     }
 
     fn wanted(name: &str, seen: Seen) -> Wanted {
-        Wanted { name: name.into(), secret: name.into(), seen }
+        Wanted { name: name.into(), source: CredentialSource::of_record(name), seen }
     }
 
     fn names(turn: Vec<(String, Wanted)>) -> Vec<String> {

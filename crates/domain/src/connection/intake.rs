@@ -1,17 +1,17 @@
 //! The rules of intake, in order: the first that speaks decides.
 
 use api::ConnectionSpec;
-use api::connection::{AfterIntake, LoginProfile};
+use api::connection::LoginProfile;
 
 use super::source::missing_keys;
 use super::{Consent, StoredCredential};
 
-/// What reading the source Secret gave.
+/// What reading the source gave, a Secret or a ServiceAccount.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Source {
-    /// The Secret could be read.
+    /// It could be read.
     Found {
-        /// The keys that are there and not empty.
+        /// The keys of a Secret that are there and not empty.
         keys: Vec<String>,
         /// Whether its content is what the stored version was made of; absent when nothing is stored.
         same_as_stored: Option<bool>,
@@ -32,7 +32,7 @@ pub struct Observed<'a> {
     pub name: &'a str,
     /// Its spec as it is now.
     pub spec: &'a ConnectionSpec,
-    /// What reading the Secret of its `credentials.secretRef` gave.
+    /// What reading the Secret or ServiceAccount of its `credentials` gave.
     pub source: Source,
     /// What is stored for the Connection; absent when nothing is.
     pub stored: Option<StoredCredential>,
@@ -95,8 +95,7 @@ pub fn decide(observed: &Observed<'_>, ledger: i64) -> Decision {
 
 /// Only the Secret that something was taken from takes its consent back; a Connection that was pointed elsewhere changes nothing about it.
 fn is_withdrawn(observed: &Observed<'_>, stored: &StoredCredential, consent: &Consent) -> bool {
-    let named = observed.spec.credentials.secret_ref().map(|reference| &reference.name);
-    stored.source.as_ref() == named && !consent.names(observed.name, &stored.endpoint_digest)
+    stored.source == observed.spec.credentials.source() && !consent.names(observed.name, &stored.endpoint_digest)
 }
 
 fn found(spec: &ConnectionSpec, login: &LoginProfile, keys: &[String], same: bool, managed_by: Option<&String>, version: i64) -> Decision {
@@ -104,7 +103,7 @@ fn found(spec: &ConnectionSpec, login: &LoginProfile, keys: &[String], same: boo
     if !missing.is_empty() {
         return Decision::KeysMissing(missing);
     }
-    let delete_source = spec.credentials.secret_ref().is_some_and(|r| r.after_intake == AfterIntake::Delete);
+    let delete_source = spec.credentials.is_deleted_after_intake();
     match managed_by {
         Some(tool) if delete_source => Decision::SourceManaged(tool.clone()),
         _ if same => Decision::Keep { delete_source },
@@ -119,6 +118,7 @@ fn next(observed: &Observed<'_>, ledger: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use api::connection::{AfterIntake, CredentialSource};
     use serde_json::json;
 
     fn of_system(system: &str, described: serde_json::Value, after_intake: AfterIntake) -> ConnectionSpec {
@@ -137,7 +137,7 @@ mod tests {
         let keys = vec!["password".to_owned()];
         let consent = Consent::default().and("crm", &digest);
         let source = Source::Found { keys, same_as_stored: Some(true), managed_by: None, consent };
-        let stored = StoredCredential { version: 3, endpoint_digest: digest, source: Some("db".into()) };
+        let stored = StoredCredential { version: 3, endpoint_digest: digest, source: Some(CredentialSource::of_record("db")) };
         for source in [source, Source::Missing, Source::Forbidden] {
             for stored in [None, Some(stored.clone())] {
                 let observed = Observed { name: "crm", spec: &strange, source: source.clone(), stored };
@@ -175,7 +175,7 @@ mod tests {
     }
 
     fn of(version: i64, endpoint_digest: String, source: Option<&str>) -> Option<StoredCredential> {
-        Some(StoredCredential { version, endpoint_digest, source: source.map(Into::into) })
+        Some(StoredCredential { version, endpoint_digest, source: source.map(CredentialSource::of_record) })
     }
 
     fn stored(version: i64) -> Option<StoredCredential> {

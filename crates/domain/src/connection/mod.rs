@@ -12,11 +12,12 @@ pub use awaited::{Awaited, Seen, TURN, Wanted};
 pub use budget::{A_MINUTE, AT_ONCE, Budget};
 pub use consent::Consent;
 pub use intake::{Decision, Observed, Source, decide};
-pub use remedy::{allowance, remedy};
+pub use remedy::{allowance, in_words, remedy};
 pub use source::{managed_by, required_keys};
 pub use verification::{Due, Shown, again, due};
 
 use api::ConnectionSpec;
+use api::connection::CredentialSource;
 use jiff::SignedDuration;
 
 /// The source Secret is looked at this often.
@@ -33,14 +34,14 @@ pub struct StoredCredential {
     pub version: i64,
     /// Digest of the endpoint that it was given for, as `ConnectionSpec::endpoint_digest` writes it.
     pub endpoint_digest: String,
-    /// Name of the Secret it was taken from, with the consent of its owner.
-    pub source: Option<String>,
+    /// What it was taken from, with the consent of its owner.
+    pub source: Option<CredentialSource>,
 }
 
 impl StoredCredential {
-    /// Whether it was given for what the Connection describes, by the Secret that the Connection names.
+    /// Whether it was given for what the Connection describes, by the Secret or ServiceAccount that the Connection names.
     pub fn serves(&self, spec: &ConnectionSpec) -> bool {
-        let source = spec.credentials.secret_ref().map(|reference| &reference.name);
-        self.endpoint_digest == spec.endpoint_digest() && source.is_some() && self.source.as_ref() == source
+        let source = spec.credentials.source();
+        self.endpoint_digest == spec.endpoint_digest() && source.is_some() && self.source == source
     }
 }

@@ -1,16 +1,20 @@
 //! The way out, in words: what a person changes when the other side, or the API server, says no.
 
 use api::ConnectionSpec;
-use api::connection::{AfterIntake, CredentialKey};
+use api::connection::{AfterIntake, CredentialKey, CredentialOrigin, SecretRef, ServiceAccountRef};
+use k8s_openapi::api::rbac::v1::PolicyRule;
 
 /// What to correct when the system refuses what it is shown; nothing when something else is to blame. `reason` is that of the error: a word of
 /// `connect::reasons` or of the reasons of `salesforce`, which this crate does not depend on.
 pub fn remedy(spec: &ConnectionSpec, reason: &str) -> Option<String> {
-    let secret = &spec.credentials.secret_ref()?.name;
     let login = spec.login()?;
+    let Some(reference) = spec.credentials.secret_ref() else {
+        return (reason == "LoginRefused").then(|| format!("correct {}", login.refused));
+    };
+    let secret = &reference.name;
     let joined = |part: fn(&CredentialKey) -> &'static str| login.keys.iter().map(part).collect::<Vec<_>>().join(", ");
     let entries = joined(|key| key.name);
-    let again = match spec.credentials.secret_ref()?.after_intake {
+    let again = match reference.after_intake {
         AfterIntake::Delete => ", which is made anew for that,",
         AfterIntake::Keep => "",
     };
@@ -21,14 +25,36 @@ pub fn remedy(spec: &ConnectionSpec, reason: &str) -> Option<String> {
     }
 }
 
-/// The rule of the Role by which the keeper does with a Secret what a Connection asks for, as its namespace's admin writes it.
-pub fn allowance(spec: &ConnectionSpec) -> String {
-    let Some(reference) = spec.credentials.secret_ref() else { return String::new() };
-    let verbs = match reference.after_intake {
-        AfterIntake::Keep => "get",
-        AfterIntake::Delete => "get, delete",
+/// The rules of the Role by which the keeper does with a Secret or a ServiceAccount what a Connection asks for, as its namespace's admin writes
+/// them.
+pub fn allowance(spec: &ConnectionSpec) -> Vec<PolicyRule> {
+    let rule = |resource: &str, name: &str, verbs: &[&str]| PolicyRule {
+        api_groups: Some(vec![String::new()]),
+        resources: Some(vec![resource.to_owned()]),
+        resource_names: Some(vec![name.to_owned()]),
+        verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
+        non_resource_urls: None,
     };
-    format!(r#"{{apiGroups: [""], resources: [secrets], resourceNames: [{}], verbs: [{verbs}]}}"#, reference.name)
+    match spec.credentials.origin() {
+        Some(CredentialOrigin::Secret(SecretRef { name, after_intake })) => vec![match after_intake {
+            AfterIntake::Keep => rule("secrets", name, &["get"]),
+            AfterIntake::Delete => rule("secrets", name, &["get", "delete"]),
+        }],
+        Some(CredentialOrigin::ServiceAccount(ServiceAccountRef { name, audience: _ })) => {
+            vec![rule("serviceaccounts", name, &["get"]), rule("serviceaccounts/token", name, &["create"])]
+        }
+        None => Vec::new(),
+    }
+}
+
+/// The same in a message.
+pub fn in_words(rules: &[PolicyRule]) -> String {
+    let list = |entries: &Option<Vec<String>>| entries.iter().flatten().cloned().collect::<Vec<_>>().join(", ");
+    let words = |rule: &PolicyRule| {
+        let (resources, names) = (list(&rule.resources), list(&rule.resource_names));
+        format!(r#"{{apiGroups: [""], resources: [{resources}], resourceNames: [{names}], verbs: [{}]}}"#, rule.verbs.join(", "))
+    };
+    rules.iter().map(words).collect::<Vec<_>>().join(" and ")
 }
 
 #[cfg(test)]
@@ -68,8 +94,19 @@ mod tests {
     #[test]
     fn the_rule_of_a_role_has_the_verbs_that_are_needed_and_no_other() {
         let database = json!({"postgres": {"host": "db", "database": "d", "user": "u"}});
-        let rule = |after_intake| allowance(&spec(database.clone(), after_intake));
+        let rule = |after_intake| in_words(&allowance(&spec(database.clone(), after_intake)));
         assert_eq!(rule("Keep"), r#"{apiGroups: [""], resources: [secrets], resourceNames: [crm], verbs: [get]}"#);
         assert_eq!(rule("Delete"), r#"{apiGroups: [""], resources: [secrets], resourceNames: [crm], verbs: [get, delete]}"#);
+    }
+    #[test]
+    fn tokens_of_a_service_account_need_two_rules() {
+        let s3 = json!({"bucket": "lake", "region": "eu-central-1", "auth": {"webIdentity": {"roleArn": "arn:aws:iam::123456789012:role/reader"}}});
+        let spec: ConnectionSpec =
+            serde_json::from_value(json!({"s3": s3, "credentials": {"serviceAccountRef": {"name": "loader"}}})).unwrap();
+        assert_eq!(
+            in_words(&allowance(&spec)),
+            r#"{apiGroups: [""], resources: [serviceaccounts], resourceNames: [loader], verbs: [get]} and {apiGroups: [""], resources: [serviceaccounts/token], resourceNames: [loader], verbs: [create]}"#
+        );
+        assert!(remedy(&spec, "LoginRefused").unwrap().contains("roleArn in spec.s3.auth.webIdentity"));
     }
 }

@@ -77,6 +77,7 @@ pub fn judge_connection(admitted: &Admitted, name: &str, observed: ConnectionObs
 #[cfg(test)]
 mod tests {
     use api::ConnectionSpec;
+    use api::connection::CredentialSource;
 
     use super::super::fixtures;
     use super::*;
@@ -86,7 +87,7 @@ mod tests {
         let connection = fixtures::connection();
         let endpoint_digest = connection.spec.endpoint_digest();
         let consent = Some(Consent::default().and("crm", &endpoint_digest));
-        let stored = Some(StoredCredential { version: 3, endpoint_digest, source: Some("db".into()) });
+        let stored = Some(StoredCredential { version: 3, endpoint_digest, source: Some(CredentialSource::of_record("db")) });
         ConnectionObserved { connection: Some(connection), stored, consent, ledger: 3 }
     }
 
@@ -122,7 +123,9 @@ mod tests {
                 let endpoint = o.stored.as_ref().unwrap().endpoint_digest.clone();
                 o.consent = Some(Consent::default().and("other", &endpoint));
             }),
-            ("taken from another Secret", Err(Refusal::NoCredential), |o| o.stored.as_mut().unwrap().source = Some("other".into())),
+            ("taken from another Secret", Err(Refusal::NoCredential), |o| {
+                o.stored.as_mut().unwrap().source = Some(CredentialSource::of_record("other"))
+            }),
             ("stored when nobody was asked", Err(Refusal::NoCredential), |o| o.stored.as_mut().unwrap().source = None),
             ("nothing stored", Err(Refusal::NoCredential), |o| o.stored = None),
             ("stored for another endpoint", Err(Refusal::NoCredential), |o| o.stored.as_mut().unwrap().endpoint_digest = "x".into()),

@@ -16,11 +16,11 @@ pub(crate) async fn run(controllers: Arc<Controllers>, stop: CancellationToken) 
         let asked = controllers.awaited().turn(now);
         let controllers = &controllers;
         futures::future::join_all(asked.into_iter().map(|(namespace, wanted)| async move {
-            match controllers.vault.source_changed(&namespace, &wanted.secret, &wanted.seen).await {
+            match controllers.vault.source_changed(&namespace, &wanted.source, &wanted.seen).await {
                 Ok(true) => (controllers.wake_connection)(namespace, wanted.name),
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::debug!(namespace, secret = wanted.secret, error = error.chain(), "a Secret could not be asked after")
+                    tracing::debug!(namespace, source = %wanted.source, error = error.chain(), "what a Connection waits for could not be asked after")
                 }
             }
         }))

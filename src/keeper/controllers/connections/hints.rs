@@ -1,26 +1,38 @@
-//! What people have to write so that a Connection gets what it needs from their Secret.
+//! What people have to write so that a Connection gets what it needs from their Secret or ServiceAccount.
 
+use api::connection::{CredentialKind, CredentialOrigin, CredentialSource};
 use api::{Connection, NamespaceName, names};
-use domain::connection::{Consent, allowance};
+use domain::connection::{Consent, allowance, in_words};
 use kube::ResourceExt;
 
-/// What the owner of a Secret has to write, and where the value would go then.
-pub(super) fn consent_hint(namespace: &NamespaceName, connection: &Connection, secret: &str, consent: Consent) -> String {
+/// What the owner of the source has to write, and where the value would go then.
+pub(super) fn consent_hint(namespace: &NamespaceName, connection: &Connection, source: &CredentialSource, consent: Consent) -> String {
     let name = connection.name_any();
+    let it = match source.kind {
+        CredentialKind::Secret => "it",
+        CredentialKind::ServiceAccount => "tokens of it",
+    };
     format!(
-        "Secret {secret} does not let Connection {name} show it to {}. If it should go there, its owner says so: kubectl annotate secret {secret} -n {namespace} --overwrite {}={} (or that annotation in its manifest)",
+        "{source} does not let Connection {name} show {it} to {}. If that should be, its owner says so: kubectl annotate {} {} -n {namespace} --overwrite {}={} (or that annotation in its manifest)",
         connection.spec.endpoint(),
+        source.resource(),
+        source.name,
         names::CONSENT_ANNOTATION,
         consent.and(&name, &connection.spec.endpoint_digest())
     )
 }
 
 /// What the namespace's admin has to write.
-pub(super) fn role_hint(namespace: &NamespaceName, connection: &Connection, secret: &str) -> String {
+pub(super) fn role_hint(namespace: &NamespaceName, connection: &Connection) -> String {
+    let not_allowed = match connection.spec.credentials.origin() {
+        Some(CredentialOrigin::Secret(secret)) => format!("read Secret {}", secret.name),
+        Some(CredentialOrigin::ServiceAccount(account)) => format!("read ServiceAccount {} and ask for its tokens", account.name),
+        None => "read what its credentials name".to_owned(),
+    };
     format!(
-        "the keeper may not read Secret {secret}: the namespace's admin allows it with `kubectl import intake {namespace}/{}`, which prints a Role in {namespace} with the rule {}, bound to ServiceAccount dataimporter-keeper of the system namespace",
+        "the keeper may not {not_allowed}: the namespace's admin allows it with `kubectl import intake {namespace}/{}`, which prints a Role in {namespace} with the rule {}, bound to ServiceAccount dataimporter-keeper of the system namespace",
         connection.name_any(),
-        allowance(&connection.spec)
+        in_words(&allowance(&connection.spec))
     )
 }
 
@@ -29,6 +41,6 @@ pub(super) fn deletion_hint(namespace: &NamespaceName, connection: &Connection, 
     let name = connection.name_any();
     format!(
         "what Secret {secret} holds is stored encrypted, but the Secret is still there: the API server lets the keeper not delete it, as afterIntake Delete asks ({said}). The Role in {namespace} that lets the keeper read it needs the rule {} (`kubectl import intake {namespace}/{name}` prints it whole); or set spec.credentials.secretRef.afterIntake to Keep",
-        allowance(&connection.spec)
+        in_words(&allowance(&connection.spec))
     )
 }

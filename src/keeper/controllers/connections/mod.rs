@@ -70,9 +70,8 @@ async fn look(controllers: &Controllers, namespace: &str, connection: &Connectio
     let next = report.next;
     let ready = report.write(controllers, connection).await?;
     let (name, now) = (connection.name_any(), controllers.cluster.now()?);
-    let secret = connection.spec.credentials.secret_ref().map(|reference| reference.name.clone());
-    match (seen.filter(|_| !ready), secret) {
-        (Some(seen), Some(secret)) => controllers.awaited().expect(namespace, Wanted { name, secret, seen }, now),
+    match (seen.filter(|_| !ready), connection.spec.credentials.source()) {
+        (Some(seen), Some(source)) => controllers.awaited().expect(namespace, Wanted { name, source, seen }, now),
         _ => controllers.awaited().forget(namespace, &name),
     }
     Ok(Next::After(next))
@@ -105,9 +104,12 @@ async fn work(controllers: &Controllers, keys: &TenantKeys, connection: &Connect
     let namespace = NamespaceName::of(connection)?;
     let stored = controllers.vault.stored(connection).await?;
     let Read { source, secret, seen } = controllers.vault.read_source(keys, connection, stored.as_ref()).await?;
-    let reference = connection.spec.credentials.secret_ref();
-    let secret_name = reference.map(|r| r.name.clone()).unwrap_or_default();
-    let keeps = reference.is_some_and(|r| r.after_intake == AfterIntake::Keep);
+    let Some(named) = connection.spec.credentials.source() else {
+        unknown_system(report);
+        return Ok(None);
+    };
+    let secret_name = named.name.clone();
+    let keeps = connection.spec.credentials.secret_ref().is_some_and(|r| r.after_intake == AfterIntake::Keep);
     let (there, consent) = match &source {
         Source::Found { consent, .. } => (true, consent.clone()),
         Source::Missing | Source::Forbidden => (false, Consent::default()),
@@ -128,19 +130,18 @@ async fn work(controllers: &Controllers, keys: &TenantKeys, connection: &Connect
             return Ok(None);
         }
         Decision::WaitForRole => {
-            report.stall(reasons::SOURCE_FORBIDDEN, &hints::role_hint(&namespace, connection, &secret_name));
+            report.stall(reasons::SOURCE_FORBIDDEN, &hints::role_hint(&namespace, connection));
             return Ok(Some(seen));
         }
         Decision::WaitForSecret => {
-            let message = format!(
-                "Secret {secret_name} is not there: create it with {}",
-                domain::connection::required_keys(&connection.spec).join(", ")
-            );
+            let keys = domain::connection::required_keys(&connection.spec).join(", ");
+            let with = if keys.is_empty() { keys } else { format!(" with {keys}") };
+            let message = format!("{named} is not there: create it{with}");
             report.wait(reasons::SOURCE_MISSING, &message);
             return Ok(Some(seen));
         }
         Decision::ConsentMissing { withdrawn } => {
-            let mut message = hints::consent_hint(&namespace, connection, &secret_name, consent);
+            let mut message = hints::consent_hint(&namespace, connection, &named, consent);
             if let Err(error) = withdraw(controllers, keys, connection, withdrawn).await {
                 message.push_str(&format!(". Access tokens issued before could not be revoked yet: {}", error.chain()));
             }
@@ -159,7 +160,7 @@ async fn work(controllers: &Controllers, keys: &TenantKeys, connection: &Connect
         }
         Decision::NeedsReauthentication => {
             let message = format!(
-                "what is stored was given for another endpoint or by another Secret, so it is not used: bring Secret {secret_name} with its consent to this endpoint, or point the Connection back"
+                "what is stored was given for another endpoint or by another Secret or ServiceAccount, so it is not used: bring {named} with its consent to this endpoint, or point the Connection back"
             );
             report.endpoint_of(stored.as_ref());
             report.stall(reasons::NEEDS_REAUTHENTICATION, &message);
@@ -206,8 +207,9 @@ async fn withdraw(controllers: &Controllers, keys: &TenantKeys, connection: &Con
     }
     if (withdrawn || controllers.vault.stored(connection).await?.is_none()) && controllers.vault.tokens(connection).await?.is_some() {
         let revoked = controllers.vault.interrupt_sessions(keys, connection).await?;
-        let note =
-            format!("the owner of the Secret took the consent back: {revoked} access tokens were revoked, what was stored is destroyed");
+        let note = format!(
+            "the owner of what it is taken from took the consent back: {revoked} access tokens were revoked, what was stored is destroyed"
+        );
         controllers.cluster.events.warning(connection, reasons::CONSENT_WITHDRAWN, &note).await;
     }
     Ok(())

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use api::connection::Verification;
 use api::reasons::connection as reasons;
-use api::{Connection, names};
+use api::{Connection, NamespaceName, names};
 use domain::connection::{A_MINUTE, AT_ONCE, Due, Shown, again, due, remedy};
 use domain::reach::endpoints_of;
 use kube::ResourceExt;
 
-use super::Report;
+use super::{Report, hints};
 use crate::keeper::base::error::{Error, Result};
 use crate::keeper::controllers::Controllers;
 use crate::keeper::vault::TenantKeys;
@@ -67,10 +67,14 @@ pub(super) async fn verify(
     match controllers.vault.show(keys, connection, system, stored, &endpoints).await {
         Ok(metadata) => {
             let metadata = metadata.cut();
-            let user = metadata.user.clone().unwrap_or_default();
-            report.ready(&format!("{} accepted us as {user}", metadata.system.clone().unwrap_or_default()));
+            let user = metadata.user.as_ref().map(|user| format!(" as {user}")).unwrap_or_default();
+            report.ready(&format!("{} accepted us{user}", metadata.system.clone().unwrap_or_default()));
             report.status.metadata = Some(metadata);
             report.status.verification = Some(Verification { attempts: 0, ..attempt });
+        }
+        Err(Error::NoTokens(_)) => {
+            report.stall(reasons::SOURCE_FORBIDDEN, &hints::role_hint(&NamespaceName::of(connection)?, connection));
+            report.status.verification = Some(attempt);
         }
         Err(error) if is_theirs(&error) => {
             let reason = error.reason();

@@ -1,6 +1,6 @@
-//! The lease, and a fresh session when Salesforce refused the one that it held.
+//! The lease, a fresh session when Salesforce refused the one that it held, and a source's credential once more when that has ended.
 
-use api::keeper::{Lease, LeaseRequest, SalesforceSession, SessionRequest};
+use api::keeper::{Lease, LeaseRequest, SalesforceSession, SessionRequest, SourceCredential, SourceRequest};
 use axum::Json;
 use axum::extract::{Path, State};
 
@@ -23,4 +23,15 @@ pub(super) async fn session(
     let admitted = workers.admission.admit(&call, About::Run { uid: &uid, attempt: request.attempt }, "session").await?;
     let outcome = workers.leases.renewed_session(&admitted, &request).await;
     workers.admission.judged(&RunKey::of(&admitted), "session", outcome).await.map(Json)
+}
+
+pub(super) async fn source(
+    State(workers): Kept,
+    call: Call,
+    Path(uid): RunUid,
+    Json(request): Json<SourceRequest>,
+) -> Answer<SourceCredential> {
+    let admitted = workers.admission.admit(&call, About::Run { uid: &uid, attempt: request.attempt }, "source").await?;
+    let outcome = workers.leases.renewed_source(&admitted).await;
+    workers.admission.judged(&RunKey::of(&admitted), "source", outcome).await.map(Json)
 }

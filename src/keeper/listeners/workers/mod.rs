@@ -76,6 +76,7 @@ pub(crate) fn app(workers: Arc<Workers>) -> Router {
     let json = Router::new()
         .route("/v1/runs/{uid}/lease", post(lease::lease))
         .route("/v1/runs/{uid}/session", post(lease::session))
+        .route("/v1/runs/{uid}/source", post(lease::source))
         .route("/v1/runs/{uid}/chunks/{number}", put(run_status::chunk))
         .route("/v1/runs/{uid}/progress", post(run_status::progress))
         .route("/v1/runs/{uid}/outcome", post(run_status::outcome))
