@@ -11,8 +11,8 @@ mod sftp;
 mod sqlserver;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use api::connection::{ConnectionMetadata, Salesforce, System};
 use api::import_job::SqlSource;
@@ -86,14 +86,14 @@ pub(crate) fn role(system: System<'_>) -> Role<'_> {
 /// The entries of a credential, by the names that the system gives them.
 pub(crate) struct Entries {
     entries: BTreeMap<String, SecretString>,
-    since: Instant,
-    renewed: Option<Arc<dyn IdentityTokens>>,
+    identity: Option<Arc<dyn IdentityTokens>>,
 }
 
 impl Entries {
-    /// Where a token that stands for a secret comes from once this one has ended.
-    pub(crate) fn renewed_by(self, tokens: Arc<dyn IdentityTokens>) -> Self {
-        Self { renewed: Some(tokens), ..self }
+    /// Its token, if it has one in place of a secret, is followed by these: each is shown once, because it is good for minutes only.
+    pub(crate) fn followed_by(self, tokens: Arc<dyn IdentityTokens>) -> Self {
+        let first = Mutex::new(self.entries.get(IDENTITY_TOKEN).cloned());
+        Self { identity: Some(Arc::new(Renewed { first, next: tokens })), ..self }
     }
 
     fn text(&self, name: &'static str) -> Result<SecretString, DriverError> {
@@ -102,33 +102,40 @@ impl Entries {
 
     /// Tokens that stand for a secret.
     fn identity(&self) -> Result<Arc<dyn IdentityTokens>, DriverError> {
-        let first = self.entries.get(IDENTITY_TOKEN).cloned().ok_or(DriverError::Identity)?;
-        Ok(Arc::new(Identity { first, since: self.since, renewed: self.renewed.clone() }))
+        let first = self.entries.get(IDENTITY_TOKEN).ok_or(DriverError::Identity)?;
+        Ok(self.identity.clone().unwrap_or_else(|| Arc::new(Fixed(first.clone()))))
     }
 }
 
-/// A token is good for ten minutes; so long it is shown.
-const TOKEN_SHOWN: Duration = Duration::from_secs(300);
+/// For who asks once.
+struct Fixed(SecretString);
 
-struct Identity {
-    first: SecretString,
-    since: Instant,
-    renewed: Option<Arc<dyn IdentityTokens>>,
+#[async_trait]
+impl IdentityTokens for Fixed {
+    async fn token(&self) -> Result<SecretString, connect::Error> {
+        Ok(self.0.clone())
+    }
+}
+
+struct Renewed {
+    first: Mutex<Option<SecretString>>,
+    next: Arc<dyn IdentityTokens>,
 }
 
 #[async_trait]
-impl IdentityTokens for Identity {
+impl IdentityTokens for Renewed {
     async fn token(&self) -> Result<SecretString, connect::Error> {
-        match &self.renewed {
-            Some(renewed) if self.since.elapsed() > TOKEN_SHOWN => renewed.token().await,
-            _ => Ok(self.first.clone()),
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match first {
+            Some(first) => Ok(first),
+            None => self.next.token().await,
         }
     }
 }
 
 impl FromIterator<(String, SecretString)> for Entries {
     fn from_iter<I: IntoIterator<Item = (String, SecretString)>>(entries: I) -> Self {
-        Self { entries: entries.into_iter().collect(), since: Instant::now(), renewed: None }
+        Self { entries: entries.into_iter().collect(), identity: None }
     }
 }
 
@@ -142,4 +149,23 @@ pub(crate) enum DriverError {
     Login,
     #[error(transparent)]
     Connect(#[from] connect::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_token_is_shown_once_and_followed_by_another() {
+        let entries: Entries = [(IDENTITY_TOKEN.to_owned(), "first".into())].into_iter().collect();
+        // Two who ask share them.
+        let entries = entries.followed_by(Arc::new(Fixed("next".into())));
+        let (one, other) = (entries.identity().unwrap(), entries.identity().unwrap());
+        assert_eq!(one.token().await.unwrap().expose_secret(), "first");
+        assert_eq!(other.token().await.unwrap().expose_secret(), "next");
+        let none: Entries = [("accessKeyId".to_owned(), "AKIA".into())].into_iter().collect();
+        assert!(matches!(none.followed_by(Arc::new(Fixed("next".into()))).identity(), Err(DriverError::Identity)));
+    }
 }

@@ -38,7 +38,7 @@ impl<'a> Reached<'a> {
         let system = system.with_context(|| format!("the snapshot has no Connection {name} that this version knows"))?;
         let dialer = Dialer::new(address_policy(system.kind(), private_endpoints));
         let entries: Entries = entries.into_iter().map(|(name, entry)| (name, entry.into_secret())).collect();
-        let entries = entries.renewed_by(Arc::new(tokens));
+        let entries = entries.followed_by(Arc::new(tokens));
         Ok(Self { dialer, name, system, entries })
     }
 

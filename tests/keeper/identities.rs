@@ -94,10 +94,10 @@ async fn a_role_is_assumed_with_tokens_that_their_owner_allows_and_nobody_keeps(
     let lake = says(&world, "Verified", &["accepted us as arn:aws:iam::123456789012:role/reader"]).await?;
 
     let asked = server.asked();
-    let claims = claims(&asked[0])?;
-    assert_eq!(claims["sub"], "system:serviceaccount:acme:loader");
-    assert_eq!(claims["aud"], json!(["sts.amazonaws.com"]));
-    let life = claims["exp"].as_i64().context("an end")? - claims["iat"].as_i64().context("a beginning")?;
+    let told = claims(&asked[0])?;
+    assert_eq!(told["sub"], "system:serviceaccount:acme:loader");
+    assert_eq!(told["aud"], json!(["sts.amazonaws.com"]));
+    let life = told["exp"].as_i64().context("an end")? - told["iat"].as_i64().context("a beginning")?;
     assert!((600..=607).contains(&life), "{life} s");
 
     let worker = world
@@ -126,6 +126,17 @@ async fn a_role_is_assumed_with_tokens_that_their_owner_allows_and_nobody_keeps(
     }
     let record = b"serviceaccount/loader";
     assert!(stored.windows(record.len()).any(|part| part == record), "the control: the record of who consented is there");
+
+    // A token that opens the cluster itself goes nowhere, whoever consented.
+    let issuer = claims(&asked[0])?["iss"].clone();
+    let mut own = spec.clone();
+    own["credentials"]["serviceAccountRef"]["audience"] = issuer;
+    let described: api::ConnectionSpec = serde_json::from_value(own.clone())?;
+    consent(&world, Some(&format!("{consented},own={}", described.endpoint_digest()))).await?;
+    let before = server.asked().len();
+    world.put_connection("own", own).await?;
+    world.until_connection("own", "AudienceRefused").await?;
+    assert_eq!(server.asked().len(), before, "the server was shown something");
 
     // Taken back: no token any more, neither for the run nor for a look.
     consent(&world, None).await?;

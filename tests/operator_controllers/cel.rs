@@ -66,6 +66,9 @@ async fn what_the_schemas_refuse() {
     let bucket = |spec: &str| {
         named(&edit(&lake(), "postgres: {host: db.acme.example, database: crm, user: reader}", &format!("s3: {{{spec}}}")), "lake")
     };
+    const ROLE: &str = "bucket: lake, region: us-east-1, auth: {webIdentity: {roleArn: 'arn:aws:iam::123456789012:role/reader'}}";
+    const SECRET: &str = "secretRef: {name: other-password, afterIntake: Keep}";
+    const ACCOUNT: &str = "serviceAccountRef: {name: loader}";
     let file = |path: &str| format!("{{file: {{connectionRef: {{name: lake}}, path: {path:?}}}}}");
     let put_away = |after: &str| {
         let source = format!("{{file: {{connectionRef: {{name: lake}}, path: in/a.csv, afterSuccess: {after}}}}}");
@@ -73,6 +76,7 @@ async fn what_the_schemas_refuse() {
     };
     let chosen = |path: &str, more: &str| format!("{{file: {{connectionRef: {{name: lake}}, path: {path:?}, {more}}}}}");
     world.apply(&bucket("endpoint: 'https://s3.example:9000/', bucket: lake.data, region: us-east-1, tls: {caBundle: pem}")).await;
+    world.apply(&edit(&bucket(ROLE), SECRET, ACCOUNT)).await;
     world.apply(&job_yaml("default", "files", &file("in/a b+c%2e..csv"), schedule)).await;
     let table: Vec<(String, &str)> = vec![
         // Region
@@ -100,6 +104,15 @@ async fn what_the_schemas_refuse() {
         (bucket("bucket: lake, region: us-east-1.evil.example/"), "spec.s3.region"),
         (bucket("bucket: lake, region: us-east-1, tls: {caBundle: pem}"), "tls goes with endpoint"),
         (bucket("endpoint: 'https://s', bucket: lake, region: us-east-1, tls: {serverName: s}"), "serverName is for databases"),
+        (bucket(ROLE), "credentials.serviceAccountRef goes with s3.auth.webIdentity"),
+        (edit(&bucket("bucket: lake, region: us-east-1"), SECRET, ACCOUNT), "credentials.serviceAccountRef goes with s3.auth.webIdentity"),
+        (edit(&bucket(ROLE), SECRET, ""), "exactly one of secretRef, serviceAccountRef"),
+        (edit(&bucket(&format!("{ROLE}, encryption: {{customerKey: {{}}}}")), SECRET, ACCOUNT), "a customerKey comes from a Secret"),
+        (edit(&bucket(&edit(ROLE, "arn:aws", "aws")), SECRET, ACCOUNT), "roleArn"),
+        (
+            edit(&bucket(&edit(ROLE, "{webIdentity", "{accessKey: {}, webIdentity")), SECRET, ACCOUNT),
+            "exactly one of accessKey, webIdentity",
+        ),
         (edit(&crm(), "myDomain: acme", "myDomain: acme, loginUrl: 'https://x.example'"), "exactly one of myDomain, loginUrl"),
         (edit(&crm(), "myDomain: acme", "myDomain: acme, tls: {caBundle: pem}"), "tls goes with loginUrl"),
         (edit(&crm(), "myDomain: acme", "loginUrl: 'http://x.example'"), "loginUrl"),

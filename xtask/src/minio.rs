@@ -17,7 +17,7 @@ pub(crate) struct Account<'a> {
 /// What it needs in `folder`, with an empty bucket.
 pub(crate) fn lay_out(folder: &Path, bucket: &str, tls: &Certificate) -> Result<()> {
     let certificates = folder.join("certs");
-    std::fs::create_dir_all(&certificates)?;
+    std::fs::create_dir_all(certificates.join("CAs"))?;
     std::fs::create_dir_all(folder.join("data").join(bucket))?;
     std::fs::copy(&tls.certificate, certificates.join("public.crt"))?;
     std::fs::copy(&tls.key, certificates.join("private.key"))?;

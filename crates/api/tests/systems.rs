@@ -30,7 +30,11 @@ fn rows(system: SystemKind) -> Vec<String> {
     let end = format!("{}; {}", profile.revoked_by_disconnect, profile.left_after_disconnect);
     let row = |login: &api::connection::LoginProfile| {
         let keys: Vec<_> = login.keys.iter().map(|key| format!("`{}`: {}", key.name, key.holds)).collect();
-        format!("| {} | `{}` | {} | {} | {read} | {end} |", profile.name, login.field, keys.join(", "), profile.public_port)
+        let needed = match login.audience {
+            Some(audience) => format!("a ServiceAccount in its place; its tokens are for `{audience}`"),
+            None => keys.join(", "),
+        };
+        format!("| {} | `{}` | {} | {} | {read} | {end} |", profile.name, login.field, needed, profile.public_port)
     };
     profile.logins.iter().map(row).collect()
 }

@@ -105,6 +105,8 @@ pub(crate) enum Error {
     TenantGone,
     #[error("the keeper may not ask for tokens of ServiceAccount {0}, or it is gone")]
     NoTokens(String),
+    #[error("tokens for {0} open this cluster itself, and are shown to nobody: correct spec.credentials.serviceAccountRef.audience")]
+    OwnAudience(String),
     #[error("Connection {0} is being disconnected: nothing is stored or issued for it any more")]
     Disconnecting(String),
 }
@@ -139,6 +141,7 @@ impl Error {
             Self::Unbound(_) => reasons::TENANT_NOT_READY,
             Self::NoRegion(_) => reasons::REGION_UNKNOWN,
             Self::TenantGone => reasons::TENANT_GONE,
+            Self::OwnAudience(_) => api::reasons::connection::AUDIENCE_REFUSED,
             Self::NoTokens(_) => api::reasons::connection::SOURCE_FORBIDDEN,
             Self::Disconnecting(_) => reasons::DISCONNECTING,
         }

@@ -24,7 +24,7 @@ impl Vault {
         let Some(login) = connection.spec.login() else { return Ok(None) };
         let entries = self.hand_out(keys, connection, stored, event).await?;
         let identity = match self.identity(connection).await {
-            Err(Error::NoTokens(_)) => return Ok(None),
+            Err(Error::NoTokens(_) | Error::OwnAudience(_)) => return Ok(None),
             identity => identity?,
         };
         let stored = login.keys.iter().map(|key| Some((key.name.to_owned(), SecretText::new(entries.text(key.name)?.expose_secret()))));

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::cgroup::Groups;
 use super::control_plane;
 use super::daemon::{Daemon, Inside};
-use super::layout::{Layout, NODES};
+use super::layout::{API_PORT, Layout, NODES};
 use super::node;
 use super::toolchain::Tools;
 use crate::image::Image;
@@ -104,6 +104,11 @@ impl Cluster {
     /// Everything that is on the disk of a node, and logs of the cluster's own processes.
     pub(crate) fn disks(&self) -> Vec<PathBuf> {
         vec![self.layout.root.join("nodes"), self.layout.root.join("logs")]
+    }
+
+    /// The API server in the cluster's own network, and the certificate of who vouches for it.
+    pub(crate) fn api_server(&self) -> (String, PathBuf) {
+        (format!("https://{}:{API_PORT}", NODES[0].address()), self.layout.pki("ca.crt"))
     }
 
     /// What a node keeps where only it can look: its `/run`, and volumes of its pods that are in memory.

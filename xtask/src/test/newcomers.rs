@@ -28,11 +28,12 @@ const CONNECTION: &str = "crates/api/src/connection/mod.rs";
 const SYSTEM: &str = "crates/api/src/connection/system.rs";
 const SOURCE: &str = "crates/api/src/import_job/source.rs";
 const AFTER_SUCCESS: &str = "crates/api/src/import_job/after_success.rs";
+const CREDENTIALS: &str = "crates/api/src/connection/credentials.rs";
 const TARGET: &str = "crates/api/src/import_job/target.rs";
 const TRIGGER: &str = "crates/api/src/import_job/trigger.rs";
 const REGION: &str = "crates/api/src/region.rs";
 
-const UNIONS: [Union; 8] = [
+const UNIONS: [Union; 9] = [
     Union {
         fields: (CONNECTION, "pub struct ConnectionSpec {"),
         list: (SYSTEM, "pub enum System<'a> = ConnectionSpec::system kinds SystemKind {"),
@@ -42,6 +43,10 @@ const UNIONS: [Union; 8] = [
     Union {
         fields: (AFTER_SUCCESS, "pub struct AfterSuccess {"),
         list: (AFTER_SUCCESS, "pub enum AfterSuccessKind<'a> = AfterSuccess::kind {"),
+    },
+    Union {
+        fields: (CREDENTIALS, "pub struct Credentials {"),
+        list: (CREDENTIALS, "pub enum CredentialOrigin<'a> = Credentials::origin kinds CredentialKind {"),
     },
     Union { fields: (TARGET, "pub struct Target {"), list: (TARGET, "pub enum TargetKind<'a> = Target::kind {") },
     Union { fields: (TRIGGER, "pub struct Trigger {"), list: (TRIGGER, "pub enum TriggerKind<'a> = Trigger::kind {") },
@@ -60,9 +65,11 @@ pub struct Newcomer {}
 const SYSTEM_HELD: &str = "\nuse super::system;\nimpl ExternalSystem for crate::newcomer::Newcomer {}\n";
 
 /// The enums that get a variant, with the module that callers import each from: the compiler's suggestion shortens the path in its own way.
-const ENUMS: [(&str, &str); 9] = [
+const ENUMS: [(&str, &str); 11] = [
     ("System", "connection"),
     ("SystemKind", "connection"),
+    ("CredentialOrigin", "connection"),
+    ("CredentialKind", "connection"),
     ("SourceKind", "import_job"),
     ("FormatKind", "import_job"),
     ("AfterSuccessKind", "import_job"),

@@ -1,5 +1,7 @@
 //! Reasons of a Connection.
 
+/// Tokens for this audience would open the cluster itself, and are shown to nobody: name that of the other side.
+pub const AUDIENCE_REFUSED: &str = "AudienceRefused";
 /// The owner of the Secret has not agreed to this Connection and endpoint; the message has the annotation to add.
 pub const CONSENT_MISSING: &str = "ConsentMissing";
 /// The owner of the Secret took the consent back: tokens are revoked and what was stored is destroyed.
@@ -29,7 +31,7 @@ pub const REVOCATION_PENDING: &str = "RevocationPending";
 pub const REVOKED_LOCALLY: &str = "RevokedLocally";
 /// The Secret was deleted after its intake, as `afterIntake: Delete` asks.
 pub const SOURCE_DELETED: &str = "SourceDeleted";
-/// The keeper may not read the Secret; the message has the Role and RoleBinding to apply.
+/// The keeper may not read the Secret, or not ask for tokens of the ServiceAccount; the message has the Role to apply.
 pub const SOURCE_FORBIDDEN: &str = "SourceForbidden";
 /// The Secret is managed by a tool that would bring it back after its deletion: use `afterIntake: Keep`, or create the Secret by hand.
 pub const SOURCE_MANAGED: &str = "SourceManaged";

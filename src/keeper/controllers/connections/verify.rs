@@ -76,6 +76,10 @@ pub(super) async fn verify(
             report.stall(reasons::SOURCE_FORBIDDEN, &hints::role_hint(&NamespaceName::of(connection)?, connection));
             report.status.verification = Some(attempt);
         }
+        Err(error @ Error::OwnAudience(_)) => {
+            report.stall(reasons::AUDIENCE_REFUSED, &error.to_string());
+            report.status.verification = Some(attempt);
+        }
         Err(error) if is_theirs(&error) => {
             let reason = error.reason();
             // The chart's policy drops without a word what its values do not list.

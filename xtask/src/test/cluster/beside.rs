@@ -176,9 +176,33 @@ impl<'a> Beside<'a> {
     /// A MinIO with one empty bucket. Answers once it is there.
     pub(super) fn minio(&mut self) -> Result<Bucket> {
         let bucket = Bucket::lay_out(&self.folder.join("minio"), &self.certificate("lake", LAKE)?, &self.password())?;
+        self.serve_bucket(bucket)
+    }
+
+    /// A MinIO with one bucket, which lets this cluster's ServiceAccounts in.
+    pub(super) fn minio_for_accounts(&mut self) -> Result<Bucket> {
+        let mut bucket = Bucket::lay_out(&self.folder.join("minio"), &self.certificate("lake", LAKE)?, &self.password())?;
+        bucket.trust(&Cluster::find()?)?;
+        self.serve_bucket(bucket)
+    }
+
+    fn serve_bucket(&mut self, bucket: Bucket) -> Result<Bucket> {
         let mut server = bucket.server(BESIDE)?;
         self.keep(server.spawn().context("cannot start MinIO")?, 9000, "MinIO")?;
         Ok(bucket)
+    }
+
+    /// A Connection to the bucket by a role, with tokens of this ServiceAccount.
+    pub(super) fn lake_by_role(&self, namespace: &str, name: &str, account: &str, role: &str) -> Result<()> {
+        let metadata = |name: &str| json!({"name": name, "namespace": namespace});
+        let s3 = json!({
+            "endpoint": format!("https://{LAKE}:9000"), "bucket": minio::BUCKET, "region": minio::REGION,
+            "auth": {"webIdentity": {"roleArn": role}}, "tls": {"caBundle": authority()?},
+        });
+        let spec = json!({"s3": s3, "credentials": {"serviceAccountRef": {"name": account}}});
+        let connection = json!({"apiVersion": "dataimporter.io/v1alpha1", "kind": "Connection", "metadata": metadata(name), "spec": spec});
+        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(account)});
+        self.demo.kubectl.apply(&list(vec![account, connection])).map(drop)
     }
 
     /// A Connection to a bucket. `trusted`: whether it knows the authority of the one here.
@@ -373,10 +397,13 @@ impl<'a> Beside<'a> {
         self.demo.kubectl.apply(&permission)?;
         let text = |key: &str| permission["consents"][0][key].as_str().with_context(|| format!("a consent has a {key}"));
         let consent = format!("{}={}", text("annotation")?, text("value")?);
-        let secret = text("secret")?;
+        let (resource, source) = match text("secret") {
+            Ok(secret) => ("secret", secret),
+            Err(_) => ("serviceaccount", text("serviceAccount")?),
+        };
         // One that is gone has nothing to consent to.
-        if self.demo.kubectl.exists(&["secret", secret, "-n", namespace])? {
-            self.demo.kubectl.run(&["annotate", "secret", secret, "-n", namespace, "--overwrite", &consent])?;
+        if self.demo.kubectl.exists(&[resource, source, "-n", namespace])? {
+            self.demo.kubectl.run(&["annotate", resource, source, "-n", namespace, "--overwrite", &consent])?;
         }
         look_again(&self.demo.kubectl, namespace, name)
     }

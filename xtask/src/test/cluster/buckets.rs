@@ -7,9 +7,9 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 
 use super::Check;
-use super::beside::{Beside, COMMIT};
+use super::beside::{Beside, COMMIT, look_again};
 use super::canary::Canary;
-use super::minio::{BUCKET, Bucket, REGION};
+use super::minio::{BUCKET, Bucket, REGION, ROLE};
 use super::runs::Run;
 use super::worker_process::WorkerProcess;
 use crate::cluster::Cluster;
@@ -21,6 +21,10 @@ pub(super) const CHECKS: &[Check] = &[
     ("a bucket, region, key or certificate that is wrong is told with the way out", refusals),
     ("an object is read through workers that die, each row once and none of it at rest, and another object in its place is not", deaths),
     ("packed JSON is read through a worker that dies, and a workbook is read", formats),
+    (
+        "a role is assumed with tokens of a ServiceAccount, by each worker anew and until its owner takes that back, and no secret is kept",
+        role,
+    ),
     ("an object that is not there, or breaks off, ends its run with the way out", unreadable),
 ];
 
@@ -75,11 +79,7 @@ fn deaths(demo: &Demo) -> Result<()> {
     beside.hold_after(1, COMMIT, 120, 2)?;
     let run = Run::start(demo, TENANT, "contacts", &folder)?;
     let mut logs = Vec::new();
-    let (pod, log) = run.worker(1)?;
-    run.holds_rows_behind_a_finished_chunk()?;
-    WorkerProcess::of(&cluster, &pod)?.crash()?;
-    logs.push(log.ended()?);
-    run.attempt_ended(0, "Error", "exit code 139")?;
+    logs.push(run.first_worker_crashes(&cluster)?);
     let (pod, log) = run.worker(2)?;
     run.holds_rows_behind_a_finished_chunk()?;
     WorkerProcess::of(&cluster, &pod)?.run_out_of_memory()?;
@@ -106,6 +106,62 @@ fn deaths(demo: &Demo) -> Result<()> {
     let said = run.ends("False", "")?;
     ensure!(said.contains("not what it was"), "it says {said}");
     Ok(())
+}
+
+fn role(demo: &Demo) -> Result<()> {
+    let discovery = ["clusterrolebinding", "issuer-for-everybody"];
+    let published = Published { demo, discovery };
+    demo.kubectl.run(&[
+        "create",
+        discovery[0],
+        discovery[1],
+        "--clusterrole=system:service-account-issuer-discovery",
+        "--group=system:unauthenticated",
+    ])?;
+    let mut beside = Beside::start(demo)?;
+    let bucket = beside.minio_for_accounts()?;
+    beside.tenant(TENANT)?;
+    beside.org(TENANT)?;
+    beside.lake_by_role(TENANT, "by-role", "loader", ROLE)?;
+    beside.lake_by_role(TENANT, "no-role", "loader", "arn:minio:iam:us-east-2::role/nobody")?;
+    beside.connection_says(TENANT, "by-role", "SourceForbidden", "resources: [serviceaccounts/token], resourceNames: [loader]")?;
+    beside.intake(TENANT, &["crm", "by-role"])?;
+    beside.connection_says(TENANT, "by-role", "Verified", ROLE)?;
+    beside.permit(TENANT, "no-role")?;
+    beside.connection_says(TENANT, "no-role", "LoginRefused", "correct roleArn")?;
+
+    bucket.put("in/contacts.csv", beside.contacts())?;
+    let (cluster, folder) = (Cluster::find()?, demo.folder.join("buckets"));
+    std::fs::create_dir_all(&folder)?;
+    let file = json!({"connectionRef": {"name": "by-role"}, "path": "in/contacts.csv", "afterSuccess": {"delete": {}}});
+    beside.job_from(TENANT, "by-role", &json!({"file": file}))?;
+    beside.hold_after(1, COMMIT, 120, 1)?;
+    let run = Run::start(demo, TENANT, "by-role", &folder)?;
+    let log = run.first_worker_crashes(&cluster)?;
+    beside.let_pass()?;
+    // It is deleted with another token than the one it was read with.
+    run.ends("True", "Completed")?;
+    run.counted_every_row_once(2)?;
+    ensure!(run.object()?["status"]["outcome"]["afterSuccess"] == "Done" && bucket.keys(BUCKET)?.is_empty(), "the file is still there");
+    Canary::new("eyJhbGciOiJSUzI1NiIsImtpZCI6").below(&[log])?.found_nothing("logs of workers", 1 << 8)?;
+
+    demo.kubectl.run(&["annotate", "serviceaccount", "loader", "-n", TENANT, "dataimporter.io/consent-"])?;
+    look_again(&demo.kubectl, TENANT, "by-role")?;
+    beside.connection_says(TENANT, "by-role", "ConsentMissing", "kubectl annotate serviceaccount loader")?;
+    drop(published);
+    Ok(())
+}
+
+/// That everybody may read who signs the tokens of this cluster, as long as this lives.
+struct Published<'a> {
+    demo: &'a Demo,
+    discovery: [&'static str; 2],
+}
+
+impl Drop for Published<'_> {
+    fn drop(&mut self) {
+        let _ = self.demo.kubectl.run(&["delete", self.discovery[0], self.discovery[1]]);
+    }
 }
 
 fn formats(demo: &Demo) -> Result<()> {

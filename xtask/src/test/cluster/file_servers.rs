@@ -224,11 +224,7 @@ fn deaths(demo: &Demo) -> Result<()> {
         beside.job_from(TENANT, name, &json!({"file": {"connectionRef": {"name": name}, "path": path}}))?;
         beside.hold_after(1, COMMIT, 120, 1)?;
         let run = Run::start(demo, TENANT, name, &folder)?;
-        let (pod, log) = run.worker(1)?;
-        run.holds_rows_behind_a_finished_chunk()?;
-        WorkerProcess::of(&cluster, &pod)?.crash()?;
-        logs.push(log.ended()?);
-        run.attempt_ended(0, "Error", "exit code 139")?;
+        logs.push(run.first_worker_crashes(&cluster)?);
         // A newer file that matches is not what this run reads.
         std::fs::write(files.join("contacts-9.csv"), "id,first_name,last_name\n1,Somebody,Else\n")?;
         beside.let_pass()?;

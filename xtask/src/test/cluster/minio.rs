@@ -15,15 +15,31 @@ pub(super) const KEY_ID: &str = "AKIALAKESIDE";
 pub(super) const BUCKET: &str = "lake";
 pub(super) const REGION: &str = "us-east-2";
 
+/// The role of who shows a token for `sts.amazonaws.com`: MinIO makes its name of that, base64url(sha1(audience)).
+pub(super) const ROLE: &str = "arn:minio:iam:us-east-2::role/oxnUw3DAuQF1uggjXGxI2AmW8IA";
+
 pub(super) struct Bucket {
     folder: PathBuf,
     secret: String,
+    settings: Vec<(&'static str, String)>,
 }
 
 impl Bucket {
     pub(super) fn lay_out(folder: &Path, tls: &Certificate, secret: &str) -> Result<Self> {
         minio::lay_out(folder, BUCKET, tls)?;
-        Ok(Self { folder: folder.to_owned(), secret: secret.to_owned() })
+        Ok(Self { folder: folder.to_owned(), secret: secret.to_owned(), settings: Vec::new() })
+    }
+
+    /// Whoever shows a token of a ServiceAccount of this cluster, for the audience, may read and write by [`ROLE`].
+    pub(super) fn trust(&mut self, cluster: &Cluster) -> Result<()> {
+        let (server, authority) = cluster.api_server();
+        std::fs::copy(authority, self.folder.join("certs/CAs/cluster.crt"))?;
+        self.settings = vec![
+            ("MINIO_IDENTITY_OPENID_CONFIG_URL", format!("{server}/.well-known/openid-configuration")),
+            ("MINIO_IDENTITY_OPENID_CLIENT_ID", "sts.amazonaws.com".to_owned()),
+            ("MINIO_IDENTITY_OPENID_ROLE_POLICY", "readwrite".to_owned()),
+        ];
+        Ok(())
     }
 
     /// One more bucket, which is empty.
@@ -56,6 +72,7 @@ impl Bucket {
         let arguments: Vec<&str> = command.iter().map(String::as_str).collect();
         let mut server = Cluster::find()?.in_network(&arguments)?;
         server.envs(minio::environment(&self.folder, &Account { key_id: KEY_ID, secret: &self.secret, region: REGION }));
+        server.envs(self.settings.iter().map(|(name, value)| (name, value.as_str())));
         let log = std::fs::File::create(self.folder.join("log"))?;
         server.current_dir("/").stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         Ok(server)

@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use super::worker_process::WorkerProcess;
+use crate::cluster::Cluster;
 use crate::demo::Demo;
 use crate::kubectl::condition;
 use crate::process;
@@ -90,6 +92,16 @@ impl<'a> Run<'a> {
             ensure!(any("Done") && any("Uploaded"), "its chunks are {states:?}");
             Ok(())
         })
+    }
+
+    /// The worker of its first attempt dies with rows in memory, behind a chunk that is done. Answers its log.
+    pub(super) fn first_worker_crashes(&self, cluster: &Cluster) -> Result<PathBuf> {
+        let (pod, log) = self.worker(1)?;
+        self.holds_rows_behind_a_finished_chunk()?;
+        WorkerProcess::of(cluster, &pod)?.crash()?;
+        let log = log.ended()?;
+        self.attempt_ended(0, "Error", "exit code 139")?;
+        Ok(log)
     }
 
     /// A chunk waits for its commit: all of a small file was read.
