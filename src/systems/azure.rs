@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::connection::{AzureAuthKind, AzureBlob, ConnectionMetadata};
 use async_trait::async_trait;
-use connect::{AzureKey, AzureParams, Dialer, ObjectFiles, RemoteFiles};
+use connect::{AzureIdentity, AzureKey, AzureParams, Dialer, ObjectFiles, RemoteFiles};
 
 use super::{DriverError, Entries, FileServer};
 
@@ -16,7 +16,10 @@ impl FileServer for AzureBlob {
         objects(self, dialer, entries)?.verify().await?;
         Ok(ConnectionMetadata {
             system: Some(format!("Azure Blob Storage container {}", self.container)),
-            user: None,
+            user: match self.auth.kind() {
+                Some(AzureAuthKind::WorkloadIdentity(identity)) => Some(identity.client_id.clone()),
+                Some(AzureAuthKind::AccountKey(_) | AzureAuthKind::Sas(_)) | None => None,
+            },
             org_id: None,
             instance_url: None,
         })
@@ -37,6 +40,12 @@ fn objects(azure: &AzureBlob, dialer: &Dialer, entries: &Entries) -> Result<Obje
     let key = match azure.auth.kind().ok_or(DriverError::Login)? {
         AzureAuthKind::AccountKey(_) => AzureKey::Account(entries.text(AzureBlob::ACCOUNT_KEY)?),
         AzureAuthKind::Sas(_) => AzureKey::Sas(entries.text(AzureBlob::SAS)?),
+        AzureAuthKind::WorkloadIdentity(identity) => AzureKey::Identity(AzureIdentity {
+            authority: identity.authority().to_owned(),
+            tenant_id: identity.tenant_id.clone(),
+            client_id: identity.client_id.clone(),
+            tokens: entries.identity()?,
+        }),
     };
     Ok(dialer.azure(&params, &key)?)
 }

@@ -59,7 +59,11 @@ async fn says(world: &World, reason: &str, words: &[&str]) -> Result<Connection>
 
 /// The claims of the token in a form.
 fn claims(form: &str) -> Result<Value> {
-    let (_, rest) = form.split_once("WebIdentityToken=").context("a token")?;
+    claims_of(form, "WebIdentityToken=")
+}
+
+fn claims_of(form: &str, field: &str) -> Result<Value> {
+    let (_, rest) = form.split_once(field).context("a token")?;
     let token = rest.split(['&', '\r', '\n']).next().context("its text")?;
     let payload = token.split('.').nth(1).context("its claims")?;
     Ok(serde_json::from_slice(&BASE64URL.decode(payload)?)?)
@@ -146,6 +150,40 @@ async fn a_role_is_assumed_with_tokens_that_their_owner_allows_and_nobody_keeps(
     world.poke("lake").await?;
     says(&world, "ConsentMissing", &[]).await?;
     assert!(world.audit()?.contains("ConsentWithdrawn"));
+    Ok(())
+}
+
+const ACCESS: &str = "HTTP/1.1 200 OK\r\ncontent-length: 72\r\n\r\n\
+    {\"token_type\":\"Bearer\",\"expires_in\":3600,\"access_token\":\"access-to-all\"}";
+const MAY_NOT: &str = "HTTP/1.1 403 Forbidden\r\nx-ms-error-code: AuthorizationPermissionMismatch\r\ncontent-length: 0\r\n\r\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_of_azure_is_shown_tokens_for_its_own_audience() -> Result<()> {
+    let world = World::start().await?;
+    let (server, of_s3) = bucket(&[ACCESS, MAY_NOT]).await;
+    world.open(server.port).await?;
+    let endpoint = &of_s3["s3"]["endpoint"];
+    let identity = json!({
+        "tenantId": "ab1f708d-50f6-404c-a006-d71b2ac7a606", "clientId": "f997392c-e15a-4ad8-af9e-cd6966caba7f", "authorityHost": endpoint,
+    });
+    let spec = json!({
+        "azureBlob": {
+            "endpoint": endpoint, "account": "acme", "container": "exports", "auth": {"workloadIdentity": identity},
+            "tls": of_s3["s3"]["tls"],
+        },
+        "credentials": {"serviceAccountRef": {"name": "loader"}},
+    });
+    apply_yaml(&world.client, &format!("apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: loader, namespace: {HOME}}}\n")).await?;
+    allow(&world, true).await?;
+    let described: api::ConnectionSpec = serde_json::from_value(spec.clone())?;
+    assert!(described.endpoint().contains("by tokens for api://AzureADTokenExchange"), "{}", described.endpoint());
+    consent(&world, Some(&format!("lake={}", described.endpoint_digest()))).await?;
+    world.put_connection("lake", spec).await?;
+    says(&world, "Verified", &["accepted us as f997392c-e15a-4ad8-af9e-cd6966caba7f"]).await?;
+    let asked = server.asked();
+    assert_eq!(claims_of(&asked[0], "client_assertion=")?["aud"], json!(["api://AzureADTokenExchange"]));
+    assert!(asked[1].contains("authorization: Bearer access-to-all"), "{}", asked[1]);
+    assert!(!world.audit()?.contains("access-to-all"));
     Ok(())
 }
 

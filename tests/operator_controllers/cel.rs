@@ -67,6 +67,14 @@ async fn what_the_schemas_refuse() {
         named(&edit(&lake(), "postgres: {host: db.acme.example, database: crm, user: reader}", &format!("s3: {{{spec}}}")), "lake")
     };
     const ROLE: &str = "bucket: lake, region: us-east-1, auth: {webIdentity: {roleArn: 'arn:aws:iam::123456789012:role/reader'}}";
+    const APPLICATION: &str =
+        "workloadIdentity: {tenantId: ab1f708d-50f6-404c-a006-d71b2ac7a606, clientId: f997392c-e15a-4ad8-af9e-cd6966caba7f}";
+    let azure = |auth: &str| {
+        let system = format!("azureBlob: {{account: acmeexports, container: exports, auth: {{{auth}}}}}");
+        edit(&lake(), "postgres: {host: db.acme.example, database: crm, user: reader}", &system)
+            .replace("name: lake", "name: other-azure")
+            .replace("other-azure-password", "other-password")
+    };
     const SECRET: &str = "secretRef: {name: other-password, afterIntake: Keep}";
     const ACCOUNT: &str = "serviceAccountRef: {name: loader}";
     let file = |path: &str| format!("{{file: {{connectionRef: {{name: lake}}, path: {path:?}}}}}");
@@ -77,6 +85,7 @@ async fn what_the_schemas_refuse() {
     let chosen = |path: &str, more: &str| format!("{{file: {{connectionRef: {{name: lake}}, path: {path:?}, {more}}}}}");
     world.apply(&bucket("endpoint: 'https://s3.example:9000/', bucket: lake.data, region: us-east-1, tls: {caBundle: pem}")).await;
     world.apply(&edit(&bucket(ROLE), SECRET, ACCOUNT)).await;
+    world.apply(&edit(&azure(APPLICATION), SECRET, ACCOUNT)).await;
     world.apply(&job_yaml("default", "files", &file("in/a b+c%2e..csv"), schedule)).await;
     let table: Vec<(String, &str)> = vec![
         // Region
@@ -104,8 +113,14 @@ async fn what_the_schemas_refuse() {
         (bucket("bucket: lake, region: us-east-1.evil.example/"), "spec.s3.region"),
         (bucket("bucket: lake, region: us-east-1, tls: {caBundle: pem}"), "tls goes with endpoint"),
         (bucket("endpoint: 'https://s', bucket: lake, region: us-east-1, tls: {serverName: s}"), "serverName is for databases"),
-        (bucket(ROLE), "credentials.serviceAccountRef goes with s3.auth.webIdentity"),
-        (edit(&bucket("bucket: lake, region: us-east-1"), SECRET, ACCOUNT), "credentials.serviceAccountRef goes with s3.auth.webIdentity"),
+        (bucket(ROLE), "credentials.serviceAccountRef goes with s3.auth.webIdentity and azureBlob.auth.workloadIdentity"),
+        (
+            edit(&bucket("bucket: lake, region: us-east-1"), SECRET, ACCOUNT),
+            "credentials.serviceAccountRef goes with s3.auth.webIdentity and azureBlob.auth.workloadIdentity",
+        ),
+        (azure(APPLICATION), "credentials.serviceAccountRef goes with s3.auth.webIdentity and azureBlob.auth.workloadIdentity"),
+        (edit(&azure("sas: {}"), SECRET, ACCOUNT), "credentials.serviceAccountRef goes with"),
+        (edit(&azure("workloadIdentity: {tenantId: acme, clientId: acme}"), SECRET, ACCOUNT), "tenantId"),
         (edit(&bucket(ROLE), SECRET, ""), "exactly one of secretRef, serviceAccountRef"),
         (edit(&bucket(&format!("{ROLE}, encryption: {{customerKey: {{}}}}")), SECRET, ACCOUNT), "a customerKey comes from a Secret"),
         (edit(&bucket(&edit(ROLE, "arn:aws", "aws")), SECRET, ACCOUNT), "roleArn"),

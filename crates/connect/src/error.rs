@@ -9,7 +9,7 @@ use rustls::CertificateError;
 
 use crate::address::AddressKind;
 use crate::download::HttpsRefusal;
-use crate::objects::{ObjectsRefusal, RoleRefusal, S3Refusal};
+use crate::objects::{AuthorityRefusal, ObjectsRefusal, RoleRefusal, S3Refusal};
 use crate::reasons;
 
 /// Why a connection did not come about or an exchange over it did not end well. The messages are for the people who set the connection up:
@@ -108,6 +108,10 @@ pub enum Error {
     #[error("{target}: {refusal}")]
     ObjectsRefused { target: String, refusal: ObjectsRefusal },
 
+    /// Who gives access tokens says no.
+    #[error("{target}: {refusal}")]
+    AuthorityRefused { target: String, refusal: AuthorityRefusal },
+
     #[error("{target} does not behave like {system}: {reason}")]
     ObjectsProtocol { target: String, system: &'static str, reason: String },
 
@@ -177,6 +181,7 @@ impl Error {
             Self::S3RoleRefused { refusal, .. } => refusal.reason(),
             Self::S3Protocol { .. } => reasons::NOT_S3,
             Self::ObjectsRefused { refusal, .. } => refusal.reason(),
+            Self::AuthorityRefused { refusal, .. } => refusal.reason(),
             Self::ObjectsProtocol { .. } => reasons::NOT_A_STORE,
             Self::HttpsRefused { refusal, .. } => refusal.reason(),
             Self::HostKey { .. } => reasons::HOST_KEY_REFUSED,
@@ -203,6 +208,7 @@ impl Error {
             Self::S3RoleRefused { refusal, .. } => refusal.is_passing(),
             Self::Identity { transient, .. } => *transient,
             Self::ObjectsRefused { refusal, .. } => refusal.is_passing(),
+            Self::AuthorityRefused { refusal, .. } => refusal.is_passing(),
             Self::HttpsRefused { refusal, .. } => refusal.is_passing(),
             Self::Exchange(diagnosis) => diagnosis.transient,
             _ => false,

@@ -32,7 +32,8 @@ pub use identity::IdentityTokens;
 pub use mysql::{MySqlColumn, MySqlKind, MySqlParams, MySqlRow, MySqlRows, MySqlSession};
 pub use names::{FixedNames, Names};
 pub use objects::{
-    AzureKey, AzureParams, GcsParams, ObjectFiles, ObjectsRefusal, RoleRefusal, S3Credential, S3Key, S3Params, S3Refusal, S3Role, S3Store,
+    AuthorityRefusal, AzureIdentity, AzureKey, AzureParams, GcsParams, ObjectFiles, ObjectsRefusal, RoleRefusal, S3Credential, S3Key,
+    S3Params, S3Refusal, S3Role, S3Store,
 };
 pub use policy::{AddressPolicy, NotANetwork};
 pub use postgres::{PostgresColumn, PostgresCopy, PostgresCredential, PostgresParams, PostgresSession, PostgresType};

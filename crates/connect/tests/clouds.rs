@@ -8,16 +8,25 @@ mod clouds;
 #[path = "support/mod.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod support;
+#[path = "support/told.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod told;
 
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use connect::{
-    AddressPolicy, AzureKey, AzureParams, ChangeError, Dialer, Error, FileError, FileState, GcsParams, ObjectFiles, RemoteFiles, Renamed,
-    reasons,
+    AddressPolicy, AzureIdentity, AzureKey, AzureParams, ChangeError, Dialer, Error, FileError, FileState, GcsParams, ObjectFiles,
+    RemoteFiles, Renamed, reasons,
 };
 use futures::TryStreamExt;
 
 use crate::answers::Answers;
 use crate::clouds::{Azure, BUCKET, Gcs};
 use crate::support::Authority;
+use crate::told::Counted;
 
 fn dialer() -> Dialer {
     Dialer::new(AddressPolicy::unrestricted())
@@ -124,6 +133,89 @@ async fn changes(server: &Azure) {
         }
     }
     reader.look(FROM).await.unwrap();
+}
+
+/// What Microsoft Entra answers: an access token that Azurite takes, good for so many seconds.
+fn access(seconds: i64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let claims = format!(
+        r#"{{"aud":"https://storage.azure.com","iss":"https://sts.windows.net/{TENANT}/","iat":{now},"nbf":{now},"exp":{}}}"#,
+        now + 3600
+    );
+    let [head, claims] = [r#"{"alg":"RS256","typ":"JWT"}"#, &claims].map(|part| BASE64URL.encode(part));
+    let body = format!(r#"{{"token_type":"Bearer","expires_in":{seconds},"access_token":"{head}.{claims}.c2ln"}}"#);
+    format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+const TENANT: &str = "ab1f708d-50f6-404c-a006-d71b2ac7a606";
+const APPLICATION: &str = "f997392c-e15a-4ad8-af9e-cd6966caba7f";
+
+fn identity(authority: &Answers) -> AzureKey {
+    AzureKey::Identity(AzureIdentity {
+        authority: format!("https://127.0.0.1:{}", authority.port),
+        tenant_id: TENANT.into(),
+        client_id: APPLICATION.into(),
+        tokens: Arc::new(Counted::default()),
+    })
+}
+
+/// An Entra that answers this, one after the other.
+async fn authority(ca: &Authority, answers: &[String]) -> Answers {
+    let answers: Vec<&'static str> = answers.iter().map(|answer| &*answer.clone().leak()).collect();
+    let leaf = ca.leaf("127.0.0.1");
+    Answers::start(&leaf.certificate, &leaf.key, answers.leak()).await
+}
+
+#[tokio::test]
+#[ignore = "needs Azurite: cargo xtask test s3"]
+async fn containers_of_azure_are_read_with_a_workload_identity() {
+    let ca = Authority::new("ca");
+    let leaf = ca.leaf("127.0.0.1");
+    let server = Azure::start(&leaf.certificate.pem(), &leaf.key.serialize_pem(), &ca.pem());
+    let params = server.params(server.port());
+    let lasting = authority(&ca, &[access(3600)]).await;
+    let files = dialer().azure(&params, &identity(&lasting)).unwrap();
+    behaves(&files, |key, content| server.put(key, content), |key| server.remove(key)).await;
+    server.put("a.csv", "content");
+    files.remove("a.csv").await.unwrap();
+    let [asked] = lasting.asked().try_into().expect("one access token for all of it");
+    assert!(asked.starts_with(&format!("POST /{TENANT}/oauth2/v2.0/token HTTP/1.1")), "{asked}");
+    for part in [
+        "grant_type=client_credentials".to_owned(),
+        format!("client_id={APPLICATION}"),
+        "client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer".to_owned(),
+        "client_assertion=token%2B0".to_owned(),
+        "scope=https%3A%2F%2Fstorage.azure.com%2F.default".to_owned(),
+    ] {
+        assert!(asked.contains(&part), "{part}: {asked}");
+    }
+
+    // One that is about to end is followed by another, for another token.
+    let ending = authority(&ca, &[access(60), access(3600)]).await;
+    let files = dialer().azure(&params, &identity(&ending)).unwrap();
+    for _ in 0..3 {
+        files.verify().await.unwrap();
+    }
+    let asked = ending.asked();
+    assert!(asked.len() == 2 && asked[1].contains("client_assertion=token%2B1"), "{asked:?}");
+}
+
+#[tokio::test]
+async fn an_authority_that_says_no_is_told_by_its_number() {
+    let ca = Authority::new("ca");
+    let said = r#"{"error":"invalid_client","error_description":"AADSTS700213: token+0 of mallory","error_codes":[700213]}"#;
+    let refuses = authority(&ca, &[format!("HTTP/1.1 401 Unauthorized\r\ncontent-length: {}\r\n\r\n{said}", said.len())]).await;
+    let params = AzureParams {
+        endpoint: Some("https://127.0.0.1:1".into()),
+        account: "acme".into(),
+        container: "exports".into(),
+        ca_bundle: Some(ca.pem()),
+    };
+    let error = refusal(&dialer().azure(&params, &identity(&refuses)).unwrap()).await;
+    let told = error.to_string();
+    assert_eq!(error.reason(), reasons::LOGIN_REFUSED, "{told}");
+    assert!(told.contains("AADSTS700213") && told.contains("federated credential") && told.contains(APPLICATION), "{told}");
+    assert!(!told.contains("token+0") && !told.contains("mallory"), "{told}");
 }
 
 const NO_BLOB: &str =

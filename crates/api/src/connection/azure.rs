@@ -13,10 +13,10 @@ use crate::union::union;
 pub(super) static PROFILE: SystemProfile = SystemProfile {
     name: "Azure Blob Storage",
     public_port: 443,
-    logins: &[ACCOUNT_KEY, SAS],
+    logins: &[ACCOUNT_KEY, SAS, WORKLOAD_IDENTITY],
     rows: Rows::Files { changeable: true },
     revoked_by_disconnect: "nothing is revoked",
-    left_after_disconnect: "the key or signature stays valid until you rotate the account's key or the signature ends",
+    left_after_disconnect: "a key or signature stays valid until you rotate the account's key or the signature ends, an access token for about an hour",
 };
 
 const ACCOUNT_KEY: LoginProfile = LoginProfile {
@@ -31,6 +31,13 @@ const SAS: LoginProfile = LoginProfile {
     keys: &[CredentialKey { name: AzureBlob::SAS, holds: "a shared access signature, `sv=…&sig=…`" }],
     refused: "endpoint, account and container in spec.azureBlob",
     audience: None,
+};
+
+const WORKLOAD_IDENTITY: LoginProfile = LoginProfile {
+    field: "spec.azureBlob.auth.workloadIdentity",
+    keys: &[],
+    refused: "tenantId and clientId in spec.azureBlob.auth.workloadIdentity and audience in spec.credentials.serviceAccountRef",
+    audience: Some("api://AzureADTokenExchange"),
 };
 
 /// A container of Azure Blob Storage.
@@ -69,6 +76,33 @@ pub struct AzureAuth {
     /// A shared access signature, for which reading (`sp=r`) is enough; Secret key `sas`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sas: Option<AzureWay>,
+    /// An application of Microsoft Entra, or a managed identity, that trusts tokens of the ServiceAccount in `credentials.serviceAccountRef`.
+    /// There is no secret then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    workload_identity: Option<AzureWorkloadIdentity>,
+}
+
+/// An application of Microsoft Entra that has a federated credential.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AzureWorkloadIdentity {
+    /// Id of the directory that the application is in.
+    #[schemars(length(min = 36, max = 36), regex(pattern = "^[0-9a-fA-F-]+$"))]
+    pub tenant_id: String,
+    /// Id of the application, or of the managed identity. Its federated credential names the ServiceAccount as `system:serviceaccount:NAMESPACE:NAME`.
+    #[schemars(length(min = 36, max = 36), regex(pattern = "^[0-9a-fA-F-]+$"))]
+    pub client_id: String,
+    /// Who gives access tokens for tokens of the ServiceAccount. Absent: `https://login.microsoftonline.com`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 260), regex(pattern = "^https://[^/@?#]+/?$"))]
+    pub authority_host: Option<String>,
+}
+
+impl AzureWorkloadIdentity {
+    /// Who gives access tokens, without a trailing slash.
+    pub fn authority(&self) -> &str {
+        self.authority_host.as_deref().unwrap_or("https://login.microsoftonline.com").trim_end_matches('/')
+    }
 }
 
 /// A way to authenticate of which nothing needs to be said.
@@ -82,6 +116,8 @@ union! {
         "accountKey" account_key => AccountKey(&'a AzureWay),
         /// A shared access signature.
         "sas" sas => Sas(&'a AzureWay),
+        /// An application that trusts a ServiceAccount.
+        "workloadIdentity" workload_identity => WorkloadIdentity(&'a AzureWorkloadIdentity),
     }
 }
 
@@ -102,20 +138,23 @@ impl AzureBlob {
 
 impl ExternalSystem for AzureBlob {
     fn endpoint(&self) -> Endpoint<'_> {
-        let Self { endpoint: _, account, container, auth: _, tls } = self;
+        let Self { endpoint: _, account, container, auth, tls } = self;
         let base = self.base();
-        Endpoint {
-            words: format!("Azure Blob Storage {base}, account {account}, container {container}"),
-            parts: vec![base, Cow::Borrowed(account), Cow::Borrowed(container)],
-            tls: tls.as_ref(),
-            allowed: None,
+        let mut words = format!("Azure Blob Storage {base}, account {account}, container {container}");
+        let mut parts = vec![base, Cow::Borrowed(account.as_str()), Cow::Borrowed(container.as_str())];
+        if let Some(AzureAuthKind::WorkloadIdentity(identity)) = auth.kind() {
+            let AzureWorkloadIdentity { tenant_id, client_id, authority_host: _ } = identity;
+            words.push_str(&format!(", as application {client_id} of directory {tenant_id} at {}", identity.authority()));
+            parts.extend([tenant_id.as_str(), client_id, identity.authority()].map(Cow::Borrowed));
         }
+        Endpoint { words, parts, tls: tls.as_ref(), allowed: None }
     }
 
     fn login(&self) -> Option<&'static LoginProfile> {
         Some(match self.auth.kind()? {
             AzureAuthKind::AccountKey(_) => &ACCOUNT_KEY,
             AzureAuthKind::Sas(_) => &SAS,
+            AzureAuthKind::WorkloadIdentity(_) => &WORKLOAD_IDENTITY,
         })
     }
 

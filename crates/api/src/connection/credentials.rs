@@ -61,7 +61,7 @@ pub struct ServiceAccountRef {
     /// ServiceAccount's own annotation `dataimporter.io/consent` names: `kubectl import intake` prints both.
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: String,
-    /// Whom its tokens are for. Absent: what the provider proposes, for S3 `sts.amazonaws.com`.
+    /// Whom its tokens are for. Absent: what the provider proposes, for S3 `sts.amazonaws.com`, for Azure `api://AzureADTokenExchange`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[!-~]+$"))]
     pub audience: Option<String>,

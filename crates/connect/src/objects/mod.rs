@@ -3,6 +3,7 @@
 
 mod azure;
 mod gcs;
+mod lasting;
 mod refusal;
 mod s3;
 mod transport;
@@ -17,7 +18,7 @@ use object_store::path::Path;
 use object_store::{CopyMode, CopyOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 use reqwest::Url;
 
-pub use self::azure::{AzureKey, AzureParams};
+pub use self::azure::{AuthorityRefusal, AzureIdentity, AzureKey, AzureParams};
 pub use self::gcs::GcsParams;
 pub use self::refusal::ObjectsRefusal;
 pub use self::s3::{RoleRefusal, S3Credential, S3Key, S3Params, S3Refusal, S3Role, S3Store};

@@ -12,6 +12,8 @@ mod real;
 mod role;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/told.rs"]
+mod told;
 
 use connect::{AddressPolicy, Dialer, ObjectFiles, S3Key, S3Params};
 

@@ -1,19 +1,17 @@
 //! Roles that are assumed with a token: at a scripted server, and at a MinIO that knows an issuer of identities.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use connect::{Error, IdentityTokens, ObjectFiles, RemoteFiles, S3Params, S3Role};
+use connect::{IdentityTokens, ObjectFiles, RemoteFiles, S3Params, S3Role};
 use futures::TryStreamExt;
-use secrecy::SecretString;
 
 use crate::answers::Answers;
 use crate::dialer;
-use crate::issuer::{Issuer, Told};
+use crate::issuer::Issuer;
 use crate::minio::{Minio, REGION};
 use crate::support::Authority;
+use crate::told::{Counted, Told};
 
 const FIRST: &str = "HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 0-0/10\r\netag: \"v1\"\r\ncontent-length: 1\r\n\r\nh";
 
@@ -29,17 +27,6 @@ macro_rules! key {
             "</Expiration></Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
         )
     };
-}
-
-/// Counts what it gives out.
-#[derive(Default)]
-struct Counted(AtomicUsize);
-
-#[async_trait]
-impl IdentityTokens for Counted {
-    async fn token(&self) -> Result<SecretString, Error> {
-        Ok(format!("token+{}", self.0.fetch_add(1, Ordering::SeqCst)).into())
-    }
 }
 
 async fn scripted(answers: &'static [&'static str], tokens: Arc<dyn IdentityTokens>) -> (ObjectFiles, Answers) {

@@ -151,6 +151,8 @@ impl Azure {
             command.arg(made("azurite/node_modules/azurite/dist/src/blob/main.js"));
             command.args(["--silent", "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--blobHost", "127.0.0.1"]);
             command.args(["--blobPort", &port.to_string()]);
+            // Access tokens are taken, too: what is in them counts, their signature does not.
+            command.args(["--oauth", "basic"]);
             command.arg("--cert").arg(folder.join("server.crt")).arg("--key").arg(folder.join("server.key"));
             command.env("AZURITE_ACCOUNTS", format!("{ACCOUNT}:{ACCOUNT_KEY}"));
             // It asks itself whether a signature allows the source of a copy.

@@ -5,14 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ::aws_lc_rs::rand::SystemRandom;
 use ::aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
-use connect::{Error, IdentityTokens};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -69,15 +66,5 @@ impl Issuer {
         let signed = format!("{}.{}", BASE64URL.encode(r#"{"alg":"ES256","kid":"one","typ":"JWT"}"#), BASE64URL.encode(claims));
         let signature = self.key.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
         format!("{signed}.{}", BASE64URL.encode(signature.as_ref()))
-    }
-}
-
-/// The same token each time it is asked for one.
-pub(crate) struct Told(pub(crate) String);
-
-#[async_trait]
-impl IdentityTokens for Told {
-    async fn token(&self) -> Result<SecretString, Error> {
-        Ok(self.0.clone().into())
     }
 }

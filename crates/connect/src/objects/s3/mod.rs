@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 pub use self::refusal::S3Refusal;
 use self::role::RoleKeys;
 pub use self::role::{RoleRefusal, S3Role};
+use super::lasting::Lasting;
 use super::transport::{Dialect, Transport};
 use super::{ObjectFiles, endpoint};
 use crate::dial::Dialer;
@@ -142,7 +143,7 @@ impl Dialer {
                 let target = format!("the role {} at {}", role.arn, endpoint(&service)?);
                 let service = service.parse().map_err(|_| Error::NotHttps { url: service.clone() })?;
                 let peer = Peer { https: transport.peer.https.clone(), target: target.into() };
-                builder.with_credentials(Arc::new(RoleKeys::new(role, service, peer)))
+                builder.with_credentials(Arc::new(Lasting::new(RoleKeys { role, service, peer })))
             }
         };
         if *requester_pays {

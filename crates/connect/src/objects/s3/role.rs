@@ -5,29 +5,20 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::header::CONTENT_TYPE;
-use http::{Method, StatusCode};
-use jiff::{SignedDuration, Timestamp};
-use object_store::CredentialProvider;
+use http::StatusCode;
 use object_store::aws::AwsCredential;
 use reqwest::Url;
-use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Mutex;
-use url::form_urlencoded::Serializer;
-use zeroize::Zeroizing;
+use secrecy::ExposeSecret;
 
 use crate::error::Error;
-use crate::exchange::{ANSWER, Peer};
+use crate::exchange::Peer;
 use crate::identity::IdentityTokens;
+use crate::objects::lasting::{Ending, Maker, is_busy, post_form};
 use crate::objects::refusal::{code, text};
-use crate::objects::transport::{Failure, beginning};
 use crate::reasons;
 
 /// How long a key is asked for: what every role allows unless its owner says otherwise.
 const LIFE_SECONDS: &str = "3600";
-
-/// A key that ends sooner is not used for one more request, which may take as long.
-const LEAST_LEFT: SignedDuration = SignedDuration::from_mins(5);
 
 /// Who the provider's log says it was.
 const SESSION_NAME: &str = "dataimporter";
@@ -109,63 +100,34 @@ impl RoleRefusal {
     }
 }
 
-fn is_busy(status: StatusCode) -> bool {
-    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
-}
-
-/// Keys of a role, each as long as it lasts.
+/// Makes keys of a role.
 pub(super) struct RoleKeys {
-    role: S3Role,
-    service: Url,
-    peer: Peer,
-    current: Mutex<Option<Key>>,
-}
-
-struct Key {
-    credential: Arc<AwsCredential>,
-    ends: Timestamp,
+    pub(super) role: S3Role,
+    pub(super) service: Url,
+    pub(super) peer: Peer,
 }
 
 impl fmt::Debug for RoleKeys {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "RoleKeys({})", self.role.arn)
+        self.role.fmt(formatter)
     }
 }
 
 #[async_trait]
-impl CredentialProvider for RoleKeys {
+impl Maker for RoleKeys {
     type Credential = AwsCredential;
 
-    async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        let mut current = self.current.lock().await;
-        if let Some(key) = current.as_ref().filter(|key| key.serves(Timestamp::now())) {
-            return Ok(Arc::clone(&key.credential));
-        }
-        let key =
-            self.assume().await.map_err(|error| object_store::Error::Generic { store: "S3", source: Failure(Arc::new(error)).into() })?;
-        Ok(Arc::clone(&current.insert(key).credential))
-    }
-}
-
-impl Key {
-    fn serves(&self, now: Timestamp) -> bool {
-        self.ends.duration_since(now) > LEAST_LEFT
-    }
-}
-
-impl RoleKeys {
-    pub(super) fn new(role: S3Role, service: Url, peer: Peer) -> Self {
-        Self { role, service, peer, current: Mutex::default() }
-    }
-
-    async fn assume(&self) -> Result<Key, Error> {
+    async fn make(&self) -> Result<Ending<AwsCredential>, Error> {
         let token = self.role.tokens.token().await?;
-        let request = self.peer.https.request(Method::POST, self.service.clone())?;
-        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form(&self.role.arn, &token));
-        let answer = self.peer.send(request, ANSWER).await?;
-        let status = answer.status();
-        let body = tokio::time::timeout(ANSWER, beginning(answer)).await.map_err(|_| self.peer.timed_out(ANSWER))?;
-        let body = Zeroizing::new(body);
+        let fields = [
+            ("Action", "AssumeRoleWithWebIdentity"),
+            ("Version", "2011-06-15"),
+            ("RoleArn", self.role.arn.as_str()),
+            ("RoleSessionName", SESSION_NAME),
+            ("DurationSeconds", LIFE_SECONDS),
+            ("WebIdentityToken", token.expose_secret()),
+        ];
+        let (status, body) = post_form(&self.peer, self.service.clone(), &fields).await?;
         let words = std::str::from_utf8(&body).unwrap_or_default();
         let target = || self.peer.target.to_string();
         if !status.is_success() {
@@ -176,28 +138,19 @@ impl RoleKeys {
     }
 }
 
-fn form(arn: &str, token: &SecretString) -> String {
-    Serializer::new(String::new())
-        .append_pair("Action", "AssumeRoleWithWebIdentity")
-        .append_pair("Version", "2011-06-15")
-        .append_pair("RoleArn", arn)
-        .append_pair("RoleSessionName", SESSION_NAME)
-        .append_pair("DurationSeconds", LIFE_SECONDS)
-        .append_pair("WebIdentityToken", token.expose_secret())
-        .finish()
-}
-
-fn key(answer: &str) -> Option<Key> {
+fn key(answer: &str) -> Option<Ending<AwsCredential>> {
     let (_, credentials) = answer.split_once("<Credentials>")?;
     // Neither a key nor a token nor a time has a character that XML writes otherwise.
     let part = |name| text(credentials, name).filter(|text| !text.is_empty() && !text.contains(['&', '<'])).map(str::to_owned);
     let credential =
         AwsCredential { key_id: part("AccessKeyId")?, secret_key: part("SecretAccessKey")?, token: Some(part("SessionToken")?) };
-    Some(Key { credential: Arc::new(credential), ends: part("Expiration")?.parse().ok()? })
+    Some(Ending { credential: Arc::new(credential), ends: part("Expiration")?.parse().ok()? })
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
 
     #[test]

@@ -1,16 +1,24 @@
 //! Containers of Azure Blob Storage.
 
+mod identity;
+
+use std::sync::Arc;
+
 use http::{HeaderMap, Method, StatusCode};
 use object_store::RetryConfig;
 use object_store::azure::MicrosoftAzureBuilder;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
+use self::identity::AccessTokens;
+pub use self::identity::{AuthorityRefusal, AzureIdentity};
+use super::lasting::Lasting;
 use super::refusal::{self, ObjectsRefusal};
 use super::transport::{Dialect, Transport};
 use super::{ObjectFiles, endpoint};
 use crate::dial::Dialer;
 use crate::error::Error;
+use crate::exchange::Peer;
 
 /// Where a container is.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -32,6 +40,8 @@ pub enum AzureKey {
     Account(SecretString),
     /// A shared access signature, which is sent with every request: `sv=…&sig=…`, with or without a question mark.
     Sas(SecretString),
+    /// An application, by a token in place of a secret.
+    Identity(AzureIdentity),
 }
 
 struct Azure;
@@ -115,6 +125,13 @@ impl Dialer {
                 let url = Url::parse_with_params(&format!("{base}{container}"), &pairs).map_err(|_| refused(NO_SAS))?;
                 deleting_at = Some(url);
                 builder.with_sas_authorization(pairs)
+            }
+            AzureKey::Identity(identity) => {
+                let target = format!("the application {} at {}", identity.client_id, endpoint(&identity.authority)?);
+                let service = format!("{}/{}/oauth2/v2.0/token", identity.authority.trim_end_matches('/'), identity.tenant_id);
+                let service = service.parse().map_err(|_| Error::NotHttps { url: service.clone() })?;
+                let peer = Peer { https: transport.peer.https.clone(), target: target.into() };
+                builder.with_credentials(Arc::new(Lasting::new(AccessTokens { identity: identity.clone(), service, peer })))
             }
         };
         // What the library says of a key could quote it.
