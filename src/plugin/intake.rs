@@ -67,10 +67,7 @@ impl Grant {
             self.rules = allowance(&connection.spec);
         }
         self.consent = self.consent.and(&connection.name_any(), &connection.spec.endpoint_digest());
-        let it = match self.source.kind {
-            CredentialKind::Secret => "it",
-            CredentialKind::ServiceAccount => "tokens of it",
-        };
+        let it = self.source.shown();
         self.remarks.push(format!("Connection {} shows {it} to {}", connection.name_any(), connection.spec.endpoint()));
         self
     }
@@ -98,14 +95,11 @@ impl Grant {
         let yaml = [serde_saphyr::to_string(&role), serde_saphyr::to_string(&binding)];
         let yaml = yaml.map(|y| y.expect("a Role is YAML")).join("---\n");
         let (resource, name) = (source.resource(), &source.name);
-        let does = match source.kind {
-            CredentialKind::Secret => "read it",
-            CredentialKind::ServiceAccount => "read it and ask for its tokens",
-        };
         format!(
             "# {source} in {namespace}\n{remarks}# Its owner consents with this line, or with the annotation in its manifest:\n\
              #   kubectl annotate {resource} {name} -n {namespace} --overwrite {CONSENT_ANNOTATION}={consent}\n\
-             # kubectl apply this to let the keeper, and nobody else, {does}:\n{yaml}"
+             # kubectl apply this to let the keeper, and nobody else, have {}:\n{yaml}",
+            source.shown()
         )
     }
 }

@@ -96,6 +96,14 @@ impl CredentialSource {
         }
     }
 
+    /// What of it goes to the other end, in words.
+    pub fn shown(&self) -> &'static str {
+        match self.kind {
+            CredentialKind::Secret => "it",
+            CredentialKind::ServiceAccount => "tokens of it",
+        }
+    }
+
     /// Its name to `kubectl`.
     pub fn resource(&self) -> &'static str {
         match self.kind {

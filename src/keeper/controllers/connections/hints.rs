@@ -1,6 +1,6 @@
 //! What people have to write so that a Connection gets what it needs from their Secret or ServiceAccount.
 
-use api::connection::{CredentialKind, CredentialOrigin, CredentialSource};
+use api::connection::{CredentialOrigin, CredentialSource};
 use api::{Connection, NamespaceName, names};
 use domain::connection::{Consent, allowance, in_words};
 use kube::ResourceExt;
@@ -8,10 +8,7 @@ use kube::ResourceExt;
 /// What the owner of the source has to write, and where the value would go then.
 pub(super) fn consent_hint(namespace: &NamespaceName, connection: &Connection, source: &CredentialSource, consent: Consent) -> String {
     let name = connection.name_any();
-    let it = match source.kind {
-        CredentialKind::Secret => "it",
-        CredentialKind::ServiceAccount => "tokens of it",
-    };
+    let it = source.shown();
     format!(
         "{source} does not let Connection {name} show {it} to {}. If that should be, its owner says so: kubectl annotate {} {} -n {namespace} --overwrite {}={} (or that annotation in its manifest)",
         connection.spec.endpoint(),
