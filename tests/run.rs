@@ -647,6 +647,19 @@ spec:
     )
 }
 
+/// There are no ServiceAccounts without a cluster.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_needs_a_cluster_is_told_with_the_way_out() {
+    let laptop = Laptop::new().await;
+    let by_role = lake(1, &laptop.org.address.to_string(), "eu-central-1", "in/a.csv")
+        .replace("    tls:\n", "    auth: {webIdentity: {roleArn: 'arn:aws:iam::123456789012:role/reader'}}\n    tls:\n")
+        .replace("secretRef: {name: lake, afterIntake: Keep}", "serviceAccountRef: {name: loader}");
+    let output = laptop.run_query(&by_role).await;
+    let told = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(!output.status.success() && told.contains("Connection lake: a ServiceAccount has tokens only in a cluster"), "{told}");
+    assert!(told.contains("credentials.secretRef"), "{told}");
+}
+
 /// A server that breaks off again and again: the file is not taken for a shorter one, and nothing of it is lost or sent twice by going on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_ends_early_is_no_shorter_file() {

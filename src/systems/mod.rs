@@ -143,7 +143,7 @@ impl FromIterator<(String, SecretString)> for Entries {
 pub(crate) enum DriverError {
     #[error("the stored credential has no entry {0}: put all entries into the Secret of secretRef once more, that one too")]
     Entry(&'static str),
-    #[error("a ServiceAccount has tokens only in a cluster: give the Connection an access key with credentials.secretRef here")]
+    #[error("a ServiceAccount has tokens only in a cluster: log in with a Secret here, by credentials.secretRef")]
     Identity,
     #[error("the Connection says no way to log in that this version knows")]
     Login,

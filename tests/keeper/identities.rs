@@ -184,6 +184,10 @@ async fn an_application_of_azure_is_shown_tokens_for_its_own_audience() -> Resul
     assert_eq!(claims_of(&asked[0], "client_assertion=")?["aud"], json!(["api://AzureADTokenExchange"]));
     assert!(asked[1].contains("authorization: Bearer access-to-all"), "{}", asked[1]);
     assert!(!world.audit()?.contains("access-to-all"));
+    // What was accepted an hour ago is of no use without the ServiceAccount.
+    world.delete::<ServiceAccount>(HOME, "loader").await?;
+    world.poke("lake").await?;
+    says(&world, "SourceMissing", &["ServiceAccount loader is not there: create it"]).await?;
     Ok(())
 }
 

@@ -44,10 +44,10 @@ pub enum Decision {
     /// The Connection describes a system, or a way to log in, that this version does not know. What was stored before stays, and is shown
     /// to nobody.
     UnknownSystem,
-    /// Nothing is stored and the source cannot be read.
+    /// Nothing is stored, or nothing that is of use without its source, and the source cannot be read.
     WaitForRole,
-    /// Nothing is stored and there is no source.
-    WaitForSecret,
+    /// The same, and there is no source.
+    WaitForSource,
     /// The owner of the Secret has not said that this Connection may show it to this endpoint. `withdrawn`: for what is stored it was
     /// said once, and is not any more.
     ConsentMissing {
@@ -77,13 +77,15 @@ pub enum Decision {
 /// `ledger`: highest version ever stored, so that a version is never given twice.
 pub fn decide(observed: &Observed<'_>, ledger: i64) -> Decision {
     let Some(login) = observed.spec.login() else { return Decision::UnknownSystem };
+    // What is stored of a ServiceAccount is no more than that its owner consented: without it there are no tokens.
+    let needs_source = observed.stored.is_none() || observed.spec.credentials.service_account_ref().is_some();
     let serves = observed.stored.as_ref().is_some_and(|stored| stored.serves(observed.spec));
     match &observed.source {
         Source::Found { consent, .. } if !consent.names(observed.name, &observed.spec.endpoint_digest()) => {
             Decision::ConsentMissing { withdrawn: observed.stored.as_ref().is_some_and(|stored| is_withdrawn(observed, stored, consent)) }
         }
-        Source::Forbidden if observed.stored.is_none() => Decision::WaitForRole,
-        Source::Missing if observed.stored.is_none() => Decision::WaitForSecret,
+        Source::Forbidden if needs_source => Decision::WaitForRole,
+        Source::Missing if needs_source => Decision::WaitForSource,
         Source::Forbidden | Source::Missing if !serves => Decision::NeedsReauthentication,
         Source::Forbidden | Source::Missing => Decision::Keep { delete_source: false },
         Source::Found { keys, same_as_stored, managed_by, .. } => {
@@ -201,7 +203,7 @@ mod tests {
             ("changed after a record was restored", Keep, consented(Some(false)), stored(1), 7, store(8, false)),
             ("deleted after intake", Delete, Source::Missing, stored(1), 1, keep(false)),
             ("role taken away later", Keep, Source::Forbidden, stored(1), 1, keep(false)),
-            ("nothing yet", Keep, Source::Missing, None, 0, Decision::WaitForSecret),
+            ("nothing yet", Keep, Source::Missing, None, 0, Decision::WaitForSource),
             ("no role", Keep, Source::Forbidden, None, 0, Decision::WaitForRole),
             ("key missing", Keep, empty(), None, 0, Decision::KeysMissing(vec!["password"])),
             ("managed and to be deleted", Delete, managed(None), None, 0, Decision::SourceManaged("Flux".into())),
@@ -234,5 +236,25 @@ mod tests {
             let spec = spec(after_intake);
             assert_eq!(decide(&Observed { name: "crm", spec: &spec, source, stored }, ledger), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_stored_of_a_service_account_is_of_no_use_without_it() {
+        let role =
+            json!({"bucket": "lake", "region": "eu-central-1", "auth": {"webIdentity": {"roleArn": "arn:aws:iam::123456789012:role/r"}}});
+        let spec: ConnectionSpec =
+            serde_json::from_value(json!({"s3": role, "credentials": {"serviceAccountRef": {"name": "loader"}}})).unwrap();
+        let digest = spec.endpoint_digest();
+        let stored = StoredCredential {
+            version: 1,
+            endpoint_digest: digest.clone(),
+            source: Some(CredentialSource::of_record("serviceaccount/loader")),
+        };
+        let decided = |source| decide(&Observed { name: "lake", spec: &spec, source, stored: Some(stored.clone()) }, 1);
+        assert_eq!(decided(Source::Missing), Decision::WaitForSource);
+        assert_eq!(decided(Source::Forbidden), Decision::WaitForRole);
+        let found = |consent| Source::Found { keys: Vec::new(), same_as_stored: Some(true), managed_by: None, consent };
+        assert_eq!(decided(found(Consent::default().and("lake", &digest))), Decision::Keep { delete_source: false });
+        assert_eq!(decided(found(Consent::default())), Decision::ConsentMissing { withdrawn: true });
     }
 }

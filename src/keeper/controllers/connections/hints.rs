@@ -26,10 +26,12 @@ pub(super) fn role_hint(namespace: &NamespaceName, connection: &Connection) -> S
         Some(CredentialOrigin::ServiceAccount(account)) => format!("read ServiceAccount {} and ask for its tokens", account.name),
         None => "read what its credentials name".to_owned(),
     };
+    let rules = allowance(&connection.spec);
+    let rule = if rules.len() == 1 { "rule" } else { "rules" };
     format!(
-        "the keeper may not {not_allowed}: the namespace's admin allows it with `kubectl import intake {namespace}/{}`, which prints a Role in {namespace} with the rule {}, bound to ServiceAccount dataimporter-keeper of the system namespace",
+        "the keeper may not {not_allowed}: the namespace's admin allows it with `kubectl import intake {namespace}/{}`, which prints a Role in {namespace} with the {rule} {}, bound to ServiceAccount dataimporter-keeper of the system namespace",
         connection.name_any(),
-        in_words(&allowance(&connection.spec))
+        in_words(&rules)
     )
 }
 

@@ -133,7 +133,7 @@ async fn work(controllers: &Controllers, keys: &TenantKeys, connection: &Connect
             report.stall(reasons::SOURCE_FORBIDDEN, &hints::role_hint(&namespace, connection));
             return Ok(Some(seen));
         }
-        Decision::WaitForSecret => {
+        Decision::WaitForSource => {
             let keys = domain::connection::required_keys(&connection.spec).join(", ");
             let with = if keys.is_empty() { keys } else { format!(" with {keys}") };
             let message = format!("{named} is not there: create it{with}");
