@@ -122,6 +122,10 @@ fn role(demo: &Demo) -> Result<()> {
     let bucket = beside.minio_for_accounts()?;
     beside.tenant(TENANT)?;
     beside.org(TENANT)?;
+    // What an earlier run of this check allowed.
+    for resource in ["role", "rolebinding"] {
+        demo.kubectl.run(&["delete", resource, "dataimporter-tokens-loader", "-n", TENANT, "--ignore-not-found"])?;
+    }
     beside.lake_by_role(TENANT, "by-role", "loader", ROLE)?;
     beside.lake_by_role(TENANT, "no-role", "loader", "arn:minio:iam:us-east-2::role/nobody")?;
     beside.connection_says(TENANT, "by-role", "SourceForbidden", "resources: [serviceaccounts/token], resourceNames: [loader]")?;
