@@ -133,13 +133,15 @@ async fn a_role_is_assumed_with_tokens_that_their_owner_allows_and_nobody_keeps(
 
     // A token that opens the cluster itself goes nowhere, whoever consented.
     let issuer = claims(&asked[0])?["iss"].clone();
-    let mut own = spec.clone();
-    own["credentials"]["serviceAccountRef"]["audience"] = issuer;
-    let described: api::ConnectionSpec = serde_json::from_value(own.clone())?;
-    consent(&world, Some(&format!("{consented},own={}", described.endpoint_digest()))).await?;
     let before = server.asked().len();
-    world.put_connection("own", own).await?;
-    world.until_connection("own", "AudienceRefused").await?;
+    for (name, audience) in [("own", issuer), ("ours", json!("dataimporter-files.eu.some-installation"))] {
+        let mut own = spec.clone();
+        own["credentials"]["serviceAccountRef"]["audience"] = audience;
+        let described: api::ConnectionSpec = serde_json::from_value(own.clone())?;
+        consent(&world, Some(&format!("{consented},{name}={}", described.endpoint_digest()))).await?;
+        world.put_connection(name, own).await?;
+        world.until_connection(name, "AudienceRefused").await?;
+    }
     assert_eq!(server.asked().len(), before, "the server was shown something");
 
     // Taken back: no token any more, neither for the run nor for a look.

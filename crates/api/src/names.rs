@@ -123,6 +123,11 @@ pub fn files_audience(region: &str, installation: &str) -> String {
     format!("dataimporter-files.{region}.{installation}")
 }
 
+/// Whether tokens for this audience open something of ours, in whichever region or installation.
+pub fn is_audience_of_ours(audience: &str) -> bool {
+    ["dataimporter-keeper.", "dataimporter-audit.", "dataimporter-files."].iter().any(|ours| audience.starts_with(ours))
+}
+
 /// The ConfigMap with what a run works from, in the namespace of the Tenant's workers.
 pub fn snapshot_configmap(run_uid: &str) -> String {
     format!("run-{run_uid}")
@@ -185,5 +190,13 @@ mod tests {
         assert_ne!(once_run(&a, "1"), once_run(&b, "1"));
         assert!(once_run(&a, "1").len() <= NAME_LIMIT);
         assert!(label_value(&a).len() <= LABEL_LIMIT);
+    }
+
+    #[test]
+    fn our_own_audiences_are_known() {
+        for ours in [keeper_audience("eu", "u"), audit_audience("eu", "u"), files_audience("eu", "u")] {
+            assert!(is_audience_of_ours(&ours), "{ours}");
+        }
+        assert!(!is_audience_of_ours("sts.amazonaws.com"));
     }
 }
