@@ -187,7 +187,8 @@ fn source_of(connection: &Connection) -> Result<CredentialSource> {
 fn permission(namespace: &str, source: &CredentialSource, rules: Vec<PolicyRule>, system_namespace: &str) -> (Role, RoleBinding) {
     let name = match source.kind {
         CredentialKind::Secret => format!("dataimporter-intake-{}", source.name),
-        CredentialKind::ServiceAccount => format!("dataimporter-tokens-{}", source.name),
+        // A name that is no Secret's.
+        CredentialKind::ServiceAccount => format!("dataimporter-intake-serviceaccount:{}", source.name),
     };
     let metadata = ObjectMeta { name: Some(name.clone()), namespace: Some(namespace.to_owned()), ..ObjectMeta::default() };
     let role = Role { metadata: metadata.clone(), rules: Some(rules) };

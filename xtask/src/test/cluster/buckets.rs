@@ -124,7 +124,7 @@ fn role(demo: &Demo) -> Result<()> {
     beside.org(TENANT)?;
     // What an earlier run of this check allowed.
     for resource in ["role", "rolebinding"] {
-        demo.kubectl.run(&["delete", resource, "dataimporter-tokens-loader", "-n", TENANT, "--ignore-not-found"])?;
+        demo.kubectl.run(&["delete", resource, "dataimporter-intake-serviceaccount:loader", "-n", TENANT, "--ignore-not-found"])?;
     }
     beside.lake_by_role(TENANT, "by-role", "loader", ROLE)?;
     beside.lake_by_role(TENANT, "no-role", "loader", "arn:minio:iam:us-east-2::role/nobody")?;
