@@ -1,5 +1,7 @@
 //! Files at a server, as every client of one reads them.
 
+use std::ops::{Range, RangeFrom};
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -19,12 +21,13 @@ pub trait RemoteFiles: Send + Sync {
     /// It is not there, cannot be one that is read, or something failed on the way.
     async fn look(&self, path: &str) -> Result<FileState, FileError>;
 
-    /// The bytes of the file from a place on, if it is still what `state` says.
+    /// The bytes of the file that are wanted, if it is still what `state` says.
     ///
     /// # Errors
     ///
-    /// [`FileError::Changed`], or as [`look`](RemoteFiles::look); what fails later comes as the last item of the stream.
-    async fn open(&self, path: &str, from: u64, state: &FileState) -> Result<FileBytes, FileError>;
+    /// [`FileError::Changed`], [`FileError::NoParts`] for a span that has an end, or as [`look`](RemoteFiles::look); what fails later comes as
+    /// the last item of the stream.
+    async fn open(&self, path: &str, span: Span, state: &FileState) -> Result<FileBytes, FileError>;
 
     /// What a folder has, in no order and by and by; the folder without a name is where paths begin. Names that do not begin with `start` may
     /// be left out.
@@ -53,6 +56,32 @@ pub trait RemoteFiles: Send + Sync {
     /// A file may be seen here while it is still being written.
     fn shows_unfinished(&self) -> bool {
         false
+    }
+}
+
+/// Which bytes of a file are wanted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Span {
+    /// The place of the first one.
+    pub from: u64,
+    /// The place behind the last one. Absent: all that follow.
+    pub until: Option<u64>,
+}
+
+impl Span {
+    /// All bytes of a file.
+    pub const ALL: Self = Self { from: 0, until: None };
+}
+
+impl From<RangeFrom<u64>> for Span {
+    fn from(range: RangeFrom<u64>) -> Self {
+        Self { from: range.start, until: None }
+    }
+}
+
+impl From<Range<u64>> for Span {
+    fn from(range: Range<u64>) -> Self {
+        Self { from: range.start, until: Some(range.end) }
     }
 }
 
@@ -116,6 +145,9 @@ pub enum FileError {
     /// It is not the one that was asked for any more.
     #[error("{path:?} has changed")]
     Changed { path: String },
+    /// Its server gives a file as a whole or not at all.
+    #[error("{0} gives no parts of a file")]
+    NoParts(String),
     #[error(transparent)]
     Failed(#[from] Error),
 }

@@ -19,7 +19,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use connect::{
     AddressPolicy, AzureIdentity, AzureKey, AzureParams, ChangeError, Dialer, Error, FileError, FileState, GcsParams, ObjectFiles,
-    RemoteFiles, Renamed, reasons,
+    RemoteFiles, Renamed, Span, reasons,
 };
 use futures::TryStreamExt;
 
@@ -32,8 +32,8 @@ fn dialer() -> Dialer {
     Dialer::new(AddressPolicy::unrestricted())
 }
 
-async fn read(files: &ObjectFiles, path: &str, from: u64, state: &FileState) -> Result<String, FileError> {
-    let pieces: Vec<_> = files.open(path, from, state).await?.try_collect().await?;
+async fn read(files: &ObjectFiles, path: &str, span: impl Into<Span>, state: &FileState) -> Result<String, FileError> {
+    let pieces: Vec<_> = files.open(path, span.into(), state).await?.try_collect().await?;
     Ok(String::from_utf8(pieces.concat()).unwrap())
 }
 
@@ -43,8 +43,9 @@ async fn behaves(files: &ObjectFiles, put: impl Fn(&str, &str), remove: impl Fn(
     for key in ["a.csv", "in/a b+c%20d&e=f.csv", "in/Zoë ✓/é.csv"] {
         put(key, &format!("content of {key}"));
         let object = files.look(key).await.unwrap_or_else(|error| panic!("{key}: {error}"));
-        assert_eq!(read(files, key, 0, &object).await.unwrap(), format!("content of {key}"));
-        assert_eq!(read(files, key, 8, &object).await.unwrap(), format!("of {key}"));
+        assert_eq!(read(files, key, 0.., &object).await.unwrap(), format!("content of {key}"));
+        assert_eq!(read(files, key, 8.., &object).await.unwrap(), format!("of {key}"));
+        assert_eq!(read(files, key, 8..10, &object).await.unwrap(), "of");
     }
     put("empty", "");
     assert_eq!(files.look("empty").await.unwrap().length, Some(0));
@@ -55,10 +56,11 @@ async fn behaves(files: &ObjectFiles, put: impl Fn(&str, &str), remove: impl Fn(
     put("b.csv", "one");
     let first = files.look("b.csv").await.unwrap();
     put("b.csv", "two");
-    assert!(matches!(read(files, "b.csv", 0, &first).await, Err(FileError::Changed { .. })));
+    assert!(matches!(read(files, "b.csv", 0.., &first).await, Err(FileError::Changed { .. })));
+    assert!(matches!(read(files, "b.csv", 0..1, &first).await, Err(FileError::Changed { .. })));
     remove("b.csv");
     // A server may look at the condition first.
-    assert!(matches!(read(files, "b.csv", 0, &first).await, Err(FileError::NotFound(_) | FileError::Changed { .. })));
+    assert!(matches!(read(files, "b.csv", 0.., &first).await, Err(FileError::NotFound(_) | FileError::Changed { .. })));
     assert!(matches!(files.look("b.csv").await, Err(FileError::NotFound(_))));
 }
 
@@ -117,7 +119,7 @@ async fn changes(server: &Azure) {
         server.put(FROM, "content");
         assert_eq!(files.rename(FROM, TO).await.unwrap(), Renamed::Copied);
         let copy = files.look(TO).await.unwrap();
-        assert_eq!(read(&files, TO, 0, &copy).await.unwrap(), "content");
+        assert_eq!(read(&files, TO, 0.., &copy).await.unwrap(), "content");
         assert!(matches!(files.rename(FROM, TO).await, Err(ChangeError::Taken { .. })));
         for path in [FROM, TO, TO] {
             files.remove(path).await.unwrap();

@@ -11,7 +11,7 @@ mod support;
 
 use std::fs;
 
-use connect::{AddressPolicy, Dialer, Error, FileError, FileState, HttpsFiles, HttpsFilesParams, HttpsLogin, RemoteFiles, reasons};
+use connect::{AddressPolicy, Dialer, Error, FileError, FileState, HttpsFiles, HttpsFilesParams, HttpsLogin, RemoteFiles, Span, reasons};
 use futures::TryStreamExt;
 
 use crate::answers::Answers;
@@ -28,8 +28,8 @@ fn start() -> Nginx {
     Nginx::start(&leaf.certificate.pem(), &leaf.key.serialize_pem(), &ca.pem())
 }
 
-async fn read(files: &HttpsFiles, path: &str, from: u64, state: &FileState) -> Result<String, FileError> {
-    let pieces: Vec<_> = files.open(path, from, state).await?.try_collect().await?;
+async fn read(files: &HttpsFiles, path: &str, span: impl Into<Span>, state: &FileState) -> Result<String, FileError> {
+    let pieces: Vec<_> = files.open(path, span.into(), state).await?.try_collect().await?;
     Ok(String::from_utf8(pieces.concat()).unwrap())
 }
 
@@ -55,8 +55,9 @@ async fn each_way_to_log_in_opens_its_files_and_no_other_secret_does() {
         good.verify().await.unwrap();
         let state = good.look("a.csv").await.unwrap();
         assert_eq!(state.length, Some(12));
-        assert_eq!(read(&good, "a.csv", 0, &state).await.unwrap(), "id,text\n1,a\n");
-        assert_eq!(read(&good, "a.csv", 8, &state).await.unwrap(), "1,a\n");
+        assert_eq!(read(&good, "a.csv", 0.., &state).await.unwrap(), "id,text\n1,a\n");
+        assert_eq!(read(&good, "a.csv", 8.., &state).await.unwrap(), "1,a\n");
+        assert_eq!(read(&good, "a.csv", 3..7, &state).await.unwrap(), "text");
         let error = refusal(&files(&params, &wrong), "a.csv").await;
         assert_eq!(error.reason(), reason, "{error}");
         assert!(!error.is_transient() && !error.to_string().contains("guess"), "{error}");
@@ -73,15 +74,15 @@ async fn a_file_that_is_missing_empty_changed_or_oddly_named_is_what_it_is() {
     }
     fs::write(server.file("empty.csv"), "").unwrap();
     let state = files.look("empty.csv").await.unwrap();
-    assert_eq!((state.length, read(&files, "empty.csv", 0, &state).await.unwrap().as_str()), (Some(0), ""));
+    assert_eq!((state.length, read(&files, "empty.csv", 0.., &state).await.unwrap().as_str()), (Some(0), ""));
     fs::write(server.file("a b+c ✓.csv"), "x").unwrap();
     let state = files.look("a b+c ✓.csv").await.unwrap();
-    assert_eq!(read(&files, "a b+c ✓.csv", 0, &state).await.unwrap(), "x");
+    assert_eq!(read(&files, "a b+c ✓.csv", 0.., &state).await.unwrap(), "x");
     fs::write(server.file("a.csv"), "one").unwrap();
     let state = files.look("a.csv").await.unwrap();
     fs::write(server.file("a.csv"), "other").unwrap();
-    for from in [0, 1] {
-        assert!(matches!(read(&files, "a.csv", from, &state).await, Err(FileError::Changed { .. })), "{from}");
+    for span in [Span::ALL, Span::from(1..), Span::from(0..1)] {
+        assert!(matches!(read(&files, "a.csv", span, &state).await, Err(FileError::Changed { .. })), "{span:?}");
     }
 }
 
@@ -92,9 +93,9 @@ async fn a_server_without_ranges_and_versions_is_read_from_its_start_only() {
     let files = files(&server.params("plain", server.port), &Nginx::basic());
     let state = files.look("a.csv").await.unwrap();
     assert_eq!(state, FileState { length: Some(10), version: None });
-    assert_eq!(read(&files, "a.csv", 0, &state).await.unwrap(), "hello, you");
+    assert_eq!(read(&files, "a.csv", 0.., &state).await.unwrap(), "hello, you");
     // The bytes before could be those of another file.
-    assert!(matches!(read(&files, "a.csv", 4, &state).await, Err(FileError::Changed { .. })));
+    assert!(matches!(read(&files, "a.csv", 4.., &state).await, Err(FileError::Changed { .. })));
 }
 
 #[tokio::test]
@@ -137,20 +138,22 @@ async fn a_stream_goes_on_behind_what_came_whether_or_not_the_server_knows_range
         "HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 0-9/10\r\netag: \"v1\"\r\ncontent-length: 10\r\n\r\nhello, you";
     let state = FileState { length: Some(10), version: Some("\"v1\"".into()) };
     let (files, server) = cheat(&[WHOLE]).await;
-    assert_eq!(read(&files, "a.csv", 4, &state).await.unwrap(), "o, you");
+    assert_eq!(read(&files, "a.csv", 4.., &state).await.unwrap(), "o, you");
+    // Who wants a part would be sent the whole for each.
+    assert!(matches!(read(&cheat(&[WHOLE]).await.0, "a.csv", 4..6, &state).await, Err(FileError::NoParts(_))));
     let asked = server.asked().remove(0);
     assert!(asked.starts_with("GET /in/a.csv ") && asked.contains("range: bytes=4-") && asked.contains("if-range: \"v1\""), "{asked}");
     assert!(asked.contains("accept-encoding: identity") && !asked.contains("cookie"), "{asked}");
-    assert!(matches!(read(&cheat(&[OTHER]).await.0, "a.csv", 4, &state).await, Err(FileError::Changed { .. })));
+    assert!(matches!(read(&cheat(&[OTHER]).await.0, "a.csv", 4.., &state).await, Err(FileError::Changed { .. })));
     let (files, _server) = cheat(&[ELSEWHERE]).await;
-    assert!(matches!(read(&files, "a.csv", 4, &state).await, Err(FileError::Failed(Error::HttpsRefused { .. }))));
+    assert!(matches!(read(&files, "a.csv", 4.., &state).await, Err(FileError::Failed(Error::HttpsRefused { .. }))));
 }
 
 #[tokio::test]
 async fn a_body_that_ends_early_is_an_error_that_may_pass() {
     const CUT: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n4\r\nhell\r\n";
     let (files, _server) = cheat(&[CUT]).await;
-    match read(&files, "a.csv", 0, &FileState::default()).await {
+    match read(&files, "a.csv", 0.., &FileState::default()).await {
         Err(FileError::Failed(error)) => assert!(error.is_transient(), "{error}"),
         other => panic!("{other:?}"),
     }

@@ -7,7 +7,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime};
 
-use connect::{AddressPolicy, Dialer, EntryKind, Error, FileError, FileState, RemoteFiles, SftpFiles, SftpLogin, SftpParams, reasons};
+use connect::{
+    AddressPolicy, Dialer, EntryKind, Error, FileError, FileState, RemoteFiles, SftpFiles, SftpLogin, SftpParams, Span, reasons,
+};
 use futures::{StreamExt, TryStreamExt};
 
 use crate::openssh::{OpenSsh, Setup};
@@ -16,8 +18,8 @@ fn files(params: &SftpParams, login: &SftpLogin) -> SftpFiles {
     Dialer::new(AddressPolicy::unrestricted()).sftp(params, login)
 }
 
-async fn read(files: &SftpFiles, path: &str, from: u64, state: &FileState) -> Result<Vec<u8>, FileError> {
-    let pieces: Vec<_> = files.open(path, from, state).await?.try_collect().await?;
+async fn read(files: &SftpFiles, path: &str, span: impl Into<Span>, state: &FileState) -> Result<Vec<u8>, FileError> {
+    let pieces: Vec<_> = files.open(path, span.into(), state).await?.try_collect().await?;
     Ok(pieces.concat())
 }
 
@@ -119,15 +121,16 @@ async fn files_are_read_whole_from_a_place_on_and_through_new_keys() {
         fs::write(server.file(name), content).unwrap();
         let state = files.look(name).await.unwrap();
         assert_eq!(state.length, Some(content.len() as u64));
-        assert!(read(&files, name, 0, &state).await.unwrap() == content, "{name}");
+        assert!(read(&files, name, 0.., &state).await.unwrap() == content, "{name}");
     }
     let state = files.look("in.csv").await.unwrap();
-    assert!(read(&files, "in.csv", 4_000_000, &state).await.unwrap() == content[4_000_000..]);
+    assert!(read(&files, "in.csv", 4_000_000.., &state).await.unwrap() == content[4_000_000..]);
+    assert!(read(&files, "in.csv", 1_000_000..1_700_001, &state).await.unwrap() == content[1_000_000..1_700_001]);
     // Two at a time, and one that is left in the middle.
-    let mut left = files.open("in.csv", 0, &state).await.unwrap();
+    let mut left = files.open("in.csv", Span::ALL, &state).await.unwrap();
     left.try_next().await.unwrap();
     drop(left);
-    let (one, other) = tokio::join!(read(&files, "in.csv", 0, &state), read(&files, "in.csv", 1, &state));
+    let (one, other) = tokio::join!(read(&files, "in.csv", 0.., &state), read(&files, "in.csv", 1.., &state));
     assert!(one.unwrap() == content && other.unwrap() == content[1..]);
 }
 
@@ -190,10 +193,10 @@ async fn what_is_missing_forbidden_a_folder_or_changed_is_told_as_that() {
     fs::write(server.file("out/a.csv"), "two").unwrap();
     let later = SystemTime::now() + Duration::from_secs(5);
     fs::File::options().write(true).open(server.file("out/a.csv")).unwrap().set_modified(later).unwrap();
-    assert!(matches!(read(&home, "out/a.csv", 0, &state).await, Err(FileError::Changed { .. })));
+    assert!(matches!(read(&home, "out/a.csv", 0.., &state).await, Err(FileError::Changed { .. })));
     fs::set_permissions(server.file("out/a.csv"), fs::Permissions::from_mode(0o600)).unwrap();
     let state = home.look("out/a.csv").await.unwrap();
-    match read(&home, "out/a.csv", 0, &state).await {
+    match read(&home, "out/a.csv", 0.., &state).await {
         Err(FileError::Failed(error)) => assert_eq!(error.reason(), reasons::ACCESS_DENIED, "{error}"),
         other => panic!("{other:?}"),
     }
@@ -243,5 +246,5 @@ async fn a_connection_that_broke_is_opened_anew() {
     let state = files.look("a.csv").await.unwrap();
     server.hang_up();
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(read(&files, "a.csv", 0, &state).await.unwrap(), b"one");
+    assert_eq!(read(&files, "a.csv", 0.., &state).await.unwrap(), b"one");
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use answers::Answers;
 use api::import_run::RunReason;
-use connect::{AddressPolicy, Dialer, S3Key, S3Params};
+use connect::{AddressPolicy, Dialer, S3Key, S3Params, Span};
 use engine::source::blob::{Blob, BlobError, Identity, RemoteBlob};
 use engine::source::{ReadError, Remedy};
 use futures::StreamExt;
@@ -43,7 +43,7 @@ async fn object(answers: &'static [&'static str]) -> (RemoteBlob, Answers) {
 
 async fn read(blob: &RemoteBlob) -> (String, Option<ReadError>) {
     let identity = Identity { length: Some(10), version: Some("\"v1\"".into()), name: None, mark: None };
-    let mut bytes = match blob.open(0.., &identity).await {
+    let mut bytes = match blob.open(Span::ALL, &identity).await {
         Ok(bytes) => bytes,
         Err(error) => return (String::new(), Some(error.into())),
     };

@@ -18,7 +18,7 @@ pub use self::refusal::HttpsRefusal;
 use crate::dial::Dialer;
 use crate::error::Error;
 use crate::exchange::{ANSWER, Peer, Pieces};
-use crate::files::{Entries, FileBytes, FileError, FileState, RemoteFiles};
+use crate::files::{Entries, FileBytes, FileError, FileState, RemoteFiles, Span};
 use crate::https::{Bodies, HttpsOptions};
 use crate::trust::Trust;
 
@@ -123,8 +123,8 @@ enum Wanted<'a> {
     First,
     /// Everything.
     All,
-    /// What is left from here on, if the file is still the one of this validator.
-    From(u64, &'a str),
+    /// A part, if the file is still the one of this validator.
+    Part(Span, &'a str),
 }
 
 impl HttpsFiles {
@@ -135,7 +135,7 @@ impl HttpsFiles {
     /// The server cannot be reached, or does not take the credential.
     pub async fn verify(&self) -> Result<(), Error> {
         match self.get(&self.base, Wanted::First).await {
-            Ok(_) | Err(FileError::NotFound(_) | FileError::Changed { .. } | FileError::Path(_)) => Ok(()),
+            Ok(_) | Err(FileError::NotFound(_) | FileError::Changed { .. } | FileError::NoParts(_) | FileError::Path(_)) => Ok(()),
             // Who is forbidden something was known, and so was who may not list a folder or is sent elsewhere.
             Err(FileError::Failed(Error::HttpsRefused { refusal, .. })) if refusal.knows_us() => Ok(()),
             Err(FileError::Failed(error)) => Err(error),
@@ -182,7 +182,10 @@ impl HttpsFiles {
         request = match wanted {
             Wanted::First => request.header(RANGE, "bytes=0-0"),
             Wanted::All => request,
-            Wanted::From(from, validator) => request.header(RANGE, format!("bytes={from}-")).header(IF_RANGE, validator),
+            Wanted::Part(Span { from, until }, validator) => {
+                let last = until.map(|until| (until - 1).to_string()).unwrap_or_default();
+                request.header(RANGE, format!("bytes={from}-{last}")).header(IF_RANGE, validator)
+            }
         };
         self.peer.send(request, ANSWER).await
     }
@@ -237,28 +240,31 @@ impl RemoteFiles for HttpsFiles {
         Err(FileError::Path(format!("{target} is an HTTPS server, which has no list of its files: name one file exactly, without *")))
     }
 
-    async fn open(&self, path: &str, from: u64, state: &FileState) -> Result<FileBytes, FileError> {
+    async fn open(&self, path: &str, span: Span, state: &FileState) -> Result<FileBytes, FileError> {
         let changed = || FileError::Changed { path: path.to_owned() };
         let url = self.address(path)?;
-        if state.length.is_some_and(|length| from >= length) {
+        let Span { from, until } = span;
+        if state.length.is_some_and(|length| from >= length) || until.is_some_and(|until| from >= until) {
             return Ok(stream::empty().boxed());
         }
-        let (wanted, skipped) = match (&state.version, from) {
-            (_, 0) => (Wanted::All, 0),
-            (Some(version), from) => (Wanted::From(from, version), from),
+        let wanted = match &state.version {
+            _ if span == Span::ALL => Wanted::All,
+            Some(version) => Wanted::Part(span, version),
             // Whether the bytes are the same ones nobody can tell.
-            (None, _) => return Err(changed()),
+            None => return Err(changed()),
         };
         let answer = self.get(&url, wanted).await?;
         let told = Told::of(&answer);
         if is_another(&told.state, state) {
             return Err(changed());
         }
-        // A server that knows no ranges, or has another version, begins at the start.
+        // A server that knows no ranges begins at the start.
         let left = match (answer.status(), told.starts_at) {
             (StatusCode::PARTIAL_CONTENT, Some(at)) if at == from => 0,
             (StatusCode::PARTIAL_CONTENT, _) => return Err(self.refused(HttpsRefusal::OtherRange).into()),
-            _ => skipped,
+            // To skip what was not wanted takes long; who asks for one part asks for others.
+            _ if until.is_some() => return Err(FileError::NoParts(self.peer.target.to_string())),
+            _ => from,
         };
         Ok(without_first(self.bytes(answer), left))
     }

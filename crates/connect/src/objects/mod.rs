@@ -24,7 +24,7 @@ pub use self::refusal::ObjectsRefusal;
 pub use self::s3::{RoleRefusal, S3Credential, S3Key, S3Params, S3Refusal, S3Role, S3Store};
 use self::transport::{Failure, NO_LIST, Transport};
 use crate::error::{Error, inner};
-use crate::files::{ChangeError, Entries, Entry, EntryKind, FileBytes, FileError, FileState, RemoteFiles, Renamed};
+use crate::files::{ChangeError, Entries, Entry, EntryKind, FileBytes, FileError, FileState, RemoteFiles, Renamed, Span};
 
 /// A name that nobody gives to an object: whether there is one is not what is asked.
 const NOBODYS: &str = "dataimporter-asks-who-it-is";
@@ -75,7 +75,7 @@ impl ObjectFiles {
     /// The server cannot be reached, does not know the credential or the bucket, or is no such store.
     pub async fn verify(&self) -> Result<(), Error> {
         match self.look(NOBODYS).await {
-            Ok(_) | Err(FileError::NotFound(_) | FileError::Changed { .. } | FileError::Path(_)) => Ok(()),
+            Ok(_) | Err(FileError::NotFound(_) | FileError::Changed { .. } | FileError::NoParts(_) | FileError::Path(_)) => Ok(()),
             // Who is denied was known.
             Err(FileError::Failed(error)) if self.transport.dialect.is_denied(&error) => Ok(()),
             Err(FileError::Failed(error)) => Err(error),
@@ -108,14 +108,15 @@ impl RemoteFiles for ObjectFiles {
         }
     }
 
-    async fn open(&self, key: &str, from: u64, state: &FileState) -> Result<FileBytes, FileError> {
+    async fn open(&self, key: &str, Span { from, until }: Span, state: &FileState) -> Result<FileBytes, FileError> {
         let FileState { length: Some(length), version: Some(etag) } = state else {
             return Err(FileError::Changed { path: key.to_owned() });
         };
-        if from >= *length {
+        let until = until.map_or(*length, |until| until.min(*length));
+        if from >= until {
             return Ok(stream::empty().boxed());
         }
-        let range = (from > 0).then_some(GetRange::Bounded(from..*length));
+        let range = (from > 0 || until < *length).then_some(GetRange::Bounded(from..until));
         let options = GetOptions { range, if_match: Some(etag.clone()), ..GetOptions::default() };
         let found = self.get(key, options).await?;
         // A server may not know the condition, or answer from where it is not kept.

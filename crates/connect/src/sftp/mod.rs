@@ -12,14 +12,14 @@ use russh_sftp::client::RawSftpSession;
 use russh_sftp::client::error::Error as SftpError;
 use russh_sftp::protocol::{File, StatusCode};
 use secrecy::SecretString;
-use tokio::io::AsyncSeekExt;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::sync::Mutex;
 use tokio_util::io::ReaderStream;
 
 use self::session::Session;
 use crate::dial::Dialer;
 use crate::error::Error;
-use crate::files::{ChangeError, Entries, Entry, EntryKind, FileBytes, FileError, FileState, RemoteFiles, Renamed};
+use crate::files::{ChangeError, Entries, Entry, EntryKind, FileBytes, FileError, FileState, RemoteFiles, Renamed, Span};
 
 /// How long the next piece of a file may take while it is waited for, and any other answer.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -160,7 +160,7 @@ impl RemoteFiles for SftpFiles {
         Ok(FileState { length: found.size, version: found.mtime.map(|time| time.to_string()) })
     }
 
-    async fn open(&self, path: &str, from: u64, state: &FileState) -> Result<FileBytes, FileError> {
+    async fn open(&self, path: &str, Span { from, until }: Span, state: &FileState) -> Result<FileBytes, FileError> {
         // A file that is opened may be another one than was looked at; the handle stays at the one that it was opened for.
         let full = self.path(path);
         let session = self.session().await?;
@@ -178,8 +178,9 @@ impl RemoteFiles for SftpFiles {
         }
         file.seek(std::io::SeekFrom::Start(from)).await.map_err(|error| self.broken(error))?;
         let target = self.target();
+        let wanted = file.take(until.map_or(u64::MAX, |until| until.saturating_sub(from)));
         // The session is held as long as its file is read.
-        let reading = (ReaderStream::with_capacity(file, PIECE), session, target);
+        let reading = (ReaderStream::with_capacity(wanted, PIECE), session, target);
         Ok(stream::try_unfold(reading, |(mut pieces, session, target)| async move {
             let piece = match tokio::time::timeout(ANSWER, pieces.next()).await {
                 Err(_) => return Err(Error::TimedOut { target, after: ANSWER }.into()),

@@ -1,7 +1,7 @@
 //! Servers over TLS, each wrong in one way.
 
 use bytes::Bytes;
-use connect::{AddressPolicy, Dialer, Error, FileError, FileState, RemoteFiles, S3Key, S3Params, S3Refusal};
+use connect::{AddressPolicy, Dialer, Error, FileError, FileState, RemoteFiles, S3Key, S3Params, S3Refusal, Span};
 use futures::{StreamExt, TryStreamExt};
 
 use crate::answers::Answers;
@@ -62,7 +62,7 @@ async fn read(bytes: Result<connect::FileBytes, FileError>) -> (Bytes, Option<Fi
 async fn an_object_is_told_with_its_first_byte_and_asked_for_by_what_it_was() {
     let (bucket, server) = bucket(&[FIRST, CUT]).await;
     assert_eq!(bucket.look("in/a b+c%.csv").await.unwrap(), object());
-    let (_, error) = read(bucket.open("in/a b+c%.csv", 0, &object()).await).await;
+    let (_, error) = read(bucket.open("in/a b+c%.csv", Span::ALL, &object()).await).await;
     assert!(error.is_some());
     let asked = server.asked();
     assert!(asked[0].starts_with("GET /warehouse/in/a%20b%2Bc%25.csv HTTP/1.1"), "{}", asked[0]);
@@ -125,7 +125,7 @@ async fn a_list_is_read_a_page_at_a_time_and_to_a_bound() {
 #[tokio::test]
 async fn a_body_that_ends_early_is_an_error_that_may_pass_and_not_an_end() {
     let (bucket, _server) = bucket(&[CUT]).await;
-    let (found, error) = read(bucket.open("a.csv", 0, &object()).await).await;
+    let (found, error) = read(bucket.open("a.csv", Span::ALL, &object()).await).await;
     assert_eq!(found, "hell");
     let Some(FileError::Failed(error)) = error else { panic!("{error:?}") };
     assert!(error.is_transient() && error.to_string().contains("warehouse"), "{error}");
@@ -137,11 +137,11 @@ async fn a_part_is_the_one_that_was_asked_for_or_an_error() {
     const OTHER: &str = "HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 0-5/10\r\netag: \"v1\"\r\ncontent-length: 6\r\n\r\nhello,";
     const ALL: &str = "HTTP/1.1 200 OK\r\netag: \"v1\"\r\ncontent-length: 10\r\n\r\nhello, you";
     let (good, server) = bucket(&[PART]).await;
-    assert_eq!(read(good.open("a.csv", 4, &object()).await).await.0, "o, you");
+    assert_eq!(read(good.open("a.csv", Span::from(4..), &object()).await).await.0, "o, you");
     assert!(server.asked()[0].contains("range: bytes=4-9"));
     for wrong in [&[OTHER] as &'static [&'static str], &[ALL]] {
         let (bad, _server) = bucket(wrong).await;
-        let (found, error) = read(bad.open("a.csv", 4, &object()).await).await;
+        let (found, error) = read(bad.open("a.csv", Span::from(4..), &object()).await).await;
         assert!(found.is_empty() && matches!(error, Some(FileError::Failed(Error::S3Protocol { .. }))), "{error:?}");
     }
 }
@@ -154,7 +154,7 @@ async fn another_object_in_its_place_is_seen_whether_the_server_knows_conditions
         &["HTTP/1.1 200 OK\r\netag: \"v1\"\r\ncontent-length: 11\r\n\r\nhello, you!"],
     ] {
         let (bucket, _server) = bucket(answer).await;
-        let (found, error) = read(bucket.open("a.csv", 0, &object()).await).await;
+        let (found, error) = read(bucket.open("a.csv", Span::ALL, &object()).await).await;
         assert!(found.is_empty() && matches!(error, Some(FileError::Changed { .. })), "{error:?}");
     }
 }
@@ -166,7 +166,7 @@ async fn an_object_without_bytes_has_an_identity() {
     let (bucket, server) = bucket(&[BEHIND, EMPTY]).await;
     let empty = bucket.look("a.csv").await.unwrap();
     assert_eq!(empty, FileState { length: Some(0), version: Some("\"d41d\"".into()) });
-    let (found, error) = read(bucket.open("a.csv", 0, &empty).await).await;
+    let (found, error) = read(bucket.open("a.csv", Span::ALL, &empty).await).await;
     assert!(found.is_empty() && error.is_none() && server.asked()[1].starts_with("HEAD "));
 }
 

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use connect::{ChangeError, EntryKind, Error, FileError, RemoteFiles, Renamed, S3Key, S3Params};
+use connect::{ChangeError, EntryKind, Error, FileError, RemoteFiles, Renamed, S3Key, S3Params, Span};
 use futures::TryStreamExt;
 use object_store::{ObjectStoreExt, PutMode, PutOptions};
 
@@ -29,17 +29,19 @@ async fn objects_come_as_they_are_kept_whatever_their_keys() {
     for key in ["a.csv", "in/a b+c%20d&e=f.csv", "in/Zoë ✓/é.csv", "a?b#c", "dots/.../x"] {
         server.put(key, format!("content of {key}")).await;
         let object = bucket.look(key).await.unwrap_or_else(|error| panic!("{key}: {error}"));
-        let all: Vec<Bytes> = bucket.open(key, 0, &object).await.unwrap().try_collect().await.unwrap();
+        let all: Vec<Bytes> = bucket.open(key, Span::ALL, &object).await.unwrap().try_collect().await.unwrap();
         assert_eq!(all.concat(), format!("content of {key}").into_bytes());
-        let rest: Vec<Bytes> = bucket.open(key, 8, &object).await.unwrap().try_collect().await.unwrap();
+        let rest: Vec<Bytes> = bucket.open(key, Span::from(8..), &object).await.unwrap().try_collect().await.unwrap();
         assert_eq!(rest.concat(), format!("of {key}").into_bytes());
+        let part: Vec<Bytes> = bucket.open(key, Span::from(8..10), &object).await.unwrap().try_collect().await.unwrap();
+        assert_eq!(part.concat(), b"of");
     }
     server.put("empty", "").await;
     assert_eq!(bucket.look("empty").await.unwrap().length, Some(0));
     // Packed, and said to be: what is kept is what comes.
     server.put_encoded("packed", "\u{1f}not really", "gzip").await;
     let packed = bucket.look("packed").await.unwrap();
-    let all: Vec<Bytes> = bucket.open("packed", 0, &packed).await.unwrap().try_collect().await.unwrap();
+    let all: Vec<Bytes> = bucket.open("packed", Span::ALL, &packed).await.unwrap().try_collect().await.unwrap();
     assert_eq!(all.concat(), "\u{1f}not really".as_bytes());
 }
 
@@ -52,9 +54,10 @@ async fn an_object_that_changed_or_went_is_told() {
     server.put("a.csv", "one").await;
     let first = bucket.look("a.csv").await.unwrap();
     server.put("a.csv", "two").await;
-    assert!(matches!(bucket.open("a.csv", 0, &first).await.err(), Some(FileError::Changed { .. })));
+    assert!(matches!(bucket.open("a.csv", Span::ALL, &first).await.err(), Some(FileError::Changed { .. })));
+    assert!(matches!(bucket.open("a.csv", Span::from(0..1), &first).await.err(), Some(FileError::Changed { .. })));
     server.remove("a.csv").await;
-    assert!(matches!(bucket.open("a.csv", 0, &first).await.err(), Some(FileError::NotFound(_))));
+    assert!(matches!(bucket.open("a.csv", Span::ALL, &first).await.err(), Some(FileError::NotFound(_))));
 }
 
 #[tokio::test]
@@ -89,14 +92,14 @@ async fn an_object_under_a_key_of_its_owners_own_is_read_with_it_and_with_no_oth
     let ours = bucket(&server.params(), &key(7));
     ours.verify().await.unwrap();
     let object = ours.look("in/a.csv").await.unwrap();
-    let all: Vec<Bytes> = ours.open("in/a.csv", 0, &object).await.unwrap().try_collect().await.unwrap();
+    let all: Vec<Bytes> = ours.open("in/a.csv", Span::ALL, &object).await.unwrap().try_collect().await.unwrap();
     assert_eq!(all.concat(), b"a,b\n1,2\n");
     let listed: Vec<_> = ours.list("in", "").await.unwrap().try_collect().await.unwrap();
     assert_eq!(listed.len(), 2, "{listed:?}");
     // A copy of it is under the same key.
     assert_eq!(ours.rename("in/a.csv", "done/a b+c.csv").await.unwrap(), Renamed::Copied);
     let copy = ours.look("done/a b+c.csv").await.unwrap();
-    let all: Vec<Bytes> = ours.open("done/a b+c.csv", 0, &copy).await.unwrap().try_collect().await.unwrap();
+    let all: Vec<Bytes> = ours.open("done/a b+c.csv", Span::ALL, &copy).await.unwrap().try_collect().await.unwrap();
     assert_eq!(all.concat(), b"a,b\n1,2\n");
     assert!(matches!(ours.rename("in/a.csv", "done/a b+c.csv").await, Err(ChangeError::Taken { .. })));
     ours.remove("done/a b+c.csv").await.unwrap();

@@ -1,14 +1,16 @@
 //! A file: a blob, and the format that makes rows of it.
 
 use std::collections::BTreeSet;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use api::import_job;
 use async_trait::async_trait;
+use connect::Span;
 
 use super::blob::{Blob, BlobError, Identity, Turn, Turns, ahead, paced, whole};
 use super::packed::{Packing, unpack};
 use super::peek::peek;
+use super::random_access::Content;
 use super::{FileError, Format, QueryError, ReadError, Rows, Source, Start, Zoneless, kind};
 use crate::Memory;
 use crate::load::Reread;
@@ -33,7 +35,7 @@ impl From<&import_job::Source> for Said {
 
 /// A [`Source`] whose rows stand in a file.
 pub struct FileSource {
-    blob: Box<dyn Blob>,
+    blob: Arc<dyn Blob>,
     said: Said,
     memory: Memory,
     /// What the blob was when it was first opened.
@@ -47,7 +49,7 @@ pub struct FileSource {
 impl FileSource {
     /// The file in this blob, as the job says that it is read.
     pub fn new(blob: impl Blob + 'static, said: Said) -> Self {
-        Self { blob: Box::new(blob), said, memory: Memory::default(), first: OnceLock::new(), known: None, turns: None }
+        Self { blob: Arc::new(blob), said, memory: Memory::default(), first: OnceLock::new(), known: None, turns: None }
     }
 
     /// Of a file that has to be held, no more is than fits into this.
@@ -116,7 +118,7 @@ impl Source for FileSource {
         if *first != identity {
             return Err(BlobError::Changed.into());
         }
-        let bytes = self.blob.open(0.., &identity).await?;
+        let bytes = self.blob.open(Span::ALL, &identity).await?;
         let (head, bytes) = peek(paced(whole(ahead(bytes), identity.length))).await?;
         let member = self.said.member.as_deref();
         let packing = match member {
@@ -124,10 +126,14 @@ impl Source for FileSource {
             Some(_) if kind::zipped(&head).is_some() => Some(Packing::Zip),
             Some(_) => return Err(FileError::NoArchive.into()),
         };
-        let (head, bytes) = match packing {
-            Some(packing) => peek(unpack(packing, bytes, member, self.memory).await?).await?,
-            None => (head, bytes),
+        let content = |bytes| Content::of(bytes, self.blob.clone(), identity.clone());
+        let (head, content) = match packing {
+            Some(packing) => {
+                let (head, bytes) = peek(unpack(packing, content(bytes), member, self.memory).await?).await?;
+                (head, Content::from(bytes))
+            }
+            None => (head, content(bytes)),
         };
-        Format::of(told, &head).rows(bytes, used, self.memory, self.said.zoneless).await
+        Format::of(told, &head).rows(content, used, self.memory, self.said.zoneless).await
     }
 }

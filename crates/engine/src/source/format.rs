@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use api::import_job::{self, FormatKind, ParquetFormat};
 
-use super::blob::ByteStream;
 use super::csv::{CsvOptions, CsvSource, is_result_file};
 use super::excel::{self, ExcelOptions};
 use super::json::{JsonOptions, JsonSource};
+use super::random_access::Content;
 use super::{FileError, ReadError, Rows, Zoneless, kind, parquet};
 use crate::Memory;
 
@@ -52,16 +52,16 @@ impl Format {
     /// Reads up to the header.
     pub(super) async fn rows(
         self,
-        bytes: ByteStream,
+        content: Content,
         used: &BTreeSet<String>,
         memory: Memory,
         zoneless: Zoneless,
     ) -> Result<Box<dyn Rows>, ReadError> {
         match self {
-            Self::Csv(options) => Ok(Box::new(CsvSource::open(bytes, options.for_columns(used.clone())).await?)),
-            Self::Excel(options) => Ok(Box::new(excel::open(bytes, options.with(zoneless), used.clone(), memory).await?)),
-            Self::Json(options) => Ok(Box::new(JsonSource::open(bytes, options, used).await?)),
-            Self::Parquet => Ok(Box::new(parquet::open(bytes, used.clone(), memory).await?)),
+            Self::Csv(options) => Ok(Box::new(CsvSource::open(content.bytes, options.for_columns(used.clone())).await?)),
+            Self::Excel(options) => Ok(Box::new(excel::open(content, options.with(zoneless), used.clone(), memory).await?)),
+            Self::Json(options) => Ok(Box::new(JsonSource::open(content.bytes, options, used).await?)),
+            Self::Parquet => Ok(Box::new(parquet::open(content, used.clone(), memory).await?)),
         }
     }
 }

@@ -3,12 +3,13 @@
 //! | word | what | files |
 //! |---|---|---|
 //! | [`Blob`](blob::Blob) | bytes somewhere, with an identity; they may be packed | `blob`, `packed` |
-//! | [`Format`] | how bytes become rows | `format`, `kind`, `csv`, `excel`, `json`, `parquet`, `whole_file` |
+//! | [`Format`] | how bytes become rows | `format`, `kind`, `csv`, `excel`, `json`, `parquet`; `random_access`, `archive` |
 //! | [`Rows`] | a header and batches of rows; a database has them without blob and format | `postgres`, `mysql`, `sqlserver`; `keys`, `ordered`, `statement`, `watermark` |
 //!
 //! A [`Source`] is what can be opened to rows: it knows where to begin and how it can be read once more. Nothing here
 //! knows what happens to the rows.
 
+mod archive;
 pub mod blob;
 pub mod csv;
 mod error;
@@ -25,11 +26,11 @@ mod packed;
 pub mod parquet;
 mod peek;
 pub mod postgres;
+mod random_access;
 pub mod sqlserver;
 mod statement;
 mod values;
 mod watermark;
-mod whole_file;
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
 //! Every format at every place: the rows are those of the same bytes in memory, and a credential that is wrong is told. Prints a table with the
-//! most memory that reading took beyond what was there.
+//! most memory that reading took beyond what was there. Of a file that is larger than the memory for it parts are fetched, or it is refused.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use connect::RemoteFiles;
+use engine::Memory;
 use engine::row::Batch;
 use engine::source::blob::{MemoryBlob, UploadBlob};
-use engine::source::{FileSource, ReadError, Said, Source, Start};
+use engine::source::{FileSource, ReadError, Remedy, Said, Source, Start};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures::{StreamExt, stream};
@@ -18,6 +19,49 @@ use super::cases::status;
 use super::files::zstd_stored;
 use super::served_support::Served;
 use super::stores_support::Store;
+
+/// A file, and what a job says of it.
+struct File {
+    format: String,
+    said: Said,
+    content: Vec<u8>,
+    memory: Memory,
+}
+
+/// Too little for what [`padded`] adds.
+const LITTLE: Memory = Memory::of(Some(8 << 20));
+
+/// The files, and those that can be read in parts once more, larger than the memory for them.
+fn files() -> Vec<File> {
+    let small =
+        formats().into_iter().map(|(format, said, content)| File { format: format.to_owned(), said, content, memory: Memory::default() });
+    let small: Vec<File> = small.collect();
+    let large = small.iter().filter_map(|File { format, said, content, .. }| {
+        Some(File { format: format!("{format}, in parts"), said: said.clone(), content: padded(content)?, memory: LITTLE })
+    });
+    let large: Vec<File> = large.collect();
+    small.into_iter().chain(large).collect()
+}
+
+/// The same file with what nobody wants in it.
+fn padded(content: &[u8]) -> Option<Vec<u8>> {
+    let padding = vec![0x5A; LITTLE.file() + 1];
+    if content.starts_with(b"PK") {
+        let mut from = zip::ZipArchive::new(std::io::Cursor::new(content)).expect("an archive");
+        let mut to = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for number in 0..from.len() {
+            to.raw_copy_file(from.by_index_raw(number).expect("a part")).expect("the same part");
+        }
+        let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        to.start_file("padding", stored).expect("one more part");
+        to.write_all(&padding).expect("its content");
+        return Some(to.finish().expect("an archive").into_inner());
+    }
+    // The footer says where columns are from the start, and its own length at the end.
+    let (rest, end) = content.strip_prefix(b"PAR1").map(|_| content)?.split_last_chunk::<8>()?;
+    let (columns, footer) = rest.split_at(rest.len() - u32::from_le_bytes(*end.first_chunk()?) as usize);
+    Some([columns, &padding, footer, end].concat())
+}
 
 /// Files by their names, each about eight megabytes of text inside, but for workbooks and Parquet.
 fn formats() -> Vec<(&'static str, Said, Vec<u8>)> {
@@ -111,9 +155,9 @@ async fn peak(source: &FileSource) -> Result<u64, String> {
 
 /// Prints the table; what is wrong is returned.
 pub(crate) async fn table(places: &[Place<'_>]) -> Vec<String> {
-    let (formats, mut misses) = (formats(), Vec::new());
+    let (files, mut misses) = (files(), Vec::new());
     println!("\n{:24}{}", "rows as in memory; MiB", places.iter().map(|place| format!("{:12}", place.name)).collect::<String>());
-    for (at, (format, said, content)) in formats.iter().enumerate() {
+    for (at, File { format, said, content, memory: limit }) in files.iter().enumerate() {
         let memory = FileSource::new(MemoryBlob::new(content.clone(), 64 << 10), said.clone());
         let expected = rows(&memory).await.expect("the rows in memory");
         assert!(expected.1.len() > 2, "{format} has rows");
@@ -121,9 +165,14 @@ pub(crate) async fn table(places: &[Place<'_>]) -> Vec<String> {
         for place in places {
             let name = format!("file {at}");
             (place.put)(&name, content);
-            let grown = peak(&(place.source)(&name, said.clone())).await;
-            let found = rows(&(place.source)(&name, said.clone())).await;
+            let source = || (place.source)(&name, said.clone()).within(*limit);
+            let grown = peak(&source()).await;
+            let found = rows(&source()).await;
             let word = match (grown, found) {
+                // What comes once has no parts.
+                (_, Err(error)) if content.len() > limit.file() && place.files.is_none() && error.remedy() == Remedy::Split => {
+                    "refused".to_owned()
+                }
                 (Ok(grown), Ok(found)) if found == expected => format!("{}", grown.div_ceil(1 << 20)),
                 (Err(error), _) => missed(&mut misses, place.name, format, error),
                 (_, Err(error)) => missed(&mut misses, place.name, format, connect::explain(&error)),

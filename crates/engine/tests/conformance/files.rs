@@ -1,7 +1,6 @@
 //! Files: in memory and as the stream of an upload, packed and not, CSV and JSON.
 
 use std::io;
-use std::ops::RangeFrom;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -9,6 +8,7 @@ use async_compression::Level;
 use async_compression::tokio::bufread::GzipEncoder;
 use async_trait::async_trait;
 use bytes::Bytes;
+use connect::Span;
 use engine::source::blob::{Blob, BlobError, ByteStream, Identity, MemoryBlob, Turns, UploadBlob};
 use engine::source::{FileSource, Said};
 use futures::future::ready;
@@ -177,8 +177,8 @@ impl Blob for Watched {
         self.blob.identity(name, turns).await
     }
 
-    async fn open(&self, range: RangeFrom<u64>, identity: &Identity) -> Result<ByteStream, BlobError> {
-        Ok(self.tap.through(self.blob.open(range, identity).await?))
+    async fn open(&self, span: Span, identity: &Identity) -> Result<ByteStream, BlobError> {
+        Ok(self.tap.through(self.blob.open(span, identity).await?))
     }
 }
 

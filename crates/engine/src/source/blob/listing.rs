@@ -107,7 +107,7 @@ mod tests {
             Err(FileError::NotFound(path.to_owned()))
         }
 
-        async fn open(&self, _: &str, _: u64, _: &FileState) -> Result<FileBytes, FileError> {
+        async fn open(&self, _: &str, _: connect::Span, _: &FileState) -> Result<FileBytes, FileError> {
             unreachable!("nothing is read")
         }
 

@@ -1,10 +1,10 @@
 //! Bytes in memory.
 
-use std::ops::RangeFrom;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use connect::Span;
 use futures::{StreamExt, stream};
 
 use super::{Blob, BlobError, ByteStream, Identity, Turns};
@@ -42,14 +42,15 @@ impl Blob for MemoryBlob {
         Ok(self.now().1)
     }
 
-    async fn open(&self, range: RangeFrom<u64>, identity: &Identity) -> Result<ByteStream, BlobError> {
+    async fn open(&self, Span { from, until }: Span, identity: &Identity) -> Result<ByteStream, BlobError> {
         let (bytes, now) = self.now();
         if now != *identity {
             return Err(BlobError::Changed);
         }
-        let start = usize::try_from(range.start).unwrap_or(usize::MAX).min(bytes.len());
+        let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+        let (start, end) = (place(from), until.map_or(bytes.len(), place));
         let piece = self.piece;
-        Ok(stream::unfold(bytes.slice(start..), move |mut rest| async move {
+        Ok(stream::unfold(bytes.slice(start..end.max(start)), move |mut rest| async move {
             let next = rest.split_to(piece.min(rest.len()));
             (!next.is_empty()).then_some((Ok(next), rest))
         })

@@ -16,17 +16,16 @@ mod upload;
 mod whole;
 
 use std::io;
-use std::ops::RangeFrom;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connect::MOST_NAMES;
+use connect::{MOST_NAMES, Span};
 use formula::Shown;
 use futures::stream::BoxStream;
 
 pub(super) use self::ahead::ahead;
 pub use self::memory::MemoryBlob;
-pub(super) use self::pace::paced;
+pub(super) use self::pace::{Pace, paced};
 pub use self::put_away::{Fate, Loaded, PutAway};
 pub use self::remote::RemoteBlob;
 use self::turn::MOST_READ;
@@ -47,8 +46,8 @@ pub trait Blob: Send + Sync {
     /// `turns` says that each is read once.
     async fn identity(&self, name: Option<&str>, turns: Option<&Turns>) -> Result<Identity, BlobError>;
 
-    /// The bytes from a place on, provided that the blob is still what `identity` said.
-    async fn open(&self, range: RangeFrom<u64>, identity: &Identity) -> Result<ByteStream, BlobError>;
+    /// The bytes that are wanted, provided that the blob is still what `identity` said.
+    async fn open(&self, span: Span, identity: &Identity) -> Result<ByteStream, BlobError>;
 }
 
 /// By what a blob is known; what its store does not tell is absent.
@@ -96,6 +95,9 @@ pub enum BlobError {
     /// Its [`Identity`] is another one than when it was first opened.
     #[error("the file is not what it was when this run first opened it: start a new run")]
     Changed,
+    /// It is given as a whole or not at all.
+    #[error("the source gives no parts of the file")]
+    NoParts,
     /// It comes so slowly that the run would not end.
     #[error(
         "the source gave {bytes} bytes within {minutes} minutes, and {least} KiB is the least: look at its server, or at the way there"
@@ -156,6 +158,7 @@ impl BlobError {
             Self::AllRead { .. } => Remedy::None,
             Self::Spent
             | Self::Changed
+            | Self::NoParts
             | Self::NoMatch { .. }
             | Self::TooManyNames { .. }
             | Self::TooManyRead { .. }

@@ -1,7 +1,9 @@
 //! A source that gives a byte now and then breaks no limit of its connection, and would hold a run for days.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::stream::{StreamExt, try_unfold};
 use tokio::time::{Instant, timeout};
 
@@ -11,19 +13,44 @@ use super::{BlobError, ByteStream};
 const LEAST: u64 = 64 << 10;
 const WINDOW: Duration = Duration::from_secs(600);
 
-/// The same bytes; an error when they come too slowly. Nothing is counted while nobody waits for them.
+/// How the bytes of a file come. Clones count together: its parts may be fetched one by one.
+#[derive(Clone, Default)]
+pub(in crate::source) struct Pace(Arc<Mutex<Window>>);
+
+#[derive(Clone, Copy, Default)]
+struct Window {
+    waited: Duration,
+    come: u64,
+}
+
+impl Pace {
+    /// The same bytes; an error when they come too slowly. Nothing is counted while nobody waits for them.
+    pub(in crate::source) fn of(self, bytes: ByteStream) -> ByteStream {
+        try_unfold((bytes, self), |(mut bytes, pace)| async move {
+            let began = Instant::now();
+            let window = pace.window();
+            let Ok(piece) = timeout(WINDOW.saturating_sub(window.waited), bytes.next()).await else { return Err(too_slow(window.come)) };
+            let come = piece.as_ref().and_then(|piece| piece.as_ref().ok()).map_or(0, Bytes::len) as u64;
+            let next = Window { waited: window.waited + began.elapsed(), come: window.come + come };
+            let next = if next.come >= LEAST { Window::default() } else { next };
+            *pace.0.lock().unwrap_or_else(PoisonError::into_inner) = next;
+            match piece.transpose()? {
+                Some(_) if next.waited >= WINDOW => Err(too_slow(next.come)),
+                Some(piece) => Ok(Some((piece, (bytes, pace)))),
+                None => Ok(None),
+            }
+        })
+        .boxed()
+    }
+
+    fn window(&self) -> Window {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The bytes of a file that come one after the other.
 pub(in crate::source) fn paced(bytes: ByteStream) -> ByteStream {
-    try_unfold((bytes, Duration::ZERO, 0), |(mut bytes, waited, come)| async move {
-        let began = Instant::now();
-        let Ok(piece) = timeout(WINDOW - waited, bytes.next()).await else { return Err(too_slow(come)) };
-        let Some(piece) = piece.transpose()? else { return Ok(None) };
-        let (waited, come) = (waited + began.elapsed(), come + piece.len() as u64);
-        if come >= LEAST {
-            return Ok(Some((piece, (bytes, Duration::ZERO, 0))));
-        }
-        if waited >= WINDOW { Err(too_slow(come)) } else { Ok(Some((piece, (bytes, waited, come)))) }
-    })
-    .boxed()
+    Pace::default().of(bytes)
 }
 
 fn too_slow(come: u64) -> std::io::Error {
@@ -33,7 +60,6 @@ fn too_slow(come: u64) -> std::io::Error {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use futures::stream;
 
     use super::*;
@@ -68,6 +94,23 @@ mod tests {
             "the source gave 10 bytes within 10 minutes, and 64 KiB is the least: look at its server, or at the way there"
         );
         assert!(read(paced(pieces(1, 1, WINDOW * 2)), Duration::ZERO).await.is_err(), "nothing at all");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_parts_of_a_file_are_counted_together() {
+        let (pace, began) = (Pace::default(), Instant::now());
+        // Each of them alone would do.
+        let parts = async {
+            loop {
+                read(pace.clone().of(pieces(1, 100, WINDOW / 4)), Duration::ZERO).await?;
+            }
+        };
+        let error: BlobError = match parts.await {
+            Ok(never) => never,
+            Err(error) => error,
+        };
+        assert_eq!(began.elapsed(), WINDOW);
+        assert!(error.to_string().starts_with("the source gave "), "{error}");
     }
 
     #[tokio::test(start_paused = true)]

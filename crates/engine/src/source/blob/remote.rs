@@ -1,12 +1,11 @@
 //! A file at a server.
 
 use std::io;
-use std::ops::RangeFrom;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connect::{FileBytes, FileError, FileState, RemoteFiles};
+use connect::{FileBytes, FileError, FileState, RemoteFiles, Span};
 use futures::{StreamExt, stream};
 
 use super::listing::NotChosen;
@@ -66,13 +65,14 @@ impl Blob for RemoteBlob {
         }
     }
 
-    async fn open(&self, range: RangeFrom<u64>, identity: &Identity) -> Result<ByteStream, BlobError> {
+    async fn open(&self, Span { from, until }: Span, identity: &Identity) -> Result<ByteStream, BlobError> {
         let Identity { length, version, name, .. } = identity.clone();
         let mut reading = Reading {
             files: self.files.clone(),
             path: name.unwrap_or_else(|| self.path.clone()),
             state: FileState { length, version },
-            at: range.start,
+            at: from,
+            until,
             bytes: None,
             troubles: Troubles::default(),
         };
@@ -91,6 +91,7 @@ struct Reading {
     path: String,
     state: FileState,
     at: u64,
+    until: Option<u64>,
     bytes: Option<FileBytes>,
     troubles: Troubles,
 }
@@ -98,7 +99,7 @@ struct Reading {
 impl Reading {
     async fn begin(&mut self) -> Result<(), BlobError> {
         while self.bytes.is_none() {
-            match self.files.open(&self.path, self.at, &self.state).await {
+            match self.files.open(&self.path, Span { from: self.at, until: self.until }, &self.state).await {
                 Ok(bytes) => self.bytes = Some(bytes),
                 Err(error) => self.troubles.wait_after(error).await?,
             }
@@ -168,6 +169,7 @@ impl From<FileError> for BlobError {
     fn from(error: FileError) -> Self {
         match error {
             FileError::Changed { .. } => Self::Changed,
+            FileError::NoParts(_) => Self::NoParts,
             FileError::NotFound(_) | FileError::Path(_) => Self::Missing(error.to_string()),
             FileError::Failed(error) => Self::Store(error),
         }
@@ -197,7 +199,7 @@ mod tests {
             unreachable!("the path names one file")
         }
 
-        async fn open(&self, _: &str, from: u64, state: &FileState) -> Result<FileBytes, FileError> {
+        async fn open(&self, _: &str, Span { from, .. }: Span, state: &FileState) -> Result<FileBytes, FileError> {
             self.opened.fetch_add(1, Ordering::SeqCst);
             if from > 0 {
                 assert!(state.version.is_some(), "nobody can tell whether it is the same file");
@@ -213,7 +215,7 @@ mod tests {
         let opened = Arc::new(AtomicUsize::new(0));
         let blob = RemoteBlob::new(Arc::new(Breaks { version: version.map(str::to_owned), opened: opened.clone() }), "a.csv".into());
         let identity = blob.identity(None, None).await.unwrap();
-        let mut bytes = blob.open(0.., &identity).await.unwrap();
+        let mut bytes = blob.open(Span::ALL, &identity).await.unwrap();
         let mut found = Vec::new();
         while let Some(piece) = bytes.next().await {
             match piece {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use connect::{ChangeError, Entries, Entry, EntryKind, FileBytes, FileError, FileState, RemoteFiles, Renamed};
+use connect::{ChangeError, Entries, Entry, EntryKind, FileBytes, FileError, FileState, RemoteFiles, Renamed, Span};
 use futures::{StreamExt, stream};
 
 use super::listing::NotChosen;
@@ -118,7 +118,7 @@ impl RemoteFiles for Tree {
         if fault == Some(Fault::LostAnswer) { Err(lost().into()) } else { Ok(()) }
     }
 
-    async fn open(&self, _: &str, _: u64, _: &FileState) -> Result<FileBytes, FileError> {
+    async fn open(&self, _: &str, _: Span, _: &FileState) -> Result<FileBytes, FileError> {
         unreachable!("nothing is read")
     }
 

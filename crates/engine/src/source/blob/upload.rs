@@ -1,9 +1,9 @@
 //! The bytes of an upload, or of a file on a laptop.
 
-use std::ops::RangeFrom;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
+use connect::Span;
 
 use super::{Blob, BlobError, ByteStream, Identity, Turns};
 
@@ -24,8 +24,8 @@ impl Blob for UploadBlob {
         Ok(Identity::default())
     }
 
-    async fn open(&self, range: RangeFrom<u64>, _: &Identity) -> Result<ByteStream, BlobError> {
+    async fn open(&self, span: Span, _: &Identity) -> Result<ByteStream, BlobError> {
         let mut bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        bytes.take_if(|_| range.start == 0).ok_or(BlobError::Spent)
+        bytes.take_if(|_| span == Span::ALL).ok_or(BlobError::Spent)
     }
 }

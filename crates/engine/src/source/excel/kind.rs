@@ -5,9 +5,11 @@ use bytes::Bytes;
 use super::error::{Part, WorkbookError};
 use super::package::Package;
 use super::{ods, workbook};
+use crate::Memory;
 use crate::source::FileError;
 use crate::source::kind::{of_bytes, of_text};
 use crate::source::peek::ENOUGH;
+use crate::source::random_access::RandomAccess;
 
 /// What workbooks of Excel 97, and encrypted ones of any age, begin with.
 const OLE: &[u8] = b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1";
@@ -31,32 +33,37 @@ pub(super) enum Kind {
     Ods(Package),
 }
 
-pub(super) fn of(bytes: Bytes) -> Result<Kind, FileError> {
-    if bytes.starts_with(OLE) {
-        return Ok(Kind::Xls(bytes));
+pub(super) fn of(file: RandomAccess, memory: Memory) -> Result<Kind, FileError> {
+    let head = file.head(ENOUGH as u64).map_err(|_| WorkbookError::Damaged { part: Part::Archive })?;
+    if head.starts_with(OLE) {
+        return match file {
+            RandomAccess::Held(bytes) => Ok(Kind::Xls(bytes)),
+            // Its sectors stand in no order, and Excel makes none that is as large.
+            RandomAccess::Fetched(_) => Err(WorkbookError::TooLarge { limit: memory.file() }.into()),
+        };
     }
-    if bytes.starts_with(BARE) {
+    if head.starts_with(BARE) {
         return Err(WorkbookError::NotAWorkbook { what: OLDER, remedy: SAVE }.into());
     }
-    if !bytes.starts_with(b"PK") {
-        return Err(other(&bytes));
+    if !head.starts_with(b"PK") {
+        return Err(other(&head));
     }
-    let package = Package::open(bytes.clone())?;
+    let package = Package::open(file)?;
     match workbook::find(&package)? {
-        Some(part) if part.starts_with("word/") || part.starts_with("ppt/") => Err(other(&bytes)),
+        Some(part) if part.starts_with("word/") || part.starts_with("ppt/") => Err(other(&head)),
         Some(part) if !package.has(&part) => Err(WorkbookError::Damaged { part: Part::Workbook }.into()),
         Some(part) if part.ends_with(".bin") => Ok(Kind::Xlsb(package, part)),
         Some(part) => Ok(Kind::Xlsx(package, part)),
         None if package.has(ods::CONTENT) || package.has(ods::ENCRYPTED) => Ok(Kind::Ods(package)),
-        None => Err(other(&bytes)),
+        None => Err(other(&head)),
     }
 }
 
 /// In the words with which CSV refuses it; what CSV takes is text.
-fn other(bytes: &[u8]) -> FileError {
-    let (what, remedy) = match of_bytes(bytes).or_else(|| of_text(&bytes[..bytes.len().min(ENOUGH)])) {
+fn other(head: &[u8]) -> FileError {
+    let (what, remedy) = match of_bytes(head).or_else(|| of_text(head)) {
         Some(foreign) => (foreign.what, OTHER),
-        _ if bytes.is_empty() => ("empty", SAVE),
+        _ if head.is_empty() => ("empty", SAVE),
         _ => ("text, such as CSV", OTHER),
     };
     WorkbookError::NotAWorkbook { what, remedy }.into()

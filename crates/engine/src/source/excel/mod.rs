@@ -4,8 +4,8 @@
 //! `sheet` (cells as texts: `value`, `serial`, `shape`) → `rows` (header, faults, batches). Other kinds go through `xlsb`, `xls` or
 //! `ods` instead, up to the rows of their sheet (`cells`).
 //!
-//! The list of an archive's parts stands at its end, so the file is held in memory as it came, compressed and within a limit. From there
-//! it is read once, from its start, on a thread that may block (`whole_file`); the rows are never held.
+//! The list of an archive's parts stands at its end, so any part of the file has to be at hand (`random_access`). The sheet is read once, from its
+//! start, on a thread that may block; the rows are never held.
 
 mod binary;
 mod cells;
@@ -36,16 +36,15 @@ pub use self::options::ExcelOptions;
 pub use self::place::Place;
 pub use self::problem::Problem;
 pub use self::rows::SheetRows;
-use super::blob::ByteStream;
-use super::whole_file::{HeldRows, Threaded, whole};
+use super::random_access::{Content, HeldRows, Threaded};
 use super::{FileError, ReadError};
 use crate::Memory;
 use crate::row::{Batch, Header};
 
 /// Reads up to the header.
-pub(super) async fn open(bytes: ByteStream, options: ExcelOptions, used: BTreeSet<String>, memory: Memory) -> Result<Threaded, ReadError> {
-    let bytes = whole(bytes, memory.file(), |limit| WorkbookError::TooLarge { limit }.into()).await?;
-    Threaded::open(move || SheetRows::open(bytes, &options, &used, memory)).await
+pub(super) async fn open(content: Content, options: ExcelOptions, used: BTreeSet<String>, memory: Memory) -> Result<Threaded, ReadError> {
+    let file = content.random_access(memory, |limit| WorkbookError::TooLarge { limit }.into()).await?;
+    Threaded::open(file, move |file| SheetRows::of(file, &options, &used, memory)).await
 }
 
 impl HeldRows for SheetRows {

@@ -1,64 +1,43 @@
-//! The archive that a workbook is: its parts by name, and their bytes as they inflate. The archive's directory is read by `zip`; inflating
-//! is done here, where every byte is counted.
+//! The archive that a workbook is: its parts by name, and their bytes as they inflate. Every byte is counted.
 
 use std::collections::HashMap;
-use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
-use bytes::{Buf, Bytes, buf};
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
-use memchr::memmem;
-use zip::{CompressionMethod, ZipArchive};
+use zip::CompressionMethod;
 
 use super::error::{Part, WorkbookError};
 use super::limits::{FREE_OF_RATIO, MAX_LIST, MAX_PARTS, MAX_PIECE, MAX_RATIO, MAX_SHEET, MAX_TEXTS};
-
-/// What each entry of the archive's directory begins with.
-const ENTRY: &[u8] = b"PK\x01\x02";
+use crate::source::archive::{self, Entry, Unlisted};
+use crate::source::random_access::{PartReader, RandomAccess};
 
 /// The parts of a workbook.
 pub(super) struct Package {
-    bytes: Bytes,
+    file: RandomAccess,
     /// By names in small letters: case does not count.
     parts: HashMap<String, Entry>,
 }
 
-#[derive(Clone, Copy)]
-struct Entry {
-    start: usize,
-    length: usize,
-    crc: u32,
-    deflated: bool,
-}
-
 impl Package {
-    pub(super) fn open(bytes: Bytes) -> Result<Self, WorkbookError> {
-        // Counted before anything is made of them; the archive may say less than it has.
-        if memmem::find_iter(&bytes, ENTRY).nth(MAX_PARTS).is_some() {
-            return Err(WorkbookError::TooManyParts { limit: MAX_PARTS });
-        }
+    pub(super) fn open(file: RandomAccess) -> Result<Self, WorkbookError> {
         let damaged = || WorkbookError::Damaged { part: Part::Archive };
-        let mut archive = ZipArchive::new(Cursor::new(bytes.clone())).map_err(|_| damaged())?;
+        let entries = archive::list(&file, MAX_PARTS).map_err(|why| match why {
+            Unlisted::TooMany => WorkbookError::TooManyParts { limit: MAX_PARTS },
+            Unlisted::Damaged(_) => damaged(),
+        })?;
         let mut parts = HashMap::new();
-        for index in 0..archive.len() {
-            let file = archive.by_index_raw(index).map_err(|_| damaged())?;
-            if file.encrypted() {
+        for entry in entries {
+            if entry.encrypted {
                 return Err(WorkbookError::Protected);
             }
-            let name = String::from_utf8_lossy(file.name_raw()).replace('\\', "/").to_ascii_lowercase();
-            let start = file.data_start().and_then(|start| usize::try_from(start).ok()).ok_or_else(damaged)?;
-            let length = usize::try_from(file.compressed_size()).map_err(|_| damaged())?;
-            if start.checked_add(length).is_none_or(|end| end > bytes.len()) {
+            if !matches!(entry.method, CompressionMethod::STORE | CompressionMethod::DEFLATE) {
                 return Err(damaged());
             }
-            let deflated = match file.compression() {
-                CompressionMethod::STORE => false,
-                CompressionMethod::DEFLATE => true,
-                _ => return Err(damaged()),
-            };
-            parts.entry(name).or_insert(Entry { start, length, crc: file.crc32(), deflated });
+            let name = entry.name.replace('\\', "/").to_ascii_lowercase();
+            parts.entry(name).or_insert(entry);
         }
-        Ok(Self { bytes, parts })
+        Ok(Self { file, parts })
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -66,14 +45,15 @@ impl Package {
     }
 
     /// The bytes of a part as they inflate; nothing if there is no such part.
-    pub(super) fn part(&self, name: &str, part: Part) -> Option<Guarded> {
-        let entry = self.parts.get(&name.to_ascii_lowercase())?;
-        let bytes = self.bytes.slice(entry.start..entry.start + entry.length);
-        let packed = if entry.deflated { Packed::Deflated(DeflateDecoder::new(bytes.reader())) } else { Packed::Stored(bytes.reader()) };
+    pub(super) fn part(&self, name: &str, part: Part) -> Result<Option<Guarded>, WorkbookError> {
+        let Some(entry) = self.parts.get(&name.to_ascii_lowercase()) else { return Ok(None) };
+        let bytes = entry.place(&self.file).and_then(|range| self.file.reader(range).ok()).ok_or(WorkbookError::Damaged { part })?;
+        let deflated = entry.method == CompressionMethod::DEFLATE;
+        let packed = if deflated { Packed::Deflated(DeflateDecoder::new(bytes)) } else { Packed::Stored(bytes) };
         let most = most(part);
-        let by_ratio = FREE_OF_RATIO.max((entry.length as u64).saturating_mul(MAX_RATIO));
+        let by_ratio = FREE_OF_RATIO.max(entry.packed.saturating_mul(MAX_RATIO));
         let counted = Counted { packed, left: most.min(by_ratio), is_ratio: by_ratio < most, crc: Crc::new(), expected: entry.crc, part };
-        Some(Guarded { bytes: BufReader::with_capacity(64 << 10, counted), piece: 0, part })
+        Ok(Some(Guarded { bytes: BufReader::with_capacity(64 << 10, counted), piece: 0, part }))
     }
 }
 
@@ -86,8 +66,8 @@ fn most(part: Part) -> u64 {
 }
 
 enum Packed {
-    Deflated(DeflateDecoder<buf::Reader<Bytes>>),
-    Stored(buf::Reader<Bytes>),
+    Deflated(DeflateDecoder<PartReader>),
+    Stored(PartReader),
 }
 
 /// Ends with an error where there is more than there may be, and where the bytes are not those that were packed.

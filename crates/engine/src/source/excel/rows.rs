@@ -17,9 +17,10 @@ use crate::own::{self, Own};
 use crate::row::{Batch, Header, Record, Row, RowError};
 use crate::source::FileError;
 use crate::source::limits::{MAX_CHARACTERS, MAX_COLUMNS, characters};
+use crate::source::random_access::RandomAccess;
 use crate::taken::Taken;
 
-/// A sheet of a workbook that is held in memory as it came, compressed.
+/// A sheet of a workbook.
 pub struct SheetRows {
     sheet: Box<dyn Sheet>,
     header: Header,
@@ -50,7 +51,16 @@ impl SheetRows {
     ///
     /// [`FileError::Workbook`] when the bytes are no workbook that can be read, or the sheet or its header is not there.
     pub fn open(bytes: Bytes, options: &ExcelOptions, used: &BTreeSet<String>, memory: Memory) -> Result<Self, FileError> {
-        let (mut sheet, name) = match kind::of(bytes)? {
+        Self::of(bytes.into(), options, used, memory)
+    }
+
+    pub(in crate::source) fn of(
+        file: RandomAccess,
+        options: &ExcelOptions,
+        used: &BTreeSet<String>,
+        memory: Memory,
+    ) -> Result<Self, FileError> {
+        let (mut sheet, name) = match kind::of(file, memory)? {
             Kind::Xlsx(package, workbook) => sheet::open(&package, &workbook, options, memory)?,
             Kind::Xlsb(package, workbook) => xlsb::open(&package, &workbook, options, memory)?,
             Kind::Xls(bytes) => xls::open(bytes, options, memory)?,

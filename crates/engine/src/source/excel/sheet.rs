@@ -27,7 +27,7 @@ pub(super) fn open(
     let workbook = Workbook::read(package, workbook, &options.sheet)?;
     let strings = Strings::read(package, workbook.strings.as_deref(), memory.texts())?;
     let styles = Styles::read(package, workbook.styles.as_deref())?;
-    let part = package.part(&workbook.sheet, Part::Sheet).ok_or(WorkbookError::Damaged { part: Part::Sheet })?;
+    let part = package.part(&workbook.sheet, Part::Sheet)?.ok_or(WorkbookError::Damaged { part: Part::Sheet })?;
     let sheet = XlsxSheet::open(Xml::new(part), strings, styles, workbook.epoch, options)?;
     Ok((Box::new(sheet), workbook.name))
 }

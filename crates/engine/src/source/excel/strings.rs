@@ -33,7 +33,8 @@ impl Strings {
     /// Those of the part of this name.
     pub(super) fn read(package: &Package, name: Option<&str>, limit: usize) -> Result<Self, WorkbookError> {
         let mut strings = Self::within(limit);
-        let Some(part) = name.and_then(|name| package.part(name, Part::Strings)) else { return Ok(strings) };
+        let Some(name) = name else { return Ok(strings) };
+        let Some(part) = package.part(name, Part::Strings)? else { return Ok(strings) };
         let mut xml = Xml::new(part);
         let mut text = RichText::default();
         loop {

@@ -19,7 +19,8 @@ pub(super) struct Styles {
 impl Styles {
     /// Those of the part of this name.
     pub(super) fn read(package: &Package, name: Option<&str>) -> Result<Self, WorkbookError> {
-        let Some(part) = name.and_then(|name| package.part(name, Part::Styles)) else { return Ok(Self::default()) };
+        let Some(name) = name else { return Ok(Self::default()) };
+        let Some(part) = package.part(name, Part::Styles)? else { return Ok(Self::default()) };
         let (mut xml, mut styles, mut in_cells) = (Xml::new(part), Self::default(), false);
         loop {
             match xml.next()? {

@@ -307,7 +307,7 @@ async fn rows_come_in_batches() {
     let body: String = (2..=5000).map(|row| format!(r#"<row r="{row}"><c r="A{row}"><v>{row}</v></c></row>"#)).collect();
     let book = Book::of(&sheet(&format!("{}{body}", maker::header(&["a"])))).bytes();
     let stream = |book: &[u8]| stream::iter(book.chunks(1000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect::<Vec<_>>()).boxed();
-    let mut rows = open(stream(&book), ExcelOptions::default(), BTreeSet::new(), Memory::of(Some(64 << 20))).await.unwrap();
+    let mut rows = open(stream(&book).into(), ExcelOptions::default(), BTreeSet::new(), Memory::of(Some(64 << 20))).await.unwrap();
     let (mut batch, mut batches, mut found) = (Batch::new(), 0, Vec::new());
     while rows.next(&mut batch).await.unwrap() {
         batches += 1;
@@ -352,7 +352,7 @@ async fn a_file_beyond_the_limit_is_refused_before_it_is_read() {
     let piece = Bytes::from(vec![0; 1 << 20]);
     let refused = async |mebibytes: usize| {
         let pieces = stream::iter(std::iter::repeat_n(piece.clone(), mebibytes).map(Ok)).boxed();
-        open(pieces, ExcelOptions::default(), BTreeSet::new(), Memory::of(Some(64 << 20)))
+        open(pieces.into(), ExcelOptions::default(), BTreeSet::new(), Memory::of(Some(64 << 20)))
             .await
             .err()
             .map(|error| (error.to_string(), error.reason()))

@@ -58,7 +58,7 @@ impl Workbook {
 
     pub(super) fn read(package: &Package, part: &str, wanted: &Wanted) -> Result<Self, WorkbookError> {
         let damaged = || WorkbookError::Damaged { part: Part::Workbook };
-        let mut xml = Xml::new(package.part(part, Part::Workbook).ok_or_else(damaged)?);
+        let mut xml = Xml::new(package.part(part, Part::Workbook)?.ok_or_else(damaged)?);
         let relations = Relations::read(package, part)?;
         let (mut sheets, mut epoch) = (Vec::new(), Epoch::From1900);
         loop {
@@ -86,7 +86,7 @@ impl Relations {
     pub(super) fn read(package: &Package, part: &str) -> Result<Self, WorkbookError> {
         let (folder, name) = part.rsplit_once('/').unwrap_or(("", part));
         let list = resolve(folder, &format!("_rels/{name}.rels"));
-        let Some(list) = package.part(&list, Part::Relations) else { return Ok(Self(Vec::new())) };
+        let Some(list) = package.part(&list, Part::Relations)? else { return Ok(Self(Vec::new())) };
         let (mut xml, mut found) = (Xml::new(list), Vec::new());
         loop {
             match xml.next()? {

@@ -16,6 +16,7 @@ use tokio_util::io::{ReaderStream, StreamReader};
 
 use super::blob::{BlobError, ByteStream};
 use super::kind::{self, Zipped};
+use super::random_access::Content;
 use super::{FileError, ReadError};
 use crate::Memory;
 
@@ -72,30 +73,30 @@ fn is_skippable_frame(head: &[u8]) -> bool {
 }
 
 /// The bytes of the file that is packed in there. `member`: which one of an archive.
-pub(super) async fn unpack(packing: Packing, bytes: ByteStream, member: Option<&str>, memory: Memory) -> Result<ByteStream, ReadError> {
-    unpack_within(BOUNDS, packing, bytes, member, memory).await
+pub(super) async fn unpack(packing: Packing, content: Content, member: Option<&str>, memory: Memory) -> Result<ByteStream, ReadError> {
+    unpack_within(BOUNDS, packing, content, member, memory).await
 }
 
 async fn unpack_within(
     bounds: Bounds,
     packing: Packing,
-    bytes: ByteStream,
+    content: Content,
     member: Option<&str>,
     memory: Memory,
 ) -> Result<ByteStream, ReadError> {
     match packing {
-        Packing::Gzip => Ok(inflate(bounds, packing, bytes, |reader| {
+        Packing::Gzip => Ok(inflate(bounds, packing, content.bytes, |reader| {
             let mut decoder = GzipDecoder::new(reader);
             // Files that were packed one by one and joined are one file.
             decoder.multiple_members(true);
             decoder
         })),
-        Packing::Zstd => Ok(inflate(bounds, packing, bytes, |reader| {
+        Packing::Zstd => Ok(inflate(bounds, packing, content.bytes, |reader| {
             let mut decoder = ZstdDecoder::with_params(reader, &[DParameter::window_log_max(ZSTD_WINDOW)]);
             decoder.multiple_members(true);
             decoder
         })),
-        Packing::Zip => zip::member(bounds, bytes, member, memory).await,
+        Packing::Zip => zip::member(bounds, content, member, memory).await,
     }
 }
 

@@ -4,10 +4,14 @@ use ::zip::write::SimpleFileOptions;
 use ::zip::{CompressionMethod, ZipWriter};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use futures::executor::block_on;
 use futures::stream;
 
 use super::*;
+
+/// With threads that may block.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
 
 fn stream_of(bytes: &[u8], piece: usize) -> ByteStream {
     let pieces: Vec<io::Result<Bytes>> = bytes.chunks(piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
@@ -31,7 +35,7 @@ fn memory() -> Memory {
 
 fn unpacked(bytes: &[u8], piece: usize, member: Option<&str>) -> Result<Vec<u8>, ReadError> {
     let packing = Packing::of(bytes).expect("the file is packed");
-    drain(block_on(unpack(packing, stream_of(bytes, piece), member, memory()))?)
+    drain(block_on(unpack(packing, stream_of(bytes, piece).into(), member, memory()))?)
 }
 
 fn gzip(text: &[u8]) -> Vec<u8> {
@@ -121,10 +125,10 @@ fn damaged(packed: &[u8]) -> Vec<u8> {
 fn what_breaks_on_its_way_is_no_damage_of_the_file() {
     let packed = gzip(&table());
     let pieces = vec![Ok(Bytes::copy_from_slice(&packed[..1000])), Err(io::Error::from(io::ErrorKind::ConnectionReset))];
-    let error = drain(block_on(unpack(Packing::Gzip, stream::iter(pieces).boxed(), None, memory())).unwrap()).unwrap_err();
+    let error = drain(block_on(unpack(Packing::Gzip, stream::iter(pieces).boxed().into(), None, memory())).unwrap()).unwrap_err();
     assert!(error.is_transient(), "{error}");
     let pieces = vec![Ok(Bytes::copy_from_slice(&packed[..1000])), Err(io::Error::other(BlobError::Changed))];
-    let error = drain(block_on(unpack(Packing::Gzip, stream::iter(pieces).boxed(), None, memory())).unwrap()).unwrap_err();
+    let error = drain(block_on(unpack(Packing::Gzip, stream::iter(pieces).boxed().into(), None, memory())).unwrap()).unwrap_err();
     assert!(matches!(error, ReadError::Blob(BlobError::Changed)), "{error}");
 }
 
@@ -189,7 +193,7 @@ fn a_bomb_ends_soon_and_a_table_that_repeats_itself_does_not() {
     let bounds = Bounds { harmless: 1 << 20, ..BOUNDS };
     let within = |packed: &[u8]| {
         let packing = Packing::of(packed).unwrap();
-        drain(block_on(unpack_within(bounds, packing, stream_of(packed, 4096), None, memory()))?).map(|all| all.len())
+        drain(block_on(unpack_within(bounds, packing, stream_of(packed, 4096).into(), None, memory()))?).map(|all| all.len())
     };
     let zeros = vec![b'\n'; 4 << 20];
     for packed in [gzip(&zeros), zstd(&zeros), archive(&[("a.csv", &zeros)], CompressionMethod::Deflated)] {

@@ -1,87 +1,73 @@
-//! One file of a ZIP archive. What is in an archive is listed at its end, so its bytes are held in memory, packed, and
-//! only then unpacked piece by piece.
+//! One file of a ZIP archive. What is in an archive is listed at its end; the file is unpacked piece by piece.
 
-use std::io::{self, Cursor};
+use std::io;
+use std::ops::Range;
 
-use ::zip::{CompressionMethod, ZipArchive};
+use ::zip::CompressionMethod;
 use api::text::matches;
-use bytes::Bytes;
 use flate2::Crc;
-use futures::stream::{self, StreamExt, try_unfold};
-use memchr::memmem;
+use futures::stream::{StreamExt, try_unfold};
+use tokio::task::spawn_blocking;
 
-use super::{Bounds, ByteStream, DeflateDecoder, FileError, PIECE, Packing, ReadError, inflate};
-use crate::source::whole_file::whole;
+use super::{Bounds, ByteStream, DeflateDecoder, FileError, Packing, ReadError, inflate};
+use crate::source::archive::{self, Entry, Unlisted};
+use crate::source::random_access::{Content, RandomAccess};
 use crate::{Memory, taken};
 
 /// Most files in an archive; each takes memory before one is chosen.
 const MOST_FILES: usize = 10_000;
 
-/// With which the entry of a file begins in the list.
-const ENTRY: &[u8] = b"PK\x01\x02";
-
 /// Most names that an error shows.
 const SHOWN: usize = 10;
 
-/// Where a file is in the archive, and what it must be.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Member {
-    start: usize,
-    packed: usize,
-    deflated: bool,
-    unpacked: u64,
-    crc: u32,
-}
-
 /// The bytes of the one file whose name `wanted` matches; without it, of the only file.
-pub(super) async fn member(bounds: Bounds, bytes: ByteStream, wanted: Option<&str>, memory: Memory) -> Result<ByteStream, ReadError> {
-    let archive = whole(bytes, memory.file(), |limit| FileError::ArchiveTooLarge { limit: limit >> 20 }).await?;
-    let Member { start, packed, deflated, unpacked, crc } = find(&archive, wanted)?;
-    let end = start.checked_add(packed).filter(|end| *end <= archive.len()).ok_or_else(|| broken("a file in it ends behind its end"))?;
-    let bytes = stream::iter(pieces(archive.slice(start..end)).map(Ok)).boxed();
-    let bytes = if deflated { inflate(bounds, Packing::Zip, bytes, DeflateDecoder::new) } else { bytes };
-    Ok(checked(bytes, unpacked, crc))
+pub(super) async fn member(bounds: Bounds, content: Content, wanted: Option<&str>, memory: Memory) -> Result<ByteStream, ReadError> {
+    let archive = content.random_access(memory, |limit| FileError::ArchiveTooLarge { limit: limit >> 20 }).await?;
+    let (listed, wanted) = (archive.clone(), wanted.map(str::to_owned));
+    let _fetches = archive.guard();
+    let found = spawn_blocking(move || find(&listed, wanted.as_deref()));
+    let found = found.await.map_err(|error| ReadError::Lost(Box::new(error)))?;
+    if let Some(failure) = archive.failure() {
+        return Err(failure.into());
+    }
+    let (entry, place) = found?;
+    let bytes = archive.stream(place).map_err(broken)?;
+    let bytes = if entry.method == CompressionMethod::Deflated { inflate(bounds, Packing::Zip, bytes, DeflateDecoder::new) } else { bytes };
+    Ok(checked(bytes, entry.unpacked, entry.crc))
 }
 
-fn find(archive: &Bytes, wanted: Option<&str>) -> Result<Member, FileError> {
-    if memmem::find_iter(archive, ENTRY).take(MOST_FILES + 1).count() > MOST_FILES {
-        return Err(FileError::TooManyMembers { limit: MOST_FILES });
-    }
-    let mut archive = ZipArchive::new(Cursor::new(archive.clone())).map_err(broken)?;
-    let mut files = Vec::new();
-    for number in 0..archive.len() {
-        let file = archive.by_index_raw(number).map_err(broken)?;
-        let name = file.name().map_err(broken)?.into_owned();
-        if !file.is_dir() && !is_of_the_system(&name) {
-            files.push((number, name));
-        }
-    }
-    let meant: Vec<&(usize, String)> = files.iter().filter(|(_, name)| wanted.is_none_or(|pattern| matches(pattern, name))).collect();
-    let number = match (&meant[..], wanted) {
-        ([(number, _)], _) => *number,
+/// The file, and where its bytes stand.
+fn find(archive: &RandomAccess, wanted: Option<&str>) -> Result<(Entry, Range<u64>), FileError> {
+    let mut files = archive::list(archive, MOST_FILES).map_err(|why| match why {
+        Unlisted::TooMany => FileError::TooManyMembers { limit: MOST_FILES },
+        Unlisted::Damaged(why) => broken(why),
+    })?;
+    files.retain(|file| !file.is_folder() && !is_of_the_system(&file.name));
+    let is_meant = |file: &Entry| wanted.is_none_or(|pattern| matches(pattern, &file.name));
+    let meant: Vec<&Entry> = files.iter().filter(|file| is_meant(file)).collect();
+    match (meant.len(), wanted) {
+        (1, _) => {}
         _ if files.is_empty() => return Err(FileError::EmptyArchive),
-        ([], _) => return Err(FileError::NoMember { names: list(files.iter()) }),
-        (_, None) => return Err(FileError::ManyMembers { count: meant.len(), names: list(meant.into_iter()) }),
-        (_, Some(_)) => return Err(FileError::ManyMatch { count: meant.len(), names: list(meant.into_iter()) }),
-    };
-    let file = archive.by_index_raw(number).map_err(broken)?;
-    if file.encrypted() {
+        (0, _) => return Err(FileError::NoMember { names: list(&files.iter().collect::<Vec<_>>()) }),
+        (count, None) => return Err(FileError::ManyMembers { count, names: list(&meant) }),
+        (count, Some(_)) => return Err(FileError::ManyMatch { count, names: list(&meant) }),
+    }
+    files.retain(is_meant);
+    let file = files.remove(0);
+    if file.encrypted {
         return Err(FileError::EncryptedMember);
     }
-    let deflated = match file.compression() {
-        CompressionMethod::Stored => false,
-        CompressionMethod::Deflated => true,
-        other => return Err(FileError::MemberMethod { method: other.to_string() }),
-    };
-    let start = file.data_start().ok_or_else(|| broken("a file in it begins nowhere"))?;
-    let place = |number: u64| usize::try_from(number).map_err(broken);
-    Ok(Member { start: place(start)?, packed: place(file.compressed_size())?, deflated, unpacked: file.size(), crc: file.crc32() })
+    if !matches!(file.method, CompressionMethod::Stored | CompressionMethod::Deflated) {
+        return Err(FileError::MemberMethod { method: file.method.to_string() });
+    }
+    let place = file.place(archive).ok_or_else(|| broken("a file in it is not where its list says"))?;
+    Ok((file, place))
 }
 
 /// Names of files are shown as those of columns are.
-fn list<'f>(files: impl ExactSizeIterator<Item = &'f (usize, String)>) -> String {
+fn list(files: &[&Entry]) -> String {
     let more = files.len().saturating_sub(SHOWN);
-    let mut shown: Vec<String> = files.take(SHOWN).map(|(_, name)| taken::quoted(name, 100)).collect();
+    let mut shown: Vec<String> = files.iter().take(SHOWN).map(|file| taken::quoted(&file.name, 100)).collect();
     if more > 0 {
         shown.push(format!("and {more} more"));
     }
@@ -112,11 +98,6 @@ fn checked(bytes: ByteStream, length: u64, crc: u32) -> ByteStream {
 
 fn broken(why: impl ToString) -> FileError {
     FileError::Unpack { what: Packing::Zip.name(), why: why.to_string() }
-}
-
-fn pieces(bytes: Bytes) -> impl Iterator<Item = Bytes> + Send {
-    let length = bytes.len();
-    (0..length).step_by(PIECE).map(move |start| bytes.slice(start..(start + PIECE).min(length)))
 }
 
 #[cfg(test)]

@@ -19,6 +19,10 @@ impl Budget {
         Self { limit, left: Arc::new(AtomicUsize::new(limit)) }
     }
 
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Takes so many bytes until the share is dropped.
     pub(super) fn take(&self, bytes: usize) -> Result<Share, ParquetError> {
         let taken = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));

@@ -1,7 +1,6 @@
 //! The end of a file → what it consists of. The crate that decodes it trusts what it claims: a schema within a schema is followed by a function
 //! that calls itself, and a list gets the memory that it says it needs. So everything is counted first.
 
-use bytes::Bytes;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy};
 
 use super::decoder::safely;
@@ -10,36 +9,43 @@ use super::kinds;
 use super::limits::{MAX_DEPTH, MAX_FIELDS, MAX_FOOTER, MAX_PATHS, MAX_PIECES};
 use super::thrift::{Kind, Thrift};
 use crate::source::kind::{self, Foreign};
+use crate::source::peek::ENOUGH;
+use crate::source::random_access::RandomAccess;
 
 /// At both ends of a file.
 const MAGIC: &[u8] = b"PAR1";
 /// At the end of one whose footer is encrypted.
 const ENCRYPTED: &[u8] = b"PARE";
 
+/// Behind the footer: its length, and the same sign as at the start.
+const END: u64 = 8;
+
 /// What the file consists of.
-pub(super) fn read(file: &Bytes) -> Result<ParquetMetaData, ParquetError> {
+pub(super) fn read(file: &RandomAccess) -> Result<ParquetMetaData, ParquetError> {
     let damaged = || Part::Footer.damaged();
-    if file.starts_with(ENCRYPTED) {
+    let head = file.head(ENOUGH as u64).map_err(|_| damaged())?;
+    if head.starts_with(ENCRYPTED) {
         return Err(ParquetError::Encrypted);
     }
-    if !file.starts_with(MAGIC) {
+    if !head.starts_with(MAGIC) {
         let text = Foreign { what: "text or data of another kind", remedy: "leave `format` out, or name the one that it is" };
-        let Foreign { what, remedy } = kind::of_bytes(file).or_else(|| kind::of_text(file)).unwrap_or(text);
+        let Foreign { what, remedy } = kind::of_bytes(&head).or_else(|| kind::of_text(&head)).unwrap_or(text);
         return Err(ParquetError::NotParquet { what, remedy });
     }
-    let (rest, magic) = file.split_last_chunk::<4>().ok_or_else(damaged)?;
-    match magic.as_slice() {
+    let end = file.len().checked_sub(END).ok_or_else(damaged)?;
+    let bytes = file.part(end..file.len()).map_err(|_| damaged())?;
+    let (length, magic) = bytes.split_first_chunk::<4>().ok_or_else(damaged)?;
+    match magic {
         MAGIC => {}
         ENCRYPTED => return Err(ParquetError::Encrypted),
         _ => return Err(damaged()),
     }
-    let (rest, length) = rest.split_last_chunk::<4>().ok_or_else(damaged)?;
-    let length = u32::from_le_bytes(*length) as usize;
-    let start = rest.len().checked_sub(length).filter(|start| *start >= MAGIC.len()).ok_or_else(damaged)?;
-    if length > MAX_FOOTER {
+    let length = u32::from_le_bytes(*length);
+    let start = end.checked_sub(u64::from(length)).filter(|start| *start >= MAGIC.len() as u64).ok_or_else(damaged)?;
+    if length as usize > MAX_FOOTER {
         return Err(ParquetError::FooterTooLarge { limit: MAX_FOOTER });
     }
-    let footer = &rest[start..];
+    let footer = &file.part(start..end).map_err(|_| damaged())?;
     check(footer)?;
     kinds::compare(footer).ok_or_else(damaged)?;
     let options = ParquetMetaDataOptions::new()

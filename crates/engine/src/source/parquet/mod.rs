@@ -1,10 +1,10 @@
 //! Rows of a Parquet file.
 //!
 //! bytes → `footer` (what the file consists of; `thrift`) → `columns` (which of it are columns; `shape`) → `pages` (checked and unpacked within
-//! a `budget`; `header`, `inflate`, `differences`) → the crate `parquet`, which decodes them (`decoder`) → `cells` (values; `value`, `decimal`) → `rows`
+//! a `budget`; `rest`, `header`, `inflate`, `differences`) → the crate `parquet`, which decodes them (`decoder`) → `cells` (values; `value`, `decimal`) → `rows`
 //! (header, faults, batches)
 //!
-//! What a file consists of stands at its end, so it is held in memory as it came, and read on a thread that may block (`whole_file`).
+//! What a file consists of stands at its end, so any part of it has to be at hand (`random_access`). It is read on a thread that may block.
 
 mod budget;
 mod cells;
@@ -20,6 +20,7 @@ mod kinds;
 mod limits;
 mod line;
 mod pages;
+mod rest;
 mod rows;
 mod shape;
 mod thrift;
@@ -29,16 +30,15 @@ use std::collections::BTreeSet;
 
 pub use self::error::{ParquetError, Part};
 pub use self::rows::ParquetRows;
-use super::blob::ByteStream;
-use super::whole_file::{HeldRows, Threaded, whole};
+use super::random_access::{Content, HeldRows, Threaded};
 use super::{FileError, ReadError};
 use crate::Memory;
 use crate::row::{Batch, Header};
 
 /// Reads up to the header.
-pub(super) async fn open(bytes: ByteStream, used: BTreeSet<String>, memory: Memory) -> Result<Threaded, ReadError> {
-    let bytes = whole(bytes, memory.file(), |limit| ParquetError::TooLarge { limit }.into()).await?;
-    Threaded::open(move || ParquetRows::open(bytes, &used, memory)).await
+pub(super) async fn open(content: Content, used: BTreeSet<String>, memory: Memory) -> Result<Threaded, ReadError> {
+    let file = content.random_access(memory, |limit| ParquetError::TooLarge { limit }.into()).await?;
+    Threaded::open(file, move |file| ParquetRows::of(file, &used, memory)).await
 }
 
 impl HeldRows for ParquetRows {

@@ -12,14 +12,19 @@ use super::differences::Differences;
 use super::error::{ParquetError, Part};
 use super::header::{PageHeader, PageKind};
 use super::inflate::Codec;
+use super::rest::Rest;
+use crate::source::random_access::RandomAccess;
 
 /// What is kept of each value of a page whose lengths stand before its texts.
 const LENGTHS: usize = 8;
 
+/// A header may tell the least and the most of its page, which are texts; mostly it has a few dozen bytes.
+const HEADER: usize = 1 << 10;
+const MAX_HEADER: usize = 4 << 20;
+
 /// The pages of one column in one row group.
 pub(super) struct Pages {
-    /// What was not read yet.
-    rest: Bytes,
+    rest: Rest,
     codec: Option<Codec>,
     kind: Type,
     /// Bytes of a value of fixed length.
@@ -37,8 +42,14 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    /// `part`: what a message calls the column.
-    pub(super) fn of(file: &Bytes, chunk: &ColumnChunkMetaData, budget: &Budget, part: Part) -> Result<Self, ParquetError> {
+    /// `columns`: how many are read at a time. `part`: what a message calls this one.
+    pub(super) fn of(
+        file: &RandomAccess,
+        chunk: &ColumnChunkMetaData,
+        columns: usize,
+        budget: &Budget,
+        part: Part,
+    ) -> Result<Self, ParquetError> {
         if chunk.file_path().is_some() {
             return Err(ParquetError::Elsewhere);
         }
@@ -47,9 +58,9 @@ impl Pages {
             .dictionary_page_offset()
             .filter(|start| *start > 0)
             .map_or(chunk.data_page_offset(), |start| start.min(chunk.data_page_offset()));
-        let range = usize::try_from(start).ok().zip(usize::try_from(chunk.compressed_size()).ok());
-        let range = range.and_then(|(start, length)| Some(start..start.checked_add(length)?)).filter(|range| range.end <= file.len());
-        let rest = file.slice(range.ok_or_else(|| part.clone().damaged())?);
+        let range = u64::try_from(start).ok().zip(u64::try_from(chunk.compressed_size()).ok());
+        let range = range.and_then(|(start, length)| Some(start..start.checked_add(length)?)).ok_or_else(|| part.clone().damaged())?;
+        let rest = Rest::of(file, range, columns, budget, part.clone())?;
         let descriptor = chunk.column_descr();
         Ok(Self {
             rest,
@@ -68,8 +79,11 @@ impl Pages {
     fn next_page(&mut self) -> Result<Option<Page>, ParquetError> {
         let damaged = self.part.clone().damaged();
         while !self.rest.is_empty() {
-            let (header, length) = PageHeader::read(&self.rest).ok_or_else(|| damaged.clone())?;
-            let end = length.checked_add(header.packed).filter(|end| *end <= self.rest.len()).ok_or_else(|| damaged.clone())?;
+            let (header, length) = self.header()?.ok_or_else(|| damaged.clone())?;
+            let end = length.checked_add(header.packed).ok_or_else(|| damaged.clone())?;
+            if self.rest.at_least(end)?.len() < end {
+                return Err(damaged);
+            }
             let packed = self.rest.split_to(end).slice(length..);
             // A page without values is none for the decoder, which would take it for the end.
             if matches!(header.kind, PageKind::Other | PageKind::Data { values: 0, .. } | PageKind::Data2 { values: 0, .. }) {
@@ -82,6 +96,19 @@ impl Pages {
             return self.page(header.kind, page)?.ok_or(damaged).map(Some);
         }
         Ok(None)
+    }
+
+    /// The header of the next page, and its length. `None`: it is none.
+    fn header(&mut self) -> Result<Option<(PageHeader, usize)>, ParquetError> {
+        let mut count = HEADER;
+        loop {
+            let bytes = self.rest.at_least(count)?;
+            match PageHeader::read(bytes) {
+                // There is more, and it may be in there.
+                None if bytes.len() >= count && count < MAX_HEADER => count *= 8,
+                header => return Ok(header),
+            }
+        }
     }
 
     /// `None`: it is damaged.

@@ -22,11 +22,12 @@ use crate::own;
 use crate::row::{Batch, Header, Row, RowError};
 use crate::source::FileError;
 use crate::source::limits::{MAX_CHARACTERS, MAX_COLUMNS, MAX_RECORD, characters};
+use crate::source::random_access::RandomAccess;
 use crate::taken::Taken;
 
-/// A Parquet file that is held in memory as it came.
+/// A Parquet file.
 pub struct ParquetRows {
-    file: Bytes,
+    file: RandomAccess,
     metadata: Arc<ParquetMetaData>,
     header: Header,
     columns: Vec<Column>,
@@ -51,7 +52,11 @@ impl ParquetRows {
     ///
     /// [`FileError::Parquet`] when the bytes are no Parquet file that can be read, or the job uses a column that is no text.
     pub fn open(file: Bytes, used: &BTreeSet<String>, memory: Memory) -> Result<Self, FileError> {
-        let budget = Budget::new(memory.held().saturating_sub(file.len()));
+        Self::of(file.into(), used, memory)
+    }
+
+    pub(in crate::source) fn of(file: RandomAccess, used: &BTreeSet<String>, memory: Memory) -> Result<Self, FileError> {
+        let budget = Budget::new(memory.held().saturating_sub(file.held()));
         let metadata = footer::read(&file)?;
         let found = Columns::of(metadata.file_metadata().schema_descr());
         if found.columns.is_empty() {
@@ -136,7 +141,7 @@ impl ParquetRows {
             if chunk.num_values() > group.num_rows() {
                 return Err(part.damaged());
             }
-            let pages = Pages::of(&self.file, chunk, &self.budget, part.clone())?;
+            let pages = Pages::of(&self.file, chunk, self.columns.len(), &self.budget, part.clone())?;
             // Texts that are made anew take memory that no page has.
             let ahead = if continues(chunk) { 1 } else { ahead };
             self.cells.push(Some(cells(&chunk.column_descr_ptr(), pages, part, column.shape, ahead)));

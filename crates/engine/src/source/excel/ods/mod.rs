@@ -28,7 +28,7 @@ pub(super) fn open(package: &Package, options: &ExcelOptions) -> Result<(Box<dyn
     if package.has(ENCRYPTED) || is_encrypted(package)? {
         return Err(WorkbookError::Protected);
     }
-    let mut xml = Xml::new(package.part(CONTENT, Part::Sheet).ok_or(WorkbookError::Damaged { part: Part::Sheet })?);
+    let mut xml = Xml::new(package.part(CONTENT, Part::Sheet)?.ok_or(WorkbookError::Damaged { part: Part::Sheet })?);
     let styles = styles::Styles::read(package, &mut xml)?;
     let name = tables::find(&mut xml, &styles, &options.sheet)?;
     Ok((Box::new(sheet::OdsSheet::new(xml, styles, options)), name))
@@ -36,7 +36,7 @@ pub(super) fn open(package: &Package, options: &ExcelOptions) -> Result<(Box<dyn
 
 /// Parts are encrypted one by one, and the list of parts says how.
 fn is_encrypted(package: &Package) -> Result<bool, WorkbookError> {
-    let Some(list) = package.part("META-INF/manifest.xml", Part::Relations) else { return Ok(false) };
+    let Some(list) = package.part("META-INF/manifest.xml", Part::Relations)? else { return Ok(false) };
     let mut xml = Xml::new(list);
     loop {
         match xml.next()? {

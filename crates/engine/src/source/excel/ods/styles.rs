@@ -37,7 +37,7 @@ impl Styles {
     /// Those of a part of their own, and those before the sheets, up to where the sheets begin.
     pub(super) fn read(package: &Package, xml: &mut Xml) -> Result<Self, WorkbookError> {
         let mut styles = Self::default();
-        if let Some(part) = package.part("styles.xml", Part::Styles) {
+        if let Some(part) = package.part("styles.xml", Part::Styles)? {
             let mut common = Xml::new(part);
             loop {
                 match common.next()? {

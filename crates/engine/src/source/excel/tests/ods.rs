@@ -316,7 +316,7 @@ fn what_is_repeated_is_counted_as_often_as_it_is_meant() {
     assert!(full(2).unwrap().lines[1].starts_with("RAGGED_ROW"));
     // Without what the rows of an import are made of, which takes its time.
     let body = format!(r#"{header}<table-row number-rows-repeated="1000000">{wide}</table-row>"#);
-    let package = Package::open(table(&body).archive().into()).unwrap();
+    let package = Package::open(Bytes::from(table(&body).archive()).into()).unwrap();
     let (mut sheet, _) = crate::source::excel::ods::open(&package, &ExcelOptions::default()).unwrap();
     let (mut found, mut count) = (SheetRow::default(), 0);
     let error = loop {

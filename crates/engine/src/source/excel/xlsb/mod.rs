@@ -25,7 +25,7 @@ pub(super) fn open(
     let workbook = workbook::read(package, part, &options.sheet)?;
     let strings = strings::read(package, workbook.strings.as_deref(), memory.texts())?;
     let styles = styles::read(package, workbook.styles.as_deref())?;
-    let part = package.part(&workbook.sheet, Part::Sheet).ok_or(WorkbookError::Damaged { part: Part::Sheet })?;
+    let part = package.part(&workbook.sheet, Part::Sheet)?.ok_or(WorkbookError::Damaged { part: Part::Sheet })?;
     let sheet = sheet::XlsbSheet::open(records::Records::new(part), strings, styles, workbook.epoch, options)?;
     Ok((Box::new(sheet), workbook.name))
 }

@@ -10,7 +10,8 @@ const ITEM: u16 = 19;
 /// Those of the part of this name.
 pub(super) fn read(package: &Package, name: Option<&str>, limit: usize) -> Result<Strings, WorkbookError> {
     let mut strings = Strings::within(limit);
-    let Some(part) = name.and_then(|name| package.part(name, Part::Strings)) else { return Ok(strings) };
+    let Some(name) = name else { return Ok(strings) };
+    let Some(part) = package.part(name, Part::Strings)? else { return Ok(strings) };
     let mut records = Records::new(part);
     while let Some((kind, content)) = records.next()? {
         if kind == ITEM {

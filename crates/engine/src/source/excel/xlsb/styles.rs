@@ -15,7 +15,8 @@ const END_CELL_STYLES: u16 = 618;
 /// Those of the part of this name.
 pub(super) fn read(package: &Package, name: Option<&str>) -> Result<Styles, WorkbookError> {
     let (mut styles, mut in_cells) = (Styles::default(), false);
-    let Some(part) = name.and_then(|name| package.part(name, Part::Styles)) else { return Ok(styles) };
+    let Some(name) = name else { return Ok(styles) };
+    let Some(part) = package.part(name, Part::Styles)? else { return Ok(styles) };
     let mut records = Records::new(part);
     let damaged = || WorkbookError::Damaged { part: Part::Styles };
     while let Some((kind, content)) = records.next()? {

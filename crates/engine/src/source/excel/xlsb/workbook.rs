@@ -16,7 +16,7 @@ const NO_TEXT: u32 = u32::MAX;
 
 pub(super) fn read(package: &Package, part: &str, wanted: &Wanted) -> Result<Workbook, WorkbookError> {
     let damaged = || WorkbookError::Damaged { part: Part::Workbook };
-    let mut records = Records::new(package.part(part, Part::Workbook).ok_or_else(damaged)?);
+    let mut records = Records::new(package.part(part, Part::Workbook)?.ok_or_else(damaged)?);
     let relations = Relations::read(package, part)?;
     let (mut sheets, mut epoch) = (Vec::new(), Epoch::From1900);
     while let Some((kind, content)) = records.next()? {

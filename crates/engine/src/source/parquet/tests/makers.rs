@@ -71,12 +71,16 @@ fn a_value_that_is_none_fails_its_row() {
 async fn a_file_beyond_the_memory_of_a_process_is_refused_before_it_is_read() {
     use api::import_run::RunReason;
 
-    use crate::source::blob::MemoryBlob;
+    use futures::{StreamExt, stream};
+
+    use crate::source::blob::UploadBlob;
     use crate::source::{FileSource, Said, Source, Start};
 
     let file = fixture("pyarrow-none-plain-v1.parquet");
     let open = async |limit: usize| {
-        let source = FileSource::new(MemoryBlob::new(file.clone(), 1000), Said::default()).within(Memory::of(Some(limit as u64)));
+        let pieces: Vec<_> = file.chunks(1000).map(|piece| Ok(bytes::Bytes::copy_from_slice(piece))).collect();
+        let upload = UploadBlob::new(stream::iter(pieces).boxed());
+        let source = FileSource::new(upload, Said::default()).within(Memory::of(Some(limit as u64)));
         source.open(&Start::First, &BTreeSet::new()).await.map(drop).map_err(|error| (error.to_string(), error.reason()))
     };
     assert_eq!(open(4 * file.len()).await, Ok(()), "control");

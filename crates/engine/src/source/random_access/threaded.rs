@@ -1,21 +1,19 @@
-//! Formats that can only be read when the whole file is there, as what says where everything is stands at its end. The file is held in memory
-//! as it came and within a limit; from there a thread that may block reads it once. The rows are never held.
+//! Rows that a thread of their own reads: it may block, and takes its time. The rows are never held.
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
+use tokio_util::sync::DropGuard;
 
-use super::blob::{BlobError, ByteStream};
-use super::{FileError, ReadError, Rows};
+use super::RandomAccess;
 use crate::row::{Batch, Header};
+use crate::source::{FileError, ReadError, Rows};
 
 /// Batches that are ready before they are asked for: the thread fills the next one while this one is mapped.
 const AHEAD: usize = 1;
 
-/// Rows of a file that is held in memory. They are read where it may take its time.
-pub(super) trait HeldRows: 'static {
+/// Rows of a file of which any part can be read. They are read where it may take its time.
+pub(in crate::source) trait HeldRows: 'static {
     /// Names of the columns.
     fn header(&self) -> &Header;
 
@@ -28,27 +26,16 @@ pub(super) trait HeldRows: 'static {
     }
 }
 
-/// All bytes of the file, unless they are more than the limit.
-pub(super) async fn whole(mut bytes: ByteStream, limit: usize, too_large: impl FnOnce(usize) -> FileError) -> Result<Bytes, ReadError> {
-    let mut all = BytesMut::new();
-    while let Some(piece) = bytes.next().await {
-        let piece = piece.map_err(BlobError::from)?;
-        if all.len() + piece.len() > limit {
-            return Err(too_large(limit).into());
-        }
-        all.extend_from_slice(&piece);
-    }
-    Ok(all.freeze())
-}
-
 /// Rows that a thread of their own reads. It ends when this is dropped.
-pub(super) struct Threaded {
+pub(in crate::source) struct Threaded {
     header: Header,
-    pieces: mpsc::Receiver<Result<Piece, FileError>>,
+    pieces: mpsc::Receiver<Result<Piece, ReadError>>,
     /// Batches that were used, to be filled again.
     used: mpsc::Sender<Batch>,
     thread: Option<JoinHandle<()>>,
     blank: u64,
+    /// Ends what the thread waits for.
+    _fetches: Option<DropGuard>,
 }
 
 struct Piece {
@@ -59,31 +46,44 @@ struct Piece {
 }
 
 impl Threaded {
-    /// Opens the rows on the thread, up to their header.
-    pub(super) async fn open<R: HeldRows>(rows: impl FnOnce() -> Result<R, FileError> + Send + 'static) -> Result<Self, ReadError> {
+    /// Opens the rows of a file on the thread, up to their header.
+    pub(in crate::source) async fn open<R: HeldRows>(
+        file: RandomAccess,
+        rows: impl FnOnce(RandomAccess) -> Result<R, FileError> + Send + 'static,
+    ) -> Result<Self, ReadError> {
         let (told, header) = oneshot::channel();
         let (ready, pieces) = mpsc::channel(AHEAD);
         let (back, mut empty) = mpsc::channel::<Batch>(AHEAD + 1);
-        let thread = spawn_blocking(move || match rows() {
+        let fetches = file.guard();
+        let thread = spawn_blocking(move || match checked(rows(file.clone()), &file) {
             Err(error) => _ = told.send(Err(error)),
             Ok(rows) => {
                 if told.send(Ok(rows.header().clone())).is_ok() {
-                    send(rows, &ready, &mut empty);
+                    send(rows, &file, &ready, &mut empty);
                 }
             }
         });
         match header.await {
-            Ok(header) => Ok(Self { header: header?, pieces, used: back, thread: Some(thread), blank: 0 }),
+            Ok(header) => Ok(Self { header: header?, pieces, used: back, thread: Some(thread), blank: 0, _fetches: fetches }),
             Err(_) => ended(Some(thread)).await,
         }
     }
 }
 
+/// A part that did not come is why, whatever the format took it for.
+fn checked<T>(made: Result<T, FileError>, file: &RandomAccess) -> Result<T, ReadError> {
+    match file.failure() {
+        Some(failure) => Err(failure.into()),
+        None => Ok(made?),
+    }
+}
+
 /// Sends the rows until they end, or nobody wants them.
-fn send(mut rows: impl HeldRows, ready: &mpsc::Sender<Result<Piece, FileError>>, empty: &mut mpsc::Receiver<Batch>) {
+fn send(mut rows: impl HeldRows, file: &RandomAccess, ready: &mpsc::Sender<Result<Piece, ReadError>>, empty: &mut mpsc::Receiver<Batch>) {
     loop {
         let mut batch = empty.try_recv().unwrap_or_default();
-        let piece = rows.next(&mut batch).map(|more| Piece { rows: batch, blank: rows.blank_lines(), ended: !more });
+        let more = checked(rows.next(&mut batch), file);
+        let piece = more.map(|more| Piece { rows: batch, blank: rows.blank_lines(), ended: !more });
         let is_last = piece.as_ref().map_or(true, |piece| piece.ended);
         if ready.blocking_send(piece).is_err() || is_last {
             return;
@@ -131,6 +131,7 @@ impl Rows for Threaded {
 mod tests {
     use std::time::Duration;
 
+    use bytes::Bytes;
     use tokio::time::timeout;
 
     use super::*;
@@ -155,7 +156,7 @@ mod tests {
     }
 
     async fn open(panics: bool) -> Threaded {
-        Threaded::open(move || Ok(Endless { header: Header::new(["a"]), panics })).await.unwrap()
+        Threaded::open(Bytes::new().into(), move |_| Ok(Endless { header: Header::new(["a"]), panics })).await.unwrap()
     }
 
     #[tokio::test]
