@@ -1,5 +1,6 @@
 //! Sources of rows, made of what a job and its Connection say.
 
+use std::fs::File;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -8,7 +9,7 @@ use api::import_job::{Choose, ImportJobSpec, SourceKind, Unchanged};
 use bytes::Bytes;
 use connect::Dialer;
 use engine::Memory;
-use engine::source::blob::{PutAway, RemoteBlob, UploadBlob};
+use engine::source::blob::{LocalBlob, PutAway, RemoteBlob, UploadBlob};
 use engine::source::{FileSource, Said, Source, Zoneless};
 use futures::stream::BoxStream;
 
@@ -17,6 +18,11 @@ use crate::systems::{Asked, Entries, Role, role};
 /// The bytes of an upload, from its start, as the job says that they are read.
 pub(crate) fn upload(spec: &ImportJobSpec, bytes: BoxStream<'static, std::io::Result<Bytes>>, memory: Memory) -> Box<dyn Source> {
     Box::new(FileSource::new(UploadBlob::new(bytes), Said::from(&spec.source)).within(memory))
+}
+
+/// A file of the disk, as the job says that its upload is read.
+pub(crate) fn local(spec: &ImportJobSpec, file: File, memory: Memory) -> Box<dyn Source> {
+    Box::new(FileSource::new(LocalBlob::new(file), Said::from(&spec.source)).within(memory))
 }
 
 /// What a run brings to its source.

@@ -178,7 +178,13 @@ fn grant(manifests: &Manifests, job: &Job, name: &str, connection: &ConnectionSp
 async fn source(args: &Args, manifests: &Manifests, job: &Job, dialer: &Dialer) -> anyhow::Result<(Box<dyn Source>, Option<PutAway>)> {
     match (job.spec.source.kind(), &args.file) {
         (Some(SourceKind::Upload(_)), Some(path)) => {
-            let file = tokio::fs::File::open(path).await.with_context(|| format!("the file {} cannot be read", path.display()))?;
+            let unreadable = || format!("the file {} cannot be read", path.display());
+            let file = tokio::fs::File::open(path).await.with_context(unreadable)?;
+            let metadata = file.metadata().await.with_context(unreadable)?;
+            // What a kernel makes up has no length.
+            if metadata.is_file() && metadata.len() > 0 {
+                return Ok((sources::local(&job.spec, file.into_std().await, Memory::default()), None));
+            }
             Ok((sources::upload(&job.spec, ReaderStream::with_capacity(file, READ).boxed(), Memory::default()), None))
         }
         (Some(SourceKind::Upload(upload)), None) => {

@@ -495,7 +495,7 @@ pub enum RunReason {
     AccountingMismatch,
     /// A row, or the source as a whole, breaks a limit; the message names both.
     FileTooComplex,
-    /// The file can only be read when it is held in memory, and has more bytes than fit there; the message names the limit.
+    /// The file can neither be held in memory, as it has more bytes than fit there, nor be fetched in parts; the message names the limit.
     FileTooLarge,
     /// The run did not start before its `startBefore`, or its job is another one now.
     Stale,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Check;
 use super::beside::{Beside, COMMIT, DESCRIBE, SHOP};
 use super::canary::{Canary, Searched};
-use super::runs::{Log, Run};
+use super::runs::Run;
 use super::worker_process::WorkerProcess;
 use crate::cluster::Cluster;
 use crate::demo::Demo;
@@ -147,7 +147,7 @@ impl Search<'_> {
         run.ends("False", "")?;
 
         for job in ["table", "shop"] {
-            let (run, pod, log) = self.behind_its_first_chunk(beside, job)?;
+            let (run, pod, log) = Run::behind_its_first_chunk(beside, self.demo, TENANT, job, &self.folder)?;
             let worker = WorkerProcess::of(&self.cluster, &pod)?;
             worker.allow_core_dumps()?;
             worker.crash()?;
@@ -163,27 +163,6 @@ impl Search<'_> {
             run.counted_every_row_once(3)?;
         }
         Ok(logs)
-    }
-
-    /// A run whose first chunk is done, with its worker, which has rows of the next ones in memory. Chunks are sent side by side: where
-    /// another one's commit overtakes the first one's, its results wait for those of the first, nothing is done, and the run is left to its end.
-    fn behind_its_first_chunk(&self, beside: &Beside<'_>, job: &str) -> Result<(Run<'_>, Value, Log)> {
-        let mut tries = 1;
-        loop {
-            // Every commit behind the first, however many chunks an attempt has sent before it dies.
-            beside.hold_after(1, COMMIT, 120, 100)?;
-            let run = Run::start_as(&format!("{job}-{tries}-{}", std::process::id()), self.demo, TENANT, job, &self.folder)?;
-            let (pod, log) = run.worker(1)?;
-            match run.holds_rows_behind_a_finished_chunk() {
-                Ok(()) => return Ok((run, pod, log)),
-                Err(error) if tries == 3 => return Err(error),
-                Err(error) => println!("  {job}, once more: {error:#}"),
-            }
-            beside.let_pass()?;
-            run.ends("True", "Completed")?;
-            log.ended()?;
-            tries += 1;
-        }
     }
 
     fn everywhere(&self, canary: &Canary, token: &Canary, logs: &[PathBuf]) -> Result<()> {

@@ -76,10 +76,8 @@ fn deaths(demo: &Demo) -> Result<()> {
     bucket.put("in/contacts.csv", beside.contacts())?;
     job(&beside, "contacts", "in/contacts.csv")?;
 
-    beside.hold_after(1, COMMIT, 120, 2)?;
-    let run = Run::start(demo, TENANT, "contacts", &folder)?;
-    let mut logs = Vec::new();
-    logs.push(run.first_worker_crashes(&cluster)?);
+    let (run, pod, log) = Run::behind_its_first_chunk(&beside, demo, TENANT, "contacts", &folder)?;
+    let mut logs = vec![run.first_worker_crashes(&cluster, &pod, log)?];
     let (pod, log) = run.worker(2)?;
     run.holds_rows_behind_a_finished_chunk()?;
     WorkerProcess::of(&cluster, &pod)?.run_out_of_memory()?;
@@ -96,10 +94,7 @@ fn deaths(demo: &Demo) -> Result<()> {
     canary.is_found_when_planted(&cluster.disks()[0].join("dallas/log"))?;
 
     job(&beside, "replaced", "in/contacts.csv")?;
-    beside.hold_after(1, COMMIT, 120, 1)?;
-    let run = Run::start(demo, TENANT, "replaced", &folder)?;
-    let (pod, _log) = run.worker(1)?;
-    run.holds_rows_behind_a_finished_chunk()?;
+    let (run, pod, _log) = Run::behind_its_first_chunk(&beside, demo, TENANT, "replaced", &folder)?;
     bucket.put("in/contacts.csv", "id,first_name,last_name\n1,Somebody,Else\n")?;
     WorkerProcess::of(&cluster, &pod)?.crash()?;
     beside.let_pass()?;
@@ -141,7 +136,9 @@ fn role(demo: &Demo) -> Result<()> {
     beside.job_from(TENANT, "by-role", &json!({"file": file}))?;
     beside.hold_after(1, COMMIT, 120, 1)?;
     let run = Run::start(demo, TENANT, "by-role", &folder)?;
-    let log = run.first_worker_crashes(&cluster)?;
+    let (pod, log) = run.worker(1)?;
+    run.holds_rows_behind_a_finished_chunk()?;
+    let log = run.first_worker_crashes(&cluster, &pod, log)?;
     beside.let_pass()?;
     // It is deleted with another token than the one it was read with.
     run.ends("True", "Completed")?;
@@ -178,12 +175,8 @@ fn formats(demo: &Demo) -> Result<()> {
     });
     bucket.put_packed("in/contacts.ndjson.gz", &objects.collect::<String>())?;
     job(&beside, "json", "in/contacts.ndjson.gz")?;
-    beside.hold_after(1, COMMIT, 120, 1)?;
-    let run = Run::start(demo, TENANT, "json", &folder)?;
-    let (pod, _log) = run.worker(1)?;
-    run.holds_rows_behind_a_finished_chunk()?;
-    WorkerProcess::of(&Cluster::find()?, &pod)?.crash()?;
-    run.attempt_ended(0, "Error", "exit code 139")?;
+    let (run, pod, log) = Run::behind_its_first_chunk(&beside, demo, TENANT, "json", &folder)?;
+    run.first_worker_crashes(&Cluster::find()?, &pod, log)?;
     beside.let_pass()?;
     run.ends("True", "Completed")?;
     run.counted_every_row_once(2)?;

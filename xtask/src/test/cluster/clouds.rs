@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::Check;
-use super::beside::{Beside, COMMIT, authority};
+use super::beside::{Beside, authority};
 use super::canary::Canary;
 use super::runs::Run;
 use crate::certificate::{self, Certificate};
@@ -260,9 +260,8 @@ fn deaths(demo: &Demo) -> Result<()> {
     let mut logs = Vec::new();
     for name in ["gcs", "azure"] {
         beside.job_from(TENANT, name, &json!({"file": {"connectionRef": {"name": name}, "path": "in-contacts-*.csv"}}))?;
-        beside.hold_after(1, COMMIT, 120, 1)?;
-        let run = Run::start(demo, TENANT, name, &folder)?;
-        logs.push(run.first_worker_crashes(&cluster)?);
+        let (run, pod, log) = Run::behind_its_first_chunk(&beside, demo, TENANT, name, &folder)?;
+        logs.push(run.first_worker_crashes(&cluster, &pod, log)?);
         beside.let_pass()?;
         run.ends("True", "Completed")?;
         run.counted_every_row_once(2)?;

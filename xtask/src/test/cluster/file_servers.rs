@@ -3,6 +3,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -15,11 +16,13 @@ use super::runs::{Log, Run};
 use super::worker_process::WorkerProcess;
 use crate::cluster::Cluster;
 use crate::demo::Demo;
+use crate::process;
 
 pub(super) const CHECKS: &[Check] = &[
     ("an SFTP or HTTPS server, key or credential that is wrong is told with the way out, and a neighbour's is out of reach", refusals),
     (
-        "files of an SFTP and an HTTPS server are read through workers that die, each row once, the newest one or the one that is named, and none of it at rest",
+        "files of an SFTP and an HTTPS server are read through workers that die, each row once, the newest one or the one that is named, also out of an \
+         archive that is larger than a worker, and none of it at rest",
         deaths,
     ),
     ("a file that is loaded is moved or deleted, also when its worker dies before that, and not when its place is taken", put_away),
@@ -204,6 +207,14 @@ fn put_away(demo: &Demo) -> Result<()> {
     is_there("tidy/b.csv", true)
 }
 
+/// An archive with a file and, around it, more bytes than the pod of a worker may have.
+const LARGER_THAN_A_WORKER: &str = "
+import sys, zipfile
+with zipfile.ZipFile(sys.argv[1], 'w') as archive:
+    for name, content in [('scan.bin', bytes(150 << 20)), ('contacts.csv', open(sys.argv[2]).read()), ('other.bin', bytes(150 << 20))]:
+        archive.writestr(name, content)
+";
+
 fn deaths(demo: &Demo) -> Result<()> {
     let mut beside = Beside::start(demo)?;
     let partner = beside.openssh()?;
@@ -217,14 +228,24 @@ fn deaths(demo: &Demo) -> Result<()> {
     let folder = demo.folder.join("file-servers");
     std::fs::create_dir_all(&folder)?;
     let mut logs = Vec::new();
-    for (name, files, file, path) in
-        [("partner", &partner.files, "contacts-2.csv", "contacts-*.csv"), ("exports", &exports, "contacts.csv", "contacts.csv")]
-    {
-        std::fs::write(files.join(file), beside.contacts())?;
-        beside.job_from(TENANT, name, &json!({"file": {"connectionRef": {"name": name}, "path": path}}))?;
-        beside.hold_after(1, COMMIT, 120, 1)?;
-        let run = Run::start(demo, TENANT, name, &folder)?;
-        logs.push(run.first_worker_crashes(&cluster)?);
+    for (name, files, file, path, member) in [
+        ("partner", &partner.files, "contacts-2.csv", "contacts-*.csv", None),
+        ("exports", &exports, "contacts.csv", "contacts.csv", None),
+        ("partner", &partner.files, "contacts.zip", "contacts.zip", Some("*.csv")),
+        ("exports", &exports, "contacts.zip", "contacts.zip", Some("*.csv")),
+    ] {
+        if member.is_none() {
+            std::fs::write(files.join(file), beside.contacts())?;
+        } else {
+            let rows = folder.join("contacts.csv");
+            std::fs::write(&rows, beside.contacts())?;
+            process::output(Command::new("python3").args(["-c", LARGER_THAN_A_WORKER]).arg(files.join(file)).arg(&rows))?;
+            std::fs::remove_file(rows)?;
+        }
+        let job = if member.is_some() { format!("{name}-in-parts") } else { name.to_owned() };
+        beside.job_from(TENANT, &job, &json!({"file": {"connectionRef": {"name": name}, "path": path, "member": member}}))?;
+        let (run, pod, log) = Run::behind_its_first_chunk(&beside, demo, TENANT, &job, &folder)?;
+        logs.push(run.first_worker_crashes(&cluster, &pod, log)?);
         // A newer file that matches is not what this run reads.
         std::fs::write(files.join("contacts-9.csv"), "id,first_name,last_name\n1,Somebody,Else\n")?;
         beside.let_pass()?;
@@ -240,10 +261,7 @@ fn deaths(demo: &Demo) -> Result<()> {
     // Another file in its place is not read as the same one.
     std::fs::write(partner.files.join("contacts.csv"), beside.contacts())?;
     beside.job_from(TENANT, "replaced", &json!({"file": {"connectionRef": {"name": "partner"}, "path": "contacts.csv"}}))?;
-    beside.hold_after(1, COMMIT, 120, 1)?;
-    let run = Run::start(demo, TENANT, "replaced", &folder)?;
-    let (pod, _log) = run.worker(1)?;
-    run.holds_rows_behind_a_finished_chunk()?;
+    let (run, pod, _log) = Run::behind_its_first_chunk(&beside, demo, TENANT, "replaced", &folder)?;
     std::fs::write(partner.files.join("contacts.csv"), "id,first_name,last_name\n1,Somebody,Else\n")?;
     WorkerProcess::of(&cluster, &pod)?.crash()?;
     beside.let_pass()?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use super::beside::{Beside, COMMIT};
 use super::worker_process::WorkerProcess;
 use crate::cluster::Cluster;
 use crate::demo::Demo;
@@ -94,11 +95,37 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// The worker of its first attempt dies with rows in memory, behind a chunk that is done. Answers its log.
-    pub(super) fn first_worker_crashes(&self, cluster: &Cluster) -> Result<PathBuf> {
-        let (pod, log) = self.worker(1)?;
-        self.holds_rows_behind_a_finished_chunk()?;
-        WorkerProcess::of(cluster, &pod)?.crash()?;
+    /// A run whose first chunk is done, with its worker, which has rows of the next ones in memory until commits pass again. Chunks are sent
+    /// side by side: where another one's commit overtakes the first one's, its results wait for those of the first, nothing is done, and
+    /// the run is left to its end.
+    pub(super) fn behind_its_first_chunk(
+        beside: &Beside<'_>,
+        demo: &'a Demo,
+        tenant: &'a str,
+        job: &str,
+        folder: &'a Path,
+    ) -> Result<(Self, Value, Log)> {
+        let mut tries = 1;
+        loop {
+            // Every commit behind the first, however many chunks an attempt has sent before it dies.
+            beside.hold_after(1, COMMIT, 120, 100)?;
+            let run = Self::start_as(&format!("{job}-{tries}-{}", std::process::id()), demo, tenant, job, folder)?;
+            let (pod, log) = run.worker(1)?;
+            match run.holds_rows_behind_a_finished_chunk() {
+                Ok(()) => return Ok((run, pod, log)),
+                Err(error) if tries == 3 => return Err(error),
+                Err(error) => println!("  {job}, once more: {error:#}"),
+            }
+            beside.let_pass()?;
+            run.ends("True", "Completed")?;
+            log.ended()?;
+            tries += 1;
+        }
+    }
+
+    /// The worker of its first attempt dies. Answers its log.
+    pub(super) fn first_worker_crashes(&self, cluster: &Cluster, pod: &Value, log: Log) -> Result<PathBuf> {
+        WorkerProcess::of(cluster, pod)?.crash()?;
         let log = log.ended()?;
         self.attempt_ended(0, "Error", "exit code 139")?;
         Ok(log)

@@ -3,6 +3,7 @@
 mod ahead;
 mod growth;
 mod listing;
+mod local;
 mod memory;
 mod newest;
 mod pace;
@@ -24,6 +25,7 @@ use formula::Shown;
 use futures::stream::BoxStream;
 
 pub(super) use self::ahead::ahead;
+pub use self::local::LocalBlob;
 pub use self::memory::MemoryBlob;
 pub(super) use self::pace::{Pace, paced};
 pub use self::put_away::{Fate, Loaded, PutAway};

@@ -1,4 +1,4 @@
-//! The bytes of an upload, or of a file on a laptop.
+//! The bytes of an upload, or of a pipe on a laptop.
 
 use std::sync::{Mutex, PoisonError};
 

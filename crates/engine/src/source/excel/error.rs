@@ -22,7 +22,11 @@ pub enum WorkbookError {
     Protected,
     #[error("the workbook is damaged in {part}: open it in the program that it was made with, and save it again as .xlsx")]
     Damaged { part: Part },
-    #[error("the workbook has more than {} MiB: save the sheet as CSV (UTF-8), which is read at any size, or divide it", .limit >> 20)]
+    #[error(
+        "the workbook has more than {} MiB and cannot be fetched in parts, so that it would have to be held in memory: save the sheet as CSV (UTF-8), \
+         which is read at any size, or put an .xlsx into a bucket or onto an SFTP server",
+        .limit >> 20
+    )]
     TooLarge { limit: usize },
     #[error("the workbook has more than {limit} parts inside: copy the sheet into a workbook of its own")]
     TooManyParts { limit: usize },

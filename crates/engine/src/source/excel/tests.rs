@@ -361,6 +361,6 @@ async fn a_file_beyond_the_limit_is_refused_before_it_is_read() {
     let (message, _) = refused(16).await;
     assert!(message.contains("not an Excel workbook"), "control: {message}");
     let (message, reason) = refused(17).await;
-    assert!(message.starts_with("the workbook has more than 16 MiB: save the sheet as CSV"), "{message}");
+    assert!(message.starts_with("the workbook has more than 16 MiB and cannot be fetched in parts"), "{message}");
     assert_eq!(reason, RunReason::FileTooLarge);
 }

@@ -85,7 +85,7 @@ async fn a_file_beyond_the_memory_of_a_process_is_refused_before_it_is_read() {
     };
     assert_eq!(open(4 * file.len()).await, Ok(()), "control");
     let (message, reason) = open(4 * file.len() - 4).await.unwrap_err();
-    assert!(message.starts_with("the Parquet file has more than 0 MiB, which have to be held in memory"), "{message}");
+    assert!(message.starts_with("the Parquet file has more than 0 MiB and cannot be fetched in parts"), "{message}");
     assert_eq!(reason, RunReason::FileTooLarge);
 }
 
