@@ -10,8 +10,9 @@ use connect::{
     AddressPolicy, Dialer, HttpsFilesParams, HttpsLogin, MySqlParams, PostgresCredential, PostgresParams, S3Key, S3Params, SftpLogin,
     SftpParams,
 };
+use engine::Memory;
 use engine::row::Batch;
-use engine::source::blob::{RemoteBlob, UploadBlob};
+use engine::source::blob::{LocalBlob, RemoteBlob, UploadBlob};
 use engine::source::mysql::MySqlSource;
 use engine::source::postgres::PostgresSource;
 use engine::source::{FileSource, Said, Source, Start, Zoneless};
@@ -20,6 +21,9 @@ use tokio_util::io::ReaderStream;
 
 /// Size of one read from a file of the disk: that of `dataimporter run`.
 const READ: usize = 256 << 10;
+
+/// Of a file beyond a quarter of it, parts are fetched.
+const LITTLE: Memory = Memory::of(Some(64 << 20));
 
 fn env(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"))
@@ -80,6 +84,10 @@ fn source(place: &str, what: String) -> Box<dyn Source> {
             let file = std::fs::File::open(&what).unwrap_or_else(|error| panic!("{what}: {error}"));
             let bytes = ReaderStream::with_capacity(tokio::fs::File::from_std(file), READ).boxed();
             Box::new(FileSource::new(UploadBlob::new(bytes), Said::default()))
+        }
+        "parts" => {
+            let file = std::fs::File::open(&what).unwrap_or_else(|error| panic!("{what}: {error}"));
+            Box::new(FileSource::new(LocalBlob::new(file), Said::default()).within(LITTLE))
         }
         place => Box::new(FileSource::new(blob(place, what), Said::default())),
     }

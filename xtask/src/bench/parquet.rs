@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::data::{self, Header};
 use super::python::Python;
-use super::readers::{Runner, in_turns, program, source_of_a_file};
+use super::readers::{Runner, in_turns, program, source_of_a_file, source_of_parts};
 use super::report::{Bound, Chapter, Goal};
 use crate::progress::Progress;
 
@@ -15,8 +15,11 @@ pub(super) fn run(progress: &Progress, folder: &Path, rows: u64, rounds: Option<
     let program = program(progress)?;
     let csv = progress.during(&format!("the file of {rows} rows"), String::new, || data::file(folder, rows, Header::Columns))?;
     let file = pyarrow.made(progress, "pyarrow_make.py", &csv, "parquet")?;
-    let runners: [Runner<'_>; 2] =
-        [("pyarrow", Box::new(|| pyarrow.script("pyarrow_read.py", &[&file]))), ("a source, Parquet", source_of_a_file(&program, &file))];
+    let runners: [Runner<'_>; 3] = [
+        ("pyarrow", Box::new(|| pyarrow.script("pyarrow_read.py", &[&file]))),
+        ("a source, Parquet", source_of_a_file(&program, &file)),
+        ("a source, Parquet in parts", source_of_parts(&program, &file)),
+    ];
     let used = in_turns(progress, folder, &runners, rows, rounds.unwrap_or(7))?;
     let [theirs, ours] = [&used[0], &used[1]];
     let goal = |what: &str, ratio: f64| Goal::new("P7", &format!("{what} of pyarrow ÷ a source"), Bound::AtLeast(1.0), ratio, "×");

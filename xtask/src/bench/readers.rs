@@ -92,9 +92,18 @@ impl Origin {
 
 /// The program that reads, on its way to a file of the disk.
 pub(super) fn source_of_a_file<'a>(program: &'a Path, file: &'a Path) -> Box<dyn Fn() -> Command + 'a> {
+    on_the_disk("file", program, file)
+}
+
+/// The same with little memory, of which a file that is larger than 16 MiB is read in parts.
+pub(super) fn source_of_parts<'a>(program: &'a Path, file: &'a Path) -> Box<dyn Fn() -> Command + 'a> {
+    on_the_disk("parts", program, file)
+}
+
+fn on_the_disk<'a>(place: &'a str, program: &'a Path, file: &'a Path) -> Box<dyn Fn() -> Command + 'a> {
     Box::new(move || {
         let mut read = Command::new(program);
-        read.arg("file").arg(file);
+        read.arg(place).arg(file);
         read
     })
 }

@@ -35,17 +35,22 @@ struct Place {
 }
 
 impl Place {
-    /// The bytes of a part as they come; nothing is asked for before they are.
-    fn stream(self, range: Range<u64>) -> ByteStream {
+    /// The bytes of a part; nothing is asked for before they are.
+    fn bytes(self, range: Range<u64>) -> ByteStream {
         let length = range.end - range.start;
-        let Self { blob, identity, pace } = self;
+        let Self { blob, identity, .. } = self;
         let opening = async move { blob.open(range.into(), &identity).await.map_err(io::Error::other) };
-        pace.of(whole(once(opening).try_flatten().boxed(), Some(length)))
+        whole(once(opening).try_flatten().boxed(), Some(length))
+    }
+
+    /// The same, fetched ahead. Whoever counts how long it waits counts its own waiting, not that of the one who fetches.
+    fn stream(self, range: Range<u64>) -> ByteStream {
+        self.pace.clone().of(ahead(self.bytes(range)))
     }
 
     async fn part(self, range: Range<u64>) -> io::Result<Bytes> {
         let mut all = BytesMut::with_capacity((range.end - range.start) as usize);
-        let mut bytes = self.stream(range);
+        let mut bytes = self.pace.clone().of(self.bytes(range));
         while let Some(piece) = bytes.next().await {
             all.extend_from_slice(&piece?);
         }
@@ -131,10 +136,9 @@ impl Read for FetchedReader {
             if range.is_empty() {
                 return Ok(0);
             }
-            let bytes = self.file.stream(range.clone())?;
             // The task that reads ahead is begun where there is a runtime.
             let _runtime = Handle::current().enter();
-            self.state = Reading::Open(ahead(bytes), Bytes::new());
+            self.state = Reading::Open(self.file.stream(range.clone())?, Bytes::new());
         }
         let Reading::Open(bytes, piece) = &mut self.state else { return Ok(0) };
         while piece.is_empty() {

@@ -17,7 +17,7 @@ use tokio_util::sync::DropGuard;
 use self::fetched::Fetched;
 use self::fetched::FetchedReader;
 pub(super) use self::threaded::{HeldRows, Threaded};
-use super::blob::{Blob, BlobError, ByteStream, Identity, ahead};
+use super::blob::{Blob, BlobError, ByteStream, Identity};
 use super::{FileError, ReadError};
 use crate::Memory;
 
@@ -140,7 +140,7 @@ impl RandomAccess {
     pub(super) fn stream(&self, range: Range<u64>) -> io::Result<ByteStream> {
         match self {
             Self::Held(bytes) => Ok(pieces(slice(bytes, &range)?)),
-            Self::Fetched(fetched) => Ok(ahead(fetched.stream(range)?)),
+            Self::Fetched(fetched) => fetched.stream(range),
         }
     }
 }

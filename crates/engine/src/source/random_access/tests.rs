@@ -23,6 +23,9 @@ struct Counted {
     fault: Option<Fault>,
 }
 
+/// How long each piece is on its way.
+const SLOW: Duration = Duration::from_secs(1);
+
 /// What happens to a part that does not reach up to the end of the file.
 #[derive(Clone, Copy)]
 enum Fault {
@@ -30,6 +33,7 @@ enum Fault {
     EndsEarly,
     NeverComes,
     NoParts,
+    IsSlow,
 }
 
 impl Counted {
@@ -55,6 +59,7 @@ impl Blob for Arc<Counted> {
             Some(Fault::NoParts) if span.until.is_some() => Err(BlobError::NoParts),
             Some(Fault::Breaks) if is_inside => Err(BlobError::Io(io::ErrorKind::ConnectionReset.into())),
             Some(Fault::NeverComes) if is_inside => std::future::pending().await,
+            Some(Fault::IsSlow) => Ok(bytes.then(async |piece| (tokio::time::sleep(SLOW).await, piece).1).boxed()),
             Some(Fault::EndsEarly) if is_inside => Ok(bytes.take(0).boxed()),
             _ => Ok(bytes.boxed()),
         }
@@ -176,6 +181,19 @@ async fn a_part_that_does_not_come_is_no_damage() {
         let error = rows(&Counted::new(archive.clone(), Some(fault))).await.unwrap_err();
         assert!(matches!(error, ReadError::Blob(BlobError::Io(_))), "{error}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_is_wanted_slowly_does_not_come_slowly() {
+    let blob = Counted::new(vec![7; 300_000], Some(Fault::IsSlow));
+    let mut bytes = fetched(&blob).await.stream(0..250_000).unwrap();
+    let mut found = 0;
+    while let Some(piece) = bytes.next().await {
+        found += piece.unwrap().len();
+        // Salesforce takes its time.
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+    }
+    assert_eq!(found, 250_000);
 }
 
 #[tokio::test]
