@@ -243,7 +243,11 @@ fn deaths(demo: &Demo) -> Result<()> {
             std::fs::remove_file(rows)?;
         }
         let job = if member.is_some() { format!("{name}-in-parts") } else { name.to_owned() };
-        beside.job_from(TENANT, &job, &json!({"file": {"connectionRef": {"name": name}, "path": path, "member": member}}))?;
+        let mut source = json!({"connectionRef": {"name": name}, "path": path});
+        if let Some(member) = member {
+            source["member"] = json!(member);
+        }
+        beside.job_from(TENANT, &job, &json!({"file": source}))?;
         let (run, pod, log) = Run::behind_its_first_chunk(&beside, demo, TENANT, &job, &folder)?;
         logs.push(run.first_worker_crashes(&cluster, &pod, log)?);
         // A newer file that matches is not what this run reads.
