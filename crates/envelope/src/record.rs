@@ -92,7 +92,7 @@ fn open_with<C: ChunkCipher>(
     record: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
     let (prefix, chunks) = record[HEADER_LEN..].split_first_chunk().ok_or(OpenError::Truncated)?;
-    let mut decryptor = Decryptor::<C>::begin(SingleUse::of_message(key, prefix, &context.bind(header)), prefix)?;
+    let mut decryptor = Decryptor::<C>::begin(SingleUse::of_message(key, prefix, &context.bind(header)), prefix, 0)?;
     // Sealed is longer than content, so the buffer never grows and no copy is left behind.
     let mut out = BytesMut::with_capacity(chunks.len());
     match decryptor.update(chunks, &mut out).and_then(|()| decryptor.finish(&mut out)) {

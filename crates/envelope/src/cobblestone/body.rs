@@ -20,12 +20,12 @@ struct Nonces {
 }
 
 impl Nonces {
-    fn new(base: [u8; NONCE]) -> Self {
-        Self { base, next: 0 }
+    fn new(base: [u8; NONCE], next: u64) -> Self {
+        Self { base, next }
     }
 
     fn advance(&mut self) -> Result<[u8; NONCE], MessageTooLong> {
-        if self.next == MAX_CHUNKS {
+        if self.next >= MAX_CHUNKS {
             return Err(MessageTooLong);
         }
         let mut nonce = self.base;
@@ -51,7 +51,7 @@ impl<C: ChunkCipher> Encryptor<C> {
         out.extend_from_slice(&single_use.prefix());
         Self {
             cipher: C::new(single_use.key()),
-            nonces: Nonces::new(single_use.base_nonce()),
+            nonces: Nonces::new(single_use.base_nonce(), 0),
             pending: Zeroizing::new(Vec::with_capacity(CHUNK)),
         }
     }
@@ -103,14 +103,14 @@ pub(crate) struct Decryptor<C> {
 }
 
 impl<C: ChunkCipher> Decryptor<C> {
-    /// Compares the commitment in constant time, before the cipher sees any byte.
-    pub(crate) fn begin(single_use: SingleUse, prefix: &[u8; PREFIX]) -> Result<Self, OpenError> {
+    /// Compares the commitment in constant time, before the cipher sees any byte. `chunk`: which one comes first.
+    pub(crate) fn begin(single_use: SingleUse, prefix: &[u8; PREFIX], chunk: u64) -> Result<Self, OpenError> {
         if !bool::from(single_use.prefix().ct_eq(prefix)) {
             return Err(OpenError::Commitment);
         }
         Ok(Self {
             cipher: C::new(single_use.key()),
-            nonces: Nonces::new(single_use.base_nonce()),
+            nonces: Nonces::new(single_use.base_nonce(), chunk),
             pending: Vec::with_capacity(SEALED_CHUNK),
             failed: None,
         })
@@ -206,7 +206,7 @@ mod tests {
     fn open<C: ChunkCipher>(sealed: &[u8], sizes: &[usize]) -> (BytesMut, Result<(), OpenError>) {
         let mut out = BytesMut::new();
         let (prefix, chunks) = sealed.split_first_chunk().unwrap();
-        let mut decryptor = Decryptor::<C>::begin(SingleUse::of_message(&key(), prefix, b"context"), prefix).unwrap();
+        let mut decryptor = Decryptor::<C>::begin(SingleUse::of_message(&key(), prefix, b"context"), prefix, 0).unwrap();
         let result = pieces(chunks, sizes).try_for_each(|piece| decryptor.update(piece, &mut out));
         let result = result.and_then(|()| decryptor.finish(&mut out));
         (out, result)
@@ -283,7 +283,7 @@ mod tests {
         assert!(buffer.iter().all(|byte| *byte == 0));
 
         let mut out = BytesMut::from("earlier");
-        let mut nonces = Nonces::new([0; NONCE]);
+        let mut nonces = Nonces::new([0; NONCE], 0);
         assert_eq!(open_chunk(&Careless, &mut nonces, &content(10_000), &mut out), Err(OpenError::Altered(0)));
         assert_eq!(out, "earlier");
     }
@@ -294,7 +294,7 @@ mod tests {
         let mut sealed = seal::<Ring>(&content, &[CHUNK]);
         sealed[PREFIX] ^= 1;
         let (prefix, chunks) = sealed.split_first_chunk().unwrap();
-        let mut decryptor = Decryptor::<Ring>::begin(SingleUse::of_message(&key(), prefix, b"context"), prefix).unwrap();
+        let mut decryptor = Decryptor::<Ring>::begin(SingleUse::of_message(&key(), prefix, b"context"), prefix, 0).unwrap();
         let mut out = BytesMut::new();
         assert_eq!(decryptor.update(&chunks[..SEALED_CHUNK], &mut out), Err(OpenError::Altered(0)));
         assert_eq!(decryptor.update(&chunks[SEALED_CHUNK..], &mut out), Err(OpenError::Altered(0)));

@@ -28,7 +28,7 @@ fn sealed(test: &Test) -> Vec<u8> {
 /// Opens in pieces of `piece` bytes; what came out before an error is part of the answer.
 fn open<C: ChunkCipher>(key: &KeyBytes, context: &[u8], sealed: &[u8], piece: usize, out: &mut BytesMut) -> Result<(), OpenError> {
     let (prefix, chunks) = sealed.split_first_chunk::<PREFIX>().ok_or(OpenError::Truncated)?;
-    let mut decryptor = Decryptor::<C>::begin(SingleUse::of_message(key, prefix, context), prefix)?;
+    let mut decryptor = Decryptor::<C>::begin(SingleUse::of_message(key, prefix, context), prefix, 0)?;
     chunks.chunks(piece).try_for_each(|piece| decryptor.update(piece, out))?;
     decryptor.finish(out)
 }
