@@ -1,28 +1,20 @@
 //! Sources of rows, made of what a job and its Connection say.
 
-use std::fs::File;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use api::connection::{Rows, System};
 use api::import_job::{Choose, ImportJobSpec, SourceKind, Unchanged};
-use bytes::Bytes;
 use connect::Dialer;
 use engine::Memory;
-use engine::source::blob::{LocalBlob, PutAway, RemoteBlob, UploadBlob};
+use engine::source::blob::{Blob, PutAway, RemoteBlob};
 use engine::source::{FileSource, Said, Source, Zoneless};
-use futures::stream::BoxStream;
 
 use crate::systems::{Asked, Entries, Role, role};
 
-/// The bytes of an upload, from its start, as the job says that they are read.
-pub(crate) fn upload(spec: &ImportJobSpec, bytes: BoxStream<'static, std::io::Result<Bytes>>, memory: Memory) -> Box<dyn Source> {
-    Box::new(FileSource::new(UploadBlob::new(bytes), Said::from(&spec.source)).within(memory))
-}
-
-/// A file of the disk, as the job says that its upload is read.
-pub(crate) fn local(spec: &ImportJobSpec, file: File, memory: Memory) -> Box<dyn Source> {
-    Box::new(FileSource::new(LocalBlob::new(file), Said::from(&spec.source)).within(memory))
+/// An upload, or what stands for it, as the job says that it is read.
+pub(crate) fn upload(spec: &ImportJobSpec, bytes: impl Blob + 'static, memory: Memory) -> Box<dyn Source> {
+    Box::new(FileSource::new(bytes, Said::from(&spec.source)).within(memory).of_one_run())
 }
 
 /// What a run brings to its source.

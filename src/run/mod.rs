@@ -21,7 +21,7 @@ use engine::import::Import;
 use engine::load::{Ending, NoJournal, StopSignal};
 use engine::results::Escape;
 use engine::source::Source;
-use engine::source::blob::{Loaded, PutAway};
+use engine::source::blob::{Loaded, LocalBlob, PutAway, UploadBlob};
 use futures::StreamExt;
 use salesforce::auth::{Grant, Login, LoginHost, SigningKey, TokenIssuer};
 use salesforce::{Client, SessionCache};
@@ -183,9 +183,10 @@ async fn source(args: &Args, manifests: &Manifests, job: &Job, dialer: &Dialer) 
             let metadata = file.metadata().await.with_context(unreadable)?;
             // What a kernel makes up has no length.
             if metadata.is_file() && metadata.len() > 0 {
-                return Ok((sources::local(&job.spec, file.into_std().await, Memory::default()), None));
+                return Ok((sources::upload(&job.spec, LocalBlob::new(file.into_std().await), Memory::default()), None));
             }
-            Ok((sources::upload(&job.spec, ReaderStream::with_capacity(file, READ).boxed(), Memory::default()), None))
+            let bytes = UploadBlob::new(ReaderStream::with_capacity(file, READ).boxed());
+            Ok((sources::upload(&job.spec, bytes, Memory::default()), None))
         }
         (Some(SourceKind::Upload(upload)), None) => {
             bail!("job {} reads the upload {}: say which file stands for it with --file", job.name, upload.name)

@@ -1,6 +1,7 @@
 //! The keeper as a worker calls it: TLS that trusts the keeper's own authority only, the pod's token read anew for every call,
 //! and patience while the keeper is away.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use connect::{AddressPolicy, Dialer, Https, HttpsOptions, Trust};
 use engine::load::StopSignal;
 use futures::stream::BoxStream;
+use http::header::RANGE;
 use http::{Method, StatusCode};
 use reqwest::{Body, RequestBuilder, Response};
 use serde::Serialize;
@@ -155,6 +157,14 @@ impl Keeper {
     /// A file's ciphertext, from its beginning.
     pub(super) async fn read_file(&self, uid: &str) -> Result<Response, CallError> {
         patiently(|| async { self.send(self.request(Method::GET, &format!("v1/files/{uid}"))?).await }).await
+    }
+
+    /// Some bytes of it, and at least one. `None`: a keeper of an earlier version, which gives all of it or nothing.
+    pub(super) async fn read_part(&self, uid: &str, part: Range<u64>) -> Result<Option<Response>, CallError> {
+        let range = format!("bytes={}-{}", part.start, part.end.saturating_sub(1));
+        let path = format!("v1/files/{uid}");
+        let answer = patiently(|| async { self.send(self.request(Method::GET, &path)?.header(RANGE, &range)).await }).await?;
+        Ok(Some(answer).filter(|answer| answer.status() == StatusCode::PARTIAL_CONTENT))
     }
 
     /// A stream cannot be sent twice, so this is tried once.

@@ -187,7 +187,7 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, stop_signal: StopSignal, memory: 
     let (source, put_away) = match source {
         None => (None, None),
         Some(SourceCredential::Upload(grant)) => {
-            (Some(sources::upload(&spec, upload::stream(keeper.clone(), grant, stop_signal.clone()), memory)), None)
+            (Some(sources::upload(&spec, upload::KeptUpload::new(keeper.clone(), grant, stop_signal.clone()), memory)), None)
         }
         Some(SourceCredential::Entries(entries)) => {
             let bookmark: Vec<String> = bookmark.iter().map(|part| part.expose().to_owned()).collect();

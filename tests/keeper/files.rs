@@ -5,7 +5,7 @@ use api::import_run::ResultFile;
 use api::keeper::{FileGrant, UploadReceipt};
 use api::tenant::ResultRetention;
 use api::{Upload, names};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use envelope::stream::Sealer;
 use http::StatusCode;
 use jiff::SignedDuration;
@@ -378,6 +378,33 @@ impl Reading {
         assert_eq!(self.read().await?, StatusCode::FORBIDDEN);
         Ok(())
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_an_upload_is_served_as_the_whole_is_and_the_audit_tells_of_each_beginning() -> Result<()> {
+    let reading = Reading::of(vec![b'x'; 100_000]).await?;
+    let part = async |range: &str| -> Result<(StatusCode, Bytes)> {
+        let answer = reading.world.http.get(reading.url()).bearer_auth(&reading.token).header("range", range).send().await?;
+        Ok((answer.status(), answer.bytes().await?))
+    };
+    let lines = || -> Result<usize> {
+        let audit = reading.world.audit()?;
+        Ok(audit.lines().filter(|line| line.contains("FileRead") && line.contains(&reading.uid())).count())
+    };
+    let whole = reading.answer().await?.bytes().await?;
+    let before = lines()?;
+    for (range, expected) in [("bytes=88-50000", &whole[88..=50_000]), ("bytes=100-100", &whole[100..=100])] {
+        assert_eq!(part(range).await?, (StatusCode::PARTIAL_CONTENT, Bytes::copy_from_slice(expected)), "{range}");
+    }
+    assert_eq!(lines()?, before, "nothing opens without the beginning");
+    for (range, expected) in [("bytes=0-87", &whole[..88]), ("bytes=87-200", &whole[87..=200])] {
+        assert_eq!(part(range).await?, (StatusCode::PARTIAL_CONTENT, Bytes::copy_from_slice(expected)), "{range}");
+    }
+    assert_eq!(lines()?, before + 2);
+    assert_eq!(part("bytes=7-").await?, (StatusCode::OK, whole.clone()), "another range is none");
+    reading.world.keeper.advance(SignedDuration::from_hours(1)).await?;
+    assert_eq!(part("bytes=88-50000").await?.0, StatusCode::FORBIDDEN);
+    reading.is_gone().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

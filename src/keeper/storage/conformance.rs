@@ -224,6 +224,21 @@ async fn a_file_is_seen_whole_or_not_at_all(place: &Place) {
     }
 }
 
+async fn a_part_of_a_file_is_read(place: &Place) {
+    let large = large();
+    stored(&place.ours, "t", "f", &large).await;
+    let read = async |part: std::ops::Range<u64>| {
+        let bytes = place.theirs.read_part("t", "f", Some(part)).await.unwrap().unwrap();
+        bytes.try_collect::<Vec<Bytes>>().await.unwrap().concat()
+    };
+    let length = large.len() as u64;
+    for part in [0..88, 5_000_000..11_000_000, length - 1..length] {
+        assert!(read(part.clone()).await == large[part.start as usize..part.end as usize], "{part:?}");
+    }
+    assert!(read(length - 5..length + 5).await == large[large.len() - 5..], "there is no more");
+    assert!(place.ours.read_part("t", "other", Some(0..1)).await.unwrap().is_none());
+}
+
 async fn a_file_that_does_not_come_leaves_nothing(place: &Place) {
     let mut incoming = place.ours.begin("t", "aborted").await.unwrap();
     incoming.write(Bytes::from(large())).await.unwrap();
@@ -382,6 +397,7 @@ macro_rules! cases {
 
 cases![
     a_file_is_seen_whole_or_not_at_all,
+    a_part_of_a_file_is_read,
     a_file_that_does_not_come_leaves_nothing,
     a_start_clears_what_this_replica_began_and_no_other,
     what_is_erased_is_proved_absent,

@@ -1,11 +1,12 @@
 //! The bytes of a file on their way out.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use object_store::ObjectStoreExt;
+use object_store::{GetOptions, GetRange};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -22,10 +23,16 @@ pub(crate) type Outgoing = BoxStream<'static, object_store::Result<Bytes>>;
 impl Storage {
     /// The bytes of a file, absent if there is none.
     pub(crate) async fn read(&self, tenant_uid: &str, file_uid: &str) -> Result<Option<Outgoing>> {
+        self.read_part(tenant_uid, file_uid, None).await
+    }
+
+    /// Those of a part, or all of them.
+    pub(crate) async fn read_part(&self, tenant_uid: &str, file_uid: &str, part: Option<Range<u64>>) -> Result<Option<Outgoing>> {
         let path = path(tenant_uid, file_uid);
         let end = self.readers.join(self.reading(&path));
         let open = |this: Self| async move {
-            match this.medium.objects().await?.get(&path).await {
+            let options = GetOptions { range: part.map(GetRange::Bounded), ..GetOptions::default() };
+            match this.medium.objects().await?.get_opts(&path, options).await {
                 Ok(found) => {
                     let (parts, outgoing) = mpsc::channel(AHEAD);
                     tokio::spawn(pass(found.into_stream(), parts, end));

@@ -44,18 +44,34 @@ pub struct FileSource {
     known: Option<Identity>,
     /// Of several that match, each is read once.
     turns: Option<Turns>,
+    /// Nothing of it is remembered for other attempts and runs.
+    is_of_one_run: bool,
 }
 
 impl FileSource {
     /// The file in this blob, as the job says that it is read.
     pub fn new(blob: impl Blob + 'static, said: Said) -> Self {
-        Self { blob: Arc::new(blob), said, memory: Memory::default(), first: OnceLock::new(), known: None, turns: None }
+        Self {
+            blob: Arc::new(blob),
+            said,
+            memory: Memory::default(),
+            first: OnceLock::new(),
+            known: None,
+            turns: None,
+            is_of_one_run: false,
+        }
     }
 
     /// Of a file that has to be held, no more is than fits into this.
     #[must_use]
     pub fn within(self, memory: Memory) -> Self {
         Self { memory, ..self }
+    }
+
+    /// No other run reads the file, and all attempts of this one are given the same.
+    #[must_use]
+    pub fn of_one_run(self) -> Self {
+        Self { is_of_one_run: true, ..self }
     }
 
     /// The file that the last run has read is not read again while it stays the same. `bookmark`: what that file was, if there was one.
@@ -84,7 +100,7 @@ impl Source for FileSource {
     }
 
     fn origin(&self) -> Vec<String> {
-        self.first.get().map(Identity::texts).unwrap_or_default()
+        self.first.get().filter(|_| !self.is_of_one_run).map(Identity::texts).unwrap_or_default()
     }
 
     fn name(&self) -> Option<String> {

@@ -1,5 +1,7 @@
 //! Ciphertext in and out, for workers: they have no storage credentials, and the keeper does not see what is inside.
 
+use std::ops::Range;
+
 use api::Uid;
 use api::keeper::{FileGrant, NewFile};
 use axum::Json;
@@ -7,8 +9,10 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use domain::lease::{Admitted, Refusal};
+use envelope::stream::BEGINNING;
 use futures::StreamExt;
-use http::StatusCode;
+use http::header::RANGE;
+use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
@@ -73,11 +77,20 @@ pub(super) async fn write(State(workers): Kept, call: Call, Path(file): Path<Str
     workers.admission.judged(&RunKey::of(&admitted), "write file", outcome).await.map(|()| StatusCode::NO_CONTENT)
 }
 
-pub(super) async fn read(State(workers): Kept, call: Call, Path(file): Path<String>) -> Result<Response, Rejection> {
+pub(super) async fn read(State(workers): Kept, call: Call, Path(file): Path<String>, headers: HeaderMap) -> Result<Response, Rejection> {
     let admitted = workers.admission.admit(&call, About::RunOfPod, "read file").await?;
-    let outcome = workers.read_upload(&admitted, &file).await;
+    let part = headers.get(RANGE).and_then(|range| part(range.to_str().ok()?));
+    let status = if part.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    let outcome = workers.read_upload(&admitted, &file, part).await;
     let (bytes, not_after) = workers.admission.judged(&RunKey::of(&admitted), "read file", outcome).await?;
-    Ok(Body::from_stream(until(bytes, not_after, workers.cluster.clone())).into_response())
+    Ok((status, Body::from_stream(until(bytes, not_after, workers.cluster.clone()))).into_response())
+}
+
+/// One part with a first and a last byte, as `bytes=0-87`; a server may take any other range for none.
+fn part(range: &str) -> Option<Range<u64>> {
+    let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+    let (first, last) = (first.parse().ok()?, last.parse::<u64>().ok()?);
+    (first <= last).then(|| first..last.saturating_add(1))
 }
 
 impl Workers {
@@ -119,11 +132,16 @@ impl Workers {
     }
 
     /// The ciphertext of the run's upload, and its last moment.
-    async fn read_upload(&self, admitted: &Admitted, file: &str) -> Result<(Outgoing, Timestamp), Rejection> {
+    async fn read_upload(&self, admitted: &Admitted, file: &str, part: Option<Range<u64>>) -> Result<(Outgoing, Timestamp), Rejection> {
         let (upload, record, _) = self.leases.readable_upload(admitted, file).await?;
         let storage = self.files.storages.of(admitted.region())?;
-        let bytes = storage.read(&record.tenant_uid, &record.uid).await?;
+        // No part opens without the beginning, so the audit has a line for each time that is read.
+        let begins = part.as_ref().is_none_or(|part| part.start < BEGINNING as u64);
+        let bytes = storage.read_part(&record.tenant_uid, &record.uid, part).await?;
         let bytes = bytes.ok_or_else(|| Rejection::about(admitted, &upload.name_any(), Refusal::UploadLost))?;
+        if !begins {
+            return Ok((bytes, record.not_after));
+        }
         let event = Event::new("FileRead")
             .with("tenant", tenant_uid(admitted).as_str())
             .with("file", record.uid.as_str())
@@ -174,6 +192,16 @@ impl Workers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_has_a_first_and_a_last_byte() {
+        assert_eq!(part("bytes=0-87"), Some(0..88));
+        assert_eq!(part("bytes=5-5"), Some(5..6));
+        for other in ["", "0-87", "bytes=5-", "bytes=-5", "bytes=6-5", "bytes=0-1,3-4", "bytes=a-b", "bytes= 0-1", "bytes=0--1"] {
+            assert_eq!(part(other), None, "{other}");
+        }
+        assert_eq!(part(&format!("bytes=0-{}", u64::MAX)), Some(0..u64::MAX));
+    }
 
     #[test]
     fn only_names_of_result_files_are_taken() {

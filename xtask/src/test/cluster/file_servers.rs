@@ -258,9 +258,19 @@ fn deaths(demo: &Demo) -> Result<()> {
         let chosen = run.object()?["status"]["outcome"]["file"].clone();
         ensure!(chosen == if path == file { Value::Null } else { file.into() }, "the file that was read is told as {chosen}");
     }
+    // So is an upload, which the keeper has sealed.
+    let archive = partner.files.join("contacts.zip");
+    demo.plugin(&["upload", &archive.to_string_lossy(), "--name", "in-parts", "--replace", "-n", TENANT])?;
+    beside.job_from(TENANT, "upload-in-parts", &json!({"upload": {"name": "in-parts", "member": "*.csv"}}))?;
+    let (run, pod, log) = Run::behind_its_first_chunk(&beside, demo, TENANT, "upload-in-parts", &folder)?;
+    logs.push(run.first_worker_crashes(&cluster, &pod, log)?);
+    beside.let_pass()?;
+    run.ends("True", "Completed")?;
+    run.counted_every_row_once(2)?;
     let canary = Canary::new(&beside.marker);
     canary.below(&logs)?.found_nothing("logs of workers", 1 << 8)?;
     canary.below(&cluster.disks())?.found_nothing("disks of the nodes", 100 << 20)?;
+    demo.kubectl.run(&["delete", "upload", "in-parts", "-n", TENANT])?;
 
     // Another file in its place is not read as the same one.
     std::fs::write(partner.files.join("contacts.csv"), beside.contacts())?;
