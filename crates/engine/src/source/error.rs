@@ -122,8 +122,8 @@ pub enum FileError {
     #[error("the file is {what} and unpacks to more than {times} times its size; unpack it yourself, and look at what is in it")]
     UnpacksTooFar { what: &'static str, times: u64 },
     #[error(
-        "the file is a ZIP archive of more than {limit} MiB and cannot be fetched in parts, so that it would have to be held in memory; pack its \
-         file with gzip or Zstandard, which are read as they come, or put it into a bucket or onto an SFTP server"
+        "the file is a ZIP archive of more than {limit} MiB and cannot be fetched in parts, so that it would have to be held in memory; \
+         upload it or put it into a bucket or onto an SFTP server, or pack its file with gzip or Zstandard, which are read as they come"
     )]
     ArchiveTooLarge { limit: usize },
     #[error("the file is a ZIP archive with more than {limit} files; take the one that is meant out of it")]

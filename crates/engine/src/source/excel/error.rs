@@ -23,8 +23,8 @@ pub enum WorkbookError {
     #[error("the workbook is damaged in {part}: open it in the program that it was made with, and save it again as .xlsx")]
     Damaged { part: Part },
     #[error(
-        "the workbook has more than {} MiB and cannot be fetched in parts, so that it would have to be held in memory: save the sheet as CSV (UTF-8), \
-         which is read at any size, or put an .xlsx into a bucket or onto an SFTP server",
+        "the workbook has more than {} MiB and cannot be fetched in parts, so that it would have to be held in memory: unpack it if it is packed, upload \
+         it as .xlsx or put it so into a bucket or onto an SFTP server, or save the sheet as CSV (UTF-8), which is read at any size",
         .limit >> 20
     )]
     TooLarge { limit: usize },

@@ -17,8 +17,8 @@ pub enum ParquetError {
     #[error("the Parquet file says that its values stand in other files: write them into one file")]
     Elsewhere,
     #[error(
-        "the Parquet file has more than {} MiB and cannot be fetched in parts, so that it would have to be held in memory: divide it, or put it into \
-         a bucket or onto an SFTP server",
+        "the Parquet file has more than {} MiB and cannot be fetched in parts, so that it would have to be held in memory: unpack it if it is packed, \
+         upload it or put it into a bucket or onto an SFTP server, or divide it",
         .limit >> 20
     )]
     TooLarge { limit: usize },
