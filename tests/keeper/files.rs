@@ -91,7 +91,7 @@ async fn a_cut_off_upload_leaves_nothing_and_may_be_sent_again() -> Result<()> {
     world.put_upload("airports").await?;
     let token = world.files_token(WRITER).await?;
     let url = world.gateway("uploads/airports");
-    let half = futures::stream::iter([Ok(bytes::Bytes::from(content())), Err(std::io::Error::other("gone"))]);
+    let half = futures::stream::iter([Ok(Bytes::from(content())), Err(std::io::Error::other("gone"))]);
     let cut = world.http.put(&url).bearer_auth(&token).body(reqwest::Body::wrap_stream(half)).send().await;
     assert!(cut.is_err());
     let sent = testkit::wait_for("the name to be free again", std::time::Duration::from_secs(10), async || {

@@ -253,7 +253,7 @@ mod tests {
 
         #[test]
         fn any_part_of_a_file_comes_back(length in 1..70_000_u64, from in 0..70_000_u64, until in 0..70_000_u64, piece in 1..40_000_usize) {
-            let content: Vec<u8> = (0..length).map(|number| (number * 31 >> 3) as u8).collect();
+            let content: Vec<u8> = (0..length).map(|number| ((number * 31) >> 3) as u8).collect();
             let (from, until) = (from % length, until % length + 1);
             prop_assume!(from < until);
             let opened = open_part(&seal(&content), from..until, length, piece).unwrap();
