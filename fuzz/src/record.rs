@@ -1,10 +1,11 @@
 //! Sealed records and files. The input changes one that is sealed: where its bits are zero the sealed bytes stay, what is longer comes
 //! behind. Nothing but what was sealed may open.
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use bytes::BytesMut;
-use envelope::stream::{Opener, Sealer};
+use envelope::stream::{Opener, PartOpener, SealedPart, Sealer};
 use envelope::{EncryptionContext, FileKey, Header, Purpose, Scope, TenantKey, record};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -58,6 +59,27 @@ pub(crate) fn feed(input: &[u8]) {
     let (whole, parts) = (open(std::iter::once(file.as_slice())), open(super::pieces(&file, *sizes).iter().map(|piece| &piece[..])));
     assert_eq!(whole, parts, "in one piece and in several");
     assert_eq!(whole.is_ok(), file == sealed.file, "what was sealed opens, and nothing else");
+    let [from, until, ..] = change else { return };
+    let (from, until) = (u64::from(*from) % LENGTH, u64::from(*until) % LENGTH + 1);
+    if from < until
+        && let Ok(part) = open_part(&file, from..until)
+    {
+        assert_eq!(part, SECRET[from as usize..until as usize], "a part that opens is what was sealed there");
+    }
+}
+
+/// Of the content.
+const LENGTH: u64 = SECRET.len() as u64;
+
+fn open_part(file: &[u8], content: Range<u64>) -> Result<Vec<u8>, envelope::OpenError> {
+    let key = FileKey::from_bytes(SEALED.file_key.clone().into()).expect("a key of its own bytes");
+    let part = SealedPart::of(content, LENGTH);
+    let mut opener = PartOpener::begin(&key, &context(), file, &part)?;
+    let place = |at: u64| (at as usize).min(file.len());
+    let mut out = BytesMut::new();
+    opener.update(&file[place(part.sealed.start)..place(part.sealed.end)], &mut out)?;
+    opener.finish(&mut out)?;
+    Ok(out.to_vec())
 }
 
 fn open<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<Vec<u8>, envelope::OpenError> {
