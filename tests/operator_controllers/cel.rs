@@ -241,7 +241,7 @@ async fn what_the_schemas_refuse() {
 async fn examples_of_other_sources_are_taken_and_understood() {
     let world = World::without_operator().await;
     world.server.create_namespace("acme").await.unwrap();
-    let mut sources = BTreeSet::new();
+    let (mut sources, mut roles) = (BTreeSet::new(), 0);
     for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/sources")).unwrap() {
         let path = file.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap();
@@ -249,9 +249,11 @@ async fn examples_of_other_sources_are_taken_and_understood() {
         for object in taken.into_iter().filter(|object| object.types.as_ref().is_some_and(|types| types.kind == "Connection")) {
             let connection: api::Connection = object.try_parse().unwrap();
             sources.insert(connection.spec.system().expect("a system of this version").kind().key());
+            roles += usize::from(connection.spec.credentials.service_account_ref().is_some());
         }
     }
     assert_eq!(sources.into_iter().collect::<Vec<_>>(), ["azureBlob", "gcs", "https", "mysql", "s3", "sftp", "sqlServer"]);
+    assert_eq!(roles, 1, "one has a role in place of a secret");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,8 +14,7 @@ use bytes::{Buf, Bytes, BytesMut, buf};
 use futures::StreamExt;
 use tokio_util::sync::DropGuard;
 
-use self::fetched::Fetched;
-use self::fetched::FetchedReader;
+use self::fetched::{Fetched, FetchedReader};
 pub(super) use self::threaded::{HeldRows, Threaded};
 use super::blob::{Blob, BlobError, ByteStream, Identity};
 use super::{FileError, ReadError};
