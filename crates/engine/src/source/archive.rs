@@ -1,13 +1,17 @@
 //! The list at the end of a ZIP archive: what is in it, and where. The list is read by `zip`; what it lists is read elsewhere, where every byte
 //! is counted.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry::{Occupied, Vacant};
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
 
 use bytes::Bytes;
 use memchr::memmem;
-use zip::{CompressionMethod, ZipArchive};
+use zip::CompressionMethod;
+use zip::read::{Config, ZipFileEntry};
+use zip::result::ZipResult;
+use zip::unstable::read::ZipIterable;
 
 use super::random_access::RandomAccess;
 
@@ -48,31 +52,49 @@ pub(super) enum Unlisted {
 /// What is in the archive.
 pub(super) fn list(archive: &RandomAccess, most: usize) -> Result<Vec<Entry>, Unlisted> {
     let mut list = List { archive: archive.clone(), at: 0, blocks: BTreeMap::new(), entries: 0, most };
-    let read = ZipArchive::new(&mut list).and_then(|archive| (0..archive.len()).map(|number| entry(&archive, number)).collect());
-    match read {
-        // One that stands in two blocks was not counted.
-        Ok(entries) if Vec::len(&entries) > most => Err(Unlisted::TooMany),
-        Ok(entries) => Ok(entries),
+    match read(&mut list, most) {
+        Ok(Some(entries)) => Ok(entries),
+        Ok(None) => Err(Unlisted::TooMany),
         // The library does not know why reading ended.
         Err(_) if list.is_too_long() => Err(Unlisted::TooMany),
         Err(error) => Err(Unlisted::Damaged(error.to_string())),
     }
 }
 
-fn entry(archive: &ZipArchive<&mut List>, number: usize) -> zip::result::ZipResult<Entry> {
-    let entry = archive.by_index_data(number)?;
-    Ok(Entry {
-        name: entry.name().unwrap_or_else(|_| String::from_utf8_lossy(entry.name_raw())).into_owned(),
-        method: entry.compression(),
-        encrypted: entry.encrypted(),
-        packed: entry.compressed_size(),
-        unpacked: entry.size(),
-        crc: entry.crc32(),
-        header: entry.header_start(),
-    })
+/// One entry after the other: `ZipArchive` sets memory aside for as many as the archive says that it has. `None`: it says that of too many.
+fn read(list: &mut List, most: usize) -> ZipResult<Option<Vec<Entry>>> {
+    let mut archive = ZipIterable::try_new(list, Config::default())?;
+    if archive.len() > most {
+        return Ok(None);
+    }
+    let (mut entries, mut known) = (Vec::new(), HashMap::new());
+    for entry in archive.files()? {
+        let entry = Entry::of(&entry?);
+        match known.entry(entry.name.clone()) {
+            Vacant(place) => {
+                place.insert(entries.len());
+                entries.push(entry);
+            }
+            // Of two with one name the last is meant.
+            Occupied(place) => entries[*place.get()] = entry,
+        }
+    }
+    Ok(Some(entries))
 }
 
 impl Entry {
+    fn of(entry: &ZipFileEntry<'_>) -> Self {
+        Self {
+            name: entry.name().unwrap_or_else(|_| String::from_utf8_lossy(entry.name_raw())).into_owned(),
+            method: entry.compression(),
+            encrypted: entry.encrypted(),
+            packed: entry.compressed_size(),
+            unpacked: entry.size(),
+            crc: entry.crc32(),
+            header: entry.header_start(),
+        }
+    }
+
     pub(super) fn is_folder(&self) -> bool {
         self.name.ends_with(['/', '\\'])
     }
@@ -88,7 +110,7 @@ impl Entry {
     }
 }
 
-/// An archive as the library reads its list: in blocks, each of which is read once, and counted before anything is made of it.
+/// An archive as the library reads its list: in blocks, each of which is read once, and its entries counted. The archive may say that it has fewer.
 struct List {
     archive: RandomAccess,
     at: u64,

@@ -11,6 +11,7 @@ use futures::StreamExt;
 
 use super::*;
 use crate::row::Batch;
+use crate::source::archive::{Unlisted, list};
 use crate::source::blob::{MemoryBlob, Turns};
 use crate::source::excel::{ExcelOptions, SheetRows};
 use crate::source::parquet::ParquetRows;
@@ -207,6 +208,44 @@ async fn a_thread_that_waits_for_a_part_ends_with_the_rows() {
     while waits.strong_count() > 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Zeros without number, and some bytes at their end.
+struct Sparse(Bytes);
+
+const TERABYTE: u64 = 1 << 40;
+
+#[async_trait]
+impl Blob for Sparse {
+    async fn identity(&self, _: Option<&str>, _: Option<&Turns>) -> Result<Identity, BlobError> {
+        Ok(Identity { length: Some(TERABYTE), version: Some("1".to_owned()), name: None, mark: None })
+    }
+
+    async fn open(&self, Span { from, until }: Span, _: &Identity) -> Result<ByteStream, BlobError> {
+        let mut part = vec![0; (until.unwrap() - from) as usize];
+        let end = TERABYTE - self.0.len() as u64;
+        for (at, byte) in (from..).zip(&mut part).filter(|(at, _)| *at >= end) {
+            *byte = self.0[(at - end) as usize];
+        }
+        Ok(futures::stream::iter([Ok(part.into())]).boxed())
+    }
+}
+
+#[tokio::test]
+async fn a_list_takes_no_memory_for_what_an_archive_only_says_that_it_has() {
+    // As many as there is room for, and no more than bytes before them.
+    let (start, record) = (TERABYTE / 46, TERABYTE - 98);
+    let entries = (record - start) / 46;
+    let mut end = [b"PK\x06\x06".as_slice(), &44_u64.to_le_bytes(), &[45, 0, 45, 0], &[0; 8]].concat();
+    end.extend([entries, entries, 46 * entries, start].iter().flat_map(|number| number.to_le_bytes()));
+    end.extend([b"PK\x06\x07".as_slice(), &[0; 4], &record.to_le_bytes(), &1_u32.to_le_bytes()].concat());
+    end.extend([b"PK\x05\x06".as_slice(), &[0; 4], &[0xFF; 12], &[0; 2]].concat());
+    assert_eq!(end.len(), 98);
+    let blob = Sparse(end.into());
+    let identity = blob.identity(None, None).await.unwrap();
+    let file = RandomAccess::Fetched(Fetched::open(Arc::new(blob), identity, LITTLE).await.unwrap().unwrap());
+    let listed = tokio::task::spawn_blocking(move || matches!(list(&file, 10_000), Err(Unlisted::TooMany)));
+    assert!(listed.await.unwrap());
 }
 
 #[tokio::test]
