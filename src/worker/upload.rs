@@ -165,7 +165,7 @@ impl Reading {
 }
 
 fn broken(error: &reqwest::Error) -> io::Error {
-    io::Error::other(connect::diagnose(error).text)
+    io::Error::other(format!("the keeper's answer with the upload broke off: {}", connect::diagnose(error).text))
 }
 
 fn damaged(error: envelope::OpenError) -> io::Error {

@@ -255,6 +255,11 @@ pub fn diagnose(error: &(dyn StdError + 'static)) -> Diagnosis {
         if let Some(tls) = current.downcast_ref::<rustls::Error>() {
             return Diagnosis { reason: reasons::TLS_REFUSED, text: tls_reason(tls), transient: false };
         }
+        // Libraries word it for those who program with them.
+        if current.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof) {
+            let text = "the other side closed the connection in the middle of what it sent".to_owned();
+            return Diagnosis { reason: reasons::UNREACHABLE, text, transient: true };
+        }
         innermost = current;
         next = inner(current);
     }
@@ -369,6 +374,11 @@ mod tests {
         let found = diagnose(&hidden);
         assert_eq!((found.reason, found.transient), ("TlsRefused", false));
         assert!(found.text.contains("expired"), "{}", found.text);
+
+        let cut_off = io::Error::new(io::ErrorKind::UnexpectedEof, "see the manual of a library");
+        let found = diagnose(&io::Error::other(cut_off));
+        assert_eq!((found.reason, found.transient), ("Unreachable", true));
+        assert!(found.text.contains("closed the connection") && !found.text.contains("manual"), "{}", found.text);
 
         let refused = Error::Unreachable { target: "db:1".into(), source: io::ErrorKind::ConnectionRefused.into() };
         let found = diagnose(&io::Error::other(refused));

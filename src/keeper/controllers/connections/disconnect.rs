@@ -47,7 +47,7 @@ async fn step(controllers: &Controllers, connection: &Connection) -> Result<Next
     let Stopping { running, refused } = stop_runs(controllers, connection).await?;
     if running > 0 && now.duration_since(began) < RUNS_LIMIT {
         let why = refused.map(|refused| format!(", until {}; {refused}", began + RUNS_LIMIT)).unwrap_or_default();
-        pending(controllers, connection, now, reasons::DISCONNECTING, &format!("waiting for {running} runs to stop{why}")).await?;
+        pending(controllers, connection, now, reasons::DISCONNECTING, &format!("waiting for runs to stop: {running}{why}")).await?;
         return Ok(Next::After(POLL));
     }
     match end(controllers, connection).await {

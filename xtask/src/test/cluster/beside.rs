@@ -93,8 +93,12 @@ impl<'a> Beside<'a> {
 
     /// A file of two thousand rows, which are two chunks of a worker's memory, with the marker in each.
     pub(super) fn contacts(&self) -> String {
+        self.contacts_of(2_000)
+    }
+
+    pub(super) fn contacts_of(&self, rows: u32) -> String {
         let marker = &self.marker;
-        let rows = (1..=2_000).map(|row| format!("{row},Given{marker}{row},{marker}{row},{}\n", marker.repeat(1_200)));
+        let rows = (1..=rows).map(|row| format!("{row},Given{marker}{row},{marker}{row},{}\n", marker.repeat(1_200)));
         std::iter::once("id,first_name,last_name,padding\n".to_owned()).chain(rows).collect()
     }
 

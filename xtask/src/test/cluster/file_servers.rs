@@ -2,7 +2,7 @@
 //! rows come through workers that die.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ fn refusals(demo: &Demo) -> Result<()> {
 }
 
 /// An SFTP server that the tenant's jobs may read, an org that they may write to, and a folder for the logs of their runs.
-fn with_partner(demo: &Demo) -> Result<(Beside<'_>, Partner, PathBuf)> {
+pub(super) fn with_partner(demo: &Demo) -> Result<(Beside<'_>, Partner, PathBuf)> {
     let mut beside = Beside::start(demo)?;
     let partner = beside.openssh()?;
     beside.tenant(TENANT)?;
@@ -207,13 +207,22 @@ fn put_away(demo: &Demo) -> Result<()> {
     is_there("tidy/b.csv", true)
 }
 
-/// An archive with a file and, around it, more bytes than the pod of a worker may have.
-const LARGER_THAN_A_WORKER: &str = "
+const ARCHIVE: &str = "
 import sys, zipfile
+around = bytes(int(sys.argv[3]) << 20)
 with zipfile.ZipFile(sys.argv[1], 'w') as archive:
-    for name, content in [('scan.bin', bytes(150 << 20)), ('contacts.csv', open(sys.argv[2]).read()), ('other.bin', bytes(150 << 20))]:
+    for name, content in [('scan.bin', around), ('contacts.csv', open(sys.argv[2]).read()), ('other.bin', around)]:
         archive.writestr(name, content)
 ";
+
+/// Writes `contacts.zip`, which has these rows and so many mebibytes before and behind them.
+pub(super) fn archive(rows: &str, around: u32, files: &Path, folder: &Path) -> Result<PathBuf> {
+    let (csv, archive) = (folder.join("contacts.csv"), files.join("contacts.zip"));
+    std::fs::write(&csv, rows)?;
+    process::output(Command::new("python3").args(["-c", ARCHIVE]).args([&archive, &csv]).arg(around.to_string()))?;
+    std::fs::remove_file(csv)?;
+    Ok(archive)
+}
 
 fn deaths(demo: &Demo) -> Result<()> {
     let mut beside = Beside::start(demo)?;
@@ -237,10 +246,8 @@ fn deaths(demo: &Demo) -> Result<()> {
         if member.is_none() {
             std::fs::write(files.join(file), beside.contacts())?;
         } else {
-            let rows = folder.join("contacts.csv");
-            std::fs::write(&rows, beside.contacts())?;
-            process::output(Command::new("python3").args(["-c", LARGER_THAN_A_WORKER]).arg(files.join(file)).arg(&rows))?;
-            std::fs::remove_file(rows)?;
+            // More than the pod of a worker may have.
+            archive(&beside.contacts(), 150, files, &folder)?;
         }
         let job = if member.is_some() { format!("{name}-in-parts") } else { name.to_owned() };
         let mut source = json!({"connectionRef": {"name": name}, "path": path});

@@ -9,6 +9,7 @@ mod buckets;
 mod canary;
 mod clouds;
 mod databases;
+mod edits;
 mod file_servers;
 mod files;
 mod first_hour;
@@ -48,6 +49,7 @@ const GROUPS: &[Group] = &[
     ("network", network::CHECKS),
     ("databases", databases::CHECKS),
     ("file-servers", file_servers::CHECKS),
+    ("edits", edits::CHECKS),
     ("at-rest", at_rest::CHECKS),
     ("leases", leases::CHECKS),
     ("files", files::CHECKS),
