@@ -45,7 +45,10 @@ async fn handle(State(org): State<Arc<Org>>, request: Request<Body>) -> Reply {
 /// The emulator's own endpoints never fail on demand.
 async fn with_faults(org: &Arc<Org>, request: Request<Body>, method: &str, path: &str) -> Reply {
     let exempt = path.starts_with("/emulator");
-    let fault = if exempt { None } else { org.faults().on_request(method, path) };
+    let (fault, mut removed) = {
+        let mut faults = org.faults();
+        (if exempt { None } else { faults.on_request(method, path) }, faults.removed())
+    };
     match fault {
         None => route(org, request).await,
         Some(Action::DropBefore) => dropped(),
@@ -54,7 +57,7 @@ async fn with_faults(org: &Arc<Org>, request: Request<Body>, method: &str, path:
             dropped()
         }
         Some(Action::Delay { milliseconds }) => {
-            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            let _ = tokio::time::timeout(Duration::from_millis(milliseconds), removed.changed()).await;
             route(org, request).await
         }
         Some(Action::DelayAnswer { milliseconds }) => {

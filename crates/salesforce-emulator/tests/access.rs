@@ -210,6 +210,23 @@ async fn the_testers_door_is_shut_unless_opened() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_held_goes_on_once_the_faults_are_removed() {
+    let session = Session::with(Emulator::builder().admin()).await;
+    let url = format!("{}/emulator/faults", session.running.url);
+    let hour = json!({"action": "delay", "milliseconds": 3_600_000, "path": "*/limits"});
+    assert_eq!(session.send(session.http.post(&url).json(&hour)).await.0, 201);
+    let release = async {
+        while session.send(session.http.get(&url)).await.1 != json!([]) {
+            tokio::task::yield_now().await;
+        }
+        session.send(session.http.delete(&url)).await.0
+    };
+    let both = async { tokio::join!(session.get("limits"), release) };
+    let ((status, _), released) = tokio::time::timeout(Duration::from_secs(60), both).await.expect("the request is held no longer");
+    assert_eq!((status, released), (200, 204));
+}
+
+#[tokio::test]
 async fn drained_rows_are_checked_and_counted_but_not_kept() {
     let session = Session::with(Emulator::builder().config(|config| config.drain = true)).await;
     let job = session.run(json!({"object": "Account", "operation": "insert"}), "Name\nA\nB\n\"\"\n").await;

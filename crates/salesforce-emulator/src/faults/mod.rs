@@ -5,6 +5,7 @@
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::store::RowError;
 
@@ -17,7 +18,7 @@ pub enum Action {
     DropBefore,
     /// The request is carried out, then the connection ends without an answer.
     DropAfter,
-    /// Nothing is done until this time has passed.
+    /// Nothing is done until this time has passed, or the faults are removed.
     Delay { milliseconds: u64 },
     /// The request is carried out, then its answer waits.
     DelayAnswer { milliseconds: u64 },
@@ -102,11 +103,13 @@ impl Fault {
 pub(crate) struct Faults {
     rules: Vec<Fault>,
     random: StdRng,
+    /// Who waits because of a rule learns that the rules are removed.
+    removed: watch::Sender<()>,
 }
 
 impl Faults {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { rules: Vec::new(), random: StdRng::seed_from_u64(seed) }
+        Self { rules: Vec::new(), random: StdRng::seed_from_u64(seed), removed: watch::Sender::new(()) }
     }
 
     pub(crate) fn add(&mut self, fault: Fault) {
@@ -115,6 +118,12 @@ impl Faults {
 
     pub(crate) fn clear(&mut self) {
         self.rules.clear();
+        self.removed.send_replace(());
+    }
+
+    /// Changes once the rules of now are removed.
+    pub(crate) fn removed(&self) -> watch::Receiver<()> {
+        self.removed.subscribe()
     }
 
     /// Rules with matches left.
