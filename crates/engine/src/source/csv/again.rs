@@ -48,7 +48,7 @@ fn delimiter(sample: &[u8]) -> Option<u8> {
 
 fn first_record(sample: &[u8], delimiter: u8) -> Record {
     let mut names = Record::new();
-    let mut take = |record: RawRecord<'_>| {
+    let mut take = |record: &RawRecord<'_>| {
         record.cells().for_each(|name| names.push_field(name));
         Ok(false)
     };

@@ -59,7 +59,7 @@ impl Escapes {
     }
 
     /// The record with what was escaped in it, or nothing if nothing was.
-    fn restored(self, record: RawRecord<'_>) -> Option<Kept> {
+    fn restored(self, record: &RawRecord<'_>) -> Option<Kept> {
         memchr(ESCAPE, record.text)?;
         let mut restored = Kept::from(record);
         restored.gap = None;
@@ -76,9 +76,9 @@ impl Escapes {
 
 /// Hands the record on as the file means it.
 #[inline]
-pub(super) fn restore<T>(escapes: Option<Escapes>, record: RawRecord<'_>, take: impl FnOnce(RawRecord<'_>) -> T) -> T {
+pub(super) fn restore<T>(escapes: Option<Escapes>, record: &RawRecord<'_>, take: impl FnOnce(&RawRecord<'_>) -> T) -> T {
     match escapes.and_then(|escapes| escapes.restored(record)) {
-        Some(restored) => take(restored.record()),
+        Some(restored) => take(&restored.record()),
         None => take(record),
     }
 }

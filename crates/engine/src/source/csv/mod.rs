@@ -1,7 +1,7 @@
 //! Rows of a CSV file, from bytes as they arrive. Strict where `csv-core` is generous: a quote that is never closed is
 //! an error, ragged rows and text that is no text are faults of their row, each with its place.
 //!
-//! bytes → `input` (pieces; `text` decodes, `detect` tells the encoding, `escapes` hides what is escaped) → `parser` (records; `quotes` and `suspect` watch over it) → `rows` (faults, batches)
+//! bytes → `input` (pieces; `text` decodes, `detect` tells the encoding, `escapes` hides what is escaped) → `parser` (records; `line` cuts those without quotes, `quotes` and `suspect` watch over the others) → `rows` (faults, batches)
 //!
 //! `again`: result files that come back
 
@@ -12,6 +12,7 @@ mod detect;
 mod escapes;
 mod footer;
 mod input;
+mod line;
 mod options;
 mod parser;
 mod quotes;
@@ -133,7 +134,7 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> CsvSource<S> {
         loop {
             let mut header = None;
             let (rows, escapes) = (&mut self.rows, self.escapes);
-            let mut take = |record: RawRecord<'_>| {
+            let mut take = |record: &RawRecord<'_>| {
                 header = escapes::restore(escapes, record, |record| rows.header(record))?.map(|names| (names, record.begins_with(quote)));
                 Ok(false)
             };
@@ -182,7 +183,7 @@ impl<S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin> Rows for CsvSource
         batch.clear();
         loop {
             let (rows, header, escapes) = (&mut self.rows, &self.header, self.escapes);
-            let mut take = |record: RawRecord<'_>| {
+            let mut take = |record: &RawRecord<'_>| {
                 escapes::restore(escapes, record, |record| rows.data(header, record, batch))?;
                 Ok(!batch.is_full())
             };

@@ -5,9 +5,10 @@
 use std::borrow::Cow;
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
-use memchr::{memchr, memchr_iter, memchr2, memchr3};
+use memchr::{memchr_iter, memchr2};
 
 use super::escapes;
+use super::line::{self, Cut};
 use super::quotes::{FaultKind, Place, Quotes};
 use super::record::{Fault, RawRecord};
 use super::suspect;
@@ -34,7 +35,7 @@ pub(super) struct Dialect {
 }
 
 /// Takes a record; false: stop behind it.
-pub(super) type Take<'t> = &'t mut dyn FnMut(RawRecord<'_>) -> Result<bool, FileError>;
+pub(super) type Take<'t> = &'t mut dyn FnMut(&RawRecord<'_>) -> Result<bool, FileError>;
 
 pub(super) struct Parser {
     dialect: Dialect,
@@ -133,7 +134,6 @@ impl Parser {
     /// Parses until the input ends, `take` has enough or there is text to parse again; tells how much was used.
     pub(super) fn feed(&mut self, input: &[u8], take: Take<'_>) -> Result<usize, FileError> {
         let mut used = if self.in_comment { self.skip_comment(input) } else { 0 };
-        let ascii = ascii_prefix(input);
         // Where the record under way begins in the input, or goes on.
         let mut from = 0;
         while used < input.len() {
@@ -154,10 +154,11 @@ impl Parser {
                         used += self.skip_comment(&input[used..]);
                         continue;
                     }
-                    if let Some(end) = whole_line(&input[used..], self.dialect.quote) {
-                        let line = &input[used..used + end];
-                        used += end + 1;
-                        if !self.cut(line, input[used - 1], used <= ascii, take)? {
+                    self.cuts.clear();
+                    if let Some(cut) = line::cut(&input[used..], self.dialect, &mut self.cuts) {
+                        let line = &input[used..used + cut.end];
+                        used += cut.end + 1;
+                        if !self.cut(line, input[used - 1], &cut, take)? {
                             break;
                         }
                         continue;
@@ -277,25 +278,23 @@ impl Parser {
         used
     }
 
-    /// A line without quotes, without a copy.
-    fn cut(&mut self, line: &[u8], end: u8, known_ascii: bool, take: Take<'_>) -> Result<bool, FileError> {
+    /// A line without quotes, without a copy. `cuts` has the places of its delimiters.
+    fn cut(&mut self, line: &[u8], end: u8, cut: &Cut, take: Take<'_>) -> Result<bool, FileError> {
         let at = Position { row: 0, line: self.line, byte: self.byte };
         if line.len() > MAX_RECORD {
             return Err(FileError::RecordTooLong { at, limit: MAX_RECORD >> 20 });
         }
         self.byte += line.len() as u64 + 1;
-        self.line += 1 + if known_ascii { 0 } else { self.escaped_lines(line) };
+        self.line += 1 + if cut.known_ascii { 0 } else { self.escaped_lines(line) };
         self.behind_cr = end == b'\r';
-        self.give(at, line, known_ascii, None, take)
+        self.give(at, line, cut.known_ascii, None, take)
     }
 
-    /// A line as it stands, cut at its delimiters.
+    /// A line as it stands, cut at its delimiters, whose places `cuts` has.
     fn give(&mut self, at: Position, line: &[u8], known_ascii: bool, fault: Option<Fault>, take: Take<'_>) -> Result<bool, FileError> {
-        self.cuts.clear();
-        self.cuts.extend(memchr_iter(self.dialect.delimiter, line));
         self.cuts.push(line.len());
         let marked = std::mem::take(&mut self.behind_mark);
-        take(RawRecord {
+        take(&RawRecord {
             at,
             text: line,
             ends: &self.cuts,
@@ -350,7 +349,7 @@ impl Parser {
         if self.dialect.escape.is_some() {
             self.line += self.escaped_lines(&whole(&self.begun, raw));
         }
-        take(RawRecord {
+        take(&RawRecord {
             at: self.start,
             text: &self.text[..self.text_len],
             ends: &self.ends[..self.ends_len],
@@ -380,6 +379,8 @@ impl Parser {
         let fault = self.fault(FaultKind::Stray, place, raw);
         self.byte = self.start.byte + stray.next as u64;
         self.line = self.start.line + 1 + self.escaped_lines(&raw[..stray.line]);
+        self.cuts.clear();
+        self.cuts.extend(memchr_iter(self.dialect.delimiter, &raw[..stray.line]));
         self.give(self.start, &raw[..stray.line], false, Some(fault), take)?;
         Ok(true)
     }
@@ -413,26 +414,10 @@ fn whole<'r>(begun: &[u8], raw: &'r [u8]) -> Cow<'r, [u8]> {
     if begun.is_empty() { Cow::Borrowed(raw) } else { Cow::Owned([begun, raw].concat()) }
 }
 
-/// How far the input is known to have no character beyond ASCII and no NUL: looked at in one go, not row by row.
-fn ascii_prefix(input: &[u8]) -> usize {
-    // As much as comes at a time; more would be looked at again and again.
-    const LOOKED_AT: usize = 256 << 10;
-    let looked_at = &input[..input.len().min(LOOKED_AT)];
-    if looked_at.is_ascii() && memchr(0, looked_at).is_none() { looked_at.len() } else { 0 }
-}
-
 /// It would take a mark off the first record it sees; that one was looked for at the start of the file.
 fn core(dialect: Dialect) -> Reader {
     let quote = dialect.quote.unwrap_or(b'"');
     let mut core = ReaderBuilder::new().delimiter(dialect.delimiter).quoting(dialect.quote.is_some()).quote(quote).build();
     core.read_record(b"\n", &mut [0], &mut [0]);
     core
-}
-
-/// Where the line ends, if it does and no quote comes before.
-fn whole_line(input: &[u8], quote: Option<u8>) -> Option<usize> {
-    match quote {
-        Some(quote) => memchr3(b'\n', b'\r', quote, input).filter(|at| input[*at] != quote),
-        None => memchr2(b'\n', b'\r', input),
-    }
 }

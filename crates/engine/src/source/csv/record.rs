@@ -3,8 +3,7 @@
 use super::quotes::FaultKind;
 use crate::row::Position;
 
-/// A record, unescaped, until the next one is parsed.
-#[derive(Clone, Copy)]
+/// A record, unescaped, until the next one is parsed. It is handed on by reference: to copy it for each row costs more than to cut the row.
 pub(super) struct RawRecord<'a> {
     /// Where it begins; the row number is the caller's.
     pub(super) at: Position,
@@ -41,28 +40,29 @@ impl<'a> RawRecord<'a> {
     }
 
     /// Whether it begins with this byte.
-    pub(super) fn begins_with(self, byte: Option<u8>) -> bool {
+    pub(super) fn begins_with(&self, byte: Option<u8>) -> bool {
         byte.is_some() && self.raw[0].first().or(self.raw[1].first()).copied() == byte
     }
 
     /// What stands in the file, without the line end.
-    pub(super) fn raw(self) -> Vec<u8> {
+    pub(super) fn raw(&self) -> Vec<u8> {
         let mut raw = self.raw.concat();
         raw.pop_if(|last| matches!(last, b'\n' | b'\r'));
         raw
     }
 
-    pub(super) fn cells(self) -> impl Iterator<Item = &'a [u8]> {
+    pub(super) fn cells(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let Self { text, ends, .. } = *self;
         let (mut start, gap) = (0, usize::from(self.gap.is_some()));
-        self.ends.iter().map(move |end| {
-            let cell = &self.text[start..*end];
+        ends.iter().map(move |end| {
+            let cell = &text[start..*end];
             start = end + gap;
             cell
         })
     }
 
     /// The cells with a comma between each two, if that is how they stand in `text`.
-    pub(super) fn joined_by_commas(self) -> Option<&'a [u8]> {
+    pub(super) fn joined_by_commas(&self) -> Option<&'a [u8]> {
         (self.gap == Some(b',')).then_some(self.text)
     }
 }
@@ -77,12 +77,12 @@ pub(super) struct Kept {
     known_ascii: bool,
     fault: Option<Fault>,
     marked: bool,
-    blank_lines: u64,
+    pub(super) blank_lines: u64,
 }
 
-impl From<RawRecord<'_>> for Kept {
-    fn from(record: RawRecord<'_>) -> Self {
-        let RawRecord { at, text, ends, gap, raw, known_ascii, fault, marked, blank_lines } = record;
+impl From<&RawRecord<'_>> for Kept {
+    fn from(record: &RawRecord<'_>) -> Self {
+        let RawRecord { at, text, ends, gap, raw, known_ascii, fault, marked, blank_lines } = *record;
         Self { at, text: text.to_vec(), ends: ends.to_vec(), gap, raw: raw.concat(), known_ascii, fault, marked, blank_lines }
     }
 }

@@ -113,7 +113,7 @@ impl Records {
     }
 
     /// The names of the header, unless the record is blank.
-    pub(super) fn header(&mut self, record: RawRecord<'_>) -> Result<Option<Vec<String>>, FileError> {
+    pub(super) fn header(&mut self, record: &RawRecord<'_>) -> Result<Option<Vec<String>>, FileError> {
         if is_blank(record) {
             self.blank += 1;
             return Ok(None);
@@ -145,26 +145,26 @@ impl Records {
     }
 
     /// Adds a row, unless the record is blank or among the last ones that are left out.
-    pub(super) fn data(&mut self, header: &Header, mut record: RawRecord<'_>, batch: &mut Batch) -> Result<(), FileError> {
+    pub(super) fn data(&mut self, header: &Header, record: &RawRecord<'_>, batch: &mut Batch) -> Result<(), FileError> {
         if is_blank(record) {
             self.blank += 1;
             return Ok(());
         }
-        record.blank_lines += self.blank;
+        let blank_lines = record.blank_lines + self.blank;
         let next = self.next();
         match &mut self.tail {
-            None => self.with_text(header, record, batch),
-            Some(tail) => match tail.push(record, next)? {
-                Some(kept) => self.with_text(header, kept.record(), batch),
+            None => self.with_text(header, record, blank_lines, batch),
+            Some(tail) => match tail.push(record, blank_lines, next)? {
+                Some(kept) => self.with_text(header, &kept.record(), kept.blank_lines, batch),
                 None => Ok(()),
             },
         }
     }
 
-    /// A record with text, which knows how many blank ones stand before it.
-    fn with_text(&mut self, header: &Header, record: RawRecord<'_>, batch: &mut Batch) -> Result<(), FileError> {
+    /// A record with text. `blank_lines`: so many stand before it, blank records among them.
+    fn with_text(&mut self, header: &Header, record: &RawRecord<'_>, blank_lines: u64, batch: &mut Batch) -> Result<(), FileError> {
         let first = record.cells().next().unwrap_or_default();
-        let blank_before = std::mem::replace(&mut self.blank_before, record.blank_lines);
+        let blank_before = std::mem::replace(&mut self.blank_before, blank_lines);
         let behind_blank = blank_before != self.blank_before;
         if behind_blank
             || record.marked
@@ -179,7 +179,7 @@ impl Records {
     }
 
     /// A record that may be no row.
-    fn odd(&mut self, header: &Header, record: RawRecord<'_>, behind_blank: bool, batch: &mut Batch) -> Result<(), FileError> {
+    fn odd(&mut self, header: &Header, record: &RawRecord<'_>, behind_blank: bool, batch: &mut Batch) -> Result<(), FileError> {
         let first = record.cells().next().unwrap_or_default();
         let alone = record.ends.len() == 1 && record.fault.is_none();
         if alone && first.first() == Some(&END_MARK) && first.trim_ascii_end().iter().all(|byte| *byte == END_MARK) {
@@ -216,16 +216,16 @@ impl Records {
         for (at, cell) in held {
             let ends = [cell.len()];
             let record = RawRecord::of_cell(at, &cell, &ends);
-            if is_footer { self.skip(header, record, batch) } else { self.row(header, record, batch)? }
+            if is_footer { self.skip(header, &record, batch) } else { self.row(header, &record, batch)? }
         }
         let last = self.tail.as_mut().map(Tail::take).unwrap_or_default();
-        last.iter().for_each(|kept| self.skip(header, kept.record(), batch));
+        last.iter().for_each(|kept| self.skip(header, &kept.record(), batch));
         self.judge()
     }
 
     /// An end mark that stood alone behind the last line.
     pub(super) fn end_mark(&mut self, header: &Header, batch: &mut Batch) {
-        self.skip(header, RawRecord::of_cell(Position::default(), b"", &[0]), batch);
+        self.skip(header, &RawRecord::of_cell(Position::default(), b"", &[0]), batch);
     }
 
     /// Lines that were held back are rows after all.
@@ -234,11 +234,11 @@ impl Records {
             return Ok(());
         }
         let (held, _) = self.footer.take(header.len());
-        held.iter().try_for_each(|(at, cell)| self.row(header, RawRecord::of_cell(*at, cell, &[cell.len()]), batch))
+        held.iter().try_for_each(|(at, cell)| self.row(header, &RawRecord::of_cell(*at, cell, &[cell.len()]), batch))
     }
 
     /// Counts a record that is no row.
-    fn skip(&mut self, header: &Header, record: RawRecord<'_>, batch: &mut Batch) {
+    fn skip(&mut self, header: &Header, record: &RawRecord<'_>, batch: &mut Batch) {
         self.read += 1;
         batch.push(self.read, |row| {
             row.skipped = true;
@@ -247,7 +247,7 @@ impl Records {
         });
     }
 
-    fn row(&mut self, header: &Header, record: RawRecord<'_>, batch: &mut Batch) -> Result<(), FileError> {
+    fn row(&mut self, header: &Header, record: &RawRecord<'_>, batch: &mut Batch) -> Result<(), FileError> {
         self.read += 1;
         if record.text.len() > MAX_CHARACTERS {
             self.check_length(record)?;
@@ -301,7 +301,7 @@ impl Records {
     }
 
     /// Only what is sent has a limit of Salesforce's.
-    fn check_length(&self, record: RawRecord<'_>) -> Result<(), FileError> {
+    fn check_length(&self, record: &RawRecord<'_>) -> Result<(), FileError> {
         let is_used = |column: usize| self.used.as_ref().is_none_or(|used| used.contains(&column));
         let sent = record.cells().enumerate().filter(|(column, _)| is_used(*column)).map(|(_, cell)| characters(cell)).sum::<usize>();
         if sent <= MAX_CHARACTERS {
@@ -327,7 +327,7 @@ impl Records {
         Err(FileError::QuotesInDoubt { at: *at, column, lines: *lines, rows, suspected: *suspected, as_text: rows + more })
     }
 
-    fn check_shape(&self, header: &Header, record: RawRecord<'_>, row: u64) -> Option<RowError> {
+    fn check_shape(&self, header: &Header, record: &RawRecord<'_>, row: u64) -> Option<RowError> {
         if let Some(Fault { kind, at, field }) = record.fault {
             let (at, column) = (Position { row, ..at }, header.column(field));
             return Some(match kind {
@@ -359,7 +359,7 @@ impl Records {
         }
     }
 
-    fn check_text(&self, header: &Header, record: RawRecord<'_>, row: u64) -> Result<(), RowError> {
+    fn check_text(&self, header: &Header, record: &RawRecord<'_>, row: u64) -> Result<(), RowError> {
         if record.known_ascii {
             return Ok(());
         }
@@ -382,7 +382,7 @@ impl Records {
 }
 
 /// Only blanks in every cell, as spreadsheets leave behind.
-fn is_blank(record: RawRecord<'_>) -> bool {
+fn is_blank(record: &RawRecord<'_>) -> bool {
     record.cells().all(is_blank_cell)
 }
 

@@ -60,9 +60,9 @@ fn read(sample: &[u8], whole: bool, dialect: Dialect) -> Option<Reading> {
     let mut parser = Parser::new(dialect, 0, 0);
     let mut counts = Vec::new();
     let mut header = BTreeSet::new();
-    let mut take = |record: RawRecord<'_>| {
+    let mut take = |record: &RawRecord<'_>| {
         if counts.is_empty() {
-            let names = |record: RawRecord<'_>| record.cells().map(|cell| String::from_utf8_lossy(cell).trim().to_owned()).collect();
+            let names = |record: &RawRecord<'_>| record.cells().map(|cell| String::from_utf8_lossy(cell).trim().to_owned()).collect();
             header = escapes::restore(escapes, record, names);
         }
         counts.push(record.ends.len());

@@ -26,9 +26,10 @@ impl Tail {
         self.held.len()
     }
 
-    /// Takes a record with text, and gives back the one that is not among the last any more. `row`: the number of the record.
-    pub(super) fn push(&mut self, record: RawRecord<'_>, row: u64) -> Result<Option<Kept>, FileError> {
-        let kept = Kept::from(record);
+    /// Takes a record with text, and gives back the one that is not among the last any more. `blank_lines`: so many stand before it; `row`: its number.
+    pub(super) fn push(&mut self, record: &RawRecord<'_>, blank_lines: u64, row: u64) -> Result<Option<Kept>, FileError> {
+        let mut kept = Kept::from(record);
+        kept.blank_lines = blank_lines;
         self.bytes += kept.size();
         self.held.push_back(kept);
         let first = if self.held.len() > self.count { self.held.pop_front() } else { None };
