@@ -1,11 +1,11 @@
 //! Text in pieces of any size → records, one after the other. Buffers in, borrowed records out; does no I/O and judges
-//! no cell. A line that is there as a whole and has no quote is cut where it stands; everything else goes through
-//! `csv-core`, which cuts and unescapes. Places, blank lines, limits and quotes are ours.
+//! no cell. A line that is there as a whole, with nothing but whole cells in quotes, is cut where it stands; everything else goes
+//! through `csv-core`, which cuts and unescapes. Places, blank lines, limits and quotes are ours.
 
 use std::borrow::Cow;
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
-use memchr::{memchr_iter, memchr2};
+use memchr::{memchr, memchr_iter, memchr2};
 
 use super::escapes;
 use super::line::{self, Cut};
@@ -51,6 +51,8 @@ pub(super) struct Parser {
     ends_len: usize,
     /// Ends of the cells of a line that is cut where it stands.
     cuts: Vec<usize>,
+    /// Its cells, if some have quotes around them.
+    unquoted: Vec<u8>,
     /// The record under way as it came, as far as it came in earlier pieces.
     begun: Vec<u8>,
     /// To be parsed before all other text: it was taken for a part of a cell.
@@ -84,6 +86,7 @@ impl Parser {
             ends: vec![0; 64],
             ends_len: 0,
             cuts: Vec::new(),
+            unquoted: Vec::new(),
             begun: Vec::new(),
             again: Vec::new(),
             repeated: 0,
@@ -278,7 +281,7 @@ impl Parser {
         used
     }
 
-    /// A line without quotes, without a copy. `cuts` has the places of its delimiters.
+    /// A line that was cut where it stands. `cuts` has the places of its delimiters.
     fn cut(&mut self, line: &[u8], end: u8, cut: &Cut, take: Take<'_>) -> Result<bool, FileError> {
         let at = Position { row: 0, line: self.line, byte: self.byte };
         if line.len() > MAX_RECORD {
@@ -287,7 +290,44 @@ impl Parser {
         self.byte += line.len() as u64 + 1;
         self.line += 1 + if cut.known_ascii { 0 } else { self.escaped_lines(line) };
         self.behind_cr = end == b'\r';
-        self.give(at, line, cut.known_ascii, None, take)
+        if cut.quoted { self.give_unquoted(at, line, cut, take) } else { self.give(at, line, cut.known_ascii, None, take) }
+    }
+
+    /// The same without the quotes around its cells.
+    fn give_unquoted(&mut self, at: Position, line: &[u8], cut: &Cut, take: Take<'_>) -> Result<bool, FileError> {
+        self.cuts.push(line.len());
+        self.unquoted.clear();
+        let mut from = 0;
+        for end in &mut self.cuts {
+            let cell = &line[from..*end];
+            from = *end + 1;
+            match self.dialect.quote {
+                Some(quote) if cell.first() == Some(&quote) => {
+                    let mut rest = &cell[1..cell.len() - 1];
+                    // Of two quotes in it one is text.
+                    while cut.doubled
+                        && let Some(at) = memchr(quote, rest)
+                    {
+                        self.unquoted.extend_from_slice(&rest[..=at]);
+                        rest = &rest[at + 2..];
+                    }
+                    self.unquoted.extend_from_slice(rest);
+                }
+                _ => self.unquoted.extend_from_slice(cell),
+            }
+            *end = self.unquoted.len();
+        }
+        take(&RawRecord {
+            at,
+            text: &self.unquoted,
+            ends: &self.cuts,
+            gap: None,
+            raw: [b"", line],
+            known_ascii: cut.known_ascii,
+            fault: None,
+            marked: std::mem::take(&mut self.behind_mark),
+            blank_lines: self.blank_lines,
+        })
     }
 
     /// A line as it stands, cut at its delimiters, whose places `cuts` has.
