@@ -1,5 +1,7 @@
 //! The values of one column in one row group, decoded a few at a time.
 
+use parquet::basic::Type;
+use parquet::column::page::PageReader;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::DataType;
 use parquet::errors::ParquetError as Undecoded;
@@ -9,6 +11,7 @@ use super::decoder::safely;
 use super::error::{ParquetError, Part};
 use super::pages::Pages;
 use super::shape::Shape;
+use super::texts::Texts;
 use super::value::{Stored, Wrong};
 
 /// The cells of a column.
@@ -19,6 +22,14 @@ pub(super) trait Cells {
 
 /// `ahead`: how many values are decoded at a time.
 pub(super) fn cells(column: &ColumnDescPtr, pages: Pages, part: Part, shape: Shape, ahead: usize) -> Box<dyn Cells> {
+    match column.physical_type() {
+        Type::BYTE_ARRAY => Box::new(Texts::new(column.clone(), pages, part, shape, ahead)),
+        _ => decoded(column, Box::new(pages), part, shape, ahead),
+    }
+}
+
+/// By the crate that decodes.
+pub(super) fn decoded(column: &ColumnDescPtr, pages: Box<dyn PageReader>, part: Part, shape: Shape, ahead: usize) -> Box<dyn Cells> {
     let present = column.max_def_level();
     macro_rules! typed {
         ($reader:expr) => {
@@ -37,7 +48,7 @@ pub(super) fn cells(column: &ColumnDescPtr, pages: Pages, part: Part, shape: Sha
             })
         };
     }
-    match get_column_reader(column.clone(), Box::new(pages)) {
+    match get_column_reader(column.clone(), pages) {
         ColumnReader::BoolColumnReader(reader) => typed!(reader),
         ColumnReader::Int32ColumnReader(reader) => typed!(reader),
         ColumnReader::Int64ColumnReader(reader) => typed!(reader),

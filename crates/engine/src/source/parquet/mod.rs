@@ -1,7 +1,7 @@
 //! Rows of a Parquet file.
 //!
 //! bytes → `footer` (what the file consists of; `thrift`) → `columns` (which of it are columns; `shape`) → `pages` (checked and unpacked within
-//! a `budget`; `rest`, `header`, `inflate`, `differences`) → the crate `parquet`, which decodes them (`decoder`) → `cells` (values; `value`, `decimal`) → `rows`
+//! a `budget`; `rest`, `header`, `inflate`, `differences`) → `texts`, or for other values the crate `parquet`, which decodes them (`decoder`) → `cells` (values; `value`, `decimal`) → `rows`
 //! (header, faults, batches)
 //!
 //! What a file consists of stands at its end, so any part of it has to be at hand (`random_access`). It is read on a thread that may block.
@@ -19,10 +19,12 @@ mod inflate;
 mod kinds;
 mod limits;
 mod line;
+mod numbers;
 mod pages;
 mod rest;
 mod rows;
 mod shape;
+mod texts;
 mod thrift;
 mod value;
 

@@ -76,7 +76,7 @@ impl Pages {
         })
     }
 
-    fn next_page(&mut self) -> Result<Option<Page>, ParquetError> {
+    pub(super) fn next_page(&mut self) -> Result<Option<Page>, ParquetError> {
         let damaged = self.part.clone().damaged();
         while !self.rest.is_empty() {
             let (header, length) = self.header()?.ok_or_else(|| damaged.clone())?;

@@ -109,7 +109,8 @@ impl Stored for FixedLenByteArray {
     }
 }
 
-fn bytes(bytes: &[u8], shape: Shape, text: &mut String) -> Result<(), Wrong> {
+/// The same for bytes.
+pub(super) fn bytes(bytes: &[u8], shape: Shape, text: &mut String) -> Result<(), Wrong> {
     match shape {
         Shape::Decimal(scale) => decimal::write(bytes, scale, text).map_err(Wrong::NoSuchValue),
         Shape::Uuid => {

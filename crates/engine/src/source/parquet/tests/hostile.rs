@@ -47,6 +47,43 @@ fn what_is_made_by_hand_is_read() {
 }
 
 #[test]
+fn pages_of_a_column_may_be_written_differently() {
+    let pages = vec![
+        dictionary(2, &texts(&["x", "y"])),
+        data(2, DICTIONARY, 3, &[1, 2 << 1, 1]),
+        data(1, 0, 5, &plain(b"z")),
+        // From here on it is another's to decode, with the dictionary.
+        data(3, DELTA_LENGTH, [equal(3, 1), b"abc".to_vec()].concat().len(), &[equal(3, 1), b"abc".to_vec()].concat()),
+        data(1, DICTIONARY, 3, &[1, 1 << 1, 0]),
+        data(1, 0, 5, &plain(b"w")),
+    ];
+    let made = Made { encodings: vec![0, DELTA_LENGTH, DICTIONARY], ..Made::of(BYTE_ARRAY, 8, pages) };
+    assert_eq!(cells(made).unwrap(), ["y", "y", "z", "a", "b", "c", "x", "w"]);
+}
+
+#[test]
+fn a_text_is_where_a_page_says_or_the_page_is_damaged() {
+    let of = |numbers: &[u8]| {
+        let pages = vec![
+            dictionary(2, &texts(&["x", "a text of more bytes than fit into a register"])),
+            data(2, DICTIONARY, numbers.len(), numbers),
+        ];
+        cells(Made { encodings: vec![0, DICTIONARY], ..Made::of(BYTE_ARRAY, 2, pages) })
+    };
+    assert_eq!(of(&[1, 3, 2]).unwrap(), ["x", "a text of more bytes than fit into a register"], "control");
+    // One of none, one too few, wider than a number can be, no width, and a run that is cut off.
+    for numbers in [&[2, 3, 2][..], &[1, 1 << 1, 0], &[33, 3, 2], &[], &[1, 2 << 1], &[1, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]] {
+        assert_eq!(of(numbers).unwrap_err(), DAMAGED, "{numbers:?}");
+    }
+    for length in [2_u32, u32::MAX] {
+        let body = [&length.to_le_bytes()[..], b"x"].concat();
+        assert_eq!(refused(one_page(1, 0, &body)), DAMAGED, "{length}");
+        let pages = vec![dictionary(1, &body), data(1, DICTIONARY, 3, &[0, 2, 0])];
+        assert_eq!(refused(Made { encodings: vec![0, DICTIONARY], ..Made::of(BYTE_ARRAY, 1, pages) }), DAMAGED, "{length}");
+    }
+}
+
+#[test]
 fn a_file_that_is_cut_off_is_damaged_wherever_that_is() {
     for name in ["pyarrow-nested.parquet", "duckdb-zstd-v2.parquet"] {
         let file = fixture(name);

@@ -1,0 +1,252 @@
+//! Texts of a column, taken from where they stand in a page or in the dictionary. The crate that decodes counts who shows each value, with
+//! every one of them; nobody has to here.
+
+use bytes::Bytes;
+use parquet::basic::Encoding;
+use parquet::column::page::{Page, PageMetadata, PageReader};
+use parquet::errors::{ParquetError as Undecoded, Result as Decoded};
+use parquet::schema::types::ColumnDescPtr;
+
+use super::cells::{Cells, decoded};
+use super::error::{ParquetError, Part};
+use super::numbers::Numbers;
+use super::pages::Pages;
+use super::shape::Shape;
+use super::value::{self, Wrong};
+
+/// A column of texts, or of other bytes of any length.
+pub(super) struct Texts {
+    column: ColumnDescPtr,
+    part: Part,
+    shape: Shape,
+    ahead: usize,
+    /// A value that is no text, as it is told.
+    told: String,
+    /// Which level a value has that is not absent.
+    present: u32,
+    state: State,
+}
+
+enum State {
+    Here(Box<Reading>),
+    /// By the crate, from the first page on that is written as no other.
+    There(Box<dyn Cells>),
+}
+
+struct Reading {
+    pages: Option<Pages>,
+    /// As it came, for the crate.
+    dictionary: Option<Page>,
+    /// Its texts, and where each begins and ends.
+    texts: Bytes,
+    places: Vec<(u32, u32)>,
+    /// Values of the page, absent ones among them, that were not read.
+    left: u32,
+    /// None if no value is absent.
+    levels: Option<Numbers>,
+    values: Values,
+}
+
+enum Values {
+    /// Each behind its length.
+    Plain {
+        bytes: Bytes,
+        at: usize,
+    },
+    OfDictionary(Numbers),
+}
+
+impl Texts {
+    pub(super) fn new(column: ColumnDescPtr, pages: Pages, part: Part, shape: Shape, ahead: usize) -> Self {
+        let present = u32::from(column.max_def_level().cast_unsigned());
+        let reading = Reading {
+            pages: Some(pages),
+            dictionary: None,
+            texts: Bytes::new(),
+            places: Vec::new(),
+            left: 0,
+            levels: None,
+            values: Values::Plain { bytes: Bytes::new(), at: 0 },
+        };
+        Self { column, part, shape, ahead, told: String::new(), present, state: State::Here(Box::new(reading)) }
+    }
+}
+
+impl Cells for Texts {
+    fn next(&mut self, text: &mut Vec<u8>) -> Result<Result<(), Wrong>, ParquetError> {
+        loop {
+            let reading = match &mut self.state {
+                State::There(cells) => return cells.next(text),
+                State::Here(reading) => reading,
+            };
+            if reading.left > 0 {
+                let value = reading.value(self.present).ok_or_else(|| self.part.clone().damaged())?;
+                let Some(value) = value else { return Ok(Ok(())) };
+                if self.shape == Shape::Text {
+                    value.append_to(text);
+                    return Ok(Ok(()));
+                }
+                self.told.clear();
+                let told = value::bytes(value.bytes(), self.shape, &mut self.told);
+                text.extend_from_slice(self.told.as_bytes());
+                return Ok(told);
+            }
+            if let Some(behind) = reading.open(self.present, &self.part)? {
+                let (column, part) = (&self.column, self.part.clone());
+                self.state = State::There(decoded(column, Box::new(behind), part, self.shape, self.ahead));
+            }
+        }
+    }
+}
+
+/// Bytes of a page, and how many of them are a value.
+struct Value<'p>(&'p [u8], usize);
+
+impl<'p> Value<'p> {
+    fn bytes(&self) -> &'p [u8] {
+        &self.0[..self.1]
+    }
+
+    /// Most are short, and to copy as many as fit into a register takes a fraction of asking how many there are.
+    #[inline]
+    fn append_to(&self, text: &mut Vec<u8>) {
+        const SHORT: usize = 32;
+        match self.0.first_chunk::<SHORT>() {
+            Some(more) if self.1 <= SHORT => {
+                let end = text.len() + self.1;
+                text.extend_from_slice(more);
+                text.truncate(end);
+            }
+            _ => text.extend_from_slice(self.bytes()),
+        }
+    }
+}
+
+impl Reading {
+    /// The next value, or none if it is absent. The outer `None`: it is not there.
+    #[inline]
+    fn value(&mut self, present: u32) -> Option<Option<Value<'_>>> {
+        self.left -= 1;
+        if let Some(levels) = &mut self.levels
+            && levels.next()? != present
+        {
+            return Some(None);
+        }
+        match &mut self.values {
+            Values::Plain { bytes, at } => {
+                let (value, end) = behind_length(bytes, *at)?;
+                *at = end;
+                Some(Some(value))
+            }
+            Values::OfDictionary(numbers) => {
+                let (from, until) = *self.places.get(numbers.next()? as usize)?;
+                let text = self.texts.get(from as usize..)?;
+                Some(Some(Value(text, (until - from) as usize)))
+            }
+        }
+    }
+
+    /// Opens the next page with values. Answers with all pages that are left when the next one is written as no other here is.
+    fn open(&mut self, present: u32, part: &Part) -> Result<Option<Behind>, ParquetError> {
+        let damaged = || part.clone().damaged();
+        let pages = self.pages.as_mut().ok_or_else(damaged)?;
+        let page = pages.next_page()?.ok_or_else(damaged)?;
+        if let Page::DictionaryPage { buf, num_values, .. } = &page {
+            self.places = places(buf, *num_values).ok_or_else(damaged)?;
+            self.texts = buf.clone();
+            self.dictionary = Some(page);
+            return Ok(None);
+        }
+        let Some((levels, values)) = parts(&page, present).ok_or_else(damaged)? else {
+            let first = self.dictionary.take().into_iter().chain([page]).collect::<Vec<_>>();
+            let rest = self.pages.take().ok_or_else(damaged)?;
+            return Ok(Some(Behind { first: first.into_iter(), rest }));
+        };
+        let width = u32::BITS - present.leading_zeros();
+        self.levels = levels.map(|levels| Numbers::new(levels, width).ok_or_else(damaged)).transpose()?;
+        self.values = match page.encoding() {
+            Encoding::PLAIN => Values::Plain { bytes: values, at: 0 },
+            // A page of nothing but absent values may have nothing.
+            _ => {
+                let width = values.first().copied().unwrap_or_default();
+                let numbers = values.slice(values.len().min(1)..);
+                Values::OfDictionary(Numbers::new(numbers, width.into()).ok_or_else(damaged)?)
+            }
+        };
+        self.left = page.num_values();
+        Ok(None)
+    }
+}
+
+/// The levels of a page, if it has some, and its values. The outer `None`: it has not what it says. The inner one: it is written otherwise.
+fn parts(page: &Page, present: u32) -> Option<Option<(Option<Bytes>, Bytes)>> {
+    if !matches!(page.encoding(), Encoding::PLAIN | Encoding::PLAIN_DICTIONARY | Encoding::RLE_DICTIONARY) {
+        return Some(None);
+    }
+    match page {
+        Page::DataPage { buf, .. } if present == 0 => Some(Some((None, buf.clone()))),
+        Page::DataPage { buf, def_level_encoding: Encoding::RLE, .. } => {
+            let end = 4 + u32::from_le_bytes(*buf.first_chunk()?) as usize;
+            (end <= buf.len()).then(|| Some((Some(buf.slice(4..end)), buf.slice(end..))))
+        }
+        Page::DataPageV2 { buf, def_levels_byte_len, rep_levels_byte_len, .. } => {
+            let from = *rep_levels_byte_len as usize;
+            let end = from + *def_levels_byte_len as usize;
+            (end <= buf.len()).then(|| Some(((present > 0).then(|| buf.slice(from..end)), buf.slice(end..))))
+        }
+        _ => Some(None),
+    }
+}
+
+/// The bytes behind a length, and where they end.
+#[inline]
+fn behind_length(bytes: &[u8], at: usize) -> Option<(Value<'_>, usize)> {
+    let (length, rest) = bytes.get(at..)?.split_first_chunk::<4>()?;
+    let length = u32::from_le_bytes(*length) as usize;
+    (length <= rest.len()).then(|| (Value(rest, length), at + 4 + length))
+}
+
+/// Where so many texts begin and end. `None`: they are not there.
+fn places(page: &[u8], count: u32) -> Option<Vec<(u32, u32)>> {
+    // Pages take less than four gibibytes.
+    u32::try_from(page.len()).ok()?;
+    let mut at = 0;
+    (0..count)
+        .map(|_| {
+            let (value, end) = behind_length(page, at)?;
+            at = end;
+            Some(((end - value.1) as u32, end as u32))
+        })
+        .collect()
+}
+
+/// Pages that were looked at already, and those behind them.
+struct Behind {
+    first: std::vec::IntoIter<Page>,
+    rest: Pages,
+}
+
+impl PageReader for Behind {
+    fn get_next_page(&mut self) -> Decoded<Option<Page>> {
+        match self.first.next() {
+            Some(page) => Ok(Some(page)),
+            None => self.rest.get_next_page(),
+        }
+    }
+
+    fn peek_next_page(&mut self) -> Decoded<Option<PageMetadata>> {
+        Err(Undecoded::NYI("pages are only read".to_owned()))
+    }
+
+    fn skip_next_page(&mut self) -> Decoded<()> {
+        Err(Undecoded::NYI("pages are only read".to_owned()))
+    }
+}
+
+impl Iterator for Behind {
+    type Item = Decoded<Page>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
+    }
+}
