@@ -35,11 +35,7 @@ enum State {
 
 struct Reading {
     pages: Option<Pages>,
-    /// As it came, for the crate.
-    dictionary: Option<Page>,
-    /// Its texts, and where each begins and ends.
-    texts: Bytes,
-    places: Vec<(u32, u32)>,
+    dictionary: Dictionary,
     /// Values of the page, absent ones among them, that were not read.
     left: u32,
     /// None if no value is absent.
@@ -53,7 +49,27 @@ enum Values {
         bytes: Bytes,
         at: usize,
     },
-    OfDictionary(Numbers),
+    OfDictionary(Numbers, Gathered),
+}
+
+#[derive(Default)]
+struct Dictionary {
+    /// As it came, for the crate.
+    page: Option<Page>,
+    /// Its texts, and where each begins and ends.
+    texts: Bytes,
+    places: Vec<(u32, u32)>,
+}
+
+/// The next values, beside one another. Texts of a dictionary are all over it, and mostly not in the processor's cache: to fetch one takes longer
+/// than all else, unless many are fetched at once.
+#[derive(Default)]
+struct Gathered {
+    texts: Vec<u8>,
+    ends: Vec<usize>,
+    /// Which of them comes next, and where it begins.
+    next: usize,
+    from: usize,
 }
 
 impl Texts {
@@ -61,9 +77,7 @@ impl Texts {
         let present = u32::from(column.max_def_level().cast_unsigned());
         let reading = Reading {
             pages: Some(pages),
-            dictionary: None,
-            texts: Bytes::new(),
-            places: Vec::new(),
+            dictionary: Dictionary::default(),
             left: 0,
             levels: None,
             values: Values::Plain { bytes: Bytes::new(), at: 0 },
@@ -99,6 +113,9 @@ impl Cells for Texts {
     }
 }
 
+/// So many bytes are copied in one move.
+const SHORT: usize = 32;
+
 /// Bytes of a page, and how many of them are a value.
 struct Value<'p>(&'p [u8], usize);
 
@@ -110,7 +127,6 @@ impl<'p> Value<'p> {
     /// Most are short, and to copy as many as fit into a register takes a fraction of asking how many there are.
     #[inline]
     fn append_to(&self, text: &mut Vec<u8>) {
-        const SHORT: usize = 32;
         match self.0.first_chunk::<SHORT>() {
             Some(more) if self.1 <= SHORT => {
                 let end = text.len() + self.1;
@@ -119,6 +135,37 @@ impl<'p> Value<'p> {
             }
             _ => text.extend_from_slice(self.bytes()),
         }
+    }
+}
+
+impl Gathered {
+    const VALUES: usize = 64;
+    const BYTES: usize = 16 << 10;
+
+    #[inline]
+    fn value(&mut self, numbers: &mut Numbers, dictionary: &Dictionary) -> Option<Value<'_>> {
+        if self.next == self.ends.len() {
+            self.fill(numbers, dictionary);
+        }
+        let end = *self.ends.get(self.next)?;
+        let value = Value(&self.texts[self.from..], end - self.from);
+        (self.next, self.from) = (self.next + 1, end);
+        Some(value)
+    }
+
+    /// Stops at a number of no text: behind the last value anything may stand.
+    fn fill(&mut self, numbers: &mut Numbers, Dictionary { texts, places, .. }: &Dictionary) {
+        (self.next, self.from) = (0, 0);
+        self.texts.clear();
+        self.ends.clear();
+        while self.ends.len() < Self::VALUES && self.texts.len() < Self::BYTES {
+            let place = numbers.next().and_then(|number| places.get(number as usize));
+            let Some((from, until)) = place else { break };
+            Value(&texts[*from as usize..], (until - from) as usize).append_to(&mut self.texts);
+            self.ends.push(self.texts.len());
+        }
+        // The last one is copied in one move, too.
+        self.texts.extend([0; SHORT]);
     }
 }
 
@@ -138,11 +185,7 @@ impl Reading {
                 *at = end;
                 Some(Some(value))
             }
-            Values::OfDictionary(numbers) => {
-                let (from, until) = *self.places.get(numbers.next()? as usize)?;
-                let text = self.texts.get(from as usize..)?;
-                Some(Some(Value(text, (until - from) as usize)))
-            }
+            Values::OfDictionary(numbers, gathered) => gathered.value(numbers, &self.dictionary).map(Some),
         }
     }
 
@@ -152,13 +195,12 @@ impl Reading {
         let pages = self.pages.as_mut().ok_or_else(damaged)?;
         let page = pages.next_page()?.ok_or_else(damaged)?;
         if let Page::DictionaryPage { buf, num_values, .. } = &page {
-            self.places = places(buf, *num_values).ok_or_else(damaged)?;
-            self.texts = buf.clone();
-            self.dictionary = Some(page);
+            let (texts, places) = (buf.clone(), places(buf, *num_values).ok_or_else(damaged)?);
+            self.dictionary = Dictionary { page: Some(page), texts, places };
             return Ok(None);
         }
         let Some((levels, values)) = parts(&page, present).ok_or_else(damaged)? else {
-            let first = self.dictionary.take().into_iter().chain([page]).collect::<Vec<_>>();
+            let first = self.dictionary.page.take().into_iter().chain([page]).collect::<Vec<_>>();
             let rest = self.pages.take().ok_or_else(damaged)?;
             return Ok(Some(Behind { first: first.into_iter(), rest }));
         };
@@ -170,7 +212,7 @@ impl Reading {
             _ => {
                 let width = values.first().copied().unwrap_or_default();
                 let numbers = values.slice(values.len().min(1)..);
-                Values::OfDictionary(Numbers::new(numbers, width.into()).ok_or_else(damaged)?)
+                Values::OfDictionary(Numbers::new(numbers, width.into()).ok_or_else(damaged)?, Gathered::default())
             }
         };
         self.left = page.num_values();

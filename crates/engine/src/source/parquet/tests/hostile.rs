@@ -71,6 +71,8 @@ fn a_text_is_where_a_page_says_or_the_page_is_damaged() {
         cells(Made { encodings: vec![0, DICTIONARY], ..Made::of(BYTE_ARRAY, 2, pages) })
     };
     assert_eq!(of(&[1, 3, 2]).unwrap(), ["x", "a text of more bytes than fit into a register"], "control");
+    // What fills up the last group of eight is no value.
+    assert_eq!(of(&[3, 3, 0xC0, 0xFF, 0xFF]).unwrap(), ["x", "x"]);
     // One of none, one too few, wider than a number can be, no width, and a run that is cut off.
     for numbers in [&[2, 3, 2][..], &[1, 1 << 1, 0], &[33, 3, 2], &[], &[1, 2 << 1], &[1, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]] {
         assert_eq!(of(numbers).unwrap_err(), DAMAGED, "{numbers:?}");
