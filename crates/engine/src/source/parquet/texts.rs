@@ -8,6 +8,7 @@ use parquet::errors::{ParquetError as Undecoded, Result as Decoded};
 use parquet::schema::types::ColumnDescPtr;
 
 use super::cells::{Cells, decoded};
+use super::decoder::safely;
 use super::error::{ParquetError, Part};
 use super::numbers::Numbers;
 use super::pages::Pages;
@@ -62,7 +63,8 @@ struct Dictionary {
 }
 
 /// The next values, beside one another. Texts of a dictionary are all over it, and mostly not in the processor's cache: to fetch one takes longer
-/// than all else, unless many are fetched at once.
+/// than all else, unless many are fetched at once. It takes little, as no budget knows of it and a file may have a thousand columns: long texts
+/// stay where they are.
 #[derive(Default)]
 struct Gathered {
     texts: Vec<u8>,
@@ -70,6 +72,10 @@ struct Gathered {
     /// Which of them comes next, and where it begins.
     next: usize,
     from: usize,
+    /// The one behind them, which is too long.
+    long: Option<(u32, u32)>,
+    /// The one behind them is none of the dictionary.
+    wrong: bool,
 }
 
 impl Texts {
@@ -140,32 +146,48 @@ impl<'p> Value<'p> {
 
 impl Gathered {
     const VALUES: usize = 64;
-    const BYTES: usize = 16 << 10;
+    const BYTES: usize = 2 << 10;
+    const LONG: u32 = 256;
 
     #[inline]
-    fn value(&mut self, numbers: &mut Numbers, dictionary: &Dictionary) -> Option<Value<'_>> {
-        if self.next == self.ends.len() {
+    fn value<'p>(&'p mut self, numbers: &mut Numbers, dictionary: &'p Dictionary) -> Option<Value<'p>> {
+        if self.next == self.ends.len() && self.long.is_none() {
             self.fill(numbers, dictionary);
         }
-        let end = *self.ends.get(self.next)?;
+        let Some(end) = self.ends.get(self.next).copied() else {
+            return self.long.take().map(|place| dictionary.text(place));
+        };
         let value = Value(&self.texts[self.from..], end - self.from);
         (self.next, self.from) = (self.next + 1, end);
         Some(value)
     }
 
-    /// Stops at a number of no text: behind the last value anything may stand.
-    fn fill(&mut self, numbers: &mut Numbers, Dictionary { texts, places, .. }: &Dictionary) {
+    /// Stops at a number of no text, and goes no further: it may fill up what is behind the last value, and is damage if it is asked for.
+    fn fill(&mut self, numbers: &mut Numbers, dictionary: &Dictionary) {
         (self.next, self.from) = (0, 0);
         self.texts.clear();
         self.ends.clear();
-        while self.ends.len() < Self::VALUES && self.texts.len() < Self::BYTES {
-            let place = numbers.next().and_then(|number| places.get(number as usize));
-            let Some((from, until)) = place else { break };
-            Value(&texts[*from as usize..], (until - from) as usize).append_to(&mut self.texts);
+        while !self.wrong && self.ends.len() < Self::VALUES && self.texts.len() < Self::BYTES {
+            let Some(number) = numbers.next() else { break };
+            let Some((from, until)) = dictionary.places.get(number as usize).copied() else {
+                self.wrong = true;
+                break;
+            };
+            if until - from > Self::LONG {
+                self.long = Some((from, until));
+                break;
+            }
+            dictionary.text((from, until)).append_to(&mut self.texts);
             self.ends.push(self.texts.len());
         }
         // The last one is copied in one move, too.
         self.texts.extend([0; SHORT]);
+    }
+}
+
+impl Dictionary {
+    fn text(&self, (from, until): (u32, u32)) -> Value<'_> {
+        Value(&self.texts[from as usize..], (until - from) as usize)
     }
 }
 
@@ -193,7 +215,8 @@ impl Reading {
     fn open(&mut self, present: u32, part: &Part) -> Result<Option<Behind>, ParquetError> {
         let damaged = || part.clone().damaged();
         let pages = self.pages.as_mut().ok_or_else(damaged)?;
-        let page = pages.next_page()?.ok_or_else(damaged)?;
+        // What unpacks them is as little to be trusted as what decodes them.
+        let page = safely(|| pages.next_page()).ok_or_else(damaged)??.ok_or_else(damaged)?;
         if let Page::DictionaryPage { buf, num_values, .. } = &page {
             let (texts, places) = (buf.clone(), places(buf, *num_values).ok_or_else(damaged)?);
             self.dictionary = Dictionary { page: Some(page), texts, places };
@@ -290,5 +313,28 @@ impl Iterator for Behind {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.get_next_page().transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_not_gathered() {
+        let texts = ["a".to_owned(), "b".repeat(256), "c".repeat(257), "d".repeat(1 << 20), "e".repeat(100)];
+        let page: Vec<u8> = texts.iter().flat_map(|text| [&(text.len() as u32).to_le_bytes(), text.as_bytes()].concat()).collect();
+        let places = places(&page, 5).unwrap();
+        let dictionary = Dictionary { page: None, texts: page.into(), places };
+        let expected: Vec<usize> = (0..1_000).map(|number| number * 7 % 5).chain([2, 3, 3, 2, 0, 3]).collect();
+        // A run of one each.
+        let bytes: Vec<u8> = expected.iter().flat_map(|number| [2, *number as u8]).collect();
+        let (mut numbers, mut gathered) = (Numbers::new(bytes.into(), 3).unwrap(), Gathered::default());
+        for number in expected {
+            let value = gathered.value(&mut numbers, &dictionary).unwrap();
+            assert_eq!(value.bytes(), texts[number].as_bytes());
+            assert!(gathered.texts.capacity() < 8 << 10, "{} bytes are held for texts of a mebibyte", gathered.texts.capacity());
+        }
+        assert!(gathered.value(&mut numbers, &dictionary).is_none());
     }
 }

@@ -71,6 +71,9 @@ fn a_text_is_where_a_page_says_or_the_page_is_damaged() {
         cells(Made { encodings: vec![0, DICTIONARY], ..Made::of(BYTE_ARRAY, 2, pages) })
     };
     assert_eq!(of(&[1, 3, 2]).unwrap(), ["x", "a text of more bytes than fit into a register"], "control");
+    // A number of none among others is not passed over.
+    let pages = vec![dictionary(2, &texts(&["x", "y"])), data(3, DICTIONARY, 4, &[2, 3, 0x1C, 0])];
+    assert_eq!(refused(Made { encodings: vec![0, DICTIONARY], ..Made::of(BYTE_ARRAY, 3, pages) }), DAMAGED);
     // What fills up the last group of eight is no value.
     assert_eq!(of(&[3, 3, 0xC0, 0xFF, 0xFF]).unwrap(), ["x", "x"]);
     // One of none, one too few, wider than a number can be, no width, and a run that is cut off.
