@@ -12,6 +12,7 @@ pub mod operator;
 mod output;
 pub mod plugin;
 pub mod run;
+mod sealing;
 mod sources;
 mod systems;
 pub mod terminal;

@@ -42,6 +42,7 @@ use super::storage::Storages;
 use super::vault::Vault;
 use super::vault::custody::Custodies;
 use super::vault::region_keys::RegionKeys;
+use super::vault::region_rings::RegionRings;
 
 const CONCURRENCY: usize = 32;
 const CLOCK_INTERVAL: Duration = Duration::from_secs(30);
@@ -419,13 +420,14 @@ impl Rooms {
     fn furnished(cluster: Arc<Cluster>, args: &Args, records: Records, due: Arc<Notify>, queue: Queue<Key>) -> Self {
         let storages = Storages::new(args.storage_dir.clone(), &args.identity, args.storage_reserve, records.clone());
         let custodies = Custodies::new(records.clone(), args.root_key_dir.clone());
-        let region_keys = Arc::new(RegionKeys::new(records.clone(), custodies.clone(), &cluster.installation));
+        let region_rings = RegionRings::new(records.clone(), custodies.clone(), &cluster.installation);
+        let region_keys = Arc::new(RegionKeys::new(region_rings.clone()));
         let heads = Writer::new(cluster.client.clone(), names::audit_manager(&args.identity), cluster.metrics.clone());
         let of_regions = queue.clone();
         let wake_region = Box::new(move |region| of_regions.wake(Key::Region(region)));
-        let audit = Arc::new(Audit::new(cluster.clone(), region_keys.clone(), storages.clone(), heads, wake_region));
+        let audit = Arc::new(Audit::new(cluster.clone(), region_keys, storages.clone(), heads, wake_region));
         let dialer = connect::Dialer::new(connect::AddressPolicy::closed());
-        let vault = Arc::new(Vault::new(cluster.clone(), audit.clone(), records.clone(), custodies, region_keys, dialer));
+        let vault = Arc::new(Vault::new(cluster.clone(), audit.clone(), records.clone(), custodies, region_rings, dialer));
         let files = Arc::new(FileStore::new(cluster.clone(), audit.clone(), vault.clone(), storages, records, args.plans.clone(), due));
         let admission = Arc::new(Admission::new(cluster.clone(), audit.clone(), args.peer_ip_check));
         let wake_connection = Box::new(move |namespace, name| queue.wake(Key::Connection(namespace, name)));

@@ -76,7 +76,7 @@ impl Gateway {
     }
 }
 
-async fn config_map(access: &Access, name: &str) -> Result<ConfigMap> {
+pub(super) async fn config_map(access: &Access, name: &str) -> Result<ConfigMap> {
     let namespace = &access.system_namespace;
     Api::<ConfigMap>::namespaced(access.client.clone(), namespace).get(name).await.map_err(|error| {
         let said = format!("ConfigMap {namespace}/{name} cannot be read");
@@ -85,7 +85,7 @@ async fn config_map(access: &Access, name: &str) -> Result<ConfigMap> {
 }
 
 /// A file account; its labels say whose namespace it is.
-async fn files_account(access: &Access, namespace: &str, account: &str) -> Result<ServiceAccount> {
+pub(super) async fn files_account(access: &Access, namespace: &str, account: &str) -> Result<ServiceAccount> {
     let accounts: Api<ServiceAccount> = Api::namespaced(access.client.clone(), namespace);
     accounts
         .get(account)
@@ -93,7 +93,7 @@ async fn files_account(access: &Access, namespace: &str, account: &str) -> Resul
         .with_context(|| format!("ServiceAccount {namespace}/{account} cannot be read, and namespace {namespace} must belong to a Tenant"))
 }
 
-fn label(account: &ServiceAccount, key: &str) -> Result<String> {
+pub(super) fn label(account: &ServiceAccount, key: &str) -> Result<String> {
     let found = account.metadata.labels.as_ref().and_then(|labels| labels.get(key)).cloned();
     found.ok_or_else(|| anyhow!("ServiceAccount {} has no label {key}: wait until the Tenant is Ready", account.name_any()))
 }

@@ -82,6 +82,7 @@ impl Grant {
         let field = match source.kind {
             CredentialKind::Secret => "secret",
             CredentialKind::ServiceAccount => "serviceAccount",
+            CredentialKind::Sealed => "sealed",
         };
         consent[field] = json!(source.name);
         consent
@@ -134,6 +135,7 @@ async fn metadata(access: &Access, namespace: &str, source: &CredentialSource) -
         CredentialKind::ServiceAccount => {
             access.api::<ServiceAccount>(&target).get_metadata(&target.name).await.ok().map(|found| found.metadata)
         }
+        CredentialKind::Sealed => None,
     }
 }
 
@@ -159,7 +161,7 @@ fn of_files(common: &Common, paths: &[PathBuf]) -> Result<Vec<Grant>> {
         }
     }
     let mut grants: BTreeMap<(Option<String>, String), Grant> = BTreeMap::new();
-    for connection in &connections {
+    for connection in connections.iter().filter(|connection| connection.spec.credentials.sealed().is_none()) {
         let source = source_of(connection).with_context(|| format!("Connection {}", connection.name_any()))?;
         let key = (connection.namespace(), source.recorded());
         let grant = grants.remove(&key).unwrap_or_else(|| {
@@ -170,7 +172,7 @@ fn of_files(common: &Common, paths: &[PathBuf]) -> Result<Vec<Grant>> {
         grants.insert(key, grant.add(connection));
     }
     if grants.is_empty() {
-        bail!("the files hold no Connection");
+        bail!("the files hold no Connection that takes its credential from a Secret or ServiceAccount");
     }
     Ok(grants.into_values().collect())
 }
@@ -180,7 +182,16 @@ fn read(path: &std::path::Path) -> std::io::Result<String> {
 }
 
 fn source_of(connection: &Connection) -> Result<CredentialSource> {
-    connection.spec.credentials.source().ok_or_else(|| anyhow!("this Connection's credentials are none that this version knows"))
+    match connection.spec.credentials.source() {
+        Some(CredentialSource { kind: CredentialKind::Sealed, name: _ }) => {
+            bail!(
+                "the credential of Connection {} is sealed in it, for its endpoint and no other: nobody has to allow anything",
+                connection.name_any()
+            )
+        }
+        Some(source) => Ok(source),
+        None => bail!("this Connection's credentials are none that this version knows"),
+    }
 }
 
 /// Exactly one object, by name.
@@ -189,6 +200,7 @@ fn permission(namespace: &str, source: &CredentialSource, rules: Vec<PolicyRule>
         CredentialKind::Secret => format!("dataimporter-intake-{}", source.name),
         // A name that is no Secret's.
         CredentialKind::ServiceAccount => format!("dataimporter-intake-serviceaccount:{}", source.name),
+        CredentialKind::Sealed => String::new(),
     };
     let metadata = ObjectMeta { name: Some(name.clone()), namespace: Some(namespace.to_owned()), ..ObjectMeta::default() };
     let role = Role { metadata: metadata.clone(), rules: Some(rules) };

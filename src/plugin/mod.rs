@@ -9,6 +9,7 @@ mod intake;
 mod messages;
 mod results;
 mod run;
+mod seal;
 mod status;
 mod stop;
 mod tree;
@@ -67,6 +68,10 @@ enum Verb {
     Results(results::Args),
     /// Print what a Secret's owner allows before a Connection may have it, its consent and a Role, and say how far intake is.
     Intake(intake::Args),
+    /// Seal credentials into their Connections, so that both may lie in Git.
+    Seal(seal::Args),
+    /// Print the key that credentials of a Region are sealed to, for `seal` without a cluster.
+    SealKey(seal::KeyArgs),
     /// Disconnect: stop runs, revoke every token issued, destroy the stored credential, delete the Connection.
     Disconnect(disconnect::Args),
     /// Check or fetch the audit of a tenant or a region.
@@ -86,6 +91,8 @@ pub async fn main() -> ExitCode {
         Verb::Stop(args) => stop::run(&common, args).await,
         Verb::Results(args) => results::run(&common, args).await,
         Verb::Intake(args) => intake::run(&common, args).await,
+        Verb::Seal(args) => seal::run(&common, args).await,
+        Verb::SealKey(args) => seal::key(&common, args).await,
         Verb::Disconnect(args) => disconnect::run(&common, args).await,
         Verb::Audit(args) => audit::run(&common, args).await,
     };

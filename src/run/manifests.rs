@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use api::connection::{Connection, ConnectionSpec};
+use api::connection::{Connection, ConnectionSpec, CredentialOrigin};
 use api::import_job::{ImportJob, ImportJobSpec};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
@@ -101,8 +101,14 @@ impl Manifests {
 
     /// One value of the Secret that a connection refers to.
     pub(super) fn secret(&self, job: &Job, name: &str, connection: &ConnectionSpec, key: &str) -> anyhow::Result<SecretString> {
-        let Some(reference) = connection.credentials.secret_ref() else {
-            bail!("Connection {name}: a ServiceAccount has tokens only in a cluster: name a Secret in credentials.secretRef here")
+        let reference = match connection.credentials.origin() {
+            Some(CredentialOrigin::Secret(reference)) => reference,
+            Some(CredentialOrigin::Sealed(_)) => {
+                bail!("Connection {name}: what is sealed opens only in its Region: name a Secret in credentials.secretRef here")
+            }
+            Some(CredentialOrigin::ServiceAccount(_)) | None => {
+                bail!("Connection {name}: a ServiceAccount has tokens only in a cluster: name a Secret in credentials.secretRef here")
+            }
         };
         let secret = self.secrets.get(&(job.namespace.clone(), reference.name.clone())).with_context(|| {
             format!("Connection {name} needs Secret {}: add it to the manifests, in the same namespace", reference.name)

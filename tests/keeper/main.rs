@@ -21,6 +21,7 @@ mod limits;
 mod namespaces;
 mod ownerless;
 mod plugin;
+mod sealed;
 mod two_keepers;
 mod volumes;
 mod waits;

@@ -18,17 +18,17 @@ use crate::world::{HOME, REGION, World};
 const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-import");
 
 /// A person's machine: a home folder and kubeconfigs.
-struct Desk {
+pub(crate) struct Desk {
     home: tempfile::TempDir,
     admin: PathBuf,
 }
 
 impl Desk {
-    fn new(server: &ApiServer) -> Result<Self> {
+    pub(crate) fn new(server: &ApiServer) -> Result<Self> {
         Ok(Self { home: tempfile::tempdir()?, admin: server.kubeconfig() })
     }
 
-    fn write(&self, name: &str, text: &str) -> Result<String> {
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<String> {
         let path = self.home.path().join(name);
         fs::write(&path, text)?;
         Ok(path.to_string_lossy().into_owned())
@@ -51,7 +51,7 @@ impl Desk {
     }
 
     /// As the administrator.
-    async fn call(&self, arguments: &[&str]) -> Result<Output> {
+    pub(crate) async fn call(&self, arguments: &[&str]) -> Result<Output> {
         output(self.command(self.admin.to_str(), arguments)).await
     }
 
@@ -107,7 +107,7 @@ impl Table {
 }
 
 /// The accounts that stand for people of a tenant, as the operator labels them.
-async fn label_accounts(world: &World) -> Result<()> {
+pub(crate) async fn label_accounts(world: &World) -> Result<()> {
     let labels = Patch::Merge(json!({"metadata": {"labels": {names::REGION_LABEL: REGION, names::TENANT_LABEL: "acme"}}}));
     for account in [names::FILES_READER_ACCOUNT, names::FILES_WRITER_ACCOUNT] {
         world.api::<ServiceAccount>(HOME).patch(account, &PatchParams::default(), &labels).await?;

@@ -16,6 +16,7 @@ pub mod names;
 pub mod reasons;
 pub mod region;
 mod schema;
+pub mod seal_key;
 pub mod snapshot;
 pub mod tenant;
 pub mod text;

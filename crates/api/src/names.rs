@@ -84,7 +84,7 @@ pub const INSTALLATION_UID_KEY: &str = "uid";
 pub const ERASE_ANNOTATION: &str = "dataimporter.io/erase";
 /// The keeper's answer.
 pub const ERASED_ANNOTATION: &str = "dataimporter.io/erased";
-/// ConfigMap in the system namespace that everybody may read: CA of the keeper, gateway address, installation UID.
+/// ConfigMap in the system namespace that everybody may read: CA of the keeper, gateway address, installation UID, a key for sealing of each Region.
 pub const PUBLIC_CONFIGMAP: &str = "dataimporter-public";
 /// PEM of the authority that signed the keeper's certificate.
 pub const PUBLIC_CA_KEY: &str = "ca.crt";
@@ -92,6 +92,14 @@ pub const PUBLIC_CA_KEY: &str = "ca.crt";
 pub const PUBLIC_GATEWAY_KEY: &str = "gateway";
 /// UID of the installation.
 pub const PUBLIC_INSTALLATION_KEY: &str = "installation";
+/// The key that credentials of a Region are sealed to, as YAML of [`crate::seal_key::PublishedSealKey`].
+pub fn public_seal_key(region: &str) -> String {
+    format!("seal-key.{region}")
+}
+/// Owns that entry.
+pub fn seal_key_manager(region: &str) -> String {
+    bounded(&format!("{KEEPER_MANAGER}-seal-key-{region}"), MANAGER_LIMIT)
+}
 /// The longest life of a token that opens anything, in seconds; the shortest that the API server grants. The kubelet renews a worker's at 80 %.
 pub const TOKEN_SECONDS: i64 = 600;
 /// Where a worker finds its one token.

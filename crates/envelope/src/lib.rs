@@ -4,6 +4,7 @@
 //!
 //! - [`record`] seals and opens small things in one call, [`stream`] files of any size as they pass by.
 //! - [`KeyRing`] holds a tenant's opened keys and is what most callers use; [`TenantRing`] is the same ring as stored, keys wrapped.
+//! - [`sealed`] is for credentials that lie in Git: anybody seals them, and a Region's own ring opens them.
 //! - [`Ring::decide`] says which rotation step is due at a moment.
 //! - [`TenantRing`] is given keys wrapped and unwrapped; [`RootCustody`] is a root key that is held here, in the clear. A holder that must be asked
 //!   over a network is its caller's.
@@ -33,6 +34,7 @@ mod reasons;
 pub mod record;
 mod ring;
 mod root;
+pub mod sealed;
 pub mod stream;
 #[cfg(test)]
 mod vectors;

@@ -102,19 +102,20 @@ impl Cluster {
         Ok(live.is_some_and(|live| is_same(&live.metadata, &connection.metadata) && live.metadata.deletion_timestamp.is_none()))
     }
 
-    /// What the owner of the source Secret lets, without its content; absent when it is gone or may not be read.
+    /// What the owner of the source Secret lets, without its content; absent when it is gone or may not be read, and of a sealed credential, which says
+    /// itself whom it is for.
     pub(crate) async fn consent(&self, connection: &Connection) -> Result<Option<Consent>> {
         let Some(source) = connection.spec.credentials.source() else { return Ok(None) };
         let namespace = NamespaceName::of(connection)?;
         match self.source_metadata(namespace.as_str(), &source).await {
-            Ok(metadata) => Ok(Some(Consent::of(&metadata))),
+            Ok(metadata) => Ok(metadata.as_ref().map(Consent::of)),
             Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => Ok(None),
             Err(error) => Err(kube(format!("read {source} of {namespace}"))(error)),
         }
     }
 
-    /// The metadata of a Secret or ServiceAccount that a credential comes from, and nothing else of it.
-    pub(crate) async fn source_metadata(&self, namespace: &str, source: &CredentialSource) -> kube::Result<ObjectMeta> {
+    /// The metadata of a Secret or ServiceAccount that a credential comes from, and nothing else of it. Absent: it comes from no other object.
+    pub(crate) async fn source_metadata(&self, namespace: &str, source: &CredentialSource) -> kube::Result<Option<ObjectMeta>> {
         async fn of<K>(client: Client, namespace: &str, name: &str) -> kube::Result<ObjectMeta>
         where
             K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned,
@@ -123,8 +124,9 @@ impl Cluster {
         }
         let client = self.client.clone();
         match source.kind {
-            CredentialKind::Secret => of::<Secret>(client, namespace, &source.name).await,
-            CredentialKind::ServiceAccount => of::<ServiceAccount>(client, namespace, &source.name).await,
+            CredentialKind::Secret => of::<Secret>(client, namespace, &source.name).await.map(Some),
+            CredentialKind::ServiceAccount => of::<ServiceAccount>(client, namespace, &source.name).await.map(Some),
+            CredentialKind::Sealed => Ok(None),
         }
     }
 

@@ -6,6 +6,7 @@ pub(crate) mod clock;
 pub(crate) mod cluster;
 pub(crate) mod error;
 pub(crate) mod lane;
+pub(crate) mod published;
 pub(crate) mod reasons;
 pub(crate) mod records;
 pub(crate) mod run_status;

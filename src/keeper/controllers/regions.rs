@@ -20,6 +20,7 @@ use super::Controllers;
 use super::rotation::{self, Refusal};
 use crate::keeper::audit::{self, Event};
 use crate::keeper::base::error::{Error, Result};
+use crate::keeper::base::published;
 use crate::keeper::vault::custody;
 
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -29,13 +30,21 @@ const SOON: Duration = Duration::from_secs(5);
 const OURS: [&str; 6] = [STORAGE_READY, KEY_CUSTODY, CLOCK_SKEW, OVERDUE, ROTATION_REFUSED, AUDIT_BROKEN];
 
 pub(crate) async fn reconcile(controllers: &Controllers, name: &str) -> Result<Next> {
-    let Ok(region) = controllers.cluster.region(name) else { return Ok(Next::Idle) };
+    let Ok(region) = controllers.cluster.region(name) else {
+        published::seal_key(&controllers.cluster, name, None).await?;
+        return Ok(Next::Idle);
+    };
     let now = controllers.cluster.now()?;
     let (requested, unreadable) = match rotation::requested(region.annotations()) {
         Ok(requested) => (requested, None),
         Err(refusal) => (None, Some(refusal)),
     };
-    let custody = custody(controllers, &region, requested, now).await;
+    let mut custody = custody(controllers, &region, requested, now).await;
+    if custody.is_ok()
+        && let Err(error) = publish_seal_key(controllers, &region, now).await
+    {
+        custody = Err(error);
+    }
     let storage = storage(controllers, &region).await;
     let previous = region.status.clone().unwrap_or_default();
     let mut conditions = Conditions::from(&previous.conditions, region.metadata.generation, now);
@@ -110,13 +119,13 @@ async fn custody(controllers: &Controllers, region: &Region, requested: Option<T
     controllers.vault.custodies.of(region, now).await?;
     let tenants: Vec<Arc<Tenant>> = controllers.cluster.tenants.all().into_iter().filter(|t| t.spec.region == region.name_any()).collect();
     let mut wrapped = controllers.vault.rings.wrapped_under(&tenants, region).await?;
-    for (kid, count) in controllers.vault.region_keys.wrapped_under(region).await? {
+    for (kid, count) in controllers.vault.region_rings.wrapped_under(region).await? {
         *wrapped.entry(kid).or_default() += count;
     }
     let observed = Observed { replicas: [(controllers.cluster.identity.clone(), u64::MAX)].into(), records: wrapped, requested };
     let (rewrap, request) = controllers.vault.custodies.rotate(region, &observed, now).await?;
     if rewrap {
-        controllers.vault.region_keys.rewrap(region, now).await?;
+        controllers.vault.region_rings.rewrap(region, now).await?;
         for tenant in &tenants {
             if controllers.cluster.region_of(tenant).is_ok() {
                 let count = controllers.vault.rings.rewrap(tenant, region, now).await?;
@@ -129,6 +138,12 @@ async fn custody(controllers: &Controllers, region: &Region, requested: Option<T
     // After what was due: a ring without a key that wraps has one by now.
     controllers.vault.custodies.health(region, now).await?;
     Ok(request)
+}
+
+/// Looks after the keys that credentials in Git are sealed to.
+async fn publish_seal_key(controllers: &Controllers, region: &Region, now: Timestamp) -> Result<()> {
+    let key = controllers.vault.seal_keys.tend(region, now).await?;
+    published::seal_key(&controllers.cluster, &region.name_any(), Some(&key)).await
 }
 
 async fn write(controllers: &Controllers, region: &Region, previous: &RegionStatus, conditions: Vec<Condition>) -> Result<()> {

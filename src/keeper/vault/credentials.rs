@@ -57,6 +57,11 @@ impl Entries {
         json
     }
 
+    /// What a sealed credential held.
+    pub(super) fn of_sealed(opened: envelope::sealed::Entries) -> Self {
+        Self(opened.into_iter().map(|(name, mut value)| (name, std::mem::take(&mut *value))).collect())
+    }
+
     pub(crate) fn from_json(bytes: &[u8]) -> Option<Self> {
         let mut plain: BTreeMap<String, String> = serde_json::from_slice(bytes).ok()?;
         let decoded = plain.iter().map(|(k, v)| Some((k.clone(), hex::decode(v).ok()?))).collect::<Option<BTreeMap<_, _>>>();

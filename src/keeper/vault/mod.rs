@@ -9,8 +9,10 @@ mod handed;
 mod identity;
 pub(crate) mod opening;
 pub(crate) mod region_keys;
+pub(crate) mod region_rings;
 mod reseal;
 mod rings;
+pub(crate) mod seal_keys;
 mod sessions;
 mod shown;
 pub(crate) mod source;
@@ -39,7 +41,8 @@ use crate::systems::reach::address_policy;
 use credentials::{Entries, Stored};
 use custody::Custodies;
 use opening::{Opening, Ring};
-use region_keys::RegionKeys;
+use region_rings::RegionRings;
+use seal_keys::SealKeys;
 use sessions::{OrgLogin, Owner, Sessions};
 
 pub(crate) use rings::Rotated;
@@ -53,7 +56,8 @@ pub(crate) struct Vault {
     records: Records,
     pub(crate) custodies: Custodies,
     pub(crate) rings: rings::KeyRings,
-    pub(crate) region_keys: Arc<RegionKeys>,
+    pub(crate) region_rings: RegionRings,
+    pub(crate) seal_keys: SealKeys,
     sessions: Sessions,
     dialer: Dialer,
     /// When a worker last got the credential of a Connection, until the status says so.
@@ -74,12 +78,13 @@ impl Vault {
         audit: Arc<Audit>,
         records: Records,
         custodies: Custodies,
-        region_keys: Arc<RegionKeys>,
+        region_rings: RegionRings,
         dialer: Dialer,
     ) -> Self {
         let rings = rings::KeyRings::new(records.clone(), custodies.clone(), &cluster.installation, &cluster.identity);
         let sessions = Sessions::new(records.clone(), dialer.clone());
-        Self { cluster, audit, records, custodies, rings, region_keys, sessions, dialer, used: Mutex::default() }
+        let seal_keys = SealKeys::new(cluster.clone(), region_rings.clone());
+        Self { cluster, audit, records, custodies, rings, region_rings, seal_keys, sessions, dialer, used: Mutex::default() }
     }
 
     pub(crate) async fn keys_of(&self, tenant: Arc<Tenant>) -> Result<TenantKeys> {

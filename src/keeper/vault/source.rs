@@ -1,12 +1,12 @@
 //! The source in the tenant's namespace, a Secret or a ServiceAccount: read by name and only if the namespace's admin wrote a Role for it; its
-//! values go no further.
+//! values go no further. Or what is sealed in the Connection, which is opened once.
 
 use std::collections::BTreeMap;
 
-use api::connection::CredentialSource;
+use api::connection::{CredentialKind, CredentialOrigin, CredentialSource, SealedCredential};
 use api::reasons::connection as reasons;
 use api::{Connection, NamespaceName};
-use domain::connection::{Consent, Seen, Source, managed_by, required_keys};
+use domain::connection::{Consent, Seal, Seen, Source, managed_by, required_keys};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, ResourceExt};
@@ -41,11 +41,14 @@ pub(crate) struct Found {
 impl Vault {
     pub(crate) async fn read_source(&self, keys: &TenantKeys, connection: &Connection, stored: Option<&Stored>) -> Result<Read> {
         let namespace = NamespaceName::of(connection)?;
-        let Some(reference) = connection.spec.credentials.secret_ref() else {
-            return match connection.spec.credentials.source() {
-                Some(account) => self.read_account(&namespace, &account, stored).await,
-                None => Ok(Read::nothing(Source::Missing, Seen::Missing)),
-            };
+        let reference = match connection.spec.credentials.origin() {
+            Some(CredentialOrigin::Secret(reference)) => reference,
+            Some(CredentialOrigin::ServiceAccount(account)) => {
+                let account = CredentialSource { kind: CredentialKind::ServiceAccount, name: account.name.clone() };
+                return self.read_account(&namespace, &account, stored).await;
+            }
+            Some(CredentialOrigin::Sealed(sealed)) => return self.read_sealed(keys, connection, sealed, stored).await,
+            None => return Ok(Read::nothing(Source::Missing, Seen::Missing)),
         };
         let secrets: Api<Secret> = Api::namespaced(self.cluster.client.clone(), namespace.as_str());
         let secret = match secrets.get(&reference.name).await {
@@ -78,7 +81,8 @@ impl Vault {
     /// A ServiceAccount has nothing to be kept: the record of it has no entry, and says who consented to which endpoint.
     async fn read_account(&self, namespace: &NamespaceName, account: &CredentialSource, stored: Option<&Stored>) -> Result<Read> {
         let metadata = match self.cluster.source_metadata(namespace.as_str(), account).await {
-            Ok(metadata) => metadata,
+            Ok(Some(metadata)) => metadata,
+            Ok(None) => return Ok(Read::nothing(Source::Missing, Seen::Missing)),
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Read::nothing(Source::Missing, Seen::Missing)),
             Err(kube::Error::Api(status)) if status.code == 403 => return Ok(Read::nothing(Source::Forbidden, Seen::Forbidden)),
             Err(error) => return Err(kube(format!("read {account} of {namespace}"))(error)),
@@ -88,6 +92,27 @@ impl Vault {
         let source = Source::Found { keys: Vec::new(), same_as_stored, managed_by: None, consent: Consent::of(&metadata) };
         let found = Found { entries: Entries::new(BTreeMap::new()), name: account.name.clone(), uid: metadata.uid, version: None };
         Ok(Read { source, secret: Some(found), seen })
+    }
+
+    /// What was taken in is not opened again: its key may be destroyed by now.
+    async fn read_sealed(
+        &self,
+        keys: &TenantKeys,
+        connection: &Connection,
+        sealed: &SealedCredential,
+        stored: Option<&Stored>,
+    ) -> Result<Read> {
+        let nothing = |seal| Ok(Read::nothing(Source::Sealed(seal), Seen::Missing));
+        if stored.is_some_and(|stored| stored.credential.serves(&connection.spec)) {
+            return nothing(Seal::Same);
+        }
+        match self.seal_keys.open(keys, connection, sealed, self.cluster.now()?).await? {
+            Ok(entries) => {
+                let found = Found { entries, name: String::new(), uid: None, version: None };
+                Ok(Read { source: Source::Sealed(Seal::Opened), secret: Some(found), seen: Seen::Missing })
+            }
+            Err(refusal) => nothing(Seal::Refused(refusal)),
+        }
     }
 
     /// Whether the source is not any more what was seen. Asks for its metadata only, and deletes nothing.
@@ -106,7 +131,9 @@ impl Vault {
             };
         }
         let now = match self.cluster.source_metadata(namespace, source).await {
-            Ok(found) => Seen::There(found.resource_version.unwrap_or_default()),
+            // Nobody waits for what is in the Connection itself.
+            Ok(None) => return Ok(false),
+            Ok(Some(found)) => Seen::There(found.resource_version.unwrap_or_default()),
             Err(kube::Error::Api(status)) if status.code == 404 => Seen::Missing,
             Err(kube::Error::Api(status)) if status.code == 403 => Seen::Forbidden,
             Err(error) => return Err(kube(format!("ask after {source} of {namespace}"))(error)),

@@ -19,7 +19,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use self::azure::{AzureAuth, AzureAuthKind, AzureBlob, AzureWay, AzureWorkloadIdentity};
-pub use self::credentials::{AfterIntake, CredentialKind, CredentialOrigin, CredentialSource, Credentials, SecretRef, ServiceAccountRef};
+pub use self::credentials::{
+    AfterIntake, CredentialKind, CredentialOrigin, CredentialSource, Credentials, SealedCredential, SecretRef, ServiceAccountRef,
+};
 pub use self::gcs::Gcs;
 pub use self::https::{Https, HttpsAuth, HttpsAuthKind, HttpsBasic, HttpsBearer, HttpsHeader};
 pub use self::mysql::MySql;
@@ -59,7 +61,7 @@ use crate::schema::{PEM, exactly_one, rule, same_one};
     same_one(System::KEYS, "the kind of system is immutable: create another Connection"),
     rule(
         "has(self.credentials.serviceAccountRef) == (has(self.s3) && has(self.s3.auth) && has(self.s3.auth.webIdentity) || has(self.azureBlob) && has(self.azureBlob.auth.workloadIdentity))",
-        "credentials.serviceAccountRef goes with s3.auth.webIdentity and azureBlob.auth.workloadIdentity, and secretRef with every other way to log in",
+        "credentials.serviceAccountRef goes with s3.auth.webIdentity and azureBlob.auth.workloadIdentity, and secretRef or sealed with every other way to log in",
     ),
 ]))]
 pub struct ConnectionSpec {

@@ -29,6 +29,10 @@ pub const REVOCATION_FAILED: &str = "RevocationFailed";
 pub const REVOCATION_PENDING: &str = "RevocationPending";
 /// The Connection is disconnected here; the message says what the system itself still has to be told.
 pub const REVOKED_LOCALLY: &str = "RevokedLocally";
+/// The key that the credential was sealed to is none of this Region's, or was destroyed after its 90 days: seal it again.
+pub const SEAL_KEY_UNKNOWN: &str = "SealKeyUnknown";
+/// The sealed credential does not open here: it was sealed for another Connection, endpoint, namespace, Tenant, Region or installation, or altered.
+pub const SEALED_FOR_ANOTHER: &str = "SealedForAnother";
 /// The Secret was deleted after its intake, as `afterIntake: Delete` asks.
 pub const SOURCE_DELETED: &str = "SourceDeleted";
 /// The keeper may not read the Secret, or not ask for tokens of the ServiceAccount; the message has the Role to apply.

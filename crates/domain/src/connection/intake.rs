@@ -6,7 +6,7 @@ use api::connection::LoginProfile;
 use super::source::missing_keys;
 use super::{Consent, StoredCredential};
 
-/// What reading the source gave, a Secret or a ServiceAccount.
+/// What reading the source gave: a Secret, a ServiceAccount, or what is sealed in the Connection.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Source {
     /// It could be read.
@@ -24,6 +24,28 @@ pub enum Source {
     Missing,
     /// The namespace's admin has not allowed the keeper to read it.
     Forbidden,
+    /// It is sealed in the Connection itself.
+    Sealed(Seal),
+}
+
+/// What looking at a sealed credential gave. Who sealed it named the one endpoint it may be shown to: there is nobody else to consent.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Seal {
+    /// What is stored was made of it, so it was not opened.
+    Same,
+    /// It opened, with all entries that logging in needs.
+    Opened,
+    /// It does not open.
+    Refused(SealRefusal),
+}
+
+/// Why a sealed credential does not open.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SealRefusal {
+    /// The key that it names is none of this Region's, or was destroyed.
+    UnknownKey,
+    /// It was sealed for something else, or altered.
+    NotForHere,
 }
 
 /// What the rules of intake look at, for one Connection.
@@ -60,6 +82,8 @@ pub enum Decision {
     SourceManaged(String),
     /// What is stored was given for another endpoint or by another Secret, and the one that is named cannot be read.
     NeedsReauthentication,
+    /// The credential that is sealed in the Connection does not open. What was stored of another one is not used.
+    SealRefused(SealRefusal),
     /// Store the source as this version.
     Store {
         /// One more than was ever given to this Connection.
@@ -81,6 +105,9 @@ pub fn decide(observed: &Observed<'_>, ledger: i64) -> Decision {
     let needs_source = observed.stored.is_none() || observed.spec.credentials.service_account_ref().is_some();
     let serves = observed.stored.as_ref().is_some_and(|stored| stored.serves(observed.spec));
     match &observed.source {
+        Source::Sealed(Seal::Same) => Decision::Keep { delete_source: false },
+        Source::Sealed(Seal::Opened) => Decision::Store { version: next(observed, ledger), delete_source: false },
+        Source::Sealed(Seal::Refused(refusal)) => Decision::SealRefused(*refusal),
         Source::Found { consent, .. } if !consent.names(observed.name, &observed.spec.endpoint_digest()) => {
             Decision::ConsentMissing { withdrawn: observed.stored.as_ref().is_some_and(|stored| is_withdrawn(observed, stored, consent)) }
         }
@@ -236,6 +263,29 @@ mod tests {
             let spec = spec(after_intake);
             assert_eq!(decide(&Observed { name: "crm", spec: &spec, source, stored }, ledger), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_sealed_is_taken_in_once_and_asks_nobody_else() {
+        let sealed = |digit: &str| -> ConnectionSpec {
+            let sealed = json!({"kid": digit.repeat(32), "enc": "e", "ciphertext": "c"});
+            let database = json!({"host": "db", "database": "crm", "user": "reader"});
+            serde_json::from_value(json!({"postgres": database, "credentials": {"sealed": sealed}})).unwrap()
+        };
+        let spec = sealed("a");
+        let of = |spec: &ConnectionSpec| {
+            Some(StoredCredential { version: 4, endpoint_digest: spec.endpoint_digest(), source: spec.credentials.source() })
+        };
+        let decided = |seal, stored| decide(&Observed { name: "crm", spec: &spec, source: Source::Sealed(seal), stored }, 4);
+        assert_eq!(decided(Seal::Opened, None), Decision::Store { version: 5, delete_source: false });
+        assert_eq!(decided(Seal::Opened, of(&sealed("b"))), Decision::Store { version: 5, delete_source: false });
+        assert_eq!(decided(Seal::Same, of(&spec)), Decision::Keep { delete_source: false });
+        for refusal in [SealRefusal::UnknownKey, SealRefusal::NotForHere] {
+            for stored in [None, of(&sealed("b"))] {
+                assert_eq!(decided(Seal::Refused(refusal), stored), Decision::SealRefused(refusal));
+            }
+        }
+        assert!(of(&spec).unwrap().serves(&spec) && !of(&sealed("b")).unwrap().serves(&spec), "another one serves nothing");
     }
 
     #[test]

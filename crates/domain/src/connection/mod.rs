@@ -11,7 +11,7 @@ mod verification;
 pub use awaited::{Awaited, Seen, TURN, Wanted};
 pub use budget::{A_MINUTE, AT_ONCE, Budget};
 pub use consent::Consent;
-pub use intake::{Decision, Observed, Source, decide};
+pub use intake::{Decision, Observed, Seal, SealRefusal, Source, decide};
 pub use remedy::{allowance, in_words, remedy};
 pub use source::{managed_by, required_keys};
 pub use verification::{Due, Shown, again, due};

@@ -8,19 +8,24 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 /// `connect::reasons` or of the reasons of `salesforce`, which this crate does not depend on.
 pub fn remedy(spec: &ConnectionSpec, reason: &str) -> Option<String> {
     let login = spec.login()?;
-    let Some(reference) = spec.credentials.secret_ref() else {
-        return (reason == "LoginRefused").then(|| format!("correct {}", login.refused));
-    };
-    let secret = &reference.name;
     let joined = |part: fn(&CredentialKey) -> &'static str| login.keys.iter().map(part).collect::<Vec<_>>().join(", ");
     let entries = joined(|key| key.name);
-    let again = match reference.after_intake {
-        AfterIntake::Delete => ", which is made anew for that,",
-        AfterIntake::Keep => "",
+    let (correct, or) = match spec.credentials.origin() {
+        Some(CredentialOrigin::Secret(SecretRef { name, after_intake })) => {
+            let again = match after_intake {
+                AfterIntake::Delete => ", which is made anew for that",
+                AfterIntake::Keep => "",
+            };
+            (format!("correct entry {entries} of Secret {name}{again}"), if again.is_empty() { " or " } else { ", or " })
+        }
+        Some(CredentialOrigin::Sealed(_)) => (format!("seal {entries} again"), ", or correct "),
+        Some(CredentialOrigin::ServiceAccount(_)) | None => {
+            return (reason == "LoginRefused").then(|| format!("correct {}", login.refused));
+        }
     };
     match reason {
-        "LoginRefused" => Some(format!("correct entry {entries} of Secret {secret}{again} or {}", login.refused)),
-        "KeyUnusable" => Some(format!("correct entry {entries} of Secret {secret}{again}: it is {}", joined(|key| key.holds))),
+        "LoginRefused" => Some(format!("{correct}{or}{}", login.refused)),
+        "KeyUnusable" => Some(format!("{correct}: it is {}", joined(|key| key.holds))),
         _ => None,
     }
 }
@@ -43,7 +48,7 @@ pub fn allowance(spec: &ConnectionSpec) -> Vec<PolicyRule> {
         Some(CredentialOrigin::ServiceAccount(ServiceAccountRef { name, audience: _ })) => {
             vec![rule("serviceaccounts", name, &["get"]), rule("serviceaccounts/token", name, &["create"])]
         }
-        None => Vec::new(),
+        Some(CredentialOrigin::Sealed(_)) | None => Vec::new(),
     }
 }
 
@@ -108,5 +113,15 @@ mod tests {
             r#"{apiGroups: [""], resources: [serviceaccounts], resourceNames: [loader], verbs: [get]} and {apiGroups: [""], resources: [serviceaccounts/token], resourceNames: [loader], verbs: [create]}"#
         );
         assert!(remedy(&spec, "LoginRefused").unwrap().contains("roleArn in spec.s3.auth.webIdentity"));
+    }
+
+    #[test]
+    fn what_is_sealed_is_sealed_again_and_needs_no_rule() {
+        let sealed = json!({"kid": "k", "enc": "e", "ciphertext": "c"});
+        let database = json!({"host": "db", "database": "d", "user": "u"});
+        let spec: ConnectionSpec = serde_json::from_value(json!({"postgres": database, "credentials": {"sealed": sealed}})).unwrap();
+        let way_out = remedy(&spec, "LoginRefused");
+        assert_eq!(way_out.as_deref(), Some("seal password again, or correct user and database in spec.postgres"));
+        assert!(allowance(&spec).is_empty());
     }
 }

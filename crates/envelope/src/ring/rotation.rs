@@ -27,6 +27,9 @@ impl Policy {
     pub const TENANT: Self = Self::serving(30);
     /// Root keys that the keeper makes itself: 90 days.
     pub const ROOT: Self = Self::serving(90);
+    /// Keys that credentials are sealed to for Git: each is published for 30 days. What was sealed to it until then is taken in for 60 more, in which
+    /// the change that carries it is reviewed, merged and applied; nothing counts as a record under it.
+    pub const SEALED: Self = Self { settles: SignedDuration::from_hours(60 * 24), ..Self::serving(30) };
 
     const fn serving(days: i64) -> Self {
         Self { serves: SignedDuration::from_hours(days * 24), settles: SignedDuration::from_hours(1), in_a_day: 4, living: 16 }

@@ -1,8 +1,9 @@
 //! What people have to write so that a Connection gets what it needs from their Secret or ServiceAccount.
 
 use api::connection::{CredentialOrigin, CredentialSource};
+use api::reasons::connection as reasons;
 use api::{Connection, NamespaceName, names};
-use domain::connection::{Consent, allowance, in_words};
+use domain::connection::{Consent, SealRefusal, allowance, in_words, required_keys};
 use kube::ResourceExt;
 
 /// What the owner of the source has to write, and where the value would go then.
@@ -24,7 +25,7 @@ pub(super) fn role_hint(namespace: &NamespaceName, connection: &Connection) -> S
     let not_allowed = match connection.spec.credentials.origin() {
         Some(CredentialOrigin::Secret(secret)) => format!("read Secret {}", secret.name),
         Some(CredentialOrigin::ServiceAccount(account)) => format!("read ServiceAccount {} and ask for its tokens", account.name),
-        None => "read what its credentials name".to_owned(),
+        Some(CredentialOrigin::Sealed(_)) | None => "read what its credentials name".to_owned(),
     };
     let rules = allowance(&connection.spec);
     let rule = if rules.len() == 1 { "rule" } else { "rules" };
@@ -42,4 +43,33 @@ pub(super) fn deletion_hint(namespace: &NamespaceName, connection: &Connection, 
         "what Secret {secret} holds is stored encrypted, but the Secret is still there: the API server lets the keeper not delete it, as afterIntake Delete asks ({said}). The Role in {namespace} that lets the keeper read it needs the rule {} (`kubectl import intake {namespace}/{name}` prints it whole); or set spec.credentials.secretRef.afterIntake to Keep",
         in_words(&allowance(&connection.spec))
     )
+}
+
+/// Why a sealed credential is not taken in. Nobody can tell what it was sealed for, so what it would have to be is said whole.
+pub(super) fn seal_hint(
+    namespace: &NamespaceName,
+    connection: &Connection,
+    tenant: &str,
+    region: &str,
+    refusal: SealRefusal,
+) -> (&'static str, String) {
+    let name = connection.name_any();
+    let again = format!("seal it again with `kubectl import seal` and the key that `kubectl import seal-key {region}` prints");
+    match refusal {
+        SealRefusal::UnknownKey => {
+            let kid = connection.spec.credentials.sealed().map_or("", |sealed| sealed.kid.as_str());
+            let message = format!(
+                "credentials.sealed names key {kid}, which is none of region {region} in this installation, or was destroyed after its 90 days: {again}"
+            );
+            (reasons::SEAL_KEY_UNKNOWN, message)
+        }
+        SealRefusal::NotForHere => {
+            let entries = required_keys(&connection.spec).join(", ");
+            let message = format!(
+                "credentials.sealed does not open as {entries} of Connection {namespace}/{name}, tenant {tenant}, for {}: it was sealed for something else of these, or altered; {again}",
+                connection.spec.endpoint()
+            );
+            (reasons::SEALED_FOR_ANOTHER, message)
+        }
+    }
 }

@@ -112,7 +112,7 @@ async fn work(controllers: &Controllers, keys: &TenantKeys, connection: &Connect
     let keeps = connection.spec.credentials.secret_ref().is_some_and(|r| r.after_intake == AfterIntake::Keep);
     let (there, consent) = match &source {
         Source::Found { consent, .. } => (true, consent.clone()),
-        Source::Missing | Source::Forbidden => (false, Consent::default()),
+        Source::Missing | Source::Forbidden | Source::Sealed(_) => (false, Consent::default()),
     };
     report.plaintext = there.then(|| secret_name.clone()).filter(|_| keeps);
     let name = connection.name_any();
@@ -158,6 +158,12 @@ async fn work(controllers: &Controllers, keys: &TenantKeys, connection: &Connect
             report.stall(reasons::SOURCE_MANAGED, &message);
             return Ok(Some(seen));
         }
+        Decision::SealRefused(refusal) => {
+            let (reason, message) = hints::seal_hint(&namespace, connection, &keys.tenant.name_any(), &keys.region.name_any(), refusal);
+            report.endpoint_of(stored.as_ref());
+            report.stall(reason, &message);
+            return Ok(None);
+        }
         Decision::NeedsReauthentication => {
             let message = format!(
                 "what is stored was given for another endpoint or by another Secret or ServiceAccount, so it is not used: bring {named} with its consent to this endpoint, or point the Connection back"
@@ -173,7 +179,9 @@ async fn work(controllers: &Controllers, keys: &TenantKeys, connection: &Connect
         }
         Decision::Keep { delete_source } => (stored, controllers.vault.remove_source(connection, secret, delete_source).await?),
     };
-    let Some(stored) = stored else { return Ok(Some(seen)) };
+    // What is sealed in the Connection changes with it only: nobody is asked after it.
+    let seen = Some(seen).filter(|_| connection.spec.credentials.sealed().is_none());
+    let Some(stored) = stored else { return Ok(seen) };
     report.stored(&stored, connection);
     match removal {
         Removal::Done => {}
@@ -183,13 +191,13 @@ async fn work(controllers: &Controllers, keys: &TenantKeys, connection: &Connect
             report.plaintext = Some(secret_name.clone());
             report.stall(reasons::SOURCE_NOT_DELETED, &hints::deletion_hint(&namespace, connection, &secret_name, &said));
             return Ok(match seen {
-                Seen::There(version) => Some(Seen::Undeletable(version)),
-                seen => Some(seen),
+                Some(Seen::There(version)) => Some(Seen::Undeletable(version)),
+                seen => seen,
             });
         }
     }
     verify::verify(controllers, keys, connection, &stored, report).await?;
-    Ok(Some(seen))
+    Ok(seen)
 }
 
 /// The author of the Connection knows a system, or a way to log in, that this version does not: nobody was asked, so nobody accepted us.

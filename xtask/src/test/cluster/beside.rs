@@ -30,7 +30,7 @@ const CLIENT: &str = "canary";
 pub(super) const DESCRIBE: (&str, &str) = ("GET", "*/sobjects/*/describe*");
 pub(super) const COMMIT: (&str, &str) = ("PATCH", "*/jobs/ingest/*");
 /// Tenants that the Region lets through to the address beside the cluster.
-const TENANTS: [&str; 6] = ["canary", "keeping", "lakeside", "moving", "phoenix", "shopper"];
+const TENANTS: [&str; 7] = ["canary", "keeping", "lakeside", "moving", "phoenix", "sealer", "shopper"];
 
 /// An SFTP server.
 pub(super) struct Partner {
@@ -365,25 +365,23 @@ impl<'a> Beside<'a> {
 
     /// Only the first of them.
     pub(super) fn org(&self, namespace: &str) -> Result<()> {
-        let (auth, tls) = (json!({"clientCredentials": {"clientId": CLIENT}}), json!({"caBundle": authority()?}));
-        let org = json!({"loginUrl": format!("https://{SALESFORCE}:8443"), "auth": auth, "tls": tls});
-        self.connection(namespace, "crm", &[("clientSecret", &self.client_secret())], json!({"salesforce": org}))
+        self.connection(namespace, "crm", &[("clientSecret", &self.client_secret())], org()?)
     }
 
     /// A Connection to the database by another name of it.
     pub(super) fn database_at(&self, namespace: &str, name: &str, host: &str) -> Result<()> {
-        let tls = json!({"caBundle": authority()?, "serverName": DATABASE});
-        let spec = json!({"postgres": {"host": host, "database": "warehouse", "user": "importer", "tls": tls}});
-        self.connection(namespace, name, &[("password", &self.password())], spec)
+        self.connection(namespace, name, &[("password", &self.password())], database(host)?)
     }
 
-    pub(super) fn connection(&self, namespace: &str, name: &str, entries: &[(&str, &str)], mut spec: Value) -> Result<()> {
-        let metadata = json!({"name": name, "namespace": namespace});
-        spec["credentials"] = json!({"secretRef": {"name": name, "afterIntake": "Delete"}});
-        let secret =
-            json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": BTreeMap::from_iter(entries.iter().copied())});
-        let connection = json!({"apiVersion": "dataimporter.io/v1alpha1", "kind": "Connection", "metadata": metadata, "spec": spec});
-        self.demo.kubectl.apply(&list(vec![secret, connection])).map(drop)
+    pub(super) fn connection(&self, namespace: &str, name: &str, entries: &[(&str, &str)], spec: Value) -> Result<()> {
+        self.demo.kubectl.apply(&list(with_secret(namespace, name, entries, spec))).map(drop)
+    }
+
+    /// What [`Beside::connections`] applies, as a tenant's people have it before they seal it.
+    pub(super) fn manifests(&self, namespace: &str) -> Result<Value> {
+        let mut all = with_secret(namespace, "crm", &[("clientSecret", &self.client_secret())], org()?);
+        all.extend(with_secret(namespace, "warehouse", &[("password", &self.password())], database(DATABASE)?));
+        Ok(list(all))
     }
 
     /// What the namespace's admin writes, as `kubectl import intake` prints it; then the Connections are ready.
@@ -467,6 +465,27 @@ impl Drop for Beside<'_> {
         }
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// The Salesforce in a Connection's words.
+fn org() -> Result<Value> {
+    let (auth, tls) = (json!({"clientCredentials": {"clientId": CLIENT}}), json!({"caBundle": authority()?}));
+    Ok(json!({"salesforce": {"loginUrl": format!("https://{SALESFORCE}:8443"), "auth": auth, "tls": tls}}))
+}
+
+/// The database in a Connection's words, by a name of it.
+fn database(host: &str) -> Result<Value> {
+    let tls = json!({"caBundle": authority()?, "serverName": DATABASE});
+    Ok(json!({"postgres": {"host": host, "database": "warehouse", "user": "importer", "tls": tls}}))
+}
+
+/// A Connection and its Secret.
+fn with_secret(namespace: &str, name: &str, entries: &[(&str, &str)], mut spec: Value) -> Vec<Value> {
+    let metadata = json!({"name": name, "namespace": namespace});
+    spec["credentials"] = json!({"secretRef": {"name": name, "afterIntake": "Delete"}});
+    let data = BTreeMap::from_iter(entries.iter().copied());
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data});
+    vec![secret, json!({"apiVersion": "dataimporter.io/v1alpha1", "kind": "Connection", "metadata": metadata, "spec": spec})]
 }
 
 /// Waits for a server beside the cluster.

@@ -22,6 +22,7 @@ mod pods;
 mod refusal;
 mod rights;
 mod runs;
+mod sealed;
 mod seen;
 mod worker;
 mod worker_process;
@@ -50,6 +51,7 @@ const GROUPS: &[Group] = &[
     ("databases", databases::CHECKS),
     ("file-servers", file_servers::CHECKS),
     ("edits", edits::CHECKS),
+    ("sealed", sealed::CHECKS),
     ("at-rest", at_rest::CHECKS),
     ("leases", leases::CHECKS),
     ("files", files::CHECKS),
