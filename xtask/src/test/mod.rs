@@ -19,7 +19,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::progress::Progress;
-use crate::{cluster as real_cluster, docs, packages, process, programs, stores, workspace};
+use crate::{cluster as real_cluster, docs, packages, pinned, process, programs, workspace};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -45,7 +45,7 @@ enum Level {
     Code,
     /// Tests of the cluster's own Go programs
     Go,
-    /// The Helm chart: lint, schema, rendered objects
+    /// The Helm chart: lint, schema, rendered objects, its suites, its alerts
     Chart,
     /// Other people's Salesforce clients against the emulator
     Clients,
@@ -106,7 +106,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         packages::CMAKE,
         packages::PYTHON_VENV,
     ];
-    packages::install(&progress, &wanted)?;
+    let of_the_chart = if levels.contains(&Level::Chart) { &[packages::PROMETHEUS][..] } else { &[] };
+    packages::install(&progress, &[&wanted, of_the_chart].concat())?;
     if levels.iter().any(|level| level.needs_cluster()) {
         // Now, because only one at a time may install packages.
         real_cluster::install(&progress)?;
@@ -182,8 +183,8 @@ fn memory(progress: &Progress) -> Result<()> {
 
 /// Tests of their own names, because building their server takes long.
 fn s3(progress: &Progress) -> Result<()> {
-    stores::minio(progress)?;
-    stores::clouds(progress)?;
+    pinned::minio(progress)?;
+    pinned::clouds(progress)?;
     cargo(&["test", "--locked", "-p", "connect", "--test", "s3", "--test", "clouds", "--", "--ignored"])?;
     cargo(&["test", "--locked", "-p", "engine", "--test", "conformance", "--", "--include-ignored"])?;
     real_cluster::build(progress)?;
