@@ -50,7 +50,8 @@ const ROOMS: &Rooms = &[
     ("run", &["sources", "output", "terminal"]),
     ("plugin", &["output", "terminal"]),
     ("drain", &["terminal"]),
-    ("cli", &["drain", "keeper", "operator", "run", "terminal", "worker"]),
+    ("check_installation", &["terminal"]),
+    ("cli", &["check_installation", "drain", "keeper", "operator", "run", "terminal", "worker"]),
     ("main", &["cli"]),
     ("bin::kubectl-import", &["plugin"]),
 ];
