@@ -3,6 +3,7 @@
 
 mod boundaries;
 mod chart;
+mod checkov;
 mod cluster;
 mod code;
 mod dependencies;
@@ -23,7 +24,7 @@ use crate::{cluster as real_cluster, docs, packages, pinned, process, programs, 
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Levels to run; when none is named all of them but `memory` and `s3`
+    /// Levels to run; when none is named all of them but `memory`, `s3` and `checkov`
     #[arg(value_enum)]
     levels: Vec<Level>,
     #[command(flatten)]
@@ -59,13 +60,15 @@ enum Level {
     Memory,
     /// Only when it is named: what reads and keeps objects of S3 against a real MinIO, which is built the first time (four to ten minutes)
     S3,
+    /// Only when it is named: checkov's policies against the rendered chart (half a minute, and its installation once)
+    Checkov,
 }
 
 impl Level {
     /// Whether it uses the programs of the test cluster.
     fn needs_cluster(self) -> bool {
         match self {
-            Self::Code | Self::Go | Self::Chart | Self::Cluster | Self::Memory | Self::S3 => true,
+            Self::Code | Self::Go | Self::Chart | Self::Cluster | Self::Memory | Self::S3 | Self::Checkov => true,
             Self::Lint | Self::Boundaries | Self::Newcomers | Self::Clients | Self::Files | Self::Local => false,
         }
     }
@@ -136,6 +139,7 @@ fn attempt(progress: &Progress, level: Level, choice: &cluster::Choice) -> Outco
         Level::Cluster => cluster::check(choice),
         Level::Memory => memory(progress),
         Level::S3 => s3(progress),
+        Level::Checkov => checkov::check(progress),
     };
     if let Err(error) = &result {
         eprintln!("level {level:?} failed: {error:#}");
