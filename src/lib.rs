@@ -4,6 +4,7 @@
 // They panic when nobody reads.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
+pub mod check_installation;
 pub mod cli;
 pub mod drain;
 pub mod file_grant;

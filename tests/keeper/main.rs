@@ -7,6 +7,7 @@ mod authority;
 mod bookmarks;
 mod bucket_storage;
 mod buckets;
+mod check_installation;
 mod connections;
 mod consent;
 mod crash;

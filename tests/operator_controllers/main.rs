@@ -9,6 +9,7 @@ mod history;
 mod jobs;
 mod life;
 mod memory;
+mod no_regions;
 mod process;
 mod queue;
 mod rights;

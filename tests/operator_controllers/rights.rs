@@ -16,12 +16,17 @@ use crate::support::{SOON, UPLOAD, World, job_yaml};
 
 /// The chart's templates that say who may do what.
 pub(crate) fn rights() -> String {
+    rights_of(&["eu-frankfurt"])
+}
+
+/// The same for other regions.
+pub(crate) fn rights_of(regions: &[&str]) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let helm = root.join("target/kube/helm");
     assert!(helm.exists(), "{} is missing; build it with: cargo xtask cluster build", helm.display());
     let rendered = Command::new(helm)
         .args(["template", "dataimporter", "charts/dataimporter", "--namespace", "dataimporter-system"])
-        .args(["--set", "regions={eu-frankfurt}", "--set", "image.tag=test"])
+        .args(["--set-json", &format!("regions={}", json!(regions)), "--set", "image.tag=test"])
         .current_dir(root)
         .output()
         .unwrap();

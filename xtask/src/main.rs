@@ -17,11 +17,11 @@ mod kubectl;
 mod mariadb;
 mod minio;
 mod packages;
+mod pinned;
 mod process;
 mod programs;
 mod progress;
 mod served;
-mod stores;
 mod test;
 mod workspace;
 

@@ -1,4 +1,4 @@
-//! A MinIO with TLS and one bucket, from the program that `crate::stores` makes.
+//! A MinIO with TLS and one bucket, from the program that `crate::pinned` makes.
 
 use std::path::Path;
 

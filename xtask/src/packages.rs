@@ -28,6 +28,8 @@ pub(crate) const NGINX: Package = Package::with_file("nginx-light", "/usr/sbin/n
 pub(crate) const OPENSSH: Package = Package::with_file("openssh-server", "/usr/sbin/sshd");
 pub(crate) const OPENSSL: Package = Package::with_program("openssl", "openssl");
 pub(crate) const RCLONE: Package = Package::with_program("rclone", "rclone");
+/// Brings promtool, which checks rules of Prometheus. Its server is started by Debian; no test uses that.
+pub(crate) const PROMETHEUS: Package = Package::with_program("prometheus", "promtool");
 pub(crate) const CURL: Package = Package::with_program("curl", "curl");
 /// Builds the cryptography library.
 pub(crate) const CMAKE: Package = Package::with_program("cmake", "cmake");

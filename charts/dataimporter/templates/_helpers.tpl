@@ -1,8 +1,15 @@
 {{- define "dataimporter.labels" -}}
+{{- with .Values.commonLabels }}{{ toYaml . }}
+{{ end -}}
 app.kubernetes.io/name: dataimporter
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{/* The same with further ones, from (root, labels); of two of one name the further one counts. */}}
+{{- define "dataimporter.labelsWith" -}}
+{{- merge (dict) (default dict .labels) (include "dataimporter.labels" .root | fromYaml) | toYaml -}}
 {{- end -}}
 
 {{- define "dataimporter.selector" -}}
@@ -36,20 +43,6 @@ system:serviceaccount:{{ .Release.Namespace }}:dataimporter-keeper
 {{- define "dataimporter.byTheCluster" -}}
 'system:serviceaccounts:kube-system' in request.userInfo.?groups.orValue([])
 || request.userInfo.username in {{ concat (list "system:kube-controller-manager" "system:apiserver") .Values.controllers | toJson }}
-{{- end -}}
-
-{{- define "dataimporter.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities: {drop: [ALL]}
-{{- end -}}
-
-{{- define "dataimporter.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
-seccompProfile: {type: RuntimeDefault}
 {{- end -}}
 
 {{/* Everybody's addresses: the operator draws the same line around workers (crates/domain, tenant/plan/network.rs; a test compares). */}}

@@ -70,13 +70,17 @@ fn plain(crd: &CustomResourceDefinition) -> (String, String) {
     (format!("crds/{}.yaml", crd.spec.names.plural), format!("{HEADER}{}", yaml(crd)))
 }
 
-/// The chart's copy: left alone by `helm uninstall`, because deleting a CRD deletes every object of its kind.
+/// The chart's copy, with the labels of the chart's objects: left alone by `helm uninstall`, because deleting a CRD deletes every object of
+/// its kind.
 fn chart_template(mut crd: CustomResourceDefinition) -> (String, String) {
     let path = format!("charts/dataimporter/templates/crds/{}.yaml", crd.spec.names.plural);
     crd.metadata.annotations.get_or_insert_default().insert("helm.sh/resource-policy".into(), "keep".into());
-    (path, format!("{HEADER}{{{{- if .Values.crds.install }}}}\n{}{{{{- end }}}}\n", yaml(&crd)))
+    let text = yaml(&crd).replacen(KEEP, &format!("{KEEP}{LABELS}"), 1);
+    (path, format!("{HEADER}{{{{- if .Values.crds.install }}}}\n{text}{{{{- end }}}}\n"))
 }
 
+const KEEP: &str = "    helm.sh/resource-policy: keep\n";
+const LABELS: &str = "  labels: {{- include \"dataimporter.labels\" . | nindent 4 }}\n";
 const HEADER: &str = "# Generated from crates/api by `cargo xtask crds`; edit there.\n";
 
 fn yaml(crd: &CustomResourceDefinition) -> String {

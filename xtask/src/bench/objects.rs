@@ -9,7 +9,7 @@ use super::readers::{Origin, Runner, filled_by, free_port, in_a_place, in_turns,
 use super::report::{Bound, Chapter, Goal};
 use crate::minio::{self, Account};
 use crate::progress::Progress;
-use crate::{certificate, packages, stores};
+use crate::{certificate, packages, pinned};
 
 const BUCKET: &str = "bench";
 pub(super) const KEY: &str = "a.csv";
@@ -17,7 +17,7 @@ const ACCOUNT: Account<'_> = Account { key_id: "a-benchmark", secret: "a-secret-
 
 pub(super) fn run(progress: &Progress, folder: &Path, rows: u64, rounds: Option<u16>) -> Result<Chapter> {
     packages::install(progress, &[packages::RCLONE, packages::OPENSSL])?;
-    stores::minio(progress)?;
+    pinned::minio(progress)?;
     in_a_place("objects", |place| compare(progress, folder, place, rows, rounds.unwrap_or(7)))
 }
 

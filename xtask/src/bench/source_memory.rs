@@ -10,7 +10,7 @@ use super::report::{Bound, Chapter, Figure, Goal};
 use super::used::Used;
 use super::{databases, objects, sources};
 use crate::progress::Progress;
-use crate::{packages, stores};
+use crate::{packages, pinned};
 
 /// How many times fewer, and how many times more, rows than the usual file: 10 MB and 1.6 GB.
 const FEWER: u64 = 16;
@@ -34,7 +34,7 @@ const KINDS: [Kind; 5] = [
 pub(super) fn run(progress: &Progress, folder: &Path, rows: u64, rounds: Option<u16>) -> Result<Chapter> {
     let servers = [packages::RCLONE, packages::OPENSSH, packages::NGINX, packages::POSTGRESQL, packages::MARIADB, packages::OPENSSL];
     packages::install(progress, &servers)?;
-    stores::minio(progress)?;
+    pinned::minio(progress)?;
     let program = program(progress)?;
     let sizes = [rows / FEWER, rows, rows * MORE];
     let (mut figures, mut goals) = (Vec::new(), Vec::new());

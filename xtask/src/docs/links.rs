@@ -9,7 +9,8 @@ use anyhow::{Result, bail, ensure};
 use crate::workspace;
 
 /// Documents at the root, and folders whose documents are looked at.
-const PLACES: [&str; 8] = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs", "examples", ".github", "crates"];
+const PLACES: [&str; 9] =
+    ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs", "charts/dataimporter", "examples", ".github", "crates"];
 
 pub(crate) fn check() -> Result<()> {
     let mut documents = BTreeMap::new();

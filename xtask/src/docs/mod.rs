@@ -1,10 +1,12 @@
-//! `cargo xtask docs`: writes `docs/reference/` from the code, and looks at every link of every document.
+//! `cargo xtask docs`: writes `docs/reference/` from the code and the README of the chart from its values, and looks at every link of every
+//! document.
 
 mod api;
 mod links;
 mod markdown;
 mod metrics;
 mod reasons;
+mod values;
 
 use std::fs;
 use std::process::ExitCode;
@@ -23,8 +25,12 @@ pub(crate) struct Arguments {
 /// A page below the project's folder, and what makes its text.
 type Page = (&'static str, fn() -> Result<String>);
 
-const PAGES: [Page; 3] =
-    [("docs/reference/api.md", api::page), ("docs/reference/reasons.md", reasons::page), ("docs/reference/metrics.md", metrics::page)];
+const PAGES: [Page; 4] = [
+    ("docs/reference/api.md", api::page),
+    ("docs/reference/reasons.md", reasons::page),
+    ("docs/reference/metrics.md", metrics::page),
+    ("charts/dataimporter/README.md", values::page),
+];
 
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     if arguments.check {

@@ -24,8 +24,8 @@ struct Stage {
 const STAGES: [Stage; 3] = [
     Stage { shown: &[Level::Code], beside: &[Level::Go, Level::Chart, Level::Boundaries, Level::Lint, Level::Newcomers] },
     Stage { shown: &[Level::Cluster], beside: &[Level::Clients, Level::Files, Level::Local] },
-    // Measures memory, and builds a server for minutes.
-    Stage { shown: &[Level::Memory, Level::S3], beside: &[] },
+    // Measures memory, builds a server for minutes, asks a registry.
+    Stage { shown: &[Level::Memory, Level::S3, Level::Checkov], beside: &[] },
 ];
 /// How much the second lane stands back.
 const NICENESS: i32 = 10;

@@ -3,6 +3,7 @@
 
 mod boundaries;
 mod chart;
+mod checkov;
 mod cluster;
 mod code;
 mod dependencies;
@@ -19,11 +20,11 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::progress::Progress;
-use crate::{cluster as real_cluster, docs, packages, process, programs, stores, workspace};
+use crate::{cluster as real_cluster, docs, packages, pinned, process, programs, workspace};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Levels to run; when none is named all of them but `memory` and `s3`
+    /// Levels to run; when none is named all of them but `memory`, `s3` and `checkov`
     #[arg(value_enum)]
     levels: Vec<Level>,
     #[command(flatten)]
@@ -45,7 +46,7 @@ enum Level {
     Code,
     /// Tests of the cluster's own Go programs
     Go,
-    /// The Helm chart: lint, schema, rendered objects
+    /// The Helm chart: lint, schema, rendered objects, its suites, its alerts
     Chart,
     /// Other people's Salesforce clients against the emulator
     Clients,
@@ -59,13 +60,15 @@ enum Level {
     Memory,
     /// Only when it is named: what reads and keeps objects of S3 against a real MinIO, which is built the first time (four to ten minutes)
     S3,
+    /// Only when it is named: checkov's policies against the rendered chart (half a minute, and its installation once)
+    Checkov,
 }
 
 impl Level {
     /// Whether it uses the programs of the test cluster.
     fn needs_cluster(self) -> bool {
         match self {
-            Self::Code | Self::Go | Self::Chart | Self::Cluster | Self::Memory | Self::S3 => true,
+            Self::Code | Self::Go | Self::Chart | Self::Cluster | Self::Memory | Self::S3 | Self::Checkov => true,
             Self::Lint | Self::Boundaries | Self::Newcomers | Self::Clients | Self::Files | Self::Local => false,
         }
     }
@@ -106,7 +109,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         packages::CMAKE,
         packages::PYTHON_VENV,
     ];
-    packages::install(&progress, &wanted)?;
+    let of_the_chart = if levels.contains(&Level::Chart) { &[packages::PROMETHEUS][..] } else { &[] };
+    packages::install(&progress, &[&wanted, of_the_chart].concat())?;
     if levels.iter().any(|level| level.needs_cluster()) {
         // Now, because only one at a time may install packages.
         real_cluster::install(&progress)?;
@@ -135,6 +139,7 @@ fn attempt(progress: &Progress, level: Level, choice: &cluster::Choice) -> Outco
         Level::Cluster => cluster::check(choice),
         Level::Memory => memory(progress),
         Level::S3 => s3(progress),
+        Level::Checkov => checkov::check(progress),
     };
     if let Err(error) = &result {
         eprintln!("level {level:?} failed: {error:#}");
@@ -182,8 +187,8 @@ fn memory(progress: &Progress) -> Result<()> {
 
 /// Tests of their own names, because building their server takes long.
 fn s3(progress: &Progress) -> Result<()> {
-    stores::minio(progress)?;
-    stores::clouds(progress)?;
+    pinned::minio(progress)?;
+    pinned::clouds(progress)?;
     cargo(&["test", "--locked", "-p", "connect", "--test", "s3", "--test", "clouds", "--", "--ignored"])?;
     cargo(&["test", "--locked", "-p", "engine", "--test", "conformance", "--", "--include-ignored"])?;
     real_cluster::build(progress)?;

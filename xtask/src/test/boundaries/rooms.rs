@@ -51,7 +51,8 @@ const ROOMS: &Rooms = &[
     ("run", &["sources", "output", "terminal"]),
     ("plugin", &["sealing", "output", "terminal"]),
     ("drain", &["terminal"]),
-    ("cli", &["drain", "keeper", "operator", "run", "terminal", "worker"]),
+    ("check_installation", &["terminal"]),
+    ("cli", &["check_installation", "drain", "keeper", "operator", "run", "terminal", "worker"]),
     ("main", &["cli"]),
     ("bin::kubectl-import", &["plugin"]),
 ];

@@ -32,8 +32,8 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use crate::demo::{Arguments, Demo};
+use crate::pinned;
 use crate::progress::Progress;
-use crate::stores;
 
 type Check = (&'static str, fn(&Demo) -> Result<()>);
 type Group = (&'static str, &'static [Check]);
@@ -60,9 +60,9 @@ const GROUPS: &[Group] = &[
 
 /// Only when `--only` has their names: their servers take minutes to make.
 const NAMED: &[(Group, Make)] = &[
-    (("buckets", buckets::CHECKS), stores::minio),
-    (("bucket-region", bucket_region::CHECKS), stores::minio),
-    (("clouds", clouds::CHECKS), stores::clouds),
+    (("buckets", buckets::CHECKS), pinned::minio),
+    (("bucket-region", bucket_region::CHECKS), pinned::minio),
+    (("clouds", clouds::CHECKS), pinned::clouds),
 ];
 
 /// How much of the level to run.

@@ -1,8 +1,9 @@
-//! Stores of objects for tests, real ones: MinIO and fake-gcs-server, built from their Go modules, and Azurite, of npm. The pins of each are in
-//! `xtask/<name>`; what is made of them is kept outside the checkout, and linked to `target/<name>`, where tests look for it.
+//! Other people's programs that only tests use, made from pins: stores of objects (MinIO and fake-gcs-server, built from their Go modules, and
+//! Azurite, of npm), and helm-unittest. The pins of each are in `xtask/<name>`; what is made of them is kept outside the checkout, and linked to
+//! `target/<name>`, where tests look for it.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -10,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use crate::progress::Progress;
 use crate::{process, workspace};
 
-/// How a store comes about.
+/// How a program comes about.
 enum Making {
     /// Built from the Go module of this name.
     Go(&'static str),
@@ -18,7 +19,7 @@ enum Making {
     Npm,
 }
 
-struct Store {
+struct Pinned {
     /// Of its folders, and of its program if it has one.
     name: &'static str,
     making: Making,
@@ -28,14 +29,21 @@ struct Store {
     takes: &'static str,
 }
 
-const MINIO: Store = Store { name: "minio", making: Making::Go("github.com/minio/minio"), pins: "go.sum", takes: "four to ten minutes" };
-const GCS: Store = Store {
+const MINIO: Pinned = Pinned { name: "minio", making: Making::Go("github.com/minio/minio"), pins: "go.sum", takes: "four to ten minutes" };
+const GCS: Pinned = Pinned {
     name: "fake-gcs-server",
     making: Making::Go("github.com/fsouza/fake-gcs-server"),
     pins: "go.sum",
     takes: "one to three minutes",
 };
-const AZURITE: Store = Store { name: "azurite", making: Making::Npm, pins: "package-lock.json", takes: "one to two minutes" };
+const AZURITE: Pinned = Pinned { name: "azurite", making: Making::Npm, pins: "package-lock.json", takes: "one to two minutes" };
+
+const HELM_UNITTEST: Pinned = Pinned {
+    name: "helm-unittest",
+    making: Making::Go("github.com/helm-unittest/helm-unittest/cmd/helm-unittest"),
+    pins: "go.sum",
+    takes: "one to three minutes",
+};
 
 /// S3.
 pub(crate) fn minio(progress: &Progress) -> Result<()> {
@@ -48,7 +56,13 @@ pub(crate) fn clouds(progress: &Progress) -> Result<()> {
     AZURITE.make(progress)
 }
 
-impl Store {
+/// What runs the suites of the chart: its program.
+pub(crate) fn helm_unittest(progress: &Progress) -> Result<PathBuf> {
+    HELM_UNITTEST.make(progress)?;
+    Ok(workspace::target().join(HELM_UNITTEST.name).join(HELM_UNITTEST.name))
+}
+
+impl Pinned {
     /// Makes it unless it is there already.
     fn make(&self, progress: &Progress) -> Result<()> {
         let sources = workspace::root().join("xtask").join(self.name);
@@ -60,7 +74,7 @@ impl Store {
             progress.during(&format!("waiting for another build of {}", self.name), String::new, || lock.lock())?;
         }
         if !folder.exists() {
-            // What is begun and broken off is no store.
+            // What is begun and broken off is no program.
             let unfinished = shelf.join("unfinished");
             let _ = fs::remove_dir_all(&unfinished);
             fs::create_dir_all(&unfinished)?;
