@@ -62,7 +62,7 @@ pub(crate) async fn key(common: &Common, args: KeyArgs) -> Result<ExitCode> {
         None => whose(&access, access.namespace()).await?.region,
     };
     let key = published(&access, &region).await?;
-    output::either(common.output, &key, || yaml(&key))?;
+    output::either(common.output, &key, || yaml(&key).trim_end().to_owned())?;
     Ok(ExitCode::SUCCESS)
 }
 

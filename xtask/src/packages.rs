@@ -30,6 +30,8 @@ pub(crate) const OPENSSL: Package = Package::with_program("openssl", "openssl");
 pub(crate) const RCLONE: Package = Package::with_program("rclone", "rclone");
 /// Brings promtool, which checks rules of Prometheus. Its server is started by Debian; no test uses that.
 pub(crate) const PROMETHEUS: Package = Package::with_program("prometheus", "promtool");
+/// The language of Argo CD's scripts.
+pub(crate) const LUA: Package = Package::with_program("lua5.1", "lua5.1");
 pub(crate) const CURL: Package = Package::with_program("curl", "curl");
 /// Builds the cryptography library.
 pub(crate) const CMAKE: Package = Package::with_program("cmake", "cmake");

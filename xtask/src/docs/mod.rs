@@ -1,7 +1,8 @@
-//! `cargo xtask docs`: writes `docs/reference/` from the code and the README of the chart from its values, and looks at every link of every
+//! `cargo xtask docs`: writes `docs/reference/` from the code, the README of the chart from its values and Argo CD's settings from their scripts, and looks at every link of every
 //! document.
 
 mod api;
+mod argo_cd;
 mod links;
 mod markdown;
 mod metrics;
@@ -25,11 +26,12 @@ pub(crate) struct Arguments {
 /// A page below the project's folder, and what makes its text.
 type Page = (&'static str, fn() -> Result<String>);
 
-const PAGES: [Page; 4] = [
+const PAGES: [Page; 5] = [
     ("docs/reference/api.md", api::page),
     ("docs/reference/reasons.md", reasons::page),
     ("docs/reference/metrics.md", metrics::page),
     ("charts/dataimporter/README.md", values::page),
+    ("docs/gitops/argo-cd/argocd-cm.yaml", argo_cd::page),
 ];
 
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {

@@ -109,7 +109,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         packages::CMAKE,
         packages::PYTHON_VENV,
     ];
-    let of_the_chart = if levels.contains(&Level::Chart) { &[packages::PROMETHEUS][..] } else { &[] };
+    let of_the_chart = if levels.contains(&Level::Chart) { &[packages::PROMETHEUS, packages::LUA][..] } else { &[] };
     packages::install(&progress, &[&wanted, of_the_chart].concat())?;
     if levels.iter().any(|level| level.needs_cluster()) {
         // Now, because only one at a time may install packages.

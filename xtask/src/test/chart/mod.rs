@@ -1,8 +1,9 @@
 //! The Helm chart without a cluster: lint, the values' schema, what the rendered objects may never say, what it says of itself, its
-//! suites, and its alerts.
+//! suites, its alerts, and what Argo CD is told about our kinds.
 
 mod about;
 mod alerts;
+mod argo_cd;
 mod objects;
 
 use std::path::PathBuf;
@@ -77,6 +78,7 @@ pub(crate) fn check(progress: &Progress) -> Result<()> {
     let labelled = objects::common_labels(&documents(&everything)?)?;
     println!("chart: {} sets of values, schema and {labelled} rendered objects are as they must be", scenarios.len() + 1);
     println!("chart: {}", suites(&unittest(progress)?)?);
+    argo_cd::check()?;
     alerts::check(&documents(&everything)?)
 }
 
