@@ -196,7 +196,7 @@ fn run_namespaces(demo: &Demo) -> Result<()> {
     Ok(())
 }
 
-fn helm(demo: &Demo, arguments: &[&str]) -> Result<String> {
+pub(super) fn helm(demo: &Demo, arguments: &[&str]) -> Result<String> {
     let mut helm = Command::new(demo.kubectl.program.with_file_name("helm"));
     demo.kubectl.point(&mut helm).args(arguments).args(["--namespace", SYSTEM]);
     process::output(&mut helm)

@@ -8,7 +8,9 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::Check;
+use super::goodbye::helm;
 use crate::demo::Demo;
+use crate::demo::manifests::SYSTEM;
 use crate::demo::salesforce_side::SalesforceSide;
 use crate::kubectl::condition;
 use crate::{certificate, process, workspace};
@@ -16,6 +18,7 @@ use crate::{certificate, process, workspace};
 pub(super) const CHECKS: &[Check] = &[
     ("every kind shows its state", every_kind_shows_its_state),
     ("kubectl wait works on a run", kubectl_wait_works),
+    ("helm test reaches operator and keeper through the policies, and nothing of it stays", helm_test),
     ("a second apply changes nothing and starts nothing", a_second_apply_changes_nothing),
     ("an independent client finds exactly the rows of the file", an_independent_client_finds_the_rows),
     ("a worker pod is restricted, pinned and has nothing but its token", a_worker_pod_is_alone),
@@ -53,6 +56,14 @@ fn kubectl_wait_works(demo: &Demo) -> Result<()> {
     };
     wait("Succeeded")?;
     ensure!(wait("NeverHeardOf").is_err(), "control: waiting for a condition that is not there must fail");
+    Ok(())
+}
+
+fn helm_test(demo: &Demo) -> Result<()> {
+    let said = helm(demo, &["test", "dataimporter", "--logs"])?;
+    let passed: Vec<&str> = said.lines().filter(|line| line.starts_with("ok ")).collect();
+    ensure!(passed.len() == 4 && said.contains("Succeeded"), "it says {said}");
+    ensure!(!demo.kubectl.exists(&["pod", "dataimporter-check", "-n", SYSTEM])?, "its pod is still there");
     Ok(())
 }
 
