@@ -167,10 +167,11 @@ fn prune_run(run: &mut ImportRun) {
     }
 }
 
-/// Certificates go into the snapshot only, which reads them live.
+/// Certificates go into the snapshot only, which reads them live. What is sealed is the keeper's.
 fn prune_connection(connection: &mut Connection) {
     slim(&mut connection.metadata);
     connection.spec.forget_certificates();
+    connection.spec.credentials.forget_sealed();
 }
 
 /// Of a pod's spec we read the node.

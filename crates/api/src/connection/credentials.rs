@@ -199,6 +199,13 @@ impl Credentials {
         })
     }
 
+    /// Leaves out what is sealed, which is large, for a caller that only asks where the credential comes from.
+    pub fn forget_sealed(&mut self) {
+        if let Some(sealed) = &mut self.sealed {
+            sealed.ciphertext = String::new();
+        }
+    }
+
     /// Whether what the credential is taken from is deleted after that.
     pub fn is_deleted_after_intake(&self) -> bool {
         self.secret_ref().is_some_and(|reference| reference.after_intake == AfterIntake::Delete)

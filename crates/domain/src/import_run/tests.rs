@@ -486,6 +486,22 @@ fn the_largest_snapshot_fits_and_a_larger_one_is_told_apart() {
 }
 
 #[test]
+fn what_is_sealed_in_a_connection_is_not_in_the_snapshot() {
+    let mut observed = edit(FRESH, |o| {
+        for connection in job(o).connections.values_mut() {
+            let spec = &mut Arc::make_mut(connection).spec;
+            let sealed = json!({"sealed": {"kid": "0a", "enc": "e", "ciphertext": "c2VhbGVk"}});
+            *spec = edited(spec, |spec| spec["credentials"] = sealed);
+        }
+    });
+    let placed = Placed::prove(&observed).unwrap();
+    let snapshot = plan::snapshot(job(&mut observed), &placed, now()).unwrap();
+    let text = plan::AnchorText::of(&snapshot).unwrap().0;
+    assert!(text.contains("\"kid\":\"0a\"") && !text.contains("c2VhbGVk"), "{text}");
+    assert!(snapshot.connections.values().all(|connection| connection.endpoint_digest == connection.spec.endpoint_digest()));
+}
+
+#[test]
 fn a_region_of_all_nodes_selects_no_node() {
     let observed = edit(FRESH, |o| {
         Arc::make_mut(o.region.as_mut().unwrap()).spec.nodes = serde_json::from_value(json!({"all": {}})).unwrap();

@@ -74,11 +74,14 @@ fn deadline(spec: &ImportJobSpec) -> Duration {
 }
 
 fn connection(connection: &Connection) -> Option<SnapshotConnection> {
+    let mut spec = connection.spec.clone();
+    // The keeper has taken it in, and a worker is given what is in it.
+    spec.credentials.forget_sealed();
     Some(SnapshotConnection {
         uid: Uid::of_meta(&connection.metadata)?,
         endpoint_digest: connection.spec.endpoint_digest(),
         min_credential_version: connection.status.as_ref().and_then(|s| s.credential_version).unwrap_or_default(),
-        spec: connection.spec.clone(),
+        spec,
     })
 }
 
