@@ -18,4 +18,5 @@ mod support;
 mod tenants;
 mod tokens;
 mod two_operators;
+mod validate;
 mod walls;
