@@ -73,7 +73,12 @@ fn sample(schema: &Value) -> Value {
             None => {
                 let pattern = regex::Regex::new(schema["pattern"].as_str().unwrap_or("")).unwrap();
                 let candidates = ["aaa", "a", "A", "DE", ";", "https://a.example", "A1:B2", "arn:aws:iam::1:role/r"];
-                let candidates = candidates.into_iter().map(str::to_owned).chain([format!("SHA256:{}", "a".repeat(43)), "a".repeat(36)]);
+                let candidates = candidates.into_iter().map(str::to_owned).chain([
+                    format!("SHA256:{}", "a".repeat(43)),
+                    format!("{}=", "a".repeat(43)),
+                    "a".repeat(36),
+                    "a".repeat(32),
+                ]);
                 let least = schema["minLength"].as_u64().unwrap_or(0) as usize;
                 let most = schema["maxLength"].as_u64().unwrap_or(u64::MAX) as usize;
                 let mut fit = candidates.filter(|text| (least..=most).contains(&text.len()) && pattern.is_match(text));
