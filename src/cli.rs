@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
-use crate::{check_installation, drain, keeper, operator, run, terminal, worker};
+use crate::{check_installation, drain, keeper, operator, run, terminal, validate, worker};
 
 /// Loads data from files and databases into Salesforce, declared as Kubernetes resources.
 #[derive(Parser)]
@@ -27,6 +27,7 @@ enum Command {
     /// Check chains of the keeper's audit: nothing changed, removed or added.
     VerifyAudit(keeper::VerifyAudit),
     Run(run::Args),
+    Validate(validate::Args),
     /// Whether operator and keeper are ready and can be reached, as `helm test` asks.
     CheckInstallation(check_installation::Args),
     /// Before an uninstall: list, release or erase what would be left behind.
@@ -52,6 +53,7 @@ pub async fn main() -> ExitCode {
         Command::VerifyAudit(args) => args.run(),
         // Says more than whether it went well.
         Command::Run(args) => return run::run(args).await,
+        Command::Validate(args) => return validate::run(args).await,
         Command::CheckInstallation(args) => check_installation::run(args).await,
         Command::Drain(args) => drain::run(args).await,
     };

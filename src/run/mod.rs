@@ -1,9 +1,7 @@
 //! `dataimporter run`: one import from manifests and a file, without a cluster. The engine and the protocol are the worker's.
 
 mod args;
-mod manifests;
 mod output;
-mod plain;
 mod results;
 
 use std::io;
@@ -12,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use api::connection::{AuthFlow, ConnectionSpec, CredentialKey, LoginAt, Salesforce, System};
+use api::connection::{CredentialKey, System};
 use api::import_job::{FileSource, SourceKind, SqlSource};
 use api::import_run::RunReason;
-use connect::{AddressPolicy, Dialer, HttpsOptions, Trust};
+use connect::{AddressPolicy, Dialer};
 use engine::Memory;
 use engine::import::Import;
 use engine::load::{Ending, NoJournal, StopSignal};
@@ -23,13 +21,11 @@ use engine::results::Escape;
 use engine::source::Source;
 use engine::source::blob::{Loaded, LocalBlob, PutAway, UploadBlob};
 use futures::StreamExt;
-use salesforce::auth::{Grant, Login, LoginHost, SigningKey, TokenIssuer};
-use salesforce::{Client, SessionCache};
 use tokio_util::io::ReaderStream;
 
 pub use self::args::Args;
-use self::manifests::{Job, Manifests};
 use self::results::FolderSink;
+use crate::manifests::{Job, Manifests, org};
 use crate::sources::{self, Terms};
 use crate::terminal;
 
@@ -103,7 +99,7 @@ async fn prepare(args: &Args) -> anyhow::Result<(Import, Option<PutAway>)> {
         bail!("job {}: {}", job.name, FileSource::OWN_PATH);
     }
     let dialer = Dialer::new(AddressPolicy::unrestricted());
-    let target = target(&manifests, job, &dialer)?;
+    let target = org::client(&manifests, job, &dialer)?;
     let (source, put_away) = source(args, &manifests, job, &dialer).await?;
     let keeps_results = job.spec.results.as_ref().is_none_or(|results| results.none.is_none());
     let results = if keeps_results {
@@ -137,41 +133,6 @@ async fn prepare(args: &Args) -> anyhow::Result<(Import, Option<PutAway>)> {
 
 fn time_left(job: &Job) -> Duration {
     Duration::from_secs(job.spec.deadline_seconds().unsigned_abs())
-}
-
-fn target(manifests: &Manifests, job: &Job, dialer: &Dialer) -> anyhow::Result<Client> {
-    let target = job.spec.target.salesforce().context("target: the job has no Salesforce target")?;
-    let name = &target.connection_ref.name;
-    let connection = manifests.connection(job, name)?;
-    let Some(salesforce) = connection.system().and_then(System::org) else { bail!("Connection {name} is not one to Salesforce") };
-    let base = salesforce.login_base();
-    // The user who runs this command has written the manifest: the host in it is the host they mean.
-    let own = url::Url::parse(&base).ok().and_then(|url| url.host_str().map(str::to_owned)).into_iter().collect::<Vec<_>>();
-    let allowed: &[String] = match salesforce.login_at() {
-        Some(LoginAt::LoginUrl(_)) => &own,
-        Some(LoginAt::MyDomain(_)) | None => &[],
-    };
-    let host = LoginHost::parse(&base, allowed).with_context(|| format!("Connection {name}"))?;
-    let trust = Trust::SystemAnd(salesforce.ca_bundle());
-    let http = dialer.https(HttpsOptions { trust }).with_context(|| format!("Connection {name}"))?;
-    let grant = grant(manifests, job, name, connection, salesforce)?;
-    let issuer = TokenIssuer::new(Login::new(http.clone(), host), grant, Arc::new(jiff::Timestamp::now));
-    Ok(Client::new(http, Arc::new(SessionCache::new(issuer))))
-}
-
-fn grant(manifests: &Manifests, job: &Job, name: &str, connection: &ConnectionSpec, salesforce: &Salesforce) -> anyhow::Result<Grant> {
-    match salesforce.auth.flow() {
-        Some(AuthFlow::ClientCredentials(client)) => {
-            let client_secret = manifests.secret(job, name, connection, "clientSecret")?;
-            Ok(Grant::ClientCredentials { client_id: client.client_id.clone(), client_secret })
-        }
-        Some(AuthFlow::JwtBearer(jwt)) => {
-            let pem = manifests.secret(job, name, connection, "privateKey")?;
-            let key = SigningKey::from_pem(&pem).with_context(|| format!("Connection {name}"))?;
-            Ok(Grant::JwtBearer { client_id: jwt.client_id.clone(), username: jwt.username.clone(), key })
-        }
-        None => bail!("Connection {name}: auth needs {}", AuthFlow::KEYS.join(" or ")),
-    }
 }
 
 /// What the job reads, and what deals with its file once that is loaded.

@@ -32,6 +32,13 @@ fn lake() -> String {
     connections_yaml("default").split("---").last().unwrap_or_default().to_owned()
 }
 
+const SEALED: &str = "sealed: {kid: 0123456789abcdef0123456789abcdef, enc: hQH6v9VLNo3MFuE8Fjja68fMFPjQ/jEgzCa+EerX3Xs=, ciphertext: CHHbhTfae7ZULJAZ4d1gPHBsc4yLQSxK}";
+
+/// A Connection with these credentials.
+fn sealed(credentials: &str) -> String {
+    lake().replace("name: lake,", "name: sealed,").replace("secretRef: {name: lake-password, afterIntake: Keep}", credentials)
+}
+
 /// What happens to a manifest: words of the refusal that must appear.
 async fn refused(client: &Client, yaml: &str, words: &str) {
     match apply_yaml(client, yaml).await {
@@ -43,20 +50,25 @@ async fn refused(client: &Client, yaml: &str, words: &str) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_the_schemas_refuse() {
-    let world = World::without_operator().await;
-    let client = &world.client;
+/// Manifests, and what an API server says of them.
+pub(crate) struct Table {
+    /// Taken, each as an object that is new.
+    pub(crate) good: Vec<String>,
+    /// Taken then, and once more behind everything that is refused.
+    pub(crate) taken: Vec<String>,
+    /// With words of the refusal that must appear.
+    pub(crate) refused: Vec<(String, &'static str)>,
+}
+
+pub(crate) fn table() -> Table {
     let enterprise = tenant_yaml("acme", &["default"]).replace("plan: Standard", "plan: Enterprise\n  retention: {results: {keepDays: 3}}");
     let good: Vec<String> =
-        vec![REGION.into(), tenant_yaml("acme", &["default"]), enterprise, crm(), lake(), job(), RUN.into(), FILE.into()];
-    for yaml in &good {
-        world.apply(yaml).await;
-    }
+        vec![REGION.into(), tenant_yaml("acme", &["default"]), enterprise, crm(), lake(), sealed(SEALED), job(), RUN.into(), FILE.into()];
     let edit = |yaml: &str, from: &str, to: &str| {
         assert!(yaml.contains(from), "{from:?} is not in\n{yaml}");
         yaml.replace(from, to)
     };
+    let many = |one: &dyn Fn(usize) -> String, count: usize| (0..count).map(one).map(|one| one + ", ").collect::<String>();
     let csv = |said: &str| {
         job_yaml("default", "accounts", &format!("{{upload: {{name: accounts, format: {{csv: {{{said}}}}}}}}}"), "{manual: {}}")
     };
@@ -83,17 +95,24 @@ async fn what_the_schemas_refuse() {
         job_yaml("default", "accounts", &source, "{manual: {}}")
     };
     let chosen = |path: &str, more: &str| format!("{{file: {{connectionRef: {{name: lake}}, path: {path:?}, {more}}}}}");
-    world.apply(&bucket("endpoint: 'https://s3.example:9000/', bucket: lake.data, region: us-east-1, tls: {caBundle: pem}")).await;
-    world.apply(&edit(&bucket(ROLE), SECRET, ACCOUNT)).await;
-    world.apply(&edit(&azure(APPLICATION), SECRET, ACCOUNT)).await;
-    world.apply(&job_yaml("default", "files", &file("in/a b+c%2e..csv"), schedule)).await;
-    let table: Vec<(String, &str)> = vec![
+    let refused: Vec<(String, &str)> = vec![
         // Region
         (edit(REGION, "city: Frankfurt", "city: Dallas"), "location is immutable"),
         (edit(REGION, "isolation: Placement", "isolation: Cell"), "isolation is immutable"),
         (edit(REGION, "volume: {name: files}", "volume: {name: other}"), "storage is immutable"),
         (edit(REGION, "secret: {}", "secret: {}, file: {name: root}"), "exactly one of secret, file must be set"),
         (edit(&named(REGION, "eu-frankfurt"), "labelled: {}", "all: {}"), "nodes.all needs isolation Cell"),
+        (
+            edit(
+                &named(REGION, "eu-frankfurt"),
+                "nodes:",
+                &format!(
+                    "privateEndpoints: [{}]\n  nodes:",
+                    many(&|_| format!("{{cidr: 10.0.0.0/8, ports: [443], tenants: [{}]}}", many(&|n| format!("t{n}"), 256)), 5)
+                ),
+            ),
+            "at most 1024 tenants together",
+        ),
         // Tenant
         (edit(&tenant_yaml("acme", &["default"]), "region: eu-frankfurt", "region: us-dallas"), "region is immutable"),
         (edit(&tenant_yaml("acme", &["default"]), "  region: eu-frankfurt\n", ""), "spec.region"),
@@ -104,9 +123,24 @@ async fn what_the_schemas_refuse() {
             "exactly one of keepDays, none",
         ),
         (edit(&new_tenant, "email: alan@other.example", "email: 'system:admin'"), "a member is a person"),
+        (
+            edit(&new_tenant, "members: [", &format!("members: [{}", many(&|n| format!("{{email: {n:a>240}, role: Viewer}}"), 140))),
+            "at most 32 KiB together",
+        ),
         (edit(&tenant_yaml(&"x".repeat(41), &["default"]), "plan", "plan"), "a tenant's name has at most 40 characters"),
         (edit(&tenant_yaml("a.b", &["default"]), "plan", "plan"), "a tenant's name is a DNS label"),
         // Connection
+        (
+            named(
+                &edit(
+                    &lake(),
+                    "postgres: {host: db.acme.example, database: crm, user: reader}",
+                    "https: {url: 'https://a.example', auth: {header: {name: Host}}}",
+                ),
+                "lake",
+            ),
+            "this header is not one for a credential",
+        ),
         (bucket("endpoint: 'https://s3.example/path', bucket: lake, region: us-east-1"), "spec.s3.endpoint"),
         (bucket("endpoint: 'http://s3.example', bucket: lake, region: us-east-1"), "spec.s3.endpoint"),
         (bucket("bucket: Lake, region: us-east-1"), "spec.s3.bucket"),
@@ -121,7 +155,13 @@ async fn what_the_schemas_refuse() {
         (azure(APPLICATION), "credentials.serviceAccountRef goes with s3.auth.webIdentity and azureBlob.auth.workloadIdentity"),
         (edit(&azure("sas: {}"), SECRET, ACCOUNT), "credentials.serviceAccountRef goes with"),
         (edit(&azure("workloadIdentity: {tenantId: acme, clientId: acme}"), SECRET, ACCOUNT), "tenantId"),
-        (edit(&bucket(ROLE), SECRET, ""), "exactly one of secretRef, serviceAccountRef"),
+        (edit(&bucket(ROLE), SECRET, ""), "exactly one of secretRef, serviceAccountRef, sealed"),
+        (sealed(&format!("{SEALED}, secretRef: {{name: s, afterIntake: Keep}}")), "exactly one of secretRef, serviceAccountRef, sealed"),
+        (edit(&bucket(ROLE), SECRET, SEALED), "secretRef or sealed with every other way to log in"),
+        (edit(&sealed(SEALED), "kid: 0123456789abcdef", "kid: 0123456789ABCDEF"), "kid"),
+        (edit(&sealed(SEALED), "enc: hQH6", "enc: hQH"), "enc"),
+        (edit(&sealed(SEALED), "ciphertext: CHHb", "ciphertext: CH-b"), "ciphertext"),
+        (edit(&sealed(SEALED), "ciphertext: CHHb", &format!("ciphertext: {}", "CHHb".repeat(8_192))), "ciphertext"),
         (edit(&bucket(&format!("{ROLE}, encryption: {{customerKey: {{}}}}")), SECRET, ACCOUNT), "a customerKey comes from a Secret"),
         (edit(&bucket(&edit(ROLE, "arn:aws", "aws")), SECRET, ACCOUNT), "roleArn"),
         (
@@ -140,6 +180,10 @@ async fn what_the_schemas_refuse() {
             "the kind of system is immutable",
         ),
         // ImportJob
+        (
+            edit(&job(), "{from: Company, to: Name}", &many(&|n| format!("{{value: {}, to: F{n}__c}}", "a".repeat(1000)), 110)),
+            "at most 100 KiB of text",
+        ),
         (job_yaml("default", "accounts", UPLOAD, schedule), "an upload lives one hour"),
         (job_yaml("default", "accounts", "{}", "{manual: {}}"), "exactly one of upload, sql, file"),
         (
@@ -220,20 +264,43 @@ async fn what_the_schemas_refuse() {
         (edit(RUN, "2026-11-24T06:00:00Z", "2026-11-25T06:00:00Z"), "everything but cancel is immutable"),
         (edit(FILE, "a.csv", "b.csv"), "an Upload is immutable"),
     ];
+    let mut taken: Vec<String> = vec![
+        bucket("endpoint: 'https://s3.example:9000/', bucket: lake.data, region: us-east-1, tls: {caBundle: pem}"),
+        edit(&bucket(ROLE), SECRET, ACCOUNT),
+        edit(&azure(APPLICATION), SECRET, ACCOUNT),
+        job_yaml("default", "files", &file("in/a b+c%2e..csv"), schedule),
+        csv("quote: none, comment: '\"', escape: '\\', skipRows: 1, skipFooterRows: 2, columns: [a], blanksAround: Remove"),
+        edit(&job(), "{from: Company, to: Name}", "{from: Company, to: Name, number: {decimal: ',', thousands: ' '}}"),
+        // A schedule over a database is fine.
+        job_yaml("default", "accounts", SQL, schedule),
+        edit(&job_yaml("default", "accounts", SQL, schedule), "source:", "results: {escapeFormulas: false}\n  source:"),
+    ];
+    let chosen_well = ["choose: All", "choose: Newest, unchanged: Skip"];
+    taken.extend(chosen_well.map(|choose| job_yaml("default", "accounts", &chosen("in/*.csv", choose), "{manual: {}}")));
+    Table { good, taken, refused }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_schemas_refuse() {
+    let world = World::without_operator().await;
+    let client = &world.client;
+    let edit = |from: &str, to: &str| {
+        assert!(RUN.contains(from), "{from:?} is not in\n{RUN}");
+        RUN.replace(from, to)
+    };
+    let Table { good, taken, refused: table } = table();
+    for yaml in good.iter().chain(&taken) {
+        world.apply(yaml).await;
+    }
     for (yaml, words) in &table {
         refused(client, yaml, words).await;
     }
-    world.apply(&edit(RUN, "action:", "cancel: true, action:")).await;
-    refused(client, &edit(RUN, "action:", "cancel: false, action:"), "a cancelled run stays cancelled").await;
+    world.apply(&edit("action:", "cancel: true, action:")).await;
+    refused(client, &edit("action:", "cancel: false, action:"), "a cancelled run stays cancelled").await;
     refused(client, RUN, "a cancelled run stays cancelled").await;
-    world.apply(&csv("quote: none, comment: '\"', escape: '\\', skipRows: 1, skipFooterRows: 2, columns: [a], blanksAround: Remove")).await;
-    world.apply(&edit(&job(), "{from: Company, to: Name}", "{from: Company, to: Name, number: {decimal: ',', thousands: ' '}}")).await;
-    for choose in ["choose: All", "choose: Newest, unchanged: Skip"] {
-        world.apply(&job_yaml("default", "accounts", &chosen("in/*.csv", choose), "{manual: {}}")).await;
+    for yaml in &taken {
+        world.apply(yaml).await;
     }
-    // A schedule over a database is fine, and so is everything once more.
-    world.apply(&job_yaml("default", "accounts", SQL, schedule)).await;
-    world.apply(&edit(&job_yaml("default", "accounts", SQL, schedule), "source:", "results: {escapeFormulas: false}\n  source:")).await;
 }
 
 /// They need servers of the reader's own, so the demo does not apply them.

@@ -19,4 +19,5 @@ mod support;
 mod tenants;
 mod tokens;
 mod two_operators;
+mod validate;
 mod walls;

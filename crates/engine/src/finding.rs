@@ -53,6 +53,9 @@ pub enum Problem {
     NumberSigns,
     #[error("{0}")]
     Zone(api::UnknownZone),
+    /// What the job says of its file cannot be.
+    #[error("{0}")]
+    Format(String),
     #[error("the job has no Salesforce target")]
     NoTarget,
     #[error("{object} does not allow {operation:?} for this user")]

@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 mod cells;
+pub mod check;
 mod dedupe;
 mod filter;
 pub mod finding;

@@ -71,16 +71,7 @@ impl Pipeline {
             }
         };
         let compare = |column| mapping.as_ref().map_or(Compare::Exactly, |mapping| mapping.compare(column));
-        let mut findings = Vec::new();
-        let mut steps = Vec::new();
-        for (at, step) in spec.steps.iter().enumerate() {
-            match compile_step(at + 1, step, header, compare) {
-                Ok(step) => steps.push(step),
-                Err(problems) => {
-                    findings.extend(problems.into_iter().map(|problem| PreflightFinding { place: Place::Step(at + 1), problem }))
-                }
-            }
-        }
+        let (steps, mut findings) = compile_steps(spec, header, compare);
         findings.append(&mut of_mapping);
         if findings.iter().any(|finding| finding.problem.is_about_a_column()) {
             findings.insert(0, PreflightFinding { place: Place::Source, problem: Problem::Header(header.described()) });
@@ -138,6 +129,29 @@ impl Pipeline {
             Err(error) => Outcome::Failed(error),
         }
     }
+}
+
+/// What is wrong with steps and mapping whatever org they are for: all that can be told without one.
+pub(crate) fn check(spec: &ImportJobSpec, header: &Header) -> Vec<PreflightFinding> {
+    let (_, mut findings) = compile_steps(spec, header, |_| Compare::Exactly);
+    findings.extend(spec.target.salesforce().into_iter().flat_map(|target| map::check(target, header)));
+    findings
+}
+
+/// Fields that Salesforce wants of a new record and that no entry of the mapping gives it.
+pub(crate) fn unset(spec: &ImportJobSpec, describe: &Describe, parents: &[Describe]) -> Vec<String> {
+    spec.target.salesforce().map(|target| map::unset(target, describe, parents)).unwrap_or_default()
+}
+
+fn compile_steps(spec: &ImportJobSpec, header: &Header, compare: impl Fn(usize) -> Compare + Copy) -> (Vec<Step>, Vec<PreflightFinding>) {
+    let (mut steps, mut findings) = (Vec::new(), Vec::new());
+    for (at, step) in spec.steps.iter().enumerate() {
+        match compile_step(at + 1, step, header, compare) {
+            Ok(step) => steps.push(step),
+            Err(problems) => findings.extend(problems.into_iter().map(|problem| PreflightFinding { place: Place::Step(at + 1), problem })),
+        }
+    }
+    (steps, findings)
 }
 
 fn compile_step(number: usize, step: &StepSpec, header: &Header, compare: impl Fn(usize) -> Compare) -> Result<Step, Vec<Problem>> {

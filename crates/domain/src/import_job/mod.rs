@@ -9,10 +9,10 @@ mod schedule;
 mod status;
 
 pub use observed::Observed;
-pub use references::Use;
-pub(crate) use references::{connection_trouble, region_trouble, upload_expired, upload_over, upload_trouble, uses};
+pub use references::{Use, uses};
+pub(crate) use references::{connection_trouble, region_trouble, upload_expired, upload_over, upload_trouble};
 pub(crate) use rules::FOLLOW_GRACE;
-pub use rules::{Decision, Start, decide, once_name};
+pub use rules::{Decision, Start, decide, once_name, refusals};
 use schedule::Cron;
 pub use status::{owned_part, status, trigger};
 

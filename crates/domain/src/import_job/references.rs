@@ -9,7 +9,7 @@ use api::connection::{Rows, System, SystemKind};
 use api::identity::has_uid;
 use api::import_job::{ImportJobSpec, SourceKind, TargetKind};
 use api::reasons::import_job as reasons;
-use api::{Connection, NamespaceName, Region, Tenant, Upload};
+use api::{Connection, ConnectionSpec, NamespaceName, Region, Tenant, Upload};
 use jiff::Timestamp;
 
 use crate::finding::Finding;
@@ -103,8 +103,26 @@ impl Part {
     }
 }
 
-/// In the order source, target.
-pub(crate) fn uses(spec: &ImportJobSpec) -> Vec<Use> {
+impl Use {
+    /// The part of the job's spec that refers to it.
+    pub fn field(&self) -> &'static str {
+        match self.part {
+            Part::Query => "source.sql",
+            Part::File | Part::ChangeableFile => "source.file",
+            Part::Org => "target.salesforce",
+        }
+    }
+
+    /// Why a Connection of this spec cannot play that part.
+    pub fn wrong_kind(&self, connection: &ConnectionSpec) -> Option<Finding> {
+        let is_right = connection.system().is_some_and(|system| self.part.is_played_by(system));
+        let told = || Finding::stalled(reasons::WRONG_CONNECTION_KIND, format!("Connection {}: {}", self.name, self.part.needs()));
+        (!is_right).then(told)
+    }
+}
+
+/// The Connections that a job uses, in the order source, target.
+pub fn uses(spec: &ImportJobSpec) -> Vec<Use> {
     let source = spec.source.kind().and_then(|source| match source {
         SourceKind::Sql(query) => Some(Use { name: query.connection_ref.name.clone(), part: Part::Query }),
         SourceKind::File(file) => {
@@ -129,8 +147,8 @@ fn trouble(used: &Use, connection: Option<&Arc<Connection>>) -> Option<Finding> 
     let Some(connection) = connection else {
         return Some(Finding::waiting(reasons::CONNECTION_NOT_FOUND, format!("Connection {name} does not exist in this namespace")));
     };
-    if !connection.spec.system().is_some_and(|system| used.part.is_played_by(system)) {
-        return Some(Finding::stalled(reasons::WRONG_CONNECTION_KIND, format!("Connection {name}: {}", used.part.needs())));
+    if let Some(wrong) = used.wrong_kind(&connection.spec) {
+        return Some(wrong);
     }
     if connection.metadata.deletion_timestamp.is_some() {
         return Some(Finding::waiting(reasons::CONNECTION_NOT_FOUND, format!("Connection {name} is being deleted")));

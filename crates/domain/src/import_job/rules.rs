@@ -71,16 +71,34 @@ pub fn once_name(job: &ImportJob) -> Option<String> {
 type Rule = fn(&Observed, Timestamp) -> Option<Finding>;
 
 const RULES: &[Rule] = &[
-    suspended,      // a person said stop
-    not_understood, // written for a newer version
-    schedule_unreadable,
-    zone_unknown,
-    moved_into_its_own_path,
+    suspended,           // a person said stop
+    of_spec,             // nothing but an edit of the job helps
     namespace_or_region, // no tenant, no place
     connection,          // missing, of the wrong kind, suspended, unverified
     upload_too_old,      // past its hour, or nearly
     upload_not_there,    // not created, or no file sent yet
 ];
+
+/// Rules that look at nothing but the spec, each with the part of it that it speaks of.
+type SpecRule = fn(&ImportJobSpec) -> Option<(&'static str, Finding)>;
+
+const SPEC_RULES: &[SpecRule] = &[
+    not_understood, // written for a newer version
+    schedule_unreadable,
+    zone_unknown,
+    moved_into_its_own_path,
+];
+
+/// All that a job is refused for by its spec alone, each with the field it is about: what a check before it is applied can tell.
+pub fn refusals(spec: &ImportJobSpec, now: Timestamp) -> Vec<(&'static str, Finding)> {
+    let never = || match when(spec) {
+        When::Schedule(schedule) if Cron::parse(schedule).is_ok_and(|cron| cron.next_after(now).is_none()) => {
+            Some(("trigger.schedule.cron", never_comes(schedule)))
+        }
+        _ => None,
+    };
+    SPEC_RULES.iter().filter_map(|rule| rule(spec)).chain(never()).collect()
+}
 
 /// How the job stands at `now`, and whether a run starts: the first rule that finds something in the way decides, else the trigger.
 pub fn decide(o: &Observed, now: Timestamp) -> Decision {
@@ -122,9 +140,13 @@ fn scheduled(o: &Observed, schedule: &Schedule, now: Timestamp) -> Decision {
             let wait = at.duration_since(now).unsigned_abs();
             Finding::ready(reasons::ARMED, "runs start by the clock: see nextRunAt").again_in(wait)
         }
-        None => Finding::stalled(reasons::INVALID_SCHEDULE, format!("cron {:?} never comes: there is no such date", schedule.cron)),
+        None => never_comes(schedule),
     };
     Decision { start: due(o, now), finding, next_run_at: next }
+}
+
+fn never_comes(schedule: &Schedule) -> Finding {
+    Finding::stalled(reasons::INVALID_SCHEDULE, format!("cron {:?} never comes: there is no such date", schedule.cron))
 }
 
 /// The minute that was announced for this very spec, has come, and is not long past. An edited schedule announces anew, so that editing
@@ -174,9 +196,12 @@ fn suspended(o: &Observed, _: Timestamp) -> Option<Finding> {
     o.job.spec.suspended().then(|| Finding::ready(reasons::SUSPENDED, "no run starts by itself until spec.suspend is false"))
 }
 
+fn of_spec(o: &Observed, _: Timestamp) -> Option<Finding> {
+    SPEC_RULES.iter().find_map(|rule| rule(&o.job.spec)).map(|(_, finding)| finding)
+}
+
 /// What stands where this version finds nothing it knows would be passed over, and a run would do something else than was asked.
-fn not_understood(o: &Observed, _: Timestamp) -> Option<Finding> {
-    let spec = &o.job.spec;
+fn not_understood(spec: &ImportJobSpec) -> Option<(&'static str, Finding)> {
     let (format, said) = spec.source.format().unwrap_or((None, "source.format"));
     let after_success = spec.source.after_success();
     let parts = [
@@ -186,7 +211,7 @@ fn not_understood(o: &Observed, _: Timestamp) -> Option<Finding> {
         ("target", spec.target.kind().is_some()),
         ("trigger", !matches!(when(spec), When::Unknown)),
     ];
-    parts.into_iter().find(|(_, known)| !known).map(|(part, _)| unknown(part))
+    parts.into_iter().find(|(_, known)| !known).map(|(part, _)| (part, unknown(part)))
 }
 
 fn unknown(part: &str) -> Finding {
@@ -196,19 +221,20 @@ fn unknown(part: &str) -> Finding {
     )
 }
 
-fn schedule_unreadable(o: &Observed, _: Timestamp) -> Option<Finding> {
-    let When::Schedule(schedule) = when(&o.job.spec) else { return None };
-    Cron::parse(schedule).err().map(|error| Finding::stalled(reasons::INVALID_SCHEDULE, error.to_string()))
+fn schedule_unreadable(spec: &ImportJobSpec) -> Option<(&'static str, Finding)> {
+    let When::Schedule(schedule) = when(spec) else { return None };
+    Cron::parse(schedule).err().map(|error| (error.field(), Finding::stalled(reasons::INVALID_SCHEDULE, error.to_string())))
 }
 
-fn zone_unknown(o: &Observed, _: Timestamp) -> Option<Finding> {
-    o.job.spec.source.zone().err().map(|error| Finding::stalled(reasons::INVALID_SPEC, format!("source.{error}")))
+fn zone_unknown(spec: &ImportJobSpec) -> Option<(&'static str, Finding)> {
+    spec.source.zone().err().map(|error| ("source.timeZone", Finding::stalled(reasons::INVALID_SPEC, format!("source.{error}"))))
 }
 
 /// Its files would be loaded for ever.
-fn moved_into_its_own_path(o: &Observed, _: Timestamp) -> Option<Finding> {
-    let Some(SourceKind::File(file)) = o.job.spec.source.kind() else { return None };
-    file.moves_into_its_own_path().then(|| Finding::stalled(reasons::INVALID_SPEC, FileSource::OWN_PATH))
+fn moved_into_its_own_path(spec: &ImportJobSpec) -> Option<(&'static str, Finding)> {
+    let Some(SourceKind::File(file)) = spec.source.kind() else { return None };
+    let finding = || ("source.file.afterSuccess.move.folder", Finding::stalled(reasons::INVALID_SPEC, FileSource::OWN_PATH));
+    file.moves_into_its_own_path().then(finding)
 }
 
 fn namespace_or_region(o: &Observed, _: Timestamp) -> Option<Finding> {

@@ -18,6 +18,16 @@ pub(crate) enum ScheduleError {
     TimeZone(UnknownZone),
 }
 
+impl ScheduleError {
+    /// The field of the spec that is wrong.
+    pub(crate) fn field(&self) -> &'static str {
+        match self {
+            Self::Cron { .. } => "trigger.schedule.cron",
+            Self::TimeZone(_) => "trigger.schedule.timeZone",
+        }
+    }
+}
+
 /// The times of a schedule, in its time zone; UTC when it names none.
 #[derive(Clone, Debug)]
 pub(crate) struct Cron {

@@ -389,3 +389,23 @@ fn the_run_that_a_trigger_creates() {
     let start = decide(&observed, now()).start.unwrap();
     insta::assert_yaml_snapshot!("import_run", plan::import_run(&observed.job, &observed.uid, &start));
 }
+
+#[test]
+fn what_a_spec_alone_is_refused_for_is_what_the_job_is_stalled_for() {
+    const MOVED: &str =
+        "{file: {connectionRef: {name: lake}, path: \"in/*.csv\", afterSuccess: {move: {folder: in}}}, timeZone: Mars/Base}";
+    for (source, trigger, fields) in [
+        (SQL, "{schedule: {cron: \"0 6 * * *\", timeZone: Europe/Berlin}}", vec![]),
+        (SQL, "{schedule: {cron: \"61 * * * *\"}}", vec!["trigger.schedule.cron"]),
+        (SQL, "{schedule: {cron: \"0 6 * * *\", timeZone: Mars/Base}}", vec!["trigger.schedule.timeZone"]),
+        (SQL, "{schedule: {cron: \"0 0 30 2 *\"}}", vec!["trigger.schedule.cron"]),
+        (MOVED, MANUAL, vec!["source.timeZone", "source.file.afterSuccess.move.folder"]),
+        ("{}", MANUAL, vec!["source"]),
+    ] {
+        let observed = observed_job(source, trigger);
+        let refusals = refusals(&observed.job.spec, now());
+        assert_eq!(refusals.iter().map(|(field, _)| *field).collect::<Vec<_>>(), fields, "{source} {trigger}");
+        let stalled = Some(decide(&observed, now()).finding).filter(|finding| finding.standing == Standing::Stalled);
+        assert_eq!(refusals.into_iter().map(|(_, finding)| finding).next(), stalled, "{source} {trigger}");
+    }
+}

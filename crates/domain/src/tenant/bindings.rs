@@ -60,8 +60,8 @@ fn binding(o: &Observed, name: &str) -> Binding {
     }
 }
 
-/// Whose a namespace is that no tenant may have. A tenant that holds a namespace has intake and files there, and gives its members rights in it.
-fn reserved(system_namespace: &str, name: &str) -> Option<&'static str> {
+/// Whose a namespace is that no tenant may have, to stand behind "it is". A tenant that holds a namespace has intake and files there, and gives its members rights in it.
+pub fn reserved(system_namespace: &str, name: &str) -> Option<&'static str> {
     match name {
         name if name == system_namespace => Some("where operator and keeper are"),
         name if name.starts_with("kube-") => Some("the cluster's own"),

@@ -11,7 +11,7 @@ pub mod plan;
 mod rules;
 mod status;
 
-pub use bindings::{Binding, bindings, concerns, holds};
+pub use bindings::{Binding, bindings, concerns, holds, reserved};
 pub use foreign::is_foreign;
 pub use leaving::{Leaving, leaving};
 pub use observed::{Living, Observed, RunNamespace, ServiceFacts, UnfinishedRun};

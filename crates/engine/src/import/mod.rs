@@ -3,6 +3,8 @@
 //! credentials, journal and result files come from is each caller's own business.
 
 mod feed;
+mod org;
+mod preflight;
 mod target;
 
 use std::sync::Arc;
@@ -11,15 +13,16 @@ use std::time::Duration;
 use api::import_job::{Guards, ImportJobSpec, SalesforceTarget, SourceKind, StepKind};
 use api::import_run::{Chunks, Rows, RunReason, Warning};
 use futures::future::LocalBoxFuture;
-use salesforce::{Client, Describe};
+use salesforce::Client;
 
 pub use self::feed::{Destination, feed};
+pub use self::preflight::{Preflight, Unasked, preflight};
 use crate::Memory;
 use crate::finding::PreflightFinding;
 use crate::load::{
     BulkLane, ChunkLimits, Ending, Journal, Ledger, LoadPorts, LoadSettings, Loader, Reread, Restart, SalesforceBulk, StopSignal,
 };
-use crate::pipeline::{self, Pipeline};
+use crate::pipeline::Pipeline;
 use crate::results::{Escape, ResultsSink};
 use crate::row::Record;
 use crate::source::blob::BlobError;
@@ -156,9 +159,10 @@ impl Import {
 
     /// Everything that comes before the first row.
     async fn begin(&self, target: &SalesforceTarget, behind: Option<i64>) -> Result<(Box<dyn source::Rows>, Pipeline), Refusal> {
-        let describe = self.describe(target).await?;
+        let describe = org::describe(&self.target, target).await?;
+        org::within_budget(&self.target, self.api_budget_percent())?;
         let rows = self.open(behind).await?;
-        let parents = self.parents(&describe).await?;
+        let parents = org::parents(&self.target, &self.spec, &describe).await?;
         let pipeline = Pipeline::compile(&self.spec, rows.header(), &describe, &parents).map_err(findings)?;
         Ok((rows, pipeline))
     }
@@ -191,36 +195,6 @@ impl Import {
     /// Without a source nothing is read, whatever is said here.
     fn reread(&self) -> Reread {
         self.source.as_ref().map_or(Reread::FromStart, |source| source.reread())
-    }
-
-    /// What may be known before anything is sent: whether the object is there, and whether the org has calls left for us.
-    async fn describe(&self, target: &SalesforceTarget) -> Result<Describe, Refusal> {
-        let describe = self.target.describe(&target.object).await.map_err(|error| target::refusal(&target.object, &error))?;
-        match self.target.usage() {
-            Some(usage) if usage.exceeds(self.api_budget_percent()) => {
-                let text = format!(
-                    "{} of the org's {} API calls of the day are used, more than the budget of {} %",
-                    usage.used,
-                    usage.max,
-                    self.api_budget_percent()
-                );
-                Err(Refusal::new(RunReason::QuotaExceeded, text))
-            }
-            _ => Ok(describe),
-        }
-    }
-
-    /// One call for each object that the job looks for parents in. One that this user may not see stays unchecked.
-    async fn parents(&self, describe: &Describe) -> Result<Vec<Describe>, Refusal> {
-        let mut parents = Vec::new();
-        for object in pipeline::parents(&self.spec, describe) {
-            match self.target.describe(&object).await {
-                Ok(parent) => parents.push(parent),
-                Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(target::refusal(&object, &error)),
-            }
-        }
-        Ok(parents)
     }
 
     /// Nothing more can be read, or may be; what was committed is still waited for and counted.

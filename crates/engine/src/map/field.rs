@@ -56,9 +56,7 @@ pub(super) fn check_target(target: &SalesforceTarget, describe: &Describe) -> Ve
     if !allowed {
         problems.push(Problem::ObjectNotWritable { object: describe.name.clone(), operation });
     }
-    if target.match_by.len() != usize::from(operation == Operation::Upsert) {
-        problems.push(Problem::MatchByShape);
-    }
+    problems.extend(match_by_shape(target));
     if let Some(key) = key_field(target) {
         match describe.field(key) {
             None => problems.push(unknown_field(describe, key)),
@@ -69,10 +67,33 @@ pub(super) fn check_target(target: &SalesforceTarget, describe: &Describe) -> Ve
             Some(_) => {}
         }
     }
-    if operation == Operation::Delete && target.mapping.len() > 1 {
-        problems.push(Problem::DeleteTakesOnlyId);
-    }
+    problems.extend(delete_shape(target));
     problems
+}
+
+/// What can be said without the org.
+pub(super) fn check_shape(target: &SalesforceTarget) -> Vec<Problem> {
+    match_by_shape(target).into_iter().chain(delete_shape(target)).collect()
+}
+
+fn match_by_shape(target: &SalesforceTarget) -> Option<Problem> {
+    (target.match_by.len() != usize::from(target.operation == Operation::Upsert)).then_some(Problem::MatchByShape)
+}
+
+fn delete_shape(target: &SalesforceTarget) -> Option<Problem> {
+    (target.operation == Operation::Delete && target.mapping.len() > 1).then_some(Problem::DeleteTakesOnlyId)
+}
+
+/// Fields that Salesforce wants of a new record and that no entry of the mapping gives it. A row that lacks one fails, unless a trigger or a
+/// flow of the org sets it.
+pub(super) fn unset(target: &SalesforceTarget, describe: &Describe, parents: &[Describe]) -> Vec<String> {
+    if !matches!(target.operation, Operation::Insert | Operation::Upsert) {
+        return Vec::new();
+    }
+    let set: Vec<String> =
+        target.mapping.iter().filter_map(|entry| resolve(target, &entry.to, describe, parents).ok()).map(|field| field.sets).collect();
+    let wanted = describe.fields.iter().filter(|field| field.createable && !field.nillable && !field.defaulted_on_create);
+    wanted.filter(|field| !set.contains(&field.name)).map(|field| field.name.clone()).collect()
 }
 
 /// The field behind a mapping's `to`.

@@ -228,6 +228,21 @@ pub(crate) fn parents(target: &SalesforceTarget, describe: &Describe) -> Vec<Str
     field::parents(target, describe)
 }
 
+/// What is wrong with the target whatever org it is.
+pub(crate) fn check(target: &SalesforceTarget, header: &Header) -> Vec<PreflightFinding> {
+    let shape = field::check_shape(target).into_iter().map(|problem| PreflightFinding { place: Place::Target, problem });
+    let entries = target.mapping.iter().flat_map(|entry| {
+        let problems = [compile_source(entry, header).err(), compile_number(entry).err()];
+        problems.into_iter().flatten().map(|problem| PreflightFinding { place: Place::Mapping(entry.to.clone()), problem })
+    });
+    shape.chain(entries).collect()
+}
+
+/// Fields that a new record needs and that the mapping leaves out.
+pub(crate) fn unset(target: &SalesforceTarget, describe: &Describe, parents: &[Describe]) -> Vec<String> {
+    field::unset(target, describe, parents)
+}
+
 fn compile_source(entry: &MappingEntry, header: &Header) -> Result<Source, Problem> {
     match entry.source() {
         Some(ValueSource::From(column)) => Ok(Source::Column(header.find(column)?)),

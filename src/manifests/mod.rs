@@ -1,4 +1,7 @@
-//! The objects of an import, from files instead of an API server.
+//! The objects of an import, from files instead of an API server, and the org that they lead to. `run` loads with them, `validate` only asks.
+
+pub(crate) mod org;
+mod plain;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
@@ -14,11 +17,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::plain;
-
 /// What the files hold of use. Objects find each other within their namespace, as in a cluster.
 #[derive(Default)]
-pub(super) struct Manifests {
+pub(crate) struct Manifests {
     jobs: Vec<Job>,
     connections: BTreeMap<Name, ConnectionSpec>,
     secrets: BTreeMap<Name, BTreeMap<String, SecretString>>,
@@ -30,14 +31,14 @@ type Unquoted = HashMap<String, String>;
 /// A document that holds nothing.
 const EMPTY: [&str; 5] = ["", "~", "null", "Null", "NULL"];
 
-pub(super) struct Job {
-    pub(super) namespace: Option<String>,
-    pub(super) name: String,
-    pub(super) spec: ImportJobSpec,
+pub(crate) struct Job {
+    pub(crate) namespace: Option<String>,
+    pub(crate) name: String,
+    pub(crate) spec: ImportJobSpec,
 }
 
 impl Manifests {
-    pub(super) fn read(paths: &[PathBuf]) -> anyhow::Result<Self> {
+    pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Self> {
         let mut manifests = Self::default();
         for path in paths {
             let text = text_of(path).with_context(|| format!("{} cannot be read", path.display()))?;
@@ -64,16 +65,14 @@ impl Manifests {
         match (text("apiVersion").as_str(), text("kind").as_str()) {
             ("dataimporter.io/v1alpha1", "ImportJob") => {
                 let job: ImportJob = strict("ImportJob", &document, unquoted)?;
-                self.jobs.push(Job { namespace: job.namespace(), name: job.name_any(), spec: job.spec });
+                self.jobs.push(Job::from(job));
             }
             ("dataimporter.io/v1alpha1", "Connection") => {
-                let connection: Connection = strict("Connection", &document, unquoted)?;
-                self.connections.insert((connection.namespace(), connection.name_any()), connection.spec);
+                self.add_connection(strict("Connection", &document, unquoted)?);
             }
             ("v1", "Secret") => {
                 // Its text is never part of an error.
-                let secret: Secret = serde_json::from_value(document).map_err(|_| anyhow!("a Secret that is none: data must be base64"))?;
-                self.secrets.insert((secret.namespace(), secret.name_any()), values(secret));
+                self.add_secret(serde_json::from_value(document).map_err(|_| anyhow!("a Secret that is none: data must be base64"))?);
             }
             ("", _) | (_, "") => bail!("a document without apiVersion and kind"),
             _ => {}
@@ -81,8 +80,16 @@ impl Manifests {
         Ok(())
     }
 
+    pub(crate) fn add_connection(&mut self, connection: Connection) {
+        self.connections.insert((connection.namespace(), connection.name_any()), connection.spec);
+    }
+
+    pub(crate) fn add_secret(&mut self, secret: Secret) {
+        self.secrets.insert((secret.namespace(), secret.name_any()), values(secret));
+    }
+
     /// The one job, or the one that is asked for.
-    pub(super) fn job(&self, asked: Option<&str>) -> anyhow::Result<&Job> {
+    pub(crate) fn job(&self, asked: Option<&str>) -> anyhow::Result<&Job> {
         let is_asked = |job: &&Job| asked.is_none_or(|asked| asked == job.name || asked == job.full_name());
         let found: Vec<&Job> = self.jobs.iter().filter(is_asked).collect();
         match (found.as_slice(), asked) {
@@ -93,14 +100,14 @@ impl Manifests {
         }
     }
 
-    pub(super) fn connection(&self, job: &Job, name: &str) -> anyhow::Result<&ConnectionSpec> {
+    pub(crate) fn connection(&self, job: &Job, name: &str) -> anyhow::Result<&ConnectionSpec> {
         self.connections
             .get(&(job.namespace.clone(), name.to_owned()))
             .with_context(|| format!("ImportJob {} uses Connection {name}: add it to the manifests, in the same namespace", job.name))
     }
 
     /// One value of the Secret that a connection refers to.
-    pub(super) fn secret(&self, job: &Job, name: &str, connection: &ConnectionSpec, key: &str) -> anyhow::Result<SecretString> {
+    pub(crate) fn secret(&self, job: &Job, name: &str, connection: &ConnectionSpec, key: &str) -> anyhow::Result<SecretString> {
         let reference = match connection.credentials.origin() {
             Some(CredentialOrigin::Secret(reference)) => reference,
             Some(CredentialOrigin::Sealed(_)) => {
@@ -114,6 +121,12 @@ impl Manifests {
             format!("Connection {name} needs Secret {}: add it to the manifests, in the same namespace", reference.name)
         })?;
         secret.get(key).cloned().with_context(|| format!("Secret {} has no key {key}, which Connection {name} needs", reference.name))
+    }
+}
+
+impl From<ImportJob> for Job {
+    fn from(job: ImportJob) -> Self {
+        Self { namespace: job.namespace(), name: job.name_any(), spec: job.spec }
     }
 }
 

@@ -7,14 +7,15 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use salesforce_emulator::{Emulator, Running};
 use serde_json::Value;
 
-#[path = "../crates/connect/tests/support/answers.rs"]
+#[path = "../../crates/connect/tests/support/answers.rs"]
 mod answers;
-#[path = "../crates/connect/tests/support/mariadb.rs"]
+#[path = "../../crates/connect/tests/support/mariadb.rs"]
 #[expect(dead_code, reason = "other tests use the rest of it")]
 mod mariadb;
-#[path = "../crates/connect/tests/support/minio.rs"]
+#[path = "../../crates/connect/tests/support/minio.rs"]
 #[expect(dead_code, reason = "other tests use the rest of it")]
 mod minio;
+mod validate;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_dataimporter");
 
