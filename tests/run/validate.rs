@@ -205,6 +205,16 @@ fn warnings_count_when_they_shall_and_secrets_are_looked_into() {
     assert_eq!(summary, "2 objects in 2 files: 0 errors, 1 warning\n");
     assert_eq!(of(&files, &["--strict", "."]).0, 1);
     assert_eq!(of(&files, &["job.yaml"]).0, 0);
+    // One with its credential in it asks for no other object.
+    let sealed = CONNECTION.replace(
+        "secretRef: {name: crm-oauth, afterIntake: Keep}",
+        "sealed: {kid: 0123456789abcdef0123456789abcdef, enc: hQH6v9VLNo3MFuE8Fjja68fMFPjQ/jEgzCa+EerX3Xs=, ciphertext: CHHbhTfae7ZULJAZ4d1gPHBsc4yLQSxK}",
+    );
+    assert!(sealed.contains("sealed: "), "{sealed}");
+    assert_eq!(
+        of(&[files[0], ("crm.yaml", &sealed)], &["--strict", "."]),
+        (0, String::new(), "2 objects in 2 files: 0 errors, 0 warnings\n".into())
+    );
     // A name that another object of the job has.
     let (code, said, _) = of(&files, &["job.yaml", "-o", "json"]);
     let report: Value = serde_json::from_str(&said).unwrap();
