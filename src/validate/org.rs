@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::ensure;
 use api::ImportJob;
+use api::names::CONSENT_ANNOTATION;
 use connect::{AddressPolicy, Dialer};
+use domain::connection::Consent;
 use engine::finding::Problem;
 use engine::import::{Preflight, preflight};
 use salesforce::Client;
@@ -18,6 +21,10 @@ use crate::manifests::{Job, Manifests, org};
 pub(super) async fn check(inspection: &Inspection<'_>, is_sound: impl Fn(usize) -> bool) -> Vec<(usize, About)> {
     let mut manifests = Manifests::default();
     for object in &inspection.objects {
+        // Of two of one name the first, as for everybody here: what is asked for consent must be what is shown.
+        if !inspection.find(&object.kind, object.namespace.as_deref(), &object.name).is_some_and(|first| std::ptr::eq(first, object)) {
+            continue;
+        }
         match &object.what {
             What::Connection(connection) => manifests.add_connection(Box::as_ref(connection).clone()),
             What::Secret(secret) => manifests.add_secret(Box::as_ref(secret).clone()),
@@ -34,7 +41,8 @@ pub(super) async fn check(inspection: &Inspection<'_>, is_sound: impl Fn(usize) 
         let key = (object.namespace.clone(), target.connection_ref.name.clone());
         let client = match clients.get(&key) {
             Some(client) => Ok(client.clone()),
-            None => org::client(&manifests, &Job::from(Box::as_ref(job).clone()), &dialer),
+            None => consented(inspection, key.0.as_deref(), &key.1)
+                .and_then(|()| org::client(&manifests, &Job::from(Box::as_ref(job).clone()), &dialer)),
         };
         let client = match client {
             Ok(client) => clients.entry(key).or_insert(client).clone(),
@@ -47,6 +55,22 @@ pub(super) async fn check(inspection: &Inspection<'_>, is_sound: impl Fn(usize) 
         told.extend(of_job(&client, job).await.into_iter().map(|about| (at, about)));
     }
     told
+}
+
+/// Whoever proposes a change may point a Connection at a server of their own, and the secret was given to this command by somebody else: it is
+/// shown where its owner said, as in a cluster. What is not there is told by whoever needs it.
+fn consented(inspection: &Inspection<'_>, namespace: Option<&str>, name: &str) -> anyhow::Result<()> {
+    let find = |kind: &str, name: &str| inspection.find(kind, namespace, name).map(|found| &found.what);
+    let Some(What::Connection(connection)) = find("Connection", name) else { return Ok(()) };
+    let Some(reference) = connection.spec.credentials.secret_ref() else { return Ok(()) };
+    let Some(What::Secret(secret)) = find("Secret", &reference.name) else { return Ok(()) };
+    let digest = connection.spec.endpoint_digest();
+    ensure!(
+        Consent::of(&secret.metadata).names(name, &digest),
+        "Secret {} does not consent to Connection {name} at this endpoint, so it is shown to nobody: its owner adds the annotation {CONSENT_ANNOTATION}: {name}={digest} to it",
+        reference.name
+    );
+    Ok(())
 }
 
 async fn of_job(client: &Client, job: &ImportJob) -> Vec<About> {

@@ -308,10 +308,21 @@ fn hostile_files_are_refused_soon() {
     assert!(began.elapsed() < Duration::from_secs(300), "{:?}", began.elapsed());
 }
 
+/// The owner of the Secret in this file lets the Connection in it show it to its endpoint.
+fn consent(file: &Path) {
+    let text = std::fs::read_to_string(file).unwrap();
+    let (_, connection) = text.split_once("---\n").unwrap();
+    let digest = serde_saphyr::from_str::<api::Connection>(connection).unwrap().spec.endpoint_digest();
+    let annotated = format!("metadata: {{name: crm-oauth, annotations: {{dataimporter.io/consent: crm={digest}}}}}");
+    let lines = text.lines().map(|line| if line.starts_with("metadata: {name: crm-oauth") { annotated.as_str() } else { line });
+    std::fs::write(file, lines.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_are_compared_with_their_orgs() {
     let laptop = Laptop::new().await;
     let connection = laptop.connection();
+    consent(&connection);
     let ask = |job: std::path::PathBuf, more: &'static [&'static str]| {
         let (folder, connection) = (laptop.folder.path().to_owned(), connection.clone());
         tokio::task::spawn_blocking(move || {
@@ -343,6 +354,38 @@ async fn jobs_are_compared_with_their_orgs() {
 
     let (code, said) = ask(laptop.job("[]", &good.replace("object: Account", "object: Acount"), ""), &[]).await.unwrap();
     assert!(code == 1 && said.contains("spec.target.salesforce.object: target: the org has no object Acount"), "{said}");
+
+    // Somebody proposes to send the secret to a server of theirs: in the Connection, in a second one, with a Secret of their own beside it.
+    let theirs = salesforce_emulator::Emulator::builder().start().await.unwrap();
+    let mine = std::fs::read_to_string(&connection).unwrap();
+    let (secret, to_ours) = mine.split_once("---\n").unwrap();
+    let indented = |org: &salesforce_emulator::Running| org.ca_pem.clone().unwrap().replace('\n', "\n        ");
+    let to_theirs = to_ours.replace(&laptop.org.url, &theirs.url).replace(&indented(&laptop.org), &indented(&theirs));
+    let digest = serde_saphyr::from_str::<api::Connection>(&to_theirs).unwrap().spec.endpoint_digest();
+    let own = format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: crm-oauth, annotations: {{dataimporter.io/consent: crm={digest}}}}}\nstringData: {{clientSecret: x}}\n"
+    );
+    for (proposed, told) in [
+        (format!("{secret}---\n{to_theirs}"), true),
+        (format!("{secret}---\n{to_theirs}---\n{to_ours}"), true),
+        (format!("{secret}---\n{to_ours}---\n{to_theirs}"), false),
+        (format!("{secret}---\n{own}---\n{to_theirs}"), true),
+    ] {
+        std::fs::write(&connection, &proposed).unwrap();
+        let (_, said) = ask(laptop.job("[]", good, ""), &[]).await.unwrap();
+        assert_eq!(
+            said.contains("Secret crm-oauth does not consent to Connection crm at this endpoint, so it is shown to nobody"),
+            told,
+            "{said}"
+        );
+        assert_eq!(theirs.requests(), [], "it was shown to them: {proposed}");
+    }
+    // Control: with the owner's consent it goes there.
+    std::fs::write(&connection, format!("{secret}---\n{to_theirs}")).unwrap();
+    consent(&connection);
+    let (_, said) = ask(laptop.job("[]", good, ""), &[]).await.unwrap();
+    assert!(!said.contains("does not consent") && !theirs.requests().is_empty(), "{said}");
+    std::fs::write(&connection, mine).unwrap();
 
     let wrong = std::fs::read_to_string(&connection).unwrap().replace(&laptop.org.client_secret, "hush-hush");
     std::fs::write(&connection, wrong).unwrap();
