@@ -7,7 +7,7 @@ use api::seal_key::PublishedSealKey;
 use api::{Connection, Region, Upload, conditions, names};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use salesforce_emulator::Emulator;
 use serde_json::{Value, json};
@@ -128,6 +128,33 @@ async fn a_sealed_credential_needs_no_secret_and_no_role_and_opens_at_its_own_en
     assert_eq!(again.status.unwrap_or_default().credential_version, Some(3));
     let live = world.api::<Connection>(HOME).get("crm").await?;
     assert_eq!(lease(&world, "home", &live).await?, http::StatusCode::OK, "control");
+    Ok(())
+}
+
+/// Each Region's key stands for itself, and goes with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_region_publishes_its_own_key_for_as_long_as_it_is_there() -> Result<()> {
+    let world = World::start().await?;
+    let first = published(&world, None).await?;
+    let regions: Api<Region> = Api::all(world.client.clone());
+    let spec = regions.get(REGION).await?.spec;
+    regions.create(&PostParams::default(), &Region::new("us-dallas", spec)).await?;
+    let maps: Api<ConfigMap> = Api::namespaced(world.client.clone(), SYSTEM);
+    let data = async || Ok::<_, anyhow::Error>(maps.get(names::PUBLIC_CONFIGMAP).await?.data.unwrap_or_default());
+    let second = wait_for("a key of the other Region", Duration::from_secs(30), async || {
+        Ok(data().await?.get(&names::public_seal_key("us-dallas")).cloned())
+    })
+    .await?;
+    let second: PublishedSealKey = serde_saphyr::from_str(&second)?;
+    assert_ne!((&first.kid, &first.public_key), (&second.kid, &second.public_key));
+
+    regions.delete("us-dallas", &DeleteParams::default()).await?;
+    wait_for("its key to go with it", Duration::from_secs(30), async || {
+        Ok((!data().await?.contains_key(&names::public_seal_key("us-dallas"))).then_some(()))
+    })
+    .await?;
+    let left = data().await?;
+    assert!(left.contains_key(&names::public_seal_key(REGION)) && left.contains_key(names::PUBLIC_CA_KEY), "{:?}", left.keys());
     Ok(())
 }
 
