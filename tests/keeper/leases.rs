@@ -327,6 +327,8 @@ async fn chunks_are_written_ahead_sealed_and_given_to_the_next_attempt_and_a_lat
     assert_eq!(put(&stage.token, &chunk(1, "Created")).await?, StatusCode::OK);
     assert_eq!(put(&stage.token, &chunk(0, "Created")).await?, StatusCode::UNPROCESSABLE_ENTITY, "finished stays finished");
     let status = world.run_status(&stage.worker).await?;
+    // A worker that dies now has reported no rows: those of its finished chunks stand all the same.
+    assert_eq!(status.rows.map(|rows| (rows.read, rows.succeeded)), Some((10, 10)));
     let chunks = status.chunks.unwrap();
     assert_eq!((chunks.total, chunks.done), (2, 1));
     assert!(!serde_json::to_string(&chunks)?.contains("canary"), "a cursor stands in the status in clear");
@@ -338,6 +340,8 @@ async fn chunks_are_written_ahead_sealed_and_given_to_the_next_attempt_and_a_lat
     let answer = world.post(&stage.token, &format!("runs/{uid}/progress"), &progress).await?.error_for_status()?;
     assert_eq!(answer.json::<Control>().await?, Control { cancel: true });
     assert_eq!(world.run_status(&stage.worker).await?.rows.unwrap().read, 20);
+    assert_eq!(put(&stage.token, &chunk(1, "Uploaded")).await?, StatusCode::OK);
+    assert_eq!(world.run_status(&stage.worker).await?.rows.unwrap().read, 20, "a report knows of more than the chunks do");
 
     // What stands in its way is told at once, and only once.
     for (message, read) in [("the bucket is busy", 21), ("something else", 22)] {

@@ -31,7 +31,7 @@ const OURS: [&str; 6] = [STORAGE_READY, KEY_CUSTODY, CLOCK_SKEW, OVERDUE, ROTATI
 
 pub(crate) async fn reconcile(controllers: &Controllers, name: &str) -> Result<Next> {
     let Ok(region) = controllers.cluster.region(name) else {
-        published::seal_key(&controllers.cluster, name, None).await?;
+        published::no_seal_key(&controllers.cluster, name).await?;
         return Ok(Next::Idle);
     };
     let now = controllers.cluster.now()?;
@@ -143,7 +143,7 @@ async fn custody(controllers: &Controllers, region: &Region, requested: Option<T
 /// Looks after the keys that credentials in Git are sealed to.
 async fn publish_seal_key(controllers: &Controllers, region: &Region, now: Timestamp) -> Result<()> {
     let key = controllers.vault.seal_keys.tend(region, now).await?;
-    published::seal_key(&controllers.cluster, &region.name_any(), Some(&key)).await
+    published::seal_key(&controllers.cluster, &key).await
 }
 
 async fn write(controllers: &Controllers, region: &Region, previous: &RegionStatus, conditions: Vec<Condition>) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Keeps at most 200 chunks listed by folding the oldest finished ones into counters and one digest.
 
-use api::import_run::{Chunk, ChunkState, Chunks, FoldedChunks};
+use api::import_run::{Chunk, ChunkState, Chunks, FoldedChunks, Rows};
 
 use super::write::ChunkRefusal;
 
@@ -11,8 +11,7 @@ pub const LISTED_LIMIT: usize = 200;
 pub fn fold(mut chunks: Chunks) -> Result<Chunks, ChunkRefusal> {
     while chunks.listed.len() > LISTED_LIMIT {
         let next = chunks.folded.as_ref().map_or(0, |f| f.count);
-        let foldable =
-            chunks.listed.first().is_some_and(|c| c.number == next && matches!(c.state, ChunkState::Done | ChunkState::Abandoned));
+        let foldable = chunks.listed.first().is_some_and(|c| c.number == next && is_finished(c));
         if !foldable {
             return Err(ChunkRefusal::TooMany(LISTED_LIMIT));
         }
@@ -21,8 +20,19 @@ pub fn fold(mut chunks: Chunks) -> Result<Chunks, ChunkRefusal> {
     }
     let folded = chunks.folded.as_ref().map_or(0, |f| f.count);
     chunks.total = folded + chunks.listed.len() as i64;
-    chunks.done = folded + chunks.listed.iter().filter(|c| matches!(c.state, ChunkState::Done | ChunkState::Abandoned)).count() as i64;
+    chunks.done = folded + chunks.listed.iter().filter(|chunk| is_finished(chunk)).count() as i64;
     Ok(chunks)
+}
+
+fn is_finished(chunk: &Chunk) -> bool {
+    matches!(chunk.state, ChunkState::Done | ChunkState::Abandoned)
+}
+
+/// What became of rows, as the finished chunks say it.
+pub fn counted(chunks: &Chunks) -> Rows {
+    let mut rows = chunks.folded.as_ref().map(|folded| folded.rows).unwrap_or_default();
+    chunks.listed.iter().filter(|chunk| is_finished(chunk)).for_each(|chunk| rows.add(&chunk.rows));
+    rows
 }
 
 /// A chunk that sends rows again adds its outcome only: its input rows were counted and digested with the chunk they came from.
@@ -40,7 +50,6 @@ fn add(folded: &mut FoldedChunks, chunk: Chunk) {
 mod tests {
     use super::super::accept;
     use super::*;
-    use api::import_run::Rows;
 
     fn done(number: i64) -> Chunk {
         Chunk {
@@ -67,6 +76,10 @@ mod tests {
         let folded = chunks.folded.as_ref().unwrap();
         assert_eq!((chunks.total, chunks.done, chunks.listed.len()), (500, 500, LISTED_LIMIT));
         assert_eq!((folded.count, folded.input_rows, folded.rows.succeeded), (300, 3000, 2700));
+        let all = counted(&chunks);
+        assert_eq!((all.read, all.filtered, all.succeeded), (5000, 500, 4500));
+        let begun = accept(&chunks, Chunk { state: ChunkState::Uploaded, ..done(500) }).unwrap();
+        assert_eq!(counted(&begun), all, "a chunk that is not finished says nothing yet");
         assert_eq!(folded.sealed_cursor.as_deref(), Some("c299"));
         let expected = (0..300).fold(String::new(), |so_far, n| FoldedChunks::chain(&so_far, &format!("{n:064x}")));
         assert_eq!(folded.sha256, expected);

@@ -4,5 +4,5 @@
 mod fold;
 mod write;
 
-pub use fold::{LISTED_LIMIT, fold};
+pub use fold::{LISTED_LIMIT, counted, fold};
 pub use write::{ChunkRefusal, accept};

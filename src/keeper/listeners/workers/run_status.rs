@@ -142,7 +142,13 @@ impl Workers {
             // A step that brings no cursor keeps the one that is there.
             let known = before.listed.iter().find(|c| c.number == chunk.number);
             chunk.sealed_cursor = chunk.sealed_cursor.or_else(|| known.and_then(|c| c.sealed_cursor.clone()));
-            ours.chunks = Some(domain::chunk::accept(&before, chunk)?);
+            let chunks = domain::chunk::accept(&before, chunk)?;
+            // A worker that dies before its next report has said of these rows nothing else.
+            let counted = domain::chunk::counted(&chunks);
+            if ours.rows.map_or(0, |known| known.read) < counted.read {
+                ours.rows = Some(counted);
+            }
+            ours.chunks = Some(chunks);
             Ok(())
         };
         self.write_run(&RunKey::of(admitted), change).await
