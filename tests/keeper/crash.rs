@@ -414,9 +414,12 @@ async fn the_keeper_may_die_after_any_of_its_first_calls() -> Result<()> {
         let made = secrets(&stage.world).await?;
         stage.next_keeper().await?;
         keys_are_ready(&stage.world).await.with_context(|| format!("died after call {first} of its first start"))?;
-        let now = secrets(&stage.world).await?;
+        let now = wait_for("a ring for sealing", Duration::from_secs(30), async || {
+            Ok(Some(secrets(&stage.world).await?).filter(|now| now.iter().any(|name| name.starts_with("seal-keys-"))))
+        })
+        .await?;
         ensure!(made.is_subset(&now), "call {first}: {made:?} became {now:?}");
-        ensure!(now.len() == 3, "call {first}: authority, root key, key ring: {now:?}");
+        ensure!(now.len() == 4, "call {first}: authority, root key, key ring, ring for sealing: {now:?}");
     }
     println!("first start: died after each of {first} calls");
     ensure!(died > 15 && first > 20, "only {died} and {first} calls: did the line go dead?");
@@ -439,7 +442,7 @@ async fn left_in_order(stage: Stage) -> Result<()> {
     }
     let mut expected: BTreeSet<String> = ["dataimporter-keeper-ca".to_owned()].into();
     let region = Api::<Region>::all(world.client.clone()).get(REGION).await?.uid().unwrap_or_default();
-    expected.extend([format!("root-{region}"), format!("region-keys-{region}")]);
+    expected.extend([format!("root-{region}"), format!("region-keys-{region}"), format!("seal-keys-{region}")]);
     expected.insert(format!("keys-{}", Api::<Tenant>::all(world.client.clone()).get("acme").await?.uid().unwrap_or_default()));
     for connection in world.api::<Connection>(HOME).list(&ListParams::default()).await? {
         let uid = connection.uid().unwrap_or_default();
