@@ -102,8 +102,6 @@ fn upload_deleted(place: &Place<'_>) -> Result<()> {
     let status = &run.object()?["status"];
     let (attempts, done) = (status["attempts"].as_array().map(Vec::len), status["chunks"]["done"].as_u64());
     ensure!(attempts == Some(1) && done == Some(1), "after {attempts:?} attempts it says {}", status["chunks"]);
-    let loaded = status["rows"]["succeeded"].as_u64();
-    ensure!(loaded.is_some_and(|loaded| (1..10_000).contains(&loaded)), "its first chunk is loaded, and it counts {}", status["rows"]);
     Ok(())
 }
 
