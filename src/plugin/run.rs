@@ -44,7 +44,7 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     let name = args.name.unwrap_or_else(|| format!("{}-{}", job.name_any(), now.strftime("%Y%m%d%H%M%S")));
     let spec = ImportRunSpec {
         job_ref: JobRef { name: job.name_any(), uid },
-        action: Action::run(),
+        action: Some(Action::run()),
         start_before: Time(now + SignedDuration::from_secs(args.start_within)),
         cancel: None,
     };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use api::import_run::ImportRunStatus;
+use api::import_run::{Action, ImportRunStatus};
 use api::snapshot::{ObjectId, Snapshot, SnapshotConnection};
 use api::tenant::ResultRetention;
 use api::{Connection, ConnectionSpec, ImportRun, Tenant, Uid, Upload, conditions, names};
@@ -428,7 +428,7 @@ subjects: [{{kind: ServiceAccount, name: dataimporter-keeper, namespace: {SYSTEM
             job: id(Some(HOME), "job".into(), Some("job-uid".into())),
             tenant: id(None, "acme".into(), tenant.uid()),
             region: id(None, REGION.into(), region.uid()),
-            action: run.spec.action.clone(),
+            action: run.spec.action.clone().unwrap_or_else(Action::run),
             job_spec: serde_json::from_value(json!({
                 "source": source,
                 "target": {"salesforce": {"connectionRef": {"name": connection.name_any()}, "object": "Account", "operation": "Insert",

@@ -260,11 +260,13 @@ pub(crate) fn table() -> Table {
         (edit(&job(), "source:", "results: {none: {}, escapeFormulas: false}\n  source:"), "none stands alone"),
         (edit(&job(), "source:", "results: {none: {}, keepDays: 1}\n  source:"), "none stands alone"),
         // ImportRun and Upload
+        (edit(RUN, "action: {run: {}}, ", ""), "everything but cancel is immutable"),
         (edit(RUN, "uid: u", "uid: v"), "everything but cancel is immutable"),
         (edit(RUN, "2026-11-24T06:00:00Z", "2026-11-25T06:00:00Z"), "everything but cancel is immutable"),
         (edit(FILE, "a.csv", "b.csv"), "an Upload is immutable"),
     ];
     let mut taken: Vec<String> = vec![
+        named(&edit(RUN, "action: {run: {}}, ", ""), "run"),
         bucket("endpoint: 'https://s3.example:9000/', bucket: lake.data, region: us-east-1, tls: {caBundle: pem}"),
         edit(&bucket(ROLE), SECRET, ACCOUNT),
         edit(&azure(APPLICATION), SECRET, ACCOUNT),

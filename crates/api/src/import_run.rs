@@ -36,14 +36,15 @@ use crate::union::union;
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
-    rule("self.jobRef == oldSelf.jobRef && self.action == oldSelf.action && self.startBefore == oldSelf.startBefore", "everything but cancel is immutable: create another ImportRun"),
+    rule("self.jobRef == oldSelf.jobRef && has(self.action) == has(oldSelf.action) && (!has(self.action) || self.action == oldSelf.action) && self.startBefore == oldSelf.startBefore", "everything but cancel is immutable: create another ImportRun"),
     rule("!(has(oldSelf.cancel) && oldSelf.cancel) || (has(self.cancel) && self.cancel)", "a cancelled run stays cancelled"),
 ]))]
 pub struct ImportRunSpec {
     /// The job this is a run of.
     pub job_ref: JobRef,
-    /// What to do.
-    pub action: Action,
+    /// What to do. Absent: run, which reads everything and loads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Action>,
     /// The run never starts after this time: one restored from a backup ends `Stale`.
     pub start_before: Time,
     /// Stop: no new chunk, chunks already committed are waited for, results are written. Absent: false.

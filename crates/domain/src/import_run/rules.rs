@@ -364,7 +364,7 @@ fn too_many(o: &Observed, _: Timestamp) -> Option<Decision> {
 /// A run that asks for something else than this version knows is not made a load of everything.
 fn not_understood(o: &Observed, _: Timestamp) -> Option<Decision> {
     job_facts(o)?;
-    let unknown = o.run.spec.action.kind().is_none();
+    let unknown = o.run.spec.action.as_ref().is_some_and(|action| action.kind().is_none());
     unknown.then(|| {
         blocked(Finding::stalled(
             reasons::NOT_UNDERSTOOD,

@@ -55,8 +55,9 @@ fn told(decision: &Decision) -> String {
 #[test]
 fn before_the_start() {
     type Case = (&'static str, fn(&mut Observed), &'static str);
-    let table: [Case; 21] = [
+    let table: [Case; 22] = [
         ("all in order", |_| (), "announce"),
+        ("it does not say what to do", |o| spec(o).action = None, "announce"),
         ("being deleted", |o| Arc::make_mut(&mut o.run).metadata.deletion_timestamp = Some(Time(now())), "leave"),
         ("cancelled", |o| spec(o).cancel = Some(true), "finish Cancelled"),
         ("restored from a backup", |o| spec(o).start_before = Time(now()), "finish Stale"),

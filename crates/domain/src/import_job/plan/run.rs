@@ -20,7 +20,7 @@ pub fn import_run(job: &ImportJob, uid: &Uid, start: &Start) -> ImportRun {
         },
         spec: ImportRunSpec {
             job_ref: JobRef { name: job_name.to_owned(), uid: uid.to_string() },
-            action: Action::run(),
+            action: Some(Action::run()),
             start_before: Time(start.start_before),
             cancel: None,
         },

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use api::import_job::ImportJobSpec;
+use api::import_run::Action;
 use api::names::{self, REGION_LABEL, RUN_NAME_LABEL, RUN_NAMESPACE_LABEL, RUN_UID_LABEL, SNAPSHOT_KEY, TENANT_LABEL};
 use api::snapshot::{ObjectId, Snapshot, SnapshotConnection};
 use api::{Connection, Uid};
@@ -59,7 +60,7 @@ pub fn snapshot(facts: &JobFacts, placed: &Placed, now: Timestamp) -> Option<Sna
         job: id(&job.metadata)?,
         tenant: id(&placed.tenant().metadata)?,
         region: id(&placed.region().metadata)?,
-        action: placed.run().spec.action.clone(),
+        action: placed.run().spec.action.clone().unwrap_or_else(Action::run),
         results: retention::effective(&retention::tenant_rule(&placed.tenant().spec), job.spec.retention().as_ref()),
         connections,
         upload,
