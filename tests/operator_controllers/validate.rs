@@ -38,7 +38,7 @@ fn documents(text: &str) -> Vec<Value> {
 fn examples() -> Vec<Value> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
     let mut found = Vec::new();
-    for below in ["", "/sources", "/storage"] {
+    for below in ["", "/sources", "/storage", "/gitops/platform", "/gitops/orchard/base", "/gitops/cells/dallas-production/orchard"] {
         let files = std::fs::read_dir(format!("{folder}{below}")).unwrap().map(|entry| entry.unwrap().path());
         let yaml = files.filter(|path| path.extension().is_some_and(|ending| ending == "yaml"));
         found.extend(yaml.flat_map(|path| documents(&std::fs::read_to_string(path).unwrap())));

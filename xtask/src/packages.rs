@@ -25,6 +25,11 @@ pub(crate) const POSTGRESQL: Package = Package::with_file("postgresql", "/usr/li
 pub(crate) const MARIADB: Package = Package::with_file("mariadb-server", "/usr/sbin/mariadbd");
 pub(crate) const PGBOUNCER: Package = Package::with_file("pgbouncer", "/usr/sbin/pgbouncer");
 pub(crate) const NGINX: Package = Package::with_file("nginx-light", "/usr/sbin/nginx");
+/// Git over HTTPS, behind nginx.
+pub(crate) const FCGIWRAP: Package = Package::with_file("fcgiwrap", "/usr/sbin/fcgiwrap");
+pub(crate) const GIT: Package = Package::with_file("git", "/usr/lib/git-core/git-http-backend");
+/// What Argo CD keeps its cache in.
+pub(crate) const REDIS: Package = Package::with_file("redis-server", "/usr/bin/redis-server");
 pub(crate) const OPENSSH: Package = Package::with_file("openssh-server", "/usr/sbin/sshd");
 pub(crate) const OPENSSL: Package = Package::with_program("openssl", "openssl");
 pub(crate) const RCLONE: Package = Package::with_program("rclone", "rclone");

@@ -1,6 +1,6 @@
 //! Other people's programs that only tests use, made from pins: stores of objects (MinIO and fake-gcs-server, built from their Go modules, and
-//! Azurite, of npm), and helm-unittest. The pins of each are in `xtask/<name>`; what is made of them is kept outside the checkout, and linked to
-//! `target/<name>`, where tests look for it.
+//! Azurite, of npm), helm-unittest, Flux and Argo CD. The pins of each are in `xtask/<name>`; what is made of them is kept outside the
+//! checkout, and linked to `target/<name>`, where tests look for it.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -13,11 +13,14 @@ use crate::{process, workspace};
 
 /// How a program comes about.
 enum Making {
-    /// Built from the Go module of this name.
-    Go(&'static str),
+    /// Built from these packages of Go: one that gets the name of all of it, or several that have their own.
+    Go(&'static [&'static str]),
     /// Installed by npm.
     Npm,
 }
+
+/// Nobody debugs these, and what a debugger needs takes an eighth of the time.
+const FLAGS: [&str; 4] = ["-trimpath", "-gcflags=all=-dwarf=false", "-ldflags", "-s -w"];
 
 struct Pinned {
     /// Of its folders, and of its program if it has one.
@@ -25,24 +28,51 @@ struct Pinned {
     making: Making,
     /// The file that names all that it is made of by content.
     pins: &'static str,
+    /// Folders of Go modules whose files lie beside the program, and what they are called there.
+    beside: &'static [(&'static str, &'static str, &'static str)],
     /// How long the first time takes.
     takes: &'static str,
 }
 
-const MINIO: Pinned = Pinned { name: "minio", making: Making::Go("github.com/minio/minio"), pins: "go.sum", takes: "four to ten minutes" };
+const MINIO: Pinned =
+    Pinned { name: "minio", making: Making::Go(&["github.com/minio/minio"]), pins: "go.sum", beside: &[], takes: "four to ten minutes" };
 const GCS: Pinned = Pinned {
     name: "fake-gcs-server",
-    making: Making::Go("github.com/fsouza/fake-gcs-server"),
+    making: Making::Go(&["github.com/fsouza/fake-gcs-server"]),
     pins: "go.sum",
+    beside: &[],
     takes: "one to three minutes",
 };
-const AZURITE: Pinned = Pinned { name: "azurite", making: Making::Npm, pins: "package-lock.json", takes: "one to two minutes" };
+const AZURITE: Pinned =
+    Pinned { name: "azurite", making: Making::Npm, pins: "package-lock.json", beside: &[], takes: "one to two minutes" };
 
 const HELM_UNITTEST: Pinned = Pinned {
     name: "helm-unittest",
-    making: Making::Go("github.com/helm-unittest/helm-unittest/cmd/helm-unittest"),
+    making: Making::Go(&["github.com/helm-unittest/helm-unittest/cmd/helm-unittest"]),
     pins: "go.sum",
+    beside: &[],
     takes: "one to three minutes",
+};
+
+/// One module for both: what they have in common compiles once.
+const FLUX: Pinned = Pinned {
+    name: "flux",
+    making: Making::Go(&["github.com/fluxcd/source-controller", "github.com/fluxcd/kustomize-controller"]),
+    pins: "go.sum",
+    beside: &[
+        ("github.com/fluxcd/source-controller", "config/crd/bases", "crds"),
+        ("github.com/fluxcd/kustomize-controller", "config/crd/bases", "crds"),
+    ],
+    takes: "five to ten minutes",
+};
+
+/// One program, which is another by the name that it is told.
+const ARGO_CD: Pinned = Pinned {
+    name: "argo-cd",
+    making: Making::Go(&["github.com/argoproj/argo-cd/v3/cmd"]),
+    pins: "go.sum",
+    beside: &[("github.com/argoproj/argo-cd/v3", "manifests/crds", "crds"), ("github.com/argoproj/argo-cd/v3", "hack", "hack")],
+    takes: "ten to twenty minutes",
 };
 
 /// S3.
@@ -60,6 +90,18 @@ pub(crate) fn clouds(progress: &Progress) -> Result<()> {
 pub(crate) fn helm_unittest(progress: &Progress) -> Result<PathBuf> {
     HELM_UNITTEST.make(progress)?;
     Ok(workspace::target().join(HELM_UNITTEST.name).join(HELM_UNITTEST.name))
+}
+
+/// Flux's controllers of sources and of Kustomizations, with the definitions of their resources in `crds`.
+pub(crate) fn flux(progress: &Progress) -> Result<PathBuf> {
+    FLUX.make(progress)?;
+    Ok(workspace::target().join(FLUX.name))
+}
+
+/// Argo CD, with the definitions of its resources in `crds` and its scripts in `hack`.
+pub(crate) fn argo_cd(progress: &Progress) -> Result<PathBuf> {
+    ARGO_CD.make(progress)?;
+    Ok(workspace::target().join(ARGO_CD.name))
 }
 
 impl Pinned {
@@ -83,6 +125,7 @@ impl Pinned {
             let lines = || format!(", {} lines of its log", fs::read_to_string(&log).map_or(0, |text| text.lines().count()));
             let what = format!("making {} ({} the first time)", self.name, self.takes);
             progress.during(&what, lines, || process::logged(&mut build, &log))?;
+            self.add_what_lies_beside(&sources, &unfinished)?;
             fs::rename(&unfinished, &folder).with_context(|| format!("cannot put {} into {}", self.name, folder.display()))?;
         }
         link(&folder, self.name)
@@ -90,11 +133,10 @@ impl Pinned {
 
     fn command(&self, sources: &Path, folder: &Path) -> Result<Command> {
         let mut command = match self.making {
-            Making::Go(package) => {
-                ensure!(process::is_installed("go"), "Go is not installed; {} is built from its Go module", self.name);
-                let mut build = Command::new("go");
-                build.args(["build", "-v", "-trimpath", "-ldflags", "-s -w", "-o"]).arg(folder.join(self.name)).arg(package);
-                build.current_dir(sources).env("CGO_ENABLED", "0");
+            Making::Go(packages) => {
+                let mut build = self.go(sources)?;
+                let into = if packages.len() == 1 { folder.join(self.name) } else { folder.to_owned() };
+                build.args(["build", "-v"]).args(FLAGS).arg("-o").arg(into).args(packages);
                 build
             }
             Making::Npm => {
@@ -109,6 +151,29 @@ impl Pinned {
         };
         command.stdin(std::process::Stdio::null());
         Ok(command)
+    }
+
+    fn go(&self, sources: &Path) -> Result<Command> {
+        ensure!(process::is_installed("go"), "Go is not installed; {} is built from its Go module", self.name);
+        let mut go = Command::new("go");
+        // Some need a newer compiler than the machine's, and name it in their go.mod: Go fetches that by itself.
+        go.current_dir(sources).env("CGO_ENABLED", "0").env("GOTOOLCHAIN", "auto");
+        Ok(go)
+    }
+
+    fn add_what_lies_beside(&self, sources: &Path, folder: &Path) -> Result<()> {
+        for (module, from, into) in self.beside {
+            let place = process::output(self.go(sources)?.args(["list", "-m", "-f", "{{.Dir}}", module]))?;
+            fs::create_dir_all(folder.join(into))?;
+            for entry in fs::read_dir(Path::new(place.trim()).join(from))? {
+                let (file, to) = (entry?, folder.join(into));
+                // A list for kustomize is no resource.
+                if file.file_type()?.is_file() && file.file_name() != "kustomization.yaml" {
+                    fs::copy(file.path(), to.join(file.file_name()))?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 

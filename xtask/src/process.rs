@@ -84,6 +84,11 @@ pub(crate) fn tail(log: &Path) -> String {
     }
 }
 
+/// A port of the loopback that nobody has.
+pub(crate) fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
 /// Whether a program of that name can be started.
 pub(crate) fn is_installed(program: &str) -> bool {
     let administrators = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(Into::into);

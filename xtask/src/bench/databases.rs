@@ -5,12 +5,12 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::data::{self, COLUMNS, Header};
-use super::readers::{Origin, Runner, filled_by, free_port, in_a_place, in_turns, program, shell, version};
+use super::readers::{Origin, Runner, filled_by, in_a_place, in_turns, program, shell, version};
 use super::report::{Bound, Chapter, Figure, Goal};
 use crate::certificate;
 use crate::demo::postgres;
-use crate::packages;
 use crate::progress::Progress;
+use crate::{packages, process};
 
 const PASSWORD: &str = "a-password-of-a-benchmark";
 pub(super) const QUERY: &str = "SELECT * FROM customers";
@@ -72,7 +72,7 @@ fn environment(port: u16) -> Vec<(&'static str, String)> {
 
 /// A PostgreSQL with an empty table.
 pub(super) fn postgresql(place: &Path) -> Result<Origin> {
-    let (folder, port) = (place.join("postgres"), free_port()?);
+    let (folder, port) = (place.join("postgres"), process::free_port()?);
     std::fs::create_dir_all(&folder)?;
     let tls = certificate::of_server("postgres", "127.0.0.1", place)?;
     let schema = format!("CREATE TABLE customers ({});\nCREATE ROLE importer LOGIN SUPERUSER PASSWORD '{PASSWORD}';\n", columns());
@@ -94,7 +94,7 @@ fn maria_client(port: u16) -> String {
 
 /// A MariaDB with an empty table.
 pub(super) fn mariadb(place: &Path) -> Result<Origin> {
-    let port = free_port()?;
+    let port = process::free_port()?;
     let tls = certificate::of_server("mariadb", "127.0.0.1", place)?;
     let statements = [
         "CREATE DATABASE bench;".to_owned(),

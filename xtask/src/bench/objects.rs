@@ -5,11 +5,11 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::data::{self, Header};
-use super::readers::{Origin, Runner, filled_by, free_port, in_a_place, in_turns, program, shell, version};
+use super::readers::{Origin, Runner, filled_by, in_a_place, in_turns, program, shell, version};
 use super::report::{Bound, Chapter, Goal};
 use crate::minio::{self, Account};
 use crate::progress::Progress;
-use crate::{certificate, packages, pinned};
+use crate::{certificate, packages, pinned, process};
 
 const BUCKET: &str = "bench";
 pub(super) const KEY: &str = "a.csv";
@@ -46,7 +46,7 @@ fn compare(progress: &Progress, folder: &Path, place: &Path, rows: u64, rounds: 
 
 /// A MinIO with an empty bucket.
 pub(super) fn s3(place: &Path) -> Result<Origin> {
-    let (folder, port) = (place.join("s3"), free_port()?);
+    let (folder, port) = (place.join("s3"), process::free_port()?);
     minio::lay_out(&folder, BUCKET, &certificate::of_server("s3", "127.0.0.1", place)?)?;
     let told = minio::environment(&folder, &ACCOUNT).map(|(name, value)| format!("{name}={value}"));
     let command = [&["env".to_owned()][..], &told, &minio::command(&folder, &format!("127.0.0.1:{port}"))].concat();

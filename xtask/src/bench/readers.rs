@@ -1,6 +1,5 @@
 //! What reads a source and what other people read it with, in turns.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -43,10 +42,6 @@ pub(super) fn in_a_place<T>(name: &str, work: impl FnOnce(&Path) -> Result<T>) -
     let done = work(&place);
     std::fs::remove_dir_all(&place)?;
     done
-}
-
-pub(super) fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// A server with what a source reads there.

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::data::{self, Header};
-use super::readers::{Fill, Origin, Runner, free_port, in_a_place, in_turns, program, shell, version};
+use super::readers::{Fill, Origin, Runner, in_a_place, in_turns, program, shell, version};
 use super::report::{Bound, Chapter, Figure, Goal};
 use crate::progress::Progress;
 use crate::served;
@@ -79,7 +79,7 @@ fn copied_to(files: PathBuf) -> Fill {
 
 /// An SFTP server.
 pub(super) fn sftp(place: &Path) -> Result<Origin> {
-    let port = free_port()?;
+    let port = process::free_port()?;
     let (layout, host_key) = served::openssh(&place.join("sftp"), "unused", "127.0.0.1", port)?;
     let environment = vec![
         ("READ_USER", served::USER.to_owned()),
@@ -93,7 +93,7 @@ pub(super) fn sftp(place: &Path) -> Result<Origin> {
 
 /// An HTTPS server, and the folder whose files it gives.
 pub(super) fn https(place: &Path) -> Result<(Origin, PathBuf)> {
-    let port = free_port()?;
+    let port = process::free_port()?;
     let tls = certificate::of_server("sources", "127.0.0.1", place)?;
     let layout = served::nginx(&place.join("https"), TOKEN, &tls, "127.0.0.1", port)?;
     let environment = vec![

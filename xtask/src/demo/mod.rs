@@ -323,7 +323,12 @@ fn link_kubectl(cluster: &cluster::Cluster, bin: &Path) -> Result<()> {
 fn install(progress: &Progress, place: &Place, folder: &Path, tag: &str, log_level: &str) -> Result<()> {
     let kubectl = &place.kubectl;
     progress.say("installing the chart");
-    kubectl.apply(&manifests::storage(&folder.join("storage"), &place.node)?)?;
+    let storage = folder.join("storage");
+    if place.cluster.is_some() && storage.exists() && !kubectl.exists(&["namespace", SYSTEM])? {
+        // Of a cluster that is gone, and its keys with it: opened by nobody, and its audit not written by any keeper of this one.
+        std::fs::remove_dir_all(&storage).with_context(|| format!("cannot remove {}", storage.display()))?;
+    }
+    kubectl.apply(&manifests::storage(&storage, &place.node)?)?;
     for region in manifests::file_keys() {
         if !kubectl.exists(&["secret", &manifests::root_key_name(region), "-n", SYSTEM])? {
             let key = process::output(Command::new("openssl").args(["rand", "-hex", "32"]))?;

@@ -110,7 +110,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         packages::PYTHON_VENV,
     ];
     let of_the_chart = if levels.contains(&Level::Chart) { &[packages::PROMETHEUS, packages::LUA][..] } else { &[] };
-    packages::install(&progress, &[&wanted, of_the_chart].concat())?;
+    let of_the_cluster = if levels.contains(&Level::Cluster) { &[packages::GIT, packages::FCGIWRAP][..] } else { &[] };
+    packages::install(&progress, &[&wanted, of_the_chart, of_the_cluster].concat())?;
     if levels.iter().any(|level| level.needs_cluster()) {
         // Now, because only one at a time may install packages.
         real_cluster::install(&progress)?;

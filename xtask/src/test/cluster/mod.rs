@@ -13,6 +13,7 @@ mod edits;
 mod file_servers;
 mod files;
 mod first_hour;
+mod gitops;
 mod goodbye;
 mod leases;
 mod minio;
@@ -27,6 +28,7 @@ mod seen;
 mod worker;
 mod worker_process;
 
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
@@ -55,6 +57,7 @@ const GROUPS: &[Group] = &[
     ("at-rest", at_rest::CHECKS),
     ("leases", leases::CHECKS),
     ("files", files::CHECKS),
+    ("flux", gitops::flux::CHECKS),
     ("goodbye", goodbye::CHECKS), // it ends the installation, so it comes last
 ];
 
@@ -63,7 +66,11 @@ const NAMED: &[(Group, Make)] = &[
     (("buckets", buckets::CHECKS), pinned::minio),
     (("bucket-region", bucket_region::CHECKS), pinned::minio),
     (("clouds", clouds::CHECKS), pinned::clouds),
+    (("argo-cd", gitops::argo_cd::CHECKS), gitops::argo_cd::make), // it ends the installation, too
 ];
+
+/// How much a build stands back that runs beside checks.
+const BUILDS_ASIDE: i32 = 15;
 
 /// How much of the level to run.
 #[derive(clap::Args, Default)]
@@ -86,6 +93,14 @@ pub(crate) fn check(choice: &Choice) -> Result<()> {
     let named: Vec<_> = NAMED.iter().filter(|((group, _), _)| choice.only.as_deref() == Some(group)).collect();
     for (_, make) in &named {
         make(&Progress::begin())?;
+    }
+    if GROUPS.iter().any(|(group, checks)| *group == "flux" && checks.iter().any(|(check, _)| choice.wants(group, check))) {
+        // It takes minutes the first time, and other checks wait more than they work. The first one that needs it waits for it, and says
+        // what went wrong.
+        thread::spawn(|| {
+            let _ = rustix::process::nice(BUILDS_ASIDE);
+            pinned::flux(&Progress::begin())
+        });
     }
     let mut failed = Vec::new();
     let demo = prepare(choice, &mut failed)?;

@@ -34,8 +34,13 @@ impl<'a> Run<'a> {
 
     /// One of several of a job, by a name of its own.
     pub(super) fn start_as(name: &str, demo: &'a Demo, tenant: &'a str, job: &str, folder: &'a Path) -> Result<Self> {
+        demo.plugin(&["run", &format!("{tenant}/{job}"), "--name", name])?;
+        Self::of(demo, tenant, name, folder)
+    }
+
+    /// One that somebody else has started.
+    pub(super) fn of(demo: &'a Demo, tenant: &'a str, name: &str, folder: &'a Path) -> Result<Self> {
         let name = name.to_owned();
-        demo.plugin(&["run", &format!("{tenant}/{job}"), "--name", &name])?;
         let uid = demo.kubectl.run(&["get", "importrun", &name, "-n", tenant, "-o", "jsonpath={.metadata.uid}"])?;
         Ok(Self { demo, tenant, folder, name, uid: uid.trim().to_owned() })
     }
