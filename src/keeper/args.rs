@@ -1,11 +1,13 @@
 //! Flags and environment of the keeper.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use api::keeper::{EgressLogin, EgressProxy, SecretText};
 use domain::lease::PeerIpCheck;
 use domain::limits::Plans;
+use zeroize::Zeroizing;
 
 use super::audit::Verifier;
 use crate::terminal;
@@ -48,6 +50,44 @@ pub struct Args {
     /// What happens when a worker's call comes from an address that is not its pod's: Enforce or Report (for service meshes).
     #[arg(long, env = "PEER_IP_CHECK", default_value = "Enforce", value_parser = peer_ip_check)]
     pub peer_ip_check: PeerIpCheck,
+    #[command(flatten)]
+    pub egress: EgressArgs,
+}
+
+/// The proxy of the installation.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct EgressArgs {
+    /// HTTP proxy through which the keeper and workers reach public addresses, as `http://host:port`. Empty: they dial them.
+    #[arg(long, env = "EGRESS_PROXY_URL", default_value = "")]
+    pub egress_proxy_url: String,
+    /// Hosts that are dialed past the proxy, in the words of NO_PROXY.
+    #[arg(long, env = "EGRESS_PROXY_NO_PROXY", value_delimiter = ',')]
+    pub egress_proxy_no_proxy: Vec<String>,
+    /// Folder with the files `username` and `password`, by which the proxy knows the installation.
+    #[arg(long, env = "EGRESS_PROXY_LOGIN_DIR")]
+    pub egress_proxy_login_dir: Option<PathBuf>,
+}
+
+impl EgressArgs {
+    /// What is said, with the login as it is there now.
+    pub(super) fn proxy(&self) -> anyhow::Result<Option<EgressProxy>> {
+        if self.egress_proxy_url.is_empty() {
+            return Ok(None);
+        }
+        let login = self.egress_proxy_login_dir.as_deref().map(login).transpose()?;
+        let no_proxy = self.egress_proxy_no_proxy.iter().filter(|entry| !entry.is_empty()).cloned().collect();
+        Ok(Some(EgressProxy { url: self.egress_proxy_url.clone(), no_proxy, login }))
+    }
+}
+
+fn login(folder: &Path) -> anyhow::Result<EgressLogin> {
+    let entry = |name: &str| {
+        let text = std::fs::read_to_string(folder.join(name)).map(Zeroizing::new);
+        let text = text.with_context(|| format!("the Secret of egress.proxy.secretName: its entry {name} cannot be read"))?;
+        // As `kubectl create secret --from-file` puts it there.
+        Ok::<_, anyhow::Error>(SecretText::new(text.trim_end_matches(['\r', '\n'])))
+    };
+    Ok(EgressLogin { username: entry("username")?.expose().to_owned(), password: entry("password")? })
 }
 
 /// `dataimporter verify-audit FILE…`
@@ -91,7 +131,7 @@ fn peer_ip_check(text: &str) -> Result<PeerIpCheck, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::bytes;
+    use super::*;
 
     #[test]
     fn bytes_are_read_with_and_without_a_unit() {
@@ -99,5 +139,23 @@ mod tests {
         for bad in ["", "Mi", "-1", "1.5Gi", "1M", "99999999999Gi"] {
             assert!(bytes(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_login_of_a_proxy_is_read_from_files_and_told_when_it_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut args = EgressArgs { egress_proxy_no_proxy: vec![String::new()], ..EgressArgs::default() };
+        assert!(args.proxy().unwrap().is_none());
+        args.egress_proxy_url = "http://proxy.corp:3128".into();
+        let proxy = args.proxy().unwrap().unwrap();
+        assert!(proxy.login.is_none() && proxy.no_proxy.is_empty());
+
+        args.egress_proxy_login_dir = Some(folder.path().to_owned());
+        std::fs::write(folder.path().join("username"), "importer\n").unwrap();
+        let error = format!("{:#}", args.proxy().err().unwrap());
+        assert!(error.contains("egress.proxy.secretName") && error.contains("password"), "{error}");
+        std::fs::write(folder.path().join("password"), "correct horse\r\n").unwrap();
+        let login = args.proxy().unwrap().unwrap().login.unwrap();
+        assert_eq!((login.username.as_str(), login.password.expose()), ("importer", "correct horse"));
     }
 }

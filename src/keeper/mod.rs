@@ -29,6 +29,6 @@ mod start;
 mod storage;
 mod vault;
 
-pub use args::{Args, VerifyAudit};
+pub use args::{Args, EgressArgs, VerifyAudit};
 pub use audit::{Broken, verify as verify_audit};
 pub use start::{Running, keep, run, start, start_later};

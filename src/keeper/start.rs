@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use api::identity::is_same;
 use api::{Connection, NamespaceName, Region, Tenant, Upload, names};
+use connect::{AddressPolicy, Dialer};
 use jiff::SignedDuration;
 use kube::{Client, ResourceExt};
 use runtime::events::Events;
@@ -41,6 +42,7 @@ use super::listeners::workers::{self, Workers};
 use super::storage::Storages;
 use super::vault::Vault;
 use super::vault::custody::Custodies;
+use super::vault::egress::Egress;
 use super::vault::region_keys::RegionKeys;
 use super::vault::region_rings::RegionRings;
 
@@ -176,6 +178,7 @@ pub async fn start_later(client: Client, args: Args, stop: CancellationToken, by
     let gateway_listener = TcpListener::bind(args.gateway_listen).await.with_context(|| format!("listen on {}", args.gateway_listen))?;
     let (worker_address, gateway_address) = (worker_listener.local_addr()?, gateway_listener.local_addr()?);
 
+    let egress = Egress::of(args.egress.proxy()?)?;
     let clock = Clock::default();
     clock.advance(by);
     let records = Records::new(client.clone(), &args.namespace);
@@ -187,7 +190,7 @@ pub async fn start_later(client: Client, args: Args, stop: CancellationToken, by
     let q = queue.clone();
     let due = stores.due.clone();
     let cluster = Arc::new(cluster(client.clone(), &args, metrics.clone(), uid.clone(), clock, stores));
-    let rooms = Rooms::furnished(cluster.clone(), &args, records, due, q);
+    let rooms = Rooms::furnished(cluster.clone(), &args, records, egress, due, q);
     health.waiting_for("the first listing of every kind");
     watches.all_synced().await;
     health.waiting_for("the first sweep");
@@ -417,8 +420,9 @@ struct Rooms {
 }
 
 impl Rooms {
-    fn furnished(cluster: Arc<Cluster>, args: &Args, records: Records, due: Arc<Notify>, queue: Queue<Key>) -> Self {
-        let storages = Storages::new(args.storage_dir.clone(), &args.identity, args.storage_reserve, records.clone());
+    fn furnished(cluster: Arc<Cluster>, args: &Args, records: Records, egress: Egress, due: Arc<Notify>, queue: Queue<Key>) -> Self {
+        let Egress { said, proxy } = egress;
+        let storages = Storages::new(args.storage_dir.clone(), &args.identity, args.storage_reserve, records.clone(), proxy.clone());
         let custodies = Custodies::new(records.clone(), args.root_key_dir.clone());
         let region_rings = RegionRings::new(records.clone(), custodies.clone(), &cluster.installation);
         let region_keys = Arc::new(RegionKeys::new(region_rings.clone()));
@@ -426,8 +430,8 @@ impl Rooms {
         let of_regions = queue.clone();
         let wake_region = Box::new(move |region| of_regions.wake(Key::Region(region)));
         let audit = Arc::new(Audit::new(cluster.clone(), region_keys, storages.clone(), heads, wake_region));
-        let dialer = connect::Dialer::new(connect::AddressPolicy::closed());
-        let vault = Arc::new(Vault::new(cluster.clone(), audit.clone(), records.clone(), custodies, region_rings, dialer));
+        let dialer = Dialer::new(AddressPolicy::closed()).through(proxy);
+        let vault = Arc::new(Vault::new(cluster.clone(), audit.clone(), records.clone(), custodies, region_rings, dialer, said));
         let files = Arc::new(FileStore::new(cluster.clone(), audit.clone(), vault.clone(), storages, records, args.plans.clone(), due));
         let admission = Arc::new(Admission::new(cluster.clone(), audit.clone(), args.peer_ip_check));
         let wake_connection = Box::new(move |namespace, name| queue.wake(Key::Connection(namespace, name)));

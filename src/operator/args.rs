@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use domain::limits::Plans;
-use domain::settings::{KeeperSettings, NetworkSettings, Settings, WorkerSettings};
+use domain::settings::{KeeperSettings, NetworkSettings, ProxySettings, Settings, WorkerSettings};
 
 /// Two looks of the cluster for new kinds, which are half a minute apart.
 const KINDS_KNOWN_AFTER: Duration = Duration::from_secs(60);
@@ -52,6 +52,18 @@ pub struct Args {
     /// Address ranges of DNS servers that are not pods.
     #[arg(long, env = "DNS_CIDRS", value_delimiter = ',')]
     pub dns_cidrs: Vec<String>,
+    /// Ports of the proxy that workers reach public addresses through. None: there is no proxy, and they dial them.
+    #[arg(long, env = "PROXY_PORTS", value_delimiter = ',')]
+    pub proxy_ports: Vec<String>,
+    /// Address ranges of the proxy.
+    #[arg(long, env = "PROXY_CIDRS", value_delimiter = ',')]
+    pub proxy_cidrs: Vec<String>,
+    /// Namespace of the proxy's pods.
+    #[arg(long, env = "PROXY_NAMESPACE", default_value = "")]
+    pub proxy_namespace: String,
+    /// Labels of the proxy's pods.
+    #[arg(long, env = "PROXY_SELECTOR", value_delimiter = ',')]
+    pub proxy_selector: Vec<String>,
     /// Limits of tenants by plan, as JSON: `{"Standard": {"concurrentRuns": 4}}`. What is absent is built in.
     #[arg(long, env = "PLANS", default_value = "{}")]
     pub plans: Plans,
@@ -85,10 +97,26 @@ impl Args {
                 dns_namespace: self.dns_namespace.clone(),
                 dns_selector: labels("--dns-selector", &self.dns_selector)?,
                 dns_cidrs: given(&self.dns_cidrs),
+                proxy: self.proxy()?,
             },
             plans: self.plans.clone(),
             kinds_known_after: KINDS_KNOWN_AFTER,
         })
+    }
+
+    fn proxy(&self) -> anyhow::Result<Option<ProxySettings>> {
+        let port = |text: &String| text.parse().with_context(|| format!("--proxy-ports {text:?}: write a port"));
+        let ports = given(&self.proxy_ports).iter().map(port).collect::<anyhow::Result<Vec<u16>>>()?;
+        if ports.is_empty() {
+            return Ok(None);
+        }
+        let (cidrs, selector) = (given(&self.proxy_cidrs), labels("--proxy-selector", &self.proxy_selector)?);
+        ensure!(
+            !cidrs.is_empty() || !selector.is_empty(),
+            "--proxy-ports without --proxy-cidrs or --proxy-selector: say where the proxy is"
+        );
+        ensure!(selector.is_empty() || !self.proxy_namespace.is_empty(), "--proxy-selector without --proxy-namespace");
+        Ok(Some(ProxySettings { cidrs, namespace: self.proxy_namespace.clone(), selector, ports }))
     }
 }
 
@@ -103,4 +131,35 @@ fn labels(flag: &str, pairs: &[String]) -> anyhow::Result<BTreeMap<String, Strin
         Ok((key.to_owned(), value.to_owned()))
     };
     given(pairs).iter().map(pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn proxy(words: &[&str]) -> anyhow::Result<Option<ProxySettings>> {
+        let always = ["operator", "--worker-image", "dataimporter", "--keeper-url", "https://keeper.test:8443"];
+        Program::parse_from(always.iter().chain(words)).args.proxy()
+    }
+
+    #[test]
+    fn a_proxy_has_ports_and_a_place() {
+        assert_eq!(proxy(&[]).unwrap(), None);
+        assert_eq!(proxy(&["--proxy-ports", "", "--proxy-cidrs", ""]).unwrap(), None);
+        let found = proxy(&["--proxy-ports", "3128", "--proxy-cidrs", "10.0.0.5/32,10.0.0.6/32"]).unwrap().unwrap();
+        assert_eq!((found.cidrs.len(), found.ports, found.selector.len()), (2, vec![3128], 0));
+        let pods = ["--proxy-ports", "3128", "--proxy-selector", "app=squid", "--proxy-namespace", "egress"];
+        assert_eq!(proxy(&pods).unwrap().unwrap().namespace, "egress");
+        for wrong in [&["--proxy-ports", "3128"][..], &["--proxy-ports", "x", "--proxy-cidrs", "10.0.0.5/32"], &pods[..4]] {
+            assert!(proxy(wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

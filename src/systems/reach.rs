@@ -2,8 +2,9 @@
 //! policies say the same in their own words (`domain::tenant::plan::network`).
 
 use api::connection::SystemKind;
+use api::keeper::EgressProxy;
 use api::region::{PrivateEndpoint, PrivatePlace};
-use connect::AddressPolicy;
+use connect::{AddressPolicy, Proxy, ProxyLogin, ProxyParams, ProxyUnusable};
 
 /// Public addresses on the system's own port, and what the list names. A range that cannot be read opens nothing.
 pub(crate) fn address_policy(system: SystemKind, endpoints: &[PrivateEndpoint]) -> AddressPolicy {
@@ -19,6 +20,13 @@ pub(crate) fn address_policy(system: SystemKind, endpoints: &[PrivateEndpoint]) 
             None => policy,
         }
     })
+}
+
+/// The proxy as the dialer takes it.
+pub(crate) fn proxy(said: &EgressProxy) -> Result<Proxy, ProxyUnusable> {
+    let login =
+        said.login.as_ref().map(|login| ProxyLogin { user: login.username.clone(), password: login.password.clone().into_secret() });
+    Proxy::new(&ProxyParams { url: said.url.clone(), no_proxy: said.no_proxy.clone(), login })
 }
 
 #[cfg(test)]

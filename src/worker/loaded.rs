@@ -12,6 +12,7 @@ use engine::source::blob::{Fate, Loaded, PutAway};
 use super::identity::FromKeeper;
 use super::keeper::Keeper;
 use super::reached::Reached;
+use crate::systems::reach;
 
 /// Moves or deletes the file, and ends the run with what came of it.
 pub(super) async fn put_away(keeper: &Keeper, put_away: &PutAway, loaded: Loaded<'_>) -> anyhow::Result<()> {
@@ -20,13 +21,14 @@ pub(super) async fn put_away(keeper: &Keeper, put_away: &PutAway, loaded: Loaded
 
 /// The same in a later attempt. A file that may not be reached any more stays where it is.
 pub(super) async fn put_away_later(keeper: &Arc<Keeper>, lease: Lease, stop_signal: &StopSignal) -> anyhow::Result<ExitCode> {
-    let Lease { snapshot, source, loaded, private_endpoints, .. } = lease;
+    let Lease { snapshot, source, loaded, private_endpoints, proxy, .. } = lease;
     let loaded = loaded.context("the lease tells of no loaded file")?;
     let origin: Vec<String> = loaded.file.iter().map(|text| text.expose().to_owned()).collect();
     let reached = match source {
         Some(SourceCredential::Entries(entries)) => {
             let tokens = FromKeeper::new(keeper.clone(), stop_signal.clone());
-            Reached::of(&snapshot, &private_endpoints, entries, tokens)?.put_away(&snapshot.job_spec)?
+            let proxy = proxy.as_ref().map(reach::proxy).transpose()?;
+            Reached::of(&snapshot, &private_endpoints, proxy, entries, tokens)?.put_away(&snapshot.job_spec)?
         }
         Some(SourceCredential::Upload(_)) | None => None,
     };

@@ -38,7 +38,7 @@ use salesforce::{Client, SessionCache};
 use self::keeper::{CallError, Keeper};
 use self::reached::Reached;
 use crate::sources::{self, Terms};
-use crate::systems::reach::address_policy;
+use crate::systems::reach::{self, address_policy};
 
 /// Another attempt may go on: `EX_TEMPFAIL` of sysexits.h.
 const TRY_AGAIN: u8 = 75;
@@ -167,8 +167,9 @@ async fn report_interruption(keeper: &Keeper, ending: Ending) {
 
 /// Makes an import of what the lease holds, and what deals with its file once it is loaded, if the job asks for that.
 fn prepare(keeper: &Arc<Keeper>, lease: Lease, stop_signal: StopSignal, memory: Memory) -> anyhow::Result<(Import, Option<PutAway>)> {
-    let Lease { snapshot, source, target, chunks, cursors, bookmark, loaded: _, now, private_endpoints } = lease;
-    let dialer = Dialer::new(address_policy(SystemKind::Salesforce, &private_endpoints));
+    let Lease { snapshot, source, target, chunks, cursors, bookmark, loaded: _, now, private_endpoints, proxy } = lease;
+    let proxy = proxy.as_ref().map(reach::proxy).transpose()?;
+    let dialer = Dialer::new(address_policy(SystemKind::Salesforce, &private_endpoints)).through(proxy.clone());
     let spec = snapshot.job_spec.clone();
     let escape = if spec.escapes_formulas() { Escape::Formulas } else { Escape::Nothing };
 
@@ -193,7 +194,7 @@ fn prepare(keeper: &Arc<Keeper>, lease: Lease, stop_signal: StopSignal, memory: 
             let bookmark: Vec<String> = bookmark.iter().map(|part| part.expose().to_owned()).collect();
             let terms = Terms { bookmark: &bookmark, time_left, memory };
             let tokens = identity::FromKeeper::new(keeper.clone(), stop_signal.clone());
-            let reached = Reached::of(&snapshot, &private_endpoints, entries, tokens)?;
+            let reached = Reached::of(&snapshot, &private_endpoints, proxy, entries, tokens)?;
             (Some(reached.source(&spec, &terms)?), reached.put_away(&spec)?)
         }
     };

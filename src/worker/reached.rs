@@ -9,7 +9,7 @@ use api::import_job::ImportJobSpec;
 use api::keeper::SecretText;
 use api::region::PrivateEndpoint;
 use api::snapshot::Snapshot;
-use connect::Dialer;
+use connect::{Dialer, Proxy};
 use engine::source::Source;
 use engine::source::blob::PutAway;
 
@@ -29,6 +29,7 @@ impl<'a> Reached<'a> {
     pub(super) fn of(
         snapshot: &'a Snapshot,
         private_endpoints: &[PrivateEndpoint],
+        proxy: Option<Proxy>,
         entries: BTreeMap<String, SecretText>,
         tokens: FromKeeper,
     ) -> anyhow::Result<Self> {
@@ -36,7 +37,7 @@ impl<'a> Reached<'a> {
         let name = &connection.context("the lease has a credential for a source, the job reads through no Connection")?.name;
         let system = snapshot.connections.get(name).and_then(|known| known.spec.system());
         let system = system.with_context(|| format!("the snapshot has no Connection {name} that this version knows"))?;
-        let dialer = Dialer::new(address_policy(system.kind(), private_endpoints));
+        let dialer = Dialer::new(address_policy(system.kind(), private_endpoints)).through(proxy);
         let entries: Entries = entries.into_iter().map(|(name, entry)| (name, entry.into_secret())).collect();
         let entries = entries.followed_by(Arc::new(tokens));
         Ok(Self { dialer, name, system, entries })

@@ -22,6 +22,7 @@ mod limits;
 mod namespaces;
 mod ownerless;
 mod plugin;
+mod proxy;
 mod sealed;
 mod two_keepers;
 mod volumes;

@@ -95,6 +95,7 @@ impl Ground {
             storage_reserve: 8 << 20,
             root_key_dir: self.storage.path().to_owned(),
             peer_ip_check: PeerIpCheck::Enforce,
+            egress: Default::default(),
             plans: Default::default(),
         }
     }

@@ -356,6 +356,7 @@ pub(crate) fn settings() -> Settings {
             dns_namespace: "kube-system".into(),
             dns_selector: pair("k8s-app", "kube-dns"),
             dns_cidrs: Vec::new(),
+            proxy: None,
         },
         plans: Plans::default(),
         kinds_known_after: Duration::ZERO,

@@ -71,6 +71,7 @@ impl Installation {
             storage_reserve: 8 << 20,
             root_key_dir: storage.path().to_owned(),
             peer_ip_check: PeerIpCheck::Enforce,
+            egress: Default::default(),
             plans: Plans::default(),
         };
         let keeper = begin_keeper(&server, &arguments).await?;

@@ -30,6 +30,7 @@ pub(crate) const FCGIWRAP: Package = Package::with_file("fcgiwrap", "/usr/sbin/f
 pub(crate) const GIT: Package = Package::with_file("git", "/usr/lib/git-core/git-http-backend");
 /// What Argo CD keeps its cache in.
 pub(crate) const REDIS: Package = Package::with_file("redis-server", "/usr/bin/redis-server");
+pub(crate) const TINYPROXY: Package = Package::with_file("tinyproxy-bin", "/usr/bin/tinyproxy");
 pub(crate) const OPENSSH: Package = Package::with_file("openssh-server", "/usr/sbin/sshd");
 pub(crate) const OPENSSL: Package = Package::with_program("openssl", "openssl");
 pub(crate) const RCLONE: Package = Package::with_program("rclone", "rclone");

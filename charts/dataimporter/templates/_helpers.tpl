@@ -58,6 +58,47 @@ system:serviceaccount:{{ .Release.Namespace }}:dataimporter-keeper
 - ipBlock: {cidr: "2000::/3", except: {{ $v6 | uniq | toJson }}}
 {{- end -}}
 
+{{/* Where the proxy is, as a rule of a policy. A list of nobody would open everything, so one is asked for. */}}
+{{- define "dataimporter.proxy" -}}
+{{- with .Values.egress.proxy -}}
+{{- if not (or .cidrs .podLabels) -}}
+{{- fail "egress.proxy.url is set: say where the proxy is, for network policies, in egress.proxy.cidrs, or in namespace and podLabels if it runs in this cluster" -}}
+{{- end -}}
+{{- if and .podLabels (not .namespace) -}}
+{{- fail "egress.proxy.podLabels is set: name the namespace of these pods in egress.proxy.namespace" -}}
+{{- end -}}
+ports:
+{{- range splitList "," (include "dataimporter.proxyPorts" $) }}
+- {protocol: TCP, port: {{ . }}}
+{{- end }}
+to:
+{{- range .cidrs }}
+- ipBlock: {cidr: {{ . | quote }}}
+{{- end }}
+{{- if .podLabels }}
+- namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ .namespace }}}}
+  podSelector:
+    matchLabels: {{- toYaml .podLabels | nindent 6 }}
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{- define "dataimporter.proxyPorts" -}}
+{{- with .Values.egress.proxy -}}
+{{- if .ports -}}
+{{- join "," .ports -}}
+{{- else -}}
+{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" (trimSuffix "/" .url)) | default "80" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "dataimporter.proxyLabels" -}}
+{{- $pairs := list -}}
+{{- range $k, $v := .Values.egress.proxy.podLabels -}}{{- $pairs = append $pairs (printf "%s=%s" $k $v) -}}{{- end -}}
+{{- join "," $pairs -}}
+{{- end -}}
+
 {{- define "dataimporter.dnsLabels" -}}
 {{- $pairs := list -}}
 {{- range $k, $v := .Values.dns.podLabels -}}{{- $pairs = append $pairs (printf "%s=%s" $k $v) -}}{{- end -}}

@@ -110,6 +110,33 @@ pub struct Lease {
     pub now: jiff::Timestamp,
     /// Private addresses that the run may reach: those of the Region's list that name its tenant.
     pub private_endpoints: Vec<PrivateEndpoint>,
+    /// The proxy through which the run reaches public addresses. Absent: it dials them itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<EgressProxy>,
+}
+
+/// The HTTP proxy through which an installation reaches public addresses, as its chart says it.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EgressProxy {
+    /// `http://host:port`.
+    pub url: String,
+    /// Hosts that are dialed past it, in the words of `NO_PROXY`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub no_proxy: Vec<String>,
+    /// Absent: it asks for no login.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<EgressLogin>,
+}
+
+/// Who the installation is at its proxy.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EgressLogin {
+    /// Entry `username` of the Secret.
+    pub username: String,
+    /// Entry `password` of the Secret.
+    pub password: SecretText,
 }
 
 /// A file that an earlier attempt has loaded.

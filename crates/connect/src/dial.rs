@@ -9,6 +9,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use crate::error::Error;
 use crate::names::{Names, SystemNames};
 use crate::policy::AddressPolicy;
+use crate::proxy::{Proxy, Tunnel, Way};
 
 /// How long one address may take to answer.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -21,6 +22,7 @@ const MOST_ADDRESSES: usize = 8;
 pub struct Dialer {
     policy: AddressPolicy,
     names: Arc<dyn Names>,
+    proxy: Option<Proxy>,
 }
 
 impl Dialer {
@@ -31,12 +33,37 @@ impl Dialer {
 
     /// Finds names another way: [`FixedNames`](crate::FixedNames) in tests, which need no DNS.
     pub fn with_names(policy: AddressPolicy, names: Arc<dyn Names>) -> Self {
-        Self { policy, names }
+        Self { policy, names, proxy: None }
     }
 
     /// The same names under another policy: one tenant's next to another's.
     pub fn with_policy(&self, policy: AddressPolicy) -> Self {
-        Self { policy, names: Arc::clone(&self.names) }
+        Self { policy, names: Arc::clone(&self.names), proxy: self.proxy.clone() }
+    }
+
+    /// Reaches public hosts through this proxy, and directly only what the policy lists.
+    pub fn through(self, proxy: Option<Proxy>) -> Self {
+        Self { proxy, ..self }
+    }
+
+    /// The way through the proxy, if the target is reached by one. Of a target that is not, an address written as such must be one that may
+    /// be dialed; what a name leads to is found out later.
+    pub(crate) fn tunnel(&self, host: &str, port: u16) -> Result<Option<Tunnel>, Error> {
+        if let Some(proxy) = &self.proxy
+            && let Way::Proxied { host } = proxy.way(&self.policy, host, port)?
+        {
+            let (proxy, policy, names) = (proxy.clone(), self.policy.clone(), Arc::clone(&self.names));
+            return Ok(Some(Tunnel { proxy, policy, names, host, port }));
+        }
+        literal(host).map_or(Ok(()), |address| self.check(host, address, port))?;
+        Ok(None)
+    }
+
+    fn check(&self, host: &str, address: IpAddr, port: u16) -> Result<(), Error> {
+        match self.proxy {
+            Some(_) => self.policy.check_past_proxy(host, address, port),
+            None => self.policy.check(host, address, port),
+        }
     }
 
     /// The addresses of a host that may be dialed on a port, all of them checked before any is dialed: one that is not allowed spoils the
@@ -50,30 +77,34 @@ impl Dialer {
             return Err(Error::NoAddress { host: host.to_owned(), reason: "the name exists but has no address".to_owned() });
         }
         for &address in &addresses {
-            self.policy.check(host, address, port)?;
+            self.check(host, address, port)?;
         }
         addresses.truncate(MOST_ADDRESSES);
         Ok(addresses)
     }
 
-    /// What can be told before any name is looked up: an address written as such must be one that may be dialed.
-    pub(crate) fn check_literal(&self, host: &str, port: u16) -> Result<(), Error> {
-        literal(host).map_or(Ok(()), |address| self.policy.check(host, address, port))
-    }
-
-    /// Opens a TCP connection to the first address that answers.
+    /// Opens a TCP connection to the first address that answers, or one through the proxy.
     pub(crate) async fn tcp(&self, host: &str, port: u16) -> Result<TcpStream, Error> {
-        let target = || format!("{host}:{port}");
-        let mut last = Error::TimedOut { target: target(), after: CONNECT_TIMEOUT };
-        for address in self.addresses(host, port).await? {
-            match tokio::time::timeout(CONNECT_TIMEOUT, open(SocketAddr::new(address, port))).await {
-                Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(source)) => last = Error::Unreachable { target: target(), source },
-                Err(_) => last = Error::TimedOut { target: target(), after: CONNECT_TIMEOUT },
-            }
+        if let Some(tunnel) = self.tunnel(host, port)? {
+            tunnel.check().await?;
+            return tunnel.open().await;
         }
-        Err(last)
+        first(host, self.addresses(host, port).await?, port).await
     }
+}
+
+/// A TCP connection to the first address that answers.
+pub(crate) async fn first(host: &str, addresses: Vec<IpAddr>, port: u16) -> Result<TcpStream, Error> {
+    let target = || format!("{host}:{port}");
+    let mut last = Error::TimedOut { target: target(), after: CONNECT_TIMEOUT };
+    for address in addresses {
+        match tokio::time::timeout(CONNECT_TIMEOUT, open(SocketAddr::new(address, port))).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(source)) => last = Error::Unreachable { target: target(), source },
+            Err(_) => last = Error::TimedOut { target: target(), after: CONNECT_TIMEOUT },
+        }
+    }
+    Err(last)
 }
 
 /// Keepalive, so that a peer that vanished in the middle of a long read is noticed at all.
@@ -85,7 +116,7 @@ async fn open(address: SocketAddr) -> std::io::Result<TcpStream> {
 }
 
 /// An address written as such, with or without the brackets of a URL.
-fn literal(host: &str) -> Option<IpAddr> {
+pub(crate) fn literal(host: &str) -> Option<IpAddr> {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).parse().ok()
 }
 

@@ -10,6 +10,7 @@ use rustls::CertificateError;
 use crate::address::AddressKind;
 use crate::download::HttpsRefusal;
 use crate::objects::{AuthorityRefusal, ObjectsRefusal, RoleRefusal, S3Refusal};
+use crate::proxy::ProxyRefusal;
 use crate::reasons;
 
 /// Why a connection did not come about or an exchange over it did not end well. The messages are for the people who set the connection up:
@@ -31,6 +32,38 @@ pub enum Error {
         if address.is_ipv4() { 32 } else { 128 }
     )]
     PortRefused { target: String, address: IpAddr, port: u16, public: u16 },
+
+    #[error(
+        "{target} would be reached through the proxy, which public hosts are on port {public} only: serve it there; or, if the host is your \
+         own, list it in egress.proxy.noProxy of the chart and its address with port {port} in the Region's privateEndpoints"
+    )]
+    ProxiedPortRefused { target: String, port: u16, public: u16 },
+
+    #[error(
+        "{target} is at {address} and goes past the proxy, and then public addresses are dialed only when the Region's privateEndpoints \
+         list {address}/{} with port {port}: take the host out of egress.proxy.noProxy of the chart, or list the address",
+        if address.is_ipv4() { 32 } else { 128 }
+    )]
+    PastProxy { target: String, address: IpAddr, port: u16 },
+
+    #[error(
+        "{target} is at {address}, which the Region's privateEndpoints list, and its name would be given to the proxy: list the host in \
+         egress.proxy.noProxy of the chart, so that it is dialed directly"
+    )]
+    ListedBehindProxy { target: String, address: IpAddr },
+
+    #[error("{host:?} is no name of a host, and nothing that the proxy could be asked for: correct it")]
+    HostRefused { host: String },
+
+    #[error(
+        "{target} would be reached through the proxy, which is not supported for MySQL: list the host in egress.proxy.noProxy of the chart \
+         and its address in the Region's privateEndpoints, so that it is dialed directly"
+    )]
+    NoTunnel { target: String },
+
+    /// There is no way through the proxy.
+    #[error("{target} is reached through the proxy {proxy}, and {refusal}")]
+    ProxyRefused { target: String, proxy: String, refusal: ProxyRefusal },
 
     #[error("{target} cannot be reached")]
     Unreachable {
@@ -165,7 +198,11 @@ impl Error {
         match self {
             Self::NoAddress { .. } => reasons::HOST_NOT_FOUND,
             Self::AddressRefused { .. } => reasons::ADDRESS_REFUSED,
-            Self::PortRefused { .. } => reasons::PORT_REFUSED,
+            Self::PortRefused { .. } | Self::ProxiedPortRefused { .. } => reasons::PORT_REFUSED,
+            Self::PastProxy { .. } | Self::ListedBehindProxy { .. } => reasons::ADDRESS_REFUSED,
+            Self::HostRefused { .. } => reasons::HOST_NOT_FOUND,
+            Self::NoTunnel { .. } => reasons::PROXY_REFUSED,
+            Self::ProxyRefused { refusal, .. } => refusal.reason(),
             Self::Unreachable { .. } | Self::TimedOut { .. } => reasons::UNREACHABLE,
             Self::Tls { .. } | Self::PostgresWithoutTls { .. } | Self::MySqlWithoutTls { .. } | Self::SqlServerWithoutTls { .. } => {
                 reasons::TLS_REFUSED
@@ -197,6 +234,7 @@ impl Error {
     /// Whether trying again later may help without anybody changing anything.
     pub fn is_transient(&self) -> bool {
         match self {
+            Self::ProxyRefused { refusal, .. } => refusal.is_passing(),
             Self::NoAddress { .. } | Self::Unreachable { .. } | Self::TimedOut { .. } => true,
             // 53: out of resources, 57: shutting down or starting up, 08: connection trouble.
             Self::PostgresRefused { code, .. } => ["53", "57", "08"].iter().any(|class| code.starts_with(class)),
@@ -281,6 +319,18 @@ pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
 /// [`diagnose`], for people only.
 pub fn explain(error: &(dyn StdError + 'static)) -> String {
     diagnose(error).text
+}
+
+/// Whether TLS is what failed.
+pub(crate) fn is_of_tls(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(current) = next {
+        if current.is::<rustls::Error>() {
+            return true;
+        }
+        next = inner(current);
+    }
+    false
 }
 
 /// Whether a server was refused because nobody we trust signed its certificate; who is trusted the caller knows.

@@ -1,5 +1,5 @@
 //! HTTPS clients: the dialer's names, policy and trust under reqwest, which adds nothing of its own: no redirects, no proxies from the
-//! environment, no retries.
+//! environment, no retries. The proxy of the installation is the dialer's.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -12,6 +12,7 @@ use rustls::ClientConfig;
 
 use crate::dial::{CONNECT_TIMEOUT, Dialer};
 use crate::error::Error;
+use crate::proxy::Tunnel;
 use crate::trust::{Trust, client_config};
 
 /// A connection that lay idle longer may have been closed at the other end without our knowing.
@@ -75,25 +76,24 @@ impl Https {
         let (Some(host), Some(port)) = (host, url.port_or_known_default()) else {
             return Err(Error::NotHttps { url: format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default()) });
         };
-        self.0.dialer.check_literal(host, port)?;
-        Ok(self.client(host, port)?.request(method, url))
+        let tunnel = self.0.dialer.tunnel(host, port)?;
+        Ok(self.client(host, port, tunnel)?.request(method, url))
     }
 
-    fn client(&self, host: &str, port: u16) -> Result<reqwest::Client, Error> {
+    fn client(&self, host: &str, port: u16, tunnel: Option<Tunnel>) -> Result<reqwest::Client, Error> {
         let mut clients = self.0.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let origin = (host.to_owned(), port);
         if let Some(client) = clients.get(&origin) {
             return Ok(client.clone());
         }
-        let client = self.build(port)?;
+        let client = self.build(port, tunnel).map_err(Error::Http)?;
         clients.insert(origin, client.clone());
         Ok(client)
     }
 
-    fn build(&self, port: u16) -> Result<reqwest::Client, Error> {
-        reqwest::Client::builder()
+    fn build(&self, port: u16, tunnel: Option<Tunnel>) -> reqwest::Result<reqwest::Client> {
+        let client = reqwest::Client::builder()
             .tls_backend_preconfigured(self.0.tls.clone())
-            .dns_resolver(Arc::new(CheckedNames { dialer: self.0.dialer.clone(), port }))
             .https_only(true)
             .http1_only()
             .gzip(self.0.bodies == Bodies::Unpacked)
@@ -101,12 +101,17 @@ impl Https {
             .retry(reqwest::retry::never())
             .no_proxy()
             .referer(false)
-            .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(MAX_IDLE)
             .tcp_keepalive(Duration::from_secs(30))
-            .user_agent(concat!("dataimporter/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(Error::Http)
+            .user_agent(concat!("dataimporter/", env!("CARGO_PKG_VERSION")));
+        let client = match tunnel {
+            Some(tunnel) => client.proxy(tunnel.of_client()?).dns_resolver(tunnel.resolver()).connector_layer(tunnel),
+            None => {
+                let names = CheckedNames { dialer: self.0.dialer.clone(), port };
+                client.dns_resolver(Arc::new(names)).connect_timeout(CONNECT_TIMEOUT)
+            }
+        };
+        client.build()
     }
 }
 

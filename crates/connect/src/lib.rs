@@ -1,7 +1,7 @@
 //! Every outgoing connection: the one dialer.
 //!
 //! A [`Dialer`] resolves names itself, refuses addresses its [`AddressPolicy`] does not allow, dials exactly what it has checked, and
-//! speaks TLS with full verification or not at all. It knows nothing of Kubernetes, of Regions or of what the connection is for.
+//! speaks TLS with full verification or not at all. With a [`Proxy`] it reaches public hosts through that. It knows nothing of Kubernetes, of Regions or of what the connection is for.
 
 #![warn(missing_docs)]
 
@@ -18,6 +18,7 @@ mod names;
 mod objects;
 mod policy;
 mod postgres;
+mod proxy;
 pub mod reasons;
 mod sftp;
 mod sqlserver;
@@ -37,6 +38,7 @@ pub use objects::{
 };
 pub use policy::{AddressPolicy, NotANetwork};
 pub use postgres::{PostgresColumn, PostgresCopy, PostgresCredential, PostgresParams, PostgresSession, PostgresType};
+pub use proxy::{Proxy, ProxyLogin, ProxyParams, ProxyRefusal, ProxyUnusable};
 pub use sftp::{SftpFiles, SftpLogin, SftpParams};
 pub use sqlserver::{SqlServerColumn, SqlServerKind, SqlServerParams, SqlServerRow, SqlServerRows, SqlServerSession, SqlServerValue};
 pub use trust::Trust;

@@ -80,6 +80,34 @@ impl AddressPolicy {
             .fold(self, |policy, suffix| policy.open_host(&format!("{name}.{namespace}{suffix}"), ports))
     }
 
+    /// Whether somebody has listed this address with this port, or a host of this name that may be at it.
+    pub(crate) fn opens(&self, host: &str, address: IpAddr, port: u16) -> bool {
+        let kind = AddressKind::of(address);
+        self.openings().any(|opening| opening.allows(host, address, kind, port))
+    }
+
+    /// Whether somebody has listed a host of this name with this port.
+    pub(crate) fn opens_host(&self, host: &str, port: u16) -> bool {
+        self.openings().any(|opening| opening.has(port) && matches!(&opening.target, Destination::Host(listed) if *listed == folded(host)))
+    }
+
+    fn openings(&self) -> impl Iterator<Item = &Opening> {
+        self.reach.iter().flat_map(|reach| &reach.openings)
+    }
+
+    /// The one port of public addresses, unless every port is open.
+    pub(crate) fn public_port(&self) -> Option<u16> {
+        self.reach.as_ref().and_then(|reach| reach.public)
+    }
+
+    /// [`check`](Self::check) where public addresses are a proxy's to dial: only those go directly that somebody has listed.
+    pub(crate) fn check_past_proxy(&self, host: &str, address: IpAddr, port: u16) -> Result<(), Error> {
+        if self.reach.is_some() && AddressKind::of(address) == AddressKind::Public && !self.opens(host, address, port) {
+            return Err(Error::PastProxy { target: format!("{host}:{port}"), address, port });
+        }
+        self.check(host, address, port)
+    }
+
     fn open(mut self, target: Destination, ports: &[u16]) -> Self {
         if let Some(reach) = &mut self.reach {
             Arc::make_mut(reach).openings.push(Opening { target, ports: ports.to_vec() });
@@ -95,11 +123,11 @@ impl AddressPolicy {
     /// nothing allows the address. Both say what to list where.
     pub fn check(&self, host: &str, address: IpAddr, port: u16) -> Result<(), Error> {
         let Some(reach) = &self.reach else { return Ok(()) };
-        let kind = AddressKind::of(address);
-        if reach.openings.iter().any(|opening| opening.allows(host, address, kind, port)) {
+        if self.opens(host, address, port) {
             return Ok(());
         }
         let target = format!("{host}:{port}");
+        let kind = AddressKind::of(address);
         match (kind, reach.public) {
             (AddressKind::Public, Some(public)) if public == port => Ok(()),
             (AddressKind::Public, Some(public)) => Err(Error::PortRefused { target, address, port, public }),
@@ -110,12 +138,15 @@ impl AddressPolicy {
 
 impl Opening {
     fn allows(&self, host: &str, address: IpAddr, kind: AddressKind, port: u16) -> bool {
-        let port_fits = self.ports.is_empty() || self.ports.contains(&port);
         let target_fits = match &self.target {
             Destination::Network(network) => network.contains(&address.to_canonical()),
             Destination::Host(listed) => matches!(kind, AddressKind::Private | AddressKind::Public) && *listed == folded(host),
         };
-        port_fits && target_fits
+        self.has(port) && target_fits
+    }
+
+    fn has(&self, port: u16) -> bool {
+        self.ports.is_empty() || self.ports.contains(&port)
     }
 }
 
@@ -191,6 +222,18 @@ mod tests {
             error.to_string(),
             "db.internal:5432 is at 10.0.0.5, a private address: it may be dialed only when the Region's privateEndpoints list it with port 5432"
         );
+    }
+
+    #[test]
+    fn past_a_proxy_only_what_is_listed_is_dialed_public_or_not() {
+        let policy = AddressPolicy::public_on(443).open_network("13.108.0.0/24", &[443]).unwrap().open_host("db.demo.svc", &[443]);
+        let past = |host: &str, address: &str, port| policy.check_past_proxy(host, address.parse().unwrap(), port);
+        assert!(past("crm.example", "13.108.0.1", 443).is_ok() && past("db.demo.svc", "10.96.0.7", 443).is_ok());
+        let error = past("crm.example", "13.108.1.1", 443).unwrap_err();
+        assert_eq!(error.reason(), "AddressRefused");
+        assert!(error.to_string().contains("13.108.1.1/32 with port 443") && error.to_string().contains("egress.proxy.noProxy"), "{error}");
+        assert!(past("crm.example", "13.108.0.1", 22).is_err() && past("crm.example", "10.0.0.1", 443).is_err());
+        assert!(AddressPolicy::unrestricted().check_past_proxy("crm.example", "13.108.1.1".parse().unwrap(), 22).is_ok());
     }
 
     #[test]

@@ -36,6 +36,9 @@ pub const OBJECT_UNREADABLE: &str = "ObjectUnreadable";
 pub const OTHER_REGION: &str = "OtherRegion";
 /// Public addresses are dialed on one port only, and this is another one: serve it there, or let the Region's `privateEndpoints` list it.
 pub const PORT_REFUSED: &str = "PortRefused";
+/// The HTTP proxy through which the installation reaches the internet refuses the host, asks for a login, or is none: the message says what to
+/// change in the chart's `egress.proxy`, or at the proxy.
+pub const PROXY_REFUSED: &str = "ProxyRefused";
 /// The server sends us to another one that the Connection does not list: put it into `https.redirects` if files may come
 /// from it. SQL Server is followed once: a server that it names and that names another is misconfigured.
 pub const REDIRECT_REFUSED: &str = "RedirectRefused";

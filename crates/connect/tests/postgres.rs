@@ -1,6 +1,9 @@
 //! PostgreSQL logins against a real server (Debian package `postgresql`) with TLS, and against servers that cheat.
 
 mod support;
+#[path = "support/tinyproxy.rs"]
+#[allow(dead_code, reason = "another test uses the rest of it")]
+mod tinyproxy;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -143,6 +146,24 @@ async fn refusal(params: &PostgresParams, password: &str) -> Error {
         Ok(_) => panic!("this login must not succeed"),
         Err(error) => error,
     }
+}
+
+#[tokio::test]
+async fn a_database_is_reached_through_a_proxy_and_verified_as_ever() {
+    let (ca, proxy) = (Authority::new("ca"), tinyproxy::Tinyproxy::with_login());
+    let server = Server::start(&ca.leaf("127.0.0.1"));
+    let login = Some((tinyproxy::USER, tinyproxy::PASSWORD));
+    let through = |no_proxy: &[&str]| Dialer::new(AddressPolicy::unrestricted()).through(Some(proxy.proxy(no_proxy, login)));
+    let good = server.params(&ca.pem());
+    for (dialer, asked) in [(through(&[]), 1), (through(&["127.0.0.1"]), 1)] {
+        let session = dialer.postgres(&good, &password(PASSWORD)).await.unwrap_or_else(|e| panic!("{e}"));
+        let copy = session.copy_out("copy (select ssl from pg_stat_ssl where pid = pg_backend_pid()) to stdout").await.unwrap();
+        assert_eq!(copy.try_collect::<Vec<Bytes>>().await.unwrap().concat(), b"t\n");
+        assert_eq!(proxy.asked_for(server.port), asked, "{}", proxy.log());
+    }
+    let strange = PostgresParams { ca_bundle: Some(Authority::new("other").pem()), ..good };
+    let error = through(&[]).postgres(&strange, &password(PASSWORD)).await.map(drop).unwrap_err();
+    assert!(matches!(&error, Error::Tls { reason, .. } if reason.contains("tls.caBundle")), "{error}");
 }
 
 #[tokio::test]

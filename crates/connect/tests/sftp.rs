@@ -2,6 +2,9 @@
 
 #[path = "support/openssh.rs"]
 mod openssh;
+#[path = "support/tinyproxy.rs"]
+#[allow(dead_code, reason = "another test uses the rest of it")]
+mod tinyproxy;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -29,6 +32,20 @@ fn key(key: &str, passphrase: Option<&str>) -> SftpLogin {
 
 async fn refused(params: &SftpParams, login: &SftpLogin) -> Error {
     files(params, login).verify().await.expect_err("it is let in")
+}
+
+#[tokio::test]
+async fn files_are_read_through_a_proxy_and_the_host_key_is_still_that_of_the_server() {
+    let (server, proxy) = (OpenSsh::start(), tinyproxy::Tinyproxy::start());
+    let params = server.params("ed25519", server.port);
+    let through = |params: &SftpParams| {
+        Dialer::new(AddressPolicy::unrestricted()).through(Some(proxy.proxy(&[], None))).sftp(params, &OpenSsh::password())
+    };
+    through(&params).verify().await.unwrap_or_else(|error| panic!("{error}: {}", server.log()));
+    assert_eq!(proxy.asked_for(server.port), 1, "{}", proxy.log());
+    let other = SftpParams { host_keys: vec![format!("SHA256:{}", "A".repeat(43))], ..params };
+    let error = through(&other).verify().await.unwrap_err();
+    assert!(matches!(error, Error::HostKey { .. }), "{error}");
 }
 
 #[tokio::test]

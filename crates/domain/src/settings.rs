@@ -62,4 +62,19 @@ pub struct NetworkSettings {
     pub dns_selector: BTreeMap<String, String>,
     /// DNS servers that are not pods.
     pub dns_cidrs: Vec<String>,
+    /// The proxy that workers reach public addresses through, and those only through it. `None`: they dial them.
+    pub proxy: Option<ProxySettings>,
+}
+
+/// Where a proxy is, for policies, which know no names.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ProxySettings {
+    /// Its addresses, where it is no pod of the cluster.
+    pub cidrs: Vec<String>,
+    /// Namespace of its pods, where it has any.
+    pub namespace: String,
+    /// Labels of its pods; empty: it has none.
+    pub selector: BTreeMap<String, String>,
+    /// Ports that it listens on, behind its Service if there is one.
+    pub ports: Vec<u16>,
 }

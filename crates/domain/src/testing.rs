@@ -60,6 +60,7 @@ pub(crate) fn settings() -> Settings {
             dns_namespace: "kube-system".into(),
             dns_selector: pair("k8s-app", "kube-dns"),
             dns_cidrs: vec!["169.254.20.10/32".into()],
+            proxy: None,
         },
         plans: Plans::default(),
         kinds_known_after: std::time::Duration::ZERO,

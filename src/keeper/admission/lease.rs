@@ -80,6 +80,7 @@ impl Leases {
             loaded,
             now: self.cluster.now()?,
             private_endpoints: endpoints_of(&keys.region, &keys.tenant.name_any()),
+            proxy: self.vault.egress_proxy.clone(),
         })
     }
 

@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use api::Region;
 use api::region::{BucketStorage, PrivateEndpoint, StorageKind};
 use bytes::Bytes;
+use connect::Proxy;
 use futures::StreamExt;
 use kube::ResourceExt;
 use object_store::path::Path as ObjectPath;
@@ -54,6 +55,8 @@ pub(crate) struct Storages {
     /// Where the keys of buckets are.
     secrets: Records,
     buckets: Buckets,
+    /// Through which buckets are reached.
+    proxy: Option<Proxy>,
 }
 
 /// The storage of one region.
@@ -113,13 +116,13 @@ struct Named {
 }
 
 impl Buckets {
-    fn of(&self, region: &Region, spec: &BucketStorage, secrets: &Records) -> Arc<Bucket> {
+    fn of(&self, region: &Region, spec: &BucketStorage, storages: &Storages) -> Arc<Bucket> {
         let endpoints = &region.spec.private_endpoints;
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = buckets.get(&region.name_any()).filter(|known| known.spec == *spec && known.endpoints == *endpoints) {
             return known.bucket.clone();
         }
-        let bucket = Arc::new(Bucket::new(region, spec, secrets.clone()));
+        let bucket = Arc::new(Bucket::new(region, spec, storages.secrets.clone(), storages.proxy.clone()));
         buckets.insert(region.name_any(), Named { spec: spec.clone(), endpoints: endpoints.clone(), bucket: bucket.clone() });
         bucket
     }
@@ -132,9 +135,9 @@ impl Buckets {
 }
 
 impl Storages {
-    pub(crate) fn new(dir: PathBuf, replica: &str, reserve: u64, secrets: Records) -> Self {
+    pub(crate) fn new(dir: PathBuf, replica: &str, reserve: u64, secrets: Records, proxy: Option<Proxy>) -> Self {
         let (readers, folders, lanes, buckets) = Default::default();
-        Self { dir, replica: replica.to_owned(), reserve, readers, folders, lanes, secrets, buckets }
+        Self { dir, replica: replica.to_owned(), reserve, readers, folders, lanes, secrets, buckets, proxy }
     }
 
     /// Whether the place is there is found out at the first step.
@@ -145,7 +148,7 @@ impl Storages {
                 let mount = self.dir.join(&volume.name);
                 if volume.name.is_empty() { Err(not_mounted(&name, &mount)) } else { self.on_volume(name, mount) }
             }
-            Some(StorageKind::S3(spec)) => self.in_bucket(name, spec, self.buckets.of(region, spec, &self.secrets)),
+            Some(StorageKind::S3(spec)) => self.in_bucket(name, spec, self.buckets.of(region, spec, self)),
             None => Err(Error::NotUnderstood { region: name, part: "storage" }),
         }
     }

@@ -18,7 +18,7 @@ pub(super) fn region() -> Region {
 
 /// Without an API server, which only buckets would ask.
 pub(super) fn storages(dir: &Path, replica: &str) -> Storages {
-    Storages::new(dir.to_owned(), replica, 0, secrets())
+    Storages::new(dir.to_owned(), replica, 0, secrets(), None)
 }
 
 pub(super) fn secrets() -> Records {

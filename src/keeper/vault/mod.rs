@@ -5,6 +5,7 @@
 pub(crate) mod bookmarks;
 pub(crate) mod credentials;
 pub(crate) mod custody;
+pub(crate) mod egress;
 mod handed;
 mod identity;
 pub(crate) mod opening;
@@ -22,6 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::connection::{Salesforce, SystemKind};
+use api::keeper::EgressProxy;
 use api::{Connection, Region, Tenant, Uid};
 use connect::Dialer;
 use domain::reach::endpoints_of;
@@ -60,6 +62,8 @@ pub(crate) struct Vault {
     pub(crate) seal_keys: SealKeys,
     sessions: Sessions,
     dialer: Dialer,
+    /// The proxy that the dialer goes through, for workers.
+    pub(crate) egress_proxy: Option<EgressProxy>,
     /// When a worker last got the credential of a Connection, until the status says so.
     used: Mutex<BTreeMap<Uid, Timestamp>>,
 }
@@ -80,11 +84,13 @@ impl Vault {
         custodies: Custodies,
         region_rings: RegionRings,
         dialer: Dialer,
+        egress_proxy: Option<EgressProxy>,
     ) -> Self {
         let rings = rings::KeyRings::new(records.clone(), custodies.clone(), &cluster.installation, &cluster.identity);
         let sessions = Sessions::new(records.clone(), dialer.clone());
         let seal_keys = SealKeys::new(cluster.clone(), region_rings.clone());
-        Self { cluster, audit, records, custodies, rings, region_rings, seal_keys, sessions, dialer, used: Mutex::default() }
+        let used = Mutex::default();
+        Self { cluster, audit, records, custodies, rings, region_rings, seal_keys, sessions, dialer, egress_proxy, used }
     }
 
     pub(crate) async fn keys_of(&self, tenant: Arc<Tenant>) -> Result<TenantKeys> {

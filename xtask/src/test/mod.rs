@@ -103,6 +103,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         packages::PGBOUNCER,
         packages::MARIADB,
         packages::NGINX,
+        packages::TINYPROXY,
         packages::OPENSSH,
         packages::OPENSSL,
         packages::CURL,

@@ -7,7 +7,6 @@
 
 mod session;
 
-use std::error::Error as StdError;
 use std::time::Duration;
 
 use mysql_async::{Conn, DriverError, IoError, OptsBuilder, SslOpts};
@@ -64,6 +63,10 @@ impl Dialer {
             .with_disable_built_in_roots(true)
             .with_root_certs(roots.into_iter().map(|root| root.to_vec().into()).collect())
             .with_danger_tls_hostname_override(Some(name));
+        // The library opens its sockets itself, and knows no proxy.
+        if self.tunnel(&params.host, params.port)?.is_some() {
+            return Err(Error::NoTunnel { target });
+        }
         let addresses = self.addresses(&params.host, params.port).await?;
         let options = OptsBuilder::default()
             .ip_or_hostname(&params.host)
@@ -113,12 +116,5 @@ fn refused(target: String, error: mysql_async::Error) -> Error {
 }
 
 fn is_of_tls(error: &mysql_async::Error) -> bool {
-    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
-    while let Some(current) = next {
-        if current.is::<rustls::Error>() {
-            return true;
-        }
-        next = crate::error::inner(current);
-    }
-    matches!(error, mysql_async::Error::Io(IoError::Tls(_)))
+    crate::error::is_of_tls(error) || matches!(error, mysql_async::Error::Io(IoError::Tls(_)))
 }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use api::Tenant;
 use api::tenant::BoundNamespace;
 use jiff::ToSpan;
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPort};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::plan::{RunNamespacePlan, plan};
 use super::*;
+use crate::settings::{ProxySettings, Settings};
 use crate::testing::{now, observed_tenant, settings, uid};
 
 fn edit(change: impl FnOnce(&mut Observed)) -> Observed {
@@ -201,6 +203,51 @@ fn contents_of_the_run_namespace() {
     let namespace = plan::run_namespace::namespace(&observed.tenant, &observed.uid, observed.region.as_ref().unwrap());
     insta::assert_yaml_snapshot!("run_namespace", (&namespace, &contents.account, &contents.quota));
     insta::assert_yaml_snapshot!("network_policies", contents.policies);
+}
+
+#[test]
+fn behind_a_proxy_workers_reach_that_in_place_of_what_is_public() {
+    let proxy = ProxySettings {
+        cidrs: vec!["10.20.0.5/32".into()],
+        namespace: "egress".into(),
+        selector: [("app".to_owned(), "squid".to_owned())].into(),
+        ports: vec![3128],
+    };
+    let mut behind = settings();
+    behind.network.proxy = Some(proxy);
+    let policies = |settings: &Settings| {
+        let RunNamespacePlan::Furnish { contents, .. } = plan(&observed_tenant(), settings).run_namespace else { panic!("furnished") };
+        contents.policies
+    };
+    let (before, after) = (policies(&settings()), policies(&behind));
+    let name = |policy: &NetworkPolicy| policy.metadata.name.clone().unwrap();
+    assert_eq!(before.iter().map(name).collect::<Vec<_>>(), after.iter().map(name).collect::<Vec<_>>(), "none is left over");
+    let (mut replaced, mut kept) = (0, 0);
+    for (before, after) in before.iter().zip(&after) {
+        let pods = |policy: &NetworkPolicy| policy.spec.as_ref().unwrap().pod_selector.clone();
+        assert_eq!(pods(before), pods(after));
+        if !name(after).starts_with("public-") {
+            assert_eq!(before, after);
+            kept += 1;
+            continue;
+        }
+        let egress = after.spec.as_ref().unwrap().egress.as_ref().unwrap();
+        let [rule] = egress.as_slice() else { panic!("{egress:?}") };
+        let port = |port: &NetworkPolicyPort| port.port.clone().unwrap();
+        assert_eq!(rule.ports.iter().flatten().map(port).collect::<Vec<_>>(), [IntOrString::Int(3128)]);
+        let peers = rule.to.as_ref().unwrap();
+        assert_eq!(peers.len(), 2, "{peers:?}");
+        assert_eq!(peers[0].ip_block.as_ref().unwrap().cidr, "10.20.0.5/32");
+        assert!(peers[1].namespace_selector.is_some() && peers[1].pod_selector.is_some(), "{peers:?}");
+        replaced += 1;
+    }
+    assert!(replaced >= 2 && kept >= 3, "{replaced} {kept}");
+
+    behind.network.proxy = Some(ProxySettings { cidrs: Vec::new(), selector: [].into(), ..behind.network.proxy.unwrap() });
+    let nowhere = policies(&behind);
+    let public = nowhere.iter().find(|policy| name(policy) == "public-https").unwrap();
+    let to = public.spec.as_ref().unwrap().egress.as_ref().unwrap()[0].to.as_ref().unwrap();
+    assert_eq!(to.len(), 1, "a proxy that is nowhere opens nothing, and not everything: {to:?}");
 }
 
 #[test]

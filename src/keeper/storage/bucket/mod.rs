@@ -15,7 +15,7 @@ use api::connection::SystemKind;
 use api::region::BucketStorage;
 use async_trait::async_trait;
 use bytes::Bytes;
-use connect::{Dialer, S3Key, S3Params, S3Refusal, S3Store};
+use connect::{Dialer, Proxy, S3Key, S3Params, S3Refusal, S3Store};
 use futures::TryStreamExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
@@ -62,10 +62,11 @@ struct Opened {
 }
 
 impl Bucket {
-    pub(super) fn new(region: &Region, spec: &BucketStorage, secrets: Records) -> Self {
+    pub(super) fn new(region: &Region, spec: &BucketStorage, secrets: Records, proxy: Option<Proxy>) -> Self {
         // The administrator who names the endpoint also lists the private addresses; an entry for the bucket needs no tenant.
         let policy = address_policy(SystemKind::S3, &region.spec.private_endpoints);
-        Self { region: region.name_any(), spec: spec.clone(), dialer: Dialer::new(policy), secrets, opened: Mutex::default() }
+        let dialer = Dialer::new(policy).through(proxy);
+        Self { region: region.name_any(), spec: spec.clone(), dialer, secrets, opened: Mutex::default() }
     }
 
     async fn open(&self) -> Result<Arc<Objects>> {

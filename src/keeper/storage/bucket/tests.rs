@@ -39,7 +39,7 @@ async fn opened(server: &Minio, name: &str, key: &S3Key) -> Arc<Bucket> {
         "tls": {"caBundle": params.ca_bundle},
     }))
     .unwrap();
-    let mut bucket = Bucket::new(&region, &spec, secrets());
+    let mut bucket = Bucket::new(&region, &spec, secrets(), None);
     bucket.dialer = Dialer::new(AddressPolicy::unrestricted());
     let store = bucket.dialer.s3_store(&params, key).unwrap();
     let objects = Arc::new(PrefixStore::new(store, name));

@@ -1,5 +1,5 @@
 //! What a worker may talk to. Static per run namespace and written with it: nothing, then the keeper, DNS, public addresses
-//! on the ports of the systems we know, and private ones exactly as the Region lists them for this tenant. Host names are
+//! on the ports of the systems we know, or the proxy in their place, and private ones exactly as the Region lists them for this tenant. Host names are
 //! the dialer's business: a policy knows only addresses.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::labels;
 use crate::reach::{Opening, endpoints_of, openings};
-use crate::settings::Settings;
+use crate::settings::{ProxySettings, Settings};
 use crate::tenant::ServiceFacts;
 
 /// IPv4 ranges that are not public: this network, private (RFC 1918), CGNAT, loopback, Azure's host, link-local with the clouds'
@@ -65,7 +65,8 @@ pub fn policies(
     ];
     all.extend(openings().map(|(system, Opening { policy: name, label })| {
         let pods = label.map(|label| selector([(label, "true".to_owned())].into()));
-        policy(&name, pods.unwrap_or_default(), vec![public(settings, system)])
+        let rule = settings.network.proxy.as_ref().map_or_else(|| public(settings, system), proxy);
+        policy(&name, pods.unwrap_or_default(), vec![rule])
     }));
     let private = private(labels::name(&tenant.metadata), region, services);
     if !private.is_empty() {
@@ -117,6 +118,19 @@ fn public(settings: &Settings, system: SystemKind) -> NetworkPolicyEgressRule {
     let global_v6 = v6.into_iter().filter(|c| c.starts_with('2') || c.starts_with('3')).collect();
     let to = vec![block("0.0.0.0/0", except(&NOT_PUBLIC_V4, v4)), block(PUBLIC_V6, except(&NOT_PUBLIC_V6, global_v6))];
     NetworkPolicyEgressRule { ports: Some(vec![tcp(i32::from(system.profile().public_port))]), to: Some(to) }
+}
+
+/// In the place of what is public: the proxy dials that.
+fn proxy(proxy: &ProxySettings) -> NetworkPolicyEgressRule {
+    let mut to: Vec<_> = proxy.cidrs.iter().map(|cidr| block(cidr, Vec::new())).collect();
+    if !proxy.selector.is_empty() {
+        to.push(pods(&proxy.namespace, proxy.selector.clone()));
+    }
+    // No peers at all would mean everybody.
+    if to.is_empty() {
+        to.push(nobody());
+    }
+    NetworkPolicyEgressRule { ports: Some(proxy.ports.iter().map(|port| tcp(i32::from(*port))).collect()), to: Some(to) }
 }
 
 /// One rule per endpoint that the Region lists for this tenant. A policy is judged by pod and port behind a Service, so the
