@@ -49,7 +49,7 @@ struct Delivery<'a> {
     kubectl: &'a Kubectl,
     server: String,
     api: String,
-    _programs: Servers,
+    programs: Servers,
 }
 
 impl<'a> Delivery<'a> {
@@ -69,14 +69,20 @@ impl<'a> Delivery<'a> {
             let file = workspace::root().join(file);
             kubectl.run(&["patch", "configmap", "argocd-cm", "-n", NAMESPACE, "--patch-file", &file.to_string_lossy()])?;
         }
-        let api = free_address()?;
-        let programs = start(&argo, &repository.folder, kubectl, &api)?;
-        let begun = Self { repository, kubectl, server, api: format!("http://{api}"), _programs: programs };
+        let api = format!("http://{}", free_address()?);
+        let programs = Servers::with_logs_in(&repository.folder);
+        let mut begun = Self { repository, kubectl, server, api, programs };
         begun.vendor_chart(demo)?;
         begun.place()?;
         begun.repository.git.push("For this cluster and this server")?;
+        if kubectl.exists(&["application", TENANT, "-n", NAMESPACE])? {
+            // Of an earlier check, with a Git server that is gone: Argo CD would begin with that, and try for minutes.
+            let folder = begun.repository.git.files.join("cells/dallas-production/applications");
+            kubectl.run(&["apply", "-f", &folder.to_string_lossy()])?;
+        }
         let first = begun.repository.read("argo-cd/dallas-production.yaml")?;
         kubectl.fed(&["apply", "-f", "-"], &first)?;
+        begun.start(&argo)?;
         Ok(begun)
     }
 
@@ -89,6 +95,78 @@ impl<'a> Delivery<'a> {
         begun.repository.seal_all()?;
         begun.all_healthy()?;
         Ok(begun)
+    }
+
+    /// Its four programs, of which redis is Debian's.
+    fn start(&mut self, argo: &Path) -> Result<()> {
+        let (cluster, folder, kubectl) = (Cluster::find()?, self.repository.folder.clone(), self.kubectl);
+        let bin = folder.join("bin");
+        for made in ["bin", "tls", "ssh", "gnupg", "tmp"] {
+            fs::create_dir_all(folder.join(made))?;
+        }
+        let program = argo.join("argo-cd");
+        symlink(&program, bin.join("argocd"))?;
+        for script in ["git-verify-wrapper.sh", "gpg-wrapper.sh"] {
+            fs::copy(argo.join("hack").join(script), bin.join(script))?;
+            fs::set_permissions(bin.join(script), fs::Permissions::from_mode(0o755))?;
+        }
+        symlink(cluster.tools().program("helm"), bin.join("helm"))?;
+        // It renders with the kustomize of kubectl.
+        let kustomize = bin.join("kustomize");
+        let kubectl_program = kubectl.program.display();
+        fs::write(
+            &kustomize,
+            format!("#!/bin/sh\ncase $1 in build) shift; exec {kubectl_program} kustomize \"$@\";; *) echo v5.7.1;; esac\n"),
+        )?;
+        fs::set_permissions(&kustomize, fs::Permissions::from_mode(0o755))?;
+
+        let [redis, repo] = [free_address()?, free_address()?];
+        let port = |address: &str| address.rsplit(':').next().unwrap_or_default().to_owned();
+        let mut command = Command::new("redis-server");
+        command.args(["--bind", "127.0.0.1", "--port", &port(&redis), "--save", "", "--appendonly", "no"]);
+        self.programs.start("redis", command.current_dir(&folder))?;
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
+        let at = |name: &str| folder.join(name);
+        let environment: [(&str, PathBuf); 6] = [
+            ("ARGOCD_TLS_DATA_PATH", at("tls")),
+            ("ARGOCD_SSH_DATA_PATH", at("ssh")),
+            ("ARGOCD_GNUPGHOME", at("gnupg")),
+            ("ARGOCD_PLUGINCONFIGFILEPATH", at("plugin")),
+            ("TMPDIR", at("tmp")),
+            ("HOME", folder.clone()),
+        ];
+        // What it knows the Git server by; in an installation this is ConfigMap argocd-tls-certs-cm.
+        fs::copy(certificate::authority(), at("tls").join("127.0.0.1"))?;
+        let metrics = [free_address()?, free_address()?, free_address()?].map(|address| port(&address));
+        let to = ["--redis".to_owned(), redis];
+        let namespace = ["--namespace".to_owned(), NAMESPACE.to_owned()];
+        let repo_server = ["--disable-tls".to_owned(), "--client-ca-path=".to_owned(), "--address".to_owned(), "127.0.0.1".to_owned()];
+        let controller = ["--repo-server".to_owned(), repo.clone(), "--repo-server-plaintext".to_owned()];
+        let often = ["--app-resync", "3", "--app-resync-jitter", "0", "--metrics-port", &metrics[1]].map(str::to_owned);
+        let answers = ["--insecure", "--disable-auth", "--address", "127.0.0.1", "--port", &port(&self.api), "--metrics-port", &metrics[2]]
+            .map(str::to_owned);
+        // It would ask the Git server every three minutes.
+        let its_port = ["--port", &port(&repo), "--metrics-port", &metrics[0], "--revision-cache-expiration", "2s"].map(str::to_owned);
+        let programs: [(&str, Vec<String>); 3] = [
+            ("argocd-repo-server", [&repo_server[..], &its_port, &to].concat()),
+            ("argocd-application-controller", [&controller[..], &often, &to, &namespace].concat()),
+            ("argocd-server", [&controller[..], &answers, &to, &namespace].concat()),
+        ];
+        for (name, arguments) in programs {
+            let mut command = Command::new(&program);
+            kubectl
+                .point(&mut command)
+                .args(arguments)
+                .env("ARGOCD_BINARY_NAME", name)
+                .env("PATH", &path)
+                .env("ARGOCD_GPG_ENABLED", "false");
+            command.envs(environment.iter().map(|(name, value)| (*name, value.as_path())));
+            for theirs in ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO"] {
+                command.env_remove(theirs);
+            }
+            self.programs.start(name, &mut command)?;
+        }
+        Ok(())
     }
 
     /// The chart and its values, as they are in the demo.
@@ -240,74 +318,6 @@ fn settings(repository: &Repository<'_>) -> Result<Vec<Value>> {
     ])
 }
 
-/// Its four programs, of which redis is Debian's.
-fn start(argo: &Path, folder: &Path, kubectl: &Kubectl, api: &str) -> Result<Servers> {
-    let cluster = Cluster::find()?;
-    let bin = folder.join("bin");
-    for made in ["bin", "tls", "ssh", "gnupg", "tmp"] {
-        fs::create_dir_all(folder.join(made))?;
-    }
-    let program = argo.join("argo-cd");
-    symlink(&program, bin.join("argocd"))?;
-    for script in ["git-verify-wrapper.sh", "gpg-wrapper.sh"] {
-        fs::copy(argo.join("hack").join(script), bin.join(script))?;
-        fs::set_permissions(bin.join(script), fs::Permissions::from_mode(0o755))?;
-    }
-    symlink(cluster.tools().program("helm"), bin.join("helm"))?;
-    // It renders with the kustomize of kubectl.
-    let kustomize = bin.join("kustomize");
-    let kubectl_program = kubectl.program.display();
-    fs::write(
-        &kustomize,
-        format!("#!/bin/sh\ncase $1 in build) shift; exec {kubectl_program} kustomize \"$@\";; *) echo v5.7.1;; esac\n"),
-    )?;
-    fs::set_permissions(&kustomize, fs::Permissions::from_mode(0o755))?;
-
-    let [redis, repo] = [free_address()?, free_address()?];
-    let port = |address: &str| address.rsplit(':').next().unwrap_or_default().to_owned();
-    let mut servers = Servers::with_logs_in(folder);
-    let mut command = Command::new("redis-server");
-    command.args(["--bind", "127.0.0.1", "--port", &port(&redis), "--save", "", "--appendonly", "no"]);
-    servers.start("redis", command.current_dir(folder))?;
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
-    let at = |name: &str| folder.join(name);
-    let environment: [(&str, PathBuf); 6] = [
-        ("ARGOCD_TLS_DATA_PATH", at("tls")),
-        ("ARGOCD_SSH_DATA_PATH", at("ssh")),
-        ("ARGOCD_GNUPGHOME", at("gnupg")),
-        ("ARGOCD_PLUGINCONFIGFILEPATH", at("plugin")),
-        ("TMPDIR", at("tmp")),
-        ("HOME", folder.to_owned()),
-    ];
-    // What it knows the Git server by; in an installation this is ConfigMap argocd-tls-certs-cm.
-    fs::copy(certificate::authority(), at("tls").join("127.0.0.1"))?;
-    let metrics = [free_address()?, free_address()?, free_address()?].map(|address| port(&address));
-    let to = ["--redis".to_owned(), redis];
-    let namespace = ["--namespace".to_owned(), NAMESPACE.to_owned()];
-    let repo_server = ["--disable-tls".to_owned(), "--client-ca-path=".to_owned(), "--address".to_owned(), "127.0.0.1".to_owned()];
-    let controller = ["--repo-server".to_owned(), repo.clone(), "--repo-server-plaintext".to_owned()];
-    let often = ["--app-resync", "3", "--app-resync-jitter", "0", "--metrics-port", &metrics[1]].map(str::to_owned);
-    let answers =
-        ["--insecure", "--disable-auth", "--address", "127.0.0.1", "--port", &port(api), "--metrics-port", &metrics[2]].map(str::to_owned);
-    // It would ask the Git server every three minutes.
-    let its_port = ["--port", &port(&repo), "--metrics-port", &metrics[0], "--revision-cache-expiration", "2s"].map(str::to_owned);
-    let programs: [(&str, Vec<String>); 3] = [
-        ("argocd-repo-server", [&repo_server[..], &its_port, &to].concat()),
-        ("argocd-application-controller", [&controller[..], &often, &to, &namespace].concat()),
-        ("argocd-server", [&controller[..], &answers, &to, &namespace].concat()),
-    ];
-    for (name, arguments) in programs {
-        let mut command = Command::new(&program);
-        kubectl.point(&mut command).args(arguments).env("ARGOCD_BINARY_NAME", name).env("PATH", &path).env("ARGOCD_GPG_ENABLED", "false");
-        command.envs(environment.iter().map(|(name, value)| (*name, value.as_path())));
-        for theirs in ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO"] {
-            command.env_remove(theirs);
-        }
-        servers.start(name, &mut command)?;
-    }
-    Ok(servers)
-}
-
 /// The installation of the demo goes, and Argo CD makes its own.
 fn arrives(demo: &Demo) -> Result<()> {
     let helm = |arguments: &[&str]| {
@@ -438,7 +448,7 @@ fn confined(demo: &Demo) -> Result<()> {
         ensure!(!demo.kubectl.exists(absent).unwrap_or_default(), "{absent:?} is there");
     }
     delivery.push("None of it")?;
-    delivery.healthy(TENANT).map(drop)
+    delivery.all_healthy()
 }
 
 fn prunes(demo: &Demo) -> Result<()> {

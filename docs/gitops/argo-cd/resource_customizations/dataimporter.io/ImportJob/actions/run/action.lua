@@ -1,12 +1,11 @@
 local os = require("os")
 
--- With a second argument Argo CD's os.date is in the machine's zone, whatever the first one asks for: so the offset is part of what it says.
-local function at(time)
-  local zone = os.date("%z", time)
-  return os.date("%Y-%m-%dT%H:%M:%S", time) .. zone:sub(1, 3) .. ":" .. zone:sub(4, 5)
-end
+-- What the clock shows in UTC, an hour later. Argo CD's os.date is in the machine's zone when it is told a time, and there is no library for
+-- texts: so a time is made whose local clock shows that.
+local now = os.date("!*t")
+local later = os.time({year = now.year, month = now.month, day = now.day, hour = now.hour + 1, min = now.min, sec = now.sec})
 
--- A run of the job as it is now, for which an hour is left to start. It has no action, which means all of it: an empty table would become a list.
+-- A run of the job as it is now, for which that hour is left to start. It has no action, which means all of it: an empty table would become a list.
 local run = {}
 run.apiVersion = obj.apiVersion
 run.kind = "ImportRun"
@@ -17,7 +16,7 @@ run.spec = {}
 run.spec.jobRef = {}
 run.spec.jobRef.name = obj.metadata.name
 run.spec.jobRef.uid = obj.metadata.uid
-run.spec.startBefore = at(os.time() + 3600)
+run.spec.startBefore = os.date("%Y-%m-%dT%H:%M:%SZ", later)
 
 local impacted = {}
 impacted.operation = "create"
