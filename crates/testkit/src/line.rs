@@ -109,11 +109,11 @@ impl Line {
         *lock(&self.0.fuse) = Some(Fuse { left: calls, counts: Arc::new(counts) });
     }
 
-    /// Takes the fuse out again. False: it is blown.
+    /// Takes the fuse out again. False: it is blown, and the line is dead once the last call is carried out if it is not yet.
     pub fn mend(&self) -> bool {
         let mut fuse = lock(&self.0.fuse);
-        *fuse = None;
-        *self.0.state.borrow() == LineState::Alive
+        let blown = fuse.take().is_some_and(|fuse| fuse.left == 0);
+        !blown && *self.0.state.borrow() == LineState::Alive
     }
 
     /// Resolves when the line is dead.
@@ -285,6 +285,21 @@ mod tests {
         line.dead().await;
         assert!(!send(&line, "/ours/3").await && !send(&line, "/others/2").await);
         assert_eq!(paths(&line), ["/ours/1", "/others/1", "/ours/2"]);
+    }
+
+    #[tokio::test]
+    async fn a_line_whose_last_call_is_under_way_is_not_mended() {
+        let line = Line::default();
+        line.cut_after(2, |_| true);
+        assert!(send(&line, "/first").await);
+        let never = tower::service_fn(|_: http::Request<()>| std::future::pending::<Result<(), std::convert::Infallible>>());
+        let last = line.layer(never).call(http::Request::get("/last").body(()).unwrap());
+        assert!(tokio::time::timeout(Duration::from_millis(20), last).await.is_err());
+        assert!(!line.mend(), "it goes dead behind a test that believes it alive");
+
+        let line = Line::default();
+        line.cut_after(2, |_| true);
+        assert!(send(&line, "/first").await && line.mend() && send(&line, "/second").await);
     }
 
     #[tokio::test]

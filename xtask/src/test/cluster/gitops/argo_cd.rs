@@ -25,7 +25,7 @@ pub(in super::super) const CHECKS: &[Check] = &[
     ("Argo CD installs the chart, brings a tenant, its Connections and jobs in waves, and a run loads what its job says", arrives),
     ("Argo CD brings a change, and puts back what somebody changed by hand", changes),
     ("Argo CD shows a suspended job, a failed run and a refused Connection as documented", health),
-    ("Argo CD's actions suspend, resume, run and cancel", actions),
+    ("Argo CD's actions suspend, resume and run", actions),
     ("Argo CD applies nothing of a tenant's folder that is not the tenant's", confined),
     ("Argo CD prunes a job whose run goes on, and nothing that has prune protection", prunes),
     ("Argo CD's Applications are deleted while a run goes on, by way of the chart's drain", deleted),
@@ -79,6 +79,10 @@ impl<'a> Delivery<'a> {
             // Of an earlier check, with a Git server that is gone: Argo CD would begin with that, and try for minutes.
             let folder = begun.repository.git.files.join("cells/dallas-production/applications");
             kubectl.run(&["apply", "-f", &folder.to_string_lossy()])?;
+            for name in APPLICATIONS {
+                let idle = json!({"operation": null, "status": {"operationState": null}}).to_string();
+                kubectl.run(&["patch", "application", name, "-n", NAMESPACE, "--type=merge", "-p", &idle])?;
+            }
         }
         let first = begun.repository.read("argo-cd/dallas-production.yaml")?;
         kubectl.fed(&["apply", "-f", "-"], &first)?;
@@ -416,7 +420,8 @@ fn actions(demo: &Demo) -> Result<()> {
     delivery.push("Nothing new")?;
     delivery.healthy(TENANT)?;
     ensure!(demo.kubectl.exists(&["importrun", &name, "-n", TENANT])?, "the run is pruned");
-    delivery.act("ImportRun", &name, "cancel")?;
+    // Argo CD acts only on what it delivers.
+    demo.kubectl.run(&["patch", "importrun", &name, "-n", TENANT, "--type=merge", "-p", r#"{"spec": {"cancel": true}}"#])?;
     Run::of(demo, TENANT, &name, &delivery.repository.folder)?.ends("False", "Cancelled").map(drop)
 }
 
@@ -485,42 +490,32 @@ fn deleted(demo: &Demo) -> Result<()> {
     let run = delivery.repository.start_slowly("deleted")?;
     let (_, log) = run.worker(1)?;
 
-    // The tenant's Application first: jobs go, and what had protection stays.
-    demo.kubectl.run(&["delete", "application", "dallas-production", "-n", NAMESPACE, "--cascade=orphan", "--wait=false"])?;
-    demo.kubectl.run(&[
-        "patch",
-        "application",
-        "dallas-production",
-        "-n",
-        NAMESPACE,
-        "--type=merge",
-        "-p",
-        r#"{"metadata": {"finalizers": null}}"#,
-    ])?;
-    for name in [TENANT, "platform"] {
-        demo.kubectl.run(&["delete", "application", name, "-n", NAMESPACE, "--timeout=120s"])?;
-    }
-    ensure!(!demo.kubectl.exists(&["importjob", "slowly", "-n", TENANT])?, "the job is there");
+    // All of it: jobs go, and what had protection stays.
+    let there = |kind: &str, name: &str, namespace: &str| demo.kubectl.exists(&[kind, name, "-n", namespace]);
+    demo.kubectl.run(&["delete", "application", "dallas-production", "-n", NAMESPACE, "--wait=false"])?;
+    process::wait_until("the tenant's Application to be gone", LIMIT, || {
+        ensure!(!there("application", TENANT, NAMESPACE)? && !there("importjob", "slowly", TENANT)?, "it or its job is there");
+        Ok(())
+    })?;
     demo.ready(&["-n", TENANT, "connections/crm", "connections/warehouse"])?;
     demo.ready(&["tenants/orchard"])?;
     run.ends("True", "Completed")?;
     log.ended()?;
 
     // The chart's drain refuses while a tenant is there, and lets it go once it is not.
-    let keeper = ["statefulset", "dataimporter-keeper", "-n", SYSTEM];
-    demo.kubectl.run(&["delete", "application", "dataimporter", "-n", NAMESPACE, "--wait=false"])?;
     process::wait_until("a deletion that is held up", LIMIT, || {
         let conditions = delivery.application("dataimporter")?["status"]["conditions"].to_string();
         ensure!(conditions.contains("DeletionError") && conditions.contains("dataimporter-drain"), "it says {conditions}");
         Ok(())
     })?;
-    ensure!(demo.kubectl.exists(&keeper)?, "the keeper is gone, and a tenant is there");
+    ensure!(there("statefulset", "dataimporter-keeper", SYSTEM)?, "the keeper is gone, and a tenant is there");
     say_goodbye(&demo.kubectl)?;
-    process::wait_until("the chart's Application to be gone", LIMIT, || {
-        ensure!(!demo.kubectl.exists(&["application", "dataimporter", "-n", NAMESPACE])?, "it is there");
+    process::wait_until("all Applications to be gone", LIMIT, || {
+        let left = APPLICATIONS.iter().filter(|name| there("application", name, NAMESPACE).unwrap_or(true)).collect::<Vec<_>>();
+        ensure!(left.is_empty(), "there are {left:?}");
         Ok(())
     })?;
-    ensure!(!demo.kubectl.exists(&keeper)?, "the keeper is there");
+    ensure!(!there("statefulset", "dataimporter-keeper", SYSTEM)?, "the keeper is there");
     for kept in ["regions", "tenants", "connections", "importjobs", "importruns", "uploads"] {
         ensure!(demo.kubectl.exists(&["crd", &format!("{kept}.dataimporter.io")])?, "the definition of {kept} went with the chart");
     }
