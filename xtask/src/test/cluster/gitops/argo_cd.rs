@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 
 use super::super::Check;
 use super::super::runs::Run;
-use super::repository::{CELL, CLIENT_SECRET, Repository, TENANT, say_goodbye};
+use super::repository::{CLIENT_SECRET, Repository, TENANT, say_goodbye};
 use super::servers::{Servers, free_address};
 use crate::cluster::Cluster;
 use crate::demo::Demo;
 use crate::demo::manifests::SYSTEM;
-use crate::kubectl::{Kubectl, condition};
+use crate::kubectl::Kubectl;
 use crate::progress::Progress;
 use crate::{certificate, packages, pinned, process, workspace};
 
@@ -334,11 +334,7 @@ fn arrives(demo: &Demo) -> Result<()> {
     let began = Instant::now();
     let delivery = Delivery::begin_healthy(demo)?;
     println!("  everything is there and healthy {:.1} s after nothing was", began.elapsed().as_secs_f32());
-    let run = Run::start(demo, TENANT, "contacts", &delivery.repository.folder)?;
-    run.ends("True", "Completed")?;
-    let rows = run.object()?["status"]["rows"].clone();
-    ensure!(rows["read"] == 4_000 && rows["succeeded"] == 3_996 && rows["failed"] == 4, "{rows}");
-    Ok(())
+    delivery.repository.loads()
 }
 
 fn changes(demo: &Demo) -> Result<()> {
@@ -348,8 +344,7 @@ fn changes(demo: &Demo) -> Result<()> {
     std::thread::sleep(Duration::from_secs(10));
     ensure!(generation()? == before, "Argo CD and we write in turn: {before}, then {}", generation()?);
 
-    let mapped = "- {from: email, to: Email}";
-    delivery.repository.replace("orchard/base/contacts.yaml", mapped, &format!("{mapped}\n      - {{value: Orchard, to: Description}}"))?;
+    delivery.repository.map_one_more()?;
     delivery.push("Contacts say where they come from")?;
     let took = delivery.healthy(TENANT)?;
     let mapping = |job: &Value| job["spec"]["target"]["salesforce"]["mapping"].as_array().map(Vec::len);
@@ -367,17 +362,14 @@ fn changes(demo: &Demo) -> Result<()> {
 
 fn health(demo: &Demo) -> Result<()> {
     let delivery = Delivery::begin_healthy(demo)?;
-    let suspend = "    - {op: add, path: /spec/suspend, value: true}\n    - {op: add, path: /spec/guards";
-    delivery.repository.replace("orchard/production/kustomization.yaml", "    - {op: add, path: /spec/guards", suspend)?;
-    // A query of a column that is not there: every run of it fails.
-    let job = delivery.repository.read("orchard/base/contacts.yaml")?.replace("{name: contacts,", "{name: broken,");
-    delivery.repository.add("broken.yaml", &job.replace("SELECT id,", "SELECT nothing, id,"))?;
+    delivery.repository.suspend(true)?;
+    delivery.repository.add_broken_job()?;
     delivery.push("One job suspended, one that fails")?;
     delivery.is(TENANT, "Synced", "Suspended")?;
     delivery.shows("ImportJob", "contacts", "Suspended", "spec.suspend")?;
 
     Run::start(demo, TENANT, "broken", &delivery.repository.folder)?.ends("False", "")?;
-    delivery.repository.replace("orchard/production/kustomization.yaml", suspend, "    - {op: add, path: /spec/guards")?;
+    delivery.repository.suspend(false)?;
     delivery.push("It goes on")?;
     delivery.healthy(TENANT)?;
     delivery.shows("ImportJob", "broken", "Healthy", "")?;
@@ -427,31 +419,21 @@ fn actions(demo: &Demo) -> Result<()> {
 
 fn confined(demo: &Demo) -> Result<()> {
     let delivery = Delivery::begin_healthy(demo)?;
-    let contacts = delivery.repository.read("orchard/base/contacts.yaml")?;
-    let role = r#"{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "orchard-reads"},
-        "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]}"#;
-    let others = contacts.replace("namespace: orchard", "namespace: globex").replace("{name: contacts,", "{name: orchards,");
-    let attempts = [
-        ("a right of the whole cluster", role.to_owned()),
-        ("a right of its namespace", role.replace("ClusterRole", "Role")),
-        ("a job of somebody else", others),
-        ("a tenant's leave to be elsewhere", delivery.repository.read("platform/us-dallas.yaml")?),
-    ];
-    for (what, text) in attempts {
+    for (what, text) in delivery.repository.strangers()? {
         delivery.repository.add("more.yaml", &text)?;
         delivery.push(what)?;
         process::wait_until(&format!("{what} is refused"), LIMIT, || {
             let status = &delivery.application(TENANT)?["status"];
-            let told =
-                format!("{} {} {}", status["conditions"], status["operationState"]["message"], status["operationState"]["syncResult"]);
+            let (operation, head) = (&status["operationState"], delivery.repository.git.head()?);
+            // What was said of the attempt before says nothing of this one.
+            ensure!(operation["operation"]["sync"]["revision"] == head.as_str(), "Argo CD is at {}", operation["operation"]["sync"]);
+            let told = format!("{} {} {}", status["conditions"], operation["message"], operation["syncResult"]);
             ensure!(told.contains("not permitted in project"), "Argo CD says {told}");
             Ok(())
         })?;
         delivery.repository.remove("more.yaml")?;
     }
-    for absent in [&["clusterrole", "orchard-reads"][..], &["role", "orchard-reads", "-n", TENANT], &["importjob", "orchards", "-A"]] {
-        ensure!(!demo.kubectl.exists(absent).unwrap_or_default(), "{absent:?} is there");
-    }
+    delivery.repository.no_strangers()?;
     delivery.push("None of it")?;
     delivery.all_healthy()
 }
@@ -463,9 +445,7 @@ fn prunes(demo: &Demo) -> Result<()> {
     delivery.healthy(TENANT)?;
     let run = delivery.repository.start_slowly("pruned")?;
     let (_, log) = run.worker(1)?;
-    delivery.repository.remove("slowly.yaml")?;
-    delivery.repository.replace(&format!("{CELL}/orchard/kustomization.yaml"), "crm.yaml, ", "")?;
-    delivery.repository.replace("platform/kustomization.yaml", "us-dallas.yaml, ", "")?;
+    delivery.repository.take_out()?;
     delivery.push("Less than there was")?;
     process::wait_until("the job to be pruned", LIMIT, || {
         ensure!(!demo.kubectl.exists(&["importjob", "slowly", "-n", TENANT])?, "it is there");
@@ -474,12 +454,7 @@ fn prunes(demo: &Demo) -> Result<()> {
     ensure!(run.object()?["status"]["finishedAt"].is_null(), "control: the run was over before its job was pruned");
     run.ends("True", "Completed")?;
     log.ended()?;
-    for kept in [&["connection", "crm", "-n", TENANT][..], &["region", "us-dallas"], &["tenant", TENANT]] {
-        let found = demo.kubectl.json(&[&["get"], kept].concat())?;
-        let gone = found["metadata"]["deletionTimestamp"].is_string();
-        ensure!(!gone && matches!(condition(&found, "Ready"), Some(("True", ..))), "{kept:?}: {}", found["status"]);
-    }
-    Ok(())
+    delivery.repository.kept()
 }
 
 fn deleted(demo: &Demo) -> Result<()> {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::super::Check;
 use super::super::runs::Run;
-use super::repository::{CELL, CLIENT_SECRET, Repository, TENANT, say_goodbye};
+use super::repository::{CLIENT_SECRET, Repository, TENANT, say_goodbye};
 use super::servers::{Servers, free_address};
 use crate::demo::Demo;
 use crate::kubectl::{Kubectl, condition};
@@ -192,10 +192,7 @@ fn arrives(demo: &Demo) -> Result<()> {
     let brought = text(&["get", "secrets", "-n", TENANT, "-o", "name"])?;
     ensure!(!brought.contains("crm") && !brought.contains("warehouse"), "there are {brought}");
 
-    let run = Run::start(demo, TENANT, "contacts", &delivery.repository.folder)?;
-    run.ends("True", "Completed")?;
-    let rows = run.object()?["status"]["rows"].clone();
-    ensure!(rows["read"] == 4_000 && rows["succeeded"] == 3_996 && rows["failed"] == 4, "{rows}");
+    delivery.repository.loads()?;
 
     // The other environment of the same repository, in this one's place: taken by the API server and its policies, with what its overlay says.
     let tenant = in_its_place(&delivery, "platform", "Tenant")?;
@@ -233,11 +230,7 @@ fn changes(demo: &Demo) -> Result<()> {
     delivery.looked_again(TENANT, 2)?;
     ensure!(generations()? == before, "Flux and we write in turn: {before:?}, then {:?}", generations()?);
 
-    delivery.repository.replace(
-        "orchard/base/contacts.yaml",
-        "- {from: email, to: Email}",
-        "- {from: email, to: Email}\n      - {value: Orchard, to: Description}",
-    )?;
+    delivery.repository.map_one_more()?;
     delivery.push("Contacts say where they come from")?;
     let took = delivery.applied(TENANT)?;
     let mapping = |job: &Value| job["spec"]["target"]["salesforce"]["mapping"].as_array().map(Vec::len);
@@ -266,11 +259,8 @@ fn changes(demo: &Demo) -> Result<()> {
 
 fn health(demo: &Demo) -> Result<()> {
     let delivery = Delivery::begin(demo)?;
-    let suspend = "    - {op: add, path: /spec/suspend, value: true}\n    - {op: add, path: /spec/guards";
-    delivery.repository.replace("orchard/production/kustomization.yaml", "    - {op: add, path: /spec/guards", suspend)?;
-    // A query of a column that is not there: every run of it fails.
-    let job = delivery.repository.read("orchard/base/contacts.yaml")?.replace("{name: contacts,", "{name: broken,");
-    delivery.repository.add("broken.yaml", &job.replace("SELECT id,", "SELECT nothing, id,"))?;
+    delivery.repository.suspend(true)?;
+    delivery.repository.add_broken_job()?;
     delivery.push("One job suspended, one that fails")?;
     delivery.applied(TENANT)?;
     let job = delivery.job("contacts")?;
@@ -298,39 +288,14 @@ fn health(demo: &Demo) -> Result<()> {
 
 fn confined(demo: &Demo) -> Result<()> {
     let delivery = Delivery::begin(demo)?;
-    let object = |api: &str, kind: &str, metadata: Value, more: Value| {
-        let mut object = json!({"apiVersion": api, "kind": kind, "metadata": metadata});
-        object.as_object_mut().expect("it is one").extend(more.as_object().cloned().unwrap_or_default());
-        object.to_string()
-    };
-    let secrets = json!({"rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]});
-    let contacts = delivery.repository.read("orchard/base/contacts.yaml")?;
-    let attempts = [
-        (
-            "a right of the whole cluster",
-            object("rbac.authorization.k8s.io/v1", "ClusterRole", json!({"name": "orchard-reads"}), secrets.clone()),
-        ),
-        (
-            "a right of its namespace",
-            object("rbac.authorization.k8s.io/v1", "Role", json!({"name": "reads", "namespace": TENANT}), secrets),
-        ),
-        (
-            "a job of somebody else",
-            contacts.replace("namespace: orchard", "namespace: globex").replace("{name: contacts,", "{name: orchards,"),
-        ),
-        ("a tenant's leave to be elsewhere", format!("{}\n", delivery.repository.read("platform/us-dallas.yaml")?)),
-    ];
-    for (what, text) in attempts {
-        let file = format!("{CELL}/orchard/more.yaml");
+    for (what, text) in delivery.repository.strangers()? {
         delivery.repository.add("more.yaml", &text)?;
         delivery.push(what)?;
         let refused = delivery.red(TENANT, "ReconciliationFailed", &["forbidden", "system:serviceaccount:flux-system:orchard-deployer"]);
-        refused.with_context(|| format!("{what}, in {file}"))?;
+        refused.context(what)?;
         delivery.repository.remove("more.yaml")?;
     }
-    for absent in [&["clusterrole", "orchard-reads"][..], &["role", "reads", "-n", TENANT], &["importjob", "orchards", "-n", "globex"]] {
-        ensure!(!demo.kubectl.exists(absent)?, "{absent:?} is there");
-    }
+    delivery.repository.no_strangers()?;
     delivery.push("None of it")?;
     delivery.applied(TENANT).map(drop)
 }
@@ -343,20 +308,12 @@ fn prunes(demo: &Demo) -> Result<()> {
     let run = delivery.repository.start_slowly("pruned")?;
     let (_, log) = run.worker(1)?;
 
-    delivery.repository.remove("slowly.yaml")?;
-    // The org's Connection, too, and in the same breath the tenant: both say that they are not to be pruned.
-    let kustomization = format!("{CELL}/orchard/kustomization.yaml");
-    delivery.repository.replace(&kustomization, "crm.yaml, ", "")?;
-    delivery.repository.replace("platform/kustomization.yaml", "us-dallas.yaml, ", "")?;
+    delivery.repository.take_out()?;
     delivery.push("Less than there was")?;
     delivery.applied_both()?;
     ensure!(!demo.kubectl.exists(&["importjob", "slowly", "-n", TENANT])?, "the job is there");
     ensure!(run.object()?["status"]["finishedAt"].is_null(), "control: the run was over before its job was pruned");
-    for kept in [&["connection", "crm", "-n", TENANT][..], &["region", "us-dallas"], &["tenant", TENANT]] {
-        let found = demo.kubectl.json(&[&["get"], kept].concat())?;
-        let gone = found["metadata"]["deletionTimestamp"].is_string();
-        ensure!(!gone && matches!(condition(&found, "Ready"), Some(("True", ..))), "{kept:?}: {}", found["status"]);
-    }
+    delivery.repository.kept()?;
     run.ends("True", "Completed")?;
     let rows = run.object()?["status"]["rows"].clone();
     ensure!(rows["read"] == 2_000, "{rows}");

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use super::super::runs::Run;
 use super::git::Git;
 use crate::demo::Demo;
-use crate::kubectl::Kubectl;
+use crate::kubectl::{Kubectl, condition};
 use crate::{process, workspace};
 
 /// The tenant of the examples, and its namespace.
@@ -20,6 +20,9 @@ const REGION: &str = "us-dallas";
 /// As they are in examples/30-connections.yaml: of no value.
 pub(super) const CLIENT_SECRET: &str = "demo-client-secret-of-no-value";
 const PASSWORD: &str = "demo-password-of-no-value";
+
+/// A line of production's overlay.
+const GUARDS: &str = "    - {op: add, path: /spec/guards";
 
 /// The Git server and what is on it.
 pub(super) struct Repository<'a> {
@@ -94,6 +97,77 @@ impl<'a> Repository<'a> {
     pub(super) fn remove(&self, name: &str) -> Result<()> {
         fs::remove_file(self.git.files.join(format!("{CELL}/orchard/{name}")))?;
         self.replace(&format!("{CELL}/orchard/kustomization.yaml"), &format!("{name}, "), "")
+    }
+
+    /// One more line of the job's mapping, which then has five.
+    pub(super) fn map_one_more(&self) -> Result<()> {
+        let mapped = "- {from: email, to: Email}";
+        self.replace("orchard/base/contacts.yaml", mapped, &format!("{mapped}\n      - {{value: Orchard, to: Description}}"))
+    }
+
+    /// Production's overlay suspends the job, or says nothing of it.
+    pub(super) fn suspend(&self, suspended: bool) -> Result<()> {
+        let (without, with) = (GUARDS.to_owned(), format!("    - {{op: add, path: /spec/suspend, value: true}}\n{GUARDS}"));
+        let (from, to) = if suspended { (without, with) } else { (with, without) };
+        self.replace("orchard/production/kustomization.yaml", &from, &to)
+    }
+
+    /// A job that asks for a column that is not there: every run of it fails.
+    pub(super) fn add_broken_job(&self) -> Result<()> {
+        let job = self.read("orchard/base/contacts.yaml")?.replace("{name: contacts,", "{name: broken,");
+        self.add("broken.yaml", &job.replace("SELECT id,", "SELECT nothing, id,"))
+    }
+
+    /// What nobody who writes the tenant's folder may have applied: what it is, and its manifest.
+    pub(super) fn strangers(&self) -> Result<[(&'static str, String); 4]> {
+        let role = r#"{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "orchard-reads"},
+            "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]}"#;
+        let job = self.read("orchard/base/contacts.yaml")?;
+        Ok([
+            ("a right of the whole cluster", role.to_owned()),
+            ("a right of its namespace", role.replace("ClusterRole", "Role").replace(r#"{"name""#, r#"{"namespace": "orchard", "name""#)),
+            (
+                "a job of somebody else",
+                job.replace("namespace: orchard", "namespace: globex").replace("{name: contacts,", "{name: orchards,"),
+            ),
+            ("a tenant's leave to be elsewhere", self.read("platform/us-dallas.yaml")?),
+        ])
+    }
+
+    /// None of them is in the cluster, but for the Region, which is there anyway.
+    pub(super) fn no_strangers(&self) -> Result<()> {
+        for absent in
+            [&["clusterrole", "orchard-reads"][..], &["role", "orchard-reads", "-n", TENANT], &["importjob", "orchards", "-n", "globex"]]
+        {
+            ensure!(!self.demo.kubectl.exists(absent)?, "{absent:?} is there");
+        }
+        Ok(())
+    }
+
+    /// Takes out the job that takes its time, and two things that are not to be pruned.
+    pub(super) fn take_out(&self) -> Result<()> {
+        self.remove("slowly.yaml")?;
+        self.replace(&format!("{CELL}/orchard/kustomization.yaml"), "crm.yaml, ", "")?;
+        self.replace("platform/kustomization.yaml", "us-dallas.yaml, ", "")
+    }
+
+    /// Those two, and the tenant, are there as they were.
+    pub(super) fn kept(&self) -> Result<()> {
+        for kept in [&["connection", "crm", "-n", TENANT][..], &["region", "us-dallas"], &["tenant", TENANT]] {
+            let found = self.demo.kubectl.json(&[&["get"], kept].concat())?;
+            let gone = found["metadata"]["deletionTimestamp"].is_string();
+            ensure!(!gone && matches!(condition(&found, "Ready"), Some(("True", ..))), "{kept:?}: {}", found["status"]);
+        }
+        Ok(())
+    }
+
+    /// A run loads what the job says.
+    pub(super) fn loads(&self) -> Result<()> {
+        let run = Run::start(self.demo, TENANT, "contacts", &self.folder)?;
+        run.ends("True", "Completed")?;
+        let rows = run.object()?["status"]["rows"].clone();
+        ensure!(rows["read"] == 4_000 && rows["succeeded"] == 3_996 && rows["failed"] == 4, "{rows}");
+        Ok(())
     }
 
     /// A job that reads two thousand rows for some twenty seconds, in a file of its own.
