@@ -426,7 +426,7 @@ fn confined(demo: &Demo) -> Result<()> {
             let status = &delivery.application(TENANT)?["status"];
             let (operation, head) = (&status["operationState"], delivery.repository.git.head()?);
             // What was said of the attempt before says nothing of this one.
-            ensure!(operation["operation"]["sync"]["revision"] == head.as_str(), "Argo CD is at {}", operation["operation"]["sync"]);
+            ensure!(operation["syncResult"]["revision"] == head.as_str(), "Argo CD is at {}", operation["syncResult"]["revision"]);
             let told = format!("{} {} {}", status["conditions"], operation["message"], operation["syncResult"]);
             ensure!(told.contains("not permitted in project"), "Argo CD says {told}");
             Ok(())
@@ -485,6 +485,10 @@ fn deleted(demo: &Demo) -> Result<()> {
     })?;
     ensure!(there("statefulset", "dataimporter-keeper", SYSTEM)?, "the keeper is gone, and a tenant is there");
     say_goodbye(&demo.kubectl)?;
+    ensure!(there("statefulset", "dataimporter-keeper", SYSTEM)?, "the keeper is gone, and nobody has approved that");
+    let now = process::output(Command::new("date").args(["-u", "+%FT%TZ"]))?;
+    let approved = format!("argocd.argoproj.io/deletion-approved={}", now.trim());
+    demo.kubectl.run(&["annotate", "application", "dataimporter", "-n", NAMESPACE, &approved])?;
     process::wait_until("all Applications to be gone", LIMIT, || {
         let left = APPLICATIONS.iter().filter(|name| there("application", name, NAMESPACE).unwrap_or(true)).collect::<Vec<_>>();
         ensure!(left.is_empty(), "there are {left:?}");
