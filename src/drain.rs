@@ -193,7 +193,10 @@ impl Ours {
         for map in [names::PUBLIC_CONFIGMAP, names::INSTALLATION_CONFIGMAP] {
             gone_by(self.api::<ConfigMap>().delete(map, &DeleteParams::default()).await)?;
         }
-        gone_by(self.api::<Lease>().delete(OPERATOR, &DeleteParams::default()).await)
+        for lease in [OPERATOR, KEEPER] {
+            gone_by(self.api::<Lease>().delete(lease, &DeleteParams::default()).await)?;
+        }
+        Ok(())
     }
 
     fn api<K>(&self) -> Api<K>

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use api::keeper::{EgressLogin, EgressProxy, SecretText};
@@ -50,8 +51,17 @@ pub struct Args {
     /// What happens when a worker's call comes from an address that is not its pod's: Enforce or Report (for service meshes).
     #[arg(long, env = "PEER_IP_CHECK", default_value = "Enforce", value_parser = peer_ip_check)]
     pub peer_ip_check: PeerIpCheck,
+    /// Told to stop, it says that it is not ready and serves for so long still, so that callers find another one first.
+    #[arg(long, env = "SHUTDOWN_DELAY_SECONDS", default_value_t = 0)]
+    pub shutdown_delay_seconds: u64,
     #[command(flatten)]
     pub egress: EgressArgs,
+}
+
+impl Args {
+    pub(super) fn shutdown_delay(&self) -> Duration {
+        Duration::from_secs(self.shutdown_delay_seconds)
+    }
 }
 
 /// The proxy of the installation.

@@ -15,7 +15,7 @@
 //! | `controllers` | one for each kind |
 //! | `listeners` | HTTP for workers and for people |
 //!
-//! `args` and `start` put them together.
+//! `args`, `wiring`, `lead` and `start` put them together.
 
 mod admission;
 mod args;
@@ -24,10 +24,12 @@ mod base;
 mod controllers;
 mod files;
 mod identity;
+mod lead;
 mod listeners;
 mod start;
 mod storage;
 mod vault;
+mod wiring;
 
 pub use args::{Args, EgressArgs, VerifyAudit};
 pub use audit::{Broken, verify as verify_audit};

@@ -1,23 +1,20 @@
-//! The order in which a keeper comes up: know the time, know itself, see every object, finish what was due, and only then say ready.
+//! The order in which a keeper comes up: know the time, know itself, see every object, clear away what it had begun, and only then say
+//! ready. One that has no other beside it has erased by then what was due, too; where there are several, the one that leads does (`lead`).
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use api::identity::is_same;
-use api::{Connection, NamespaceName, Region, Tenant, Upload, names};
+use api::names;
 use connect::{AddressPolicy, Dialer};
 use jiff::SignedDuration;
-use kube::{Client, ResourceExt};
+use kube::{Client, Config, ResourceExt};
 use runtime::events::Events;
 use runtime::health::{self, Health};
 use runtime::listen::{Limits, Listener};
 use runtime::metrics::Metrics;
-use runtime::store::Store;
-use runtime::watch::Watches;
-use runtime::work::{Next, Queue};
+use runtime::work::Queue;
 use runtime::write::Writer;
 use runtime::{logs, shutdown};
 use tokio::net::TcpListener;
@@ -32,10 +29,11 @@ use super::base::clock::Clock;
 use super::base::cluster::Cluster;
 use super::base::error::{Error, Result};
 use super::base::records::Records;
-use super::controllers::{Controllers, connections, ownerless, regions, tenants, uploads};
+use super::controllers::{Controllers, ownerless};
 use super::files::{FileStore, sweeper};
 use super::identity::authority::Authority;
 use super::identity::{farewell, installation};
+use super::lead::{self, Candidacy, Duties};
 use super::listeners::gateway::{self, Gateway};
 use super::listeners::serve::{self, Speaks};
 use super::listeners::workers::{self, Workers};
@@ -45,11 +43,11 @@ use super::vault::custody::Custodies;
 use super::vault::egress::Egress;
 use super::vault::region_keys::RegionKeys;
 use super::vault::region_rings::RegionRings;
+use super::wiring::{self, Key, Stores};
 
-const CONCURRENCY: usize = 32;
 const CLOCK_INTERVAL: Duration = Duration::from_secs(30);
-/// What a crash can take from the end of the audit unnoticed is younger than this.
-const HEADS_INTERVAL: Duration = Duration::from_secs(5);
+/// How often this keeper tells what it alone knows. What a crash can take from the end of the audit unnoticed is younger than this.
+const TELL_INTERVAL: Duration = Duration::from_secs(5);
 /// How often the authority and what is published of it are looked at.
 const AUTHORITY_INTERVAL: Duration = Duration::from_secs(300);
 /// While a region's storage or the API server is away, the start is tried again.
@@ -57,15 +55,6 @@ const START_RETRY: Duration = Duration::from_secs(5);
 
 /// How long everything under way has when the installation ends.
 const ORDERLY_END: Duration = Duration::from_secs(20);
-
-/// What needs a look.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Key {
-    Region(String),
-    Tenant(String),
-    Connection(String, String),
-    Upload(String, String),
-}
 
 /// A keeper at work. Dropping it ends it at once; `finish` ends it in order.
 pub struct Running {
@@ -113,6 +102,7 @@ impl Running {
         while self.tasks.join_next().await.is_some() {}
         self.rooms.audit.tell_refusals(true).await;
         self.rooms.audit.publish().await;
+        self.rooms.vault.tell_used().await;
     }
 }
 
@@ -120,17 +110,19 @@ impl Running {
 pub async fn run(args: Args) -> anyhow::Result<()> {
     logs::init();
     let stop = shutdown::token()?;
-    let client = Client::try_default().await.context("the cluster's API server")?;
-    keep(client, args, stop).await
+    let config = Config::infer().await.context("how to reach the Kubernetes API")?;
+    let client = Client::try_from(config.clone()).context("client for the Kubernetes API")?;
+    keep(client, Some(config), args, stop).await
 }
 
-/// Keeps until told to stop. Told to erase everything, nothing works any more, and only the stop is waited for.
-pub async fn keep(client: Client, args: Args, stop: CancellationToken) -> anyhow::Result<()> {
+/// Keeps until told to stop, and leads while it holds the lease that it stands for by `election`; without one there is no other keeper. Told to
+/// erase everything, nothing works any more, and only the stop is waited for.
+pub async fn keep(client: Client, election: Option<Config>, args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     let namespace = args.namespace.clone();
     // Begun again in the middle of its end, it makes nothing anew. What cannot be read now is looked at again below.
     if !farewell::is_asked(&client, &namespace).await.unwrap_or(false) {
         let begun = stop.child_token();
-        let mut work = Box::pin(work(client.clone(), args, begun.clone()));
+        let mut work = Box::pin(work(client.clone(), election, args, begun.clone()));
         tokio::select! {
             outcome = &mut work => return outcome,
             () = farewell::asked(&client, &namespace) => {}
@@ -145,8 +137,8 @@ pub async fn keep(client: Client, args: Args, stop: CancellationToken) -> anyhow
     Ok(())
 }
 
-async fn work(client: Client, args: Args, stop: CancellationToken) -> anyhow::Result<()> {
-    let mut running = start(client, args, stop.clone()).await?;
+async fn work(client: Client, election: Option<Config>, args: Args, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut running = start(client, election, args, stop.clone()).await?;
     tokio::select! {
         // Told to stop, its parts end, too.
         biased;
@@ -159,16 +151,24 @@ async fn work(client: Client, args: Args, stop: CancellationToken) -> anyhow::Re
 }
 
 /// Brings a keeper up; returns once it is ready.
-pub async fn start(client: Client, args: Args, stop: CancellationToken) -> anyhow::Result<Running> {
-    start_later(client, args, stop, SignedDuration::ZERO).await
+pub async fn start(client: Client, election: Option<Config>, args: Args, stop: CancellationToken) -> anyhow::Result<Running> {
+    start_later(client, election, args, stop, SignedDuration::ZERO).await
 }
 
 /// Brings a keeper up for which this much more time has passed: how a rehearsal sees one that was down for an hour.
-pub async fn start_later(client: Client, args: Args, stop: CancellationToken, by: SignedDuration) -> anyhow::Result<Running> {
+pub async fn start_later(
+    client: Client,
+    election: Option<Config>,
+    args: Args,
+    stop: CancellationToken,
+    by: SignedDuration,
+) -> anyhow::Result<Running> {
     let metrics = Metrics::new();
     let health = Health::new(Instant::now());
     let mut tasks = JoinSet::new();
-    let (health_listen, health_state, health_metrics, health_stop) = (args.listen, health.clone(), metrics.clone(), stop.clone());
+    let serving = CancellationToken::new();
+    tasks.spawn(end_serving(serving.clone(), health.clone(), args.shutdown_delay(), stop.clone()));
+    let (health_listen, health_state, health_metrics, health_stop) = (args.listen, health.clone(), metrics.clone(), serving.clone());
     tasks.spawn(async move {
         if let Err(error) = health::serve(health_listen, health_state, health_metrics, health_stop).await {
             tracing::error!(error = %error, "health listener ended");
@@ -186,16 +186,25 @@ pub async fn start_later(client: Client, args: Args, stop: CancellationToken, by
     let authority = Arc::new(authority);
 
     let queue = Queue::default();
-    let (mut watches, stores) = watch(&client, &metrics, &queue);
-    let q = queue.clone();
-    let due = stores.due.clone();
-    let cluster = Arc::new(cluster(client.clone(), &args, metrics.clone(), uid.clone(), clock, stores));
-    let rooms = Rooms::furnished(cluster.clone(), &args, records, egress, due, q);
+    let (mut watches, Stores { regions, tenants, due, wake_all }) = wiring::watch(&client, &metrics, &queue);
+    let cluster = Arc::new(Cluster {
+        writer: Writer::new(client.clone(), names::KEEPER_MANAGER, metrics.clone()),
+        events: Events::new(client.clone(), names::KEEPER_MANAGER, &args.identity, metrics.clone()),
+        metrics: metrics.clone(),
+        namespace: args.namespace.clone(),
+        installation: uid.clone(),
+        identity: args.identity.clone(),
+        clock,
+        regions,
+        tenants,
+        client: client.clone(),
+    });
+    let rooms = Rooms::furnished(cluster.clone(), &args, records, egress, due, queue.clone());
     health.waiting_for("the first listing of every kind");
     watches.all_synced().await;
-    health.waiting_for("the first sweep");
+    health.waiting_for("the clearing of what it had begun");
     // However long it takes: what must be alive is this process, not every volume.
-    health.beating(retry("the first sweep", || sweeper::start(&rooms.files))).await;
+    health.beating(retry("what this keeper had begun", || sweeper::clear_own(&rooms.files))).await;
     let gateway = args.gateway_hosts.first().map(|host| format!("{host}:{}", args.gateway_port));
     let trust = Arc::new(Trust { authority: authority.clone(), gateway });
     retry("ConfigMap dataimporter-public", || trust.publish(&cluster)).await;
@@ -208,27 +217,36 @@ pub async fn start_later(client: Client, args: Args, stop: CancellationToken, by
     };
     let worker_listener = listener("workers", worker_listener, of_workers);
     let gateway_listener = listener("gateway", gateway_listener, of_people);
-    tasks.spawn(serve::serve(worker_listener, tls(Speaks::Either)?, workers::app(rooms.workers()), stop.clone()));
-    tasks.spawn(serve::serve(gateway_listener, tls(Speaks::Http1)?, gateway::app(rooms.gateway()), stop.clone()));
-    tasks.spawn(sweeper::run(rooms.files.clone(), stop.clone()));
-    tasks.spawn(ownerless::run(rooms.controllers.clone(), stop.clone()));
-    tasks.spawn(connections::ask_after_sources(rooms.controllers.clone(), stop.clone()));
-    tasks.spawn(tick(cluster.clone(), queue.clone(), stop.clone()));
-    tasks.spawn(report_refusals(rooms.audit.clone(), stop.clone()));
+    tasks.spawn(serve::serve(worker_listener, tls(Speaks::Either)?, workers::app(rooms.workers()), serving.clone()));
+    tasks.spawn(serve::serve(gateway_listener, tls(Speaks::Http1)?, gateway::app(rooms.gateway()), serving.clone()));
+    tasks.spawn(tick(cluster.clone(), rooms.vault.clone(), queue.clone(), stop.clone()));
+    tasks.spawn(tell(rooms.audit.clone(), rooms.vault.clone(), stop.clone()));
+    tasks.spawn(sweeper::end_readers(rooms.files.clone(), stop.clone()));
     tasks.spawn(renew(cluster.clone(), trust.clone(), stop.clone()));
-    let (controllers, shown) = (rooms.controllers.clone(), metrics.clone());
-    tasks.spawn(
-        queue.run(CONCURRENCY, health.clone(), metrics.clone(), stop.clone(), move |key| {
-            reconcile(controllers.clone(), metrics.clone(), key)
-        }),
-    );
+    let swept = Arc::new(Notify::new());
+    let duties = Duties {
+        controllers: rooms.controllers.clone(),
+        files: rooms.files.clone(),
+        queue,
+        wake_all,
+        health: health.clone(),
+        metrics: metrics.clone(),
+        swept: swept.clone(),
+    };
+    let alone = election.is_none();
+    let candidacy = election.map(|config| Candidacy { config, namespace: args.namespace.clone(), identity: args.identity.clone() });
+    tasks.spawn(lead::run(duties, candidacy, stop.clone()));
     let watching = stop.clone();
     tasks.spawn(async move {
         tokio::select! { () = watches.ended() => tracing::error!("a watch ended"), () = watching.cancelled() => {} }
     });
+    if alone {
+        health.waiting_for("the first sweep");
+        health.beating(swept.notified()).await;
+    }
     health.ready();
     tracing::info!(installation = uid, workers = %worker_address, gateway = %gateway_address, "keeper is ready");
-    Ok(Running { worker_address, gateway_address, installation: uid, health, metrics: shown, rooms, trust, stop, tasks })
+    Ok(Running { worker_address, gateway_address, installation: uid, health, metrics, rooms, trust, stop, tasks })
 }
 
 fn chain(error: Error) -> anyhow::Error {
@@ -265,148 +283,6 @@ fn server_names(args: &Args) -> Vec<String> {
     all.sort();
     all.dedup();
     all
-}
-
-struct Stores {
-    regions: Store<Region>,
-    tenants: Store<Tenant>,
-    due: Arc<Notify>,
-}
-
-/// Watches what the controllers look after; each change wakes its key, and what follows from a Region or Tenant wakes with it.
-fn watch(client: &Client, metrics: &Metrics, queue: &Queue<Key>) -> (Watches, Stores) {
-    let mut watches = Watches::new(client.clone(), metrics.clone());
-    // Of Connections and Uploads only their metadata is asked: what to do is read live.
-    let connections = Store::pruned(
-        |c: &Connection| c.namespace().into_iter().collect(),
-        |c| {
-            c.status = None;
-            c.spec.forget_system();
-        },
-    );
-    let tenants = Store::new(|t: &Tenant| t.status.iter().flat_map(|s| &s.namespaces).map(|n| n.name.clone()).collect());
-    let regions = Store::new(|_: &Region| Vec::new());
-    let uploads = Store::pruned(|_: &Upload| Vec::new(), |upload| upload.status = None);
-
-    let wake_connections = {
-        let (q, all) = (queue.clone(), connections.clone());
-        move |tenant: &Tenant| {
-            let held = tenant.status.iter().flat_map(|s| &s.namespaces).map(|n| &n.name);
-            for namespace in tenant.spec.namespaces.iter().chain(held).collect::<BTreeSet<_>>() {
-                for connection in all.by(namespace) {
-                    q.wake(Key::Connection(namespace.clone(), connection.name_any()));
-                }
-            }
-        }
-    };
-
-    let (q, all_tenants, of_tenant) = (queue.clone(), tenants.clone(), wake_connections.clone());
-    let wake_region = move |old: Option<&Region>, new: Option<&Region>| {
-        let Some(region) = new.or(old) else { return };
-        let edited = !same_generation(old, new);
-        if edited {
-            q.wake(Key::Region(region.name_any()));
-        }
-        // Where they may go, and whether anything can be done there.
-        if edited || !same_service(old, new) {
-            for tenant in all_tenants.all().iter().filter(|t: &&Arc<Tenant>| t.spec.region == region.name_any()) {
-                q.wake(Key::Tenant(tenant.name_any()));
-                of_tenant(tenant);
-            }
-        }
-    };
-    watches.objects("Region", None, regions.clone(), Box::new(wake_region));
-
-    let due = Arc::new(Notify::new());
-    let (q, rule_changed) = (queue.clone(), due.clone());
-    let wake_tenant = move |old: Option<&Tenant>, new: Option<&Tenant>| {
-        let Some(tenant) = new.or(old) else { return };
-        q.wake(Key::Tenant(tenant.name_any()));
-        if old.map(|t| domain::retention::tenant_rule(&t.spec)) != new.map(|t| domain::retention::tenant_rule(&t.spec)) {
-            rule_changed.notify_one();
-        }
-        if !same_binding(old, new) {
-            // Those of a namespace that it let go, too.
-            old.into_iter().chain(new).for_each(&wake_connections);
-        }
-    };
-    watches.objects("Tenant", None, tenants.clone(), Box::new(wake_tenant));
-
-    let q = queue.clone();
-    let wake_connection = move |old: Option<&Connection>, new: Option<&Connection>| {
-        // Our own status and finalizer are no news; spec, deletion, annotations and finalizers of others are.
-        let others =
-            |c: &Connection| c.finalizers().iter().filter(|f| *f != names::CONNECTION_REVOKE_FINALIZER).cloned().collect::<Vec<_>>();
-        let same_finalizers = old.map(others) == new.map(others);
-        if let Some(connection) = new.filter(|_| !same_generation(old, new) || !same_finalizers)
-            && let Ok(namespace) = NamespaceName::of(connection)
-        {
-            q.wake(Key::Connection(namespace.into(), connection.name_any()));
-        }
-    };
-    watches.objects("Connection", None, connections.clone(), Box::new(wake_connection));
-
-    let q = queue.clone();
-    let wake_upload = move |old: Option<&Upload>, new: Option<&Upload>| {
-        if let (None, Some(upload)) = (old, new)
-            && let Ok(namespace) = NamespaceName::of(upload)
-        {
-            q.wake(Key::Upload(namespace.into(), upload.name_any()));
-        }
-    };
-    watches.objects("Upload", None, uploads, Box::new(wake_upload));
-    (watches, Stores { regions, tenants, due })
-}
-
-/// Neither spec nor annotations nor deletion changed.
-fn same_generation<K: ResourceExt>(old: Option<&K>, new: Option<&K>) -> bool {
-    match (old, new) {
-        (Some(old), Some(new)) => {
-            old.meta().generation == new.meta().generation
-                && old.meta().deletion_timestamp == new.meta().deletion_timestamp
-                && is_same(old.meta(), new.meta())
-                && old.annotations() == new.annotations()
-        }
-        _ => false,
-    }
-}
-
-/// Whether a region can do as much as before, by the keeper's own word.
-fn same_service(old: Option<&Region>, new: Option<&Region>) -> bool {
-    use api::conditions::{CLOCK_SKEW, KEY_CUSTODY, STORAGE_READY, is_true};
-    let of = |region: Option<&Region>| {
-        let conditions = region?.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
-        Some([STORAGE_READY, KEY_CUSTODY, CLOCK_SKEW].map(|type_| is_true(conditions, type_)))
-    };
-    of(old) == of(new)
-}
-
-/// Whether a tenant is bound as before, to its region and its namespaces, with keys as ready as before.
-fn same_binding(old: Option<&Tenant>, new: Option<&Tenant>) -> bool {
-    let of = |tenant: Option<&Tenant>| {
-        let status = tenant?.status.as_ref()?;
-        Some((
-            status.region_uid.clone(),
-            status.namespaces.clone(),
-            api::conditions::is_true(&status.conditions, api::conditions::KEYS_READY),
-        ))
-    };
-    of(old) == of(new)
-}
-
-fn cluster(client: Client, args: &Args, metrics: Metrics, installation: String, clock: Clock, stores: Stores) -> Cluster {
-    Cluster {
-        writer: Writer::new(client.clone(), names::KEEPER_MANAGER, metrics.clone()),
-        events: Events::new(client.clone(), names::KEEPER_MANAGER, &args.identity, metrics.clone()),
-        metrics,
-        namespace: args.namespace.clone(),
-        installation,
-        identity: args.identity.clone(),
-        clock,
-        regions: stores.regions,
-        tenants: stores.tenants,
-        client,
-    }
 }
 
 /// The rooms, each made of those above it.
@@ -450,22 +326,17 @@ impl Rooms {
     }
 }
 
-async fn reconcile(controllers: Arc<Controllers>, metrics: Metrics, key: Key) -> std::result::Result<Next, ()> {
-    let began = Instant::now();
-    let (kind, outcome) = match &key {
-        Key::Region(name) => ("Region", regions::reconcile(&controllers, name).await),
-        Key::Tenant(name) => ("Tenant", tenants::reconcile(&controllers, name).await),
-        Key::Connection(namespace, name) => ("Connection", connections::reconcile(&controllers, namespace, name).await),
-        Key::Upload(namespace, name) => ("Upload", uploads::reconcile(&controllers, namespace, name).await),
-    };
-    metrics.reconciled(kind, began.elapsed(), outcome.is_err());
-    outcome.map_err(|error| {
-        tracing::warn!(kind, object = ?key, reason = error.reason(), error = error.chain(), "reconcile failed; tried again");
-    })
+/// What serves goes on for a while after this keeper says that it is not ready: its address stands in others' caches until then.
+async fn end_serving(serving: CancellationToken, health: Health, delay: Duration, stop: CancellationToken) {
+    stop.cancelled().await;
+    health.waiting_for("its end");
+    tokio::time::sleep(delay).await;
+    serving.cancel();
 }
 
-async fn tick(cluster: Arc<Cluster>, queue: Queue<Key>, stop: CancellationToken) {
+async fn tick(cluster: Arc<Cluster>, vault: Arc<Vault>, queue: Queue<Key>, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(CLOCK_INTERVAL)).await.is_some() {
+        vault.rings.forget_old();
         let skewed = cluster.clock.skew().1;
         if let Err(error) = cluster.clock.read(&cluster.client).await {
             tracing::warn!(error = error.chain(), "the API server's time could not be read");
@@ -477,11 +348,12 @@ async fn tick(cluster: Arc<Cluster>, queue: Queue<Key>, stop: CancellationToken)
     }
 }
 
-/// Says in statuses how far the audit goes, and in the audit how often callers were refused.
-async fn report_refusals(audit: Arc<Audit>, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(HEADS_INTERVAL)).await.is_some() {
+/// Says in statuses how far the audit goes and which credentials were used, and in the audit how often callers were refused.
+async fn tell(audit: Arc<Audit>, vault: Arc<Vault>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(TELL_INTERVAL)).await.is_some() {
         audit.tell_refusals(false).await;
         audit.publish().await;
+        vault.tell_used().await;
     }
 }
 

@@ -47,7 +47,7 @@ async fn installed() -> Result<(Ground, CancellationToken, tokio::task::JoinHand
     let ground = Ground::prepare(Ipv4Addr::LOCALHOST.into()).await?;
     let stop = CancellationToken::new();
     let client = ground.server.client_as_service_account(SYSTEM, "dataimporter-keeper").await?;
-    let keeper = tokio::spawn(keeper::keep(client, ground.keeper_arguments("keeper-0"), stop.clone()));
+    let keeper = tokio::spawn(keeper::keep(client, None, ground.keeper_arguments("keeper-0"), stop.clone()));
     let tenants: Api<Tenant> = Api::all(ground.client.clone());
     wait_for("the tenant's keys", Duration::from_secs(30), async || {
         let tenant = tenants.get("acme").await?;
@@ -118,7 +118,7 @@ async fn a_keeper_that_begins_while_it_is_to_end_makes_nothing() -> Result<()> {
     ask(&ground.client, None).await?;
     let stop = CancellationToken::new();
     let client = ground.server.client_as_service_account(SYSTEM, "dataimporter-keeper").await?;
-    let again = tokio::spawn(keeper::keep(client, ground.keeper_arguments("keeper-0"), stop.clone()));
+    let again = tokio::spawn(keeper::keep(client, None, ground.keeper_arguments("keeper-0"), stop.clone()));
     wait_for("its answer", Duration::from_secs(30), async || {
         let map = installation(&ground.client).await?;
         Ok(map.filter(|map| map.annotations().contains_key(names::ERASED_ANNOTATION)).map(drop))
@@ -215,7 +215,7 @@ async fn obeyed_once(policy: &str) -> Result<()> {
     put_stateful_set(&ground.client, json!({names::DRAIN_POLICY_ANNOTATION: said})).await?;
     let stop = CancellationToken::new();
     let client = ground.server.client_as_service_account(SYSTEM, "dataimporter-keeper").await?;
-    let keeper = tokio::spawn(keeper::keep(client, ground.keeper_arguments("keeper-0"), stop.clone()));
+    let keeper = tokio::spawn(keeper::keep(client, None, ground.keeper_arguments("keeper-0"), stop.clone()));
     wait_for("the next keeper to take hold of the tenant", Duration::from_secs(30), async || {
         Ok((!tenants.get("acme").await?.finalizers().is_empty()).then_some(()))
     })

@@ -140,9 +140,12 @@ async fn a_request_for_new_keys_that_lies_in_the_future_or_cannot_be_read_makes_
 async fn whoever_asks_for_new_keys_all_the_time_gets_a_few_and_is_told() -> Result<()> {
     let world = World::start().await?;
     let tenants: Api<Tenant> = Api::all(world.client.clone());
-    for _ in 0..12 {
+    // A key that was made seals ten seconds later, and until then none is made beside it.
+    let seconds = jiff::SignedDuration::from_secs(11);
+    for number in 1..=12 {
+        world.keeper.advance(seconds).await?;
+        ask_for_keys(&tenants, "acme", &(jiff::Timestamp::now() + seconds * number).to_string()).await?;
         tokio::time::sleep(Duration::from_millis(1100)).await;
-        ask_for_keys(&tenants, "acme", &jiff::Timestamp::now().to_string()).await?;
     }
     let tenant = world.until_tenant("a refusal", |t| refused_because(t).is_some_and(|why| why.starts_with("TooOften"))).await?;
     let keys = tenant.status.clone().unwrap().keys.len();

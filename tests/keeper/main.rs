@@ -16,6 +16,7 @@ mod files;
 mod flood;
 mod hostile;
 mod identities;
+mod lead;
 mod keys;
 mod leases;
 mod limits;

@@ -95,6 +95,7 @@ impl Ground {
             storage_reserve: 8 << 20,
             root_key_dir: self.storage.path().to_owned(),
             peer_ip_check: PeerIpCheck::Enforce,
+            shutdown_delay_seconds: 0,
             egress: Default::default(),
             plans: Default::default(),
         }
@@ -103,6 +104,13 @@ impl Ground {
     /// A keeper with the rights of the chart, whose calls go over `line`.
     pub(crate) async fn start_keeper(&self, identity: &str, line: &Line) -> Result<Running> {
         start_keeper(self.server.clone(), self.keeper_arguments(identity), line.clone()).await
+    }
+
+    /// A keeper that stands for the lease.
+    pub(crate) async fn start_candidate(&self, identity: &str) -> Result<Running> {
+        let config = self.server.config_of_service_account(SYSTEM, "dataimporter-keeper").await?;
+        let client = Client::try_from(config.clone())?;
+        keeper::start(client, Some(config), self.keeper_arguments(identity), CancellationToken::new()).await
     }
 
     /// The world, once its tenant has keys.
@@ -151,6 +159,12 @@ impl World {
         meanwhile(&ground)?;
         let keeper = ground.start_keeper("keeper-0", &Line::default()).await?;
         Ok(Self { keeper, http, ground })
+    }
+
+    /// The same world with `keeper` in the place of the one that it had.
+    pub(crate) fn with_keeper(self, keeper: Running) -> (Self, Running) {
+        let Self { keeper: former, http, ground } = self;
+        (Self { keeper, http, ground }, former)
     }
 
     /// Where the region's files lie.
@@ -484,7 +498,7 @@ pub(crate) async fn start_keeper(server: Arc<ApiServer>, arguments: Args, line: 
 /// A keeper for which this much more time has passed.
 pub(crate) async fn start_keeper_later(server: Arc<ApiServer>, arguments: Args, line: Line, pause: SignedDuration) -> Result<Running> {
     let account = server.client_as_service_account_on(SYSTEM, "dataimporter-keeper", &line).await?;
-    keeper::start_later(account, arguments, CancellationToken::new(), pause).await
+    keeper::start_later(account, None, arguments, CancellationToken::new(), pause).await
 }
 
 pub(crate) fn spec_of(org: &salesforce_emulator::Running, secret: &str, after_intake: &str) -> Value {

@@ -71,6 +71,7 @@ impl Installation {
             storage_reserve: 8 << 20,
             root_key_dir: storage.path().to_owned(),
             peer_ip_check: PeerIpCheck::Enforce,
+            shutdown_delay_seconds: 0,
             egress: Default::default(),
             plans: Plans::default(),
         };
@@ -166,7 +167,7 @@ async fn begin_keeper(server: &ApiServer, arguments: &Args) -> Result<keeper::Ru
     // The socket of one that was killed is free a moment after.
     wait_for("a keeper", Duration::from_secs(30), async || {
         let account = server.client_as_service_account_on(SYSTEM, "dataimporter-keeper", &Line::default()).await?;
-        Ok(keeper::start(account, arguments.clone(), CancellationToken::new()).await.ok())
+        Ok(keeper::start(account, None, arguments.clone(), CancellationToken::new()).await.ok())
     })
     .await
 }

@@ -59,8 +59,10 @@ pub const ROTATE_KEYS_ANNOTATION: &str = "dataimporter.io/rotate-keys";
 
 /// The operator's field manager: each writer has its own.
 pub const OPERATOR_MANAGER: &str = "dataimporter-operator";
-/// The keeper's, but for the heads of its chains: [`audit_manager`].
+/// That of the keeper that leads. What every keeper says of itself has its own: [`audit_manager`], [`USE_MANAGER`].
 pub const KEEPER_MANAGER: &str = "dataimporter-keeper";
+/// Owns when a credential was last used: whichever keeper handed it out says so.
+pub const USE_MANAGER: &str = "dataimporter-keeper-use";
 
 /// Of a Tenant, the operator's: nothing of it runs any more and what was made for it is gone before the Tenant is. Every finalizer has one
 /// owner.

@@ -173,21 +173,19 @@ impl<K: Clone + Ord + Debug + Send + 'static> Queue<K> {
                 continue;
             };
             let slot = slots.clone().try_acquire_owned().expect("only this loop takes slots");
-            let (queue, reconcile) = (self.clone(), reconcile.clone());
+            let reconcile = reconcile.clone();
+            let mut work = Work { queue: self.clone(), key, outcome: Err(()) };
             tasks.spawn(async move {
                 // A bug in one object's reconcile must not stop the others'.
-                let outcome = AssertUnwindSafe(reconcile(key.clone())).catch_unwind().await;
-                let outcome = match outcome {
+                let outcome = AssertUnwindSafe(reconcile(work.key.clone())).catch_unwind().await;
+                work.outcome = match outcome {
                     Ok(outcome) => outcome.map_err(|_| ()),
                     Err(_) => {
-                        tracing::error!(key = ?key, "reconcile panicked");
+                        tracing::error!(key = ?work.key, "reconcile panicked");
                         Err(())
                     }
                 };
-                let jitter = rand::rng().random_range(0.0..1.0);
-                drop(slot);
-                queue.with(|table| table.finished(&key, outcome, jitter, Instant::now()));
-                queue.changed.notify_one();
+                drop((slot, work));
             });
         }
         while tasks.join_next().await.is_some() {}
@@ -195,6 +193,21 @@ impl<K: Clone + Ord + Debug + Send + 'static> Queue<K> {
 
     fn with<T>(&self, f: impl FnOnce(&mut Table<K>) -> T) -> T {
         f(&mut self.table.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A key that is worked on. Given up, when the loop is dropped in the middle, it has failed, and the next loop takes it.
+struct Work<K: Clone + Ord + Debug + Send + 'static> {
+    queue: Queue<K>,
+    key: K,
+    outcome: Result<Next, ()>,
+}
+
+impl<K: Clone + Ord + Debug + Send + 'static> Drop for Work<K> {
+    fn drop(&mut self) {
+        let jitter = rand::rng().random_range(0.0..1.0);
+        self.queue.with(|table| table.finished(&self.key, self.outcome, jitter, Instant::now()));
+        self.queue.changed.notify_one();
     }
 }
 
@@ -285,5 +298,26 @@ mod tests {
         worker.await.expect("the loop itself does not panic");
         assert_eq!(most.load(Ordering::SeqCst), 4);
         assert!(done.load(Ordering::SeqCst) > 20, "the panicking key was tried again");
+    }
+    #[tokio::test(start_paused = true)]
+    async fn what_a_dropped_loop_had_begun_is_taken_by_the_next() {
+        let (queue, done) = (Queue::default(), Arc::new(AtomicUsize::new(0)));
+        queue.wake("a");
+        let work = |take: Duration| {
+            let done = done.clone();
+            let (health, metrics, stop) = (Health::new(std::time::Instant::now()), Metrics::new(), CancellationToken::new());
+            queue.clone().run(4, health, metrics, stop, move |_| {
+                let done = done.clone();
+                async move {
+                    tokio::time::sleep(take).await;
+                    done.fetch_add(1, Ordering::SeqCst);
+                    Ok::<_, ()>(Next::Idle)
+                }
+            })
+        };
+        let _ = tokio::time::timeout(second(10), work(second(60))).await;
+        assert_eq!(done.load(Ordering::SeqCst), 0, "it was given up");
+        let _ = tokio::time::timeout(second(10), work(second(1))).await;
+        assert_eq!(done.load(Ordering::SeqCst), 1);
     }
 }

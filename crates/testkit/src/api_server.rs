@@ -118,6 +118,12 @@ impl ApiServer {
         self.client_of_on(self.impersonating_account(namespace, name), line).await
     }
 
+    /// How clients of a service account are made, for those that make their own.
+    pub async fn config_of_service_account(&self, namespace: &str, name: &str) -> Result<Config> {
+        let kubeconfig = self.impersonating_account(namespace, name);
+        Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
+    }
+
     fn impersonating_account(&self, namespace: &str, name: &str) -> Kubeconfig {
         let user = format!("system:serviceaccount:{namespace}:{name}");
         self.impersonating(&user, &["system:serviceaccounts", &format!("system:serviceaccounts:{namespace}")])

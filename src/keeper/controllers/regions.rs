@@ -122,7 +122,7 @@ async fn custody(controllers: &Controllers, region: &Region, requested: Option<T
     for (kid, count) in controllers.vault.region_rings.wrapped_under(region).await? {
         *wrapped.entry(kid).or_default() += count;
     }
-    let observed = Observed { replicas: [(controllers.cluster.identity.clone(), u64::MAX)].into(), records: wrapped, requested };
+    let observed = Observed { records: wrapped, requested };
     let (rewrap, request) = controllers.vault.custodies.rotate(region, &observed, now).await?;
     if rewrap {
         controllers.vault.region_rings.rewrap(region, now).await?;

@@ -11,7 +11,7 @@ use api::tenant::KeyInfo;
 use api::{ImportRun, Tenant, Uid, names};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use envelope::{Header, Kid};
+use envelope::{Header, Kid, Policy};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::ListParams;
@@ -64,7 +64,7 @@ pub(crate) async fn reconcile(controllers: &Controllers, name: &str) -> Result<N
         Ok(requested) => (requested, None),
         Err(refusal) => (None, Some(refusal)),
     };
-    let Rotated { stale, done, request } = controllers.vault.rings.rotate(&tenant, &region, counts, requested, now).await?;
+    let Rotated { stale, done, request, waits } = controllers.vault.rings.rotate(&tenant, &region, counts, requested, now).await?;
     let refusal = unreadable.or_else(|| rotation::refusal(requested, request, now));
     for step in &done {
         controllers
@@ -79,6 +79,8 @@ pub(crate) async fn reconcile(controllers: &Controllers, name: &str) -> Result<N
     let view = controllers.vault.rings.ensure(&tenant, &region, now).await?;
     report(controllers, &tenant, now, &view.keys, Ok(()), refusal.as_ref()).await?;
     let usual = refusal.map_or(INTERVAL, |refusal| refusal.again_after(now, INTERVAL));
+    // A key that was made waits, and so does the end of one that was retired.
+    let usual = if waits { usual.min(Policy::TENANT.spreads.unsigned_abs()) } else { usual };
     Ok(Next::After(if resealed > 0 || !done.is_empty() { SOON } else { usual }))
 }
 

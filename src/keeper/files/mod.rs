@@ -47,7 +47,7 @@ impl FileStore {
         due: Arc<Notify>,
     ) -> Self {
         let records = FileRecords::new(records);
-        let room = Room::new(records.clone(), plans);
+        let room = Room::new(records.clone(), plans, &cluster.identity);
         Self { cluster, audit, vault, storages, records, room, due, overdue: Mutex::default() }
     }
 

@@ -1,5 +1,6 @@
 //! Room for a tenant's files. What is stored and what is on its way are counted together before a byte is taken, so files that come at the
-//! same time take no more than one after the other. What a tenant may take is asked anew for every file.
+//! same time take no more than one after the other. What a tenant may take is asked anew for every file. Of a file on its way through another
+//! keeper its claim is known, and so it counts as a file; its bytes do when it is stored.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,6 +44,8 @@ impl Full {
 pub(crate) struct Room {
     files: FileRecords,
     plans: Plans,
+    /// Name of this keeper among the others.
+    replica: String,
     taken: Arc<Mutex<HashMap<Shelf, Taken>>>,
 }
 
@@ -85,8 +88,8 @@ impl Taken {
 }
 
 impl Room {
-    pub(super) fn new(files: FileRecords, plans: Plans) -> Self {
-        Self { files, plans, taken: Arc::default() }
+    pub(super) fn new(files: FileRecords, plans: Plans, replica: &str) -> Self {
+        Self { files, plans, replica: replica.to_owned(), taken: Arc::default() }
     }
 
     /// Lets a file in, which has `announced` bytes if its sender said so. What comes is told to the pass.
@@ -98,10 +101,19 @@ impl Room {
     ) -> Result<std::result::Result<Pass, Full>> {
         let began = Instant::now();
         let listed = self.files.list(Some(&file.tenant_uid)).await?;
-        let listed = listed.into_iter().filter(|known| known.kind == file.kind && known.state == State::Complete);
+        let listed = listed.into_iter().filter(|known| known.kind == file.kind && counts(known, &self.replica));
         let listed = listed.map(|known| (known.uid, Stored { owner: known.owner_uid, bytes: known.bytes.unwrap_or_default(), at: began }));
         let allowance = self.plans.allowance(&tenant.spec);
         Ok(admit(&self.taken, tenant.name_any(), allowance, file, listed.collect(), began, announced.unwrap_or_default()))
+    }
+}
+
+/// Whether a file takes room that this keeper does not know of itself.
+fn counts(known: &FileRecord, replica: &str) -> bool {
+    match known.state {
+        State::Complete => true,
+        State::Pending => known.claimed_by.as_deref().is_some_and(|other| other != replica),
+        State::Destroyed => false,
     }
 }
 
@@ -271,5 +283,14 @@ mod tests {
         let file = FileRecord { uid: uid("b"), owner_uid: uid("b"), ..record() };
         let later = admit(&taken, "acme".into(), allowance(), &file, BTreeMap::new(), Instant::now(), 41);
         assert!(later.is_ok(), "a list that began later knows that the file is gone");
+    }
+    #[test]
+    fn a_file_on_its_way_through_another_keeper_counts() {
+        let pending = |by: Option<&str>| FileRecord { state: State::Pending, claimed_by: by.map(str::to_owned), ..record() };
+        assert!(counts(&pending(Some("keeper-1")), "keeper-0"));
+        assert!(!counts(&pending(Some("keeper-0")), "keeper-0"), "it is counted as it passes");
+        assert!(!counts(&pending(None), "keeper-0"), "one that a worker writes is counted as it passes");
+        assert!(counts(&record(), "keeper-0"));
+        assert!(!counts(&FileRecord { state: State::Destroyed, ..record() }, "keeper-0"));
     }
 }

@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, ResourceExt};
 use runtime::store::ObjectKey;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::FileStore;
@@ -25,6 +26,8 @@ use crate::keeper::base::run_status::Ours;
 use crate::keeper::storage::Storage;
 
 const INTERVAL: Duration = Duration::from_secs(15);
+/// Until the first round succeeds.
+const FIRST_AGAIN: Duration = Duration::from_secs(5);
 /// Between two rounds, however much is due.
 const SHORTEST: Duration = Duration::from_secs(1);
 /// Every so many rounds: files whose Upload or run is gone.
@@ -36,8 +39,18 @@ const AT_ONCE: usize = 8;
 /// The API server's times have whole seconds.
 const SAME_MOMENT: SignedDuration = SignedDuration::from_secs(2);
 
-pub(crate) async fn run(store: Arc<FileStore>, stop: CancellationToken) {
-    let mut pause = INTERVAL;
+/// Sweeps until told to stop. The first round is a full one: whoever led before may have left anything undone.
+pub(crate) async fn run(store: &FileStore, swept: &Notify, stop: CancellationToken) {
+    let mut pause = loop {
+        match sweep(store, true, true).await {
+            Ok(next) => break pause_until(next, store.cluster.now().ok()),
+            Err(error) => tracing::warn!(error = error.chain(), reason = error.reason(), "the first sweep failed; tried again in 5 s"),
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(FIRST_AGAIN)).await.is_none() {
+            return;
+        }
+    };
+    swept.notify_one();
     let (mut round, mut full) = (0_u64, Instant::now());
     loop {
         tokio::select! {
@@ -51,13 +64,26 @@ pub(crate) async fn run(store: Arc<FileStore>, stop: CancellationToken) {
             (round, full) = (round + 1, Instant::now());
         }
         let every = |rounds| due && round.is_multiple_of(rounds);
-        pause = match sweep(&store, every(OWNERS_EVERY), every(OBJECTS_EVERY)).await {
+        pause = match sweep(store, every(OWNERS_EVERY), every(OBJECTS_EVERY)).await {
             Ok(next) => pause_until(next, store.cluster.now().ok()),
             Err(error) => {
                 tracing::error!(error = error.chain(), reason = error.reason(), "sweep failed; tried again in 15 s");
                 INTERVAL
             }
         };
+    }
+}
+
+/// Ends who reads a file here that another keeper has erased.
+pub(crate) async fn end_readers(store: Arc<FileStore>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
+        for (path, file_uid) in store.storages.read_now() {
+            match store.records.find(&file_uid).await {
+                Ok(found) if found.as_ref().is_some_and(|(file, _)| file.state != State::Destroyed) => {}
+                Ok(_) => store.storages.end_readers(&path),
+                Err(error) => tracing::warn!(file = file_uid, error = error.chain(), "whether a file that is read is still there is not known"),
+            }
+        }
     }
 }
 
@@ -68,7 +94,7 @@ fn pause_until(next: Option<Timestamp>, now: Option<Timestamp>) -> Duration {
 }
 
 /// At a start: whatever this replica had begun is dead. What other replicas have begun is left to them.
-pub(crate) async fn start(store: &FileStore) -> Result<()> {
+pub(crate) async fn clear_own(store: &FileStore) -> Result<()> {
     // A region without its volume says so in its condition; the others go on.
     futures::future::join_all(store.cluster.regions.all().iter().map(|region| clear_begun(store, region))).await;
     let mut unfinished = Vec::new();
@@ -78,7 +104,7 @@ pub(crate) async fn start(store: &FileStore) -> Result<()> {
         }
     }
     erase_each(store, unfinished.iter()).await;
-    sweep(store, true, true).await.map(|_| ())
+    Ok(())
 }
 
 async fn clear_begun(store: &FileStore, region: &Region) {

@@ -87,6 +87,11 @@ impl Readers {
         end
     }
 
+    fn open(&self) -> Vec<PathBuf> {
+        let readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        readers.iter().filter(|(_, known)| known.strong_count() > 0).map(|(file, _)| file.clone()).collect()
+    }
+
     fn end(&self, file: &Path) {
         let reader = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(file);
         if let Some(end) = reader.and_then(|known| known.upgrade()) {
@@ -174,6 +179,16 @@ impl Storages {
             found.push(self.in_bucket(region.to_owned(), &spec, bucket)?);
         }
         if found.is_empty() { Err(not_mounted(region, &self.dir)) } else { Ok(found) }
+    }
+
+    /// What is read here now: where it lies, and the id of the file.
+    pub(crate) fn read_now(&self) -> Vec<(PathBuf, String)> {
+        let id = |path: &PathBuf| Some(path.file_name()?.to_string_lossy().into_owned());
+        self.readers.open().into_iter().filter_map(|path| Some((path.clone(), id(&path)?))).collect()
+    }
+
+    pub(crate) fn end_readers(&self, path: &Path) {
+        self.readers.end(path);
     }
 
     fn on_volume(&self, region: String, mount: PathBuf) -> Result<Storage> {

@@ -19,12 +19,12 @@ mod shown;
 pub(crate) mod source;
 mod wrapper;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 use api::connection::{Salesforce, SystemKind};
 use api::keeper::EgressProxy;
-use api::{Connection, Region, Tenant, Uid};
+use api::{Connection, Region, Tenant, Uid, names};
 use connect::Dialer;
 use domain::reach::endpoints_of;
 use envelope::Scope;
@@ -33,6 +33,8 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::PartialObjectMeta;
 use kube::core::ObjectMeta;
+use runtime::store::ObjectKey;
+use runtime::write::Writer;
 
 use crate::keeper::audit::{Audit, Event};
 use crate::keeper::base::bound::Bound;
@@ -64,8 +66,10 @@ pub(crate) struct Vault {
     dialer: Dialer,
     /// The proxy that the dialer goes through, for workers.
     pub(crate) egress_proxy: Option<EgressProxy>,
-    /// When a worker last got the credential of a Connection, until the status says so.
-    used: Mutex<BTreeMap<Uid, Timestamp>>,
+    /// When a worker last got the credential of a Connection here, until its status says so.
+    used: Mutex<HashMap<ObjectKey, (Uid, Timestamp)>>,
+    /// Writes nothing but that.
+    use_writer: Writer,
 }
 
 /// A tenant where it lives, and its opened keys.
@@ -86,11 +90,12 @@ impl Vault {
         dialer: Dialer,
         egress_proxy: Option<EgressProxy>,
     ) -> Self {
-        let rings = rings::KeyRings::new(records.clone(), custodies.clone(), &cluster.installation, &cluster.identity);
+        let rings = rings::KeyRings::new(records.clone(), custodies.clone(), &cluster.installation);
         let sessions = Sessions::new(records.clone(), dialer.clone());
         let seal_keys = SealKeys::new(cluster.clone(), region_rings.clone());
+        let use_writer = Writer::new(cluster.client.clone(), names::USE_MANAGER, cluster.metrics.clone());
         let used = Mutex::default();
-        Self { cluster, audit, records, custodies, rings, region_rings, seal_keys, sessions, dialer, egress_proxy, used }
+        Self { cluster, audit, records, custodies, rings, region_rings, seal_keys, sessions, dialer, egress_proxy, used, use_writer }
     }
 
     pub(crate) async fn keys_of(&self, tenant: Arc<Tenant>) -> Result<TenantKeys> {
@@ -153,12 +158,6 @@ impl Vault {
     pub(crate) async fn opening_file(&self, keys: &TenantKeys, file_uid: &Uid, event: Event) -> Result<Opening> {
         let event = event.with("tenant", keys.scope.tenant_uid.as_str()).with("file", file_uid.as_str());
         self.opening(&keys.region, file_uid, event).await
-    }
-
-    /// When a worker last got the credential of a Connection, if that was lately.
-    pub(crate) fn last_used(&self, connection: &Connection) -> Option<Timestamp> {
-        let uid = Uid::of_meta(&connection.metadata)?;
-        self.used.lock().unwrap_or_else(PoisonError::into_inner).get(&uid).copied()
     }
 
     /// The list of a Connection's tokens, sealed; absent when none is written down.

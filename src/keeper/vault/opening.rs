@@ -32,10 +32,6 @@ impl Ring {
         Self(ring)
     }
 
-    pub(crate) fn revision(&self) -> u64 {
-        self.0.revision()
-    }
-
     pub(crate) fn active(&self) -> Result<&TenantKey, RingError> {
         self.0.active()
     }

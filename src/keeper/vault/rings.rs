@@ -17,14 +17,13 @@ use super::wrapper;
 use crate::keeper::base::error::{Error, Result};
 use crate::keeper::base::records::{Kind, RECORD, Records, TENANT_UID_LABEL, sealed};
 
-/// Only this process changes rings, and it forgets what it changes; the limit is for what somebody restores by hand.
-const REMEMBERED: Duration = Duration::from_secs(30);
+/// Another keeper may change a ring. A new key seals only after [`Policy::spreads`], and by then nobody remembers a ring without it.
+const REMEMBERED: Duration = Duration::from_secs(3);
 
 pub(crate) struct KeyRings {
     records: Records,
     custodies: Custodies,
     installation: String,
-    replica: String,
     opened: Mutex<HashMap<Uid, (Arc<Ring>, Instant)>>,
 }
 
@@ -35,6 +34,8 @@ pub(crate) struct Rotated {
     pub(crate) done: Vec<Step>,
     /// What became of the request for a new key.
     pub(crate) request: Request,
+    /// Whether something is to be done once every keeper knows of what was done.
+    pub(crate) waits: bool,
 }
 
 /// What a tenant's ring looks like from outside.
@@ -47,9 +48,8 @@ fn secret_name(tenant: &Tenant) -> Result<String> {
 }
 
 impl KeyRings {
-    pub(crate) fn new(records: Records, custodies: Custodies, installation: &str, replica: &str) -> Self {
-        let opened = Mutex::default();
-        Self { records, custodies, installation: installation.to_owned(), replica: replica.to_owned(), opened }
+    pub(crate) fn new(records: Records, custodies: Custodies, installation: &str) -> Self {
+        Self { records, custodies, installation: installation.to_owned(), opened: Mutex::default() }
     }
 
     /// What everything of a tenant is bound to.
@@ -78,6 +78,11 @@ impl KeyRings {
 
     fn remembered(&self, uid: &Uid) -> Option<Arc<Ring>> {
         self.lock().get(uid).filter(|(_, at)| at.elapsed() < REMEMBERED).map(|(ring, _)| ring.clone())
+    }
+
+    /// Keys that nobody uses do not stay in memory: another keeper may have destroyed them.
+    pub(crate) fn forget_old(&self) {
+        self.lock().retain(|_, (_, at)| at.elapsed() < REMEMBERED);
     }
 
     fn forget(&self, tenant_uid: &Uid) {
@@ -114,15 +119,17 @@ impl KeyRings {
         requested: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<Rotated> {
-        let mut rotated = Rotated { stale: Vec::new(), done: Vec::new(), request: Request::Nothing };
-        // Each round decides anew: create, then promote once this process has loaded it, then what follows.
+        let mut rotated = Rotated { stale: Vec::new(), done: Vec::new(), request: Request::Nothing, waits: false };
+        // Each round decides anew.
         for _ in 0..4 {
             let mut secret = self.records.get(&secret_name(tenant)?).await?.ok_or_else(|| Error::Unbound(tenant.name_any()))?;
             let mut ring = read(tenant, region, &secret)?;
-            let loaded = self.open(tenant, region, &ring, now).await?.revision();
-            let observed = Observed { replicas: BTreeMap::from([(self.replica.clone(), loaded)]), records: records.clone(), requested };
+            // Opening proves that the root key fits.
+            self.open(tenant, region, &ring, now).await?;
+            let observed = Observed { records: records.clone(), requested };
             let steps = ring.decide(&Policy::TENANT, &observed, now);
             rotated.request = ring.request(&Policy::TENANT, requested, now);
+            rotated.waits = ring.spreading(&Policy::TENANT, now);
             rotated.stale = steps.iter().filter_map(|step| if let Step::Reseal(kid) = step { Some(*kid) } else { None }).collect();
             let Some(step) = steps.into_iter().find(|step| !matches!(step, Step::Reseal(_))) else { break };
             match step {

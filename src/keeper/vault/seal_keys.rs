@@ -1,6 +1,5 @@
 //! Keys that credentials in Git are sealed to: one published at a time, those before it opening until their time has come.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::connection::SealedCredential;
@@ -36,10 +35,8 @@ impl SealKeys {
         loop {
             let mut kept = self.rings.ensure(Use::Sealing, region, now).await?;
             let ring = self.rings.unlock(region, &kept.ring, now).await?;
-            let replicas = BTreeMap::from([(self.cluster.identity.clone(), ring.revision())]);
             // No record is under such a key: what was sealed to it and taken in is a record under the tenant's.
-            let observed = Observed { replicas, ..Observed::default() };
-            let Some(step) = kept.ring.decide(&Policy::SEALED, &observed, now).into_iter().next() else {
+            let Some(step) = kept.ring.decide(&Policy::SEALED, &Observed::default(), now).into_iter().next() else {
                 let public = ring.seal_key().map_err(&failed)?.public().clone();
                 let created = kept.ring.active().map_or(now, |entry| entry.created());
                 return Ok(PublishedSealKey {

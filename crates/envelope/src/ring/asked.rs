@@ -68,8 +68,7 @@ impl Keeper {
         let requested = Some(self.now + look.requested);
         let mut reseals = look.reseals;
         for _ in 0..4 {
-            let replicas = BTreeMap::from([("keeper-0".to_owned(), self.ring.revision())]);
-            let observed = Observed { replicas, records: self.under(), requested };
+            let observed = Observed { records: self.under(), requested };
             for step in self.ring.decide(&Policy::TENANT, &observed, self.now) {
                 match step {
                     Step::Create => {

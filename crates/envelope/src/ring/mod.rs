@@ -35,7 +35,7 @@ const DESTROYED_KEPT: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum KeyState {
-    /// Handed out to the replicas, seals nothing yet. Opens: another replica may have been told of its promotion earlier.
+    /// Stored for every keeper to read, seals nothing yet. Opens: another keeper may have read of its promotion earlier.
     PreActive,
     /// Seals and opens. At most one.
     Active,

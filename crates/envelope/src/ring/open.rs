@@ -12,10 +12,9 @@ use crate::header::{Header, Purpose};
 use crate::keys::{FileKey, Kid, TenantKey};
 use crate::record;
 
-/// A tenant's opened keys, of one revision of its stored ring. Seals under the active one and opens under all that are not destroyed.
+/// A tenant's opened keys, as its stored ring was when it was read. Seals under the active one and opens under all that are not destroyed.
 pub struct KeyRing {
     scope: Scope,
-    revision: u64,
     active: Option<Kid>,
     /// `None` for a key that was destroyed.
     keys: BTreeMap<Kid, Option<TenantKey>>,
@@ -32,13 +31,8 @@ pub struct Opened {
 }
 
 impl KeyRing {
-    pub(super) fn new(scope: Scope, revision: u64, active: Option<Kid>, keys: BTreeMap<Kid, Option<TenantKey>>) -> Self {
-        Self { scope, revision, active, keys }
-    }
-
-    /// The revision of the stored ring this was unlocked from: what a replica publishes as loaded.
-    pub fn revision(&self) -> u64 {
-        self.revision
+    pub(super) fn new(scope: Scope, active: Option<Kid>, keys: BTreeMap<Kid, Option<TenantKey>>) -> Self {
+        Self { scope, active, keys }
     }
 
     /// The key that seals.

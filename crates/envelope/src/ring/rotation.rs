@@ -12,7 +12,10 @@ use crate::keys::Kid;
 pub struct Policy {
     /// A key that sealed for so long is replaced.
     pub serves: SignedDuration,
-    /// Between the moment every replica stopped sealing under a key and its destruction: what was being sealed then has been written by now, and counted.
+    /// How long a keeper may go on with an older ring than the stored one. A new key seals only when every keeper knows it, and an old one is sealed
+    /// under until then.
+    pub spreads: SignedDuration,
+    /// Between the moment every keeper stopped sealing under a key and its destruction: what was being sealed then has been written by now, and counted.
     pub settles: SignedDuration,
     /// No key is made on request when so many were made within a day: a ring is a record of bounded size.
     pub in_a_day: usize,
@@ -32,26 +35,23 @@ impl Policy {
     pub const SEALED: Self = Self { settles: SignedDuration::from_hours(60 * 24), ..Self::serving(30) };
 
     const fn serving(days: i64) -> Self {
-        Self { serves: SignedDuration::from_hours(days * 24), settles: SignedDuration::from_hours(1), in_a_day: 4, living: 16 }
+        Self {
+            serves: SignedDuration::from_hours(days * 24),
+            spreads: SignedDuration::from_secs(10),
+            settles: SignedDuration::from_hours(1),
+            in_a_day: 4,
+            living: 16,
+        }
     }
 }
 
 /// What the keeper sees before it decides.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Observed {
-    /// For every keeper replica, the revision of this ring it has loaded. One that has not said yet counts as 0.
-    pub replicas: BTreeMap<String, u64>,
     /// Records there are under each key of the ring, counted now. A key that is not named has none.
     pub records: BTreeMap<Kid, u64>,
     /// When somebody asked for a new key.
     pub requested: Option<Timestamp>,
-}
-
-impl Observed {
-    /// No replica known means none is known to have loaded anything.
-    fn every_replica_loaded(&self, revision: u64) -> bool {
-        !self.replicas.is_empty() && self.replicas.values().all(|loaded| *loaded >= revision)
-    }
 }
 
 /// What becomes of a request for a new key.
@@ -83,7 +83,7 @@ pub enum Step {
     Promote(Kid),
     /// Seal the records under this key again, under the active one.
     Reseal(Kid),
-    /// Write down that no replica seals under this key any more: [`Ring::settle`].
+    /// Write down that no keeper seals under this key any more: [`Ring::settle`].
     Settle(Kid),
     /// Destroy this key: nothing is left under it.
     Destroy(Kid),
@@ -97,9 +97,15 @@ impl<M> Ring<M> {
         steps
     }
 
+    /// Whether something was changed so shortly before `now` that not every keeper knows it: then more is due when they do.
+    pub fn spreading(&self, policy: &Policy, now: Timestamp) -> bool {
+        let is_new = |at: Timestamp| now.duration_since(at) < policy.spreads;
+        self.waiting().is_some() || self.keys.iter().any(|entry| entry.retired.is_some_and(|(at, _)| is_new(at)))
+    }
+
     fn next_key(&self, policy: &Policy, observed: &Observed, now: Timestamp) -> Option<Step> {
         match self.waiting() {
-            Some(key) => observed.every_replica_loaded(key.created_at_revision).then_some(Step::Promote(key.kid)),
+            Some(key) => (now.duration_since(key.created) >= policy.spreads).then_some(Step::Promote(key.kid)),
             None => self.wants_a_key(policy, observed, now).then_some(Step::Create),
         }
     }
@@ -143,9 +149,9 @@ impl<M> Ring<M> {
         if observed.records.get(&entry.kid).is_some_and(|count| *count > 0) {
             return self.active().map(|_| Step::Reseal(entry.kid));
         }
-        // A replica that has not read of the retirement seals under the key; what it sealed just before it read of it may not be written yet.
-        let (_, revision) = entry.retired?;
-        if !observed.every_replica_loaded(revision) {
+        // A keeper that has not read of the retirement seals under the key; what it sealed just before it read of it may not be written yet.
+        let (retired, _) = entry.retired?;
+        if now.duration_since(retired) < policy.spreads {
             return None;
         }
         match entry.settling_since {
@@ -169,9 +175,8 @@ mod tests {
         Timestamp::from_second(hours * 3600).unwrap()
     }
 
-    fn replicas(loaded: &[u64]) -> Observed {
-        let replicas = loaded.iter().enumerate().map(|(number, loaded)| (format!("keeper-{number}"), *loaded)).collect();
-        Observed { replicas, ..Observed::default() }
+    fn seconds_after(hours: i64, seconds: i64) -> Timestamp {
+        hour(hours) + SignedDuration::from_secs(seconds)
     }
 
     fn ring() -> Ring<()> {
@@ -180,26 +185,26 @@ mod tests {
 
     #[test]
     fn nothing_is_due_while_the_key_serves_its_time() {
-        assert_eq!(ring().decide(&POLICY, &replicas(&[1]), hour(30 * 24 - 1)), []);
-        assert_eq!(ring().decide(&POLICY, &replicas(&[1]), hour(30 * 24)), [Step::Create]);
-        assert_eq!(ring().decide(&Policy::ROOT, &replicas(&[1]), hour(90 * 24 - 1)), []);
-        assert_eq!(ring().decide(&Policy::ROOT, &replicas(&[1]), hour(90 * 24)), [Step::Create]);
+        assert_eq!(ring().decide(&POLICY, &Observed::default(), hour(30 * 24 - 1)), []);
+        assert_eq!(ring().decide(&POLICY, &Observed::default(), hour(30 * 24)), [Step::Create]);
+        assert_eq!(ring().decide(&Policy::ROOT, &Observed::default(), hour(90 * 24 - 1)), []);
+        assert_eq!(ring().decide(&Policy::ROOT, &Observed::default(), hour(90 * 24)), [Step::Create]);
     }
 
     #[test]
     fn a_request_is_answered_once() {
         let mut ring = ring();
-        let observed = Observed { requested: Some(hour(5)), ..replicas(&[2, 2]) };
+        let observed = Observed { requested: Some(hour(5)), ..Observed::default() };
         assert_eq!(ring.decide(&POLICY, &observed, hour(5)), [Step::Create]);
         ring.add(kid(2), (), hour(5)).unwrap();
-        assert_eq!(ring.decide(&POLICY, &observed, hour(5)), [Step::Promote(kid(2))]);
-        ring.promote(kid(2), hour(5)).unwrap();
-        assert_eq!(ring.decide(&POLICY, &observed, hour(5)), []);
+        assert_eq!(ring.decide(&POLICY, &observed, hour(6)), [Step::Promote(kid(2))]);
+        ring.promote(kid(2), hour(6)).unwrap();
+        assert_eq!(ring.decide(&POLICY, &observed, hour(6)), []);
     }
 
     #[test]
     fn a_request_that_lies_in_the_future_waits_for_its_time() {
-        let observed = Observed { requested: Some(hour(6)), ..replicas(&[2]) };
+        let observed = Observed { requested: Some(hour(6)), ..Observed::default() };
         assert_eq!(ring().decide(&POLICY, &observed, hour(5)), []);
         assert_eq!(ring().request(&POLICY, observed.requested, hour(5)), Request::InTheFuture);
         assert_eq!(ring().decide(&POLICY, &observed, hour(6)), [Step::Create]);
@@ -221,18 +226,22 @@ mod tests {
             ring.promote(kid(number), hour(day)).unwrap();
         }
         assert_eq!(ring.request(&POLICY, Some(hour(1000)), hour(1000)), Request::TooMany);
-        assert_eq!(ring.decide(&POLICY, &replicas(&[]), hour(10_000)), [], "nor because it served its time");
+        assert!(!ring.decide(&POLICY, &Observed::default(), hour(10_000)).contains(&Step::Create), "nor because it served its time");
         ring.destroy(kid(1), hour(1000)).unwrap();
         assert_eq!(ring.request(&POLICY, Some(hour(1000)), hour(1000)), Request::Due);
     }
 
     #[test]
-    fn promotion_waits_for_the_last_replica() {
+    fn a_new_key_seals_when_every_keeper_has_had_the_time_to_read_it() {
         let mut ring = ring();
         ring.add(kid(2), (), hour(720)).unwrap();
-        assert_eq!(ring.decide(&POLICY, &replicas(&[2, 1]), hour(800)), []);
-        assert_eq!(ring.decide(&POLICY, &replicas(&[]), hour(800)), []);
-        assert_eq!(ring.decide(&POLICY, &replicas(&[2, 2]), hour(800)), [Step::Promote(kid(2))]);
+        assert_eq!(ring.decide(&POLICY, &Observed::default(), hour(720)), []);
+        assert_eq!(ring.decide(&POLICY, &Observed::default(), seconds_after(720, 9)), []);
+        assert_eq!(ring.decide(&POLICY, &Observed::default(), seconds_after(720, 10)), [Step::Promote(kid(2))]);
+        assert!(ring.spreading(&POLICY, seconds_after(720, 10)), "it is still to be promoted");
+        ring.promote(kid(2), seconds_after(720, 10)).unwrap();
+        assert!(ring.spreading(&POLICY, seconds_after(720, 19)), "the other one is still to be settled");
+        assert!(!ring.spreading(&POLICY, seconds_after(720, 20)));
     }
 
     #[test]
@@ -240,27 +249,25 @@ mod tests {
         let mut ring = ring();
         ring.add(kid(2), (), hour(720)).unwrap();
         ring.promote(kid(2), hour(721)).unwrap();
-        let under_it = |count, loaded: &[u64]| Observed { records: [(kid(1), count)].into(), ..replicas(loaded) };
-        assert_eq!(ring.decide(&POLICY, &under_it(3, &[3, 3]), hour(750)), [Step::Reseal(kid(1))]);
-        assert_eq!(ring.decide(&POLICY, &under_it(0, &[3, 2]), hour(750)), []);
-        assert_eq!(ring.decide(&POLICY, &under_it(0, &[]), hour(750)), []);
-        assert_eq!(ring.decide(&POLICY, &under_it(0, &[3, 3]), hour(750)), [Step::Settle(kid(1))]);
+        let under_it = |count| Observed { records: [(kid(1), count)].into(), ..Observed::default() };
+        assert_eq!(ring.decide(&POLICY, &under_it(3), hour(721)), [Step::Reseal(kid(1))]);
+        assert_eq!(ring.decide(&POLICY, &under_it(0), seconds_after(721, 9)), []);
+        assert_eq!(ring.decide(&POLICY, &under_it(0), seconds_after(721, 10)), [Step::Settle(kid(1))]);
         ring.settle(kid(1), hour(750)).unwrap();
-        assert_eq!(ring.decide(&POLICY, &under_it(0, &[4, 3]), hour(750)), []);
-        assert_eq!(ring.decide(&POLICY, &under_it(1, &[4, 4]), hour(751)), [Step::Reseal(kid(1))]);
-        assert_eq!(ring.decide(&POLICY, &under_it(0, &[4, 4, 0]), hour(751)), []);
-        assert_eq!(ring.decide(&POLICY, &under_it(0, &[4, 4]), hour(751)), [Step::Destroy(kid(1))]);
+        assert_eq!(ring.decide(&POLICY, &under_it(0), seconds_after(750, 3599)), []);
+        assert_eq!(ring.decide(&POLICY, &under_it(1), hour(751)), [Step::Reseal(kid(1))]);
+        assert_eq!(ring.decide(&POLICY, &under_it(0), hour(751)), [Step::Destroy(kid(1))]);
     }
 
     #[test]
     fn a_compromised_key_is_replaced_at_once_and_its_records_wait_for_the_new_one() {
         let mut ring = ring();
         ring.declare_compromised(kid(1), hour(1)).unwrap();
-        let observed = Observed { records: [(kid(1), 9)].into(), ..replicas(&[9]) };
+        let observed = Observed { records: [(kid(1), 9)].into(), ..Observed::default() };
         assert_eq!(ring.decide(&POLICY, &observed, hour(1)), [Step::Create]);
         ring.add(kid(2), (), hour(1)).unwrap();
-        assert_eq!(ring.decide(&POLICY, &observed, hour(1)), [Step::Promote(kid(2))]);
-        ring.promote(kid(2), hour(1)).unwrap();
-        assert_eq!(ring.decide(&POLICY, &observed, hour(1)), [Step::Reseal(kid(1))]);
+        assert_eq!(ring.decide(&POLICY, &observed, seconds_after(1, 10)), [Step::Promote(kid(2))]);
+        ring.promote(kid(2), seconds_after(1, 10)).unwrap();
+        assert_eq!(ring.decide(&POLICY, &observed, seconds_after(1, 10)), [Step::Reseal(kid(1))]);
     }
 }

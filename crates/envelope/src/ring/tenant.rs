@@ -62,7 +62,7 @@ impl TenantRing {
         }
         match given.into_keys().next() {
             Some(foreign) => Err(RingError::UnknownKey(foreign)),
-            None => Ok(KeyRing::new(scope.clone(), self.revision(), self.active().map(|entry| entry.kid), keys)),
+            None => Ok(KeyRing::new(scope.clone(), self.active().map(|entry| entry.kid), keys)),
         }
     }
 

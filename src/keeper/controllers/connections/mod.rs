@@ -291,10 +291,8 @@ impl Report {
     fn of(controllers: &Controllers, connection: &Connection) -> Result<Self> {
         let now = controllers.cluster.now()?;
         let previous = connection.status.clone().unwrap_or_default();
-        let used = controllers.vault.last_used(connection);
         let mut status = previous.clone();
         status.observed_generation = connection.metadata.generation;
-        status.last_used = used.map(Time).or(previous.last_used);
         let conditions = Conditions::from(&previous.conditions, connection.metadata.generation, now);
         let next = domain::connection::SOURCE_INTERVAL.unsigned_abs();
         Ok(Self { now, status, conditions: Some(conditions), plaintext: None, shown: false, next })
@@ -401,9 +399,11 @@ impl Report {
     }
 }
 
+/// All of it but what every keeper says of itself: when the credential was last used.
 async fn write_status(controllers: &Controllers, connection: &Connection, status: &ConnectionStatus) -> Result<()> {
     let api: Api<Connection> = Api::namespaced(controllers.cluster.client.clone(), NamespaceName::of(connection)?.as_str());
-    controllers.cluster.writer.apply_status(&api, &ObjectKey::of(connection), None, status).await?;
+    let ours = ConnectionStatus { last_used: None, ..status.clone() };
+    controllers.cluster.writer.apply_status(&api, &ObjectKey::of(connection), None, &ours).await?;
     Ok(())
 }
 

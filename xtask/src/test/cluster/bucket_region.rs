@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Check;
 use super::beside::{Beside, LAKE, authority};
@@ -21,20 +21,21 @@ pub(super) const CHECKS: &[Check] =
     &[("uploads, results and audit of a Region lie in its bucket, sealed, and go with their tenant", keeps_files_in_a_bucket)];
 
 const TENANT: &str = "keeping";
-const KEEPS: &str = "eu-keeps";
+pub(super) const KEEPS: &str = "eu-keeps";
 const BUCKET: &str = "kept";
 /// The Secret with its access key.
 const KEY: &str = "kept-key";
 const LABEL: &str = "node-restriction.kubernetes.io/dataimporter-region";
 const ROWS: usize = 2_000;
 
-/// Removes the Region and gives Dallas' node back, however the check ends.
-struct DallasAgain<'a>(&'a Kubectl);
+/// Removes the Region with this tenant, and gives Dallas' node back, however the check ends.
+pub(super) struct DallasAgain<'a>(&'a Kubectl, &'static str);
 
 impl Drop for DallasAgain<'_> {
     fn drop(&mut self) {
         let _ = self.0.run(&["label", "--overwrite", "node", "dallas", &format!("{LABEL}=us-dallas")]);
-        for (kind, name) in [("tenant", TENANT), ("region", KEEPS)] {
+        let _ = self.0.run(&["delete", "connections", "--all", "-n", self.1, "--timeout=60s"]);
+        for (kind, name) in [("tenant", self.1), ("region", KEEPS)] {
             let _ = confirm_deletion(self.0, kind, name);
             let _ = self.0.run(&["delete", kind, name, "--ignore-not-found", "--timeout=60s"]);
         }
@@ -43,13 +44,13 @@ impl Drop for DallasAgain<'_> {
     }
 }
 
-fn confirm_deletion(kubectl: &Kubectl, kind: &str, name: &str) -> Result<()> {
+pub(super) fn confirm_deletion(kubectl: &Kubectl, kind: &str, name: &str) -> Result<()> {
     let confirmed = format!("dataimporter.io/confirm-deletion={name}");
     kubectl.run(&["annotate", kind, name, &confirmed, "--overwrite"]).map(drop)
 }
 
 /// What an administrator does with the chart's value `regions`.
-fn serve(kubectl: &Kubectl, more: &[&str]) -> Result<()> {
+pub(super) fn serve(kubectl: &Kubectl, more: &[&str]) -> Result<()> {
     let mut helm = std::process::Command::new(Cluster::find()?.tools().program("helm"));
     let regions = [&["eu-frankfurt", "us-dallas", "ap-sydney"], more].concat().join(",");
     kubectl.point(&mut helm).args(["upgrade", "dataimporter"]).arg(workspace::root().join("charts/dataimporter"));
@@ -62,8 +63,8 @@ fn keeps_files_in_a_bucket(demo: &Demo) -> Result<()> {
     let mut beside = Beside::start(demo)?;
     let bucket = beside.minio()?;
     bucket.make(BUCKET)?;
-    let _again = DallasAgain(kubectl);
-    region(&beside, kubectl, &bucket)?;
+    let _again = DallasAgain(kubectl, TENANT);
+    refused_first(&beside, kubectl, &bucket)?;
 
     kubectl.run(&["label", "--overwrite", "node", "dallas", &format!("{LABEL}={KEEPS}")])?;
     demo.ready(&[&format!("regions/{KEEPS}")])?;
@@ -116,15 +117,35 @@ fn keeps_files_in_a_bucket(demo: &Demo) -> Result<()> {
     storage_says(kubectl, "BucketKeepsVersions", "use a bucket in which versions were never turned on")
 }
 
-/// The Region, with everything in its way that an administrator may have put there.
-fn region(beside: &Beside, kubectl: &Kubectl, bucket: &Bucket) -> Result<()> {
+/// The Region with its bucket on a server that answers, without anything in its way. It goes with what is returned.
+pub(super) fn ready<'a>(beside: &Beside, demo: &'a Demo, bucket: &Bucket, tenant: &'static str) -> Result<DallasAgain<'a>> {
+    let kubectl = &demo.kubectl;
+    bucket.make(BUCKET)?;
+    let again = DallasAgain(kubectl, tenant);
+    serve(kubectl, &[KEEPS])?;
+    key(kubectl, &beside.password())?;
+    let region = region()?;
+    process::wait_until("the Region to be taken", Duration::from_secs(60), || kubectl.apply(&region).map(drop))?;
+    beside.let_through(KEEPS)?;
+    storage_says(kubectl, "Writable", "")?;
+    kubectl.run(&["label", "--overwrite", "node", "dallas", &format!("{LABEL}={KEEPS}")])?;
+    demo.ready(&[&format!("regions/{KEEPS}")])?;
+    Ok(again)
+}
+
+fn region() -> Result<Value> {
     let spec = json!({
         "location": {"city": "Frankfurt", "country": "DE"}, "isolation": "Placement", "rootKey": {"secret": {}}, "nodes": {"labelled": {}},
         "storage": {"s3": {
             "endpoint": format!("https://{LAKE}:9000"), "bucket": BUCKET, "region": REGION, "secretRef": {"name": KEY},
             "tls": {"caBundle": authority()?}}},
     });
-    let region = json!({"apiVersion": "dataimporter.io/v1alpha1", "kind": "Region", "metadata": {"name": KEEPS}, "spec": spec});
+    Ok(json!({"apiVersion": "dataimporter.io/v1alpha1", "kind": "Region", "metadata": {"name": KEEPS}, "spec": spec}))
+}
+
+/// The Region, with everything in its way that an administrator may have put there.
+fn refused_first(beside: &Beside, kubectl: &Kubectl, bucket: &Bucket) -> Result<()> {
+    let region = region()?;
     refused("a Region that is not served here", kubectl.apply(&region), "is not served here")?;
     serve(kubectl, &[KEEPS])?;
     process::wait_until("the Region to be taken", Duration::from_secs(60), || kubectl.apply(&region).map(drop))?;

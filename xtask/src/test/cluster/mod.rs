@@ -15,6 +15,7 @@ mod files;
 mod first_hour;
 mod gitops;
 mod goodbye;
+mod keepers;
 mod leases;
 mod minio;
 mod network;
@@ -65,6 +66,7 @@ const GROUPS: &[Group] = &[
 const NAMED: &[(Group, Make)] = &[
     (("buckets", buckets::CHECKS), pinned::minio),
     (("bucket-region", bucket_region::CHECKS), pinned::minio),
+    (("keepers", keepers::CHECKS), pinned::minio),
     (("clouds", clouds::CHECKS), pinned::clouds),
     (("argo-cd", gitops::argo_cd::CHECKS), gitops::argo_cd::make), // it ends the installation, too
 ];

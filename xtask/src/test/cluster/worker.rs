@@ -82,6 +82,11 @@ impl Worker {
         self.ask(keeper, &self.token, &self.run_uid)
     }
 
+    /// For what has to be in its place.
+    pub(super) fn process(&self) -> u32 {
+        self.pid
+    }
+
     pub(super) fn kill(&self) -> Result<()> {
         signal("KILL", self.pid)
     }
