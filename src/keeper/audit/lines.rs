@@ -11,7 +11,7 @@ use crate::keeper::base::error::Result;
 
 impl Audit {
     /// Appends to the audit of a region; the caller may go on only if this succeeds.
-    pub(crate) async fn line(&self, region: &Region, event: Event) -> Result<()> {
+    pub(crate) async fn line(self: &Arc<Self>, region: &Region, event: Event) -> Result<()> {
         let storage = self.storages.of(region)?;
         let was_closed = self.closed(region).is_some();
         let outcome = self.record(region, &storage, event, self.cluster.now()?).await;
@@ -24,7 +24,7 @@ impl Audit {
 
     /// Audits a refusal of somebody whom nobody vouches for. One region's broken storage neither keeps it from the others nor makes the
     /// refusal another answer; a flood of them is folded. `kind`: what makes two alike.
-    pub(crate) async fn refusal(&self, regions: &[Arc<Region>], kind: &str, event: Event) {
+    pub(crate) async fn refusal(self: &Arc<Self>, regions: &[Arc<Region>], kind: &str, event: Event) {
         let told = {
             let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
             let told =
@@ -35,7 +35,7 @@ impl Audit {
     }
 
     /// Writes down what was counted of refusals: what is over, or all of it.
-    pub(crate) async fn tell_refusals(&self, all: bool) {
+    pub(crate) async fn tell_refusals(self: &Arc<Self>, all: bool) {
         let due = {
             let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
             if all { refusals.rest(Instant::now()) } else { refusals.due(Instant::now()) }
@@ -44,7 +44,7 @@ impl Audit {
         futures::future::join_all(due.map(|(region, event)| self.logged(region, event))).await;
     }
 
-    async fn logged(&self, region: Arc<Region>, event: Event) {
+    async fn logged(self: &Arc<Self>, region: Arc<Region>, event: Event) {
         if let Err(error) = self.line(&region, event).await {
             tracing::error!(region = region.name_any(), error = error.chain(), "a refusal could not be audited");
         }

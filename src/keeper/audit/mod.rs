@@ -18,7 +18,7 @@ use folded::Folded;
 pub(crate) use heads::broken;
 pub(crate) use read::Lines;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, PoisonError};
 
 use api::identity::has_uid;
@@ -29,7 +29,7 @@ use kube::{Api, ResourceExt};
 use runtime::store::ObjectKey;
 use runtime::write::Writer;
 use serde_json::json;
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 use tokio::time::timeout;
 
 use crate::keeper::base::cluster::Cluster;
@@ -41,12 +41,45 @@ use heads::{Head, Heads};
 use open::{Chain, Opened, Unsure, Wanted};
 
 type Slot = Arc<Mutex<Option<Chain>>>;
+type Guard = OwnedMutexGuard<Option<Chain>>;
 
-/// Who writes a line, alone, and what it knows of a try before.
+/// Lines that are written in one piece at most: what a storage takes in one step, however slow it is.
+const TOGETHER: usize = 64;
+
+/// The chain of a Region, and the lines that wait for it. While a storage takes its time over some, others come; it takes those in one step, too.
+#[derive(Default)]
+struct Desk {
+    slot: Slot,
+    waiting: std::sync::Mutex<VecDeque<Waiting>>,
+}
+
+struct Waiting {
+    event: Event,
+    at: Timestamp,
+    told: oneshot::Sender<Result<(), Arc<Error>>>,
+}
+
+impl Desk {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next ones to be written. Nobody waits any more for the others.
+    fn next(&self) -> Vec<Waiting> {
+        let mut waiting = self.waiting();
+        waiting.retain(|line| !line.told.is_closed());
+        let together = waiting.len().min(TOGETHER);
+        waiting.drain(..together).collect()
+    }
+}
+
+/// Who writes lines, alone, and what it knows of a try before.
 struct Try {
-    slot: OwnedMutexGuard<Option<Chain>>,
-    /// A line that may be there.
-    unsure: Option<Link>,
+    slot: Guard,
+    /// Lines that are to be written.
+    events: Vec<(Event, Timestamp)>,
+    /// Those of them that may be there.
+    unsure: Vec<Link>,
 }
 
 /// The key that the lines of a Region are authenticated under.
@@ -62,7 +95,7 @@ pub(crate) struct Audit {
     /// Writes nothing but the heads of this replica's chains.
     writer: Writer,
     /// By UID of the Region.
-    chains: std::sync::Mutex<HashMap<Uid, Slot>>,
+    desks: std::sync::Mutex<HashMap<Uid, Arc<Desk>>>,
     heads: Heads,
     /// Regions whose last line could not be written, with the reason.
     closed: std::sync::Mutex<BTreeMap<Uid, Arc<Error>>>,
@@ -86,7 +119,7 @@ impl Audit {
             keys,
             storages,
             writer,
-            chains: Default::default(),
+            desks: Default::default(),
             heads: Heads::default(),
             closed: Default::default(),
             readers: Default::default(),
@@ -96,9 +129,9 @@ impl Audit {
     }
 
     /// Appends one event. When this returns, it is kept for good.
-    async fn record(&self, region: &Region, storage: &Storage, event: Event, now: Timestamp) -> Result<()> {
+    async fn record(self: &Arc<Self>, region: &Region, storage: &Storage, event: Event, now: Timestamp) -> Result<()> {
         let uid = Uid::of(region)?;
-        let outcome = self.append(region, storage, event, now).await;
+        let outcome = self.append(&uid, (region, storage), event, now).await;
         let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
             Ok(()) => {
@@ -106,7 +139,6 @@ impl Audit {
                 Ok(())
             }
             Err(error) => {
-                let error = Arc::new(error);
                 closed.insert(uid, error.clone());
                 Err(Error::Unaudited(error))
             }
@@ -119,66 +151,105 @@ impl Audit {
         self.closed.lock().unwrap_or_else(PoisonError::into_inner).get(&uid).cloned()
     }
 
-    /// A chain that was changed under us is opened anew. Of a line that may be there, because only its answer was lost, that tells: it is
-    /// written at the second try unless it stands there.
-    async fn append(&self, region: &Region, storage: &Storage, event: Event, now: Timestamp) -> Result<()> {
-        let slot = self.chains.lock().unwrap_or_else(PoisonError::into_inner).entry(Uid::of(region)?).or_default().clone();
-        // A task that holds it for longer waits for a storage that hangs.
-        let Ok(slot) = timeout(DEADLINE, slot.lock_owned()).await else {
-            return Err(storage.hung("write the audit")(NotResponding));
+    /// Puts a line to those that wait. Whoever finds the chain free writes all of them, by a task of its own: what is begun for others does not end with
+    /// the call that began it.
+    async fn append(
+        self: &Arc<Self>,
+        uid: &Uid,
+        (region, storage): (&Region, &Storage),
+        event: Event,
+        at: Timestamp,
+    ) -> Result<(), Arc<Error>> {
+        let desk = self.desks.lock().unwrap_or_else(PoisonError::into_inner).entry(uid.clone()).or_default().clone();
+        let (told, mut outcome) = oneshot::channel();
+        desk.waiting().push_back(Waiting { event, at, told });
+        let hung = || Arc::new(storage.hung("write the audit")(NotResponding));
+        let slot = tokio::select! {
+            biased;
+            outcome = &mut outcome => return outcome.unwrap_or_else(|_| Err(hung())),
+            slot = timeout(DEADLINE, desk.slot.clone().lock_owned()) => slot,
         };
-        let first = Try { slot, unsure: None };
-        match self.try_append(region, storage, first, event.clone(), now).await? {
-            Ok(()) => Ok(()),
-            Err((second, _)) => self.try_append(region, storage, second, event, now).await?.map_err(|(_, error)| error),
+        // A task that holds it for longer waits for a storage that hangs.
+        let Ok(slot) = slot else { return Err(hung()) };
+        let (this, region, its_storage) = (self.clone(), region.clone(), storage.clone());
+        tokio::spawn(async move { this.write_waiting(&region, &its_storage, &desk, slot).await });
+        outcome.await.unwrap_or_else(|_| Err(hung()))
+    }
+
+    /// Writes what waits until nothing does, or until the storage hangs.
+    async fn write_waiting(&self, region: &Region, storage: &Storage, desk: &Desk, slot: Guard) {
+        let mut slot = Some(slot);
+        while let Some(guard) = slot.take() {
+            let (events, told): (Vec<_>, Vec<_>) = desk.next().into_iter().map(|line| ((line.event, line.at), line.told)).unzip();
+            if events.is_empty() {
+                return;
+            }
+            let outcome = match self.write(region, storage, guard, events).await {
+                Ok(guard) => {
+                    slot = Some(guard);
+                    Ok(())
+                }
+                Err(error) => Err(Arc::new(error)),
+            };
+            told.into_iter().for_each(|told| drop(told.send(outcome.clone())));
+        }
+    }
+
+    /// A chain that was changed under us is opened anew. Of lines that may be there, because only their answer was lost, that tells: those are
+    /// written at the second try that do not stand there.
+    async fn write(&self, region: &Region, storage: &Storage, slot: Guard, events: Vec<(Event, Timestamp)>) -> Result<Guard> {
+        let first = Try { slot, events, unsure: Vec::new() };
+        match self.try_write(region, storage, first).await? {
+            Ok(slot) => Ok(slot),
+            Err((second, _)) => self.try_write(region, storage, second).await?.map_err(|(_, error)| error),
         }
     }
 
     /// The inner error is one after which it is tried again.
-    async fn try_append(
+    async fn try_write(
         &self,
         region: &Region,
         storage: &Storage,
-        Try { mut slot, unsure }: Try,
-        event: Event,
-        now: Timestamp,
-    ) -> Result<Result<(), (Try, Error)>> {
+        Try { mut slot, mut events, unsure }: Try,
+    ) -> Result<Result<Guard, (Try, Error)>> {
         let uid = Uid::of(region)?;
         let failed = |source| Error::Audit { region: region.name_any(), source };
         if slot.is_none() {
-            match self.open(region, storage, unsure.clone(), now).await {
-                Ok(Opened { there: true, chain, .. }) => {
+            match self.open(region, storage, unsure.clone()).await {
+                Ok(Opened { there, chain, .. }) => {
                     *slot = Some(chain);
-                    return Ok(Ok(()));
+                    events.drain(..there);
+                    if events.is_empty() {
+                        return Ok(Ok(slot));
+                    }
                 }
-                Ok(Opened { chain, .. }) => *slot = Some(chain),
-                Err(error @ Error::Audit { .. }) => return Ok(Err((Try { slot, unsure }, error))),
+                Err(error @ Error::Audit { .. }) => return Ok(Err((Try { slot, events, unsure }, error))),
                 Err(error) => return Err(error),
             }
         }
         // Held by the step, which may outlast the call that waits for it.
         let append = move |logs: Logs| async move {
             let Some(mut chain) = slot.take() else { return Err(std::io::Error::other("the chain is not open")) };
-            Ok(match chain.append(&logs, event, now).await {
+            Ok(match chain.append(&logs, &events).await {
                 Ok(()) => {
                     let grown = (chain.name.clone(), chain.last.clone());
                     *slot = Some(chain);
-                    Ok(grown)
+                    Ok((slot, grown))
                 }
-                Err(Unsure { line, source }) => Err((Try { slot, unsure: Some(line) }, source)),
+                Err(Unsure { lines, source }) => Err((Try { slot, events, unsure: lines }, source)),
             })
         };
         match storage.on_logs("write the audit", append).await?.map_err(failed)? {
-            Ok((chain, last)) => {
+            Ok((slot, (chain, last))) => {
                 self.heads.grew(&uid, &chain, last);
-                Ok(Ok(()))
+                Ok(Ok(slot))
             }
             Err((next, source)) => Ok(Err((next, failed(source)))),
         }
     }
 
-    async fn open(&self, region: &Region, storage: &Storage, unsure: Option<Link>, now: Timestamp) -> Result<Opened> {
-        let uid = Uid::of(region)?;
+    async fn open(&self, region: &Region, storage: &Storage, unsure: Vec<Link>) -> Result<Opened> {
+        let (uid, now) = (Uid::of(region)?, self.cluster.now()?);
         storage.ready().await?;
         let key = self.keys.of(region, now).await?;
         let heads = match self.heads.of(&uid) {
@@ -228,5 +299,33 @@ impl Audit {
             known.entry(name).or_default().push(head);
         }
         Ok(known)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_taken_in_its_order_and_without_what_nobody_waits_for() {
+        let desk = Desk::default();
+        let mut waiting: Vec<_> = (0..TOGETHER + 3)
+            .map(|number| {
+                let (told, outcome) = oneshot::channel();
+                desk.waiting().push_back(Waiting {
+                    event: Event::new("FileBorn"),
+                    at: Timestamp::from_second(number as i64).unwrap(),
+                    told,
+                });
+                outcome
+            })
+            .collect();
+        drop(waiting.remove(1));
+        let seconds = |lines: Vec<Waiting>| lines.iter().map(|line| line.at.as_second()).collect::<Vec<_>>();
+        let taken = desk.next();
+        assert_eq!(taken.len(), TOGETHER);
+        assert_eq!(seconds(taken)[..3], [0, 2, 3]);
+        assert_eq!(seconds(desk.next()), [TOGETHER as i64 + 1, TOGETHER as i64 + 2]);
+        assert!(desk.next().is_empty());
     }
 }

@@ -32,8 +32,8 @@ pub(super) struct Opened {
     pub(super) chain: Chain,
     /// A chain that is not what was known of it, and so is not gone on with.
     pub(super) broken: Option<(String, Broken)>,
-    /// Whether the line that was asked for is there.
-    pub(super) there: bool,
+    /// How many of the lines that were asked for are there, from the first on.
+    pub(super) there: usize,
 }
 
 /// What is asked of a chain before it is gone on with.
@@ -43,13 +43,13 @@ pub(super) struct Wanted {
     pub(super) key: Arc<AuditKey>,
     /// What is known of the replica's chains apart from their storage.
     pub(super) heads: BTreeMap<String, Head>,
-    /// A line that may be there, since nobody knows what came of it.
-    pub(super) unsure: Option<Link>,
+    /// Lines that may be there, since nobody knows what came of them.
+    pub(super) unsure: Vec<Link>,
 }
 
-/// A line that may be there or not, and why nobody knows.
+/// Lines that may be there or not, and why nobody knows.
 pub(super) struct Unsure {
-    pub(super) line: Link,
+    pub(super) lines: Vec<Link>,
     pub(super) source: io::Error,
 }
 
@@ -58,8 +58,8 @@ struct End {
     last: Link,
     /// Bytes up to the end of the last whole line.
     whole: u64,
-    /// Whether the line that was asked for is there.
-    there: bool,
+    /// How many of the lines that were asked for are there.
+    there: usize,
 }
 
 impl Chain {
@@ -77,7 +77,7 @@ impl Chain {
             None => {
                 let objects = found.get(&current).cloned().unwrap_or_default();
                 let head = head.map(|head| head.link.clone());
-                match Self::end(logs, &objects, &current, &key, head, unsure).await? {
+                match Self::end(logs, &objects, &current, &key, head, &unsure).await? {
                     Ok(End { last, whole, there }) => {
                         let log = Self::log(logs, &objects, whole).await?;
                         return Ok(Opened { chain: Self { name: current, log, last, key }, broken: None, there });
@@ -89,8 +89,8 @@ impl Chain {
         let mut chain = Self { name: name(&replica, latest + 1), log: None, last: Link::default(), key };
         let event = Event::new("ChainBegun").with("after", current);
         let event = broken.iter().fold(event, |event, (_, broken)| event.with("because", broken.to_string()));
-        chain.append(logs, event, now).await.map_err(|unsure| unsure.source)?;
-        Ok(Opened { chain, broken, there: false })
+        chain.append(logs, &[(event, now)]).await.map_err(|unsure| unsure.source)?;
+        Ok(Opened { chain, broken, there: 0 })
     }
 
     /// A line cut off by a crash was never answered and is cut away.
@@ -108,13 +108,13 @@ impl Chain {
         name: &str,
         key: &AuditKey,
         head: Option<Link>,
-        unsure: Option<Link>,
+        unsure: &[Link],
     ) -> io::Result<Result<End, Broken>> {
         let mut size = TAIL;
         loop {
             let start = objects.length().saturating_sub(size);
             let tail = objects.read_from(logs, start).await?;
-            match followed(&tail, start, name, key, head.as_ref(), unsure.as_ref()) {
+            match followed(&tail, start, name, key, head.as_ref(), unsure) {
                 Ok(Some(end)) if objects.last().is_some_and(|(_, begin)| end.whole < begin) => {
                     // Only the last line of all can be one that was cut off.
                     return Ok(Err(Broken::Unreadable(end.last.seq + 1)));
@@ -127,30 +127,29 @@ impl Chain {
         }
     }
 
-    /// Adds a line. After an error the chain is opened anew.
-    pub(super) async fn append(&mut self, logs: &Logs, event: Event, now: Timestamp) -> Result<(), Unsure> {
-        let (line, link) = self.last.next(&self.name, event, now, &self.key);
+    /// Adds lines in one piece. After an error the chain is opened anew.
+    pub(super) async fn append(&mut self, logs: &Logs, events: &[(Event, Timestamp)]) -> Result<(), Unsure> {
+        let (mut text, mut lines) = (String::new(), Vec::<Link>::with_capacity(events.len()));
+        for (event, at) in events {
+            let (line, link) = lines.last().unwrap_or(&self.last).next(&self.name, event.clone(), *at, &self.key);
+            text.push_str(&line);
+            lines.push(link);
+        }
+        let Some(first) = lines.first() else { return Ok(()) };
         let added = match &mut self.log {
-            Some(log) if !log.is_full() => log.append(line.into()).await,
-            _ => logs.create(&objects::path(&self.name, link.seq), line.into()).await.map(|log| self.log = Some(log)),
+            Some(log) if !log.is_full() => log.append(text.into()).await,
+            _ => logs.create(&objects::path(&self.name, first.seq), text.into()).await.map(|log| self.log = Some(log)),
         };
         match added {
-            Ok(()) => self.last = link,
-            Err(source) => return Err(Unsure { line: link, source }),
+            Ok(()) => self.last = lines.pop().unwrap_or_default(),
+            Err(source) => return Err(Unsure { lines, source }),
         }
         Ok(())
     }
 }
 
 /// The end of a chain whose bytes from `start` on are `tail`. `None`: they begin behind the head.
-fn followed(
-    tail: &[u8],
-    start: u64,
-    name: &str,
-    key: &AuditKey,
-    head: Option<&Link>,
-    unsure: Option<&Link>,
-) -> Result<Option<End>, Broken> {
+fn followed(tail: &[u8], start: u64, name: &str, key: &AuditKey, head: Option<&Link>, unsure: &[Link]) -> Result<Option<End>, Broken> {
     let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     let mut lines = tail[..whole].split_inclusive(|byte| *byte == b'\n').map(|line| line.trim_ascii_end());
     let mut follower = Follower::new(name, Some(key), head.cloned().into_iter().collect());
@@ -161,10 +160,10 @@ fn followed(
             _ => return Ok(None),
         }
     }
-    let mut there = false;
+    let mut there = 0;
     for line in lines {
         follower.take(line)?;
-        there |= unsure == Some(&follower.last);
+        there += usize::from(unsure.get(there) == Some(&follower.last));
     }
     follower.end()?;
     Ok(Some(End { last: follower.last, whole: start + whole as u64, there }))
@@ -197,13 +196,13 @@ mod tests {
             Logs::of(&self.storage)
         }
 
-        async fn try_open(&self, heads: &BTreeMap<String, Head>, unsure: Option<Link>) -> io::Result<Opened> {
+        async fn try_open(&self, heads: &BTreeMap<String, Head>, unsure: Vec<Link>) -> io::Result<Opened> {
             let wanted = Wanted { replica: "k".into(), key: self.key.clone(), heads: heads.clone(), unsure };
             Chain::open(&self.logs(), wanted, NOW).await
         }
 
         async fn open(&self, heads: &BTreeMap<String, Head>) -> Opened {
-            self.try_open(heads, None).await.unwrap()
+            self.try_open(heads, Vec::new()).await.unwrap()
         }
 
         /// A chain with so many lines, and what is known of it.
@@ -239,7 +238,7 @@ mod tests {
 
     async fn add(chain: &mut Chain, logs: &Logs, lines: usize) {
         for _ in 0..lines {
-            chain.append(logs, event(), NOW).await.map_err(|unsure| unsure.source).unwrap();
+            chain.append(logs, &[(event(), NOW)]).await.map_err(|unsure| unsure.source).unwrap();
         }
     }
 
@@ -324,34 +323,56 @@ mod tests {
             let mut chain = place.open(&BTreeMap::new()).await.chain;
             add(&mut chain, &place.logs(), 1).await;
             place.replace("k", Some("")).await;
-            assert!(chain.append(&place.logs(), event(), NOW).await.is_err(), "{}", place.kind);
+            assert!(chain.append(&place.logs(), &[(event(), NOW)]).await.is_err(), "{}", place.kind);
             let mut chain = place.open(&BTreeMap::new()).await.chain;
             add(&mut chain, &place.logs(), 1).await;
             place.replace("k", None).await;
-            assert!(chain.append(&place.logs(), event(), NOW).await.is_err(), "{}", place.kind);
+            assert!(chain.append(&place.logs(), &[(event(), NOW)]).await.is_err(), "{}", place.kind);
         }
     }
 
     #[tokio::test]
-    async fn a_line_that_may_be_there_is_found_or_written_and_never_twice() {
+    async fn lines_that_may_be_there_are_found_or_written_and_never_twice() {
+        const TOGETHER: usize = 3;
         for place in Place::all() {
             for before in [0, 1, 199, 500] {
-                for reached_it in [true, false] {
+                for reached_it in 0..=TOGETHER {
                     place.replace("k", None).await;
                     let head = place.grown(before).await;
                     let mut chain = place.open(&head).await.chain;
-                    let line = chain.last.next("k", event(), NOW, &place.key).1;
-                    if reached_it {
-                        add(&mut chain, &place.logs(), 1).await;
+                    let mut lines: Vec<Link> = Vec::new();
+                    for _ in 0..TOGETHER {
+                        lines.push(lines.last().unwrap_or(&chain.last).next("k", event(), NOW, &place.key).1);
                     }
-                    let Opened { mut chain, there, .. } = place.try_open(&head, Some(line.clone())).await.unwrap();
+                    add(&mut chain, &place.logs(), reached_it).await;
+                    let Opened { mut chain, there, .. } = place.try_open(&head, lines.clone()).await.unwrap();
                     assert_eq!(there, reached_it, "{} {before}", place.kind);
-                    if !there {
-                        add(&mut chain, &place.logs(), 1).await;
-                    }
-                    assert_eq!((whole(&place.text("k").await) as usize, chain.last), (before + 1, line));
+                    chain.append(&place.logs(), &vec![(event(), NOW); TOGETHER - there]).await.map_err(|unsure| unsure.source).unwrap();
+                    assert_eq!((whole(&place.text("k").await) as usize, Some(&chain.last)), (before + TOGETHER, lines.last()));
                 }
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn lines_that_are_added_together_lie_there_as_if_they_had_come_one_by_one() {
+        for place in Place::all() {
+            let event = |number: usize| (Event::new("FileBorn").with("file", number), NOW);
+            let mut chain = place.open(&BTreeMap::new()).await.chain;
+            for number in 0..400 {
+                chain.append(&place.logs(), &[event(number)]).await.map_err(|unsure| unsure.source).unwrap();
+            }
+            let one_by_one = place.text("k").await;
+            place.replace("k", None).await;
+            let (mut chain, mut next) = (place.open(&BTreeMap::new()).await.chain, 0..400);
+            for together in (1..64).cycle() {
+                let events: Vec<_> = next.by_ref().take(together).map(event).collect();
+                if events.is_empty() {
+                    break;
+                }
+                chain.append(&place.logs(), &events).await.map_err(|unsure| unsure.source).unwrap();
+            }
+            assert_eq!(place.text("k").await, one_by_one, "{}", place.kind);
         }
     }
 
@@ -365,21 +386,21 @@ mod tests {
                     let mut open = None;
                     for line in 0..60 {
                         let event = Event::new("FileBorn").with("file", format!("{keeper}-{line}"));
-                        let mut unsure = None;
+                        let mut unsure = Vec::new();
                         loop {
                             let mut chain = match open.take() {
                                 Some(chain) => chain,
                                 None => match place.try_open(&BTreeMap::new(), unsure.clone()).await {
                                     Ok(Opened { broken: Some((_, why)), .. }) => panic!("{why}"),
-                                    Ok(Opened { chain, there: true, .. }) => break open = Some(chain),
+                                    Ok(Opened { chain, there: 1, .. }) => break open = Some(chain),
                                     Ok(Opened { chain, .. }) => chain,
                                     // Another one was quicker.
                                     Err(_) => continue,
                                 },
                             };
-                            match chain.append(&place.logs(), event.clone(), NOW).await {
+                            match chain.append(&place.logs(), &[(event.clone(), NOW)]).await {
                                 Ok(()) => break open = Some(chain),
-                                Err(failed) => unsure = Some(failed.line),
+                                Err(failed) => unsure = failed.lines,
                             }
                         }
                     }
@@ -401,11 +422,11 @@ mod tests {
         let mut known = BTreeMap::new();
         // The first object, one that is written anew, and the next one.
         for lines in 1..400 {
-            let wanted = Wanted { replica: "k".into(), key: place.key.clone(), heads: known.clone(), unsure: None };
+            let wanted = Wanted { replica: "k".into(), key: place.key.clone(), heads: known.clone(), unsure: Vec::new() };
             let mut chain = Chain::open(&deaf, wanted, NOW).await.unwrap().chain;
-            let Err(Unsure { line, .. }) = chain.append(&deaf, event(), NOW).await else { panic!("its answer was lost") };
-            let Opened { chain, there, .. } = place.try_open(&known, Some(line)).await.unwrap();
-            assert_eq!((there, chain.last.seq), (true, lines));
+            let Err(Unsure { lines: asked, .. }) = chain.append(&deaf, &[(event(), NOW)]).await else { panic!("its answer was lost") };
+            let Opened { chain, there, .. } = place.try_open(&known, asked).await.unwrap();
+            assert_eq!((there, chain.last.seq), (1, lines));
             known.insert("k".to_owned(), Head { link: chain.last, broken: None });
         }
         assert_eq!(whole(&place.text("k").await), 399);
@@ -457,7 +478,7 @@ mod tests {
             place.logs().store().await.put(&objects::path(chain, 1), stored.into()).await.unwrap();
             let last = Line::parse(stored.lines().last().unwrap().as_bytes(), 5).ok().unwrap().link;
             let heads = BTreeMap::from([(chain.to_owned(), Head { link: last, broken: None })]);
-            let wanted = Wanted { replica: chain.into(), key: place.key.clone(), heads, unsure: None };
+            let wanted = Wanted { replica: chain.into(), key: place.key.clone(), heads, unsure: Vec::new() };
             let Opened { chain: mut opened, broken, .. } = Chain::open(&place.logs(), wanted, NOW).await.unwrap();
             assert_eq!((broken, opened.last.seq), (None, 5), "{}", place.kind);
             add(&mut opened, &place.logs(), 1).await;

@@ -81,7 +81,9 @@ pub(crate) async fn end_readers(store: Arc<FileStore>, stop: CancellationToken) 
             match store.records.find(&file_uid).await {
                 Ok(found) if found.as_ref().is_some_and(|(file, _)| file.state != State::Destroyed) => {}
                 Ok(_) => store.storages.end_readers(&path),
-                Err(error) => tracing::warn!(file = file_uid, error = error.chain(), "whether a file that is read is still there is not known"),
+                Err(error) => {
+                    tracing::warn!(file = file_uid, error = error.chain(), "whether a file that is read is still there is not known")
+                }
             }
         }
     }

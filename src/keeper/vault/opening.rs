@@ -2,6 +2,7 @@
 //! is made without the line. Sealing needs none.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use api::{Region, Uid};
 use envelope::{EncryptionContext, FileKey, KeyRing, Opened, Purpose, RingError, TenantKey};
@@ -18,7 +19,7 @@ pub(crate) struct Opening {
 
 impl Opening {
     /// Writes the line. `uid` is that of the object whose secret is opened; `event` says which it is and what for.
-    pub(super) async fn audited(audit: &Audit, region: &Region, uid: &Uid, event: Event) -> Result<Self> {
+    pub(super) async fn audited(audit: &Arc<Audit>, region: &Region, uid: &Uid, event: Event) -> Result<Self> {
         audit.line(region, event).await?;
         Ok(Self { uid: uid.clone() })
     }

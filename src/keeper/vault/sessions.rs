@@ -39,7 +39,7 @@ pub(crate) struct Owner<'a> {
     /// What the list of its tokens is bound to.
     pub(crate) bound: Bound,
     /// Where it stands, for `region`, that the list of tokens is opened.
-    pub(crate) audit: &'a Audit,
+    pub(crate) audit: &'a Arc<Audit>,
     pub(crate) region: &'a Region,
     pub(crate) ring: &'a Ring,
     pub(crate) scope: Scope,

@@ -22,7 +22,7 @@ pub(super) const CHECKS: &[Check] = &[
     ("one of two keepers does what only one does, and lets only one go at a time", one_leads),
 ];
 
-const TENANT: &str = "lakeside-two";
+const TENANT: &str = "keeping";
 const NAME: &str = "dataimporter-keeper.dataimporter-system.svc";
 /// Leases asked for in a second.
 const RATE: &str = "100";
@@ -31,8 +31,9 @@ const LIMIT: Duration = Duration::from_secs(240);
 /// Two keepers, a Region in a bucket, and a tenant there; one keeper again afterwards.
 struct Two<'a> {
     demo: &'a Demo,
+    /// Before its servers end.
+    _again: (DallasAgain<'a>, OneAgain<'a>),
     beside: Beside<'a>,
-    _again: (OneAgain<'a>, DallasAgain<'a>),
 }
 
 struct OneAgain<'a>(&'a Kubectl);
@@ -60,7 +61,7 @@ impl<'a> Two<'a> {
         beside.tenant_of(KEEPS, TENANT)?;
         beside.org(TENANT)?;
         beside.intake(TENANT, &["crm"])?;
-        Ok(Self { demo, beside, _again: (again, dallas) })
+        Ok(Self { demo, _again: (dallas, again), beside })
     }
 
     /// The keepers' pods: name, UID.
@@ -76,14 +77,16 @@ impl<'a> Two<'a> {
     }
 
     /// A worker that has its lease and is stopped, for calls in its place.
-    fn worker(&self) -> Result<Worker> {
+    fn worker(&self, run: &str) -> Result<Worker> {
+        // The tenant's namespace stays with what earlier checks ran there.
+        let run = format!("{run}-{}", std::process::id());
         let folder = self.demo.folder.join("keepers");
         std::fs::create_dir_all(&folder)?;
         let file = folder.join("rows.csv");
         std::fs::write(&file, self.beside.contacts())?;
         self.demo.plugin(&["upload", &file.to_string_lossy(), "--name", "rows", "--replace", "-n", TENANT])?;
         self.beside.job_from(TENANT, "rows", &json!({"upload": {"name": "rows"}}))?;
-        Worker::of(self.demo, TENANT, "rows", "two-a")
+        Worker::of(self.demo, TENANT, "rows", &run)
     }
 
     /// Lines of the Region's audit, of all chains, which are whole.
@@ -95,6 +98,36 @@ impl<'a> Two<'a> {
     }
 }
 
+/// What keepers say while they are there: a pod that goes takes its log along.
+struct Logs(Vec<Child>, std::path::PathBuf);
+
+impl Logs {
+    fn follow(demo: &Demo) -> Result<Self> {
+        let folder = demo.folder.join("keepers");
+        let follow = |number: u32| -> Result<Child> {
+            let log = std::fs::File::create(folder.join(format!("{number}.log")))?;
+            let mut logs = Command::new(&demo.kubectl.program);
+            demo.kubectl.point(&mut logs).args(["logs", "-f", &format!("dataimporter-keeper-{number}"), "-n", SYSTEM, "--tail=0"]);
+            logs.stdout(log).spawn().context("cannot start kubectl")
+        };
+        Ok(Self(vec![follow(0)?, follow(1)?], folder))
+    }
+
+    /// Warnings and errors, each kind once.
+    fn warnings(&mut self) -> Result<BTreeSet<String>> {
+        let mut warnings = BTreeSet::new();
+        for (number, log) in self.0.iter_mut().enumerate() {
+            let _ = log.kill();
+            let _ = log.wait();
+            let said = std::fs::read_to_string(self.1.join(format!("{number}.log")))?;
+            let lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let warns = lines.filter(|line| line["level"] == "WARN" || line["level"] == "ERROR");
+            warnings.extend(warns.map(|line| format!("keeper-{number}: {}: {}", line["message"], line["error"])));
+        }
+        Ok(warnings)
+    }
+}
+
 /// Leases that are asked for in the background.
 struct Load(Child);
 
@@ -103,10 +136,12 @@ impl Load {
         let authority = Keeper::of(demo)?.authority;
         let (pid, root) = (worker.process(), format!("/proc/{}/root", worker.process()));
         let script = workspace::root().join("xtask/src/test/cluster/lease_load.py");
+        let names = demo.folder.join("keepers/resolv.conf");
+        std::fs::copy(format!("{root}/etc/resolv.conf"), &names).context("the pod's names cannot be read on its node")?;
         // The pod's network with the names that the pod knows.
         let mut load = Command::new("nsenter");
         load.arg(format!("--net=/proc/{pid}/ns/net")).args(["unshare", "--mount", "sh", "-c"]);
-        load.arg("mount --bind \"$1/etc/resolv.conf\" /etc/resolv.conf; shift; exec python3 \"$@\"").arg("load").arg(&root);
+        load.arg("mount --bind \"$1\" /etc/resolv.conf && shift && exec python3 \"$@\"").arg("load").arg(&names);
         load.arg(script).args(["--host", NAME, "--run", &worker.run_uid, "--rate", RATE, "--threads", "96"]);
         load.arg("--authority").arg(authority).args(["--token", &format!("{root}/var/run/secrets/dataimporter/token")]);
         load.stdin(Stdio::null()).stdout(Stdio::piped());
@@ -142,10 +177,11 @@ fn all_granted(said: &Value) -> Result<u64> {
 
 fn leases_go_on(demo: &Demo) -> Result<()> {
     let two = Two::begin(demo)?;
-    let worker = two.worker()?;
+    let worker = two.worker("two-a")?;
     let before = two.pods()?;
 
     // An administrator's rolling update.
+    let mut logs = Logs::follow(demo)?;
     let load = Load::begin(demo, &worker)?;
     std::thread::sleep(Duration::from_secs(5));
     demo.kubectl.run(&["rollout", "restart", "statefulset/dataimporter-keeper", "-n", SYSTEM])?;
@@ -153,7 +189,8 @@ fn leases_go_on(demo: &Demo) -> Result<()> {
     std::thread::sleep(Duration::from_secs(5));
     let said = load.end()?;
     let mut granted = all_granted(&said)?;
-    ensure!(said["triedAgain"] == json!({}), "an orderly end is noticed: {}", said["triedAgain"]);
+    let warnings = logs.warnings()?;
+    ensure!(said["triedAgain"] == json!({}), "an orderly end is noticed: {}; keepers said {warnings:#?}", said["triedAgain"]);
     let uids = |pods: &[(String, String)]| pods.iter().map(|(_, uid)| uid.clone()).collect::<BTreeSet<_>>();
     ensure!(uids(&before).is_disjoint(&uids(&two.pods()?)), "control: both were replaced");
 
@@ -175,8 +212,13 @@ fn leases_go_on(demo: &Demo) -> Result<()> {
     // A lease that was admitted and whose answer was lost is in the audit, too.
     let lines = two.audit()?;
     let of_run = |event: &str| lines.iter().filter(|line| line["event"] == event && line["run"] == worker.run_uid.as_str()).count() as u64;
-    let admitted = lines.iter().filter(|line| line["event"] == "CallAdmitted" && line["call"] == "lease" && line["run"] == worker.run_uid.as_str());
-    let (admitted, opened, lost) = (admitted.count() as u64, of_run("CredentialOpened"), said["triedAgain"].as_object().map_or(0, |t| t.values().filter_map(Value::as_u64).sum()));
+    let admitted =
+        lines.iter().filter(|line| line["event"] == "CallAdmitted" && line["call"] == "lease" && line["run"] == worker.run_uid.as_str());
+    let (admitted, opened, lost) = (
+        admitted.count() as u64,
+        of_run("CredentialOpened"),
+        said["triedAgain"].as_object().map_or(0, |t| t.values().filter_map(Value::as_u64).sum()),
+    );
     println!("  {granted} leases were granted; the audit has {admitted} of them, and {opened} openings");
     ensure!((granted..=granted + lost + 1).contains(&admitted), "{granted} were granted, and {lost} calls had no answer");
     worker.kill()?;
@@ -187,10 +229,11 @@ fn one_leads(demo: &Demo) -> Result<()> {
     let two = Two::begin(demo)?;
     let before = two.audit()?.len();
     // A file goes when its Upload does, and is erased by one of them.
-    let worker = two.worker()?;
+    let worker = two.worker("two-b")?;
     let upload = demo.kubectl.run(&["get", "upload", "rows", "-n", TENANT, "-o", "jsonpath={.metadata.uid}"])?;
+    let run = worker.run.clone();
     drop(worker);
-    runs::Run::of(demo, TENANT, "two-a", &demo.folder.join("keepers"))?.ends("True", "")?;
+    runs::Run::of(demo, TENANT, &run, &demo.folder.join("keepers"))?.ends("True", "")?;
     demo.kubectl.run(&["delete", "upload", "rows", "-n", TENANT])?;
     process::wait_until("the file to be erased", LIMIT, || {
         let lines = two.audit()?;
