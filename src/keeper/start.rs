@@ -1,5 +1,5 @@
 //! The order in which a keeper comes up: know the time, know itself, see every object, clear away what it had begun, and only then say
-//! ready. One that has no other beside it has erased by then what was due, too; where there are several, the one that leads does (`lead`).
+//! ready. What only one keeper does it begins when it leads (`lead`); without an election it has swept before it says ready.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
