@@ -180,6 +180,16 @@ async fn keys_for_sealing_end_and_what_was_taken_in_stays() -> Result<()> {
     poke_region(&world).await?;
     let second = published(&world, Some(&first.kid)).await?;
     assert!(second.opens_until.0 > first.opens_until.0);
+    // When every keeper knows of it, the sixty days of the first one begin.
+    world.keeper.advance(SignedDuration::from_secs(11)).await?;
+    poke_region(&world).await?;
+    wait_for("the first key to settle", Duration::from_secs(30), async || {
+        let all = world.api::<Secret>(SYSTEM).list(&ListParams::default()).await?;
+        let of_sealing = all.items.into_iter().filter(|secret| secret.name_any().starts_with("seal-keys-"));
+        let rings: Vec<_> = of_sealing.flat_map(|secret| secret.data.unwrap_or_default().into_values()).collect();
+        Ok(rings.iter().any(|ring| String::from_utf8_lossy(&ring.0).contains("settlingSince")).then_some(()))
+    })
+    .await?;
     world.keeper.advance(SignedDuration::from_hours(58 * 24)).await?;
     put(&world, "late", &late, &spec).await?;
     world.until_connection("late", "Verified").await?;

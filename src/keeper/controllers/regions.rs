@@ -8,7 +8,7 @@ use api::conditions::{AUDIT_BROKEN, CLOCK_SKEW, Conditions, KEY_CUSTODY, OVERDUE
 use api::reasons::region as reasons;
 use api::region::RootKeyKind;
 use api::{Region, RegionStatus, Tenant};
-use envelope::{Observed, Request};
+use envelope::{Observed, Policy};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Api, ResourceExt};
@@ -21,7 +21,7 @@ use super::rotation::{self, Refusal};
 use crate::keeper::audit::{self, Event};
 use crate::keeper::base::error::{Error, Result};
 use crate::keeper::base::published;
-use crate::keeper::vault::custody;
+use crate::keeper::vault::custody::{self, RootRotated};
 
 const INTERVAL: Duration = Duration::from_secs(60);
 /// While something is not in order.
@@ -40,10 +40,11 @@ pub(crate) async fn reconcile(controllers: &Controllers, name: &str) -> Result<N
         Err(refusal) => (None, Some(refusal)),
     };
     let mut custody = custody(controllers, &region, requested, now).await;
-    if custody.is_ok()
-        && let Err(error) = publish_seal_key(controllers, &region, now).await
-    {
-        custody = Err(error);
+    if let Ok(known) = &mut custody {
+        match publish_seal_key(controllers, &region, now).await {
+            Ok(waits) => known.waits |= waits,
+            Err(error) => custody = Err(error),
+        }
     }
     let storage = storage(controllers, &region).await;
     let previous = region.status.clone().unwrap_or_default();
@@ -59,7 +60,7 @@ pub(crate) async fn reconcile(controllers: &Controllers, name: &str) -> Result<N
     let refusal = match (requested, region.spec.root_key.kind()) {
         (Some(_), Some(RootKeyKind::File(_))) => Some(Refusal::of_file()),
         (None, _) | (Some(_), Some(RootKeyKind::Secret) | None) => {
-            unreadable.or_else(|| rotation::refusal(requested, *custody.as_ref().ok()?, now))
+            unreadable.or_else(|| rotation::refusal(requested, custody.as_ref().ok()?.request, now))
         }
     };
     conditions = about_time(controllers, name, conditions);
@@ -71,10 +72,12 @@ pub(crate) async fn reconcile(controllers: &Controllers, name: &str) -> Result<N
     }
     write(controllers, &region, &previous, conditions.build()).await?;
     let in_order = storage.is_ok() && custody.is_ok();
+    let waits = custody.as_ref().is_ok_and(|known| known.waits);
     for error in [storage.err(), custody.err()].into_iter().flatten() {
         tracing::warn!(region = name, reason = error.reason(), error = error.chain(), "region is not in order");
     }
     let next = if in_order { INTERVAL } else { SOON };
+    let next = if waits { next.min(Policy::ROOT.spreads.unsigned_abs()) } else { next };
     Ok(Next::After(refusal.map_or(next, |refusal| refusal.again_after(now, next))))
 }
 
@@ -115,7 +118,7 @@ fn about_time(controllers: &Controllers, region: &str, mut conditions: Condition
 
 /// Opens the root key, carries out what is due in its life, and wraps tenant keys again where they need it. Answers with what became of
 /// the request for a new one.
-async fn custody(controllers: &Controllers, region: &Region, requested: Option<Timestamp>, now: Timestamp) -> Result<Request> {
+async fn custody(controllers: &Controllers, region: &Region, requested: Option<Timestamp>, now: Timestamp) -> Result<RootRotated> {
     controllers.vault.custodies.of(region, now).await?;
     let tenants: Vec<Arc<Tenant>> = controllers.cluster.tenants.all().into_iter().filter(|t| t.spec.region == region.name_any()).collect();
     let mut wrapped = controllers.vault.rings.wrapped_under(&tenants, region).await?;
@@ -123,8 +126,8 @@ async fn custody(controllers: &Controllers, region: &Region, requested: Option<T
         *wrapped.entry(kid).or_default() += count;
     }
     let observed = Observed { records: wrapped, requested };
-    let (rewrap, request) = controllers.vault.custodies.rotate(region, &observed, now).await?;
-    if rewrap {
+    let rotated = controllers.vault.custodies.rotate(region, &observed, now).await?;
+    if rotated.rewrap {
         controllers.vault.region_rings.rewrap(region, now).await?;
         for tenant in &tenants {
             if controllers.cluster.region_of(tenant).is_ok() {
@@ -137,13 +140,14 @@ async fn custody(controllers: &Controllers, region: &Region, requested: Option<T
     }
     // After what was due: a ring without a key that wraps has one by now.
     controllers.vault.custodies.health(region, now).await?;
-    Ok(request)
+    Ok(rotated)
 }
 
-/// Looks after the keys that credentials in Git are sealed to.
-async fn publish_seal_key(controllers: &Controllers, region: &Region, now: Timestamp) -> Result<()> {
-    let key = controllers.vault.seal_keys.tend(region, now).await?;
-    published::seal_key(&controllers.cluster, &key).await
+/// Looks after the keys that credentials in Git are sealed to. Answers whether something waits until every keeper knows of what was done.
+async fn publish_seal_key(controllers: &Controllers, region: &Region, now: Timestamp) -> Result<bool> {
+    let (key, waits) = controllers.vault.seal_keys.tend(region, now).await?;
+    published::seal_key(&controllers.cluster, &key).await?;
+    Ok(waits)
 }
 
 async fn write(controllers: &Controllers, region: &Region, previous: &RegionStatus, conditions: Vec<Condition>) -> Result<()> {

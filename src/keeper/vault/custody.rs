@@ -28,6 +28,16 @@ pub(crate) struct Custodies {
     lanes: Lanes,
 }
 
+/// What a look at the life of a root key came to.
+pub(crate) struct RootRotated {
+    /// Whether tenant rings should be wrapped again.
+    pub(crate) rewrap: bool,
+    /// What became of the request for a new key.
+    pub(crate) request: Request,
+    /// Whether something waits until every keeper knows of what was done.
+    pub(crate) waits: bool,
+}
+
 /// What a condition says about custody that works. One that is not known does not: the error is told instead.
 pub(crate) fn set_conditions(region: &Region, conditions: Conditions) -> Conditions {
     let type_ = api::conditions::KEY_CUSTODY;
@@ -95,20 +105,20 @@ impl Custodies {
     }
 
     /// Carries out what is due in the life of a root key that is ours. `wrapped`: how many tenant keys are wrapped under each root key.
-    /// Answers whether tenant rings should be wrapped again, and what became of the request for a new key.
-    pub(crate) async fn rotate(&self, region: &Region, observed: &Observed, now: Timestamp) -> Result<(bool, Request)> {
+    pub(crate) async fn rotate(&self, region: &Region, observed: &Observed, now: Timestamp) -> Result<RootRotated> {
         match holder(region)? {
             RootKeyKind::File(mount) => {
                 // The file's first line wraps; whatever is wrapped under another one is wrapped again.
                 let file = self.file(&mount.name, &region.name_any()).await?;
                 let wrapping = file.wrapping_kid().map_err(|source| Error::Custody { region: region.name_any(), source })?;
-                Ok((observed.records.keys().any(|kid| *kid != wrapping), Request::Nothing))
+                let rewrap = observed.records.keys().any(|kid| *kid != wrapping);
+                Ok(RootRotated { rewrap, request: Request::Nothing, waits: false })
             }
             RootKeyKind::Secret => self.rotate_secret(region, observed, now).await,
         }
     }
 
-    async fn rotate_secret(&self, region: &Region, observed: &Observed, now: Timestamp) -> Result<(bool, Request)> {
+    async fn rotate_secret(&self, region: &Region, observed: &Observed, now: Timestamp) -> Result<RootRotated> {
         let (mut root, mut secret) = self.secret(region, now).await?;
         let failed = |source| Error::Ring { tenant: format!("(root of {})", region.name_any()), source };
         let mut rewrap = false;
@@ -129,7 +139,8 @@ impl Custodies {
             secret.data = Some(BTreeMap::from([(RECORD.to_owned(), ByteString(root.to_json().to_vec()))]));
             secret = self.records.replace(&secret).await?;
         }
-        Ok((rewrap, root.ring().request(&Policy::ROOT, observed.requested, now)))
+        let request = root.ring().request(&Policy::ROOT, observed.requested, now);
+        Ok(RootRotated { rewrap, request, waits: root.ring().spreading(&Policy::ROOT, now) })
     }
 }
 

@@ -29,8 +29,9 @@ impl SealKeys {
         Self { cluster, rings }
     }
 
-    /// Carries out what is due in the life of a Region's keys, and answers with the one to publish.
-    pub(crate) async fn tend(&self, region: &Region, now: Timestamp) -> Result<PublishedSealKey> {
+    /// Carries out what is due in the life of a Region's keys, and answers with the one to publish, and whether something waits until every keeper
+    /// knows of what was done.
+    pub(crate) async fn tend(&self, region: &Region, now: Timestamp) -> Result<(PublishedSealKey, bool)> {
         let failed = failed(region);
         loop {
             let mut kept = self.rings.ensure(Use::Sealing, region, now).await?;
@@ -39,13 +40,14 @@ impl SealKeys {
             let Some(step) = kept.ring.decide(&Policy::SEALED, &Observed::default(), now).into_iter().next() else {
                 let public = ring.seal_key().map_err(&failed)?.public().clone();
                 let created = kept.ring.active().map_or(now, |entry| entry.created());
-                return Ok(PublishedSealKey {
+                let published = PublishedSealKey {
                     region: region.name_any(),
                     installation: self.cluster.installation.clone(),
                     kid: public.kid.to_string(),
                     public_key: public.to_base64(),
                     opens_until: Time(created + Policy::SEALED.serves + Policy::SEALED.settles),
-                });
+                };
+                return Ok((published, kept.ring.spreading(&Policy::SEALED, now)));
             };
             match step {
                 Step::Create => self.rings.create_key(region, &mut kept.ring, now).await?,
