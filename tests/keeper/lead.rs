@@ -125,6 +125,24 @@ async fn who_stands_by_leads_when_the_leader_is_killed() -> Result<()> {
     until_verified(&world, "crm").await
 }
 
+/// The lease is in its name already: it need not wait for the end of what it held itself. The former is there when it comes, as on a node that is cut off.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_under_its_name_leads_at_once() -> Result<()> {
+    let ground = Ground::prepare(Ipv4Addr::LOCALHOST.into()).await?;
+    let keeper = ground.start_candidate("keeper-0").await?;
+    let world = ground.with(keeper).await?;
+    let held = world.api::<LeaseObject>(SYSTEM).get(LEASE).await?.spec.and_then(|spec| spec.lease_transitions);
+    let again = world.start_candidate("keeper-0").await?;
+    let (world, killed) = world.with_keeper(again);
+    drop(killed);
+    // Long before the lease of the one that was killed runs out.
+    wait_for("it to lead again", Duration::from_secs(15), async || Ok(leads(&world.keeper).then_some(()))).await?;
+    let transitions = world.api::<LeaseObject>(SYSTEM).get(LEASE).await?.spec.and_then(|spec| spec.lease_transitions);
+    ensure!(transitions == held, "nobody else held it: {held:?}, then {transitions:?}");
+    put_connection(&world, "crm").await?;
+    until_verified(&world, "crm").await
+}
+
 /// Somebody else holds the lease: a keeper that was cut off, and whose time ran out, finds it so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_lost_its_lease_stands_by_serves_on_and_leads_again() -> Result<()> {
