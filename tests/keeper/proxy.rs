@@ -5,9 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::Result;
 use api::keeper::Lease;
-use api::{Upload, conditions, names};
+use api::{Connection, Upload, conditions, names};
 use kube::ResourceExt;
 use serde_json::json;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -41,14 +42,8 @@ async fn strict_proxy() -> Result<(String, mpsc::UnboundedReceiver<String>)> {
 async fn a_public_org_is_asked_through_the_proxy_and_a_worker_gets_the_proxy_with_its_lease() -> Result<()> {
     let (url, mut asked) = strict_proxy().await?;
     let ground = Ground::prepare(IpAddr::V4(Ipv4Addr::LOCALHOST)).await?;
-    let login = tempfile::tempdir()?;
-    fs::write(login.path().join("username"), "importer\n")?;
-    fs::write(login.path().join("password"), PASSWORD)?;
-    let egress = EgressArgs {
-        egress_proxy_url: url.clone(),
-        egress_proxy_no_proxy: vec![".corp.example".into()],
-        egress_proxy_login_dir: Some(login.path().to_owned()),
-    };
+    let (egress, _login) = behind(&url, PASSWORD)?;
+    let egress = EgressArgs { egress_proxy_no_proxy: vec![".corp.example".into()], ..egress };
     let arguments = Args { egress, ..ground.keeper_arguments("keeper-0") };
     let keeper = start_keeper(ground.server.clone(), arguments, Line::default()).await?;
     let world: World = ground.with(keeper).await?;
@@ -88,6 +83,47 @@ async fn a_public_org_is_asked_through_the_proxy_and_a_worker_gets_the_proxy_wit
     let stored = world.everything_stored().await?;
     assert!(!stored.windows(PASSWORD.len()).any(|part| part == PASSWORD.as_bytes()), "the login lies in the system namespace in clear");
     assert!(!world.audit()?.contains(PASSWORD));
+    Ok(())
+}
+
+/// With a login of this password in a folder that it goes with.
+fn behind(url: &str, password: &str) -> Result<(EgressArgs, TempDir)> {
+    let login = tempfile::tempdir()?;
+    fs::write(login.path().join("username"), "importer\n")?;
+    fs::write(login.path().join("password"), password)?;
+    let folder = Some(login.path().to_owned());
+    Ok((EgressArgs { egress_proxy_url: url.to_owned(), egress_proxy_no_proxy: Vec::new(), egress_proxy_login_dir: folder }, login))
+}
+
+/// Whoever corrects the login restarts the keeper, and does not wait for a pause that has grown by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_proxy_refused_is_asked_anew_by_the_next_keeper() -> Result<()> {
+    let (url, mut asked) = strict_proxy().await?;
+    let ground = Ground::prepare(IpAddr::V4(Ipv4Addr::LOCALHOST)).await?;
+    let (egress, _wrong) = behind(&url, "wrong")?;
+    let arguments = Args { egress, ..ground.keeper_arguments("keeper-0") };
+    let keeper = start_keeper(ground.server.clone(), arguments, Line::default()).await?;
+    let world: World = ground.with(keeper).await?;
+    world.put_secret("public", json!({"clientSecret": "hush-of-the-org"})).await?;
+    world.allow("public").await?;
+    let mut spec = world.org_spec("public", "Keep");
+    spec["salesforce"]["loginUrl"] = json!("https://acme.my.salesforce.com");
+    world.consent("public", "public", &spec).await?;
+    world.put_connection("public", spec).await?;
+    let attempts = |c: &Connection| c.status.as_ref().and_then(|s| s.verification.as_ref()).map(|tried| tried.attempts);
+    world.until::<Connection>("public", "a second attempt", |c| attempts(c) == Some(2)).await?;
+    while let Ok(head) = asked.try_recv() {
+        assert!(head.contains("Basic aW1wb3J0ZXI6d3Jvbmc=\r\n"), "{head}");
+    }
+
+    let (egress, _right) = behind(&url, PASSWORD)?;
+    let arguments = Args { egress, ..world.ground.keeper_arguments("keeper-0") };
+    let keeper = start_keeper(world.ground.server.clone(), arguments, Line::default()).await?;
+    let (world, former) = world.with_keeper(keeper);
+    former.finish().await;
+    world.until::<Connection>("public", "the first attempt of the next keeper", |c| attempts(c) == Some(1)).await?;
+    let heads = std::iter::from_fn(|| asked.try_recv().ok()).collect::<Vec<_>>();
+    assert!(heads.iter().any(|head| head.contains("Basic aW1wb3J0ZXI6Y29ycmVjdCBob3JzZSBiYXR0ZXJ5\r\n")), "{heads:?}");
     Ok(())
 }
 

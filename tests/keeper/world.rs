@@ -35,7 +35,7 @@ const WAIT: Duration = Duration::from_secs(30);
 pub(crate) struct World {
     pub(crate) keeper: Running,
     pub(crate) http: reqwest::Client,
-    ground: Ground,
+    pub(crate) ground: Ground,
 }
 
 /// Everything that is there before the first keeper.

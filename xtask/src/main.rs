@@ -18,6 +18,7 @@ mod mariadb;
 mod minio;
 mod packages;
 mod pinned;
+mod previous;
 mod process;
 mod programs;
 mod progress;

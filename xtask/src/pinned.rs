@@ -1,5 +1,5 @@
 //! Other people's programs that only tests use, made from pins: stores of objects (MinIO and fake-gcs-server, built from their Go modules, and
-//! Azurite, of npm), helm-unittest, Flux and Argo CD. The pins of each are in `xtask/<name>`; what is made of them is kept outside the
+//! Azurite, of npm), helm-unittest, Flux, Argo CD and etcd's tools. The pins of each are in `xtask/<name>`; what is made of them is kept outside the
 //! checkout, and linked to `target/<name>`, where tests look for it.
 
 use std::fs::{self, File};
@@ -75,6 +75,14 @@ const ARGO_CD: Pinned = Pinned {
     takes: "ten to twenty minutes",
 };
 
+const ETCD: Pinned = Pinned {
+    name: "etcd",
+    making: Making::Go(&["go.etcd.io/etcd/etcdctl/v3", "go.etcd.io/etcd/etcdutl/v3"]),
+    pins: "go.sum",
+    beside: &[],
+    takes: "one to two minutes",
+};
+
 /// S3.
 pub(crate) fn minio(progress: &Progress) -> Result<()> {
     MINIO.make(progress)
@@ -102,6 +110,12 @@ pub(crate) fn flux(progress: &Progress) -> Result<PathBuf> {
 pub(crate) fn argo_cd(progress: &Progress) -> Result<PathBuf> {
     ARGO_CD.make(progress)?;
     Ok(workspace::target().join(ARGO_CD.name))
+}
+
+/// What takes and restores snapshots of etcd.
+pub(crate) fn etcd(progress: &Progress) -> Result<PathBuf> {
+    ETCD.make(progress)?;
+    Ok(workspace::target().join(ETCD.name))
 }
 
 impl Pinned {

@@ -80,7 +80,7 @@ fn build_unless(progress: &Progress, folder: &Path, optimized: Optimized, stoppe
     })
 }
 
-fn last_line(log: &Path) -> String {
+pub(crate) fn last_line(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     text.lines().last().map(|line| format!(", {}", line.trim())).unwrap_or_default()
 }

@@ -28,6 +28,8 @@ pub(crate) struct Controllers {
     awaited: Mutex<Awaited>,
     /// Has a Connection looked at now, by namespace and name.
     wake_connection: Box<dyn Fn(String, String) + Send + Sync>,
+    /// A word for this process.
+    process: String,
 }
 
 impl Controllers {
@@ -38,6 +40,7 @@ impl Controllers {
         files: Arc<FileStore>,
         wake_connection: Box<dyn Fn(String, String) + Send + Sync>,
     ) -> Self {
-        Self { cluster, audit, vault, files, budget: Mutex::default(), awaited: Mutex::default(), wake_connection }
+        let process = format!("{:016x}", rand::random::<u64>());
+        Self { cluster, audit, vault, files, budget: Mutex::default(), awaited: Mutex::default(), wake_connection, process }
     }
 }

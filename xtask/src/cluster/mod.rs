@@ -6,6 +6,7 @@ mod control_plane;
 mod daemon;
 mod layout;
 mod node;
+mod restore;
 mod running;
 mod status;
 mod toolchain;

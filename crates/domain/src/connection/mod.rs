@@ -14,7 +14,7 @@ pub use consent::Consent;
 pub use intake::{Decision, Observed, Seal, SealRefusal, Source, decide};
 pub use remedy::{allowance, in_words, remedy};
 pub use source::{managed_by, required_keys};
-pub use verification::{Due, Shown, again, due};
+pub use verification::{Due, Shown, ShownThrough, again, due};
 
 use api::ConnectionSpec;
 use api::connection::CredentialSource;

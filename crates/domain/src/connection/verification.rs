@@ -30,12 +30,44 @@ pub struct Shown<'a> {
     pub endpoints: &'a [PrivateEndpoint],
     /// Hosts besides Salesforce's own at which the Region lets workers log in.
     pub login_hosts: &'a [String],
+    /// The proxy of the installation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<ShownThrough<'a>>,
+}
+
+/// The proxy that what is shown passes through, as this keeper has it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ShownThrough<'a> {
+    /// `egress.proxy.url` of the chart.
+    pub url: &'a str,
+    /// `egress.proxy.noProxy` of the chart.
+    pub no_proxy: &'a [String],
+    /// A word for this process, which has read the login at its start: no digest of the login may stand in a status.
+    #[serde(skip)]
+    pub process: &'a str,
 }
 
 impl Shown<'_> {
     /// SHA-256 of all of it, in hexadecimal: what a status remembers an attempt by.
     pub fn digest(&self) -> String {
         hex::encode(Sha256::digest(serde_json::to_vec(self).unwrap_or_default()))
+    }
+
+    /// What a status remembers an attempt by that the proxy refused. A keeper that starts later may have another login there, and asks at once.
+    fn stopped_by_proxy(&self) -> Option<String> {
+        let proxy = self.proxy?;
+        Some(hex::encode(Sha256::digest(format!("{} {}", self.digest(), proxy.process))))
+    }
+
+    /// The attempt once the proxy has refused it.
+    pub fn refused_by_proxy(&self, attempt: Verification) -> Verification {
+        Verification { of: self.stopped_by_proxy().unwrap_or_else(|| self.digest()), ..attempt }
+    }
+
+    /// What the status has of attempts to show this.
+    fn tried<'s>(&self, status: Option<&'s ConnectionStatus>) -> Option<&'s Verification> {
+        let tried = status?.verification.as_ref()?;
+        (tried.of == self.digest() || Some(&tried.of) == self.stopped_by_proxy().as_ref()).then_some(tried)
     }
 
     /// Whether this very credential was accepted at this very endpoint, however long ago.
@@ -49,9 +81,8 @@ impl Shown<'_> {
 
     /// The next attempt, to be written down before it is made.
     pub fn attempt(&self, status: Option<&ConnectionStatus>, now: Timestamp) -> Verification {
-        let of = self.digest();
-        let before = tried(status, &of).map_or(0, |tried| tried.attempts);
-        Verification { of, attempts: before.saturating_add(1), last_attempt: Time(now) }
+        let before = self.tried(status).map_or(0, |tried| tried.attempts);
+        Verification { of: self.digest(), attempts: before.saturating_add(1), last_attempt: Time(now) }
     }
 }
 
@@ -68,17 +99,13 @@ pub enum Due {
 
 /// When the credential is shown next, by what the Connection's status says of earlier attempts.
 pub fn due(shown: &Shown<'_>, status: Option<&ConnectionStatus>, now: Timestamp) -> Due {
-    let Some(tried) = tried(status, &shown.digest()) else { return Due::Now };
+    let Some(tried) = shown.tried(status) else { return Due::Now };
     if tried.attempts > 0 {
         let at = again(tried).min(now + pause(tried.attempts));
         return if now < at { Due::At(at) } else { Due::Now };
     }
     let lately = status.and_then(|s| s.last_verified.as_ref()).is_some_and(|at| now.duration_since(at.0) < VERIFY_INTERVAL);
     if lately && shown.was_accepted(status) { Due::Fresh } else { Due::Now }
-}
-
-fn tried<'a>(status: Option<&'a ConnectionStatus>, of: &str) -> Option<&'a Verification> {
-    status?.verification.as_ref().filter(|tried| tried.of == of)
 }
 
 /// When the next attempt may be made after one that failed or came to no end.
@@ -95,7 +122,9 @@ mod tests {
     use super::*;
     use api::conditions::Conditions;
 
-    const SHOWN: Shown<'_> = Shown { endpoint_digest: "e", version: 1, asked: None, endpoints: &[], login_hosts: &[] };
+    const SHOWN: Shown<'_> = Shown { endpoint_digest: "e", version: 1, asked: None, endpoints: &[], login_hosts: &[], proxy: None };
+
+    const PROXY: ShownThrough<'_> = ShownThrough { url: "http://proxy.corp:3128", no_proxy: &[], process: "a" };
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -133,11 +162,31 @@ mod tests {
             Shown { version: 2, ..SHOWN },
             Shown { asked: Some("now"), ..SHOWN },
             Shown { login_hosts: &hosts, ..SHOWN },
+            Shown { proxy: Some(PROXY), ..SHOWN },
         ] {
             assert_eq!(due(&other, Some(&refused), at(1001)), Due::Now, "{other:?}");
             assert_eq!(due(&other, Some(&after(0, true, 1000)), at(1001)), Due::Now, "{other:?}");
             assert_eq!(other.attempt(Some(&refused), at(1001)).attempts, 1, "{other:?}");
         }
+    }
+
+    #[test]
+    fn what_the_proxy_refused_is_asked_at_once_by_a_keeper_that_started_later() {
+        let shown = Shown { proxy: Some(PROXY), ..SHOWN };
+        let later = Shown { proxy: Some(ShownThrough { process: "b", ..PROXY }), ..SHOWN };
+        let mut status = after(4, false, 1000);
+        let begun = Verification { of: shown.digest(), ..status.verification.clone().unwrap() };
+        status.verification = Some(begun.clone());
+        assert_eq!(
+            due(&later, Some(&status), at(1001)),
+            Due::At(at(1128)),
+            "control: of an attempt that the keeper died of nobody knows why"
+        );
+        status.verification = Some(shown.refused_by_proxy(begun));
+        assert_eq!(due(&shown, Some(&status), at(1001)), Due::At(at(1128)), "the keeper that was refused has the same login still");
+        assert_eq!(shown.attempt(Some(&status), at(1128)).attempts, 5);
+        assert_eq!(due(&later, Some(&status), at(1001)), Due::Now);
+        assert_eq!(later.attempt(Some(&status), at(1001)).attempts, 1);
     }
 
     /// A keeper that dies of an attempt finds it written down, whatever it looked like before.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use api::connection::Verification;
 use api::reasons::connection as reasons;
 use api::{Connection, NamespaceName, names};
-use domain::connection::{A_MINUTE, AT_ONCE, Due, Shown, again, due, remedy};
+use domain::connection::{A_MINUTE, AT_ONCE, Due, Shown, ShownThrough, again, due, remedy};
 use domain::reach::endpoints_of;
 use kube::ResourceExt;
 
@@ -36,6 +36,11 @@ pub(super) async fn verify(
         asked: connection.annotations().get(names::RECONCILE_ANNOTATION).map(String::as_str),
         endpoints: &endpoints,
         login_hosts: &keys.region.spec.allowed_login_hosts,
+        proxy: controllers.vault.egress_proxy.as_ref().map(|proxy| ShownThrough {
+            url: &proxy.url,
+            no_proxy: &proxy.no_proxy,
+            process: &controllers.process,
+        }),
     };
     report.shown = true;
     match due(&shown, connection.status.as_ref(), report.now) {
@@ -96,7 +101,8 @@ pub(super) async fn verify(
                 report.stall(reason, &message)
             }
             report.come_back(again(&attempt));
-            report.status.verification = Some(attempt);
+            let by_proxy = reason == connect::reasons::PROXY_REFUSED;
+            report.status.verification = Some(if by_proxy { shown.refused_by_proxy(attempt) } else { attempt });
         }
         Err(error) => return Err(error),
     }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::minio::{self, Bucket};
+use super::org::Org;
 use crate::certificate::{self, Certificate};
 use crate::cluster::{BESIDE, Cluster};
 use crate::demo::manifests::list;
@@ -19,18 +20,17 @@ use crate::{mariadb, process, served};
 
 const NAMESPACE: &str = "beside";
 const REGION: &str = "us-dallas";
-const SALESFORCE: &str = "salesforce.beside.svc";
+pub(super) const ORG: Org = Org { host: "salesforce.beside.svc", address: BESIDE, port: 8443 };
 const DATABASE: &str = "warehouse.beside.svc";
 pub(super) const SHOP: &str = "shop.beside.svc";
 pub(super) const LAKE: &str = "lake.beside.svc";
 const PARTNER: &str = "partner.beside.svc";
 const EXPORTS: &str = "exports.beside.svc";
-const CLIENT: &str = "canary";
 /// A call of a worker that has nothing yet, and one of a worker with rows in memory.
 pub(super) const DESCRIBE: (&str, &str) = ("GET", "*/sobjects/*/describe*");
 pub(super) const COMMIT: (&str, &str) = ("PATCH", "*/jobs/ingest/*");
 /// Tenants that the Region lets through to the address beside the cluster.
-const TENANTS: [&str; 7] = ["canary", "keeping", "lakeside", "moving", "phoenix", "sealer", "shopper"];
+const TENANTS: [&str; 10] = ["canary", "keeping", "lakeside", "moving", "phoenix", "proxied", "restored", "sealer", "shopper", "upgraded"];
 
 /// An SFTP server.
 pub(super) struct Partner {
@@ -56,11 +56,9 @@ impl<'a> Beside<'a> {
         let folder = std::env::temp_dir().join(format!("dataimporter-beside-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
         let mut beside = Self { demo, folder, servers: Vec::new(), marker };
-        beside.salesforce(&cluster)?;
         beside.database(&cluster)?;
         beside.names()?;
-        let answers = || beside.ask("/services/data", &[]).map(drop);
-        process::wait_until("a Salesforce beside the cluster", Duration::from_secs(30), answers)?;
+        beside.salesforce(&ORG)?;
         listens(5432, "PostgreSQL")?;
         Ok(beside)
     }
@@ -106,15 +104,12 @@ impl<'a> Beside<'a> {
         certificate::of_server(name, host, &self.folder)
     }
 
-    fn salesforce(&mut self, cluster: &Cluster) -> Result<()> {
-        let Certificate { certificate, key } = self.certificate("salesforce", SALESFORCE)?;
-        let program = self.demo.bin.join("salesforce-emulator").to_string_lossy().into_owned();
-        let mut server = cluster.in_network(&[&program, "--listen", &format!("{BESIDE}:8443"), "--client-id", CLIENT, "--enable-admin"])?;
-        server.args(["--public-url", &format!("https://{SALESFORCE}:8443"), "--tls-cert"]).arg(certificate).arg("--tls-key").arg(key);
-        // Its first line says the secret.
-        server.env("EMULATOR_CLIENT_SECRET", self.client_secret()).env("RUST_LOG", "off").stdin(Stdio::null()).stdout(Stdio::null());
+    /// Starts a Salesforce, with a certificate of its name.
+    pub(super) fn salesforce(&mut self, org: &Org) -> Result<()> {
+        let tls = self.certificate(org.host, org.host)?;
+        let mut server = org.server(self.demo, &tls, &self.client_secret())?;
         self.servers.push(server.spawn().context("cannot start the emulator")?);
-        Ok(())
+        process::wait_until("a Salesforce beside the cluster", Duration::from_secs(30), || org.ask("/services/data", &[]).map(drop))
     }
 
     /// Two thousand rows with the marker in each, in their key, too; the last name of one of them is no number.
@@ -272,63 +267,29 @@ impl<'a> Beside<'a> {
     /// The Region's leave for the tenants here to go to the address beside the cluster, and for its keeper to keep files there.
     pub(super) fn let_through(&self, region: &str) -> Result<()> {
         let spec = json!({"spec": {
-            "allowedLoginHosts": [SALESFORCE],
+            "allowedLoginHosts": [ORG.host],
             "privateEndpoints": [{"cidr": format!("{BESIDE}/32"), "ports": [2222, 3306, 4443, 5432, 8443, 9000, 9443, 10000], "tenants": TENANTS}],
         }});
         self.demo.kubectl.run(&["patch", "region", region, "--type=merge", "-p", &spec.to_string()]).map(drop)
     }
 
-    /// Asks the Salesforce here, at its tester's door or elsewhere.
-    pub(super) fn ask(&self, path: &str, arguments: &[&str]) -> Result<Value> {
-        let authority = certificate::authority().to_string_lossy().into_owned();
-        let (resolve, url) = (format!("{SALESFORCE}:8443:{BESIDE}"), format!("https://{SALESFORCE}:8443{path}"));
-        let curl = [
-            "curl",
-            "--silent",
-            "--show-error",
-            "--fail",
-            "--max-time",
-            "10",
-            "--noproxy",
-            "*",
-            "--cacert",
-            &authority,
-            "--resolve",
-            &resolve,
-            &url,
-        ];
-        let said = process::output(&mut Cluster::find()?.in_network(&[&curl, arguments].concat())?)?;
-        if said.trim().is_empty() {
-            Ok(Value::Null)
-        } else {
-            serde_json::from_str(&said).with_context(|| format!("it answered {said:.200}"))
-        }
-    }
-
     /// The next so many calls of this kind wait so long for their answer: time to look at a worker.
     pub(super) fn hold(&self, call: (&str, &str), seconds: u32, times: u32) -> Result<()> {
-        self.hold_after(0, call, seconds, times)
+        ORG.hold(0, call, seconds, times)
     }
 
     /// The same once so many of them have passed.
-    pub(super) fn hold_after(&self, skip: u32, (method, path): (&str, &str), seconds: u32, times: u32) -> Result<()> {
-        let delay =
-            json!({"action": "delay", "milliseconds": seconds * 1000, "method": method, "path": path, "skip": skip, "times": times});
-        let fault = delay.to_string();
-        let arguments = ["--request", "POST", "--header", "content-type: application/json", "--data", &fault];
-        self.ask("/emulator/faults", &arguments).map(drop)
+    pub(super) fn hold_after(&self, skip: u32, call: (&str, &str), seconds: u32, times: u32) -> Result<()> {
+        ORG.hold(skip, call, seconds, times)
     }
 
     pub(super) fn let_pass(&self) -> Result<()> {
-        self.ask("/emulator/faults", &["--request", "DELETE"]).map(drop)
+        ORG.let_pass()
     }
 
     /// What every access token begins with, and nothing else does: the org's id and an exclamation mark.
     pub(super) fn token_mark(&self) -> Result<String> {
-        let secret = format!("client_secret={}", self.client_secret());
-        let form = ["--data", "grant_type=client_credentials", "--data", &format!("client_id={CLIENT}"), "--data", &secret];
-        let answer = self.ask("/services/oauth2/token", &form)?;
-        let token = answer["access_token"].as_str().context("the Salesforce side gave no token")?;
+        let token = ORG.token(&self.client_secret())?;
         let (org, _) = token.split_once('!').context("a token begins with its org")?;
         Ok(format!("{org}!"))
     }
@@ -365,7 +326,7 @@ impl<'a> Beside<'a> {
 
     /// Only the first of them.
     pub(super) fn org(&self, namespace: &str) -> Result<()> {
-        self.connection(namespace, "crm", &[("clientSecret", &self.client_secret())], org()?)
+        self.connection(namespace, "crm", &[("clientSecret", &self.client_secret())], ORG.connection()?)
     }
 
     /// A Connection to the database by another name of it.
@@ -379,7 +340,7 @@ impl<'a> Beside<'a> {
 
     /// What [`Beside::connections`] applies, as a tenant's people have it before they seal it.
     pub(super) fn manifests(&self, namespace: &str) -> Result<Value> {
-        let mut all = with_secret(namespace, "crm", &[("clientSecret", &self.client_secret())], org()?);
+        let mut all = with_secret(namespace, "crm", &[("clientSecret", &self.client_secret())], ORG.connection()?);
         all.extend(with_secret(namespace, "warehouse", &[("password", &self.password())], database(DATABASE)?));
         Ok(list(all))
     }
@@ -467,12 +428,6 @@ impl Drop for Beside<'_> {
     }
 }
 
-/// The Salesforce in a Connection's words.
-fn org() -> Result<Value> {
-    let (auth, tls) = (json!({"clientCredentials": {"clientId": CLIENT}}), json!({"caBundle": authority()?}));
-    Ok(json!({"salesforce": {"loginUrl": format!("https://{SALESFORCE}:8443"), "auth": auth, "tls": tls}}))
-}
-
 /// The database in a Connection's words, by a name of it.
 fn database(host: &str) -> Result<Value> {
     let tls = json!({"caBundle": authority()?, "serverName": DATABASE});
@@ -489,7 +444,7 @@ fn with_secret(namespace: &str, name: &str, entries: &[(&str, &str)], mut spec: 
 }
 
 /// Waits for a server beside the cluster.
-fn listens(port: u16, name: &str) -> Result<()> {
+pub(super) fn listens(port: u16, name: &str) -> Result<()> {
     let cluster = Cluster::find()?;
     process::wait_until(&format!("a {name} beside the cluster"), Duration::from_secs(60), || {
         let probe = cluster.tools().program("probe");

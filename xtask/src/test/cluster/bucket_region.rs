@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use super::Check;
 use super::beside::{Beside, LAKE, authority};
 use super::canary::Canary;
+use super::chart;
 use super::minio::{Bucket, KEY_ID, REGION};
 use super::refusal::refused;
 use super::runs::Run;
-use crate::cluster::Cluster;
 use crate::demo::Demo;
 use crate::demo::manifests::SYSTEM;
 use crate::kubectl::{Kubectl, condition};
-use crate::{process, workspace};
+use crate::process;
 
 pub(super) const CHECKS: &[Check] =
     &[("uploads, results and audit of a Region lie in its bucket, sealed, and go with their tenant", keeps_files_in_a_bucket)];
@@ -51,11 +51,8 @@ pub(super) fn confirm_deletion(kubectl: &Kubectl, kind: &str, name: &str) -> Res
 
 /// What an administrator does with the chart's value `regions`.
 pub(super) fn serve(kubectl: &Kubectl, more: &[&str]) -> Result<()> {
-    let mut helm = std::process::Command::new(Cluster::find()?.tools().program("helm"));
     let regions = [&["eu-frankfurt", "us-dallas", "ap-sydney"], more].concat().join(",");
-    kubectl.point(&mut helm).args(["upgrade", "dataimporter"]).arg(workspace::root().join("charts/dataimporter"));
-    helm.args(["--namespace", SYSTEM, "--reuse-values", "--set", &format!("regions={{{regions}}}"), "--wait", "--timeout", "120s"]);
-    process::output(&mut helm).map(drop)
+    chart::set(kubectl, &[&format!("regions={{{regions}}}")])
 }
 
 fn keeps_files_in_a_bucket(demo: &Demo) -> Result<()> {

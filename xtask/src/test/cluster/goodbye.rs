@@ -2,14 +2,15 @@
 //! may get stuck, and nothing may stay. The last group: it ends with the installation gone.
 
 use std::collections::BTreeSet;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::Check;
+use super::chart::helm;
 use crate::demo::Demo;
+use crate::demo::manifests::SYSTEM;
 use crate::kubectl::{Kubectl, condition};
 use crate::{process, workspace};
 
@@ -21,7 +22,6 @@ pub(super) const CHECKS: &[Check] = &[
     ("an erasing uninstall leaves nothing behind", erased),
 ];
 
-const SYSTEM: &str = "dataimporter-system";
 const KEEPER: &str = "dataimporter-keeper";
 /// On the keeper's StatefulSet: what becomes of what is left.
 const POLICY: &str = "dataimporter.io/drain-policy";
@@ -196,17 +196,11 @@ fn run_namespaces(demo: &Demo) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn helm(demo: &Demo, arguments: &[&str]) -> Result<String> {
-    let mut helm = Command::new(demo.kubectl.program.with_file_name("helm"));
-    demo.kubectl.point(&mut helm).args(arguments).args(["--namespace", SYSTEM]);
-    process::output(&mut helm)
-}
-
 /// `Refuse`, or a consent for the installation that is there.
-fn uninstall(demo: &Demo, policy: &str) -> Result<String> {
+pub(super) fn uninstall(demo: &Demo, policy: &str) -> Result<String> {
     let said = if policy == "Refuse" { policy.to_owned() } else { format!("{policy}/{}", keeper_uid(&demo.kubectl)?) };
     say(&demo.kubectl, &said)?;
-    helm(demo, &["uninstall", "dataimporter", "--wait", "--timeout", "300s"])
+    helm(&demo.kubectl, &["uninstall", "dataimporter", "--wait", "--timeout", "300s"])
 }
 
 fn keeper_uid(kubectl: &Kubectl) -> Result<String> {
@@ -260,14 +254,14 @@ fn released(demo: &Demo) -> Result<()> {
 
     let chart = workspace::root().join("charts/dataimporter").to_string_lossy().into_owned();
     let values = demo.folder.join("values.json").to_string_lossy().into_owned();
-    helm(demo, &["install", "dataimporter", &chart, "--wait", "--timeout", "180s", "--values", &values])?;
+    helm(&demo.kubectl, &["install", "dataimporter", &chart, "--wait", "--timeout", "180s", "--values", &values])?;
     until_ready(kubectl, &["tenant", "acme"])?;
     until_ready(kubectl, &["connection", "crm", "-n", "acme"])?;
     // The consent was for the one that is gone, wherever it is left over.
     let kept = kubectl.json(&["get", "statefulset", KEEPER, "-n", SYSTEM])?["metadata"]["annotations"][POLICY].clone();
     ensure!(kept.is_null(), "the next installation has a consent that nobody gave: {kept}");
     say(kubectl, &consent)?;
-    ensure!(helm(demo, &["uninstall", "dataimporter", "--wait", "--timeout", "300s"]).is_err(), "{consent} is obeyed twice");
+    ensure!(helm(&demo.kubectl, &["uninstall", "dataimporter", "--wait", "--timeout", "300s"]).is_err(), "{consent} is obeyed twice");
     until_ready(kubectl, &["tenant", "acme"])?;
     demo.plugin(&["run", "acme/airports", "--name", "after-release", "--wait", "--timeout", "180"])
 }

@@ -7,6 +7,7 @@ mod beside;
 mod bucket_region;
 mod buckets;
 mod canary;
+mod chart;
 mod clouds;
 mod databases;
 mod edits;
@@ -19,13 +20,17 @@ mod keepers;
 mod leases;
 mod minio;
 mod network;
+mod org;
 mod placement;
 mod pods;
+mod proxy;
 mod refusal;
+mod restored;
 mod rights;
 mod runs;
 mod sealed;
 mod seen;
+mod upgrade;
 mod worker;
 mod worker_process;
 
@@ -35,8 +40,8 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use crate::demo::{Arguments, Demo};
-use crate::pinned;
 use crate::progress::Progress;
+use crate::{pinned, previous};
 
 type Check = (&'static str, fn(&Demo) -> Result<()>);
 type Group = (&'static str, &'static [Check]);
@@ -67,7 +72,10 @@ const NAMED: &[(Group, Make)] = &[
     (("buckets", buckets::CHECKS), pinned::minio),
     (("bucket-region", bucket_region::CHECKS), pinned::minio),
     (("keepers", keepers::CHECKS), pinned::minio),
+    (("proxy", proxy::CHECKS), |_| Ok(())),
+    (("upgrade", upgrade::CHECKS), |progress| previous::make(progress).map(drop)), // it begins with another installation
     (("clouds", clouds::CHECKS), pinned::clouds),
+    (("restored", restored::CHECKS), |progress| pinned::etcd(progress).map(drop)),
     (("argo-cd", gitops::argo_cd::CHECKS), gitops::argo_cd::make), // it ends the installation, too
 ];
 

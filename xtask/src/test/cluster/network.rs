@@ -23,7 +23,7 @@ pub(super) const CHECKS: &[Check] = &[
     ("a worker dials nothing but what the Region lists, whatever the network lets through", the_dialer_stands_alone),
 ];
 
-const PROBE: &str = "probe:dev";
+pub(super) const PROBE: &str = "probe:dev";
 /// Stands for the internet: no list of ours knows it.
 const PUBLIC: &str = "11.11.11.11";
 /// The metadata services of the clouds: everybody's, and one more of Azure's hosts.
@@ -76,7 +76,7 @@ impl Drop for World {
 }
 
 /// Runs the probe as a pod with these labels and tells which targets it reaches.
-fn reached(
+pub(super) fn reached(
     kubectl: &Kubectl,
     namespace: &str,
     region: &str,
@@ -114,14 +114,14 @@ fn reached(
     Ok(reached)
 }
 
-fn address_of(kubectl: &Kubectl, namespace: &str, selector: &str) -> Result<String> {
+pub(super) fn address_of(kubectl: &Kubectl, namespace: &str, selector: &str) -> Result<String> {
     let address = kubectl.run(&["get", "pods", "-n", namespace, "-l", selector, "-o", "jsonpath={.items[0].status.podIP}"])?;
     ensure!(!address.is_empty(), "no pod {selector} in {namespace} has an address");
     Ok(address)
 }
 
 /// Labels of a worker as the operator makes it. `system`: the kind of the one that it reads on a port of its own, if it reads any.
-fn worker_labels(system: Option<&str>) -> Value {
+pub(super) fn worker_labels(system: Option<&str>) -> Value {
     let mut labels = json!({
         "app.kubernetes.io/name": "dataimporter", "app.kubernetes.io/managed-by": "dataimporter", "app.kubernetes.io/component": "worker",
         "dataimporter.io/tenant": "acme", "dataimporter.io/region": "eu-frankfurt",
@@ -218,7 +218,7 @@ fn the_keepers_walls_stand(demo: &Demo) -> Result<()> {
     differences("a program in the operator's place", &operator, &places.iter().map(|(_, what, _, operator)| (*what, *operator)).collect())
 }
 
-fn differences(who: &str, seen: &BTreeMap<&'static str, bool>, expected: &BTreeMap<&'static str, bool>) -> Result<()> {
+pub(super) fn differences(who: &str, seen: &BTreeMap<&'static str, bool>, expected: &BTreeMap<&'static str, bool>) -> Result<()> {
     let wrong: Vec<String> = expected
         .iter()
         .filter(|(what, open)| seen.get(*what) != Some(open))

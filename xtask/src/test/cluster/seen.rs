@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::Check;
-use super::goodbye::helm;
+use super::chart::helm;
 use crate::demo::Demo;
 use crate::demo::manifests::SYSTEM;
 use crate::demo::salesforce_side::SalesforceSide;
@@ -60,7 +60,7 @@ fn kubectl_wait_works(demo: &Demo) -> Result<()> {
 }
 
 fn helm_test(demo: &Demo) -> Result<()> {
-    let said = helm(demo, &["test", "dataimporter", "--logs"])?;
+    let said = helm(&demo.kubectl, &["test", "dataimporter", "--logs"])?;
     let passed: Vec<&str> = said.lines().filter(|line| line.starts_with("ok ")).collect();
     ensure!(passed.len() == 4 && said.contains("Succeeded"), "it says {said}");
     ensure!(!demo.kubectl.exists(&["pod", "dataimporter-check", "-n", SYSTEM])?, "its pod is still there");

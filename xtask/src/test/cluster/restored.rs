@@ -1,0 +1,123 @@
+//! A control plane that begins again from a snapshot of etcd, with workers, volumes and Salesforce as they are: what opens, what goes on,
+//! and what becomes of that which nobody remembers.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use super::beside::{Beside, ORG};
+use super::runs::Run;
+use super::{Check, chart};
+use crate::cluster::Cluster;
+use crate::demo::Demo;
+use crate::progress::Progress;
+use crate::{pinned, process};
+
+pub(super) const CHECKS: &[Check] =
+    &[("an installation goes on from a snapshot of etcd, and what is younger than that is erased", goes_on)];
+
+const TENANT: &str = "restored";
+const LIMIT: Duration = Duration::from_secs(240);
+
+struct Lived<'a> {
+    demo: &'a Demo,
+    beside: Beside<'a>,
+    folder: PathBuf,
+}
+
+impl<'a> Lived<'a> {
+    fn begin(demo: &'a Demo) -> Result<Self> {
+        let beside = Beside::start(demo)?;
+        let folder = demo.folder.join("restored");
+        std::fs::create_dir_all(&folder)?;
+        beside.tenant(TENANT)?;
+        beside.org(TENANT)?;
+        beside.intake(TENANT, &["crm"])?;
+        std::fs::write(folder.join("rows.csv"), beside.contacts())?;
+        let lived = Self { demo, beside, folder };
+        lived.upload("rows")?;
+        for job in ["rows", "more"] {
+            lived.beside.job_from(TENANT, job, &json!({"upload": {"name": "rows"}}))?;
+        }
+        Ok(lived)
+    }
+
+    fn upload(&self, name: &str) -> Result<String> {
+        self.demo.plugin(&["upload", &self.folder.join("rows.csv").to_string_lossy(), "--name", name, "--replace", "-n", TENANT])?;
+        self.demo.kubectl.run(&["get", "upload", name, "-n", TENANT, "-o", "jsonpath={.metadata.uid}"])
+    }
+
+    fn loads(&self, name: &str) -> Result<String> {
+        let run = Run::start_as(name, self.demo, TENANT, "rows", &self.folder)?;
+        run.ends("True", "Completed")?;
+        run.counted_every_row_once(1)?;
+        self.demo.kubectl.run(&["get", "importrun", name, "-n", TENANT, "-o", "jsonpath={.metadata.uid}"])
+    }
+
+    fn results(&self, run: &str) -> Result<String> {
+        process::output(&mut self.demo.plugin_command(&["results", &format!("{TENANT}/{run}"), "succeeded.csv"]))
+    }
+
+    /// Files on the Region's volume with one of these names in their path.
+    fn files_of(&self, uids: &[&str]) -> Result<Vec<String>> {
+        let volume = self.demo.folder.join("storage/dallas/us-dallas/files");
+        let listed = process::output(std::process::Command::new("find").arg(&volume).args(["-type", "f"]))?;
+        Ok(listed.lines().filter(|path| uids.iter().any(|uid| path.contains(uid))).map(str::to_owned).collect())
+    }
+}
+
+fn goes_on(demo: &Demo) -> Result<()> {
+    let tools = pinned::etcd(&Progress::begin())?;
+    let mut cluster = Cluster::find()?;
+    let lived = Lived::begin(demo)?;
+    let kubectl = &demo.kubectl;
+    let early = lived.loads("early")?;
+    let before = lived.results("early")?;
+    let (running, _, log) = Run::behind_its_first_chunk(&lived.beside, demo, TENANT, "more", &lived.folder)?;
+    let snapshot = lived.folder.join("snapshot.db");
+    cluster.snapshot(&tools, &snapshot)?;
+
+    // What the snapshot does not know: the end of that run, another one, a file, and younger keys.
+    lived.beside.let_pass()?;
+    running.ends("True", "Completed")?;
+    log.ended()?;
+    let late = lived.loads("late")?;
+    let later = lived.upload("later")?;
+    let now = process::output(std::process::Command::new("date").args(["-u", "+dataimporter.io/rotate-keys=%FT%TZ"]))?;
+    kubectl.run(&["annotate", "tenant", TENANT, now.trim()])?;
+    // Ten seconds until the new key seals.
+    std::thread::sleep(Duration::from_secs(20));
+    let sealed_later = lived.loads("sealed-later")?;
+    let younger = [late.as_str(), &later, &sealed_later];
+    ensure!(lived.files_of(&younger)?.len() >= 3, "control: files of {younger:?} lie on the volume: {:?}", lived.files_of(&younger)?);
+
+    cluster.restore(&tools, &snapshot)?;
+    let objects = kubectl.run(&["get", "importruns,uploads", "-n", TENANT, "-o", "name"])?;
+    ensure!(!objects.contains("late") && objects.contains("early"), "control: the snapshot knows {objects}");
+    demo.ready(&["regions/us-dallas", &format!("tenants/{TENANT}")])?;
+    demo.ready(&["-n", TENANT, "connections/crm"])?;
+
+    // The run that was under way goes on, and has each row once.
+    running.ends("True", "Completed")?;
+    let attempts = running.object()?["status"]["attempts"].as_array().map_or(0, Vec::len);
+    running.counted_every_row_once(attempts)?;
+    let held = ORG.ask("/emulator/digest/Contact?fields=LastName", &[])?["count"].as_u64().context("it counts")?;
+    ensure!(held == 2_000, "Salesforce has {held} contacts");
+    println!("  the run of the snapshot ended well, with {attempts} attempts");
+
+    // What it knows opens; what it does not know goes.
+    ensure!(lived.results("early")? == before && !before.is_empty(), "the results of {early} are others than before");
+    process::wait_until("files that nobody remembers to be gone", LIMIT, || {
+        let left = lived.files_of(&younger)?;
+        ensure!(left.is_empty(), "left: {left:?}");
+        Ok(())
+    })?;
+    lived.loads("again")?;
+    chart::rolled_out(kubectl)?;
+    let audit = process::output(&mut demo.plugin_command(&["audit", "verify", "--region", "us-dallas"]))?;
+    println!("  {}", audit.trim());
+    ensure!(audit.contains("is whole") && !audit.contains("NOT WHOLE"), "it says {audit}");
+    Ok(())
+}
