@@ -19,7 +19,7 @@ pub(crate) struct Previous {
     pub(crate) examples: PathBuf,
 }
 
-/// Makes it unless it is there. What it has in common with this checkout is compiled once.
+/// Makes it unless it is there.
 pub(crate) fn make(progress: &Progress) -> Result<Previous> {
     let folder = workspace::cache()?.join("previous").join(&COMMIT[..16]);
     let sources = folder.join("sources");
@@ -30,11 +30,15 @@ pub(crate) fn make(progress: &Progress) -> Result<Previous> {
         take_out(&sources)?;
         let log = folder.join("build.log");
         let mut cargo = process::cargo();
-        cargo.args(["build", "--locked"]).args(programs::CHOICE).current_dir(&sources).env("CARGO_TARGET_DIR", workspace::cargo_target());
-        let what = format!("building the version before ({}; three to ten minutes the first time)", &COMMIT[..7]);
+        // With a target directory of its own: cargo tells crates of two checkouts apart by nothing, and would take one's for the other's.
+        let target = folder.join("target");
+        cargo.args(["build", "--locked"]).args(programs::CHOICE).current_dir(&sources).env("CARGO_TARGET_DIR", &target);
+        let what = format!("building the version before ({}; five to fifteen minutes the first time)", &COMMIT[..7]);
         progress.during(&what, || programs::last_line(&log), || process::logged(&mut cargo, &log))?;
         let unfinished = folder.join("unfinished");
-        fs::copy(workspace::built("debug").join("dataimporter"), &unfinished).context("cannot keep its program")?;
+        let built = target.join(workspace::triple()).join("debug/dataimporter");
+        fs::copy(built, &unfinished).context("cannot keep its program")?;
+        fs::remove_dir_all(&target)?;
         fs::rename(&unfinished, &dataimporter)?;
     }
     Ok(Previous { dataimporter, chart: sources.join("charts/dataimporter"), examples: sources.join("examples") })

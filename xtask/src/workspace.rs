@@ -29,10 +29,14 @@ pub(crate) fn cargo_target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(target, |directory| root().join(directory))
 }
 
-/// Where cargo puts programs of a profile, for the one target triple of `.cargo/config.toml`.
+/// The one target triple of `.cargo/config.toml`.
+pub(crate) fn triple() -> String {
+    std::env::var("CARGO_BUILD_TARGET").unwrap_or_else(|_| "x86_64-unknown-linux-gnu".to_owned())
+}
+
+/// Where cargo puts programs of a profile.
 pub(crate) fn built(profile: &str) -> PathBuf {
-    let triple = std::env::var("CARGO_BUILD_TARGET").unwrap_or_else(|_| "x86_64-unknown-linux-gnu".to_owned());
-    cargo_target().join(triple).join(profile)
+    cargo_target().join(triple()).join(profile)
 }
 
 /// SHA-256 of a file's content, hexadecimal.

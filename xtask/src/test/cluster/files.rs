@@ -175,7 +175,7 @@ fn a_killed_keeper(demo: &Demo) -> Result<()> {
     let keeper =
         |field: &str| demo.kubectl.run(&["get", "pod", "dataimporter-keeper-0", "-n", SYSTEM, "-o", &format!("jsonpath={{{field}}}")]);
     let restarts = keeper(".status.containerStatuses[0].restartCount")?;
-    worker::kill_process_of(&keeper(".metadata.uid")?)?;
+    worker::signal_process_of("KILL", &keeper(".metadata.uid")?)?;
     let answer = String::from_utf8(sending.wait_with_output()?.stdout)?;
     ensure!(answer == "000", "control: the upload was to break off, and was answered {answer}");
     process::wait_until("the keeper to be ready again", Duration::from_secs(120), || {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::beside::Beside;
 use super::bucket_region::{self, DallasAgain, KEEPS};
-use super::worker::{Keeper, Worker, kill_process_of};
+use super::worker::{Keeper, Worker, signal_process_of};
 use super::{Check, chart, runs};
 use crate::demo::Demo;
 use crate::demo::manifests::SYSTEM;
@@ -211,7 +211,7 @@ fn leases_go_on(demo: &Demo) -> Result<()> {
     let (_, uid) = pods.iter().find(|(name, _)| *name == leader).with_context(|| format!("{leader} leads, and is no pod"))?;
     let load = Load::begin(demo, &worker)?;
     std::thread::sleep(Duration::from_secs(5));
-    kill_process_of(uid)?;
+    signal_process_of("KILL", uid)?;
     std::thread::sleep(Duration::from_secs(20));
     let said = load.end()?;
     granted += all_granted(&said)?;

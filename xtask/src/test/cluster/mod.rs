@@ -30,6 +30,7 @@ mod rights;
 mod runs;
 mod sealed;
 mod seen;
+mod standby;
 mod upgrade;
 mod worker;
 mod worker_process;
@@ -67,13 +68,14 @@ const GROUPS: &[Group] = &[
     ("goodbye", goodbye::CHECKS), // it ends the installation, so it comes last
 ];
 
-/// Only when `--only` has their names: their servers take minutes to make.
+/// Only when `--only` has their names: they take minutes, or what they need does.
 const NAMED: &[(Group, Make)] = &[
     (("buckets", buckets::CHECKS), pinned::minio),
     (("bucket-region", bucket_region::CHECKS), pinned::minio),
     (("keepers", keepers::CHECKS), pinned::minio),
     (("proxy", proxy::CHECKS), |_| Ok(())),
     (("upgrade", upgrade::CHECKS), |progress| previous::make(progress).map(drop)), // it begins with another installation
+    (("standby", standby::CHECKS), |_| Ok(())),
     (("clouds", clouds::CHECKS), pinned::clouds),
     (("restored", restored::CHECKS), |progress| pinned::etcd(progress).map(drop)),
     (("argo-cd", gitops::argo_cd::CHECKS), gitops::argo_cd::make), // it ends the installation, too

@@ -292,7 +292,7 @@ fn goes_away(demo: &Demo) -> Result<()> {
 
     // While a chunk waits for its commit.
     OUTSIDE.hold(0, COMMIT, 10, 1)?;
-    let run = Run::start(demo, TENANT, "rows", &behind.folder)?;
+    let run = Run::start_as(&format!("away-{}", std::process::id()), demo, TENANT, "rows", &behind.folder)?;
     run.has_uploaded_a_chunk()?;
     behind.proxy.runs(false)?;
     let asked = process::output(Command::new("date").arg("+dataimporter.io/reconcile-at=%s"))?;

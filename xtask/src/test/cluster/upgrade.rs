@@ -1,6 +1,7 @@
 //! From the version before to this one while runs go on, back, and up again.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -44,6 +45,9 @@ impl<'a> Installed<'a> {
         for definition in definitions.lines().filter(|name| name.ends_with(".dataimporter.io")) {
             kubectl.run(&["delete", definition, "--timeout=120s"])?;
         }
+        // Its audit stays, for whoever will want it. The next one begins on empty volumes.
+        let storage = demo.folder.join("storage");
+        process::output(Command::new("find").arg(&storage).args(["-mindepth", "2", "-delete"]))?;
         let tag = |program| Ok::<_, anyhow::Error>(workspace::digest(program)?[..12].to_owned());
         let tags = (tag(&previous.dataimporter)?, tag(&demo.bin.join("dataimporter"))?);
         install(kubectl, demo, &previous, &tags.0)?;
@@ -173,7 +177,7 @@ fn upgraded(demo: &Demo) -> Result<()> {
     let results = process::output(&mut demo.plugin_command(&["results", &format!("{TENANT}/finished"), "succeeded.csv"]))?;
     ensure!(results.lines().count() as u64 == ROWS + 1, "its results have {} lines", results.lines().count());
     installed.loads("after")?;
-    let now = process::output(std::process::Command::new("date").args(["-u", "+dataimporter.io/rotate-keys=%FT%TZ"]))?;
+    let now = process::output(Command::new("date").args(["-u", "+dataimporter.io/rotate-keys=%FT%TZ"]))?;
     demo.kubectl.run(&["annotate", "tenant", TENANT, now.trim()])?;
     installed.loads("rotated")?;
     installed.audit_is_whole()?;

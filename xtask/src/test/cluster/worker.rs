@@ -148,12 +148,12 @@ fn process_with(variable: &str) -> Option<u32> {
     pids.into_iter().find(|pid| has(pid) && is_ours(*pid))
 }
 
-/// Kills our process in a pod, as a crash of it would.
-pub(super) fn kill_process_of(pod_uid: &str) -> Result<()> {
+/// Sends our process in a pod a signal: `KILL` as a crash of it would end it, `STOP` for one that is there and silent.
+pub(super) fn signal_process_of(name: &str, pod_uid: &str) -> Result<()> {
     let pids = std::fs::read_dir("/proc")?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let in_pod = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|groups| groups.contains(pod_uid));
     let pid = pids.into_iter().find(|pid| in_pod(pid) && is_ours(*pid)).context("no process of ours is in the pod")?;
-    signal("KILL", pid)
+    signal(name, pid)
 }
 
 fn is_ours(pid: u32) -> bool {
