@@ -16,8 +16,8 @@ pub(super) const CHECKS: &[Check] = &[(
     takes_over,
 )];
 
-/// A lease that nobody renews runs out, and the standby looks for it every two seconds.
-const LIMIT: Duration = Duration::from_secs(30);
+/// A lease that nobody renews runs out after 30 s, and the standby looks for it every two.
+const LIMIT: Duration = Duration::from_secs(45);
 
 struct OneAgain<'a>(&'a Kubectl);
 

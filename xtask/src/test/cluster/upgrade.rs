@@ -178,7 +178,7 @@ fn upgraded(demo: &Demo) -> Result<()> {
     ensure!(results.lines().count() as u64 == ROWS + 1, "its results have {} lines", results.lines().count());
     installed.loads("after")?;
     let now = process::output(Command::new("date").args(["-u", "+dataimporter.io/rotate-keys=%FT%TZ"]))?;
-    demo.kubectl.run(&["annotate", "tenant", TENANT, now.trim()])?;
+    demo.kubectl.run(&["annotate", "tenant", TENANT, "--overwrite", now.trim()])?;
     installed.loads("rotated")?;
     installed.audit_is_whole()?;
     println!("  {} rows are in Salesforce, as the runs say", installed.nothing_lost_nothing_doubled()?);
