@@ -19,15 +19,19 @@ pub(super) struct Applied(Mutex<BTreeMap<(String, ObjectKey), Mark>>);
 struct Mark {
     digest: [u8; 32],
     version: u64,
+    /// How many lists of the kind had begun before it was written.
+    lists: u64,
 }
 
 /// Whether a child is known to be as wanted.
 pub(super) fn is_applied<K: Kind>(context: &Context, store: &Store<Meta<K>>, wanted: &K) -> bool {
     let name = (K::kind(&()).into_owned(), ObjectKey::of(wanted));
     let digest = digest(wanted);
-    let seen = store.get(&name.1).as_deref().and_then(version);
-    // The watch may lag behind our own write, but never shows a later version that is ours.
-    let untouched = |mark: &Mark| mark.digest == digest && seen.is_some_and(|seen| seen <= mark.version);
+    let (seen, lists) = (store.get(&name.1).as_deref().and_then(version), store.lists());
+    // The watch may lag behind our own write, but never shows a later version that is ours. A list that came since shows that very version,
+    // or, of an API server that was restored, an earlier one, which is not ours any more.
+    let ours = |mark: &Mark, seen: u64| seen == mark.version || (seen < mark.version && lists == mark.lists);
+    let untouched = |mark: &Mark| mark.digest == digest && seen.is_some_and(|seen| ours(mark, seen));
     context.applied.with(|marks| marks.get(&name).is_some_and(untouched))
 }
 
@@ -39,10 +43,11 @@ where
     if is_applied(context, store, wanted) {
         return Ok(());
     }
+    let lists = store.lists();
     let made = context.writer.apply(wanted).await?;
     if let Some(version) = version(&made) {
         let name = (K::kind(&()).into_owned(), ObjectKey::of(wanted));
-        context.applied.with(|marks| marks.insert(name, Mark { digest: digest(wanted), version }));
+        context.applied.with(|marks| marks.insert(name, Mark { digest: digest(wanted), version, lists }));
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! What we last saw or wrote of one kind. Unlike a plain mirror of the watch it never goes back in time: the server's answer
 //! to our own write is put in at once, and an older event that arrives later is ignored. So a reconcile always sees its own
-//! last write. What the watch itself showed last is kept apart, so that our own writes are changes, too, when their events
-//! arrive. Does not know how objects arrive.
+//! last write. A list does: it is what the API server has, and one whose data were restored has less than we have seen. What
+//! the watch itself showed last is kept apart, so that our own writes are changes, too, when their events arrive. Does not
+//! know how objects arrive.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -64,12 +65,25 @@ struct Entry<K> {
     newest: Arc<K>,
     /// The version that the watch showed last; usually the same.
     watched: Option<Arc<K>>,
+    /// The list that was the last to begin when the newest version was the answer to a write of ours.
+    written_after: Option<u64>,
+}
+
+/// Where an object comes from.
+#[derive(Clone, Copy)]
+enum From {
+    Watch,
+    List,
+    Write,
 }
 
 struct Inner<K> {
     objects: BTreeMap<ObjectKey, Entry<K>>,
     words: BTreeMap<String, BTreeSet<ObjectKey>>,
-    deleted: VecDeque<String>,
+    /// UIDs of deleted objects, each with the list that was the last to begin.
+    deleted: VecDeque<(String, u64)>,
+    /// How many lists have begun.
+    lists: u64,
 }
 
 impl<K> Clone for Store<K> {
@@ -86,7 +100,7 @@ impl<K: Resource<DynamicType = ()>> Store<K> {
 
     /// Whatever is put in, by a watch or after a write, loses what `prune` drops: memory goes by what is read, not by what others write.
     pub fn pruned(index: Index<K>, prune: Prune<K>) -> Self {
-        let inner = Inner { objects: BTreeMap::new(), words: BTreeMap::new(), deleted: VecDeque::new() };
+        let inner = Inner { objects: BTreeMap::new(), words: BTreeMap::new(), deleted: VecDeque::new(), lists: 0 };
         Self { inner: Arc::new(RwLock::new(inner)), index, prune }
     }
 
@@ -118,10 +132,29 @@ impl<K: Resource<DynamicType = ()>> Store<K> {
         })
     }
 
+    /// How many lists have begun. What was known before the last one may be undone: by one of another time, when the API server was restored.
+    pub fn lists(&self) -> u64 {
+        self.read(|inner| inner.lists)
+    }
+
+    /// A list begins: what it shows is at least as new as all that we know of now.
+    pub(crate) fn list_begins(&self) {
+        self.write(|inner| inner.lists += 1);
+    }
+
     /// The watch shows an object. Gives what it showed before, and the newest version known now.
     pub fn saw(&self, object: K) -> (Option<Arc<K>>, Option<Arc<K>>) {
+        self.shown(object, From::Watch)
+    }
+
+    /// The list that began last shows an object. Gives the same.
+    pub(crate) fn listed(&self, object: K) -> (Option<Arc<K>>, Option<Arc<K>>) {
+        self.shown(object, From::List)
+    }
+
+    fn shown(&self, object: K, from: From) -> (Option<Arc<K>>, Option<Arc<K>>) {
         let (key, object) = (ObjectKey::of(&object), self.slim(object));
-        self.take(&key, object.clone());
+        self.take(&key, object.clone(), from);
         self.write(|inner| {
             let Some(entry) = inner.objects.get_mut(&key) else { return (None, None) };
             (entry.watched.replace(object), Some(entry.newest.clone()))
@@ -130,7 +163,7 @@ impl<K: Resource<DynamicType = ()>> Store<K> {
 
     /// The server answered a write of ours with this.
     pub fn wrote(&self, object: K) {
-        self.take(&ObjectKey::of(&object), self.slim(object));
+        self.take(&ObjectKey::of(&object), self.slim(object), From::Write);
     }
 
     fn slim(&self, mut object: K) -> Arc<K> {
@@ -140,20 +173,29 @@ impl<K: Resource<DynamicType = ()>> Store<K> {
         Arc::new(object)
     }
 
-    /// Takes an object in unless what is there is newer, or it is known to be gone.
-    fn take(&self, key: &ObjectKey, object: Arc<K>) {
+    /// Takes an object in unless what is there is newer, or it is known to be gone. Against a list counts only what became known after it
+    /// had begun.
+    fn take(&self, key: &ObjectKey, object: Arc<K>, from: From) {
         self.write(|inner| {
-            let gone = object.meta().uid.as_ref().is_some_and(|uid| inner.deleted.contains(uid));
-            let old = inner.objects.get(key).map(|entry| (entry.newest.clone(), entry.watched.clone()));
-            let (old, watched) = old.unzip();
-            if gone || old.as_deref().is_some_and(|old| is_older(object.as_ref(), old)) {
+            let lists = inner.lists;
+            let counts = |known_after: u64| !matches!(from, From::List) || known_after == lists;
+            let gone = |(uid, known_after): &(String, u64)| object.meta().uid.as_ref() == Some(uid) && counts(*known_after);
+            let entry = inner.objects.get(key);
+            let newer = |entry: &Entry<K>| is_older(object.as_ref(), &entry.newest) && entry.written_after.is_none_or(counts);
+            let kept = |entry: &Entry<K>| newer(entry) && (!matches!(from, From::List) || entry.written_after.is_some());
+            if inner.deleted.iter().any(gone) || entry.is_some_and(kept) {
                 return;
+            }
+            let (old, watched) = entry.map(|entry| (entry.newest.clone(), entry.watched.clone())).unzip();
+            let written_after = matches!(from, From::Write).then_some(lists);
+            if matches!(from, From::List) {
+                inner.deleted.retain(|(uid, _)| object.meta().uid.as_ref() != Some(uid));
             }
             inner.unindex(key, old.as_deref(), self.index);
             for word in (self.index)(&object) {
                 inner.words.entry(word).or_default().insert(key.clone());
             }
-            inner.objects.insert(key.clone(), Entry { newest: object, watched: watched.flatten() });
+            inner.objects.insert(key.clone(), Entry { newest: object, watched: watched.flatten(), written_after });
         });
     }
 
@@ -161,7 +203,8 @@ impl<K: Resource<DynamicType = ()>> Store<K> {
     pub fn remove(&self, key: &ObjectKey, uid: Option<&str>) -> Option<Arc<K>> {
         self.write(|inner| {
             if let Some(uid) = uid {
-                inner.deleted.push_back(uid.to_owned());
+                let lists = inner.lists;
+                inner.deleted.push_back((uid.to_owned(), lists));
                 if inner.deleted.len() > TOMBSTONES {
                     inner.deleted.pop_front();
                 }
@@ -273,6 +316,39 @@ mod tests {
         assert!(store.is_empty());
         store.saw(map("a", "2", "9"));
         assert_eq!(store.len(), 1, "a new object of the same name is another object");
+    }
+
+    /// The API server begins again from a snapshot: what it has is older than what we have seen, and objects that are gone are there.
+    #[test]
+    fn a_list_goes_back_in_time_and_nothing_else_does() {
+        let store = Store::new(by_version);
+        for name in ["a", "b", "c"] {
+            store.saw(map(name, name, "7"));
+        }
+        store.wrote(map("b", "b", "10"));
+        store.remove(&ObjectKey::namespaced("acme", "c"), Some("c"));
+        store.list_begins();
+        for name in ["a", "b", "c"] {
+            let (_, newest) = store.listed(map(name, name, "5"));
+            assert_eq!(version(newest), "5", "{name}");
+        }
+        store.saw(map("a", "a", "4"));
+        store.wrote(map("b", "b", "4"));
+        assert_eq!((store.by("5").len(), store.len()), (3, 3), "control: outside of a list what is older is ignored");
+    }
+
+    /// The list was made before our write, and shows what was there then.
+    #[test]
+    fn what_we_wrote_while_a_list_came_in_stays() {
+        let store = Store::new(by_version);
+        store.saw(map("a", "a", "7"));
+        store.saw(map("b", "b", "7"));
+        store.list_begins();
+        store.wrote(map("a", "a", "9"));
+        store.remove(&ObjectKey::namespaced("acme", "b"), Some("b"));
+        let (before, newest) = store.listed(map("a", "a", "8"));
+        assert_eq!((version(before), version(newest)), ("7".into(), "9".into()));
+        assert_eq!(version(store.listed(map("b", "b", "7")).1), "", "it is gone");
     }
 
     #[test]

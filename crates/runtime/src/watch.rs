@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::Uid;
@@ -106,6 +107,8 @@ impl Watches {
 
 /// A good object, or the key and text of one that does not fit its type.
 type Sort<T, K> = fn(T) -> Result<K, Unfit>;
+/// How a store takes what a list or a watch shows: what was shown before, and what is the newest now.
+type Take<K> = fn(&Store<K>, K) -> (Option<Arc<K>>, Option<Arc<K>>);
 type Unfit = (ObjectKey, Option<String>, String);
 
 fn guarded<K: Resource<DynamicType = ()>>(object: DeserializeGuard<K>) -> Result<K, Unfit> {
@@ -171,15 +174,12 @@ struct Applier<K> {
 impl<K: Resource<DynamicType = ()>> Applier<K> {
     fn event<T>(&mut self, event: Event<T>, sort: Sort<T, K>, metrics: &Metrics) {
         match event {
-            Event::Init => self.listed.clear(),
-            Event::InitApply(object) | Event::Apply(object) => match sort(object).and_then(identified) {
-                Ok(object) => self.applied(object),
-                Err((key, uid, error)) => {
-                    metrics.invalid_object(self.kind);
-                    tracing::warn!(kind = self.kind, object = %key, error, "object does not fit its type; treated as absent");
-                    self.removed(&key, uid.as_deref());
-                }
-            },
+            Event::Init => {
+                self.listed.clear();
+                self.store.list_begins();
+            }
+            Event::InitApply(object) => self.shown(object, sort, metrics, Store::listed),
+            Event::Apply(object) => self.shown(object, sort, metrics, Store::saw),
             Event::Delete(object) => {
                 let (key, uid) = match sort(object) {
                     Ok(object) => (ObjectKey::of(&object), object.meta().uid.clone()),
@@ -196,10 +196,19 @@ impl<K: Resource<DynamicType = ()>> Applier<K> {
         }
     }
 
-    fn applied(&mut self, object: K) {
-        self.listed.insert(ObjectKey::of(&object));
-        let (old, new) = self.store.saw(object);
-        (self.wake)(old.as_deref(), new.as_deref());
+    fn shown<T>(&mut self, object: T, sort: Sort<T, K>, metrics: &Metrics, take: Take<K>) {
+        match sort(object).and_then(identified) {
+            Ok(object) => {
+                self.listed.insert(ObjectKey::of(&object));
+                let (old, new) = take(&self.store, object);
+                (self.wake)(old.as_deref(), new.as_deref());
+            }
+            Err((key, uid, error)) => {
+                metrics.invalid_object(self.kind);
+                tracing::warn!(kind = self.kind, object = %key, error, "object does not fit its type; treated as absent");
+                self.removed(&key, uid.as_deref());
+            }
+        }
     }
 
     fn removed(&mut self, key: &ObjectKey, uid: Option<&str>) {
@@ -211,7 +220,7 @@ impl<K: Resource<DynamicType = ()>> Applier<K> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use futures::stream;
     use k8s_openapi::api::core::v1::ConfigMap;
