@@ -45,7 +45,7 @@ impl<'a> Installed<'a> {
         for definition in definitions.lines().filter(|name| name.ends_with(".dataimporter.io")) {
             kubectl.run(&["delete", definition, "--timeout=120s"])?;
         }
-        // Its audit stays, for whoever will want it. The next one begins on empty volumes.
+        // Its audit is left, which the next one could not check: that one begins on empty volumes.
         let storage = demo.folder.join("storage");
         process::output(Command::new("find").arg(&storage).args(["-mindepth", "2", "-delete"]))?;
         let tag = |program| Ok::<_, anyhow::Error>(workspace::digest(program)?[..12].to_owned());
