@@ -26,7 +26,8 @@ use testkit::{ApiServer, Witness, apply_yaml, wait_for};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+/// How long something that comes at once may take before it counts as hanging: long, because a busy machine may give it few turns.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 pub(crate) struct World {
     pub(crate) server: ApiServer,
@@ -122,6 +123,15 @@ impl World {
         self.keeper_verifies(name, "lake").await;
         self.apply(&format!("{{apiVersion: dataimporter.io/v1alpha1, kind: Upload, metadata: {{name: accounts, namespace: {name}}}, spec: {{fileName: a.csv}}}}")).await;
         self.keeper_stores(name, "accounts").await;
+    }
+
+    /// Takes a tenant and what is its own away, while no operator and no keeper looks: whoever looks next has nothing to do about it.
+    pub(crate) async fn clear(&self, name: &str) {
+        clear(&self.namespaced::<ImportJob>(name)).await;
+        clear(&self.namespaced::<ImportRun>(name)).await;
+        clear(&self.namespaced::<Upload>(name)).await;
+        clear(&self.namespaced::<Connection>(name)).await;
+        remove(&Api::<Tenant>::all(self.client.clone()), name).await;
     }
 
     pub(crate) async fn node(&self, name: &str, region: &str) {
@@ -314,6 +324,25 @@ impl World {
             found.insert(name, object.resource_version().unwrap_or_default());
         }
     }
+}
+
+async fn clear<K>(api: &Api<K>)
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    for object in api.list(&Default::default()).await.expect("a list").items {
+        remove(api, &object.name_any()).await;
+    }
+}
+
+/// Whatever finalizers it has.
+async fn remove<K>(api: &Api<K>, name: &str)
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let freed = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    api.patch(name, &PatchParams::default(), &freed).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+    api.delete(name, &Default::default()).await.unwrap_or_else(|error| panic!("{name}: {error}"));
 }
 
 fn condition(type_: &str, reason: &str) -> Condition {

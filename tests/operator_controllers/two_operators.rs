@@ -132,7 +132,8 @@ async fn a_worker_whose_node_is_gone_is_replaced_though_its_pod_never_ends() {
     // The node controller asks the pod to go; nobody is there to say that it went.
     let grace = DeleteParams::default().grace_period(1);
     world.namespaced::<Pod>("dataimporter-run-lost").delete(&first.name_any(), &grace).await.unwrap();
-    wait_for("the second attempt", Duration::from_secs(90), async || {
+    // A minute of it is the product's own: so long after the grace of its pod a node that says nothing counts as lost.
+    wait_for("the second attempt", Duration::from_secs(60) + SOON, async || {
         Ok((attempts(&world, "lost", "accounts-once-1").await.len() == 2).then_some(()))
     })
     .await
