@@ -74,11 +74,12 @@ func (a *arrivals) complete(pods []*corev1.Pod) []*corev1.Pod {
 	completed := make([]*corev1.Pod, 0, len(pods))
 	for _, pod := range pods {
 		if address, arrived := a.addresses[pod.UID]; arrived {
-			if pod.Status.PodIP == "" {
+			if pod.Status.PodIP == address {
+				delete(a.addresses, pod.UID)
+			} else {
+				// The API server knows none yet, or the one before: that of a pod whose network was set up anew.
 				pod = pod.DeepCopy()
 				pod.Status.PodIP = address
-			} else {
-				delete(a.addresses, pod.UID)
 			}
 		}
 		completed = append(completed, pod)

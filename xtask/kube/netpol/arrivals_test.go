@@ -53,6 +53,17 @@ func TestArrivalsAreForgottenOnceTheServerKnowsTheAddress(t *testing.T) {
 	}
 }
 
+// After the end of its sandbox, or of the API server that forgot about it.
+func TestAPodWhoseNetworkIsSetUpAnewHasItsNewAddress(t *testing.T) {
+	a := newArrivals(func() {})
+	pods := world(t).Pods
+	a.addresses[pods[0].UID] = "10.244.7.7"
+	completed := a.complete(pods)
+	if completed[0].Status.PodIP != "10.244.7.7" || pods[0].Status.PodIP == "10.244.7.7" {
+		t.Errorf("it has %s, and the informer's own %s", completed[0].Status.PodIP, pods[0].Status.PodIP)
+	}
+}
+
 func TestAnAddressBelongsToTheNewestPodThatClaimsIt(t *testing.T) {
 	objects := world(t)
 	old := objects.Pods[0]

@@ -13,6 +13,8 @@ use super::runs::Run;
 use super::{Check, chart};
 use crate::cluster::Cluster;
 use crate::demo::Demo;
+use crate::demo::manifests::SYSTEM;
+use crate::kubectl::Kubectl;
 use crate::progress::Progress;
 use crate::{pinned, process};
 
@@ -69,6 +71,26 @@ impl<'a> Lived<'a> {
     }
 }
 
+/// Has neither operator nor keeper run.
+fn stopped(kubectl: &Kubectl) -> Result<()> {
+    for workload in ["statefulset/dataimporter-keeper", "deployment/dataimporter-operator"] {
+        kubectl.run(&["scale", workload, "-n", SYSTEM, "--replicas=0"])?;
+    }
+    process::wait_until("operator and keeper to end", LIMIT, || {
+        let pods = kubectl.run(&["get", "pods", "-n", SYSTEM, "-l", "app.kubernetes.io/name=dataimporter", "-o", "name"])?;
+        ensure!(pods.is_empty(), "there are {pods}");
+        Ok(())
+    })
+}
+
+fn answer(kubectl: &Kubectl) -> Result<()> {
+    chart::rolled_out(kubectl)?;
+    for program in ["operator", "keeper"] {
+        kubectl.run(&["logs", "-n", SYSTEM, "-l", &format!("app.kubernetes.io/component={program}"), "--tail=1"])?;
+    }
+    Ok(())
+}
+
 fn goes_on(demo: &Demo) -> Result<()> {
     let tools = pinned::etcd(&Progress::begin())?;
     let mut cluster = Cluster::find()?;
@@ -96,7 +118,11 @@ fn goes_on(demo: &Demo) -> Result<()> {
     // Of three runs each result that is not empty, and an upload.
     ensure!(younger.len() >= 4, "control: only {younger:?} are younger");
 
+    // Who watches while a control plane goes back in time has parts of two times before it, kind by kind.
+    stopped(kubectl)?;
     cluster.restore(&tools, &snapshot)?;
+    // The snapshot has them with the replicas that they had, and their nodes start the pods that it knows, or say that they are gone.
+    process::wait_until("operator and keeper to answer", LIMIT, || answer(kubectl))?;
     let objects = kubectl.run(&["get", "importruns,uploads", "-n", TENANT, "-o", "name"])?;
     ensure!(!objects.contains("late") && objects.contains("early"), "control: the snapshot knows {objects}");
     demo.ready(&["regions/us-dallas", &format!("tenants/{TENANT}")])?;
