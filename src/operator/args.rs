@@ -25,6 +25,9 @@ pub struct Args {
     /// When the worker image is pulled: IfNotPresent, Always or Never.
     #[arg(long, env = "WORKER_IMAGE_PULL_POLICY", default_value = "IfNotPresent")]
     pub worker_image_pull_policy: String,
+    /// Secrets of this namespace with logins of image registries, which workers get copies of.
+    #[arg(long, env = "WORKER_IMAGE_PULL_SECRETS", value_delimiter = ',')]
+    pub worker_image_pull_secrets: Vec<String>,
     /// Memory of a worker pod; request and limit.
     #[arg(long, env = "WORKER_MEMORY", default_value = "256Mi")]
     pub worker_memory: String,
@@ -87,6 +90,7 @@ impl Args {
             worker: WorkerSettings {
                 image: self.worker_image.clone(),
                 image_pull_policy: self.worker_image_pull_policy.clone(),
+                image_pull_secrets: given(&self.worker_image_pull_secrets),
                 memory: self.worker_memory.clone(),
                 cpu: self.worker_cpu.clone(),
                 log_level: self.worker_log_level.clone(),

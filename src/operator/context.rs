@@ -22,6 +22,7 @@ use super::caches::Caches;
 use super::foreign::Looks;
 use super::key::Key;
 use super::places::Places;
+use super::pull_secrets::PullSecrets;
 use super::{import_job, import_run, region, tenant};
 
 pub(super) struct Context {
@@ -33,6 +34,7 @@ pub(super) struct Context {
     pub(super) metrics: Metrics,
     pub(super) applied: Applied,
     pub(super) looks: Looks,
+    pub(super) pull_secrets: PullSecrets,
     pub(super) snapshots: import_run::Snapshots,
     /// Namespaces are bound by one reconcile at a time, each seeing what the one before wrote.
     pub(super) binding: Mutex<()>,

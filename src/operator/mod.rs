@@ -1,4 +1,5 @@
-//! `dataimporter operator`: watches regions, tenants, jobs and runs, and makes what they ask for. It never reads a Secret.
+//! `dataimporter operator`: watches regions, tenants, jobs and runs, and makes what they ask for. It reads no Secret but the logins of image
+//! registries that the chart names, if it names any.
 //!
 //! One file per kind, each `observe → decide → plan → apply → report`; decide and plan are in `crates/domain`.
 
@@ -12,6 +13,7 @@ mod import_run;
 mod installation;
 mod key;
 mod places;
+mod pull_secrets;
 mod region;
 mod sweep;
 mod tenant;
@@ -134,10 +136,12 @@ pub async fn control(parts: Parts, stop: CancellationToken) -> anyhow::Result<()
         metrics: metrics.clone(),
         applied: applied::Applied::default(),
         looks: foreign::Looks::default(),
+        pull_secrets: pull_secrets::PullSecrets::default(),
         snapshots: import_run::Snapshots::default(),
         binding: Mutex::new(()),
         began: Instant::now(),
     });
+    pull_secrets::read(&context).await;
     let reconciling = context.clone();
     let work = queue.clone().run(concurrency, health, metrics, stop, move |key| {
         let context = reconciling.clone();
@@ -146,6 +150,7 @@ pub async fn control(parts: Parts, stop: CancellationToken) -> anyhow::Result<()
     tokio::select! {
         () = work => Ok(()),
         () = sweep::run(&context, &queue, &deleted) => bail!("the sweep ended"),
+        () = pull_secrets::follow(&context, &queue) => bail!("nobody follows the logins of registries"),
         () = watches.ended() => bail!("a watch ended"),
     }
 }

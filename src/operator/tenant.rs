@@ -28,7 +28,7 @@ use std::time::Duration;
 use super::applied::{ensure, forget, is_applied};
 use super::caches::Meta;
 use super::context::{Context, ReconcileError, next, remember};
-use super::foreign;
+use super::{foreign, pull_secrets};
 
 /// While a tenant leaves, its runs and its run namespace are looked at this often even without an event.
 const LEAVING_RECHECK: Duration = Duration::from_secs(10);
@@ -317,6 +317,7 @@ async fn create_run_namespace(
 ) -> Result<Option<BoundNamespace>, ReconcileError> {
     let api = Api::<Namespace>::all(context.writer.client().clone());
     let created = context.writer.create(&api, &namespace).await?;
+    context.pull_secrets.begin(&created.name_any());
     let mut after = observed.clone();
     after.run_namespace = Some(RunNamespace { uid: Uid::of(&created)?, tenant_uid: Some(observed.uid.clone()), terminating: false });
     match plan::plan(&after, &context.settings).run_namespace {
@@ -342,6 +343,7 @@ async fn furnish_run_namespace(context: &Context, contents: RunNamespaceContents
         delete_cached::<NetworkPolicy>(context, &context.caches.policies, &namespace, network::PRIVATE_POLICY).await?;
     }
     ensure(context, &context.caches.quotas, &quota).await?;
+    pull_secrets::bring(context, &namespace, account.labels()).await?;
     ensure(context, &context.caches.accounts, &account).await?;
     Ok(())
 }

@@ -73,7 +73,14 @@ mod tests {
         Settings {
             system_namespace: text(),
             installation: text(),
-            worker: WorkerSettings { image: text(), image_pull_policy: text(), memory: text(), cpu: text(), log_level: text() },
+            worker: WorkerSettings {
+                image: text(),
+                image_pull_policy: text(),
+                image_pull_secrets: Vec::new(),
+                memory: text(),
+                cpu: text(),
+                log_level: text(),
+            },
             keeper: KeeperSettings { url: text(), port: 8443, selector: BTreeMap::new() },
             network: NetworkSettings::default(),
             plans: Default::default(),

@@ -11,6 +11,7 @@ mod life;
 mod memory;
 mod no_regions;
 mod process;
+mod pull_secrets;
 mod queue;
 mod rights;
 mod size;

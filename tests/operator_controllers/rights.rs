@@ -21,12 +21,18 @@ pub(crate) fn rights() -> String {
 
 /// The same for other regions.
 pub(crate) fn rights_of(regions: &[&str]) -> String {
+    rights_with(regions, &[])
+}
+
+/// The same with other values, as Helm's arguments.
+pub(crate) fn rights_with(regions: &[&str], values: &[&str]) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let helm = root.join("target/kube/helm");
     assert!(helm.exists(), "{} is missing; build it with: cargo xtask cluster build", helm.display());
     let rendered = Command::new(helm)
         .args(["template", "dataimporter", "charts/dataimporter", "--namespace", "dataimporter-system"])
         .args(["--set-json", &format!("regions={}", json!(regions)), "--set", "image.tag=test"])
+        .args(values)
         .current_dir(root)
         .output()
         .unwrap();

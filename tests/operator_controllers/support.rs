@@ -33,6 +33,8 @@ pub(crate) struct World {
     pub(crate) server: ApiServer,
     pub(crate) client: Client,
     pub(crate) metrics: Metrics,
+    /// Of every operator that starts from now on.
+    pub(crate) settings: Settings,
     operator: Option<(CancellationToken, JoinHandle<Result<()>>)>,
     witness: Witness,
 }
@@ -56,7 +58,7 @@ impl World {
         apply_yaml(&client, &public("PEM")).await.expect("what the keeper publishes");
         let kinds = [Region::api_resource(), Tenant::api_resource(), ImportJob::api_resource(), ImportRun::api_resource()];
         let witness = Witness::of(&client, kinds, &[attempts_only_grow]).await.expect("the witness reads every kind");
-        let world = Self { server, client, metrics: Metrics::new(), operator: None, witness };
+        let world = Self { server, client, metrics: Metrics::new(), settings: settings(), operator: None, witness };
         world.node("node-a", "eu-frankfurt").await;
         world.keeper_checks_region("eu-frankfurt").await;
         world
@@ -76,7 +78,7 @@ impl World {
     pub(crate) fn another_operator(&self, client: Client, stop: CancellationToken) -> JoinHandle<Result<()>> {
         let parts = Parts {
             client,
-            settings: settings(),
+            settings: self.settings.clone(),
             identity: "operator-under-test".into(),
             concurrency: 8,
             health: Health::new(Instant::now()),
@@ -371,6 +373,7 @@ pub(crate) fn settings() -> Settings {
         worker: WorkerSettings {
             image: "dataimporter:test".into(),
             image_pull_policy: "IfNotPresent".into(),
+            image_pull_secrets: Vec::new(),
             memory: "256Mi".into(),
             cpu: "100m".into(),
             log_level: "info".into(),

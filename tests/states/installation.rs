@@ -210,6 +210,7 @@ fn settings(installation: &str) -> Settings {
         worker: WorkerSettings {
             image: "dataimporter:test".into(),
             image_pull_policy: "IfNotPresent".into(),
+            image_pull_secrets: Vec::new(),
             memory: "256Mi".into(),
             cpu: "100m".into(),
             log_level: "info".into(),

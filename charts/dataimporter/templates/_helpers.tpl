@@ -25,6 +25,13 @@ app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 {{- end -}}
 
+{{/* The names in a list of references, as one word. */}}
+{{- define "dataimporter.names" -}}
+{{- $names := list -}}
+{{- range . -}}{{- $names = append $names .name -}}{{- end -}}
+{{- join "," $names -}}
+{{- end -}}
+
 {{/* The keeper as workers call it. */}}
 {{- define "dataimporter.keeperUrl" -}}
 https://dataimporter-keeper.{{ .Release.Namespace }}.svc:8443

@@ -32,6 +32,8 @@ pub struct WorkerSettings {
     pub image: String,
     /// `IfNotPresent`, `Always` or `Never`.
     pub image_pull_policy: String,
+    /// Secrets with logins of image registries, beside those of a Region.
+    pub image_pull_secrets: Vec<String>,
     /// Request and limit: a worker that could take more than it asked for would be the node's first victim.
     pub memory: String,
     /// Request only, as a Kubernetes quantity such as `100m`: a worker may use idle processors.

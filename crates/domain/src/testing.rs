@@ -46,6 +46,7 @@ pub(crate) fn settings() -> Settings {
         worker: WorkerSettings {
             image: "registry.example/dataimporter:0.1.0".into(),
             image_pull_policy: "IfNotPresent".into(),
+            image_pull_secrets: Vec::new(),
             memory: "256Mi".into(),
             cpu: "100m".into(),
             log_level: "info".into(),

@@ -70,8 +70,9 @@ pub(crate) fn check(progress: &Progress) -> Result<()> {
         ensure!(helm.rendered(&["--set", wrong]).is_err(), "the values' schema must refuse --set {wrong}");
     }
     let (least, everything) = (helm.least()?, helm.everything()?);
+    objects::no_cluster_role_names_secrets(&least)?;
+    objects::secrets_are_named_for_registry_logins_only(&everything)?;
     for rendered in [&least, &everything] {
-        objects::no_cluster_role_names_secrets(rendered)?;
         ensure!(rendered.matches("helm.sh/resource-policy: keep").count() == 6, "every CRD must survive an uninstall");
     }
     about::check()?;

@@ -20,6 +20,16 @@ pub(super) fn no_cluster_role_names_secrets(rendered: &str) -> Result<()> {
     Ok(())
 }
 
+/// With `imagePullSecrets` the operator writes their copies, and that is the one rule about Secrets: what is left has none.
+pub(super) fn secrets_are_named_for_registry_logins_only(rendered: &str) -> Result<()> {
+    const RULE: &str = "\n  resources: [secrets]\n  verbs: [create, patch]\n";
+    let roles = rendered.split("\n---").filter(|document| document.contains("\nkind: ClusterRole\n") && document.contains(RULE));
+    let named: Vec<&str> = roles.filter_map(|document| document.lines().find_map(|line| line.strip_prefix("  name: "))).collect();
+    ensure!(named == ["dataimporter-operator"], "Secrets may be written by {named:?}");
+    ensure!(rendered.matches(RULE).count() == 1, "more than one rule is about writing Secrets");
+    no_cluster_role_names_secrets(&rendered.replace(RULE, "\n"))
+}
+
 /// Every object has the common labels, and so have the pods that it makes; none selects by them. Answers how many there are.
 pub(super) fn common_labels(objects: &[Value]) -> Result<usize> {
     let mut found = 0;
@@ -70,6 +80,18 @@ mod tests {
         assert!(create.to_string().contains("ClusterRole r0 names secrets"), "{create}");
         assert!(no_cluster_role_names_secrets(&roles("- {apiGroups: [\"*\"], resources: [\"*\"], verbs: [get]}")).is_err());
         assert!(no_cluster_role_names_secrets("").is_err(), "nothing to look at is no proof");
+    }
+
+    #[test]
+    fn registry_logins_take_one_rule_of_the_operators() {
+        let others = roles("- {apiGroups: [\"\"], resources: [pods], verbs: [get]}");
+        let operator = "---\napiVersion: v1\nkind: ClusterRole\nmetadata:\n  name: dataimporter-operator\nrules:\n- apiGroups: [\"\"]   # copies\n  resources: [secrets]\n  verbs: [create, patch]\n";
+        let check = |rendered: String| secrets_are_named_for_registry_logins_only(&rendered);
+        assert!(check(format!("\n{others}{operator}")).is_ok());
+        assert!(check(format!("\n{others}")).is_err(), "the rule is missing");
+        assert!(check(format!("\n{others}{}", operator.replace("-operator", "-keeper"))).is_err());
+        assert!(check(format!("\n{others}{}", operator.replace("create, patch", "create, patch, get"))).is_err());
+        assert!(check(format!("\n{others}{operator}{operator}")).is_err());
     }
 
     #[test]

@@ -8,8 +8,9 @@ use api::names::{
     TOKEN_SECONDS, WORKER_ACCOUNT, WORKER_TOKEN_PATH, label_value, worker_pod,
 };
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, EnvVar, Pod, PodDNSConfig, PodDNSConfigOption, PodSecurityContext, PodSpec, ProjectedVolumeSource,
-    ResourceRequirements, SeccompProfile, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection,
+    Capabilities, Container, EnvVar, LocalObjectReference, Pod, PodDNSConfig, PodDNSConfigOption, PodSecurityContext, PodSpec,
+    ProjectedVolumeSource, ResourceRequirements, SeccompProfile, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount,
+    VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
@@ -42,7 +43,7 @@ pub fn pod(placed: &Placed, frozen: &Frozen, attempt: i32, keeper_ca: &str, sett
             enable_service_links: Some(false),
             node_selector: node_selector(placed),
             tolerations: some(workers.tolerations),
-            image_pull_secrets: some(workers.image_pull_secrets),
+            image_pull_secrets: some(pull_secrets(&settings.worker, workers.image_pull_secrets)),
             security_context: Some(PodSecurityContext {
                 run_as_non_root: Some(true),
                 run_as_user: Some(USER),
@@ -61,6 +62,13 @@ pub fn pod(placed: &Placed, frozen: &Frozen, attempt: i32, keeper_ca: &str, sett
         }),
         status: None,
     }
+}
+
+/// Those of the installation, which the operator brings, and those of the Region.
+fn pull_secrets(settings: &WorkerSettings, of_region: Vec<LocalObjectReference>) -> Vec<LocalObjectReference> {
+    let mut all: Vec<_> = settings.image_pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect();
+    all.extend(of_region.into_iter().filter(|secret| !settings.image_pull_secrets.contains(&secret.name)));
+    all
 }
 
 fn pod_labels(placed: &Placed, attempt: i32, frozen: &Frozen) -> BTreeMap<String, String> {
