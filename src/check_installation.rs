@@ -1,11 +1,17 @@
 //! `dataimporter check-installation`: what `helm test` runs. Asks operator and keeper whether they are ready, and the keeper for a
-//! certificate of the published authority, from where a worker or a person would: over the network and through its policies.
+//! certificate of the published authority, from where a worker or a person would: over the network and through its policies. When it is told a
+//! job, it has that loaded, too: by a run, as a person would start one.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use api::names;
+use api::import_run::{Action, ImportRunSpec, JobRef};
+use api::{ImportJob, ImportRun, Uid, conditions, names};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::PostParams;
+use kube::{Api, ResourceExt as _};
 use reqwest::{Certificate, Client, StatusCode, Url};
 
 use crate::terminal;
@@ -30,6 +36,12 @@ pub struct Args {
     /// Seconds in which each check may still succeed: pods start, and network policies take effect late.
     #[arg(long, env = "CHECK_TIMEOUT_SECONDS", default_value_t = 60)]
     pub timeout_seconds: u64,
+    /// An ImportJob, as NAMESPACE/NAME, that a run is started of once all else is well, and has to end well.
+    #[arg(long)]
+    pub import: Option<String>,
+    /// Seconds that this run may take.
+    #[arg(long, env = "CHECK_IMPORT_TIMEOUT_SECONDS", default_value_t = 600)]
+    pub import_timeout_seconds: u64,
     /// Where the operator's health is. Absent: at its Service.
     #[arg(long)]
     pub operator: Option<Url>,
@@ -78,7 +90,44 @@ pub async fn run(args: Args) -> Result<()> {
     }
     let failed = outcomes.iter().filter(|outcome| !outcome.passed).count();
     ensure!(failed == 0, "{failed} of {} checks of the installation in namespace {} failed", outcomes.len(), args.namespace);
+    if let Some(job) = &args.import {
+        let client = kube::Client::try_default().await.context("how to reach the Kubernetes API")?;
+        terminal::print(import(client, job, Duration::from_secs(args.import_timeout_seconds)).await?)?;
+    }
     Ok(())
+}
+
+/// Starts a run of a job and answers with a line about it when it has ended well.
+pub async fn import(client: kube::Client, job: &str, limit: Duration) -> Result<String> {
+    let (namespace, name) = job.split_once('/').with_context(|| format!("--import {job:?}: write NAMESPACE/NAME"))?;
+    let found = Api::<ImportJob>::namespaced(client.clone(), namespace).get(name).await.with_context(|| format!("ImportJob {job}"))?;
+    let limit = SignedDuration::try_from(limit).context("--import-timeout-seconds is too long")?;
+    let until = Timestamp::now() + limit;
+    let spec = ImportRunSpec {
+        job_ref: JobRef { name: name.to_owned(), uid: Uid::of(&found)?.into() },
+        action: Some(Action::run()),
+        start_before: Time(until),
+        cancel: None,
+    };
+    let runs = Api::<ImportRun>::namespaced(client, namespace);
+    let run = ImportRun::new(&format!("{name}-check-{}", Timestamp::now().strftime("%Y%m%d%H%M%S")), spec);
+    let run = runs.create(&PostParams::default(), &run).await.with_context(|| format!("a run of {job} cannot be started"))?.name_any();
+    loop {
+        let status = runs.get(&run).await.with_context(|| format!("ImportRun {namespace}/{run}"))?.status.unwrap_or_default();
+        let ended = conditions::find(&status.conditions, conditions::SUCCEEDED).filter(|condition| condition.status != "Unknown");
+        let rows = status.rows.unwrap_or_default();
+        if let Some(condition) = ended {
+            ensure!(condition.status == "True", "FAILED  ImportRun {namespace}/{run}: {}: {}", condition.reason, condition.message);
+            return Ok(format!("ok      ImportRun {namespace}/{run}: {}, {} rows", condition.reason, rows.succeeded));
+        }
+        let said = conditions::find(&status.conditions, conditions::READY).map_or("nobody has looked at it", |ready| &ready.message);
+        ensure!(
+            Timestamp::now() < until,
+            "FAILED  ImportRun {namespace}/{run} has not ended after {} s: {said}; look at: kubectl describe importrun {run} -n {namespace}",
+            limit.as_secs()
+        );
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 /// All checks beside one another, in the order in which they are told.

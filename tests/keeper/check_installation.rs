@@ -36,6 +36,8 @@ async fn a_keeper_that_is_well_passes_and_what_is_wrong_is_named() -> Result<()>
         ca_file,
         gateway_port: 443,
         timeout_seconds: 30,
+        import: None,
+        import_timeout_seconds: 30,
         operator: Some(served(&operator).await?.parse()?),
         keeper: Some(served(&world.keeper.health).await?.parse()?),
         workers: Some(format!("https://{}/", world.keeper.worker_address).parse()?),

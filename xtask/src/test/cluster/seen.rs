@@ -8,11 +8,11 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::Check;
-use super::chart::helm;
+use super::chart::{self, helm};
 use crate::demo::Demo;
 use crate::demo::manifests::SYSTEM;
 use crate::demo::salesforce_side::SalesforceSide;
-use crate::kubectl::condition;
+use crate::kubectl::{Kubectl, condition};
 use crate::{certificate, process, workspace};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -64,7 +64,27 @@ fn helm_test(demo: &Demo) -> Result<()> {
     let passed: Vec<&str> = said.lines().filter(|line| line.starts_with("ok ")).collect();
     ensure!(passed.len() == 4 && said.contains("Succeeded"), "it says {said}");
     ensure!(!demo.kubectl.exists(&["pod", "dataimporter-check", "-n", SYSTEM])?, "its pod is still there");
+
+    let _afterwards = WithoutJob(&demo.kubectl);
+    chart::set(&demo.kubectl, &["check.import.job=acme/airports"])?;
+    let said = helm(&demo.kubectl, &["test", "dataimporter", "--logs"])?;
+    let loaded = said.lines().find(|line| line.starts_with("ok      ImportRun acme/airports-check-")).unwrap_or_default();
+    ensure!(loaded.ends_with("28278 rows"), "it says {said}");
+    println!("  {loaded}");
+    ensure!(!demo.kubectl.exists(&["rolebinding", "dataimporter-check", "-n", "acme"])?, "its rights are still there");
+    chart::set(&demo.kubectl, &["check.import.job=acme/nothing"])?;
+    let failed = helm(&demo.kubectl, &["test", "dataimporter", "--logs"]);
+    let said = demo.kubectl.run(&["logs", "dataimporter-check", "-n", SYSTEM])?;
+    ensure!(failed.is_err() && said.contains("ImportJob acme/nothing"), "of a job that is not there it says {said}");
     Ok(())
+}
+
+struct WithoutJob<'a>(&'a Kubectl);
+
+impl Drop for WithoutJob<'_> {
+    fn drop(&mut self) {
+        let _ = chart::set(self.0, &["check.import.job="]);
+    }
 }
 
 fn a_second_apply_changes_nothing(demo: &Demo) -> Result<()> {
