@@ -86,9 +86,9 @@ fn unreachable(cause: &(dyn StdError + 'static), server: &str) -> String {
 
 /// Why a server was not reached whose authorities `trusting` names.
 pub(crate) fn why(cause: &(dyn StdError + 'static), trusting: &str) -> String {
-    match connect::is_of_unknown_issuer(cause) {
+    match explain::is_of_unknown_issuer(cause) {
         true => format!("its certificate is signed by nobody {trusting} trusts"),
-        false => without_number(&connect::explain(cause)),
+        false => without_number(&explain::explain(cause).text),
     }
 }
 

@@ -3,7 +3,7 @@
 use api::import_run::{ChunkState, ImportRun};
 use api::{conditions, import_run};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use runtime::store::ObjectKey;
+use kube::ResourceExt;
 
 use crate::output::{grouped, rows};
 
@@ -41,7 +41,7 @@ pub(crate) fn text(run: &ImportRun) -> String {
     branches.extend(read.map(|(file, left)| ("file", left.map_or(file.clone(), |left| format!("{file} ({left} more wait)")))));
     let warnings = status.outcome.iter().flat_map(|outcome| &outcome.warnings);
     branches.extend(warnings.map(|warning| ("warning", warning.to_string())));
-    let mut text = format!("ImportRun {} of job {}", ObjectKey::of(run), run.spec.job_ref.name);
+    let mut text = format!("ImportRun {}/{} of job {}", run.namespace().unwrap_or_default(), run.name_any(), run.spec.job_ref.name);
     let last = branches.len() - 1;
     for (index, (name, value)) in branches.iter().enumerate() {
         let corner = if index == last { "└─" } else { "├─" };

@@ -22,7 +22,10 @@ mod previous;
 mod process;
 mod programs;
 mod progress;
+mod python;
+mod release;
 mod served;
+mod tar;
 mod test;
 mod workspace;
 
@@ -43,6 +46,8 @@ enum Command {
     Test(test::Arguments),
     /// Speed and memory against named peers, goals beside results; needs no cluster
     Bench(bench::Arguments),
+    /// Everything that a version consists of, in one folder: image, chart, plugin, bills of materials, checksums
+    Release(release::Arguments),
     /// Writes the generated CustomResourceDefinitions
     Crds,
     /// Writes the generated reference, and looks at every link of the documents
@@ -57,6 +62,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Test(arguments) => test::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Release(arguments) => release::run(arguments),
         Command::Crds => crds::run(),
         Command::Docs(arguments) => docs::run(arguments),
         Command::Fuzz(arguments) => fuzz::run(arguments),

@@ -41,6 +41,15 @@ pub(crate) const LUA: Package = Package::with_program("lua5.1", "lua5.1");
 pub(crate) const CURL: Package = Package::with_program("curl", "curl");
 /// Builds the cryptography library.
 pub(crate) const CMAKE: Package = Package::with_program("cmake", "cmake");
+/// What compiles and links for other platforms.
+pub(crate) const GCC_ARM64: Package = Package::with_program("gcc-aarch64-linux-gnu", "aarch64-linux-gnu-gcc");
+pub(crate) const LIBC_ARM64: Package = Package::with_file("libc6-dev-arm64-cross", "/usr/aarch64-linux-gnu/lib/libc.a");
+pub(crate) const MINGW: Package = Package::with_program("gcc-mingw-w64-x86-64-posix", "x86_64-w64-mingw32-gcc");
+/// Runs programs of arm64.
+pub(crate) const QEMU: Package = Package::with_program("qemu-user", "qemu-aarch64");
+/// A registry, and what copies into one.
+pub(crate) const REGISTRY: Package = Package::with_program("docker-registry", "docker-registry");
+pub(crate) const SKOPEO: Package = Package::with_program("skopeo", "skopeo");
 pub(crate) const PYTHON_VENV: Package = Package::with_file("python3-venv", "/usr/share/doc/python3-venv");
 
 impl Package {

@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use rustls::CertificateError;
+use explain::Explained;
 
 use crate::address::AddressKind;
 use crate::download::HttpsRefusal;
@@ -284,36 +284,16 @@ pub struct Diagnosis {
 /// Looks through an error whose outer layers only say that something failed. It finds errors of this crate and of TLS under any number of
 /// layers; of all others it takes the innermost, as `Unreachable` and transient.
 pub fn diagnose(error: &(dyn StdError + 'static)) -> Diagnosis {
-    let mut innermost = error;
-    let mut next = Some(error);
-    while let Some(current) = next {
-        if let Some(ours) = current.downcast_ref::<Error>() {
-            return Diagnosis { reason: ours.reason(), text: chain(ours), transient: ours.is_transient() };
-        }
-        if let Some(tls) = current.downcast_ref::<rustls::Error>() {
-            return Diagnosis { reason: reasons::TLS_REFUSED, text: tls_reason(tls), transient: false };
-        }
-        // Libraries word it for those who program with them.
-        if current.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof) {
-            let text = "the other side closed the connection in the middle of what it sent".to_owned();
-            return Diagnosis { reason: reasons::UNREACHABLE, text, transient: true };
-        }
-        innermost = current;
-        next = inner(current);
+    if let Some(ours) = find(error) {
+        return Diagnosis { reason: ours.reason(), text: chain(ours), transient: ours.is_transient() };
     }
-    Diagnosis { reason: reasons::UNREACHABLE, text: innermost.to_string(), transient: true }
+    let Explained { text, of_tls } = explain::explain(error);
+    Diagnosis { reason: if of_tls { reasons::TLS_REFUSED } else { reasons::UNREACHABLE }, text, transient: !of_tls }
 }
 
 /// The error of this crate that another one came of, if it did.
 pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
-    let mut next = Some(error);
-    while let Some(current) = next {
-        if let Some(ours) = current.downcast_ref::<Error>() {
-            return Some(ours);
-        }
-        next = inner(current);
-    }
-    None
+    explain::causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 /// [`diagnose`], for people only.
@@ -323,34 +303,7 @@ pub fn explain(error: &(dyn StdError + 'static)) -> String {
 
 /// Whether TLS is what failed.
 pub(crate) fn is_of_tls(error: &(dyn StdError + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(current) = next {
-        if current.is::<rustls::Error>() {
-            return true;
-        }
-        next = inner(current);
-    }
-    false
-}
-
-/// Whether a server was refused because nobody we trust signed its certificate; who is trusted the caller knows.
-pub fn is_of_unknown_issuer(error: &(dyn StdError + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(current) = next {
-        if let Some(tls) = current.downcast_ref::<rustls::Error>() {
-            return matches!(tls, rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer));
-        }
-        next = inner(current);
-    }
-    false
-}
-
-/// An error that wraps another in an `io::Error` hides it from `source`.
-pub(crate) fn inner<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
-    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        Some(wrapped) => Some(wrapped),
-        None => error.source(),
-    }
+    explain::causes(error).any(|cause| cause.is::<rustls::Error>())
 }
 
 fn chain(error: &Error) -> String {
@@ -360,62 +313,9 @@ fn chain(error: &Error) -> String {
     }
 }
 
-/// What a TLS failure means for a person.
-fn tls_reason(error: &rustls::Error) -> String {
-    match error {
-        rustls::Error::InvalidCertificate(certificate) => certificate_reason(certificate),
-        rustls::Error::InvalidMessage(_) => "the server does not speak TLS on this port".to_owned(),
-        rustls::Error::PeerIncompatible(_) => format!("the server offers nothing we accept, and TLS 1.2 is the least: {error}"),
-        rustls::Error::General(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-fn certificate_reason(error: &CertificateError) -> String {
-    match error {
-        CertificateError::UnknownIssuer => {
-            "its certificate is signed by nobody we trust: put the PEM of its authority into tls.caBundle".to_owned()
-        }
-        CertificateError::NotValidForNameContext { expected, presented } => {
-            format!(
-                "its certificate is not for {}, but for {}: correct the host, or name the right one in tls.serverName",
-                expected.to_str(),
-                presented.join(", ")
-            )
-        }
-        CertificateError::NotValidForName => "its certificate is for another name: correct the host or tls.serverName".to_owned(),
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "its certificate has expired: renew it".to_owned(),
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "its certificate is not valid yet: check the clocks".to_owned()
-        }
-        CertificateError::Other(rustls::OtherError(cause)) if cause.to_string() == "CaUsedAsEndEntity" => {
-            "its certificate is that of an authority, or signed by itself: give the server one that an authority signed, and put the PEM of \
-             that authority into tls.caBundle"
-                .to_owned()
-        }
-        CertificateError::Revoked => "its certificate was revoked: renew it".to_owned(),
-        CertificateError::BadSignature => "its certificate is not signed by the authority that it names: renew it".to_owned(),
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            "its certificate is not one for servers (extended key usage serverAuth): renew it".to_owned()
-        }
-        CertificateError::BadEncoding => "its certificate cannot be read: renew it".to_owned(),
-        // What is left has no words for people; the text names what to look for.
-        other => format!("its certificate is not acceptable ({other}): renew it"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_certificate_of_its_own_signing_is_told_in_words() {
-        let verifier_says = rustls::OtherError(std::sync::Arc::new(io::Error::other("CaUsedAsEndEntity")));
-        let told = tls_reason(&rustls::Error::InvalidCertificate(CertificateError::Other(verifier_says)));
-        assert!(told.contains("signed by itself") && told.contains("tls.caBundle") && !told.contains("CaUsed"), "{told}");
-        let unknown = io::Error::other(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer));
-        assert!(is_of_unknown_issuer(&unknown) && !is_of_unknown_issuer(&io::Error::other("x")));
-    }
 
     #[test]
     fn a_cause_is_found_under_layers_that_hide_it() {

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,9 +11,8 @@ use serde_json::Value;
 
 use super::chart::Helm;
 use crate::progress::Progress;
-use crate::{process, workspace};
+use crate::{process, python, workspace};
 
-const REQUIREMENTS: &str = "xtask/checkov/requirements.txt";
 const SKIPS: &str = "xtask/checkov/skips.yaml";
 
 /// A finding that stays.
@@ -29,7 +27,7 @@ struct Skip {
 
 pub(crate) fn check(progress: &Progress) -> Result<()> {
     let helm = Helm::build(progress)?;
-    let program = program(progress)?;
+    let program = python::environment(progress, "checkov")?.join("bin/checkov");
     let folder = workspace::target().join("tests/checkov");
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder)?;
@@ -47,24 +45,6 @@ pub(crate) fn check(progress: &Progress) -> Result<()> {
     let explained = judge(&findings(&report)?, &skips)?;
     println!("checkov: {passed} checks passed, {explained} findings stay for a reason that {SKIPS} names");
     Ok(())
-}
-
-/// Installed once, for every checkout with the same pins.
-fn program(progress: &Progress) -> Result<PathBuf> {
-    let requirements = workspace::root().join(REQUIREMENTS);
-    let folder = workspace::cache()?.join("checkov").join(&workspace::digest(&requirements)?[..16]);
-    let complete = folder.join("complete");
-    if !complete.exists() {
-        // A half-made one has no stamp and is made again.
-        let _ = fs::remove_dir_all(&folder);
-        progress.during("installing checkov (a minute the first time)", String::new, || -> Result<()> {
-            process::output(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-            let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "--requirement"];
-            process::output(Command::new(folder.join("bin/python")).args(pip).arg(&requirements))?;
-            Ok(fs::write(&complete, "")?)
-        })?;
-    }
-    Ok(folder.join("bin/checkov"))
 }
 
 /// What was found: the check and what it says, by check and `Kind/name`.

@@ -25,7 +25,7 @@ const STAGES: [Stage; 3] = [
     Stage { shown: &[Level::Code], beside: &[Level::Go, Level::Chart, Level::Boundaries, Level::Lint, Level::Newcomers] },
     Stage { shown: &[Level::Cluster], beside: &[Level::Clients, Level::Files, Level::Local] },
     // Measures memory, builds a server for minutes, asks a registry.
-    Stage { shown: &[Level::Memory, Level::S3, Level::Checkov], beside: &[] },
+    Stage { shown: &[Level::Memory, Level::S3, Level::Checkov, Level::Release], beside: &[] },
 ];
 /// How much the second lane stands back.
 const NICENESS: i32 = 10;

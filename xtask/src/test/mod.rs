@@ -12,6 +12,7 @@ mod lanes;
 mod local;
 mod manifests;
 mod newcomers;
+mod release;
 
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -24,7 +25,7 @@ use crate::{cluster as real_cluster, docs, packages, pinned, process, programs, 
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Levels to run; when none is named all of them but `memory`, `s3` and `checkov`
+    /// Levels to run; when none is named all of them but `memory`, `s3`, `checkov` and `release`
     #[arg(value_enum)]
     levels: Vec<Level>,
     #[command(flatten)]
@@ -62,13 +63,15 @@ enum Level {
     S3,
     /// Only when it is named: checkov's policies against the rendered chart (half a minute, and its installation once)
     Checkov,
+    /// Only when it is named: what `cargo xtask release` makes, for every platform, compiled without optimization (a quarter of an hour, two minutes after that)
+    Release,
 }
 
 impl Level {
     /// Whether it uses the programs of the test cluster.
     fn needs_cluster(self) -> bool {
         match self {
-            Self::Code | Self::Go | Self::Chart | Self::Cluster | Self::Memory | Self::S3 | Self::Checkov => true,
+            Self::Code | Self::Go | Self::Chart | Self::Cluster | Self::Memory | Self::S3 | Self::Checkov | Self::Release => true,
             Self::Lint | Self::Boundaries | Self::Newcomers | Self::Clients | Self::Files | Self::Local => false,
         }
     }
@@ -142,6 +145,7 @@ fn attempt(progress: &Progress, level: Level, choice: &cluster::Choice) -> Outco
         Level::Memory => memory(progress),
         Level::S3 => s3(progress),
         Level::Checkov => checkov::check(progress),
+        Level::Release => release::check(progress),
     };
     if let Err(error) = &result {
         eprintln!("level {level:?} failed: {error:#}");

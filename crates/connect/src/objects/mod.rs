@@ -8,7 +8,6 @@ mod refusal;
 mod s3;
 mod transport;
 
-use std::error::Error as StdError;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -23,7 +22,7 @@ pub use self::gcs::GcsParams;
 pub use self::refusal::ObjectsRefusal;
 pub use self::s3::{RoleRefusal, S3Credential, S3Key, S3Params, S3Refusal, S3Role, S3Store};
 use self::transport::{Failure, NO_LIST, Transport};
-use crate::error::{Error, inner};
+use crate::error::Error;
 use crate::files::{ChangeError, Entries, Entry, EntryKind, FileBytes, FileError, FileState, RemoteFiles, Renamed, Span};
 
 /// A name that nobody gives to an object: whether there is one is not what is asked.
@@ -225,12 +224,10 @@ fn failure(transport: &Transport, error: object_store::Error) -> Error {
 
 /// The cause that the transport knew; without it the innermost words of the library.
 fn known(error: object_store::Error) -> Result<Error, String> {
-    let mut next: Option<&(dyn StdError + 'static)> = Some(&error);
     let (mut known, mut innermost) = (None, String::new());
-    while let Some(current) = next {
-        known = known.or_else(|| current.downcast_ref::<Failure>().map(|failure| Arc::clone(&failure.0)));
-        innermost = current.to_string();
-        next = inner(current);
+    for cause in explain::causes(&error) {
+        known = known.or_else(|| cause.downcast_ref::<Failure>().map(|failure| Arc::clone(&failure.0)));
+        innermost = cause.to_string();
     }
     drop(error);
     known.and_then(Arc::into_inner).ok_or(innermost)
