@@ -253,6 +253,8 @@ mod tests {
             ca_file: "/no/such/file".into(),
             gateway_port: 8443,
             timeout_seconds: 0,
+            import: None,
+            import_timeout_seconds: 1,
             operator: None,
             keeper: None,
             workers: None,

@@ -123,11 +123,11 @@ mod tests {
     fn tar_reads_the_archive_and_the_layer_in_it() {
         let (folder, archive) = packed("read");
         output(Command::new("tar").args(["-xf", "image.tar"]).current_dir(&folder)).unwrap();
-        let manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.join("manifest.json")).unwrap()).unwrap();
+        let manifest: Value = serde_json::from_slice(&std::fs::read(folder.join("manifest.json")).unwrap()).unwrap();
         assert_eq!(manifest[0]["RepoTags"][0], "tool:dev");
 
         let configuration = std::fs::read(folder.join(manifest[0]["Config"].as_str().unwrap())).unwrap();
-        let configuration: serde_json::Value = serde_json::from_slice(&configuration).unwrap();
+        let configuration: Value = serde_json::from_slice(&configuration).unwrap();
         let layer = std::fs::read(folder.join("layer.tar")).unwrap();
         assert_eq!(configuration["rootfs"]["diff_ids"][0], format!("sha256:{}", digest(&layer)));
         assert_eq!(configuration["config"]["Entrypoint"][0], "/tool");

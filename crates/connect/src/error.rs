@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_cause_is_found_under_layers_that_hide_it() {
-        let expired = rustls::Error::InvalidCertificate(CertificateError::Expired);
+        let expired = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
         let hidden = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, expired));
         let found = diagnose(&hidden);
         assert_eq!((found.reason, found.transient), ("TlsRefused", false));

@@ -52,7 +52,7 @@ impl Components {
 
     fn from(tree: &str, known: Vec<Package>, checksums: &BTreeMap<Id, String>) -> Result<Self> {
         let uses = edges(tree)?;
-        let root = tree.lines().next().and_then(|line| node(line)).context("cargo tree prints no package")?.1;
+        let root = tree.lines().next().and_then(node).context("cargo tree prints no package")?.1;
         let mut packages = BTreeMap::new();
         for mut package in known {
             let id = (package.name.clone(), package.version.clone());
