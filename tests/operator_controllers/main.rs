@@ -9,6 +9,7 @@ mod history;
 mod jobs;
 mod life;
 mod memory;
+mod next_version;
 mod no_regions;
 mod process;
 mod pull_secrets;
