@@ -32,6 +32,8 @@ type Data = BTreeMap<String, ByteString>;
 pub(super) struct PullSecrets {
     /// By name: type and data.
     read: Mutex<BTreeMap<String, (String, Data)>>,
+    /// By name: what is wrong with it.
+    problems: Mutex<BTreeMap<String, String>>,
     /// By namespace: when, and a hash over names, types and data.
     brought: Mutex<BTreeMap<String, (Instant, [u8; 32])>>,
 }
@@ -40,6 +42,18 @@ impl PullSecrets {
     /// A run namespace is made: of one before it of the same name nothing is left.
     pub(super) fn begin(&self, namespace: &str) {
         self.brought.lock().unwrap_or_else(PoisonError::into_inner).remove(namespace);
+    }
+
+    /// Once, and not at every look.
+    fn tell(&self, name: &str, problem: Option<String>) {
+        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(problem) = problem.as_ref().filter(|problem| problems.get(name) != Some(problem)) {
+            tracing::warn!(secret = name, problem, "imagePullSecrets");
+        }
+        match problem {
+            Some(problem) => problems.insert(name.to_owned(), problem),
+            None => problems.remove(name),
+        };
     }
 
     fn logins(&self) -> BTreeMap<String, (String, Data)> {
@@ -65,14 +79,16 @@ pub(super) async fn follow(context: &Context, queue: &Queue<Key>) {
 pub(super) async fn read(context: &Context) -> bool {
     let (mut logins, api) = (context.pull_secrets.logins(), secrets(context, &context.settings.system_namespace));
     for name in &context.settings.worker.image_pull_secrets {
-        match api.get_opt(name).await {
+        let problem = match api.get_opt(name).await {
             Ok(Some(Secret { type_: Some(type_), data, .. })) if TYPES.contains(&type_.as_str()) => {
                 logins.insert(name.clone(), (type_, data.unwrap_or_default()));
+                None
             }
-            Ok(Some(_)) => tracing::warn!(secret = name, "imagePullSecrets: its type is none of {}", TYPES.join(", ")),
-            Ok(None) => tracing::warn!(secret = name, "imagePullSecrets: there is no such Secret; workers cannot log in with it"),
-            Err(error) => tracing::warn!(secret = name, error = causes::chain(&error), "imagePullSecrets: it cannot be read now"),
-        }
+            Ok(Some(_)) => Some(format!("its type is none of {}", TYPES.join(", "))),
+            Ok(None) => Some("there is no such Secret; workers cannot log in with it".to_owned()),
+            Err(error) => Some(format!("it cannot be read now: {}", causes::chain(&error))),
+        };
+        context.pull_secrets.tell(name, problem);
     }
     let mut known = context.pull_secrets.read.lock().unwrap_or_else(PoisonError::into_inner);
     let changed = *known != logins;
