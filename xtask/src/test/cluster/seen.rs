@@ -76,6 +76,9 @@ fn helm_test(demo: &Demo) -> Result<()> {
     let failed = helm(&demo.kubectl, &["test", "dataimporter", "--logs"]);
     let said = demo.kubectl.run(&["logs", "dataimporter-check", "-n", SYSTEM])?;
     ensure!(failed.is_err() && said.contains("ImportJob acme/nothing"), "of a job that is not there it says {said}");
+    ensure!(!demo.kubectl.exists(&["role", "dataimporter-check", "-n", "acme"])?, "the rights of a check that failed are still there");
+    // The pod of a check that failed stays for whoever reads its log.
+    demo.kubectl.run(&["delete", "pod", "dataimporter-check", "-n", SYSTEM])?;
     Ok(())
 }
 
