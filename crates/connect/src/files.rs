@@ -43,12 +43,12 @@ pub trait RemoteFiles: Send + Sync {
         Err(ChangeError::OnlyRead)
     }
 
-    /// Deletes the file; one that is not there is.
+    /// Deletes the file; that none was there is no error.
     ///
     /// # Errors
     ///
     /// As [`look`](RemoteFiles::look).
-    async fn remove(&self, path: &str) -> Result<(), ChangeError> {
+    async fn remove(&self, path: &str) -> Result<Removed, ChangeError> {
         let _ = path;
         Err(ChangeError::OnlyRead)
     }
@@ -92,6 +92,15 @@ pub enum Renamed {
     Moved,
     /// There is a copy of it, and it is still to be removed.
     Copied,
+}
+
+/// What became of a file that was to be deleted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Removed {
+    /// It was deleted; or it was gone before, and its server does not tell, as S3 does not.
+    Deleted,
+    /// There was none.
+    Absent,
 }
 
 /// What a folder has, as it comes.

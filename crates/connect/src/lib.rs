@@ -27,7 +27,7 @@ mod trust;
 pub use dial::Dialer;
 pub use download::{HttpsFiles, HttpsFilesParams, HttpsLogin, HttpsRefusal};
 pub use error::{DatabaseError, Diagnosis, Error, diagnose, explain, find};
-pub use files::{ChangeError, Entries, Entry, EntryKind, FileBytes, FileError, FileState, MOST_NAMES, RemoteFiles, Renamed, Span};
+pub use files::{ChangeError, Entries, Entry, EntryKind, FileBytes, FileError, FileState, MOST_NAMES, RemoteFiles, Removed, Renamed, Span};
 pub use https::{Https, HttpsOptions};
 pub use identity::IdentityTokens;
 pub use mysql::{MySqlColumn, MySqlKind, MySqlParams, MySqlRow, MySqlRows, MySqlSession};

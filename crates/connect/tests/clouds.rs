@@ -19,7 +19,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use connect::{
     AddressPolicy, AzureIdentity, AzureKey, AzureParams, ChangeError, Dialer, Error, FileError, FileState, GcsParams, ObjectFiles,
-    RemoteFiles, Renamed, Span, reasons,
+    RemoteFiles, Removed, Renamed, Span, reasons,
 };
 use futures::TryStreamExt;
 
@@ -121,14 +121,14 @@ async fn changes(server: &Azure) {
         let copy = files.look(TO).await.unwrap();
         assert_eq!(read(&files, TO, 0.., &copy).await.unwrap(), "content");
         assert!(matches!(files.rename(FROM, TO).await, Err(ChangeError::Taken { .. })));
-        for path in [FROM, TO, TO] {
-            files.remove(path).await.unwrap();
+        for (path, removed) in [(FROM, Removed::Deleted), (TO, Removed::Deleted), (TO, Removed::Absent)] {
+            assert_eq!(files.remove(path).await.unwrap(), removed, "{path}");
             assert!(matches!(files.look(path).await, Err(FileError::NotFound(_))), "{path}");
         }
     }
     server.put(FROM, "content");
     let reader = dialer().azure(&params, &Azure::sas("r", "2099-01-01T00:00:00Z")).unwrap();
-    for refused in [reader.rename(FROM, TO).await.map(drop), reader.remove(FROM).await] {
+    for refused in [reader.rename(FROM, TO).await.map(drop), reader.remove(FROM).await.map(drop)] {
         match refused {
             Err(ChangeError::File(FileError::Failed(error))) => assert_eq!(error.reason(), reasons::ACCESS_DENIED, "{error}"),
             other => panic!("{other:?}"),

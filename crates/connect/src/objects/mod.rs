@@ -23,7 +23,7 @@ pub use self::refusal::ObjectsRefusal;
 pub use self::s3::{RoleRefusal, S3Credential, S3Key, S3Params, S3Refusal, S3Role, S3Store};
 use self::transport::{Failure, NO_LIST, Transport};
 use crate::error::Error;
-use crate::files::{ChangeError, Entries, Entry, EntryKind, FileBytes, FileError, FileState, RemoteFiles, Renamed, Span};
+use crate::files::{ChangeError, Entries, Entry, EntryKind, FileBytes, FileError, FileState, RemoteFiles, Removed, Renamed, Span};
 
 /// A name that nobody gives to an object: whether there is one is not what is asked.
 const NOBODYS: &str = "dataimporter-asks-who-it-is";
@@ -60,7 +60,7 @@ impl ObjectFiles {
         Self { container: Some(container), ..self }
     }
 
-    async fn delete(&self, path: &Path, container: &Url) -> Result<(), Error> {
+    async fn delete(&self, path: &Path, container: &Url) -> Result<Removed, Error> {
         let mut url = container.clone();
         url.path_segments_mut().map_err(|()| self.transport.protocol("its address is none"))?.extend(path.as_ref().split('/'));
         self.transport.delete(url).await
@@ -144,14 +144,15 @@ impl RemoteFiles for ObjectFiles {
         Ok(Renamed::Copied)
     }
 
-    async fn remove(&self, key: &str) -> Result<(), ChangeError> {
+    async fn remove(&self, key: &str) -> Result<Removed, ChangeError> {
         let path = path(key)?;
         if let Some(container) = &self.container {
             return Ok(self.delete(&path, container).await?);
         }
         match self.store.delete(&path).await.map_err(|error| file_error(&self.place, &self.transport, key, error)) {
-            Err(FileError::NotFound(_)) => Ok(()),
-            removed => Ok(removed?),
+            Ok(()) => Ok(Removed::Deleted),
+            Err(FileError::NotFound(_)) => Ok(Removed::Absent),
+            Err(error) => Err(error.into()),
         }
     }
 

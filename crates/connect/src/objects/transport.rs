@@ -17,6 +17,7 @@ use reqwest::{Response, Url};
 use crate::dial::Dialer;
 use crate::error::Error;
 use crate::exchange::{ANSWER, Peer, Pieces};
+use crate::files::Removed;
 use crate::https::{Bodies, HttpsOptions};
 use crate::trust::Trust;
 
@@ -133,9 +134,13 @@ impl Transport {
     }
 
     /// Deletes what is there; nothing is deleted where nothing is.
-    pub(super) async fn delete(&self, url: Url) -> Result<(), Error> {
+    pub(super) async fn delete(&self, url: Url) -> Result<Removed, Error> {
         let answer = self.peer.send(self.peer.https.request(Method::DELETE, url)?, ANSWER).await?;
-        if answer.status().is_success() { Ok(()) } else { self.refused(&Method::DELETE, answer).await.map(drop) }
+        if answer.status().is_success() {
+            return Ok(Removed::Deleted);
+        }
+        // What is passed on is no failure of ours: nothing is there.
+        self.refused(&Method::DELETE, answer).await.map(|_| Removed::Absent)
     }
 
     async fn list(&self, answer: http::Response<reqwest::Body>) -> Result<HttpResponse, Error> {

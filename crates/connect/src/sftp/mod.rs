@@ -19,7 +19,7 @@ use tokio_util::io::ReaderStream;
 use self::session::Session;
 use crate::dial::Dialer;
 use crate::error::Error;
-use crate::files::{ChangeError, Entries, Entry, EntryKind, FileBytes, FileError, FileState, RemoteFiles, Renamed, Span};
+use crate::files::{ChangeError, Entries, Entry, EntryKind, FileBytes, FileError, FileState, RemoteFiles, Removed, Renamed, Span};
 
 /// How long the next piece of a file may take while it is waited for, and any other answer.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -243,12 +243,12 @@ impl RemoteFiles for SftpFiles {
         }
     }
 
-    async fn remove(&self, path: &str) -> Result<(), ChangeError> {
+    async fn remove(&self, path: &str) -> Result<Removed, ChangeError> {
         let path = self.path(path);
         let session = self.session().await?;
         match self.answered(session.sftp.remove_file(path.as_str())).await? {
-            Ok(()) => Ok(()),
-            Err(error) if is_missing(&error) => Ok(()),
+            Ok(()) => Ok(Removed::Deleted),
+            Err(error) if is_missing(&error) => Ok(Removed::Absent),
             Err(error) => Err(self.file_error(&path, error).await.into()),
         }
     }

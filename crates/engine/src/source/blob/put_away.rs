@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::import_job::{AfterSuccess, AfterSuccessKind, FileSource};
-use connect::{ChangeError, FileError, FileState, RemoteFiles, Renamed, reasons};
+use connect::{ChangeError, FileError, FileState, RemoteFiles, Removed, Renamed, reasons};
 use formula::Shown;
 
 use super::Identity;
@@ -108,8 +108,10 @@ impl PutAway {
             }
             looked => looked?,
         }
-        self.remove(path).await?;
-        Ok(Fate::done(format!("{} was deleted", Shown(path))))
+        match self.remove(path).await? {
+            Removed::Deleted => Ok(Fate::done(format!("{} was deleted", Shown(path)))),
+            Removed::Absent => Err(FileError::NotFound(path.to_owned()).into()),
+        }
     }
 
     async fn rename(&self, path: &str, to: &str, read: &FileState, again: bool) -> Result<Fate, Kept> {
@@ -150,11 +152,13 @@ impl PutAway {
         }
     }
 
-    async fn remove(&self, path: &str) -> Result<(), Kept> {
+    /// Who finds nothing after an answer was lost has deleted it.
+    async fn remove(&self, path: &str) -> Result<Removed, Kept> {
         let mut troubles = Troubles::default();
         loop {
             match self.files.remove(path).await {
-                Ok(()) => return Ok(()),
+                Ok(Removed::Absent) if troubles.had_any() => return Ok(Removed::Deleted),
+                Ok(removed) => return Ok(removed),
                 Err(ChangeError::File(error)) => troubles.wait_after(error).await?,
                 Err(error) => return Err(error.into()),
             }
@@ -314,6 +318,12 @@ mod tests {
         let case = Case { again: true, ..Case::of(MOVE).await };
         case.tree.remove("in/a.csv");
         assert_eq!(case.fate().await, kept(&format!("{gone}: somebody else has moved or deleted it")));
+        // Somebody takes it between our look at it and our request.
+        for after in [DELETE, MOVE] {
+            let case = Case::of(after).await;
+            case.tree.fails(Fault::Overtaken);
+            assert_eq!(case.fate().await, kept(&format!("{gone}: somebody else has moved or deleted it")), "{after}");
+        }
         // Nothing of it was done yet.
         let case = Case { again: true, ..Case::of(MOVE).await };
         assert!(case.fate().await.done);

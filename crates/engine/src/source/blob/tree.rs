@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use connect::{ChangeError, Entries, Entry, EntryKind, FileBytes, FileError, FileState, RemoteFiles, Renamed, Span};
+use connect::{ChangeError, Entries, Entry, EntryKind, FileBytes, FileError, FileState, RemoteFiles, Removed, Renamed, Span};
 use futures::{StreamExt, stream};
 
 use super::listing::NotChosen;
@@ -38,6 +38,8 @@ pub(super) enum Fault {
     CutCopy,
     /// Somebody writes the file that is copied.
     WrittenAnew,
+    /// Somebody deletes or moves the file a moment before.
+    Overtaken,
     /// The credential may not.
     Denied,
 }
@@ -94,6 +96,9 @@ impl RemoteFiles for Tree {
         let fault = self.fault();
         refuse(fault)?;
         let mut files = self.files.lock().unwrap();
+        if fault == Some(Fault::Overtaken) {
+            files.remove(path);
+        }
         if files.contains_key(to) {
             return Err(ChangeError::Taken { path: to.to_owned() });
         }
@@ -111,11 +116,18 @@ impl RemoteFiles for Tree {
         }
     }
 
-    async fn remove(&self, path: &str) -> Result<(), ChangeError> {
+    async fn remove(&self, path: &str) -> Result<Removed, ChangeError> {
         let fault = self.fault();
         refuse(fault)?;
-        self.files.lock().unwrap().remove(path);
-        if fault == Some(Fault::LostAnswer) { Err(lost().into()) } else { Ok(()) }
+        let mut files = self.files.lock().unwrap();
+        if fault == Some(Fault::Overtaken) {
+            files.remove(path);
+        }
+        match files.remove(path) {
+            _ if fault == Some(Fault::LostAnswer) => Err(lost().into()),
+            Some(_) => Ok(Removed::Deleted),
+            None => Ok(Removed::Absent),
+        }
     }
 
     async fn open(&self, _: &str, _: Span, _: &FileState) -> Result<FileBytes, FileError> {
