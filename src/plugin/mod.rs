@@ -6,6 +6,7 @@ mod audit;
 mod disconnect;
 mod gateway;
 mod intake;
+mod keys;
 mod messages;
 mod results;
 mod run;
@@ -72,6 +73,8 @@ enum Verb {
     Seal(seal::Args),
     /// Print the key that credentials of a Region are sealed to, for `seal` without a cluster.
     SealKey(seal::KeyArgs),
+    /// Keys after a restore.
+    Keys(keys::Args),
     /// Disconnect: stop runs, revoke every token issued, destroy the stored credential, delete the Connection.
     Disconnect(disconnect::Args),
     /// Check or fetch the audit of a tenant or a region.
@@ -93,6 +96,7 @@ pub async fn main() -> ExitCode {
         Verb::Intake(args) => intake::run(&common, args).await,
         Verb::Seal(args) => seal::run(&common, args).await,
         Verb::SealKey(args) => seal::key(&common, args).await,
+        Verb::Keys(args) => keys::run(&common, args).await,
         Verb::Disconnect(args) => disconnect::run(&common, args).await,
         Verb::Audit(args) => audit::run(&common, args).await,
     };

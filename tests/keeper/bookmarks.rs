@@ -20,16 +20,17 @@ use crate::buckets::{DENIED, bucket, reads_from};
 use crate::world::{HOME, REGION, SYSTEM, Worker, World, attempt};
 
 /// A job that reads from a bucket, whose runs the test plays.
-struct Library {
-    world: World,
-    job: ImportJob,
-    org: Connection,
-    lake: Connection,
-    _server: Answers,
+pub(crate) struct Library {
+    pub(crate) world: World,
+    pub(crate) job: ImportJob,
+    pub(crate) org: Connection,
+    pub(crate) lake: Connection,
+    /// The bucket, for as long as anybody asks it.
+    pub(crate) server: Answers,
 }
 
 impl Library {
-    async fn open() -> Result<Self> {
+    pub(crate) async fn open() -> Result<Self> {
         let world = World::start().await?;
         let org = world.ready_connection("crm").await?;
         let (server, spec) = bucket(&[DENIED]).await;
@@ -50,11 +51,11 @@ impl Library {
             },
         }))?;
         let job = world.api::<ImportJob>(HOME).create(&PostParams::default(), &job).await?;
-        Ok(Self { world, job, org, lake, _server: server })
+        Ok(Self { world, job, org, lake, server })
     }
 
     /// A run of the job with this source.
-    async fn run(&self, name: &str, source: Value) -> Result<Worker> {
+    pub(crate) async fn run(&self, name: &str, source: Value) -> Result<Worker> {
         let run = self.world.start_run_of(name, &self.org, None, |snapshot| {
             reads_from(snapshot, &self.lake, source);
             snapshot.job.name = self.job.name_any();
@@ -64,9 +65,9 @@ impl Library {
     }
 }
 
-const CANARY: &str = "in/accounts-of-canary-81c2.csv";
+pub(crate) const CANARY: &str = "in/accounts-of-canary-81c2.csv";
 
-fn file() -> Value {
+pub(crate) fn file() -> Value {
     json!({"file": {"connectionRef": {"name": "lake"}, "path": "in/*.csv", "unchanged": "Skip"}})
 }
 
@@ -77,11 +78,11 @@ impl Library {
         Ok(answer.error_for_status()?.json().await?)
     }
 
-    async fn bookmark(&self, worker: &Worker) -> Result<Vec<String>> {
+    pub(crate) async fn bookmark(&self, worker: &Worker) -> Result<Vec<String>> {
         Ok(self.lease(worker).await?.bookmark.iter().map(|text: &SecretText| text.expose().to_owned()).collect())
     }
 
-    async fn ends(&self, worker: &Worker, reason: RunReason, bookmark: &[&str]) -> Result<()> {
+    pub(crate) async fn ends(&self, worker: &Worker, reason: RunReason, bookmark: &[&str]) -> Result<()> {
         let began = self.bookmark(worker).await?;
         self.ends_from(worker, &began, reason, bookmark).await
     }

@@ -24,6 +24,7 @@ mod namespaces;
 mod ownerless;
 mod plugin;
 mod proxy;
+mod rebind;
 mod sealed;
 mod two_keepers;
 mod volumes;

@@ -18,7 +18,7 @@ use crate::plugin::{Desk, label_accounts};
 use crate::world::{HOME, REGION, SYSTEM, World, spec_of};
 
 /// The key that the Region publishes, once it is not `unlike`.
-async fn published(world: &World, unlike: Option<&str>) -> Result<PublishedSealKey> {
+pub(crate) async fn published(world: &World, unlike: Option<&str>) -> Result<PublishedSealKey> {
     let maps: Api<ConfigMap> = Api::namespaced(world.client.clone(), SYSTEM);
     wait_for("a key for sealing", Duration::from_secs(30), async || {
         let data = maps.get(names::PUBLIC_CONFIGMAP).await?.data.unwrap_or_default();

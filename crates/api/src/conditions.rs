@@ -33,6 +33,8 @@ pub const KEYS_READY: &str = "KeysReady";
 pub const FOREIGN_OBJECTS: &str = "ForeignObjects";
 /// Of a Tenant or Region, by the keeper, while it is so: a request for new keys is not obeyed.
 pub const ROTATION_REFUSED: &str = "RotationRefused";
+/// Of a Tenant or Region, by the keeper, while an annotation asks for it: what was kept for the one of before a restore is this one's.
+pub const REBOUND: &str = "Rebound";
 /// Of a Connection: the source Secret is still readable in the tenant's namespace.
 pub const PLAINTEXT_SOURCE: &str = "PlaintextSource";
 

@@ -42,10 +42,16 @@ pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 pub const CONFIRM_DELETION_ANNOTATION: &str = "dataimporter.io/confirm-deletion";
 /// The UID of a re-created namespace that the tenant's admin accepts.
 pub const ACCEPT_NAMESPACE_ANNOTATION: &str = "dataimporter.io/accept-namespace";
+/// On a Secret of the keeper's own: what it holds.
+pub const RECORD_LABEL: &str = "dataimporter.io/record";
+/// On a record that the keeper sealed for an object: the object's namespace.
+pub const OBJECT_NAMESPACE_ANNOTATION: &str = "dataimporter.io/object-namespace";
 /// Any change of its value asks for a reconcile now.
 pub const RECONCILE_ANNOTATION: &str = "dataimporter.io/reconcile-at";
 /// On a Tenant, with its UID: its admin lets go of it although its erasure cannot be finished.
 pub const RELEASE_ANNOTATION: &str = "dataimporter.io/release-unerased";
+/// On a Tenant or Region, with the UID of the one that it was before a restore made it anew: what that one's keys protect becomes its own.
+pub const REBIND_ANNOTATION: &str = "dataimporter.io/rebind";
 
 /// On the keeper's StatefulSet, `Erase/UID` or `Release/UID` with its UID, or `Refuse`: what an uninstall does about objects that are still
 /// there, over what was installed. It ends with that StatefulSet, which an uninstall removes.

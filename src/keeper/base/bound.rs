@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::Uid;
+use api::names::OBJECT_NAMESPACE_ANNOTATION;
 use envelope::{EncryptionContext, Scope};
 use kube::core::ObjectMeta;
 
@@ -11,7 +12,6 @@ use super::error::{Error, Result};
 use super::records::annotation;
 
 const KIND: &str = "dataimporter.io/object-kind";
-const NAMESPACE: &str = "dataimporter.io/object-namespace";
 const NAME: &str = "dataimporter.io/object-name";
 const UID: &str = "dataimporter.io/object-uid";
 const ENDPOINT: &str = "dataimporter.io/endpoint-digest";
@@ -44,7 +44,7 @@ impl Bound {
         let fields = self.fields.iter().map(String::as_str).collect::<Vec<_>>().join(",");
         [
             (KIND, self.kind.clone()),
-            (NAMESPACE, self.namespace.clone()),
+            (OBJECT_NAMESPACE_ANNOTATION, self.namespace.clone()),
             (NAME, self.name.clone()),
             (UID, self.uid.to_string()),
             (ENDPOINT, self.endpoint_digest.clone()),
@@ -58,7 +58,7 @@ impl Bound {
         let text = |key: &str| annotation(metadata, key).map(str::to_owned);
         let read = || {
             Some(Self {
-                namespace: text(NAMESPACE)?,
+                namespace: text(OBJECT_NAMESPACE_ANNOTATION)?,
                 kind: text(KIND)?,
                 name: text(NAME)?,
                 uid: Uid::new(text(UID)?)?,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use api::connection::{CredentialKind, CredentialSource};
 use api::identity::{has_uid, is_same};
 use api::tenant::BoundNamespace;
-use api::{Connection, NamespaceName, Region, Tenant, Uid, Upload, UploadStatus};
+use api::{Connection, ImportJob, NamespaceName, Region, Tenant, Uid, Upload, UploadStatus};
 use domain::connection::Consent;
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
@@ -90,6 +90,12 @@ impl Cluster {
         Ok(live.is_some_and(|live| is_same(&live.metadata, &known.metadata) && live.metadata.deletion_timestamp.is_none()))
     }
 
+    /// The live ImportJob.
+    pub(crate) async fn import_job(&self, namespace: &str, name: &str) -> Result<Option<ImportJob>> {
+        let jobs: Api<ImportJob> = Api::namespaced(self.client.clone(), namespace);
+        jobs.get_opt(name).await.map_err(kube(format!("read ImportJob {namespace}/{name}")))
+    }
+
     /// The live Connection.
     pub(crate) async fn connection(&self, namespace: &str, name: &str) -> Result<Option<Connection>> {
         let connections: Api<Connection> = Api::namespaced(self.client.clone(), namespace);
@@ -135,15 +141,23 @@ impl Cluster {
     where
         K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
     {
+        Ok(self.metadata::<K>().await?.iter().filter_map(Uid::of_meta).collect())
+    }
+
+    /// All objects of a kind, without what they say.
+    pub(crate) async fn metadata<K>(&self) -> Result<Vec<ObjectMeta>>
+    where
+        K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+    {
         let api: Api<K> = Api::all(self.client.clone());
         let mut params = ListParams::default().limit(500);
-        let mut uids = BTreeSet::new();
+        let mut all = Vec::new();
         loop {
             let page = api.list_metadata(&params).await.map_err(kube(format!("list {}", K::kind(&()))))?;
-            uids.extend(page.items.iter().filter_map(|item| Uid::of_meta(&item.metadata)));
+            all.extend(page.items.into_iter().map(|item| item.metadata));
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params = params.continue_token(&token),
-                None => return Ok(uids),
+                None => return Ok(all),
             }
         }
     }

@@ -4,6 +4,7 @@
 pub(crate) mod bound;
 pub(crate) mod clock;
 pub(crate) mod cluster;
+pub(crate) mod earlier;
 pub(crate) mod error;
 pub(crate) mod lane;
 pub(crate) mod published;

@@ -12,8 +12,6 @@ use kube::{Api, Client, ResourceExt};
 
 use super::error::{Error, Result, kube};
 
-/// What a Secret of ours holds.
-pub(crate) const KIND_LABEL: &str = "dataimporter.io/record";
 pub(crate) const TENANT_UID_LABEL: &str = "dataimporter.io/tenant-uid";
 /// The tenant key that a record is sealed under.
 pub(crate) const KEY_ID_LABEL: &str = "dataimporter.io/key-id";
@@ -73,7 +71,7 @@ impl Records {
         data: BTreeMap<String, ByteString>,
     ) -> Secret {
         let mut labels = labels;
-        labels.insert(KIND_LABEL.to_owned(), kind.label().to_owned());
+        labels.insert(names::RECORD_LABEL.to_owned(), kind.label().to_owned());
         labels.insert(names::MANAGED_BY_LABEL.to_owned(), names::KEEPER_MANAGER.to_owned());
         Secret {
             metadata: ObjectMeta {
@@ -95,6 +93,11 @@ impl Records {
 
     pub(crate) async fn get(&self, name: &str) -> Result<Option<Secret>> {
         self.api.get_opt(name).await.map_err(kube(format!("read Secret {name}")))
+    }
+
+    /// The Secret if it belongs to the Region of that name, whichever one of that name it was made for.
+    pub(crate) async fn get_of_region(&self, name: &str, region: &str) -> Result<Option<Secret>> {
+        Ok(self.get(name).await?.filter(|secret| label(&secret.metadata, names::REGION_LABEL) == Some(region)))
     }
 
     /// Absent when a Secret of that name is there already.
@@ -140,7 +143,7 @@ impl Records {
     /// Names, labels and annotations of all that match, without their content.
     pub(crate) async fn list(&self, kind: Kind, tenant_uid: Option<&str>) -> Result<Vec<PartialObjectMeta<Secret>>> {
         let tenant = tenant_uid.map(|uid| format!(",{TENANT_UID_LABEL}={uid}")).unwrap_or_default();
-        let mut params = ListParams::default().labels(&format!("{KIND_LABEL}={}{tenant}", kind.label())).limit(PAGE);
+        let mut params = ListParams::default().labels(&format!("{}={}{tenant}", names::RECORD_LABEL, kind.label())).limit(PAGE);
         let mut all = Vec::new();
         loop {
             let page = self.api.list_metadata(&params).await.map_err(kube(format!("list Secrets of kind {}", kind.label())))?;

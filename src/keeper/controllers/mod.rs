@@ -2,6 +2,7 @@
 
 pub(crate) mod connections;
 pub(crate) mod ownerless;
+mod rebind;
 pub(crate) mod regions;
 mod rotation;
 pub(crate) mod tenants;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::conditions::{AUDIT_BROKEN, CLOCK_SKEW, Conditions, KEY_CUSTODY, OVERDUE, ROTATION_REFUSED, STORAGE_READY};
+use api::conditions::{AUDIT_BROKEN, CLOCK_SKEW, Conditions, KEY_CUSTODY, OVERDUE, REBOUND, ROTATION_REFUSED, STORAGE_READY};
 use api::reasons::region as reasons;
 use api::region::RootKeyKind;
 use api::{Region, RegionStatus, Tenant};
@@ -17,6 +17,7 @@ use runtime::work::Next;
 use serde_json::json;
 
 use super::Controllers;
+use super::rebind::{self, Rebinding};
 use super::rotation::{self, Refusal};
 use crate::keeper::audit::{self, Event};
 use crate::keeper::base::error::{Error, Result};
@@ -27,7 +28,7 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// While something is not in order.
 const SOON: Duration = Duration::from_secs(5);
 /// What is written here, always all of it.
-const OURS: [&str; 6] = [STORAGE_READY, KEY_CUSTODY, CLOCK_SKEW, OVERDUE, ROTATION_REFUSED, AUDIT_BROKEN];
+const OURS: [&str; 7] = [STORAGE_READY, KEY_CUSTODY, CLOCK_SKEW, OVERDUE, ROTATION_REFUSED, REBOUND, AUDIT_BROKEN];
 
 pub(crate) async fn reconcile(controllers: &Controllers, name: &str) -> Result<Next> {
     let Ok(region) = controllers.cluster.region(name) else {
@@ -67,6 +68,9 @@ pub(crate) async fn reconcile(controllers: &Controllers, name: &str) -> Result<N
     if let Some(refusal) = &refusal {
         conditions = refusal.set_condition(conditions);
     }
+    // Last: what was there to be taken over is by now.
+    let rebinding = if custody.is_ok() { rebind::region(controllers, &region).await } else { Rebinding::NotSeen };
+    conditions = rebinding.set_condition(conditions);
     if let Some(message) = audit::broken(&region) {
         conditions = conditions.with_true(AUDIT_BROKEN, reasons::CHAIN_BROKEN, &message);
     }
@@ -76,7 +80,7 @@ pub(crate) async fn reconcile(controllers: &Controllers, name: &str) -> Result<N
     for error in [storage.err(), custody.err()].into_iter().flatten() {
         tracing::warn!(region = name, reason = error.reason(), error = error.chain(), "region is not in order");
     }
-    let next = if in_order { INTERVAL } else { SOON };
+    let next = if in_order && !rebinding.waits() { INTERVAL } else { SOON };
     let next = if waits { next.min(Policy::ROOT.spreads.unsigned_abs()) } else { next };
     Ok(Next::After(refusal.map_or(next, |refusal| refusal.again_after(now, next))))
 }

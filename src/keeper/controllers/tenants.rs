@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use api::conditions::{Conditions, KEYS_READY, ROTATION_REFUSED, is_true};
+use api::conditions::{Conditions, KEYS_READY, REBOUND, ROTATION_REFUSED, is_true};
 use api::identity::is_same;
 use api::import_run::Chunks;
 use api::reasons::tenant as reasons;
@@ -21,6 +21,7 @@ use runtime::work::Next;
 use serde_json::json;
 
 use super::Controllers;
+use super::rebind::{self, Rebinding};
 use super::rotation::{self, Refusal};
 use crate::keeper::audit::Event;
 use crate::keeper::base::bound::Bound;
@@ -46,7 +47,7 @@ pub(crate) async fn reconcile(controllers: &Controllers, name: &str) -> Result<N
     let region = match controllers.cluster.region_of(&tenant) {
         Ok(region) => region,
         Err(error) => {
-            report(controllers, &tenant, now, &[], Err(&error), None).await?;
+            report(controllers, &tenant, now, &[], Err(&error), None, &Rebinding::NotSeen).await?;
             return Ok(Next::After(SOON));
         }
     };
@@ -56,7 +57,8 @@ pub(crate) async fn reconcile(controllers: &Controllers, name: &str) -> Result<N
         Err(error) => Err(error),
     };
     if let Err(error) = before {
-        report(controllers, &tenant, now, &tenant.status.as_ref().map(|s| s.keys.clone()).unwrap_or_default(), Err(&error), None).await?;
+        let keys = tenant.status.as_ref().map(|s| s.keys.clone()).unwrap_or_default();
+        report(controllers, &tenant, now, &keys, Err(&error), None, &Rebinding::NotSeen).await?;
         return Err(error);
     }
     let counts = records_under(controllers, &tenant).await?;
@@ -77,11 +79,12 @@ pub(crate) async fn reconcile(controllers: &Controllers, name: &str) -> Result<N
         false => controllers.vault.reseal(&tenant, &region, &stale).await?,
     };
     let view = controllers.vault.rings.ensure(&tenant, &region, now).await?;
-    report(controllers, &tenant, now, &view.keys, Ok(()), refusal.as_ref()).await?;
+    let rebinding = rebind::tenant(controllers, &tenant).await;
+    report(controllers, &tenant, now, &view.keys, Ok(()), refusal.as_ref(), &rebinding).await?;
     let usual = refusal.map_or(INTERVAL, |refusal| refusal.again_after(now, INTERVAL));
     // A key that was made waits, and so does the end of one that was retired.
     let usual = if waits { usual.min(Policy::TENANT.spreads.unsigned_abs()) } else { usual };
-    Ok(Next::After(if resealed > 0 || !done.is_empty() { SOON } else { usual }))
+    Ok(Next::After(if resealed > 0 || !done.is_empty() || rebinding.waits() { SOON } else { usual }))
 }
 
 /// How many sealed things there are under each of the tenant's keys: records, and the cursors of unfinished runs.
@@ -131,6 +134,7 @@ async fn report(
     keys: &[KeyInfo],
     outcome: Result<(), &Error>,
     refusal: Option<&Refusal>,
+    rebinding: &Rebinding,
 ) -> Result<()> {
     let previous = tenant.status.clone().unwrap_or_default();
     let conditions = Conditions::from(&previous.conditions, tenant.metadata.generation, now);
@@ -141,9 +145,9 @@ async fn report(
     let conditions = match refusal {
         Some(refusal) => refusal.set_condition(conditions),
         None => conditions,
-    }
-    .build();
-    let ours = |c: &&Condition| [KEYS_READY, ROTATION_REFUSED].contains(&c.type_.as_str());
+    };
+    let conditions = rebinding.set_condition(conditions).build();
+    let ours = |c: &&Condition| [KEYS_READY, ROTATION_REFUSED, REBOUND].contains(&c.type_.as_str());
     let same = previous.keys == keys && previous.conditions.iter().filter(ours).eq(conditions.iter());
     if same { Ok(()) } else { write(controllers, tenant, keys, &conditions).await }
 }
@@ -231,7 +235,7 @@ async fn erase_all(controllers: &Controllers, tenant: &Tenant) -> Result<Option<
             controllers.vault.destroy(record.meta()).await?;
         }
     }
-    controllers.vault.rings.destroy(tenant).await?;
+    controllers.vault.rings.destroy(&uid).await?;
     verify_erased(controllers, &uid).await?;
     if let Ok(region) = controllers.cluster.region(&tenant.spec.region) {
         let event = Event::new("TenantErased").with("tenant", uid.as_str()).with("revoked", revoked);

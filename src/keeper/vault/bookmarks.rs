@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use api::Uid;
 use api::snapshot::ObjectId;
 use domain::bookmark::Bookmark;
 use envelope::{Header, Purpose, RingError};
@@ -42,6 +43,10 @@ impl Kept {
     }
 }
 
+pub(super) fn secret_name(job_uid: &Uid) -> String {
+    format!("job-{job_uid}")
+}
+
 /// Whose bookmark it is, and what it is true of.
 pub(crate) struct Place<'a> {
     pub(crate) job: &'a ObjectId,
@@ -50,7 +55,7 @@ pub(crate) struct Place<'a> {
 
 impl Place<'_> {
     fn secret_name(&self) -> String {
-        format!("job-{}", self.job.uid)
+        secret_name(&self.job.uid)
     }
 
     /// The subject is a part of it: what was reached elsewhere does not open as what was reached here.

@@ -16,6 +16,7 @@ use kube::ResourceExt;
 use zeroize::Zeroizing;
 
 use super::wrapper::{FILE, Held, KeyWrapper, SECRET};
+use crate::keeper::base::earlier::earlier;
 use crate::keeper::base::error::{Error, Result};
 use crate::keeper::base::lane::Lanes;
 use crate::keeper::base::records::{Kind, RECORD, Records, sealed};
@@ -59,8 +60,11 @@ pub(super) fn holder(region: &Region) -> Result<RootKeyKind<'_>> {
     region.spec.root_key.kind().ok_or_else(|| Error::NotUnderstood { region: region.name_any(), part: "rootKey" })
 }
 
-fn secret_name(region: &Region) -> Result<String> {
-    Ok(format!("root-{}", Uid::of(region)?))
+/// How the name of its Secret begins; the Region's UID follows.
+pub(super) const ROOT: &str = "root";
+
+fn secret_name(region_uid: &Uid) -> String {
+    format!("{ROOT}-{region_uid}")
 }
 
 impl Custodies {
@@ -85,17 +89,29 @@ impl Custodies {
     }
 
     async fn secret(&self, region: &Region, now: Timestamp) -> Result<(SecretRoot, Secret)> {
-        let name = secret_name(region)?;
+        let name = secret_name(&Uid::of(region)?);
         loop {
             if let Some(secret) = self.records.get(&name).await? {
                 let root = SecretRoot::parse(sealed(&secret)?).map_err(|source| Error::Custody { region: region.name_any(), source })?;
                 return Ok((root, secret));
             }
-            let root = SecretRoot::new(RootRing::begin(&mut rand::rng(), now));
+            let root = match self.earlier(region).await? {
+                Some(root) => root,
+                None => SecretRoot::new(RootRing::begin(&mut rand::rng(), now)),
+            };
             let data = BTreeMap::from([(RECORD.to_owned(), ByteString(root.to_json().to_vec()))]);
             let labels = BTreeMap::from([(api::names::REGION_LABEL.to_owned(), region.name_any())]);
             self.records.create(&self.records.draft(&name, Kind::RootKey, labels, BTreeMap::new(), data)).await?;
         }
+    }
+
+    /// The root key of the Region of before a restore, in whose place this one stands.
+    async fn earlier(&self, region: &Region) -> Result<Option<SecretRoot>> {
+        let Some(uid) = earlier(&region.metadata).ok().flatten() else { return Ok(None) };
+        let Some(secret) = self.records.get_of_region(&secret_name(&uid), &region.name_any()).await? else { return Ok(None) };
+        let root = SecretRoot::parse(sealed(&secret)?).map_err(|source| Error::Custody { region: region.name_any(), source })?;
+        tracing::info!(region = region.name_any(), earlier = %uid, "the root key of a Region of before a restore is taken over");
+        Ok(Some(root))
     }
 
     /// Whether keys of a region can be wrapped now.

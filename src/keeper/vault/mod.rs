@@ -9,6 +9,7 @@ pub(crate) mod egress;
 mod handed;
 mod identity;
 pub(crate) mod opening;
+pub(crate) mod rebind;
 pub(crate) mod region_keys;
 pub(crate) mod region_rings;
 mod reseal;

@@ -11,6 +11,7 @@ use kube::ResourceExt;
 
 use super::custody::Custodies;
 use super::wrapper;
+use crate::keeper::base::earlier::earlier;
 use crate::keeper::base::error::{Error, Result};
 use crate::keeper::base::records::{Kind, RECORD, Records, sealed};
 
@@ -23,15 +24,19 @@ pub(super) enum Use {
     Sealing,
 }
 
+/// How the names of their Secrets begin; the Region's UID follows.
+pub(super) const AUDIT: &str = "region-keys";
+pub(super) const SEALING: &str = "seal-keys";
+
 impl Use {
     const ALL: [Self; 2] = [Self::Audit, Self::Sealing];
 
-    fn secret_name(self, region: &Region) -> Result<String> {
+    fn secret_name(self, region_uid: &Uid) -> String {
         let prefix = match self {
-            Self::Audit => "region-keys",
-            Self::Sealing => "seal-keys",
+            Self::Audit => AUDIT,
+            Self::Sealing => SEALING,
         };
-        Ok(format!("{prefix}-{}", Uid::of(region)?))
+        format!("{prefix}-{region_uid}")
     }
 }
 
@@ -53,25 +58,46 @@ impl RegionRings {
         Self { records, custodies, installation: installation.to_owned() }
     }
 
-    /// The ring for a use, made if there is none.
+    /// The ring for a use; if there is none, that of the Region of before a restore, or a new one.
     pub(super) async fn ensure(&self, purpose: Use, region: &Region, now: Timestamp) -> Result<Kept> {
         loop {
             if let Some(kept) = self.get(purpose, region).await? {
                 return Ok(kept);
             }
             let custody = self.custodies.of(region, now).await?;
-            let made = wrapper::begin(custody.as_ref(), &self.scope(region)?, now).await.map_err(failed(region))?;
+            let made = match self.earlier(purpose, region, custody.as_ref()).await? {
+                Some(ring) => ring,
+                None => wrapper::begin(custody.as_ref(), &self.scope(region)?, now).await.map_err(failed(region))?,
+            };
             let labels = BTreeMap::from([(api::names::REGION_LABEL.to_owned(), region.name_any())]);
             let data = BTreeMap::from([(RECORD.to_owned(), ByteString(made.to_json()))]);
             // Another keeper may have been first: then its ring is ours.
             self.records
-                .create(&self.records.draft(&purpose.secret_name(region)?, Kind::RegionKeys, labels, BTreeMap::new(), data))
+                .create(&self.records.draft(&purpose.secret_name(&Uid::of(region)?), Kind::RegionKeys, labels, BTreeMap::new(), data))
                 .await?;
         }
     }
 
+    /// Makes those that are not there yet.
+    pub(super) async fn ensure_all(&self, region: &Region, now: Timestamp) -> Result<()> {
+        for purpose in Use::ALL {
+            self.ensure(purpose, region, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn earlier(&self, purpose: Use, region: &Region, custody: &dyn wrapper::KeyWrapper) -> Result<Option<TenantRing>> {
+        let Some(uid) = earlier(&region.metadata).ok().flatten() else { return Ok(None) };
+        let Some(secret) = self.records.get_of_region(&purpose.secret_name(&uid), &region.name_any()).await? else { return Ok(None) };
+        let mut ring = TenantRing::from_json(sealed(&secret)?, wrapper::provider_of(region)?).map_err(failed(region))?;
+        let (before, now) = (self.scope_of(&uid, region), self.scope(region)?);
+        wrapper::hand_over(custody, &before, &now, &mut ring).await.map_err(failed(region))?;
+        tracing::info!(region = region.name_any(), earlier = %uid, "keys of a Region of before a restore are taken over");
+        Ok(Some(ring))
+    }
+
     async fn get(&self, purpose: Use, region: &Region) -> Result<Option<Kept>> {
-        let Some(secret) = self.records.get(&purpose.secret_name(region)?).await? else { return Ok(None) };
+        let Some(secret) = self.records.get(&purpose.secret_name(&Uid::of(region)?)).await? else { return Ok(None) };
         let ring = TenantRing::from_json(sealed(&secret)?, wrapper::provider_of(region)?).map_err(failed(region))?;
         Ok(Some(Kept { secret, ring }))
     }
@@ -121,8 +147,11 @@ impl RegionRings {
 
     /// The Region's UID stands where a tenant's does.
     fn scope(&self, region: &Region) -> Result<Scope> {
-        let tenant_uid = Uid::of(region)?.into();
-        Ok(Scope { region: region.name_any(), installation_uid: self.installation.clone(), tenant_uid })
+        Ok(self.scope_of(&Uid::of(region)?, region))
+    }
+
+    fn scope_of(&self, region_uid: &Uid, region: &Region) -> Scope {
+        Scope { region: region.name_any(), installation_uid: self.installation.clone(), tenant_uid: region_uid.to_string() }
     }
 }
 

@@ -76,22 +76,35 @@ impl From<Error> for RingOr {
     }
 }
 
-fn one(kind: Kind, ring: &Ring, scope: Scope, mut secret: Secret, opening: &Opening) -> std::result::Result<Secret, RingOr> {
-    let purpose = match kind {
+/// What records of a kind are sealed as.
+pub(super) fn purpose_of(kind: Kind) -> Purpose {
+    match kind {
         Kind::File => Purpose::FileKey,
         Kind::Bookmark => Purpose::Cursor,
         _ => Purpose::Credential,
-    };
+    }
+}
+
+/// Of a credential, the digest of its source: it is keyed, too, and its key goes with the rest.
+pub(super) fn source_digest(
+    kind: Kind,
+    ring: &Ring,
+    scope: Scope,
+    bound: &Bound,
+    plaintext: &[u8],
+) -> std::result::Result<Option<String>, envelope::RingError> {
+    let Some(entries) = Entries::from_json(plaintext).filter(|_| kind == Kind::Credential) else { return Ok(None) };
+    let unbound = Bound { endpoint_digest: String::new(), fields: Default::default(), ..bound.clone() };
+    ring.source_digest(&unbound.context(scope), entries.as_map()).map(Some)
+}
+
+fn one(kind: Kind, ring: &Ring, scope: Scope, mut secret: Secret, opening: &Opening) -> std::result::Result<Secret, RingOr> {
+    let purpose = purpose_of(kind);
     let bound = Bound::of(&secret.metadata)?;
     let context = bound.context(scope.clone());
     let (record, plaintext) = ring.reseal(opening, purpose, &context, sealed(&secret)?, &mut rand::rng())?;
-    if kind == Kind::Credential {
-        // The digest of the source is keyed too; its key goes with the rest.
-        if let Some(entries) = Entries::from_json(&plaintext) {
-            let unbound = Bound { endpoint_digest: String::new(), fields: Default::default(), ..bound };
-            let digest = ring.source_digest(&unbound.context(scope), entries.as_map())?;
-            secret.metadata.annotations.get_or_insert_default().insert(SOURCE_DIGEST.into(), digest);
-        }
+    if let Some(digest) = source_digest(kind, ring, scope, &bound, &plaintext)? {
+        secret.metadata.annotations.get_or_insert_default().insert(SOURCE_DIGEST.into(), digest);
     }
     let kid = Header::parse(&record).map_err(envelope::RingError::from)?.kid;
     secret.metadata.labels.get_or_insert_default().insert(KEY_ID_LABEL.into(), kid.to_string());

@@ -43,8 +43,8 @@ pub(crate) struct RingView {
     pub(crate) keys: Vec<api::tenant::KeyInfo>,
 }
 
-fn secret_name(tenant: &Tenant) -> Result<String> {
-    Ok(format!("keys-{}", Uid::of(tenant)?))
+pub(super) fn secret_name(tenant_uid: &Uid) -> String {
+    format!("keys-{tenant_uid}")
 }
 
 impl KeyRings {
@@ -54,8 +54,11 @@ impl KeyRings {
 
     /// What everything of a tenant is bound to.
     pub(crate) fn scope(&self, tenant: &Tenant, region: &Region) -> Result<Scope> {
-        let tenant_uid = Uid::of(tenant)?.into();
-        Ok(Scope { region: region.name_any(), installation_uid: self.installation.clone(), tenant_uid })
+        Ok(self.scope_of(&Uid::of(tenant)?, region))
+    }
+
+    fn scope_of(&self, tenant_uid: &Uid, region: &Region) -> Scope {
+        Scope { region: region.name_any(), installation_uid: self.installation.clone(), tenant_uid: tenant_uid.to_string() }
     }
 
     /// The opened ring of a tenant.
@@ -63,7 +66,7 @@ impl KeyRings {
         if let Some(ring) = self.remembered(&Uid::of(tenant)?) {
             return Ok(ring);
         }
-        let secret = self.records.get(&secret_name(tenant)?).await?.ok_or_else(|| Error::Unbound(tenant.name_any()))?;
+        let secret = self.records.get(&secret_name(&Uid::of(tenant)?)).await?.ok_or_else(|| Error::Unbound(tenant.name_any()))?;
         let stored = read(tenant, region, &secret)?;
         self.open(tenant, region, &stored, now).await
     }
@@ -74,6 +77,21 @@ impl KeyRings {
         let ring = Arc::new(Ring::new(ring));
         self.lock().insert(Uid::of(tenant)?, (ring.clone(), Instant::now()));
         Ok(ring)
+    }
+
+    /// The opened ring of the tenant that this one was before a restore, and what is bound to that one; absent when its keys are gone.
+    pub(super) async fn of_earlier(
+        &self,
+        tenant: &Tenant,
+        region: &Region,
+        earlier: &Uid,
+        now: Timestamp,
+    ) -> Result<Option<(Arc<Ring>, Scope)>> {
+        let Some(secret) = self.records.get(&secret_name(earlier)).await? else { return Ok(None) };
+        let (stored, scope) = (read(tenant, region, &secret)?, self.scope_of(earlier, region));
+        let custody = self.custodies.of(region, now).await?;
+        let ring = wrapper::unlock(custody.as_ref(), &scope, &stored).await.map_err(failed(tenant))?;
+        Ok(Some((Arc::new(Ring::new(ring)), scope)))
     }
 
     fn remembered(&self, uid: &Uid) -> Option<Arc<Ring>> {
@@ -91,7 +109,7 @@ impl KeyRings {
 
     /// Makes the ring of a tenant that has none, and shows it.
     pub(crate) async fn ensure(&self, tenant: &Tenant, region: &Region, now: Timestamp) -> Result<RingView> {
-        let name = secret_name(tenant)?;
+        let name = secret_name(&Uid::of(tenant)?);
         loop {
             if let Some(secret) = self.records.get(&name).await? {
                 let stored = read(tenant, region, &secret)?;
@@ -122,7 +140,7 @@ impl KeyRings {
         let mut rotated = Rotated { stale: Vec::new(), done: Vec::new(), request: Request::Nothing, waits: false };
         // Each round decides anew.
         for _ in 0..4 {
-            let mut secret = self.records.get(&secret_name(tenant)?).await?.ok_or_else(|| Error::Unbound(tenant.name_any()))?;
+            let mut secret = self.records.get(&secret_name(&Uid::of(tenant)?)).await?.ok_or_else(|| Error::Unbound(tenant.name_any()))?;
             let mut ring = read(tenant, region, &secret)?;
             // Opening proves that the root key fits.
             self.open(tenant, region, &ring, now).await?;
@@ -152,7 +170,7 @@ impl KeyRings {
 
     /// Wraps the tenant's keys under the root key that wraps now. Answers how many were.
     pub(crate) async fn rewrap(&self, tenant: &Tenant, region: &Region, now: Timestamp) -> Result<usize> {
-        let Some(mut secret) = self.records.get(&secret_name(tenant)?).await? else { return Ok(0) };
+        let Some(mut secret) = self.records.get(&secret_name(&Uid::of(tenant)?)).await? else { return Ok(0) };
         let mut ring = read(tenant, region, &secret)?;
         let custody = self.custodies.of(region, now).await?;
         let count = wrapper::rewrap(custody.as_ref(), &self.scope(tenant, region)?, &mut ring).await.map_err(failed(tenant))?;
@@ -167,7 +185,7 @@ impl KeyRings {
     pub(crate) async fn wrapped_under(&self, tenants: &[Arc<Tenant>], region: &Region) -> Result<BTreeMap<Kid, u64>> {
         let mut counts = BTreeMap::new();
         for tenant in tenants {
-            let Some(secret) = self.records.get(&secret_name(tenant)?).await? else { continue };
+            let Some(secret) = self.records.get(&secret_name(&Uid::of(tenant.as_ref())?)).await? else { continue };
             for (kid, count) in wrapper::wrapped_under(&read(tenant, region, &secret)?) {
                 *counts.entry(kid).or_default() += count;
             }
@@ -176,9 +194,9 @@ impl KeyRings {
     }
 
     /// Destroys all keys of a tenant: what is sealed under them is gone for good. Answers whether there were any.
-    pub(crate) async fn destroy(&self, tenant: &Tenant) -> Result<bool> {
-        self.forget(&Uid::of(tenant)?);
-        let name = secret_name(tenant)?;
+    pub(crate) async fn destroy(&self, tenant_uid: &Uid) -> Result<bool> {
+        self.forget(tenant_uid);
+        let name = secret_name(tenant_uid);
         let Some(secret) = self.records.get(&name).await? else { return Ok(false) };
         self.records.delete(&name, Some(&Uid::of(&secret)?)).await?;
         Ok(true)

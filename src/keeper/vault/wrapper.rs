@@ -115,6 +115,16 @@ pub(super) async fn rewrap(wrapper: &dyn KeyWrapper, scope: &Scope, ring: &mut T
     ring.rewrapped(fresh).map(|()| count)
 }
 
+/// Has every key of a ring wrapped for `to` in the place of `from`, in whose name it is opened.
+pub(super) async fn hand_over(wrapper: &dyn KeyWrapper, from: &Scope, to: &Scope, ring: &mut TenantRing) -> Result<(), RingError> {
+    let mut fresh = BTreeMap::new();
+    for (kid, wrapped) in ring.wrapped() {
+        let key = wrapper.unwrap(kid, &TenantRing::context(from, kid), wrapped).await.map_err(refused(kid))?;
+        fresh.insert(kid, wrapper.wrap(&key, &TenantRing::context(to, kid)).await.map_err(refused(kid))?);
+    }
+    ring.rewrapped(fresh)
+}
+
 /// How many keys of a ring each root key that goes by a kid wraps.
 pub(super) fn wrapped_under(ring: &TenantRing) -> impl Iterator<Item = (Kid, u64)> {
     ring.wrapped_under().into_iter().filter_map(|(version, count)| Some((version.parse().ok()?, count)))
@@ -171,6 +181,11 @@ mod tests {
         // Bound to its tenant and to its key.
         let elsewhere = Scope { tenant_uid: "other".into(), ..scope() };
         assert!(unlock(first, &elsewhere, &ring).await.is_err());
+        let mut moved = TenantRing::from_json(&ring.to_json(), provider).unwrap();
+        hand_over(first, &scope(), &elsewhere, &mut moved).await.unwrap();
+        assert!(unlock(first, &scope(), &moved).await.is_err(), "what was handed over is not the former's any more");
+        assert!(unlock(first, &elsewhere, &moved).await.unwrap_or_else(|error| panic!("{error}")).key(kid).is_ok());
+        assert!(hand_over(first, &elsewhere, &scope(), &mut TenantRing::from_json(&ring.to_json(), provider).unwrap()).await.is_err());
         let another = Kid::generate(&mut rand::rng());
         assert!(first.unwrap(another, &TenantRing::context(&scope(), another), wrapped).await.is_err());
         assert!(unlock(stranger, &scope(), &ring).await.is_err(), "a root key of somebody else's opens nothing");

@@ -7,6 +7,7 @@
 pub mod connection;
 pub mod import_job;
 pub mod import_run;
+pub mod rebind;
 pub mod region;
 pub mod rotation;
 pub mod tenant;

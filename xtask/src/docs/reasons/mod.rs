@@ -36,6 +36,7 @@ const KINDS: [(&str, &str, &[&str]); 7] = [
         &["crates/domain/src/tenant", "src/operator/tenant.rs", "src/keeper/controllers/tenants.rs", "src/keeper/controllers/ownerless.rs"],
     ),
     ("Region and Tenant", "rotation", &["src/keeper/controllers/rotation.rs"]),
+    ("Region and Tenant after a restore", "rebind", &["src/keeper/controllers/rebind.rs"]),
     ("Connection", "connection", &["crates/domain/src/connection", "src/keeper/controllers/connections", "src/keeper/vault/source.rs"]),
     ("ImportJob", "import_job", &["crates/domain/src/import_job", "src/operator/import_job.rs"]),
     ("ImportRun", "import_run", &["crates/domain/src/import_run", "src/operator/import_run"]),
