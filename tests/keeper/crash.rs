@@ -21,7 +21,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use testkit::{ApiServer, Line, wait_for};
+use testkit::{ApiServer, Call, Line, wait_for};
 use tokio::runtime::Runtime;
 
 use crate::world::{Ground, HOME, REGION, SYSTEM, Worker, World, ready_reason, start_keeper};
@@ -33,14 +33,14 @@ const WAIT: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A world whose keeper can die: it has a runtime to itself, and what it was doing ends with that.
-struct Stage {
-    world: World,
-    mortal: Mortal,
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    pub(crate) mortal: Mortal,
     line: Line,
 }
 
 /// A runtime that ends without waiting for what goes on there.
-struct Mortal(Option<Runtime>);
+pub(crate) struct Mortal(Option<Runtime>);
 
 impl Mortal {
     fn new() -> Result<Self> {
@@ -53,7 +53,7 @@ impl Mortal {
     }
 
     /// As `kill -9` would: nothing goes on but what the kernel was already told.
-    async fn kill(&mut self) -> Result<()> {
+    pub(crate) async fn kill(&mut self) -> Result<()> {
         if let Some(runtime) = self.0.take() {
             tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(5))).await?;
         }
@@ -70,23 +70,23 @@ impl Drop for Mortal {
 }
 
 impl Stage {
-    async fn set() -> Result<Self> {
+    pub(crate) async fn set() -> Result<Self> {
         let ground = Ground::prepare(Ipv4Addr::LOCALHOST.into()).await?;
         let (mortal, line) = (Mortal::new()?, Line::default());
         let keeper = mortal.start(ground.server.clone(), ground.keeper_arguments("keeper-0"), line.clone()).await?;
         Ok(Self { world: ground.with(keeper).await?, mortal, line })
     }
 
-    async fn next_keeper(&mut self) -> Result<()> {
-        self.keeper_that_dies_after(None).await?.then_some(()).context("a keeper that lives comes up")
+    pub(crate) async fn next_keeper(&mut self) -> Result<()> {
+        self.keeper_that_dies_after(None, |_| true).await?.then_some(()).context("a keeper that lives comes up")
     }
 
     /// False: it died before it was ready.
-    async fn keeper_that_dies_after(&mut self, calls: Option<usize>) -> Result<bool> {
+    pub(crate) async fn keeper_that_dies_after(&mut self, calls: Option<usize>, counts: fn(&Call) -> bool) -> Result<bool> {
         self.mortal.kill().await?;
         let (mortal, line) = (Mortal::new()?, Line::default());
         if let Some(calls) = calls {
-            line.cut_after(calls, |_| true);
+            line.cut_after(calls, counts);
         }
         (self.mortal, self.line) = (mortal, line.clone());
         let started = self.mortal.start(self.world.server.clone(), self.world.keeper_arguments("keeper-0"), line.clone());
@@ -393,7 +393,7 @@ async fn the_keeper_may_die_after_any_of_its_first_calls() -> Result<()> {
     let mut stage = Stage::set().await?;
     stage.world.ready_connection("crm").await?;
     let mut died = 0;
-    while !stage.keeper_that_dies_after(Some(died + 1)).await? {
+    while !stage.keeper_that_dies_after(Some(died + 1), |_| true).await? {
         died += 1;
         ensure!(died < 200, "the start comes to an end");
     }
@@ -407,7 +407,7 @@ async fn the_keeper_may_die_after_any_of_its_first_calls() -> Result<()> {
     loop {
         stage.mortal.kill().await?;
         forget_installation(&stage.world).await?;
-        if stage.keeper_that_dies_after(Some(first + 1)).await? {
+        if stage.keeper_that_dies_after(Some(first + 1), |_| true).await? {
             break;
         }
         first += 1;
