@@ -236,6 +236,12 @@ async fn apply(context: &Context, observed: &Observed, plan: Plan) -> Result<(Ou
 async fn place_workers(context: &Context, observed: &Observed, plan: RunNamespacePlan) -> Result<Option<BoundNamespace>, ReconcileError> {
     match plan {
         RunNamespacePlan::Leave { keep } => Ok(keep),
+        RunNamespacePlan::Remove(uid) => {
+            let name = names::run_namespace(&observed.tenant.name_any());
+            tracing::warn!(namespace = name, "the run namespace of a former Tenant of this name is deleted");
+            delete_run_namespace(context, &name, &uid).await?;
+            Ok(None)
+        }
         RunNamespacePlan::Create(namespace) => create_run_namespace(context, observed, *namespace).await,
         RunNamespacePlan::Furnish { bound, contents } => {
             furnish_run_namespace(context, *contents).await?;
@@ -325,7 +331,7 @@ async fn create_run_namespace(
             furnish_run_namespace(context, *contents).await?;
             Ok(Some(bound))
         }
-        RunNamespacePlan::Leave { .. } | RunNamespacePlan::Create(_) => Ok(None),
+        RunNamespacePlan::Leave { .. } | RunNamespacePlan::Remove(_) | RunNamespacePlan::Create(_) => Ok(None),
     }
 }
 
@@ -438,9 +444,7 @@ async fn leave_by_a_step(context: &Context, key: &ObjectKey, observed: &Observed
             Ok(Some("runs are being stopped"))
         }
         Leaving::DeleteRunNamespace { uid } => {
-            let run_namespace = ObjectKey::cluster(names::run_namespace(&key.name));
-            let api = Api::<Namespace>::all(context.writer.client().clone());
-            context.writer.delete(&api, &run_namespace, &uid).await?;
+            delete_run_namespace(context, &names::run_namespace(&key.name), &uid).await?;
             Ok(Some("the run namespace is being deleted"))
         }
         Leaving::AwaitRunNamespace => Ok(Some("the run namespace is being deleted")),
@@ -456,6 +460,11 @@ async fn leave_by_a_step(context: &Context, key: &ObjectKey, observed: &Observed
             }
         }
     }
+}
+
+async fn delete_run_namespace(context: &Context, name: &str, uid: &Uid) -> Result<(), WriteError> {
+    let api = Api::<Namespace>::all(context.writer.client().clone());
+    context.writer.delete(&api, &ObjectKey::cluster(name), uid).await.map(drop)
 }
 
 /// One that may not be cancelled keeps no other from it.

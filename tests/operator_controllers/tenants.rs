@@ -122,6 +122,22 @@ async fn a_run_namespace_that_somebody_else_made_is_never_used() {
     world.assert_conformant().await;
 }
 
+/// One of a Tenant that went past its finalizer, or of before a restore: its workers end, and the next run has another.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_run_namespace_of_a_former_tenant_of_this_name_is_deleted() {
+    let world = World::start().await;
+    let labels = json!({"dataimporter.io/tenant": "again", "dataimporter.io/tenant-uid": "former"});
+    let left = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "dataimporter-run-again", "labels": labels}});
+    world.apply(&left.to_string()).await;
+    world.tenant("again").await;
+    let namespaces = Api::<Namespace>::all(world.client.clone());
+    wait_for("it to be deleted", SOON, async || Ok(namespaces.get("dataimporter-run-again").await?.metadata.deletion_timestamp))
+        .await
+        .unwrap();
+    assert!(world.namespaced::<ServiceAccount>("dataimporter-run-again").get_opt("worker").await.unwrap().is_none());
+    world.assert_conformant().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_of_the_cluster_or_of_ours_is_bound_to_nobody_and_nothing_is_made_in_it() {
     let world = World::start().await;

@@ -35,6 +35,10 @@ fn patch<'a>(what: &'a str, who: &'a Client, path: impl Into<String>, body: Valu
     Attempt { method: Method::PATCH, ..post(what, who, path, body, refusal) }
 }
 
+fn delete<'a>(what: &'a str, who: &'a Client, path: impl Into<String>, refusal: Option<&'a str>) -> Attempt<'a> {
+    Attempt { method: Method::DELETE, ..post(what, who, path, Value::Null, refusal) }
+}
+
 impl Attempt<'_> {
     /// What is wrong, if anything is.
     async fn finding(&self) -> Option<String> {
@@ -238,9 +242,7 @@ async fn our_accounts_change_nothing_of_others_objects_but_what_they_must() {
         attempts.push(patch("a member", who, &tenant, mallory.clone(), asked));
         attempts.push(patch("a word for its deletion", who, &tenant, confirm.clone(), others));
     }
-    let delete =
-        Attempt { method: Method::DELETE, ..post("a run that has not ended", &operator, &run, json!({}), Some("runs that have ended")) };
-    attempts.push(delete);
+    attempts.push(delete("a run that has not ended", &operator, &run, Some("runs that have ended")));
     as_expected(&attempts).await;
 }
 
@@ -300,6 +302,8 @@ async fn the_operators_account_has_no_namespace_without_walls() {
             json!({"metadata": {"name": "c"}}),
             Some("only in run namespaces"),
         ),
+        delete("a stranger's, from before the policies", &world.client, format!("{namespaces}/dataimporter-run-squat"), None),
+        delete("one that the operator made", &world.client, &path, Some("are the operator's")),
         post(
             "a role for a member, among the workers",
             &operator,
@@ -334,8 +338,6 @@ async fn in_a_run_namespace_nobody_writes_but_the_operator_and_the_clusters_cont
         object.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
         object
     };
-    let delete =
-        |what: &'static str, path: String, refusal| Attempt { method: Method::DELETE, ..post(what, admin, path, json!({}), refusal) };
     let open = json!({"spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]}});
     let role_ref = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"});
     let template =
@@ -345,9 +347,9 @@ async fn in_a_run_namespace_nobody_writes_but_the_operator_and_the_clusters_cont
         post("a snapshot", admin, core("configmaps"), json!({"metadata": {"name": "run-u"}, "immutable": true}), closed),
         post("a policy that opens everything", admin, at("networking.k8s.io", "networkpolicies"), named(open.clone()), closed),
         patch("one of the operator's policies", admin, at("networking.k8s.io", "networkpolicies/default-deny"), open, closed),
-        delete("a policy away", at("networking.k8s.io", "networkpolicies/default-deny"), closed),
-        delete("a quota away", core("resourcequotas/dataimporter"), closed),
-        delete("a snapshot away", core(&format!("configmaps/{}", worker.owner_references()[0].name)), closed),
+        delete("a policy away", admin, at("networking.k8s.io", "networkpolicies/default-deny"), closed),
+        delete("a quota away", admin, core("resourcequotas/dataimporter"), closed),
+        delete("a snapshot away", admin, core(&format!("configmaps/{}", worker.owner_references()[0].name)), closed),
         post("a role", admin, at("rbac.authorization.k8s.io", "roles"), named(json!({"rules": []})), closed),
         post("a role of somebody", admin, at("rbac.authorization.k8s.io", "rolebindings"), named(json!({"roleRef": role_ref})), closed),
         post("an account", admin, core("serviceaccounts"), named(json!({})), closed),
@@ -383,7 +385,7 @@ async fn in_a_run_namespace_nobody_writes_but_the_operator_and_the_clusters_cont
         ),
         post("the cluster's certificate", &publisher, core("configmaps"), json!({"metadata": {"name": "kube-root-ca.crt"}}), None),
         post("the account of every namespace", &accounts, core("serviceaccounts"), json!({"metadata": {"name": "default"}}), None),
-        Attempt { who: &collector, ..delete("garbage", core(&format!("configmaps/{}", worker.owner_references()[0].name)), None) },
+        Attempt { who: &collector, ..delete("garbage", admin, core(&format!("configmaps/{}", worker.owner_references()[0].name)), None) },
         post("a snapshot by the operator", &operator, core("configmaps"), json!({"metadata": {"name": "run-u"}, "immutable": true}), None),
         post("a role of no namespace", admin, "/apis/rbac.authorization.k8s.io/v1/clusterroles", named(json!({"rules": []})), None),
         post("a ConfigMap elsewhere", admin, "/api/v1/namespaces/acme/configmaps", named(json!({})), None),

@@ -34,7 +34,7 @@ pub(super) enum Rebinding {
         /// The keys of before are there still: that it is done is written down before they go.
         again: bool,
     },
-    Open {
+    NotYet {
         reason: String,
         message: String,
     },
@@ -46,32 +46,32 @@ impl Rebinding {
             Self::NotAsked => conditions,
             Self::NotSeen => conditions.keep(REBOUND),
             Self::Done { message, .. } => conditions.with_true(REBOUND, reasons::DONE, message),
-            Self::Open { reason, message } => conditions.with_false(REBOUND, reason, message),
+            Self::NotYet { reason, message } => conditions.with_false(REBOUND, reason, message),
         }
     }
 
     /// Whether to look again soon.
     pub(super) fn waits(&self) -> bool {
-        matches!(self, Self::Open { .. } | Self::Done { again: true, .. })
+        matches!(self, Self::NotYet { .. } | Self::Done { again: true, .. })
     }
 
-    fn open(reason: &str, message: String) -> Self {
-        Self::Open { reason: reason.to_owned(), message }
+    fn not_yet(reason: &str, message: String) -> Self {
+        Self::NotYet { reason: reason.to_owned(), message }
     }
 
     fn of_error(error: &Error) -> Self {
-        Self::open(error.reason(), error.chain())
+        Self::not_yet(error.reason(), error.chain())
     }
 
     fn unreadable(kind: &str) -> Self {
         let message = format!(
             "{REBIND_ANNOTATION} is no UID: write that of the {kind} of before the restore, which `kubectl import keys rebind` finds"
         );
-        Self::open(reasons::REFUSED, message)
+        Self::not_yet(reasons::REFUSED, message)
     }
 
     fn living(kind: &str, uid: &Uid) -> Self {
-        Self::open(
+        Self::not_yet(
             reasons::REFUSED,
             format!("{REBIND_ANNOTATION} names a {kind} that is there: {uid} keeps what is its own; take the annotation off"),
         )
@@ -105,7 +105,7 @@ async fn of_tenant(controllers: &Controllers, tenant: &Tenant, earlier: &Uid) ->
     let Some(before) = controllers.vault.keys_of_earlier(&keys, earlier).await? else {
         return Ok(match was_done && records.is_empty() {
             true => done("Tenant", earlier, false),
-            false => Rebinding::open(
+            false => Rebinding::not_yet(
                 reasons::KEYS_GONE,
                 format!(
                     "the keys of a Tenant with UID {earlier} are not there, as Secret {}: restore it, or take the annotation off, and what \
@@ -132,7 +132,7 @@ async fn of_tenant(controllers: &Controllers, tenant: &Tenant, earlier: &Uid) ->
         let more = left.len().saturating_sub(NAMED);
         let more = if more > 0 { format!(", and {more} more") } else { String::new() };
         left.truncate(NAMED);
-        return Ok(Rebinding::open(reasons::WAITING, format!("{}{more}. Without the annotation they are destroyed", left.join("; "))));
+        return Ok(Rebinding::not_yet(reasons::WAITING, format!("{}{more}. Without the annotation they are destroyed", left.join("; "))));
     }
     if !was_done {
         let event = Event::new("TenantRebound").with("tenant", keys.scope.tenant_uid.as_str()).with("earlierTenant", earlier.as_str());
@@ -203,9 +203,9 @@ async fn of_region(controllers: &Controllers, region: &Arc<Region>, earlier: &Ui
         RegionRebound::Nothing => {
             let message =
                 format!("no keys of a Region {} with UID {earlier} are there: restore them, or take the annotation off", region.name_any());
-            Rebinding::open(reasons::KEYS_GONE, message)
+            Rebinding::not_yet(reasons::KEYS_GONE, message)
         }
-        RegionRebound::OwnKeys => Rebinding::open(
+        RegionRebound::OwnKeys => Rebinding::not_yet(
             reasons::OWN_KEYS,
             format!(
                 "this Region made keys of its own before it was told of {earlier}: what is sealed in Git to that one's key does not open here, \

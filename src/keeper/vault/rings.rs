@@ -14,6 +14,7 @@ use kube::ResourceExt;
 use super::custody::Custodies;
 use super::opening::Ring;
 use super::wrapper;
+use crate::keeper::base::earlier::earlier;
 use crate::keeper::base::error::{Error, Result};
 use crate::keeper::base::records::{Kind, RECORD, Records, TENANT_UID_LABEL, sealed};
 
@@ -185,9 +186,13 @@ impl KeyRings {
     pub(crate) async fn wrapped_under(&self, tenants: &[Arc<Tenant>], region: &Region) -> Result<BTreeMap<Kid, u64>> {
         let mut counts = BTreeMap::new();
         for tenant in tenants {
-            let Some(secret) = self.records.get(&secret_name(&Uid::of(tenant.as_ref())?)).await? else { continue };
-            for (kid, count) in wrapper::wrapped_under(&read(tenant, region, &secret)?) {
-                *counts.entry(kid).or_default() += count;
+            // Those of before a restore, too, while they wait for what they open.
+            let before = earlier(&tenant.metadata).ok().flatten();
+            for uid in [Uid::of(tenant.as_ref())?].into_iter().chain(before) {
+                let Some(secret) = self.records.get(&secret_name(&uid)).await? else { continue };
+                for (kid, count) in wrapper::wrapped_under(&read(tenant, region, &secret)?) {
+                    *counts.entry(kid).or_default() += count;
+                }
             }
         }
         Ok(counts)

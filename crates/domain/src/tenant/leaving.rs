@@ -35,11 +35,18 @@ pub fn leaving(observed: &Observed, now: Timestamp) -> Leaving {
         return Leaving::StopRuns(observed.unfinished_runs.iter().filter(|run| !run.cancelled).cloned().collect());
     }
     match (run_namespace_state(observed), &observed.run_namespace) {
-        (RunNamespaceState::Ours(_), Some(living)) => Leaving::DeleteRunNamespace { uid: living.uid.clone() },
+        (RunNamespaceState::Ours(_) | RunNamespaceState::Former(_), Some(living)) => {
+            Leaving::DeleteRunNamespace { uid: living.uid.clone() }
+        }
         (RunNamespaceState::Terminating, _) => Leaving::AwaitRunNamespace,
         // A namespace that is not there, or not ours, is not ours to delete.
-        (RunNamespaceState::Ours(_) | RunNamespaceState::NotNeeded | RunNamespaceState::Wanted | RunNamespaceState::Taken, _) => {
-            Leaving::LetGo
-        }
+        (
+            RunNamespaceState::Ours(_)
+            | RunNamespaceState::Former(_)
+            | RunNamespaceState::NotNeeded
+            | RunNamespaceState::Wanted
+            | RunNamespaceState::Taken,
+            _,
+        ) => Leaving::LetGo,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use api::Uid;
 use api::identity::has_uid;
 use api::names;
 use api::reasons::tenant as reasons;
@@ -138,12 +139,15 @@ pub(super) enum RunNamespaceState {
     Ours(BoundNamespace),
     /// On its way out; it is made anew afterwards if a run needs it.
     Terminating,
+    /// It was made for a Tenant of this name that is gone, past its finalizer or in the cluster of before a restore.
+    Former(Uid),
     /// Somebody else made a namespace of that name.
     Taken,
 }
 
 /// The namespace is ours if its UID stands in our status, or if it carries this very Tenant's UID: only the operator's account may create
-/// or label namespaces of that name, so the label is our own word from before a crash that lost the status write.
+/// or label namespaces of that name, so the label is our own word from before a crash that lost the status write. For the same reason one
+/// with the UID of another Tenant was made for a former one of this name: there is one of a name at a time.
 pub(super) fn run_namespace_state(o: &Observed) -> RunNamespaceState {
     let recorded = o.tenant.status.as_ref().and_then(|s| s.run_namespace.as_ref());
     match &o.run_namespace {
@@ -152,6 +156,8 @@ pub(super) fn run_namespace_state(o: &Observed) -> RunNamespaceState {
         Some(living) => {
             let ours = recorded.is_some_and(|r| r.uid == living.uid.as_str()) || living.tenant_uid.as_ref() == Some(&o.uid);
             match (ours, living.terminating) {
+                (false, false) if living.tenant_uid.is_some() => RunNamespaceState::Former(living.uid.clone()),
+                (false, true) if living.tenant_uid.is_some() => RunNamespaceState::Terminating,
                 (false, _) => RunNamespaceState::Taken,
                 (true, true) => RunNamespaceState::Terminating,
                 (true, false) => RunNamespaceState::Ours(BoundNamespace {

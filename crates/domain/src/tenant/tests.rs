@@ -36,7 +36,7 @@ fn rival(change: impl FnOnce(&mut Tenant)) -> Arc<Tenant> {
 #[test]
 fn how_a_tenant_stands() {
     type Case = (&'static str, fn(&mut Observed), &'static str);
-    let table: [Case; 11] = [
+    let table: [Case; 10] = [
         ("all in order", |_| (), "Bound"),
         ("no such region", |o| o.region = None, "RegionNotFound"),
         ("the region was made anew", |o| Arc::make_mut(o.region.as_mut().unwrap()).metadata.uid = Some("other".into()), "RegionReplaced"),
@@ -65,11 +65,6 @@ fn how_a_tenant_stands() {
         (
             "a stranger made the run namespace",
             |o| o.run_namespace = Some(RunNamespace { uid: uid("x"), tenant_uid: None, terminating: false }),
-            "RunNamespaceTaken",
-        ),
-        (
-            "the run namespace of a former tenant of this name",
-            |o| o.run_namespace = Some(RunNamespace { uid: uid("x"), tenant_uid: Some(uid("former")), terminating: false }),
             "RunNamespaceTaken",
         ),
     ];
@@ -154,6 +149,15 @@ fn the_run_namespace_is_made_when_a_run_needs_it_and_not_before() {
 fn a_run_namespace_whose_uid_was_not_written_down_before_a_crash_is_recognised() {
     let observed = edit(|o| Arc::make_mut(&mut o.tenant).status.as_mut().unwrap().run_namespace = None);
     assert!(matches!(run_namespace_state(&observed), RunNamespaceState::Ours(bound) if bound.uid == "run-ns-uid"));
+}
+
+#[test]
+fn the_run_namespace_of_a_former_tenant_of_this_name_goes_with_its_workers() {
+    let former =
+        |terminating| edit(|o| o.run_namespace = Some(RunNamespace { uid: uid("x"), tenant_uid: Some(uid("former")), terminating }));
+    assert_eq!(decide(&former(false)).reason, "Bound", "it is in nobody's way");
+    assert!(matches!(plan(&former(false), &settings()).run_namespace, RunNamespacePlan::Remove(found) if found == uid("x")));
+    assert!(matches!(plan(&former(true), &settings()).run_namespace, RunNamespacePlan::Leave { keep: None }));
 }
 
 #[test]

@@ -19,8 +19,10 @@ pub(super) const NOT_REASONS: &[&str] = &[
     "Connection",
     "ImportRun",
     "Pod",
+    "Region",
     "Service",
     "ServiceAccount",
+    "Tenant",
     "User", // kinds
     "DisruptionTarget",
     "Image",
@@ -52,6 +54,7 @@ const WRITERS: &[(&str, usize, &str)] = &[
     ("normal", 1, "event"),
     ("warning", 1, "event (warning)"),
     ("pending", 3, "Ready=False, Reconciling=True"),
+    ("not_yet", 0, "Rebound=False"),
 ];
 
 /// The types of conditions by the constants that name them.

@@ -24,7 +24,7 @@ use crate::workspace;
 pub(super) use self::source::text;
 
 /// Lists of the kinds, below [`LISTS`], and where their conditions and events are written: files and folders below the project's.
-const KINDS: [(&str, &str, &[&str]); 7] = [
+const KINDS: [(&str, &str, &[&str]); 8] = [
     (
         "Region",
         "region",

@@ -18,6 +18,7 @@ mod gitops;
 mod goodbye;
 mod keepers;
 mod leases;
+mod made_anew;
 mod minio;
 mod network;
 mod org;
@@ -78,6 +79,7 @@ const NAMED: &[(Group, Make)] = &[
     (("standby", standby::CHECKS), |_| Ok(())),
     (("clouds", clouds::CHECKS), pinned::clouds),
     (("restored", restored::CHECKS), |progress| pinned::etcd(progress).map(drop)),
+    (("made-anew", made_anew::CHECKS), |_| Ok(())),
     (("argo-cd", gitops::argo_cd::CHECKS), gitops::argo_cd::make), // it ends the installation, too
 ];
 

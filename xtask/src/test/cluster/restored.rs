@@ -72,7 +72,7 @@ impl<'a> Lived<'a> {
 }
 
 /// Has neither operator nor keeper run.
-fn stopped(kubectl: &Kubectl) -> Result<()> {
+pub(super) fn stopped(kubectl: &Kubectl) -> Result<()> {
     for workload in ["statefulset/dataimporter-keeper", "deployment/dataimporter-operator"] {
         kubectl.run(&["scale", workload, "-n", SYSTEM, "--replicas=0"])?;
     }

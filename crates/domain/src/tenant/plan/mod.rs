@@ -8,6 +8,7 @@ pub mod network;
 pub mod quota;
 pub mod run_namespace;
 
+use api::Uid;
 use api::identity::has_uid;
 use api::tenant::BoundNamespace;
 use k8s_openapi::api::core::v1::{Namespace, ResourceQuota, ServiceAccount};
@@ -53,6 +54,8 @@ pub enum RunNamespacePlan {
     },
     /// A run needs it and it is not there: make it.
     Create(Box<Namespace>),
+    /// It is that of a former Tenant, with the workers of that one: it goes, and another is made when a run needs it.
+    Remove(Uid),
     /// It is ours: make its contents as they should be.
     Furnish {
         /// Its name and UID.
@@ -137,6 +140,7 @@ fn run_namespace_plan(o: &Observed, settings: &Settings) -> RunNamespacePlan {
             RunNamespacePlan::Furnish { bound, contents: Box::new(contents) }
         }
         (RunNamespaceState::Ours(bound), None) => RunNamespacePlan::Leave { keep: Some(bound) },
+        (RunNamespaceState::Former(uid), _) => RunNamespacePlan::Remove(uid),
         // Nobody needs it and it is gone: nothing to remember.
         (RunNamespaceState::NotNeeded | RunNamespaceState::Terminating, _) => RunNamespacePlan::Leave { keep: None },
         (RunNamespaceState::Wanted | RunNamespaceState::Taken, _) => RunNamespacePlan::Leave { keep: recorded },
