@@ -47,6 +47,9 @@ pub(crate) const LIBC_ARM64: Package = Package::with_file("libc6-dev-arm64-cross
 pub(crate) const MINGW: Package = Package::with_program("gcc-mingw-w64-x86-64-posix", "x86_64-w64-mingw32-gcc");
 /// Runs programs of arm64.
 pub(crate) const QEMU: Package = Package::with_program("qemu-user", "qemu-aarch64");
+/// Programs of Windows run under it; its own program is not among the commands.
+pub(crate) const WINE: Package = Package::with_file("wine64", WINE_PROGRAM);
+pub(crate) const WINE_PROGRAM: &str = "/usr/lib/wine/wine64";
 /// A registry, and what copies into one.
 pub(crate) const REGISTRY: Package = Package::with_program("docker-registry", "docker-registry");
 pub(crate) const SKOPEO: Package = Package::with_program("skopeo", "skopeo");
