@@ -36,7 +36,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Stage {
     pub(crate) world: World,
     pub(crate) mortal: Mortal,
-    line: Line,
+    pub(crate) line: Line,
 }
 
 /// A runtime that ends without waiting for what goes on there.

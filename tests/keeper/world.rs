@@ -167,6 +167,15 @@ impl World {
         (Self { keeper, http, ground }, former)
     }
 
+    /// Waits until the org has answered everybody.
+    pub(crate) async fn org_is_quiet(&self) {
+        let mut heard = usize::MAX;
+        while heard != self.org.request_count() {
+            heard = self.org.request_count();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     /// Where the region's files lie.
     pub(crate) fn files(&self) -> PathBuf {
         self.storage.path().join("files").join(REGION).join("files")

@@ -2,6 +2,7 @@
 //! Until all of it has found its object, what is left stays as it is; once the annotation is off, it is ownerless.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::conditions::{Conditions, REBOUND, find, is_true};
 use api::identity::is_same;
@@ -19,8 +20,11 @@ use crate::keeper::base::earlier::{Unreadable, earlier};
 use crate::keeper::base::error::{Error, Result};
 use crate::keeper::base::records::Kind;
 use crate::keeper::vault::TenantKeys;
-use crate::keeper::vault::rebind::RegionRebound;
+use crate::keeper::vault::rebind::OfEarlierRegion;
 
+/// Each look asks after every object that is waited for.
+const WAITS: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(2);
 /// So many of the things that are waited for are named.
 const NAMED: usize = 5;
 
@@ -50,9 +54,13 @@ impl Rebinding {
         }
     }
 
-    /// Whether to look again soon.
-    pub(super) fn waits(&self) -> bool {
-        matches!(self, Self::NotYet { .. } | Self::Done { again: true, .. })
+    /// When to look again, if not as usual.
+    pub(super) fn again_after(&self) -> Option<Duration> {
+        match self {
+            Self::NotYet { .. } => Some(WAITS),
+            Self::Done { again: true, .. } => Some(SOON),
+            Self::NotAsked | Self::NotSeen | Self::Done { again: false, .. } => None,
+        }
     }
 
     fn not_yet(reason: &str, message: String) -> Self {
@@ -179,7 +187,7 @@ async fn one(controllers: &Controllers, before: &TenantKeys, keys: &TenantKeys, 
 }
 
 /// Settles what the keys of the Region that this one was before a restore have become. They are taken over where keys are made.
-pub(super) async fn region(controllers: &Controllers, region: &Arc<Region>) -> Rebinding {
+pub(super) async fn region(controllers: &Controllers, region: &Region) -> Rebinding {
     let uid = match earlier(&region.metadata) {
         Ok(None) => return Rebinding::NotAsked,
         Ok(Some(uid)) => uid,
@@ -188,24 +196,29 @@ pub(super) async fn region(controllers: &Controllers, region: &Arc<Region>) -> R
     of_region(controllers, region, &uid).await.unwrap_or_else(|error| Rebinding::of_error(&error))
 }
 
-async fn of_region(controllers: &Controllers, region: &Arc<Region>, earlier: &Uid) -> Result<Rebinding> {
+async fn of_region(controllers: &Controllers, region: &Region, earlier: &Uid) -> Result<Rebinding> {
     if controllers.cluster.uids::<Region>().await?.contains(earlier) {
         return Ok(Rebinding::living("Region", earlier));
     }
     let was_done = is_done(region.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default(), earlier);
-    Ok(match controllers.vault.settle_region(region, earlier).await? {
-        RegionRebound::Done => {
-            let event = Event::new("RegionRebound").with("region", region.name_any()).with("earlierRegion", earlier.as_str());
-            controllers.audit.line(region, event).await?;
+    Ok(match controllers.vault.of_earlier_region(region, earlier).await? {
+        OfEarlierRegion::Held(records) if was_done => {
+            for record in &records {
+                controllers.vault.destroy(record).await?;
+            }
             done("Region", earlier, false)
         }
-        RegionRebound::Nothing if was_done => done("Region", earlier, false),
-        RegionRebound::Nothing => {
+        OfEarlierRegion::Held(records) if !records.is_empty() => {
+            let event = Event::new("RegionRebound").with("region", region.name_any()).with("earlierRegion", earlier.as_str());
+            controllers.audit.line(region, event).await?;
+            done("Region", earlier, true)
+        }
+        OfEarlierRegion::Held(_) => {
             let message =
                 format!("no keys of a Region {} with UID {earlier} are there: restore them, or take the annotation off", region.name_any());
             Rebinding::not_yet(reasons::KEYS_GONE, message)
         }
-        RegionRebound::OwnKeys => Rebinding::not_yet(
+        OfEarlierRegion::OwnKeys => Rebinding::not_yet(
             reasons::OWN_KEYS,
             format!(
                 "this Region made keys of its own before it was told of {earlier}: what is sealed in Git to that one's key does not open here, \

@@ -80,7 +80,8 @@ pub(crate) async fn reconcile(controllers: &Controllers, name: &str) -> Result<N
     for error in [storage.err(), custody.err()].into_iter().flatten() {
         tracing::warn!(region = name, reason = error.reason(), error = error.chain(), "region is not in order");
     }
-    let next = if in_order && !rebinding.waits() { INTERVAL } else { SOON };
+    let next = if in_order { INTERVAL } else { SOON };
+    let next = rebinding.again_after().map_or(next, |again| next.min(again));
     let next = if waits { next.min(Policy::ROOT.spreads.unsigned_abs()) } else { next };
     Ok(Next::After(refusal.map_or(next, |refusal| refusal.again_after(now, next))))
 }

@@ -84,7 +84,8 @@ pub(crate) async fn reconcile(controllers: &Controllers, name: &str) -> Result<N
     let usual = refusal.map_or(INTERVAL, |refusal| refusal.again_after(now, INTERVAL));
     // A key that was made waits, and so does the end of one that was retired.
     let usual = if waits { usual.min(Policy::TENANT.spreads.unsigned_abs()) } else { usual };
-    Ok(Next::After(if resealed > 0 || !done.is_empty() || rebinding.waits() { SOON } else { usual }))
+    let usual = rebinding.again_after().map_or(usual, |again| usual.min(again));
+    Ok(Next::After(if resealed > 0 || !done.is_empty() { SOON } else { usual }))
 }
 
 /// How many sealed things there are under each of the tenant's keys: records, and the cursors of unfinished runs.

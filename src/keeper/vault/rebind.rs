@@ -3,7 +3,6 @@
 //! from what it was bound to, so it opens for nobody else than before.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use api::{Region, Uid};
 use envelope::{Kid, SecretRoot, TenantRing};
@@ -20,13 +19,10 @@ use crate::keeper::base::bound::Bound;
 use crate::keeper::base::error::{Error, Result};
 use crate::keeper::base::records::{KEY_ID_LABEL, Kind, RECORD, TENANT_UID_LABEL, sealed};
 
-/// What became of the Secrets of a Region's own of before a restore.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum RegionRebound {
-    /// There are none, or none any more.
-    Nothing,
-    /// What they held is this Region's, and they are destroyed.
-    Done,
+/// What is there of the Secrets of a Region's own of before a restore.
+pub(crate) enum OfEarlierRegion {
+    /// This Region holds all that these hold, if there are any.
+    Held(Vec<ObjectMeta>),
     /// This Region has made keys of its own.
     OwnKeys,
 }
@@ -86,10 +82,10 @@ impl Vault {
         Ok(())
     }
 
-    /// Destroys the Secrets of the Region of before once all that they hold is in those of this one.
-    pub(crate) async fn settle_region(&self, region: &Arc<Region>, earlier: &Uid) -> Result<RegionRebound> {
-        let (uid, provider) = (Uid::of(region.as_ref())?, wrapper::provider_of(region)?);
-        let mut outcome = RegionRebound::Nothing;
+    /// What is there of the Region of before. What could be taken over is by then.
+    pub(crate) async fn of_earlier_region(&self, region: &Region, earlier: &Uid) -> Result<OfEarlierRegion> {
+        let (uid, provider) = (Uid::of(region)?, wrapper::provider_of(region)?);
+        let mut held = Vec::new();
         self.region_rings.ensure_all(region, self.cluster.now()?).await?;
         let kept = [(Kind::RootKey, custody::ROOT), (Kind::RegionKeys, region_rings::AUDIT), (Kind::RegionKeys, region_rings::SEALING)];
         for (kind, prefix) in kept {
@@ -97,12 +93,11 @@ impl Vault {
             // This one's root key is a file.
             let Some(now) = self.records.get(&format!("{prefix}-{uid}")).await? else { continue };
             if !kids(kind, provider, region, &before)?.is_subset(&kids(kind, provider, region, &now)?) {
-                return Ok(RegionRebound::OwnKeys);
+                return Ok(OfEarlierRegion::OwnKeys);
             }
-            self.destroy(&before.metadata).await?;
-            outcome = RegionRebound::Done;
+            held.push(before.metadata);
         }
-        Ok(outcome)
+        Ok(OfEarlierRegion::Held(held))
     }
 }
 
