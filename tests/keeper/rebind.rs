@@ -296,11 +296,11 @@ async fn the_keeper_may_die_after_any_of_its_writes_while_it_takes_over() -> Res
     let mut stage = Stage::set().await?;
     let (tenants, regions) = (Api::<Tenant>::all(stage.world.client.clone()), Api::<Region>::all(stage.world.client.clone()));
     let (mut unknown, mut with_tokens) = (BTreeSet::new(), 0);
+    // Given once, and taken over from round to round.
+    stage.world.ready_connection("crm").await?;
+    stage.world.delete::<Secret>(HOME, "crm").await?;
     for writes in 1.. {
-        let world = &stage.world;
-        world.ready_connection("crm").await?;
-        world.delete::<Secret>(HOME, "crm").await?;
-        let issued = issued_now(world).difference(&unknown).cloned().collect::<BTreeSet<_>>();
+        let issued = issued_now(&stage.world).difference(&unknown).cloned().collect::<BTreeSet<_>>();
         with_tokens += usize::from(!issued.is_empty());
         stage.mortal.kill().await?;
         let before = restore(&stage.world, |_| true).await?;
@@ -318,7 +318,14 @@ async fn the_keeper_may_die_after_any_of_its_writes_while_it_takes_over() -> Res
 
         let world = &stage.world;
         let round = format!("died after write {writes}");
-        let connection = world.until_connection("crm", "Verified").await.context(round.clone())?;
+        let connection = match world.until_connection("crm", "Verified").await {
+            Ok(connection) => connection,
+            Err(error) => {
+                let (tenant, region) = (tenants.get("acme").await?.status, regions.get(REGION).await?.status);
+                let said = [tenant.map(|status| status.conditions), region.map(|status| status.conditions)];
+                return Err(error.context(format!("{round}, and Tenant and Region say {said:?}")));
+            }
+        };
         ensure!(connection.status.as_ref().and_then(|status| status.credential_version) == Some(1), "{round}: {:?}", connection.status);
         wait_for("nothing of before", Duration::from_secs(30), async || {
             let poke = json!({"metadata": {"annotations": {names::RECONCILE_ANNOTATION: jiff::Timestamp::now().to_string()}}});
