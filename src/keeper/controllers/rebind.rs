@@ -235,5 +235,23 @@ fn done(kind: &str, earlier: &Uid, again: bool) -> Rebinding {
 
 /// Whether that was said before.
 fn is_done(conditions: &[Condition], earlier: &Uid) -> bool {
-    is_true(conditions, REBOUND) && find(conditions, REBOUND).is_some_and(|said| said.message.contains(earlier.as_str()))
+    is_true(conditions, REBOUND) && find(conditions, REBOUND).is_some_and(|said| said.message.contains(&format!(" UID {earlier} ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn done_is_what_was_said_of_this_very_uid() {
+        let uid = |text: &str| Uid::new(text).unwrap();
+        let Rebinding::Done { message, .. } = done("Tenant", &uid("11-22"), false) else { panic!("it is done") };
+        let said = Conditions::from(&[], Some(1), jiff::Timestamp::UNIX_EPOCH).with_true(REBOUND, reasons::DONE, &message).build();
+        assert!(is_done(&said, &uid("11-22")));
+        // Words of the message, and parts of the UID.
+        for other in ["the", "UID", "11", "22", "33-44"] {
+            assert!(!is_done(&said, &uid(other)), "{other}");
+        }
+        assert!(!is_done(&[], &uid("11-22")));
+    }
 }
